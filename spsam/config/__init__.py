@@ -1,0 +1,1 @@
+"""Configuration: where shipped files lie, strict YAML, the schema, composition and identity."""

@@ -1,0 +1,1 @@
+"""One run: assemble the network, train it, predict, evaluate, keep its folder."""

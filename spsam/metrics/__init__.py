@@ -1,0 +1,1 @@
+"""Scores of a segmentation against its reference, under a named convention."""

@@ -1,0 +1,1 @@
+"""Components of the slot `adapter`, one class a file, and where they are placed."""

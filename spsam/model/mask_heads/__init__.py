@@ -1,0 +1,1 @@
+"""Components of the slot `mask_head`, one class a file."""

@@ -1,0 +1,1 @@
+"""Components of the slot `prompt_generator`, one class a file."""

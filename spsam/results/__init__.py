@@ -1,0 +1,1 @@
+"""Tidy result rows: one per case and class."""

@@ -1,0 +1,1 @@
+"""Runs in MLflow, where people look; the run folder stays the truth."""
