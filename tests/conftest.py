@@ -1,0 +1,47 @@
+"""What all tests share: one thread, no telemetry, the real data sets where they lie beside the checkout."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Read by the libraries when they are first imported, which is after this file.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+# A user's own results must be neither read nor written.
+os.environ.pop("SPSAM_HOME", None)
+
+# Examples are the same on every run of CI; at a desk new ones are tried each time. No deadline: a
+# first call that compiles or allocates is not a failure.
+hypothesis.settings.register_profile("desk", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Many small operations lose to thread barriers; torch is not imported for this."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets beside the checkout; a test that asks for it is skipped without."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real data sets are not beside this checkout (../shared/data)")
+    return folder
