@@ -69,7 +69,9 @@ def types(session: nox.Session) -> None:
 @nox.session(venv_backend="none", default=False)
 def constraints(session: nox.Session) -> None:
     """Write constraints.txt anew; `nox -s constraints -- --upgrade` takes newer versions."""
-    options = ["--universal", "--python-version", SUPPORTED[0], "--all-extras"]
-    quiet = ["--no-header", "--no-annotate", "--no-emit-index-url", "--output-file", "constraints.txt"]
-    command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml"]
-    session.run(*command, *options, *quiet, *session.posargs)
+    command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--all-extras"]
+    options = ["--universal", "--python-version", SUPPORTED[0]]
+    # No addresses, no comments: a file that reads and compares well.
+    plain = ["--no-header", "--no-annotate", "--no-emit-index-url"]
+    target = ["--quiet", "--output-file", "constraints.txt"]
+    session.run(*command, *options, *plain, *target, *session.posargs)

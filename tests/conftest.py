@@ -1,4 +1,4 @@
-"""What all tests share: one thread, no telemetry, the real data sets where they lie beside the checkout."""
+"""What all tests share: one thread, no telemetry, real data sets where they are at hand."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real data sets beside the checkout; a test that asks for it is skipped without."""
+    """The folder of real data sets beside the checkout; without it the test is skipped."""
     folder = ROOT.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip("the real data sets are not beside this checkout (../shared/data)")
