@@ -1,1 +1,1 @@
-"""Images: data sets, splits, planning, preparation, patches, and the way back to the original grid."""
+"""Images: data sets, splits, plans, preparation, patches and the way back to the original grid."""

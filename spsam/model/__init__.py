@@ -1,1 +1,1 @@
-"""Modules and tensors: SAM, the slots around it, the network. Knows no files and no configuration."""
+"""Modules and tensors: SAM, the slots around it, the network. No files, no configuration."""
