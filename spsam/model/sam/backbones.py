@@ -1,0 +1,120 @@
+"""The sizes of SAM that can be built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spsam.errors import InputError, nearest
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """One size of SAM.
+
+    Attributes:
+        name: As in an arm's `backbone.name`.
+        embed_dim: E, width of the image encoder.
+        depth: Number of transformer blocks of the image encoder.
+        heads: Attention heads of the image encoder.
+        global_blocks: Blocks that attend to the whole image; their outputs are the taps.
+        window: Side of the other blocks' attention windows, tokens.
+        patch: p, side of a ViT patch, pixels.
+        native_size: Side of the input that the weights are made for, pixels.
+        out_dim: C, width of the neck, the prompt encoder and the mask decoder.
+        decoder_heads: Attention heads of the mask decoder.
+        decoder_mlp_dim: Hidden width of the mask decoder's MLPs.
+        official_file: Name of the published checkpoint, if there is one.
+        sha256: That file's sha-256, hexadecimal. (The six digits in its name are of its MD5.)
+    """
+
+    name: str
+    embed_dim: int
+    depth: int
+    heads: int
+    global_blocks: tuple[int, ...]
+    window: int = 14
+    patch: int = 16
+    native_size: int = 1024
+    out_dim: int = 256
+    decoder_heads: int = 8
+    decoder_mlp_dim: int = 2048
+    official_file: str | None = None
+    sha256: str | None = None
+
+    @property
+    def native_grid(self) -> tuple[int, int]:
+        """Token grid of the native input size, (rows, columns)."""
+        side = self.native_size // self.patch
+        return (side, side)
+
+
+BACKBONES: dict[str, Backbone] = {
+    spec.name: spec
+    for spec in (
+        Backbone(
+            name="sam_tiny",
+            embed_dim=192,
+            depth=8,
+            heads=6,
+            global_blocks=(1, 3, 5, 7),
+            window=8,
+            patch=8,
+            native_size=128,
+            out_dim=128,
+            decoder_mlp_dim=512,
+        ),
+        Backbone(
+            name="sam_vit_b",
+            embed_dim=768,
+            depth=12,
+            heads=12,
+            global_blocks=(2, 5, 8, 11),
+            official_file="sam_vit_b_01ec64.pth",
+            sha256="ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+        ),
+        Backbone(
+            name="sam_vit_l",
+            embed_dim=1024,
+            depth=24,
+            heads=16,
+            global_blocks=(5, 11, 17, 23),
+            official_file="sam_vit_l_0b3195.pth",
+            sha256="3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+        ),
+        Backbone(
+            name="sam_vit_h",
+            embed_dim=1280,
+            depth=32,
+            heads=16,
+            global_blocks=(7, 15, 23, 31),
+            official_file="sam_vit_h_4b8939.pth",
+            sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+        ),
+    )
+}
+
+
+def backbone_spec(name: str) -> Backbone:
+    """The size of SAM with this name.
+
+    Raises:
+        InputError: If there is none.
+    """
+    if name not in BACKBONES:
+        raise InputError(f"unknown backbone '{name}'{nearest(name, BACKBONES)}")
+    return BACKBONES[name]
+
+
+def token_grid(spec: Backbone, encoder_size: tuple[int, int]) -> tuple[int, int]:
+    """The token grid (rows, columns) of an encoder input (height, width) in pixels.
+
+    Raises:
+        InputError: If the patch does not divide the size.
+    """
+    height, width = encoder_size
+    if min(encoder_size) < spec.patch or height % spec.patch or width % spec.patch:
+        raise InputError(
+            f"encoder size {height} x {width} is not made of whole {spec.patch}-pixel patches of "
+            f"{spec.name}; choose multiples of {spec.patch}"
+        )
+    return (height // spec.patch, width // spec.patch)

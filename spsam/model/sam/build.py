@@ -1,0 +1,72 @@
+"""Builds SAM's two halves, with a checkpoint's weights or with random ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from spsam.model.sam.backbones import Backbone, backbone_spec
+from spsam.model.sam.checkpoint import LoadReport, load_official
+from spsam.model.sam.image_encoder import ImageEncoder
+from spsam.model.sam.mask_decoder import PromptedMaskDecoder
+from spsam.model.sam.positions import randomize_positions
+
+RANDOM_SAM_SEED = 20250202
+"""Random weights stand for one frozen SAM, so they depend on no run's seed."""
+
+
+def build_sam(
+    name: str, encoder_size: tuple[int, int], *, checkpoint: Path | None = None
+) -> tuple[ImageEncoder, PromptedMaskDecoder, LoadReport | None]:
+    """Builds a frozen SAM; torch's random state is left as it was.
+
+    Under `torch.device("meta")` the parts have shapes and no weights, which is how parameters are
+    counted; a checkpoint is not read then.
+
+    Args:
+        name: A key of `BACKBONES`.
+        encoder_size: (h, w) of the encoder's input, pixels; the patch must divide it.
+        checkpoint: A file in the format of SAM's published ones; None for random weights, the
+            same in every process on every machine with the same torch.
+
+    Returns:
+        Image encoder, mask decoder, and how the checkpoint matched (None without one).
+
+    Raises:
+        InputError: If there is no such backbone, the patch does not divide the size, or the
+            checkpoint does not fit.
+    """
+    spec = backbone_spec(name)
+    device = torch.get_default_device()
+    if device.type == "meta":
+        return *_parts(spec, encoder_size), None
+    # Weights are drawn on the CPU whatever the default device, or they would depend on it.
+    if checkpoint is None:
+        with torch.device("cpu"):
+            encoder, decoder = _random(spec, encoder_size)
+        return encoder.to(device), decoder.to(device), None
+    # Drawing random weights only to overwrite them takes seconds for the larger models.
+    with torch.device("meta"):
+        encoder, decoder = _parts(spec, encoder_size)
+    encoder, decoder = encoder.to_empty(device="cpu"), decoder.to_empty(device="cpu")
+    report = load_official(checkpoint, encoder, decoder, spec)
+    return encoder.to(device), decoder.to(device), report
+
+
+def _parts(
+    spec: Backbone, encoder_size: tuple[int, int]
+) -> tuple[ImageEncoder, PromptedMaskDecoder]:
+    return ImageEncoder(spec, encoder_size), PromptedMaskDecoder(spec, encoder_size)
+
+
+def _random(
+    spec: Backbone, encoder_size: tuple[int, int]
+) -> tuple[ImageEncoder, PromptedMaskDecoder]:
+    with torch.random.fork_rng(devices=[]):
+        # Only the CPU's generator: `torch.manual_seed` would also reseed every GPU.
+        torch.default_generator.manual_seed(RANDOM_SAM_SEED)
+        encoder, decoder = _parts(spec, encoder_size)
+        # Last, because the positions' number depends on the input size.
+        randomize_positions(encoder, spec)
+    return encoder, decoder

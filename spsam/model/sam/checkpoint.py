@@ -1,0 +1,221 @@
+"""SAM's published checkpoints: read safely, matched name by name, refused if they do not fit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from spsam.errors import InputError
+from spsam.model.sam.backbones import BACKBONES, Backbone
+from spsam.model.sam.image_encoder import ImageEncoder
+from spsam.model.sam.mask_decoder import PromptedMaskDecoder
+from spsam.model.sam.positions import resample_pos_embed, resample_rel_pos
+from spsam.model.sam.state_file import file_sha256, read_state
+
+_TIMM_MLP = re.compile(r"^(blocks\.\d+\.mlp)\.fc([12])\.(weight|bias)$")
+_REL_POS = re.compile(r"^blocks\.(\d+)\.attn\.rel_pos_[hw]$")
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """How a file's weights match the model's, by the names in the file.
+
+    Attributes:
+        path: The file.
+        sha256: Of the file, hexadecimal.
+        official: Whether it is the published file of this backbone.
+        missing: Weights that the model has and the file does not.
+        unexpected: Weights that the file has and the model does not.
+        mismatched: Weights of another shape: name, shape expected, shape in the file.
+        resampled: Position embeddings that were fitted to another input size.
+    """
+
+    path: Path
+    sha256: str
+    official: bool
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
+    resampled: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether every weight of the file has its place and every place its weight."""
+        return not (self.missing or self.unexpected or self.mismatched)
+
+    def __str__(self) -> str:
+        origin = "the published file" if self.official else "not a published file"
+        counts = (
+            f"{len(self.missing)} missing, {len(self.unexpected)} unexpected, "
+            f"{len(self.mismatched)} mismatched, {len(self.resampled)} resampled"
+        )
+        return f"{self.path.name} (sha-256 {self.sha256[:12]}, {origin}): {counts}"
+
+
+def load_official(
+    path: Path, encoder: ImageEncoder, decoder: PromptedMaskDecoder, spec: Backbone
+) -> LoadReport:
+    """Loads a checkpoint in the published format into both halves of SAM, whole or not at all.
+
+    Position embeddings made for another input size are resampled: absolute ones bicubically,
+    relative ones of blocks with global attention linearly.
+
+    Args:
+        path: A file with a flat state dict whose names begin with `image_encoder.`,
+            `prompt_encoder.` and `mask_decoder.`, such as `sam_vit_b_01ec64.pth`.
+        encoder: Filled in place.
+        decoder: Filled in place.
+        spec: Which SAM both were built as.
+
+    Returns:
+        What was found; nothing is missing, unexpected or mismatched.
+
+    Raises:
+        InputError: If the file is unreadable, of another model, or does not fit exactly.
+    """
+    state = read_state(path)
+    _check_model(path, state, spec)
+    targets = _targets(encoder, decoder)
+    report, fitted = _match(path, state, targets, encoder, spec)
+    if not report.fits:
+        raise InputError(
+            f"{path}: expected every weight of {spec.name} and no other, {_misfit(report)}; "
+            f"give {_wanted(spec)}"
+        )
+    with torch.no_grad():
+        for name, target in targets.items():
+            target.copy_(fitted[name])
+    return report
+
+
+def compare(
+    path: Path, encoder: ImageEncoder, decoder: PromptedMaskDecoder, spec: Backbone
+) -> LoadReport:
+    """Says how a checkpoint would fit, without loading it or refusing what does not fit.
+
+    Raises:
+        InputError: If the file is unreadable or holds no SAM state dict.
+    """
+    return _match(path, read_state(path), _targets(encoder, decoder), encoder, spec)[0]
+
+
+def _check_model(path: Path, state: Mapping[str, Tensor], spec: Backbone) -> None:
+    """Refuses a checkpoint of another size of SAM, by name if it is a known one."""
+    wanted = (spec.embed_dim, spec.depth, spec.patch)
+    found = _shape_of(state)
+    if found is None or found == wanted:
+        return
+    known = [other.name for other in BACKBONES.values() if found == _sizes(other)]
+    came = f"{known[0]} " if known else ""
+    advice = f"choose backbone {known[0]} or " if known else ""
+    raise InputError(
+        f"{path}: expected a checkpoint of {spec.name} (width {wanted[0]}, {wanted[1]} blocks, "
+        f"patch {wanted[2]}), got one of {came}(width {found[0]}, {found[1]} blocks, patch "
+        f"{found[2]}); {advice}give {_wanted(spec)}"
+    )
+
+
+def _sizes(spec: Backbone) -> tuple[int, int, int]:
+    return (spec.embed_dim, spec.depth, spec.patch)
+
+
+def _shape_of(state: Mapping[str, Tensor]) -> tuple[int, int, int] | None:
+    """(E, blocks, p) of a state dict's image encoder; None where it has no patch embedding."""
+    patches = state.get("image_encoder.patch_embed.proj.weight")
+    if patches is None or patches.ndim != 4:
+        return None
+    blocks = {
+        int(found.group(1))
+        for name in state
+        if (found := re.match(r"image_encoder\.blocks\.(\d+)\.", name))
+    }
+    return (patches.shape[0], max(blocks, default=-1) + 1, patches.shape[-1])
+
+
+def _targets(encoder: ImageEncoder, decoder: PromptedMaskDecoder) -> dict[str, Tensor]:
+    """Every weight and buffer of the model under the name that SAM's own files give it."""
+    targets = {_official_name(name): value for name, value in encoder.state_dict().items()}
+    targets.update(decoder.state_dict())
+    return targets
+
+
+def _official_name(name: str) -> str:
+    """SAM's name of a weight: timm calls the layers of an MLP `fc1`, `fc2`; SAM `lin1`, `lin2`."""
+    return "image_encoder." + _TIMM_MLP.sub(r"\1.lin\2.\3", name)
+
+
+def _match(
+    path: Path,
+    state: Mapping[str, Tensor],
+    targets: Mapping[str, Tensor],
+    encoder: ImageEncoder,
+    spec: Backbone,
+) -> tuple[LoadReport, dict[str, Tensor]]:
+    """Compares names and shapes, and fits positions to the encoder's grid."""
+    fitted: dict[str, Tensor] = {}
+    mismatched: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = []
+    resampled: list[str] = []
+    for name, target in targets.items():
+        if name not in state:
+            continue
+        fitted[name] = _fit_position(name, state[name], target, encoder, spec)
+        if fitted[name].shape != target.shape:
+            mismatched.append((name, tuple(target.shape), tuple(state[name].shape)))
+        elif state[name].shape != target.shape:
+            resampled.append(name)
+    sha256 = file_sha256(path)
+    report = LoadReport(
+        path=path,
+        sha256=sha256,
+        official=sha256 == spec.sha256,
+        missing=tuple(name for name in targets if name not in state),
+        unexpected=tuple(name for name in state if name not in targets),
+        mismatched=tuple(mismatched),
+        resampled=tuple(resampled),
+    )
+    return report, fitted
+
+
+def _fit_position(
+    name: str, value: Tensor, target: Tensor, encoder: ImageEncoder, spec: Backbone
+) -> Tensor:
+    """Resamples a position embedding; anything else, or another width, comes back as it is."""
+    if value.ndim != target.ndim or value.shape[-1] != target.shape[-1]:
+        return value
+    own = name.removeprefix("image_encoder.")
+    if own == "pos_embed":
+        return resample_pos_embed(value, encoder.grid)
+    relative = _REL_POS.match(own)
+    if relative and int(relative.group(1)) in spec.global_blocks:
+        return resample_rel_pos(value, target.shape[0])
+    return value
+
+
+def _misfit(report: LoadReport) -> str:
+    """What does not fit, with examples."""
+    shapes = [f"{name} {came} for {expected}" for name, expected, came in report.mismatched]
+    parts = [
+        f"{len(names)} {kind} ({_first(names)})"
+        for kind, names in (
+            ("missing", report.missing),
+            ("unexpected", report.unexpected),
+            ("of another shape", shapes),
+        )
+        if names
+    ]
+    return "got " + ", ".join(parts)
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+
+
+def _wanted(spec: Backbone) -> str:
+    if spec.official_file is None:
+        return f"a checkpoint made for {spec.name}"
+    return f"{spec.official_file} or a file of the same structure"

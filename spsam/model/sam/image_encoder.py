@@ -1,0 +1,137 @@
+"""SAM's image encoder from timm's modules, with places for adapters and depth positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from timm.models.vision_transformer_sam import (
+    Block,
+    VisionTransformerSAM,
+    window_partition,
+    window_unpartition,
+)
+from torch import Tensor, nn
+
+from spsam.model.adapters.placement import AdapterSet
+from spsam.model.sam.backbones import Backbone, token_grid
+
+
+class DepthTokens(Protocol):
+    """What tells the slices of a patch apart in the image encoder."""
+
+    def encoder_tokens(self, tokens: Tensor) -> Tensor:
+        """Adds the depth position to `(B·D, gh, gw, E)` tokens."""
+        ...
+
+
+class ImageEncoder(nn.Module):
+    """SAM's ViT, frozen; adapters and depth positions are passed in at each call.
+
+    timm's `VisionTransformerSAM` makes the parts; only the loop over its blocks is here, because
+    adapters act between attention and the residual sum, on tokens that are not in windows.
+
+    Args:
+        spec: Which SAM.
+        encoder_size: (h, w) of the input, pixels; the patch must divide it.
+
+    Attributes:
+        image_size: (h, w) of the input, pixels.
+        grid: (gh, gw), the token grid.
+    """
+
+    def __init__(self, spec: Backbone, encoder_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.image_size = encoder_size
+        self.grid = token_grid(spec, encoder_size)
+        vit = VisionTransformerSAM(
+            # timm takes (h, w) too; its annotation says int only.
+            img_size=encoder_size,  # type: ignore[arg-type]
+            patch_size=spec.patch,
+            embed_dim=spec.embed_dim,
+            depth=spec.depth,
+            num_heads=spec.heads,
+            use_rel_pos=True,
+            window_size=spec.window,
+            global_attn_indexes=spec.global_blocks,
+            neck_chans=spec.out_dim,
+            num_classes=0,
+        )
+        assert vit.pos_embed is not None
+        self.patch_embed = vit.patch_embed
+        self.pos_embed = vit.pos_embed
+        self.blocks = vit.blocks
+        self.neck = vit.neck
+        self.global_blocks = spec.global_blocks
+        self.requires_grad_(False).eval()
+
+    def forward(
+        self, slices: Tensor, *, depth: int, adapters: AdapterSet, depth_pos: DepthTokens
+    ) -> tuple[list[Tensor], Tensor]:
+        """Encodes slices; only adapters and the depth position see more than one of them.
+
+        Args:
+            slices: `(B·D, 3, h, w)`, the slices of a volume next to each other.
+            depth: D.
+            adapters: The adapters of every block.
+            depth_pos: Adds depth positions, right after the spatial ones.
+
+        Returns:
+            The outputs of the blocks with global attention, shallow first, `(B·D, E, gh, gw)`
+            each, and the neck's output `(B·D, C, gh, gw)`.
+
+        Raises:
+            ValueError: If the slices have another size than the encoder was built for.
+        """
+        if tuple(slices.shape[2:]) != self.image_size:
+            raise ValueError(
+                f"expected slices of {self.image_size} pixels, got {tuple(slices.shape[2:])}"
+            )
+        folded = (slices.shape[0] // depth, depth)
+        x = self.patch_embed(slices) + self.pos_embed
+        x = depth_pos.encoder_tokens(x)
+        taps: list[Tensor] = []
+        for index, block in enumerate(self.transformer_blocks()):
+            x = _adapted_block(block, x, adapters, adapters.encoder_site(index), folded)
+            if index in self.global_blocks:
+                taps.append(x.permute(0, 3, 1, 2))
+        return taps, self.neck(x.permute(0, 3, 1, 2))
+
+    def transformer_blocks(self) -> Iterator[Block]:
+        """The blocks, shallow first."""
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            yield block
+
+
+def _adapted_block(
+    block: Block, x: Tensor, adapters: AdapterSet, site: nn.ModuleDict, folded: tuple[int, int]
+) -> Tensor:
+    """One transformer block with its adapters (paper's Sec. 2.1; AIM's placement).
+
+    Args:
+        block: timm's block; SAM uses neither its layer scale nor its drop path.
+        x: `(B·D, gh, gw, E)`.
+        adapters: Says how adapters attach.
+        site: This block's adapters.
+        folded: (B, D).
+    """
+    attended = _attend(block, block.norm1(x))
+    x = x + adapters.serial(site, "after_attention", attended, folded)
+    y = block.norm2(x)
+    return x + adapters.parallel(site, "parallel_mlp", y, block.mlp(y), folded)
+
+
+def _attend(block: Block, y: Tensor) -> Tensor:
+    """Attention in windows or over the whole grid, on normalised tokens `(B·D, gh, gw, E)`.
+
+    The norm comes before the partition, so that the tokens that pad a window are zeros for the
+    attention, as in SAM, and not the norm's bias.
+    """
+    if block.window_size == 0:
+        attended: Tensor = block.attn(y)
+        return attended
+    windows, padded = window_partition(y, block.window_size)
+    return window_unpartition(
+        block.attn(windows), block.window_size, (y.shape[1], y.shape[2]), padded
+    )

@@ -1,0 +1,200 @@
+"""SAM's prompt encoder and mask decoder for all volumes, slices and classes in one batch."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+import torch
+from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
+from torch import Tensor, nn
+
+from spsam.model.adapters.placement import AdapterSet
+from spsam.model.sam.backbones import Backbone, token_grid
+from spsam.model.sam.two_way import TwoWayPass
+
+POSITIVE_POINT, TOP_LEFT, BOTTOM_RIGHT = 1, 2, 3
+"""Rows of SAM's point embeddings: a point inside, two corners of a box."""
+
+FIRST_MASK_TOKEN = 1
+"""Where the token of SAM's single mask stands; the token of the mask's quality is before it."""
+
+
+class DecoderPrompts(Protocol):
+    """One point, box and mask for every slice and class, or None for a kind that is not used.
+
+    Points are (x, y) and boxes x1 y1 x2 y2, pixel indices in the encoder's input; masks logits.
+    """
+
+    @property
+    def points(self) -> Tensor | None:
+        """`(B, D, K, 2)`."""
+        ...
+
+    @property
+    def boxes(self) -> Tensor | None:
+        """`(B, D, K, 4)`."""
+        ...
+
+    @property
+    def masks(self) -> Tensor | None:
+        """`(B, D, K, 1, 4gh, 4gw)`."""
+        ...
+
+    @property
+    def present(self) -> Tensor:
+        """`(B, D, K)`, whether the class is in the slice."""
+        ...
+
+
+class DepthPosition(Protocol):
+    """What tells the slices of a patch apart in the mask decoder."""
+
+    def decoder_position(self, image_pe: Tensor) -> Tensor:
+        """From SAM's image position `(1, C, gh, gw)` to `(1 or D, C, gh, gw)`."""
+        ...
+
+
+class PromptedMaskDecoder(nn.Module):
+    """SAM's prompt encoder and mask decoder, frozen; adapters are passed in at each call.
+
+    Args:
+        spec: Which SAM.
+        encoder_size: (h, w) of the image encoder's input, pixels; the frame of points and boxes.
+
+    Attributes:
+        grid: (gh, gw), the token grid.
+        mask_size: (4gh, 4gw), the size of mask prompts and of the masks that come out.
+    """
+
+    def __init__(self, spec: Backbone, encoder_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.image_size = encoder_size
+        self.grid = token_grid(spec, encoder_size)
+        self.mask_size = (4 * self.grid[0], 4 * self.grid[1])
+        self.prompt_encoder = PromptEncoder(
+            embed_dim=spec.out_dim,
+            image_embedding_size=self.grid,
+            input_image_size=encoder_size,
+            mask_in_chans=16,
+        )
+        self.mask_decoder = MaskDecoder(
+            transformer_dim=spec.out_dim,
+            transformer=TwoWayTransformer(
+                depth=2,
+                embedding_dim=spec.out_dim,
+                num_heads=spec.decoder_heads,
+                mlp_dim=spec.decoder_mlp_dim,
+            ),
+            num_multimask_outputs=3,
+            iou_head_depth=3,
+            iou_head_hidden_dim=spec.out_dim,
+        )
+        self.requires_grad_(False).eval()
+
+    def forward(
+        self,
+        embedding: Tensor,
+        prompts: DecoderPrompts,
+        *,
+        depth: int,
+        adapters: AdapterSet,
+        depth_pos: DepthPosition,
+    ) -> Tensor:
+        """Decodes SAM's single mask (the first mask token's) for every slice and class.
+
+        Args:
+            embedding: `(B·D, C, gh, gw)`, the image encoder's neck output.
+            prompts: One point, box and mask for every slice and class; each kind may be None.
+            depth: D.
+            adapters: The adapters of both two-way blocks and of the final attention.
+            depth_pos: Makes the image position of each slice.
+
+        Returns:
+            `(B·D, K, 4gh, 4gw)` mask logits.
+        """
+        volumes, slices, classes = prompts.present.shape
+        assert slices == depth, "prompts of another depth"
+        assert embedding.shape[0] == volumes * depth, "prompts of other volumes"
+        sparse = self._sparse(prompts)
+        tokens = torch.cat([self._output_tokens(sparse.shape[0]), sparse], dim=1)
+        image = embedding.unsqueeze(1) + self._dense(prompts)  # (B·D, 1 or K, C, gh, gw)
+        image = image.expand(-1, classes, -1, -1, -1).flatten(0, 1)
+        position = depth_pos.decoder_position(self._image_position())
+        queries, keys = TwoWayPass(
+            transformer=self.mask_decoder.transformer,
+            adapters=adapters,
+            folded=(volumes, depth),
+            tokens=tokens,
+            position=position.flatten(2).transpose(1, 2),
+        ).run(image.flatten(2).transpose(1, 2))
+        masks = self._masks(queries[:, FIRST_MASK_TOKEN], keys)
+        return masks.reshape(volumes * depth, classes, *self.mask_size)
+
+    def _output_tokens(self, count: int) -> Tensor:
+        """SAM's quality and mask tokens, `(count, 5, C)`."""
+        decoder = self.mask_decoder
+        tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
+        return tokens.expand(count, -1, -1)
+
+    def _image_position(self) -> Tensor:
+        """SAM's position of the image tokens, `(1, C, gh, gw)`."""
+        with _full_precision(self.prompt_encoder):
+            position: Tensor = self.prompt_encoder.get_dense_pe()
+        return position
+
+    def _sparse(self, prompts: DecoderPrompts) -> Tensor:
+        """Tokens of points and boxes, `(B·D·K, 0 to 3, C)`, as SAM's prompt encoder makes them.
+
+        Its own method picks rows by label, which makes a GPU wait; here all labels are known.
+        """
+        kinds = self.prompt_encoder.point_embeddings
+        parts: list[Tensor] = []
+        if prompts.points is not None:
+            point = self._place(prompts.points.reshape(-1, 1, 2))
+            parts.append(point + kinds[POSITIVE_POINT].weight)
+            if prompts.boxes is None:
+                # A point without a box comes with SAM's padding point.
+                padding = self.prompt_encoder.not_a_point_embed.weight
+                parts.append(padding.expand(point.shape[0], -1, -1))
+        if prompts.boxes is not None:
+            corners = torch.cat([kinds[TOP_LEFT].weight, kinds[BOTTOM_RIGHT].weight])
+            parts.append(self._place(prompts.boxes.reshape(-1, 2, 2)) + corners)
+        if not parts:
+            return prompts.present.new_zeros(
+                (prompts.present.numel(), 0, self.prompt_encoder.embed_dim), dtype=torch.float32
+            )
+        return torch.cat(parts, dim=1)
+
+    def _place(self, coordinates: Tensor) -> Tensor:
+        """Positions `(n, m, C)` of pixel indices (x, y) `(n, m, 2)`, taken at pixel centres."""
+        with _full_precision(self.prompt_encoder):
+            placed: Tensor = self.prompt_encoder.pe_layer.forward_with_coords(
+                coordinates.float() + 0.5, self.image_size
+            )
+        return placed
+
+    def _dense(self, prompts: DecoderPrompts) -> Tensor:
+        """What mask prompts add to the image, `(B·D, K, C, gh, gw)`; `(1, 1, C, 1, 1)` without."""
+        if prompts.masks is None:
+            none: Tensor = self.prompt_encoder.no_mask_embed.weight.reshape(1, 1, -1, 1, 1)
+            return none
+        dense: Tensor = self.prompt_encoder.mask_downscaling(prompts.masks.flatten(0, 2))
+        return dense.reshape(-1, prompts.present.shape[2], *dense.shape[1:])
+
+    def _masks(self, token: Tensor, keys: Tensor) -> Tensor:
+        """Masks `(n, 1, 4gh · 4gw)` from a mask token `(n, C)` and image tokens `(n, N, C)`."""
+        decoder = self.mask_decoder
+        image = keys.transpose(1, 2).reshape(*token.shape, *self.grid)
+        upscaled = decoder.output_upscaling(image)  # (n, C / 8, 4gh, 4gw)
+        weights = decoder.output_hypernetworks_mlps[0](token)  # (n, C / 8)
+        masks: Tensor = weights.unsqueeze(1) @ upscaled.flatten(2)
+        return masks
+
+
+def _full_precision(module: nn.Module) -> AbstractContextManager[None]:
+    """Keeps autocast off: in bf16 a coordinate is right to a few pixels only."""
+    device = next(module.parameters()).device
+    if device.type == "meta":
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)

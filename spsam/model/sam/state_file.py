@@ -1,0 +1,89 @@
+"""Reads a file of named weights that somebody else made, and says in a sentence what is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from spsam.errors import InputError
+
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    AssertionError,
+    zipfile.BadZipFile,
+)
+"""What `torch.load` raises on files that are not what they seem."""
+
+
+def file_sha256(path: Path) -> str:
+    """The sha-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Reads a flat state dict without running anything that the file might contain.
+
+    Raises:
+        InputError: If the path is no file, the file is no PyTorch file, is cut short, or holds
+            something else than named tensors.
+    """
+    if not path.is_file():
+        kind = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise InputError(f"{path} {kind}; give the path of a SAM checkpoint")
+    with path.open("rb") as file:
+        start = file.read(4)
+    is_zip = start == b"PK\x03\x04"
+    if not is_zip and start[:1] != b"\x80":
+        raise InputError(
+            f"{path} is not a PyTorch file (it begins with {start!r}); give a SAM checkpoint "
+            "such as sam_vit_b_01ec64.pth"
+        )
+    if is_zip and not zipfile.is_zipfile(path):
+        raise InputError(
+            f"{path} is cut short ({path.stat().st_size} bytes, its end is missing); "
+            "download or copy it again"
+        )
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except _UNREADABLE as error:
+        reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
+        raise InputError(
+            f"{path} cannot be read as PyTorch weights ({reason}); it is damaged or holds more "
+            "than weights, so download or copy it again"
+        ) from error
+    return _flat_state(path, state)
+
+
+def _flat_state(path: Path, state: object) -> dict[str, Tensor]:
+    """The state dict, or a refusal that says what the file holds instead."""
+    if not isinstance(state, Mapping):
+        raise InputError(
+            f"{path} holds a {type(state).__name__}, expected SAM's state dict (names to weights)"
+        )
+    if not any(str(name).startswith("image_encoder.") for name in state):
+        names = ", ".join(str(name) for name in list(state)[:4]) or "nothing"
+        raise InputError(
+            f"{path} holds {names}…, expected the names of SAM's own checkpoints "
+            "(image_encoder.…, prompt_encoder.…, mask_decoder.…); give the whole SAM, unwrapped"
+        )
+    other = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
+    if other:
+        raise InputError(f"{path} holds something else than weights under {', '.join(other[:4])}")
+    return {str(name): value for name, value in state.items()}
