@@ -1,0 +1,92 @@
+"""Tidy results: one row per run, case and class, one JSON object a line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from spsam.errors import SpsamError
+
+
+@dataclass(frozen=True)
+class Row:
+    """The score of one class in one case. It says nothing of arms: `run_id` leads to those.
+
+    Attributes:
+        run_id: The run that predicted.
+        seed: Its seed.
+        fold: Its fold of the split.
+        case: The case's id.
+        patient: The patient whose case it is.
+        class_id: 0 is the background.
+        class_name: Its name in the data set.
+        metric: `dice`.
+        convention: What an empty class scores: `nnunet`, `nnformer` or `transunet`.
+        value: In 0…1; NaN where the convention leaves the class out of this case.
+    """
+
+    run_id: str
+    seed: int
+    fold: int
+    case: str
+    patient: str
+    class_id: int
+    class_name: str
+    metric: str
+    convention: str
+    value: float
+
+
+_NAMES = tuple(field.name for field in dataclasses.fields(Row))
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Writes rows at once: a reader sees all of them or none.
+
+    NaN is written as null, since NaN is no JSON.
+    """
+    lines = []
+    for row in rows:
+        entry = dataclasses.asdict(row)
+        entry["value"] = None if math.isnan(row.value) else float(row.value)
+        lines.append(json.dumps(entry) + "\n")
+    write_text(path, "".join(lines))
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Reads what `write_rows` wrote.
+
+    Raises:
+        SpsamError: If the file cannot be read or a line of it is no row.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise SpsamError(f"{path}: cannot be read: {error.strerror}") from error
+    return [_row(line, path, number) for number, line in enumerate(lines, start=1) if line]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file by way of a neighbour and a rename, so that it is never half there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The process's number: twins may write the same table at once.
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    os.replace(draft, path)
+
+
+def _row(line: str, path: Path, number: int) -> Row:
+    try:
+        entry = json.loads(line)
+        value = entry["value"]
+        return Row(**{**entry, "value": math.nan if value is None else float(value)})
+    except (ValueError, TypeError, KeyError) as error:
+        raise SpsamError(
+            f"{path}:{number}: expected a JSON object with {', '.join(_NAMES)}; "
+            "remove the run's folder to run it again"
+        ) from error

@@ -1,0 +1,150 @@
+"""The folder of one run, which is the truth about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from filelock import FileLock, Timeout
+
+from spsam.errors import SpsamError
+from spsam.results.rows import Row, read_rows, write_text
+
+Status = Literal["planned", "running", "finished", "failed"]
+
+
+class RunBusyError(SpsamError):
+    """Another process is at work on the run."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`<home>/runs/<run_id>/`; making this object touches no file.
+
+    Attributes:
+        home: The folder of all results.
+        run_id: The run's identity, which is the folder's name: equal runs share one folder.
+    """
+
+    home: Path
+    run_id: str
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.home / "runs" / self.run_id
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration, YAML."""
+        return self.path / "config.yaml"
+
+    @property
+    def record(self) -> Path:
+        """Status, seconds, parameters and environment, JSON."""
+        return self.path / "run.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object per epoch and line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def rows(self) -> Path:
+        """One JSON object per case and class, see `spsam.results.rows`."""
+        return self.path / "rows.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Weights and optimiser, from which an interrupted run goes on."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def preview(self) -> Path:
+        """A picture of some predictions."""
+        return self.path / "preview.png"
+
+    @property
+    def predictions(self) -> Path:
+        """A folder of label maps, one per case."""
+        return self.path / "predictions"
+
+    @property
+    def error(self) -> Path:
+        """The traceback of the last failure, if the run failed."""
+        return self.path / "error.txt"
+
+    def read(self) -> dict[str, Any]:
+        """What run.json says; `{"status": "planned"}` where there is none yet.
+
+        Raises:
+            SpsamError: If the file is damaged.
+        """
+        try:
+            text = self.record.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return {"status": "planned"}
+        try:
+            said = json.loads(text)
+            known = said["status"] in get_args(Status)
+        except (ValueError, KeyError, TypeError):
+            known = False
+        if not known:
+            raise SpsamError(f"{self.record}: is damaged; remove the folder to run it again")
+        assert isinstance(said, dict)
+        return said
+
+    @property
+    def status(self) -> Status:
+        """`running` also stands for a run that was interrupted: whoever holds the lock knows."""
+        status: Status = self.read()["status"]
+        return status
+
+    def update(self, **values: Any) -> None:
+        """Changes some values of run.json, all at once or not at all."""
+        text = json.dumps({**self.read(), **values}, indent=2) + "\n"
+        write_text(self.record, text)
+
+    def read_metrics(self) -> list[dict[str, float]]:
+        """The metrics of every epoch so far; a line that is still being written is left out."""
+        if not self.metrics.exists():
+            return []
+        lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n") and line.strip()]
+
+    def read_rows(self) -> list[Row]:
+        """The run's scores.
+
+        Raises:
+            SpsamError: If there are none or they are damaged.
+        """
+        return read_rows(self.rows)
+
+    @contextmanager
+    def lock(self, *, wait: bool = False) -> Iterator[None]:
+        """Keeps twins of the run out: other processes, on this machine or on a shared disk.
+
+        The lock goes with its process, however that ends.
+
+        Args:
+            wait: Wait until it is free.
+
+        Raises:
+            RunBusyError: If another process has it and `wait` is false.
+        """
+        # Beside the run's folder, not in it: locking alone makes no run.
+        file = self.home / "runs" / ".locks" / f"{self.run_id}.lock"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(file)
+        try:
+            held.acquire(timeout=-1 if wait else 0)
+        except Timeout as error:
+            raise RunBusyError(f"run {self.run_id} is in another process's hands") from error
+        try:
+            yield
+        finally:
+            held.release()
