@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,11 +14,18 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "types", "tests"]
 nox.options.download_python = "auto"
+# A session that did not run must not look like one that passed.
+nox.options.error_on_missing_interpreters = True
 
 SUPPORTED = ("3.10", "3.11", "3.12")
 RUNNING = "{}.{}".format(*sys.version_info)
-# The Python that runs nox where it is one that the project supports, else a newer one is found.
-PYTHON = None if RUNNING in SUPPORTED else SUPPORTED[-1]
+# The Python that runs nox where the project supports it; else the newest of these on the machine;
+# else uv fetches one.
+PYTHON = (
+    None
+    if RUNNING in SUPPORTED
+    else next((v for v in reversed(SUPPORTED) if shutil.which(f"python{v}")), SUPPORTED[-1])
+)
 # Compiled files make the first start two to four times faster.
 INSTALL = {"UV_COMPILE_BYTECODE": "1"}
 ENVIRONMENT: dict[str, Path] = {}
