@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from spsam.errors import InputError
+from spsam.model.sam.backbones import BACKBONES, backbone_spec, token_grid
+
+
+def test_sizes_are_consistent() -> None:
+    assert list(BACKBONES) == ["sam_tiny", "sam_vit_b", "sam_vit_l", "sam_vit_h"]
+    for name, spec in BACKBONES.items():
+        assert spec.name == name
+        assert spec.embed_dim % spec.heads == 0
+        assert len(spec.global_blocks) == 4
+        assert spec.global_blocks[-1] == spec.depth - 1
+        assert spec.sha256 is None or len(spec.sha256) == 64
+
+
+def test_unknown_backbone_names_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean 'sam_vit_b'"):
+        backbone_spec("sam_vitb")
+
+
+@pytest.mark.parametrize("size", [(1000, 1024), (1024, 8), (0, 16)])
+def test_patches_must_be_whole(size: tuple[int, int]) -> None:
+    with pytest.raises(InputError, match="choose multiples of 16"):
+        token_grid(BACKBONES["sam_vit_b"], size)
+
+
+def test_token_grid_is_rows_by_columns() -> None:
+    assert token_grid(BACKBONES["sam_vit_b"], (256, 512)) == (16, 32)
