@@ -90,12 +90,10 @@ class RunFolder:
             return {"status": "planned"}
         try:
             said = json.loads(text)
-            known = said["status"] in get_args(Status)
-        except (ValueError, KeyError, TypeError):
-            known = False
-        if not known:
+        except ValueError:
+            said = None
+        if not isinstance(said, dict) or said.get("status") not in get_args(Status):
             raise SpsamError(f"{self.record}: is damaged; remove the folder to run it again")
-        assert isinstance(said, dict)
         return said
 
     @property

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spsam.tracking.mlflow import EXPERIMENT, Tracker, store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+PARAMS = {"arm.train.epochs": 3, "arm.long": "x" * 600, "odd(name)": 1}
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a store: making one costs seconds."""
+    home = tmp_path_factory.mktemp("template")
+    tracker = Tracker(home, pytest.fail)
+    tracker.open("first", "first", {})
+    tracker.close("FINISHED")
+    return home
+
+
+@pytest.fixture
+def home(template: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return template
+
+
+def runs(home: Path, key: str) -> tuple[list[Run], dict[str, Run]]:
+    """The study's parent runs and its children by run id."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=store(home))
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    parents = list(client.search_runs([experiment.experiment_id], f"tags.study = '{key}'"))
+    within = f"tags.mlflow.parentRunId = '{parents[0].info.run_id}'"
+    children = client.search_runs([experiment.experiment_id], within)
+    assert len({child.data.tags["run_id"] for child in children}) == len(children)
+    return parents, {child.data.tags["run_id"]: child for child in children}
+
+
+def history(home: Path, run: Run, name: str) -> list[tuple[int, float]]:
+    from mlflow.tracking import MlflowClient
+
+    points = MlflowClient(tracking_uri=store(home)).get_metric_history(run.info.run_id, name)
+    return [(point.step, point.value) for point in points]
+
+
+def artifacts(home: Path, run: Run) -> set[str]:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=store(home))
+    return {file.path for file in client.list_artifacts(run.info.run_id)}
+
+
+def test_a_study_with_one_run(home: Path, tmp_path: Path) -> None:
+    tracker = Tracker(home, pytest.fail)
+    tracker.open("study", "key-a", {"data": "phantom"})
+    tracker.begin("r1", "S1 seed 0", tags={"arm": "S1"}, params=PARAMS)
+    for epoch in range(3):
+        tracker.epoch({"epoch": epoch, "loss/total": 3.0 - epoch})
+    (tmp_path / "config.yaml").write_text("a: 1")
+    files = [tmp_path / "config.yaml", tmp_path / "none.png"]
+    tracker.finish("FINISHED", {"dice/mean": 0.5, "dice/left (a)": 0.25}, files)
+    assert tracker.recorded("r1")
+    assert not tracker.recorded("r2")
+    tracker.close("FINISHED")
+
+    (parent,), children = runs(home, "key-a")
+    assert parent.info.run_name == "study"
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["data"] == "phantom"
+    child = children["r1"]
+    assert child.info.status == "FINISHED"
+    assert child.data.tags["arm"] == "S1"
+    assert child.data.params["arm.train.epochs"] == "3"
+    assert child.data.params["odd_name_"] == "1"
+    assert len(child.data.params["arm.long"]) == 500
+    assert child.data.metrics["dice/mean"] == 0.5
+    assert child.data.metrics["dice/left _a_"] == 0.25
+    assert history(home, child, "loss/total") == [(0, 3.0), (1, 2.0), (2, 1.0)]
+    assert artifacts(home, child) == {"config.yaml"}
+
+
+def test_a_resumed_study_goes_on_in_the_same_runs(home: Path) -> None:
+    first = Tracker(home, pytest.fail)
+    first.open("study", "key-b", {})
+    first.begin("r1", "S1 seed 0", tags={}, params=PARAMS)
+    first.epoch({"epoch": 0, "loss": 2.0})
+    first.epoch({"epoch": 1, "loss": 1.0})
+    assert not first.recorded("r1")  # no process lives to end it
+
+    second = Tracker(home, pytest.fail)
+    second.open("study", "key-b", {})
+    second.begin("r1", "S1 seed 0", tags={}, params=PARAMS)
+    second.epoch({"epoch": 1, "loss": 1.0})  # run again, from a checkpoint after epoch 0
+    second.epoch({"epoch": 2, "loss": 0.5})
+    second.finish("FAILED")
+    second.close("FAILED")
+
+    parents, children = runs(home, "key-b")
+    assert len(parents) == 1
+    assert parents[0].info.status == "FAILED"
+    assert children["r1"].info.status == "FAILED"
+    assert history(home, children["r1"], "loss") == [(0, 2.0), (1, 1.0), (2, 0.5)]
+
+
+def test_two_studies_keep_their_runs_apart(home: Path) -> None:
+    for key in ("key-c", "key-d"):
+        tracker = Tracker(home, pytest.fail)
+        tracker.open(key, key, {})
+        assert not tracker.recorded("shared")
+        tracker.begin("shared", "S1 seed 0", tags={}, params={})
+        tracker.finish("FINISHED")
+        tracker.close("FINISHED")
+    assert set(runs(home, "key-c")[1]) == set(runs(home, "key-d")[1]) == {"shared"}
+
+
+def use_everything(tracker: Tracker, file: Path) -> None:
+    tracker.open("study", "key", {})
+    tracker.begin("r1", "S1", tags={}, params=PARAMS)
+    tracker.epoch({"epoch": 0, "loss": 2.0})
+    tracker.finish("FINISHED", {"dice/mean": 0.5}, [file])
+    assert tracker.recorded("r1")  # nothing could be recorded now
+    tracker.close("FINISHED")
+
+
+def test_a_damaged_store_is_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "mlflow.db").write_text("this is no database, and long enough to be read as one")
+    said: list[str] = []
+    use_everything(Tracker(tmp_path, said.append), tmp_path / "mlflow.db")
+    assert len(said) == 1
+    assert "going on without it" in said[0]
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "nonsense://x"])
+def test_a_server_that_is_away_is_one_warning(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    said: list[str] = []
+    use_everything(Tracker(tmp_path, said.append), tmp_path)
+    assert len(said) == 1
+    assert uri in said[0]
+
+
+def test_a_failure_midway_is_one_warning(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow.tracking import MlflowClient
+
+    said: list[str] = []
+    tracker = Tracker(home, said.append)
+    tracker.open("study", "key-e", {})
+    tracker.begin("r1", "S1", tags={}, params={})
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_batch", full)
+        tracker.epoch({"epoch": 0, "loss": 2.0})
+    tracker.epoch({"epoch": 1, "loss": 2.0})
+    tracker.finish("FINISHED")
+    assert len(said) == 1
+    assert not tracker.on
+    assert not history(home, runs(home, "key-e")[1]["r1"], "loss")
+
+
+def test_a_mistake_in_the_project_is_no_warning(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = Tracker(home, lambda _: None)
+    tracker.open("study", "key-f", {})
+    with pytest.raises(ValueError, match="loss"):
+        tracker.epoch({"loss": "loss"})  # type: ignore[dict-item]
+
+
+def test_an_own_store_is_respected(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = store(home)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", elsewhere)
+    tracker = Tracker(tmp_path, pytest.fail)
+    tracker.open("study", "key-g", {})
+    tracker.close("FINISHED")
+    assert len(runs(home, "key-g")[0]) == 1
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_importing_the_module_imports_neither_mlflow_nor_torch() -> None:
+    code = (
+        "import sys, spsam.tracking.mlflow\n"
+        "assert not {'mlflow', 'torch', 'pandas'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_processes_may_open_a_fresh_store_at_once(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from spsam.tracking.mlflow import Tracker\n"
+        "tracker = Tracker(pathlib.Path(sys.argv[1]), sys.exit)\n"
+        "tracker.open('study', 'key', {}); tracker.close('FINISHED')"
+    )
+    twins = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(2)]
+    assert [twin.wait() for twin in twins] == [0, 0]
+    assert len(runs(tmp_path, "key")[0]) == 1
