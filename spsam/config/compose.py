@@ -1,0 +1,234 @@
+"""From an arm's file, its bases, a preset and overrides to one mapping.
+
+One parent (`base:`) and one rule: mappings merge, lists and scalars replace. A block that changes
+its component starts from the new component's defaults, since the old one's parameters mean nothing
+to it. The preset comes right after the root file, so that what an arm says itself wins over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spsam.config.overrides import flag, leaves
+from spsam.config.places import layers
+from spsam.config.problems import Place, PlaceOf
+from spsam.config.yaml_file import KeyPath, YamlFile, read_yaml
+from spsam.errors import InputError, Problem
+
+Find = Callable[[str], Path]
+
+# What describes the file it stands in, and is not handed down.
+_LABELS = ("title", "summary")
+
+
+@dataclass
+class Composed:
+    """A merged configuration, not validated.
+
+    Attributes:
+        name: The arm's name: its file's, without the suffix.
+        parent: The name of its base; None for a root.
+        chain: The files, root first, without the preset.
+        data: What `ArmConfig` takes.
+        origin: Where each key of `data` was last written.
+        problems: Mistakes that do not hinder merging.
+    """
+
+    name: str
+    parent: str | None
+    chain: tuple[Path, ...]
+    data: dict[str, Any] = field(default_factory=dict)
+    origin: dict[KeyPath, Place] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def place(self, path: KeyPath) -> Place:
+        """Where a key was written, or what is closest around it."""
+        for end in range(len(path), 0, -1):
+            if path[:end] in self.origin:
+                return self.origin[path[:end]]
+        return Place(self.chain[-1], None)
+
+    def merge(self, diff: Mapping[str, Any], place: PlaceOf) -> None:
+        """Lays a diff over what is there; neither is shared with the other afterwards."""
+        self._merge(self.data, _with_blocks_spelt_out(diff), (), place)
+
+    def _merge(
+        self, target: dict[str, Any], diff: Mapping[str, Any], path: KeyPath, place: PlaceOf
+    ) -> None:
+        for key, value in diff.items():
+            here = (*path, key)
+            old = target.get(key)
+            if not (isinstance(value, Mapping) and isinstance(old, dict)) or _swaps(
+                here, old, value
+            ):
+                self._forget(here)
+                target[key] = {} if isinstance(value, Mapping) else _copy(value)
+            self.origin[here] = place(here)
+            if isinstance(value, Mapping):
+                self._merge(target[key], value, here, place)
+            elif isinstance(value, list | tuple):
+                self.origin.update({(*here, i): place((*here, i)) for i in range(len(value))})
+
+    def _forget(self, path: KeyPath) -> None:
+        for known in [known for known in self.origin if known[: len(path)] == path]:
+            del self.origin[known]
+
+
+def compose(
+    path: Path,
+    *,
+    preset: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    find: Find,
+) -> Composed:
+    """Merges an arm's file with its bases, a preset and overrides.
+
+    Args:
+        path: The arm's file.
+        preset: The preset's file.
+        overrides: Values on top of all files; dotted keys, nested mappings or both.
+        find: From an arm's name to its file.
+
+    Raises:
+        InputError: If a file is missing or no YAML, or bases go in a circle.
+    """
+    files = _chain(path, find)
+    composed = Composed(
+        name=path.stem,
+        parent=files[-2].path.stem if len(files) > 1 else None,
+        chain=tuple(file.path for file in files),
+    )
+    for index, file in enumerate(files):
+        diff = {key: value for key, value in file.data.items() if key != "base"}
+        composed.problems += _reserved(file, diff)
+        if file is not files[-1]:
+            diff = {key: value for key, value in diff.items() if key not in _LABELS}
+        composed.merge(diff, _places(file))
+        if index == 0 and preset is not None:
+            _lay_preset(composed, read_yaml(preset))
+    for keys, value in leaves(overrides or {}):
+        _set(composed, keys, value)
+    composed.data.setdefault("title", composed.name)
+    composed.data |= {"name": composed.name, "parent": composed.parent}
+    return composed
+
+
+def _chain(path: Path, find: Find) -> list[YamlFile]:
+    files = [read_yaml(path)]
+    seen = {path.resolve()}
+    while "base" in files[0].data:
+        child = files[0]
+        line = child.line(("base",))
+        base = child.data["base"]
+        if not isinstance(base, str):
+            raise InputError(
+                Problem(f"base: expected one arm's name or path, got {base!r}", child.path, line)
+            )
+        parent = _base_path(child, base, find)
+        names = [file.path.stem for file in reversed(files)]
+        if parent.resolve() in seen:
+            circle = " -> ".join([*names, parent.stem])
+            raise InputError(Problem(f"base: goes in a circle: {circle}", child.path, line))
+        seen.add(parent.resolve())
+        files.insert(0, read_yaml(parent))
+    return files
+
+
+def _base_path(child: YamlFile, base: str, find: Find) -> Path:
+    place = (child.path, child.line(("base",)))
+    if base.endswith((".yaml", ".yml")) or "/" in base:
+        path = child.path.parent / base
+        if not path.is_file():
+            raise InputError(Problem(f"base: there is no file {path}", *place))
+        return path
+    # Beside a study's file its neighbours are meant; in a layer the last layer wins by name.
+    sibling = child.path.parent / f"{base}.yaml"
+    if sibling.is_file() and not any(
+        child.path.parent.resolve() == layer.resolve() for layer in layers("ablations")
+    ):
+        return sibling
+    try:
+        return find(base)
+    except InputError as error:
+        raise InputError(
+            [Problem(f"base: {problem.message}", *place) for problem in error.problems]
+        ) from error
+
+
+def _reserved(file: YamlFile, diff: dict[str, Any]) -> list[Problem]:
+    """Takes out keys that a file may not set itself; says so."""
+    why = {
+        "name": "an arm is called as its file is",
+        "parent": "the parent is given by 'base'",
+        "plugins": "plugins are given by --plugin, since a file may not choose code to run",
+    }
+    found = [key for key in why if key in diff]
+    for key in found:
+        del diff[key]
+    return [
+        Problem(f"{key}: unknown key; {why[key]}", file.path, file.line((key,))) for key in found
+    ]
+
+
+def _lay_preset(composed: Composed, file: YamlFile) -> None:
+    diff = {key: value for key, value in file.data.items() if key not in _LABELS}
+    composed.problems += _reserved(file, diff)
+    if "base" in diff:
+        del diff["base"]
+        composed.problems.append(
+            Problem(
+                "base: a preset has none; it is laid over any arm", file.path, file.line(("base",))
+            )
+        )
+    composed.merge(diff, _places(file))
+
+
+def _places(file: YamlFile) -> PlaceOf:
+    return lambda path: Place(file.path, file.line(path))
+
+
+def _set(composed: Composed, keys: tuple[str, ...], value: Any) -> None:
+    said = flag(keys, value)
+    if keys[0] in ("name", "parent", "base", "plugins"):
+        composed.problems.append(Problem(f"{said}: '{keys[0]}' cannot be overridden"))
+        return
+    nested: Any = value
+    for key in reversed(keys):
+        nested = {key: nested}
+    place = Place(None, None, said)
+    fixed: dict[KeyPath, Place] = {}
+    around: Any = composed.data
+    for end in range(1, len(keys)):
+        around = around.get(keys[end - 1])
+        if not isinstance(around, dict):
+            break
+        fixed[keys[:end]] = composed.place(keys[:end])
+    composed.merge(nested, lambda _: place)
+    # Only the value itself was written here; what is around it stays where it stood.
+    composed.origin |= fixed
+
+
+def _with_blocks_spelt_out(diff: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`adapter: dfused` -> `adapter: {name: dfused}`, so that blocks merge like all mappings."""
+    blocks = diff.get("blocks")
+    if not isinstance(blocks, Mapping):
+        return diff
+    spelt = {slot: {"name": b} if isinstance(b, str) else b for slot, b in blocks.items()}
+    return {**diff, "blocks": spelt}
+
+
+def _swaps(path: KeyPath, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether a block changes its component."""
+    is_block = len(path) == 2 and path[0] == "blocks"
+    return is_block and "name" in new and new["name"] != old.get("name")
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_copy(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _copy(item) for key, item in value.items()}
+    return value

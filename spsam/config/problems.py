@@ -1,0 +1,274 @@
+"""From a failed validation to sentences with file, line and the nearest name."""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from spsam.config.yaml_file import KeyPath
+from spsam.errors import InputError, Problem, nearest
+
+
+class Place(NamedTuple):
+    """Where a value was written.
+
+    Attributes:
+        file: The file, unless it was given on the command line.
+        line: The line in it, counted from 1.
+        flag: What was given instead, e.g. `--set train.epochs=2`.
+    """
+
+    file: Path | None
+    line: int | None
+    flag: str | None = None
+
+    def problem(self, message: str) -> Problem:
+        """A mistake at this place."""
+        if self.flag is not None:
+            return Problem(f"{self.flag}: {message}")
+        return Problem(message, self.file, self.line)
+
+
+PlaceOf = Callable[[KeyPath], Place]
+
+# pydantic's words -> what a person who writes YAML calls it.
+_WORDS = {
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid boolean": "true or false",
+    "a valid string": "text",
+    "a valid array": "a list",
+    "a valid list": "a list",
+    "a valid tuple": "a list",
+    "an object": "a mapping",
+    "a valid dictionary": "a mapping",
+    "a valid path": "a path",
+}
+
+_SINGULARS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    type(None): "null",
+    Path: "a path",
+    tuple: "a list",
+    list: "a list",
+}
+_PLURALS: dict[Any, str] = {int: "whole numbers", float: "numbers", str: "texts"}
+
+
+def check(
+    expected: Any, data: Any, place: PlaceOf, prefix: KeyPath = ()
+) -> tuple[Any, list[Problem]]:
+    """Validates data strictly: text is not a number, a whole number is a number, a list a tuple.
+
+    Args:
+        expected: A pydantic model or any type.
+        data: Plain mappings, lists and scalars.
+        place: Where the value of a path was written; called with `prefix` before the path.
+        prefix: The path of `data` in what the user wrote.
+
+    Returns:
+        The validated value (None if there are mistakes) and all mistakes.
+    """
+    try:
+        text = json.dumps(data, default=_plain)
+    except (TypeError, ValueError) as error:
+        return None, [place(prefix).problem(f"{_named(prefix)}cannot stand in YAML: {error}")]
+    try:
+        # By way of JSON, since only there is strict validation content with a list for a tuple.
+        return _adapter(expected).validate_json(text, strict=True), []
+    except ValidationError as error:
+        return None, list(_problems(expected, json.loads(text), error, place, prefix))
+
+
+def dotted(path: KeyPath) -> str:
+    """A path as people write it: `train.optimizer.lr`, `augment.scale[0]`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")
+
+
+def unique(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems without repetitions: a mistake in a base is one, however many arms share it."""
+    return list(dict.fromkeys(problems))
+
+
+def raise_all(problems: Iterable[Problem]) -> None:
+    """Raises one InputError with all problems, if there are any."""
+    found = unique(problems)
+    if found:
+        raise InputError(found)
+
+
+def describe(annotation: Any) -> str:
+    """A type in words: `a whole number, a list of 2 whole numbers or null`."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return describe(args[0])
+    if origin is Literal:
+        return _or([f"'{value}'" for value in args])
+    if origin in (Union, types.UnionType):
+        return _or([describe(arg) for arg in args])
+    if origin in (tuple, list):
+        items = [arg for arg in args if arg is not Ellipsis]
+        count = "" if origin is list or Ellipsis in args else f"{len(items)} "
+        return f"a list of {count}{_PLURALS.get(_bare(items[0]), 'values')}"
+    return _SINGULARS.get(annotation, "a mapping")
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _or(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+@lru_cache(maxsize=512)
+def _adapter(expected: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(expected)
+
+
+def _problems(
+    expected: Any, data: Any, error: ValidationError, place: PlaceOf, prefix: KeyPath
+) -> Iterator[Problem]:
+    unions: set[KeyPath] = set()
+    for detail in error.errors(include_url=False):
+        path, union = _data_path(detail, data)
+        if union is not None:
+            # Every branch of a union reports for itself; the reader wants one sentence.
+            if union in unions:
+                continue
+            unions.add(union)
+            words, path, got = describe(_annotation(expected, union)), union, _value(data, union)
+            message = f"expected {words}, got {_shown(got)}"
+        else:
+            message = _message(expected, path, detail)
+        full = (*prefix, *path)
+        yield place(full).problem(f"{_named(full)}{message}")
+
+
+def _data_path(detail: ErrorDetails, data: Any) -> tuple[KeyPath, KeyPath | None]:
+    """The error's path in the data, and that of the union around it, if there is one.
+
+    pydantic puts the names of a union's branches into its locations; they are no keys.
+    """
+    path: KeyPath = ()
+    union: KeyPath | None = None
+    value = data
+    location = detail["loc"]
+    for index, part in enumerate(location):
+        if _holds(value, part):
+            value = value[part]
+        elif detail["type"] == "missing" and index == len(location) - 1:
+            pass
+        elif isinstance(value, str) and part == "name":
+            continue  # a block's short form: the text is the name
+        else:
+            union = path if union is None else union
+            continue
+        path = (*path, part)
+    return path, union
+
+
+def _holds(value: Any, part: str | int) -> bool:
+    if isinstance(value, list):
+        return isinstance(part, int) and part < len(value)
+    return isinstance(value, dict) and part in value
+
+
+def _message(expected: Any, path: KeyPath, detail: ErrorDetails) -> str:
+    kind, got = detail["type"], detail["input"]
+    if kind == "extra_forbidden":
+        return _unknown_key(expected, path)
+    if kind == "missing":
+        return "is missing"
+    said = detail["msg"]
+    if kind in ("value_error", "said"):
+        return said.removeprefix("Value error, ")
+    words = said.removeprefix("Input should be ").split(",")[0]
+    words = (
+        describe(_annotation(expected, path)) if kind == "too_long" else _WORDS.get(words, words)
+    )
+    hint = ""
+    if kind == "literal_error" and isinstance(got, str):
+        words = describe(_annotation(expected, path))
+        hint = _did_you_mean(got, re.findall(r"'([^']*)'", words))
+    return f"expected {words}, got {_shown(got)}{hint}"
+
+
+def _unknown_key(expected: Any, path: KeyPath) -> str:
+    key = str(path[-1])
+    around = _annotation(expected, path[:-1])
+    fields = _fields(around)
+    deeper = [".".join(route) for route in _routes(around) if route[-1] == key and len(route) > 1]
+    if deeper and not _did_you_mean(key, fields):
+        hint = f"; did you mean '{dotted((*path[:-1], *deeper[0].split('.')))}'?"
+    else:
+        hint = nearest(key, fields)
+    return f"unknown key{hint}"
+
+
+def _routes(annotation: Any) -> Iterator[tuple[str, ...]]:
+    for name, field in _fields(annotation).items():
+        yield (name,)
+        yield from ((name, *route) for route in _routes(field))
+
+
+def _fields(annotation: Any) -> Mapping[str, Any]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {name: field.annotation for name, field in annotation.model_fields.items()}
+    return {}
+
+
+def _annotation(expected: Any, path: KeyPath) -> Any:
+    """The type that is expected at a path."""
+    for part in path:
+        if isinstance(part, int):
+            args = [arg for arg in get_args(expected) if arg is not Ellipsis]
+            expected = args[min(part, len(args) - 1)] if args else Any
+        else:
+            expected = _fields(expected).get(part, Any)
+    return expected
+
+
+def _value(data: Any, path: KeyPath) -> Any:
+    for part in path:
+        data = data[part]
+    return data
+
+
+def _did_you_mean(word: str, options: Iterable[str]) -> str:
+    hint = nearest(word, options)
+    return hint if "did you mean" in hint else ""
+
+
+def _named(path: KeyPath) -> str:
+    return f"{dotted(path)}: " if path else ""
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return f"the text '{value}'"
+    if isinstance(value, dict):
+        return "a mapping"
+    return json.dumps(value, default=str)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(f"a {type(value).__name__} is neither number, text, list nor mapping")

@@ -1,0 +1,264 @@
+"""What a configuration may say. Every value carries where it comes from.
+
+Sources, as in the fidelity ledger: **P** the paper, **A** the author's other code or nnU-Net, whose
+training the paper takes over, **C** chosen here because neither settles it.
+The schema is frozen and refuses unknown keys; `spsam.config.problems.check` validates strictly.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from spsam.config.augment import AugmentConfig
+from spsam.config.fields import (
+    Count,
+    Fraction,
+    NotNegative,
+    Positive,
+    Section,
+    author,
+    chosen,
+    paper,
+)
+
+EncoderPlace = Literal["after_attention", "parallel_mlp"]
+DecoderPlace = Literal[
+    "after_self_attention",
+    "after_token_to_image",
+    "parallel_mlp",
+    "after_image_to_token",
+    "after_final_attention",
+]
+
+
+class Block(BaseModel):
+    """A component in a slot: `adapter: dfused`, or `adapter: {name: dfused, ratio: 0.5}`.
+
+    Attributes:
+        name: The component's name, as its card's file is called.
+        params: Values of its keyword-only parameters; sequences are tuples.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    params: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_beside_name_are_params(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value, "params": {}}
+        if not isinstance(value, dict):
+            raise PydanticCustomError(
+                "said", "expected a component's name or a mapping with 'name' (a word such as none)"
+            )
+        if set(value) <= {"name", "params"} and isinstance(value.get("params", {}), dict):
+            return value
+        params = {key: item for key, item in value.items() if key != "name"}
+        return {"params": params} | ({"name": value["name"]} if "name" in value else {})
+
+    @field_validator("params")
+    @classmethod
+    def _sequences_are_tuples(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return {key: _frozen(item) for key, item in value.items()}
+
+
+class Blocks(Section):
+    """The component of every slot, in the order of the forward pass."""
+
+    input_adapter: Block = paper(..., "From the volume's channels to the encoder's three.")
+    depth_pos_embed: Block = paper(..., "What tells the slices of a patch apart.")
+    adapter: Block = paper(..., "In every transformer block of the encoder and the mask decoder.")
+    prompt_generator: Block = paper(..., "From the encoder's maps to auxiliary masks.")
+    prompt: Block = paper(..., "From auxiliary masks to SAM's points, boxes and masks.")
+    mask_head: Block = paper(..., "From one binary mask a class to one label map.")
+
+
+class AdapterPlacement(Section):
+    """Where in a transformer block adapters stand."""
+
+    encoder: tuple[EncoderPlace, ...] = paper(
+        ("after_attention", "parallel_mlp"), "Places in each block of the image encoder."
+    )
+    decoder: tuple[DecoderPlace, ...] = paper(
+        ("after_token_to_image", "after_image_to_token"),
+        "Places in each two-way block of the mask decoder.",
+    )
+    parallel_scale: Annotated[float, Field(ge=0)] = author(
+        0.5, "Factor s of the adapter that is parallel to an MLP."
+    )
+
+    @field_validator("encoder", "decoder")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise PydanticCustomError("said", "names a place twice")
+        return value
+
+
+class BackboneConfig(Section):
+    """SAM itself, which stays frozen."""
+
+    name: Literal["sam_tiny", "sam_vit_b", "sam_vit_l", "sam_vit_h"] = chosen(
+        "sam_tiny", "Which SAM; the paper has sam_vit_b, sam_tiny is for two cores."
+    )
+    weights: Literal["random", "checkpoint"] = chosen(
+        "random", "Official weights (checkpoint) or none (random)."
+    )
+    checkpoint: Path | None = chosen(None, "File with official weights.")
+    encoder_size: Count | None = author(
+        None, "Height and width of the encoder's input, pixels; null: as the patch."
+    )
+
+
+class PatchConfig(Section):
+    """The piece of a volume that is segmented at once."""
+
+    depth: Count | None = author(None, "D, slices; null: planned from the data.")
+    size: Count | tuple[Count, Count] | None = author(
+        None, "H = W or [H, W], pixels; null: planned from the data."
+    )
+    max_size: Count = chosen(256, "Largest H and W that the planner may take, pixels.")
+    max_depth: Count = chosen(32, "Largest D that the planner may take, slices.")
+
+
+class OptimizerConfig(Section):
+    """The optimiser's step."""
+
+    name: Literal["sgd", "adamw"] = paper("sgd", "The optimiser.")
+    lr: Positive = paper(0.01, "Initial learning rate; the author's code uses 0.001.")
+    momentum: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = paper(
+        0.99, "Momentum of sgd; adamw leaves it out."
+    )
+    nesterov: bool = author(True, "Nesterov's form of the momentum.")
+    weight_decay: NotNegative = paper(3e-5, "Weight decay.")
+
+    @field_validator("nesterov")
+    @classmethod
+    def _needs_momentum(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("name") == "sgd" and info.data.get("momentum") == 0:
+            raise PydanticCustomError("said", "expected false where momentum is 0, got true")
+        return value
+
+
+class DeepSupervisionConfig(Section):
+    """Weights of the prompt generator's resolutions in the loss."""
+
+    decay: Annotated[float, Field(gt=0, le=1)] = paper(
+        0.5, "Weight of a resolution relative to the next finer one; they sum to one."
+    )
+    drop_coarsest: bool = author(False, "Leave the coarsest out, as nnU-Net does.")
+
+
+class LossConfig(Section):
+    """Details of cross-entropy + soft Dice."""
+
+    dice_background: bool = author(False, "Count the background in the Dice term.")
+    smooth: NotNegative = author(1e-5, "Added to the Dice term's numerator and denominator.")
+
+
+class TrainConfig(Section):
+    """The schedule."""
+
+    optimizer: OptimizerConfig = paper(OptimizerConfig(), "The optimiser's step.")
+    poly_power: NotNegative = paper(0.9, "Power of the learning rate's polynomial decay.")
+    epochs: Count = paper(1000, "Epochs in all.")
+    iterations: Count = paper(250, "Steps of an epoch.")
+    generator_epochs: Annotated[int, Field(ge=0)] = paper(
+        200, "First epochs, in which only the prompt generator's loss counts."
+    )
+    batch_size: Count = author(2, "Patches of a step.")
+    clip_norm: Positive | None = author(12.0, "Largest norm of the gradient; null: not clipped.")
+    precision: Literal["fp32", "bf16"] = chosen("fp32", "fp32, or bf16 autocast.")
+    deep_supervision: DeepSupervisionConfig = paper(DeepSupervisionConfig(), "Weights by level.")
+    foreground: Fraction = author(1 / 3, "Share of patches centred on a foreground voxel.")
+    checkpoint_every: Count = chosen(10, "Epochs between two checkpoints.")
+    workers: Annotated[int, Field(ge=0)] = chosen(0, "Processes that load patches; 0: none extra.")
+    loss: LossConfig = author(LossConfig(), "Details of the loss.")
+
+    @field_validator("generator_epochs")
+    @classmethod
+    def _at_most_all(cls, value: int, info: ValidationInfo) -> int:
+        epochs = info.data.get("epochs")
+        if epochs is not None and value > epochs:
+            raise PydanticCustomError(
+                "said",
+                "expected at most train.epochs ({epochs}), got {value}",
+                {"epochs": epochs, "value": value},
+            )
+        return value
+
+
+class InferenceConfig(Section):
+    """Sliding window over a whole volume."""
+
+    step: Annotated[float, Field(gt=0, le=1)] = author(0.5, "Step between tiles, in tiles.")
+    sigma: Positive = author(0.125, "Standard deviation of a tile's Gaussian weight, in tiles.")
+    mirror: bool = author(True, "Average over all mirrorings of a tile.")
+    batch_size: Count = chosen(1, "Tiles at once.")
+
+
+class EvaluationConfig(Section):
+    """How predictions are scored."""
+
+    convention: Literal["nnunet", "nnformer", "transunet"] = chosen(
+        "nnunet", "What an empty class scores; printed with every table."
+    )
+
+
+class ArmConfig(Section):
+    """One arm of an ablation, resolved: what a network is, how it is trained and scored.
+
+    The name, title, parent, summary and plugins are labels, not part of its identity.
+    """
+
+    name: str = chosen(..., "The file's name without .yaml.")
+    title: str = chosen(..., "The arm in a table.")
+    parent: str | None = chosen(None, "The arm that this one is a change of.")
+    summary: str = chosen("", "A sentence about the arm.")
+    plugins: tuple[Path, ...] = chosen((), "Folders whose components may be used.")
+    blocks: Blocks = paper(..., "The component of every slot.")
+    adapter_placement: AdapterPlacement = paper(AdapterPlacement(), "Where adapters stand.")
+    backbone: BackboneConfig = paper(BackboneConfig(), "SAM itself.")
+    patch: PatchConfig = author(PatchConfig(), "The piece of a volume that is segmented at once.")
+    train: TrainConfig = paper(TrainConfig(), "The schedule.")
+    augment: AugmentConfig = paper(AugmentConfig(), "Random changes of training patches.")
+    inference: InferenceConfig = author(InferenceConfig(), "Sliding window over a volume.")
+    evaluation: EvaluationConfig = chosen(EvaluationConfig(), "How predictions are scored.")
+
+
+class DataIdentity(Section):
+    """The data of a run.
+
+    `fingerprint` and `split_hash` identify it; names are for people.
+    """
+
+    name: str = chosen(..., "The data set's name.")
+    fingerprint: str = chosen(..., "Hash of its content.")
+    split_name: str = chosen(..., "The split's name.")
+    split_hash: str = chosen(..., "Hash of the split's case lists.")
+    fold: Annotated[int, Field(ge=0)] = chosen(0, "Which fold of the split.")
+    num_classes: Count = chosen(..., "K, background included.")
+    class_names: tuple[str, ...] = chosen(..., "Names of the classes, background first.")
+    in_channels: Count = chosen(..., "M, image modalities.")
+
+
+class RunConfig(Section):
+    """Everything that one run depends on."""
+
+    arm: ArmConfig = chosen(..., "The arm.")
+    preset: str = chosen(..., "The preset's name; its values are in the arm.")
+    data: DataIdentity = chosen(..., "The data and their split.")
+    seed: int = chosen(0, "Of initial weights, patches and augmentation.")
+    checkpoint_sha256: str | None = chosen(None, "Of SAM's weights; null: random ones.")
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(item) for item in value)
+    return value

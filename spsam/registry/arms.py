@@ -1,0 +1,290 @@
+"""Arms and presets: found by name or path, composed, and checked against schema and signatures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spsam.config.compose import Composed, compose
+from spsam.config.places import layers
+from spsam.config.problems import check, raise_all
+from spsam.config.schema import ArmConfig
+from spsam.errors import InputError, Problem, nearest
+from spsam.registry.catalogue import Catalogue
+from spsam.registry.signature import parameters, validate
+from spsam.registry.slots import SLOTS
+
+_RANGE = re.compile(r"(?P<prefix>.*?)(?P<first>\d+)\.\.(?P<again>.*?)(?P<last>\d+)")
+
+
+def load_arm(
+    name_or_path: str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    preset: str | Path | None = None,
+    plugins: Sequence[Path] = (),
+) -> ArmConfig:
+    """Reads an arm: its file, its bases, a preset and overrides, merged and checked.
+
+    Args:
+        name_or_path: A name, e.g. `S9`, or the path of a YAML file.
+        overrides: Values on top, e.g. `{"train.epochs": 5}` or `{"train": {"epochs": 5}}`.
+        preset: Name or path of a preset; None leaves the values of the root file.
+        plugins: Folders whose components may be used besides the known ones.
+
+    Returns:
+        The resolved arm; its blocks hold all parameters, defaults included.
+
+    Raises:
+        InputError: With every mistake in files and overrides, by file and line.
+    """
+    return _load(_path_of(name_or_path), overrides, preset, plugins)
+
+
+def load_arms(
+    names_or_paths: Sequence[str | Path],
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    preset: str | Path | None = None,
+    plugins: Sequence[Path] = (),
+) -> list[ArmConfig]:
+    """Reads several arms, as `load_arm`; the mistakes of all of them are raised at once."""
+    arms: list[ArmConfig] = []
+    problems: list[Problem] = []
+    for item in names_or_paths:
+        try:
+            arms.append(load_arm(item, overrides, preset=preset, plugins=plugins))
+        except InputError as error:
+            problems.extend(error.problems)
+    raise_all(problems)
+    return arms
+
+
+def load_parent(
+    name_or_path: str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    preset: str | Path | None = None,
+    plugins: Sequence[Path] = (),
+) -> ArmConfig | None:
+    """Reads the arm that an arm's file names as its base; None for a root."""
+    chain = compose(_path_of(name_or_path), find=arm_path).chain
+    return _load(chain[-2], overrides, preset, plugins) if len(chain) > 1 else None
+
+
+def expand(items: Sequence[str]) -> list[str | Path]:
+    """Arms from what a user types.
+
+    Args:
+        items: Names, ranges, paths of YAML files, and lists of these with commas:
+            `["S1..S3", "S6,S8", "mine.yaml"]`. A range counts through `<prefix><number>`.
+
+    Returns:
+        Names and paths in the order given, each once.
+
+    Raises:
+        InputError: If a name, range or path leads nowhere; all mistakes at once.
+    """
+    found: dict[str | Path, None] = {}
+    problems: list[Problem] = []
+    for item in items:
+        for word in [item] if Path(item).is_file() else item.split(","):
+            for arm in _expand_word(word.strip(), problems):
+                found[arm] = None
+    if not found and not problems:
+        problems.append(Problem(f"no arm was named; known: {', '.join(arm_names())}"))
+    raise_all(problems)
+    return list(found)
+
+
+def differences(
+    arm: ArmConfig, parent: ArmConfig | None, plugins: Sequence[Path] = ()
+) -> list[dict[str, Any]]:
+    """What an arm changes.
+
+    Args:
+        arm: The arm.
+        parent: What it is compared with; None gives no differences.
+        plugins: As in `load_arm`.
+
+    Returns:
+        One `{"key", "parent", "value"}` for each value that differs, `key` dotted. A block with
+        another component differs by the component's name, and by those of its parameters that are
+        not the new component's defaults.
+    """
+    if parent is None:
+        return []
+    labels = {"name", "title", "parent", "summary", "plugins", "blocks"}
+    old = parent.model_dump(mode="json", exclude=labels)
+    new = arm.model_dump(mode="json", exclude=labels)
+    changes = _block_differences(arm, parent, Catalogue.load(plugins or arm.plugins))
+    return changes + _value_differences(old, new, "")
+
+
+def arm_names() -> list[str]:
+    """All known arms, in natural order (S2 before S10)."""
+    return sorted(_named("."), key=_natural)
+
+
+def preset_names() -> list[str]:
+    """All known presets."""
+    return sorted(_named("presets"))
+
+
+def arm_path(name: str) -> Path:
+    """The file of an arm known by name; the current folder's ./ablations wins over the shipped one.
+
+    Raises:
+        InputError: If there is none; names the nearest.
+    """
+    known = _named(".")
+    if name not in known:
+        raise InputError(f"unknown arm '{name}'{nearest(name, known)}")
+    return known[name]
+
+
+def preset_path(name: str) -> Path:
+    """The file of a preset known by name, or a path of one.
+
+    Raises:
+        InputError: If there is none; names the nearest.
+    """
+    if _is_path(name):
+        return _existing(Path(name), "preset")
+    known = _named("presets")
+    if name not in known:
+        raise InputError(f"unknown preset '{name}'{nearest(name, known)}")
+    return known[name]
+
+
+def _load(
+    path: Path,
+    overrides: Mapping[str, Any] | None,
+    preset: str | Path | None,
+    plugins: Sequence[Path],
+) -> ArmConfig:
+    preset_file = None if preset is None else preset_path(str(preset))
+    composed = compose(path, preset=preset_file, overrides=overrides, find=arm_path)
+    problems = list(composed.problems)
+    blocks = _checked_blocks(composed, Catalogue.load(plugins), problems)
+    data = {**composed.data, "plugins": [str(plugin) for plugin in plugins]}
+    if blocks:
+        data["blocks"] = {**composed.data["blocks"], **blocks}
+    arm, found = check(ArmConfig, data, composed.place)
+    raise_all([*problems, *found])
+    assert isinstance(arm, ArmConfig)
+    return arm
+
+
+def _checked_blocks(
+    composed: Composed, catalogue: Catalogue, problems: list[Problem]
+) -> dict[str, Any]:
+    """The blocks with all parameters; those with mistakes as they were written."""
+    blocks = composed.data.get("blocks")
+    done: dict[str, Any] = {}
+    for slot in SLOTS:
+        block = blocks.get(slot) if isinstance(blocks, dict) else None
+        if not isinstance(block, dict) or not isinstance(block.get("name"), str):
+            continue  # the schema says what is wrong with it
+        path = ("blocks", slot)
+        try:
+            card = catalogue.card(slot, block["name"])
+        except InputError as error:
+            place = composed.place((*path, "name"))
+            problems.extend(place.problem(f"blocks.{slot}: {p.message}") for p in error.problems)
+            continue
+        params = {key: value for key, value in block.items() if key != "name"}
+        if set(params) == {"params"} and isinstance(params["params"], dict):
+            params = params["params"]  # as a run's config.yaml spells it
+        values, found = validate(card, params, composed.place, path)
+        problems.extend(found)
+        if not found:
+            done[slot] = {"name": block["name"], "params": values}
+    return done
+
+
+def _block_differences(
+    arm: ArmConfig, parent: ArmConfig, catalogue: Catalogue
+) -> list[dict[str, Any]]:
+    changes = []
+    for slot in SLOTS:
+        old, new = getattr(parent.blocks, slot), getattr(arm.blocks, slot)
+        before = dict(old.params)
+        if old.name != new.name:
+            changes.append({"key": f"blocks.{slot}", "parent": old.name, "value": new.name})
+            card = catalogue.card(slot, new.name)
+            before = {parameter.name: parameter.default for parameter in parameters(card)}
+        for name, value in new.params.items():
+            if name not in before or value != before[name]:
+                key = f"blocks.{slot}.{name}"
+                changes.append({"key": key, "parent": before.get(name), "value": value})
+    return changes
+
+
+def _value_differences(old: Any, new: Any, above: str) -> list[dict[str, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            change
+            for key in new
+            for change in _value_differences(old.get(key), new[key], f"{above}.{key}".strip("."))
+        ]
+    return [] if old == new else [{"key": above, "parent": old, "value": new}]
+
+
+def _expand_word(word: str, problems: list[Problem]) -> list[str | Path]:
+    if not word:
+        return []
+    try:
+        if _is_path(word):
+            return [_existing(Path(word), "arm")]
+        names = _range(word)
+    except InputError as error:
+        problems.extend(error.problems)
+        return []
+    known = arm_names()
+    problems.extend(
+        Problem(f"unknown arm '{name}'{nearest(name, known)}")
+        for name in names
+        if name not in known
+    )
+    return list(names)
+
+
+def _range(word: str) -> list[str]:
+    match = _RANGE.fullmatch(word)
+    if match is None or word in arm_names():
+        return [word]
+    prefix, first, last = match["prefix"], match["first"], match["last"]
+    if match["again"] not in ("", prefix):
+        raise InputError(f"'{word}': expected one prefix, e.g. {prefix}{first}..{prefix}{last}")
+    if int(first) > int(last):
+        raise InputError(f"'{word}': expected the smaller number first")
+    width = len(first) if first.startswith("0") else 0
+    return [f"{prefix}{number:0{width}d}" for number in range(int(first), int(last) + 1)]
+
+
+def _path_of(name_or_path: str | Path) -> Path:
+    if isinstance(name_or_path, Path) or _is_path(name_or_path):
+        return _existing(Path(name_or_path), "arm")
+    return arm_path(name_or_path)
+
+
+def _is_path(word: str) -> bool:
+    return word.endswith((".yaml", ".yml")) or "/" in word or "\\" in word
+
+
+def _existing(path: Path, what: str) -> Path:
+    if not path.is_file():
+        raise InputError(f"there is no {what} file {path}")
+    return path
+
+
+def _named(below: str) -> dict[str, Path]:
+    folders = [layer / below for layer in layers("ablations")]
+    return {path.stem: path for folder in folders for path in folder.glob("*.yaml")}
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

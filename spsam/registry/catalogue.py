@@ -1,0 +1,165 @@
+"""The cards of all components: shipped, of installed plugins, the user's own, of --plugin."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from spsam.config.places import layers
+from spsam.config.problems import Place, check, unique
+from spsam.config.yaml_file import YamlFile, read_yaml
+from spsam.errors import InputError, Problem, nearest
+from spsam.registry.slots import SLOTS, Slot
+from spsam.registry.targets import installed_plugins
+
+__all__ = ["SLOTS", "Card", "Catalogue", "Slot"]
+
+_TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True)
+class Card:
+    """A component, as its card describes it.
+
+    Attributes:
+        slot: The slot it fits.
+        name: The card's file name without .yaml.
+        target: `package.module:Class`.
+        summary: One sentence.
+        source: `paper` -> section, `author` or `chosen` -> reason.
+        file: The card's file.
+        plugin: The folder given by --plugin that holds the card; None for all others.
+    """
+
+    slot: str
+    name: str
+    target: str
+    summary: str
+    source: dict[str, str]
+    file: Path
+    plugin: Path | None = None
+
+
+class _CardSource(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    paper: str | None = None
+    author: str | None = None
+    chosen: str | None = None
+
+
+class _CardFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    target: str
+    summary: str
+    source: _CardSource = _CardSource()
+
+
+class Catalogue:
+    """All cards, by slot and name; of two with one name the later layer's counts."""
+
+    def __init__(self, cards: Sequence[Card]) -> None:
+        self._cards: dict[str, dict[str, Card]] = {slot: {} for slot in SLOTS}
+        for card in cards:
+            self._cards[card.slot][card.name] = card
+
+    @classmethod
+    def load(cls, plugins: Sequence[Path] = ()) -> Catalogue:
+        """Reads registry/<slot>/<name>.yaml of all layers; imports no component.
+
+        Args:
+            plugins: Folders with a registry/ and Python modules beside it, named by the user.
+
+        Raises:
+            InputError: If a card is wrong or a plugin's folder missing; all mistakes at once.
+        """
+        problems: list[Problem] = []
+        cards: list[Card] = []
+        for folder, plugin in _folders(plugins, problems):
+            for slot, path in _files(folder, problems):
+                card = _read_card(slot, path, plugin, problems)
+                if card is not None:
+                    cards.append(card)
+        if problems:
+            raise InputError(unique(problems))
+        return cls(cards)
+
+    def cards(self, slot: str) -> list[Card]:
+        """The cards of a slot, by name.
+
+        Raises:
+            InputError: If there is no such slot.
+        """
+        if slot not in self._cards:
+            raise InputError(f"unknown slot '{slot}'{nearest(slot, SLOTS)}")
+        return [self._cards[slot][name] for name in sorted(self._cards[slot])]
+
+    def card(self, slot: str, name: str) -> Card:
+        """The card of a component.
+
+        Raises:
+            InputError: If there is no such slot or component; names the nearest.
+        """
+        known = {card.name: card for card in self.cards(slot)}
+        if name not in known:
+            raise InputError(f"unknown {slot} '{name}'{nearest(name, known)}")
+        return known[name]
+
+
+def _folders(
+    plugins: Sequence[Path], problems: list[Problem]
+) -> Iterator[tuple[Path, Path | None]]:
+    shipped, *own = layers("registry")
+    yield shipped, None
+    for package in installed_plugins().values():
+        yield package / "registry", None
+    for folder in own:
+        yield folder, None
+    for plugin in plugins:
+        if (plugin / "registry").is_dir():
+            yield plugin / "registry", plugin
+        else:
+            problems.append(
+                Problem(f"--plugin {plugin}: expected a folder with registry/<slot>/<name>.yaml")
+            )
+
+
+def _files(folder: Path, problems: list[Problem]) -> Iterator[tuple[str, Path]]:
+    if not folder.is_dir():
+        return
+    for below in sorted(folder.iterdir()):
+        files = sorted(below.glob("*.yaml")) if below.is_dir() else []
+        if files and below.name not in SLOTS:
+            problems.append(
+                Problem(f"unknown slot '{below.name}'{nearest(below.name, SLOTS)}", below)
+            )
+            continue
+        yield from ((below.name, path) for path in files)
+
+
+def _read_card(slot: str, path: Path, plugin: Path | None, problems: list[Problem]) -> Card | None:
+    try:
+        file: YamlFile = read_yaml(path)
+    except InputError as error:
+        problems.extend(error.problems)
+        return None
+    read, found = check(_CardFile, file.data, lambda at: Place(path, file.line(at)))
+    problems.extend(found)
+    if read is None:
+        return None
+    if not _TARGET.fullmatch(read.target):
+        problems.append(
+            Problem(
+                f"target: expected package.module:Class, got '{read.target}'",
+                path,
+                file.line(("target",)),
+            )
+        )
+        return None
+    source = {key: value for key, value in read.source.model_dump().items() if value is not None}
+    return Card(slot, path.stem, read.target, read.summary, source, path, plugin)

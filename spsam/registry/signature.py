@@ -1,0 +1,189 @@
+"""What YAML may set of a component, read from its signature: the signature is the schema."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spsam.config.problems import PlaceOf, check
+from spsam.config.yaml_file import KeyPath
+from spsam.errors import InputError, Problem, nearest
+from spsam.registry.catalogue import Card
+from spsam.registry.source_code import Module, annotation, constant, find_init, read_module
+from spsam.registry.targets import module_file, root_of
+
+# The default of a parameter that has none.
+REQUIRED = inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A keyword-only parameter of a component.
+
+    Attributes:
+        name: Its name.
+        annotation: Its type.
+        default: Its default; `REQUIRED` if it has none.
+        doc: Its description in the class's docstring.
+    """
+
+    name: str
+    annotation: Any
+    default: Any
+    doc: str
+
+
+def parameters(card: Card) -> list[Parameter]:
+    """The keyword-only parameters of a card's target, in order; nothing is imported.
+
+    Raises:
+        InputError: If the target does not exist or its signature cannot be read without running it.
+    """
+    found = _init(card)
+    if found is None:
+        return []
+    module, init = found
+    if init.args.vararg is not None or init.args.kwarg is not None:
+        raise module.fail(
+            init, f"{card.target} must name its parameters: what *args or **kwargs take is unknown"
+        )
+    docs = _docs(card, init)
+    return [
+        _parameter(module, argument, default, docs)
+        for argument, default in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
+    ]
+
+
+def positional(card: Card) -> tuple[str, ...]:
+    """The names of the parameters that a component takes from the engine.
+
+    Raises:
+        InputError: As `parameters`.
+    """
+    found = _init(card)
+    if found is None:
+        return ()
+    arguments = found[1].args
+    return tuple(argument.arg for argument in [*arguments.posonlyargs, *arguments.args][1:])
+
+
+def validate(
+    card: Card, params: Mapping[str, Any], place: PlaceOf, prefix: KeyPath
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Checks the values that YAML gives to a component.
+
+    Args:
+        card: The component.
+        params: Parameter -> value.
+        place: Where the value of a path was written.
+        prefix: The block's path, e.g. `("blocks", "adapter")`.
+
+    Returns:
+        All parameters with their values, defaults included, and all mistakes.
+    """
+    try:
+        known = {parameter.name: parameter for parameter in parameters(card)}
+    except InputError as error:
+        return {}, list(error.problems)
+    problems = []
+    for name in params:
+        if name not in known:
+            hint = nearest(name, known) or "; it has none"
+            message = f"{card.slot} '{card.name}' has no parameter '{name}'{hint}"
+            problems.append(place((*prefix, name)).problem(message))
+    values = {}
+    for name, parameter in known.items():
+        if name in params:
+            values[name], found = check(parameter.annotation, params[name], place, (*prefix, name))
+            problems.extend(found)
+        elif parameter.default is REQUIRED:
+            message = f"{card.slot} '{card.name}' needs its parameter '{name}'"
+            problems.append(place(prefix).problem(message))
+        else:
+            # By the same way as a written value, so that `1` and `1.0` are one identity.
+            checked, found = check(parameter.annotation, parameter.default, place, (*prefix, name))
+            values[name] = parameter.default if found else checked
+    return values, problems
+
+
+def _init(card: Card) -> tuple[Module, ast.FunctionDef] | None:
+    module, name = _target(card)
+    return find_init(module, name)
+
+
+def _target(card: Card) -> tuple[Module, str]:
+    name, _, wanted = card.target.partition(":")
+    root = root_of(card.target, card.plugin, card.file)
+    file = module_file(name, root)
+    if file is None:
+        raise InputError(
+            Problem(f"target: there is no module '{name}' in {root}", card.file, _line(card))
+        )
+    module = read_module(name, file, root)
+    if wanted not in module.classes:
+        raise InputError(
+            Problem(
+                f"target: {file} defines no class '{wanted}'{nearest(wanted, module.classes)}",
+                card.file,
+                _line(card),
+            )
+        )
+    return module, wanted
+
+
+def _line(card: Card) -> int | None:
+    for number, line in enumerate(card.file.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.startswith("target:"):
+            return number
+    return None
+
+
+def _parameter(
+    module: Module, argument: ast.arg, default: ast.expr | None, docs: Mapping[str, str]
+) -> Parameter:
+    if argument.annotation is None:
+        raise module.fail(argument, f"parameter '{argument.arg}' needs a type: YAML sets it")
+    return Parameter(
+        name=argument.arg,
+        annotation=annotation(module, argument.annotation),
+        default=REQUIRED if default is None else constant(module, default),
+        doc=docs.get(argument.arg, ""),
+    )
+
+
+def _docs(card: Card, init: ast.FunctionDef) -> dict[str, str]:
+    """Descriptions from the sections `Args:` of the class and of `__init__`."""
+    module, name = _target(card)
+    found: dict[str, str] = {}
+    texts = [ast.get_docstring(init)]
+    seen: tuple[Module, str] | None = (module, name)
+    while seen is not None and seen[1] in seen[0].classes:
+        definition = seen[0].classes[seen[1]]
+        texts.insert(0, ast.get_docstring(definition))
+        base = definition.bases[0] if definition.bases else None
+        if not isinstance(base, ast.Name):
+            break
+        seen = (seen[0], base.id) if base.id in seen[0].classes else seen[0].follow(base.id)
+    for text in reversed(texts):  # what is said nearest to the component counts
+        found |= _args_section(text or "")
+    return found
+
+
+def _args_section(docstring: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    inside, name = False, None
+    for line in docstring.splitlines():
+        if re.fullmatch(r"Args:\s*", line):
+            inside = True
+        elif inside and line and not line[0].isspace():
+            inside = False
+        elif inside and (match := re.fullmatch(r" {4}(\w+)(?: \([^)]*\))?:\s*(.*)", line)):
+            name = match.group(1)
+            found[name] = match.group(2)
+        elif inside and name is not None and line.strip():
+            found[name] = f"{found[name]} {line.strip()}"
+    return found

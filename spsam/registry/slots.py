@@ -1,0 +1,64 @@
+"""The network's slots: what a component gets from the engine, whatever its card says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place in the network that takes one component.
+
+    Attributes:
+        name: As in `blocks:` and as the folder of its cards below registry/.
+        folder: The package below spsam/model with its components.
+        parameters: Positional parameters of a component, given by the engine.
+        meaning: One line for people.
+    """
+
+    name: str
+    folder: str
+    parameters: tuple[str, ...]
+    meaning: str
+
+
+_ALL = (
+    Slot(
+        "input_adapter",
+        "input_adapters",
+        ("in_channels", "image_size", "encoder_size"),
+        "before the encoder: from the volume's channels to three-channel slices",
+    ),
+    Slot(
+        "depth_pos_embed",
+        "depth_pos_embeds",
+        ("encoder_dim", "decoder_dim", "depth", "grid"),
+        "tells slices apart, in the encoder's tokens and the decoder's image position",
+    ),
+    Slot(
+        "adapter",
+        "adapters",
+        ("dim", "depth"),
+        "in every transformer block of the encoder and the mask decoder",
+    ),
+    Slot(
+        "prompt_generator",
+        "prompt_generators",
+        ("tap_dims", "neck_dim", "grid", "num_classes", "image_size"),
+        "from the encoder's maps to auxiliary masks",
+    ),
+    Slot(
+        "prompt",
+        "prompts",
+        ("num_classes",),
+        "from auxiliary masks to SAM's point, box and mask of every slice and class",
+    ),
+    Slot(
+        "mask_head",
+        "mask_heads",
+        ("num_classes",),
+        "from one binary mask a class to one label map",
+    ),
+)
+
+SLOTS: dict[str, Slot] = {slot.name: slot for slot in _ALL}

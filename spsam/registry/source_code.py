@@ -1,0 +1,203 @@
+"""Classes, signatures and constants read from source text, so that nothing need be imported."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+from pathlib import Path
+from typing import Any, Literal
+
+from spsam.errors import InputError, Problem
+from spsam.registry.targets import module_file, spsam_root
+
+# All that an annotation of a YAML parameter may be made of.
+_TYPES: dict[str, Any] = {
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "str": str,
+    "tuple": tuple,
+    "list": list,
+    "None": None,
+}
+
+_ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module's top level.
+
+    Attributes:
+        file: Its source file.
+        root: The folder that holds its top-level package.
+        classes: Class definitions by name.
+        values: Right-hand sides of assignments by name.
+        imports: Name here -> (module, name there).
+    """
+
+    file: Path
+    root: Path
+    classes: dict[str, ast.ClassDef]
+    values: dict[str, ast.expr]
+    imports: dict[str, tuple[str, str]]
+
+    def fail(self, node: ast.AST, message: str) -> InputError:
+        """An error at a node of this module."""
+        return InputError(Problem(message, self.file, getattr(node, "lineno", None)))
+
+    def follow(self, name: str) -> tuple[Module, str] | None:
+        """Where an imported name is defined, if that is in this root or in spsam."""
+        if name not in self.imports:
+            return None
+        module, there = self.imports[name]
+        root = spsam_root() if module.partition(".")[0] == "spsam" else self.root
+        file = module_file(module, root)
+        return None if file is None else (read_module(module, file, root), there)
+
+
+def read_module(name: str, file: Path, root: Path) -> Module:
+    """Parses a module's file.
+
+    Raises:
+        InputError: If it is no Python.
+    """
+    stat = file.stat()
+    return _parse(name, file, root, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=256)
+def _parse(name: str, file: Path, root: Path, _modified: int, _size: int) -> Module:
+    try:
+        tree = ast.parse(file.read_bytes())
+    except SyntaxError as error:
+        raise InputError(Problem(f"is no valid Python: {error.msg}", file, error.lineno)) from error
+    module = Module(file, root, {}, {}, {})
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    _gather(module, package, tree.body)
+    return module
+
+
+def _gather(module: Module, package: str, body: list[ast.stmt]) -> None:
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            module.classes[node.name] = node
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1]
+            where = ".".join([*above, *([node.module] if node.module else [])])
+            where = where if node.level else node.module or ""
+            for alias in node.names:
+                module.imports[alias.asname or alias.name] = (where, alias.name)
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            module.values[node.targets[0].id] = node.value
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+            module.values[node.target.id] = node.value
+        elif isinstance(node, ast.If):  # if TYPE_CHECKING:
+            _gather(module, package, node.body)
+
+
+def find_init(module: Module, name: str) -> tuple[Module, ast.FunctionDef] | None:
+    """The `__init__` that a class has or inherits, and the module it is written in."""
+    if name not in module.classes:
+        there = module.follow(name)
+        return find_init(*there) if there is not None else None
+    definition = module.classes[name]
+    for statement in definition.body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
+            return module, statement
+    for base in definition.bases:
+        plain = base.value if isinstance(base, ast.Subscript) else base
+        found = find_init(module, plain.id) if isinstance(plain, ast.Name) else None
+        if found is not None:
+            return found
+    return None
+
+
+def annotation(module: Module, node: ast.expr) -> Any:
+    """The type that an annotation means, in a closed namespace: no code is run for it.
+
+    Raises:
+        InputError: If it is made of anything but int, float, bool, str, None, tuple, list, Literal
+            and |, or names of such types.
+    """
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return annotation(module, ast.parse(node.value, mode="eval").body)
+    if isinstance(node, ast.Constant) and node.value in (None, Ellipsis):
+        return node.value
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        # In one go: nested unions of Literals would not be equal to what Python makes of them.
+        parts = [annotation(module, part) for part in _alternatives(node)]
+        return reduce(operator.or_, parts)
+    if isinstance(node, ast.Subscript):
+        return _subscript(module, node)
+    if isinstance(node, ast.Name):
+        if node.id in _TYPES:
+            return _TYPES[node.id]
+        known = _lookup(module, node.id)
+        if known is not None:
+            return annotation(*known)
+    raise module.fail(
+        node,
+        f"'{ast.unparse(node)}' cannot annotate a parameter that YAML sets; known: int, float, "
+        "bool, str, None, tuple, list, Literal and | of these",
+    )
+
+
+def _alternatives(node: ast.expr) -> list[ast.expr]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return [*_alternatives(node.left), *_alternatives(node.right)]
+    return [node]
+
+
+def _subscript(module: Module, node: ast.Subscript) -> Any:
+    generic = node.value.attr if isinstance(node.value, ast.Attribute) else ast.unparse(node.value)
+    inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    if generic == "Literal":
+        return Literal[tuple(constant(module, part) for part in inner)]
+    if generic in ("tuple", "list"):
+        parts = tuple(annotation(module, part) for part in inner)
+        return types.GenericAlias(_TYPES[generic], parts)
+    raise module.fail(node, f"'{ast.unparse(node)}' cannot annotate a parameter that YAML sets")
+
+
+def constant(module: Module, node: ast.expr) -> Any:
+    """The value of a default: literals, arithmetic of them, and names of such constants.
+
+    Raises:
+        InputError: If it is anything else.
+    """
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.Tuple):
+        return tuple(constant(module, part) for part in node.elts)
+    if isinstance(node, ast.List):
+        return [constant(module, part) for part in node.elts]
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -constant(module, node.operand)
+    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
+        left, right = constant(module, node.left), constant(module, node.right)
+        return _ARITHMETIC[type(node.op)](left, right)
+    if isinstance(node, ast.Name):
+        known = _lookup(module, node.id)
+        if known is not None:
+            return constant(*known)
+    raise module.fail(
+        node, f"'{ast.unparse(node)}' cannot be the default of a parameter that YAML sets"
+    )
+
+
+def _lookup(module: Module, name: str) -> tuple[Module, ast.expr] | None:
+    """The right-hand side of a name's assignment, here or where it is imported from."""
+    if name in module.values:
+        return module, module.values[name]
+    there = module.follow(name)
+    return _lookup(*there) if there is not None else None
