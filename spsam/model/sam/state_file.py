@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,9 @@ _UNREADABLE = (
     AttributeError,
     TypeError,
     AssertionError,
+    ArithmeticError,
+    MemoryError,
+    struct.error,
     zipfile.BadZipFile,
 )
 """What `torch.load` raises on files that are not what they seem."""
@@ -55,7 +59,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             f"{path} is not a PyTorch file (it begins with {start!r}); give a SAM checkpoint "
             "such as sam_vit_b_01ec64.pth"
         )
-    if is_zip and not zipfile.is_zipfile(path):
+    if is_zip and _lacks_its_end(path):
         raise InputError(
             f"{path} is cut short ({path.stat().st_size} bytes, its end is missing); "
             "download or copy it again"
@@ -87,3 +91,11 @@ def _flat_state(path: Path, state: object) -> dict[str, Tensor]:
     if other:
         raise InputError(f"{path} holds something else than weights under {', '.join(other[:4])}")
     return {str(name): value for name, value in state.items()}
+
+
+def _lacks_its_end(path: Path) -> bool:
+    """Whether a zip file's directory, which is written last, is not there."""
+    try:
+        return not zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:
+        return False  # it is there, and damaged
