@@ -46,7 +46,8 @@ def environment(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["environment"])
 def demo(session: nox.Session) -> None:
     """The nine-arm ablation on the built-in data set; options go on: `nox -s demo -- --seeds 3`."""
-    session.run(tool("spsam"), "ablate", "S1..S9", *session.posargs)
+    small = ["--data", "phantom", "--preset", "demo"]
+    session.run(tool("spsam"), "ablate", "S1..S9", *small, *session.posargs)
 
 
 @nox.session(venv_backend="none", requires=["environment"])
