@@ -102,7 +102,7 @@ class RunFolder:
         status: Status = self.read()["status"]
         return status
 
-    def update(self, **values: Any) -> None:
+    def note(self, **values: Any) -> None:
         """Changes some values of run.json, all at once or not at all."""
         text = json.dumps({**self.read(), **values}, indent=2) + "\n"
         write_text(self.record, text)

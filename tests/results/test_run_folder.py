@@ -38,9 +38,9 @@ def test_everything_lies_in_the_folder(folder: RunFolder, tmp_path: Path) -> Non
     assert len(set(paths)) == len(names)
 
 
-def test_update_keeps_other_values(folder: RunFolder) -> None:
-    folder.update(status="running", seconds=1.5)
-    folder.update(status="finished")
+def test_note_keeps_other_values(folder: RunFolder) -> None:
+    folder.note(status="running", seconds=1.5)
+    folder.note(status="finished")
     assert folder.read() == {"status": "finished", "seconds": 1.5}
     assert folder.status == "finished"
     assert [path.name for path in folder.path.iterdir()] == ["run.json"]
@@ -48,14 +48,14 @@ def test_update_keeps_other_values(folder: RunFolder) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"status": "done"}', '{"seconds": 1}'])
 def test_damaged_record_is_said(folder: RunFolder, text: str) -> None:
-    folder.update(status="running")
+    folder.note(status="running")
     folder.record.write_text(text)
     with pytest.raises(SpsamError, match="damaged"):
         _ = folder.status
 
 
 def test_unfinished_metrics_line_is_left_out(folder: RunFolder) -> None:
-    folder.update(status="running")
+    folder.note(status="running")
     folder.metrics.write_text(json.dumps({"epoch": 0}) + '\n{"epo')
     assert folder.read_metrics() == [{"epoch": 0}]
 
