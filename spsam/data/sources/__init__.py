@@ -1,1 +1,1 @@
-"""Readers of data-set layouts, one layout a file."""
+"""Readers of the known data set layouts, one a module."""

@@ -1,0 +1,48 @@
+"""Opening a data set by its name or by its folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from spsam.data.cases import Case as Case
+from spsam.data.cases import DataSet as DataSet
+from spsam.data.sources import acdc, msd, phantom
+from spsam.errors import InputError, Problem, nearest
+
+BUILT_IN = {phantom.NAME: phantom.open}
+LAYOUTS = (acdc, msd)
+
+
+def open_dataset(name_or_path: str | Path) -> DataSet:
+    """Opens a built-in data set, or a folder whose layout is recognised.
+
+    Args:
+        name_or_path: `phantom`, or a folder in the layout of ACDC or of the Medical Segmentation
+            Decathlon.
+
+    Raises:
+        InputError: If there is no such data set or folder, the folder's layout is not recognised,
+            or the layout has mistakes; all of them.
+    """
+    if isinstance(name_or_path, str) and name_or_path in BUILT_IN:
+        return BUILT_IN[name_or_path]()
+    folder = Path(name_or_path).expanduser()
+    if folder.is_dir():
+        for layout in LAYOUTS:
+            if layout.recognise(folder):
+                return layout.open(folder)
+        raise InputError(Problem(f"the folder's layout is not recognised; {_expected()}", folder))
+    if folder.exists():
+        raise InputError(Problem(f"expected a folder, this is a file; {_expected()}", folder))
+    if isinstance(name_or_path, Path) or os.sep in name_or_path or "/" in name_or_path:
+        raise InputError(Problem(f"the data folder does not exist; {_expected()}", folder))
+    guess = nearest(name_or_path, BUILT_IN)
+    raise InputError(
+        f"there is no data set and no folder '{name_or_path}'{guess}; {_expected()}"
+    )
+
+
+def _expected() -> str:
+    layouts = "; ".join(layout.LAYOUT for layout in LAYOUTS)
+    return f"expected a built-in data set ({', '.join(BUILT_IN)}) or a folder: {layouts}"

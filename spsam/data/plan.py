@@ -1,0 +1,150 @@
+"""How a data set's volumes are brought onto one grid, and the patch that follows from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from spsam.data.cases import DataSet, Modality
+from spsam.data.volume import Geometry, Triple
+from spsam.errors import InputError, Problem
+
+# Above this ratio of the coarsest to the next spacing, slices are left as they were acquired [C].
+ANISOTROPIC = 2.0
+MULTIPLE = 16
+# Raised whenever prepared volumes change, so that old ones are not taken for new ones.
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What preparation does to every volume.
+
+    Attributes:
+        depth_axis: The array axis (of z, y, x) whose slices become the patch's depth.
+        spacing: Target spacing in mm, depth axis first. For anisotropic data the first one is the
+            median and only for information: nothing is resampled along depth [C].
+        anisotropic: Whether the slices stay as acquired.
+        modality: `MR`: z-score of each volume. `CT`: clipped to the 0.5–99.5 percentiles of the
+            training cases' foreground, then its z-score.
+        patch_size: (D, H, W) of a training patch.
+        training: The cases whose intensities count, for CT; empty for MR, which needs none.
+    """
+
+    depth_axis: int
+    spacing: Triple
+    anisotropic: bool
+    modality: Modality
+    patch_size: tuple[int, int, int]
+    training: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for a run's record."""
+        return asdict(self)
+
+    @property
+    def key(self) -> str:
+        """16 hex digits of what the prepared volumes depend on; the patch is cut later."""
+        content = {**self.to_dict(), "version": VERSION}
+        del content["patch_size"]
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def axes(self) -> tuple[int, int, int]:
+        """The array axes in prepared order: depth first, the others as they were."""
+        first, second = (axis for axis in range(3) if axis != self.depth_axis)
+        return self.depth_axis, first, second
+
+    def target_shape(self, geometry: Geometry) -> tuple[int, int, int]:
+        """The prepared `(D, H, W)` of a volume, the same extent in mm at the target spacing."""
+        shape = [
+            max(1, round(geometry.shape[axis] * geometry.spacing[axis] / target))
+            for axis, target in zip(self.axes(), self.spacing, strict=True)
+        ]
+        depth = geometry.shape[self.depth_axis] if self.anisotropic else shape[0]
+        return depth, shape[1], shape[2]
+
+
+def plan(
+    dataset: DataSet,
+    train_ids: Sequence[str],
+    *,
+    depth: int | None = None,
+    size: int | tuple[int, int] | None = None,
+    max_depth: int,
+    max_size: int,
+) -> Plan:
+    """Plans from the training cases' headers.
+
+    The patch is square in plane: the median size after resampling, the larger of the two axes,
+    rounded up to a multiple of 16 and bounded by `max_size`; as deep as the median volume, bounded
+    by `max_depth`.
+
+    Args:
+        dataset: The data set.
+        train_ids: The cases that count.
+        depth: The patch's D where it is wanted; bounds do not apply.
+        size: The patch's (H, W) or both at once; bounds do not apply.
+        max_depth: Bound of a planned D.
+        max_size: Bound of planned H and W.
+
+    Raises:
+        InputError: With every header that cannot be read.
+    """
+    geometries = _headers(dataset, train_ids)
+    spacings = np.array([geometry.spacing for geometry in geometries])
+    median = np.median(spacings, axis=0)
+    order = np.argsort(median)
+    anisotropic = bool(median[order[2]] / median[order[1]] >= ANISOTROPIC)
+    depth_axis = int(order[2]) if anisotropic else 0
+    target = [float(median[axis]) for axis in range(3)]
+    draft = Plan(
+        depth_axis=depth_axis,
+        spacing=(
+            target[depth_axis],
+            *(target[axis] for axis in range(3) if axis != depth_axis),
+        ),  # type: ignore[arg-type]  # three numbers, by construction
+        anisotropic=anisotropic,
+        modality=dataset.modality,
+        patch_size=(1, MULTIPLE, MULTIPLE),
+        training=tuple(sorted(train_ids)) if dataset.modality == "CT" else (),
+    )
+    shapes = np.median([draft.target_shape(geometry) for geometry in geometries], axis=0)
+    if depth is None:
+        depth = max(1, min(max_depth, int(shapes[0])))
+    if size is None:
+        wanted = MULTIPLE * math.ceil(max(shapes[1:]) / MULTIPLE)
+        size = max(MULTIPLE, min(wanted, MULTIPLE * (max_size // MULTIPLE)))
+    height, width = (size, size) if isinstance(size, int) else size
+    return Plan(**{**vars(draft), "patch_size": (depth, height, width)})
+
+
+def _headers(dataset: DataSet, ids: Iterable[str]) -> list[Geometry]:
+    wanted = set(ids)
+    cases = [case for case in dataset.cases if case.id in wanted]
+    assert cases, "a plan needs training cases"
+    problems: list[Problem] = []
+    geometries: list[Geometry] = []
+
+    def read(index: int) -> Geometry | tuple[Problem, ...]:
+        try:
+            return cases[index].geometry()
+        except InputError as error:
+            return error.problems
+
+    with ThreadPoolExecutor(8) as pool:
+        for result in pool.map(read, range(len(cases))):
+            if isinstance(result, Geometry):
+                geometries.append(result)
+            else:
+                problems += result
+    if problems:
+        raise InputError(problems)
+    return geometries

@@ -1,0 +1,250 @@
+"""Preparation: every volume checked, normalised and resampled, once per data set and plan.
+
+Workers are fresh processes that import this module: keep its imports small, and torch out of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+
+from spsam.data.cases import Case, DataSet
+from spsam.data.plan import Plan
+from spsam.data.resample import resample_image, resample_label
+from spsam.data.store import INDEX, PreparedStore, case_file
+from spsam.data.volume import Floats, Volume, check_image
+from spsam.data.workers import Progress, run_all
+from spsam.errors import InputError, Problem
+
+# Foreground voxels kept per class and case, to centre patches on.
+MAX_VOXELS = 5000
+# Foreground voxels per training case that the intensity statistics of CT are taken from.
+MAX_SAMPLES = 10_000
+
+Statistics = list[dict[str, float]]
+
+
+def prepare(
+    dataset: DataSet,
+    plan: Plan,
+    folder: Path,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> PreparedStore:
+    """Prepares a data set, unless that is already done.
+
+    What is finished lies in `folder/<name>-<key>`; that folder is there completely or not at all.
+    An interrupted preparation goes on where it stopped; a second process waits for the first.
+
+    Args:
+        dataset: The data set; all its cases are prepared.
+        plan: How.
+        folder: Where prepared data sets are kept.
+        workers: Processes; None takes as many as there are cores, at most 8.
+        progress: Called with (cases done, cases in all).
+
+    Raises:
+        InputError: With every problem in every file; then nothing is left in `folder`.
+    """
+    target = folder / f"{dataset.name}-{prepared_key(dataset, plan)}"
+    if (target / INDEX).is_file():
+        return PreparedStore(target)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):
+        if not (target / INDEX).is_file():
+            _prepare_all(dataset, plan, target, workers, progress)
+    return PreparedStore(target)
+
+
+def prepared_key(dataset: DataSet, plan: Plan) -> str:
+    """16 hex digits that name the prepared form of a data set."""
+    return hashlib.sha256(f"{dataset.fingerprint}/{plan.key}".encode()).hexdigest()[:16]
+
+
+def check(
+    dataset: DataSet, *, workers: int | None = None, progress: Progress | None = None
+) -> list[Problem]:
+    """Reads every volume and says what is wrong with it; writes nothing."""
+    jobs = [(case, dataset.in_channels) for case in dataset.cases]
+    return [
+        problem
+        for problems in run_all(_check_case, jobs, workers, progress)
+        for problem in problems
+    ]
+
+
+def _prepare_all(
+    dataset: DataSet, plan: Plan, target: Path, workers: int | None, progress: Progress | None
+) -> None:
+    partial = target.with_name(f"{target.name}.partial")
+    partial.mkdir(exist_ok=True)
+    try:
+        statistics = _ct_statistics(dataset, plan, workers) if plan.modality == "CT" else None
+        jobs = [(case, dataset.in_channels, plan, statistics, partial) for case in dataset.cases]
+        results = run_all(_prepare_case, jobs, workers, progress)
+        problems = [problem for found in results for problem in found]
+        if problems:
+            raise InputError(problems)
+    except InputError:
+        shutil.rmtree(partial)
+        raise
+    index = {
+        "dataset": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "plan": plan.to_dict(),
+        "class_names": dataset.class_names,
+        "raw_ids": dataset.raw_ids,
+        "channel_names": dataset.channel_names,
+        "statistics": statistics,
+        "cases": sorted(case.id for case in dataset.cases),
+    }
+    _write(partial / INDEX, lambda path: path.write_text(json.dumps(index, indent=1)))
+    os.replace(partial, target)
+
+
+def _load(case: Case, channels: int) -> Volume:
+    """A case, checked; built-in volumes pass the same checks as files."""
+    volume = case.load()
+    image = case.files[0] if case.files else None
+    problems = [] if case.files else check_image(volume.image, image)
+    if volume.image.shape[0] != channels:
+        problems.append(
+            Problem(f"expected {channels} channels, the image has {len(volume.image)}", image)
+        )
+    if problems:
+        raise InputError(problems)
+    return volume
+
+
+def _check_case(case: Case, channels: int) -> tuple[Problem, ...]:
+    try:
+        _load(case, channels)
+    except InputError as error:
+        return error.problems
+    return ()
+
+
+def _prepare_case(
+    case: Case, channels: int, plan: Plan, statistics: Statistics | None, folder: Path
+) -> tuple[Problem, ...]:
+    """Writes one case; its description last, so that it says that the case is finished."""
+    meta_file = case_file(folder, case.id, "json")
+    if meta_file.is_file():
+        return ()
+    try:
+        volume = _load(case, channels)
+    except InputError as error:
+        return error.problems
+    assert volume.label is not None
+    axes = plan.axes()
+    shape = plan.target_shape(volume.geometry)
+    image = np.transpose(_normalise(volume.image, statistics), (0, *(axis + 1 for axis in axes)))
+    image = resample_image(image, shape)
+    label = resample_label(np.transpose(volume.label, axes), shape)
+    voxels = _foreground(label, case.id)
+    original = volume.geometry
+    extent = [original.shape[axis] * original.spacing[axis] for axis in axes]
+    meta: dict[str, Any] = {
+        "patient": case.patient,
+        "original": asdict(original),
+        "axes": axes,
+        "spacing": [length / size for length, size in zip(extent, shape, strict=True)],
+    }
+    for ending, array in (("image", image), ("label", label), ("foreground", voxels)):
+        _write_array(case_file(folder, case.id, f"{ending}.npy"), array)
+    _write(meta_file, lambda path: path.write_text(json.dumps(meta, indent=1)))
+    return ()
+
+
+def _normalise(image: Floats, statistics: Statistics | None) -> Floats:
+    """Zero mean and unit deviation per channel: of the volume, or of the training foreground."""
+    result = np.empty_like(image)
+    for index, channel in enumerate(image):
+        if statistics is None:
+            # In double precision: the sum over a large volume is beyond float32.
+            mean, deviation = channel.mean(dtype=np.float64), channel.std(dtype=np.float64)
+        else:
+            of_training = statistics[index]
+            channel = channel.clip(of_training["low"], of_training["high"])
+            mean, deviation = of_training["mean"], of_training["std"]
+        result[index] = (channel - mean) / max(float(deviation), 1e-8)
+    return result
+
+
+def _foreground(label: npt.NDArray[np.uint8], case_id: str) -> npt.NDArray[np.int32]:
+    """A sample of each class's voxels: rows (class, d, h, w), the same for a case every time."""
+    seed = int.from_bytes(hashlib.sha256(case_id.encode()).digest()[:8], "big")
+    rng = np.random.default_rng(seed)
+    rows = [np.zeros((0, 4), np.int32)]
+    for value in np.unique(label):
+        if value == 0:
+            continue
+        voxels = np.argwhere(label == value).astype(np.int32)
+        if len(voxels) > MAX_VOXELS:
+            voxels = voxels[np.sort(rng.choice(len(voxels), MAX_VOXELS, replace=False))]
+        rows.append(np.insert(voxels, 0, value, axis=1))
+    return np.concatenate(rows)
+
+
+def _ct_statistics(dataset: DataSet, plan: Plan, workers: int | None) -> Statistics:
+    """Percentiles, mean and deviation of each channel over the training cases' foreground."""
+    training = [case for case in dataset.cases if case.id in set(plan.training)]
+    results = run_all(
+        _sample_case, [(case, dataset.in_channels) for case in training], workers, None
+    )
+    if any(isinstance(result, tuple) for result in results):
+        raise InputError(check(dataset, workers=workers))
+    samples = np.concatenate([result for result in results if not isinstance(result, tuple)], 1)
+    if samples.shape[1] == 0:
+        raise InputError(f"no training case of {dataset.name} has any foreground")
+    statistics = []
+    for channel in samples.astype(np.float64):
+        low, high = np.percentile(channel, [0.5, 99.5])
+        clipped = channel.clip(low, high)
+        statistics.append(
+            {
+                "low": float(low),
+                "high": float(high),
+                "mean": float(clipped.mean()),
+                "std": float(clipped.std()),
+            }
+        )
+    return statistics
+
+
+def _sample_case(case: Case, channels: int) -> Floats | tuple[Problem, ...]:
+    """Foreground intensities `(M, n)` of one case, evenly spread."""
+    try:
+        volume = _load(case, channels)
+    except InputError as error:
+        return error.problems
+    assert volume.label is not None
+    values = volume.image[:, volume.label > 0]
+    return values[:, :: max(1, values.shape[1] // MAX_SAMPLES)]
+
+
+def _write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
+    # The open file keeps `np.save` from appending `.npy` to the temporary name.
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as stream:
+            np.save(stream, np.ascontiguousarray(array))
+
+    _write(path, write)
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes beside the file and renames: the file is there completely or not at all."""
+    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
+    write(temporary)
+    os.replace(temporary, path)

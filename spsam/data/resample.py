@@ -1,0 +1,57 @@
+"""Resampling of arrays that cover one extent, between two numbers of samples (pixel areas)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+Floats = npt.NDArray[np.float32]
+
+
+def resample_image(image: Floats, shape: Sequence[int]) -> Floats:
+    """Cubic splines; an axis that keeps its length is left alone.
+
+    Args:
+        image: `(M, D, H, W)`.
+        shape: The wanted `(D, H, W)`.
+    """
+    return np.stack([_zoom(channel, shape, order=3) for channel in image])
+
+
+def resample_label(label: npt.NDArray[np.integer], shape: Sequence[int]) -> npt.NDArray[np.uint8]:
+    """Each class's indicator linearly, then the largest; of equal ones the lowest class.
+
+    Args:
+        label: `(D, H, W)` class indices below 256.
+        shape: The wanted `(D, H, W)`.
+    """
+    if tuple(label.shape) == tuple(shape):
+        return label.astype(np.uint8)
+    classes = np.unique(label)
+    best = np.full(tuple(shape), -1.0, np.float32)
+    result = np.zeros(tuple(shape), np.uint8)
+    for value in classes:
+        share = _zoom((label == value).astype(np.float32), shape, order=1)
+        # Shares that differ by rounding only are equal: the lowest class keeps the voxel.
+        wins = share > best + 1e-6
+        result[wins] = value
+        best[wins] = share[wins]
+    return result
+
+
+def _zoom(array: Floats, shape: Sequence[int], order: int) -> Floats:
+    factors = [new / old for new, old in zip(shape, array.shape, strict=True)]
+    if all(factor == 1 for factor in factors):
+        return array.astype(np.float32, copy=True)
+    # Slice by slice where depth stays: a third of the work of a 3D spline, and the same result.
+    if factors[0] == 1 and array.ndim == 3:
+        return np.stack([_zoom(plane, shape[1:], order) for plane in array])
+    # `grid_mode`: both grids cover the same extent, corner to corner, as pixel areas.
+    result: Floats = ndimage.zoom(
+        array, factors, order=order, mode="nearest", grid_mode=True, output=np.float32
+    )
+    assert result.shape == tuple(shape)
+    return result

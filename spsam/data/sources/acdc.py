@@ -1,0 +1,110 @@
+"""The Automatic Cardiac Diagnosis Challenge in its official layout."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.volume import read_geometry, read_volume
+from spsam.errors import InputError, Problem
+
+LAYOUT = (
+    "ACDC: [training/|testing/]patient001/patient001_frame01.nii.gz and "
+    "patient001_frame01_gt.nii.gz"
+)
+# By name and id (Bernard et al., IEEE TMI 2018); the same numbers as our class indices.
+CLASSES = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
+
+_PARTS = ("training", "testing")
+_PATIENT = re.compile(r"patient\d+")
+_FRAME = re.compile(r"(patient\d+_frame\d+)(_gt)?\.nii(?:\.gz)?")
+
+
+def recognise(folder: Path) -> bool:
+    """Whether there are ACDC patients in the folder, or in its `training` or `testing`."""
+    return any(_frames(patient) for patient in _patients(folder))
+
+
+def open(folder: Path) -> DataSet:
+    """Opens the folder of patients, or the one above it.
+
+    Frames without a reference (`_gt`) are left out, with a note.
+
+    Raises:
+        InputError: If a reference has no image, a patient is there twice, or nothing is labelled.
+    """
+    cases: list[Case] = []
+    problems: list[Problem] = []
+    unlabelled: list[str] = []
+    seen: dict[str, Path] = {}
+    ids = {raw: index for index, raw in enumerate(CLASSES.values())}
+    for patient in _patients(folder):
+        if patient.name in seen:
+            problems.append(Problem(f"the patient is also in {seen[patient.name]}", patient))
+            continue
+        seen[patient.name] = patient
+        for frame, files in sorted(_frames(patient).items()):
+            image, label = files.get("image"), files.get("label")
+            if image is None:
+                assert label is not None
+                problems.append(Problem(f"the image {frame}.nii.gz is missing", label))
+            elif label is None:
+                unlabelled.append(frame)
+            else:
+                load = partial(read_volume, image, label, ids)
+                geometry = partial(read_geometry, image)
+                cases.append(Case(frame, patient.name, load, geometry, (image, label)))
+    if not problems and not cases:
+        problems.append(Problem("no frame has a reference (*_gt.nii.gz)", folder))
+    if problems:
+        raise InputError(problems)
+    notes = []
+    if unlabelled:
+        shown = ", ".join(unlabelled[:5]) + (", …" if len(unlabelled) > 5 else "")
+        notes.append(f"{len(unlabelled)} frames without a reference are left out: {shown}")
+    return DataSet(
+        name="acdc",
+        cases=tuple(sorted(cases, key=lambda case: case.id)),
+        class_names=tuple(CLASSES),
+        raw_ids=tuple(CLASSES.values()),
+        channel_names=("MR",),
+        modality="MR",
+        fingerprint=_fingerprint(cases),
+        published="acdc",
+        folder=folder.parent if folder.name in _PARTS else folder,
+        notes=tuple(notes),
+    )
+
+
+def _fingerprint(cases: list[Case]) -> str:
+    """Paths are counted from the folder of patients, so either folder may be given.
+
+    With both parts the paths carry the part's name; patients are unique across them.
+    """
+    roots = {case.files[0].parent.parent for case in cases}
+    files = [file for case in cases for file in case.files]
+    root = roots.pop() if len(roots) == 1 else files[0].parents[2]
+    return fingerprint_files(root, files)
+
+
+def _patients(folder: Path) -> list[Path]:
+    places = [folder, *(folder / part for part in _PARTS)]
+    return sorted(
+        path
+        for place in places
+        if place.is_dir()
+        for path in place.iterdir()
+        if _PATIENT.fullmatch(path.name) and path.is_dir()
+    )
+
+
+def _frames(patient: Path) -> dict[str, dict[str, Path]]:
+    """Frame name -> its `image` and `label` file, as far as they are there."""
+    frames: dict[str, dict[str, Path]] = {}
+    for path in sorted(patient.iterdir()):
+        match = _FRAME.fullmatch(path.name)
+        if match:
+            frames.setdefault(match[1], {})["label" if match[2] else "image"] = path
+    return frames
