@@ -21,7 +21,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class Section(BaseModel):
     """A part of a configuration: frozen, and no key is let through unread."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Defaults too: a default may contradict what was written beside it.
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 def paper(default: Any, meaning: str) -> Any:

@@ -119,7 +119,9 @@ def describe(annotation: Any) -> str:
     if origin is Literal:
         return _or([f"'{value}'" for value in args])
     if origin in (Union, types.UnionType):
-        return _or([describe(arg) for arg in args])
+        literal = [arg for arg in args if get_origin(arg) is Literal]
+        other = [describe(arg) for arg in args if arg not in literal]
+        return _or([f"'{value}'" for arg in literal for value in get_args(arg)] + other)
     if origin in (tuple, list):
         items = [arg for arg in args if arg is not Ellipsis]
         count = "" if origin is list or Ellipsis in args else f"{len(items)} "
@@ -145,7 +147,7 @@ def _problems(
 ) -> Iterator[Problem]:
     unions: set[KeyPath] = set()
     for detail in error.errors(include_url=False):
-        path, union = _data_path(detail, data)
+        path, union = _data_path(expected, detail, data)
         if union is not None:
             # Every branch of a union reports for itself; the reader wants one sentence.
             if union in unions:
@@ -153,13 +155,17 @@ def _problems(
             unions.add(union)
             words, path, got = describe(_annotation(expected, union)), union, _value(data, union)
             message = f"expected {words}, got {_shown(got)}"
+        elif detail["type"] == "missing" and isinstance(path[-1], int):
+            path = path[:-1]  # a list that is too short
+            message = f"expected {describe(_annotation(expected, path))}"
+            message += f", got {_shown(_value(data, path))}"
         else:
             message = _message(expected, path, detail)
         full = (*prefix, *path)
         yield place(full).problem(f"{_named(full)}{message}")
 
 
-def _data_path(detail: ErrorDetails, data: Any) -> tuple[KeyPath, KeyPath | None]:
+def _data_path(expected: Any, detail: ErrorDetails, data: Any) -> tuple[KeyPath, KeyPath | None]:
     """The error's path in the data, and that of the union around it, if there is one.
 
     pydantic puts the names of a union's branches into its locations; they are no keys.
@@ -173,8 +179,8 @@ def _data_path(detail: ErrorDetails, data: Any) -> tuple[KeyPath, KeyPath | None
             value = value[part]
         elif detail["type"] == "missing" and index == len(location) - 1:
             pass
-        elif isinstance(value, str) and part == "name":
-            continue  # a block's short form: the text is the name
+        elif part in _fields(_annotation(expected, path)):
+            value = None  # not written: its default is what is wrong
         else:
             union = path if union is None else union
             continue
@@ -201,6 +207,8 @@ def _message(expected: Any, path: KeyPath, detail: ErrorDetails) -> str:
     words = (
         describe(_annotation(expected, path)) if kind == "too_long" else _WORDS.get(words, words)
     )
+    if words.startswith(("greater", "less")):
+        words = f"a number {words}"
     hint = ""
     if kind == "literal_error" and isinstance(got, str):
         words = describe(_annotation(expected, path))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spsam.config.problems import PlaceOf, check
+from spsam.config.problems import PlaceOf, check, dotted
 from spsam.config.yaml_file import KeyPath
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.catalogue import Card
@@ -89,11 +89,12 @@ def validate(
         known = {parameter.name: parameter for parameter in parameters(card)}
     except InputError as error:
         return {}, list(error.problems)
+    where = f"{dotted(prefix)}: " if prefix else ""
     problems = []
     for name in params:
         if name not in known:
             hint = nearest(name, known) or "; it has none"
-            message = f"{card.slot} '{card.name}' has no parameter '{name}'{hint}"
+            message = f"{where}{card.slot} '{card.name}' has no parameter '{name}'{hint}"
             problems.append(place((*prefix, name)).problem(message))
     values = {}
     for name, parameter in known.items():
@@ -101,7 +102,7 @@ def validate(
             values[name], found = check(parameter.annotation, params[name], place, (*prefix, name))
             problems.extend(found)
         elif parameter.default is REQUIRED:
-            message = f"{card.slot} '{card.name}' needs its parameter '{name}'"
+            message = f"{where}{card.slot} '{card.name}' needs its parameter '{name}'"
             problems.append(place(prefix).problem(message))
         else:
             # By the same way as a written value, so that `1` and `1.0` are one identity.

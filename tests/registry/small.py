@@ -1,0 +1,177 @@
+"""A small installation: its own cards, arms and components, beside the real package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+BASES = '''\
+"""Bases."""
+
+from typing import Literal
+
+from torch import nn
+
+Kind = Literal["a", "b"]
+WIDTH = 4
+
+
+class Base(nn.Module):
+    """A base.
+
+    Args:
+        num_classes: From the engine.
+        kind: Which kind,
+            in two lines.
+    """
+
+    def __init__(self, num_classes: int, *, kind: Kind = "a") -> None:
+        super().__init__()
+'''
+
+BLOCKS = '''\
+"""Components."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from .bases import WIDTH, Base
+
+if TYPE_CHECKING:
+    from spsam.model.bases import Kind
+
+HALF = 1 / 2
+
+
+class Plain(nn.Module):
+    """Takes nothing from YAML."""
+
+
+class Tuned(nn.Module):
+    """Takes much.
+
+    Args:
+        dim: From the engine.
+        ratio: How wide.
+        widths: Of the levels.
+
+    Returns:
+        ratio: not this one.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        depth: int,
+        *,
+        ratio: float = HALF,
+        count: int = 2 * WIDTH,
+        widths: tuple[int, ...] | None = None,
+        kind: "Kind | None" = None,
+        pair: tuple[float, float] = (-1.0, 2.0),
+        on: bool = True,
+        names: list[str] | str = "x",
+    ) -> None:
+        super().__init__()
+
+
+class Inherits(Base):
+    """Has its base's parameters."""
+
+
+class Needs(nn.Module):
+    """Has a parameter without a default."""
+
+    def __init__(self, num_classes: int, *, must: int) -> None:
+        super().__init__()
+
+
+class Open(nn.Module):
+    """Takes anything."""
+
+    def __init__(self, **anything: int) -> None:
+        super().__init__()
+
+
+class Odd(nn.Module):
+    """Has a type that YAML cannot give."""
+
+    def __init__(self, *, act: nn.Module | None = None) -> None:
+        super().__init__()
+
+
+class Computed(nn.Module):
+    """Has a default that is not to be run."""
+
+    def __init__(self, *, size: int = len("abc")) -> None:
+        super().__init__()
+
+
+class Untyped(nn.Module):
+    """Has a parameter without a type."""
+
+    def __init__(self, *, size=3) -> None:
+        super().__init__()
+'''
+
+BASE_ARM = """\
+title: The root
+blocks:
+  input_adapter: plain
+  depth_pos_embed: plain
+  adapter: plain
+  prompt_generator: plain
+  prompt: plain
+  mask_head: plain
+train: {epochs: 9, generator_epochs: 1}
+"""
+
+CARDS = {
+    "adapter": {"tuned": "Tuned"},
+    "prompt": {"inherits": "Inherits", "needs": "Needs"},
+    "mask_head": {"open": "Open", "odd": "Odd", "computed": "Computed", "untyped": "Untyped"},
+}
+
+SLOTS = (
+    "input_adapter",
+    "depth_pos_embed",
+    "adapter",
+    "prompt_generator",
+    "prompt",
+    "mask_head",
+)
+
+
+def build(root: Path) -> None:
+    """Writes package, cards and arms below `root`."""
+    package = root / "spsam" / "model"
+    package.mkdir(parents=True)
+    (package / "bases.py").write_text(BASES, encoding="utf-8")
+    (package / "blocks.py").write_text(BLOCKS, encoding="utf-8")
+    for slot in SLOTS:
+        for name, kind in {"plain": "Plain", **CARDS.get(slot, {})}.items():
+            add_card(root / "registry", slot, name, f"spsam.model.blocks:{kind}")
+    (root / "ablations" / "presets").mkdir(parents=True)
+    add_arm(root, "base", BASE_ARM)
+    add_arm(root, "S1", "base: base\ntitle: First\n")
+    add_arm(root, "S2", "base: S1\nblocks: {adapter: {name: tuned, ratio: 0.25}}\n")
+    add_arm(root, "S3", "base: S2\nblocks: {prompt: inherits}\ntrain: {epochs: 7}\n")
+    add_arm(root, "presets/quick", "summary: Quick.\ntrain: {epochs: 2}\n")
+
+
+def add_card(registry: Path, slot: str, name: str, target: str) -> Path:
+    """Writes a card."""
+    path = registry / slot / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"# A card.\ntarget: {target}\nsummary: A component.\n", encoding="utf-8")
+    return path
+
+
+def add_arm(root: Path, name: str, text: str) -> Path:
+    """Writes an arm or a preset."""
+    path = root / "ablations" / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path

@@ -1,0 +1,309 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spsam.config.schema import Block
+from spsam.config.yaml_file import read_yaml
+from spsam.errors import InputError
+from spsam.registry.arms import (
+    arm_names,
+    arm_path,
+    differences,
+    expand,
+    load_arm,
+    load_arms,
+    load_parent,
+    preset_names,
+    preset_path,
+)
+
+from . import small
+
+NINE = [f"S{number}" for number in range(1, 10)]
+
+# The method's table: slots in the order prompt_generator, adapter, depth_pos_embed, input_adapter,
+# mask_head.
+TABLE = {
+    "S1": ("base", "stacked_cnn", "none", "none", "repeat", "argmax"),
+    "S2": ("S1", "msp", "none", "none", "repeat", "argmax"),
+    "S3": ("S2", "msp", "vanilla", "none", "repeat", "argmax"),
+    "S4": ("S3", "msp", "depth_before", "none", "repeat", "argmax"),
+    "S5": ("S3", "msp", "depth_after", "none", "repeat", "argmax"),
+    "S6": ("S3", "msp", "dfused", "none", "repeat", "argmax"),
+    "S7": ("S6", "msp", "dfused", "learned", "repeat", "argmax"),
+    "S8": ("S7", "msp", "dfused", "learned", "madapter", "argmax"),
+    "S9": ("S8", "msp", "dfused", "learned", "madapter", "mc_adapter"),
+}
+
+
+def mistakes(*args: Any, **options: Any) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        load_arm(*args, **options)
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("name", NINE)
+def test_the_nine_arms_are_the_papers(name: str) -> None:
+    arm = load_arm(name)
+    blocks = arm.blocks
+    assert (
+        arm.parent,
+        blocks.prompt_generator.name,
+        blocks.adapter.name,
+        blocks.depth_pos_embed.name,
+        blocks.input_adapter.name,
+        blocks.mask_head.name,
+    ) == TABLE[name]
+    assert blocks.prompt.name == "edt"
+
+
+@pytest.mark.parametrize("name", NINE)
+def test_an_arm_changes_one_block_of_its_parent(name: str) -> None:
+    changes = differences(load_arm(name), load_parent(name))
+    assert [change["key"] for change in changes] == {
+        "S1": [],  # the base has the simplest block everywhere
+        "S2": ["blocks.prompt_generator"],
+        "S7": ["blocks.depth_pos_embed"],
+        "S8": ["blocks.input_adapter"],
+        "S9": ["blocks.mask_head"],
+    }.get(name, ["blocks.adapter"])
+
+
+@pytest.mark.parametrize("name", NINE)
+def test_an_arms_file_is_a_diff_that_opens_with_its_command(name: str, repository: Path) -> None:
+    path = repository / "ablations" / f"{name}.yaml"
+    assert list(read_yaml(path).data) == ["base", "title", "blocks"]
+    head = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    assert f"# spsam ablate {name} --data acdc" in head
+
+
+def test_titles_are_those_of_the_published_table(shared_data: Path) -> None:
+    table = (shared_data.parent / "published" / "table4_ablation_acdc.csv").read_text("utf-8")
+    rows = [line.split(",") for line in table.splitlines()[1:]]
+    assert {name: load_arm(name).title for name, *_ in rows} == {row[0]: row[1] for row in rows}
+
+
+@pytest.mark.parametrize("preset", ["paper", "cpu", "demo", "smoke"])
+def test_every_preset_fits_every_arm(preset: str) -> None:
+    arms = load_arms(NINE, preset=preset)
+    assert len({arm.train.model_dump_json() for arm in arms}) == 1
+    head = preset_path(preset).read_text(encoding="utf-8").splitlines()
+    assert any(line.startswith("# spsam ablate") and f"--preset {preset}" in line for line in head)
+
+
+def test_the_paper_preset_is_the_published_schedule() -> None:
+    arm = load_arm("S9", preset="paper")
+    assert (arm.backbone.name, arm.backbone.weights) == ("sam_vit_b", "checkpoint")
+    assert (arm.backbone.encoder_size, arm.patch.depth, arm.patch.size) == (1024, 4, 256)
+    assert (arm.train.epochs, arm.train.iterations, arm.train.generator_epochs) == (1000, 250, 200)
+    assert (arm.train.precision, arm.inference.mirror) == ("fp32", True)
+
+
+def test_shipped_names() -> None:
+    assert arm_names() == [*NINE, "base"]
+    assert {"paper", "cpu", "demo", "smoke"} <= set(preset_names())
+
+
+def test_nine_arms_load_fast_and_without_torch() -> None:
+    code = (
+        "import sys, time\n"
+        "import spsam\n"
+        "spsam.load_arm('S9', {'train.epochs': 300}, preset='cpu')\n"
+        "from spsam.registry.arms import load_arms\n"
+        "start = time.perf_counter()\n"
+        "load_arms([f'S{n}' for n in range(1, 10)])\n"
+        "seconds = time.perf_counter() - start\n"
+        "heavy = {'torch', 'timm', 'mlflow', 'pandas', 'numpy'} & set(sys.modules)\n"
+        "print(seconds, sorted(heavy))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds, heavy = done.stdout.split(maxsplit=1)
+    assert heavy.strip() == "[]"
+    # A tenth of a second on a free machine; the margin is for a busy one.
+    assert float(seconds) < 0.5
+
+
+def test_parsed_files_are_kept() -> None:
+    load_arms(NINE)
+    start = time.process_time()
+    load_arms(NINE)
+    assert time.process_time() - start < 0.2
+
+
+# What follows uses a small installation of its own.
+
+
+def test_blocks_come_with_all_parameters(installation: Path) -> None:
+    arm = load_arm("S3")
+    assert (arm.name, arm.title, arm.parent) == ("S3", "S3", "S2")
+    assert arm.blocks.adapter.params["ratio"] == 0.25
+    assert arm.blocks.adapter.params["count"] == 8
+    assert arm.blocks.prompt == Block(name="inherits", params={"kind": "a"})
+    assert arm.train.epochs == 7
+
+
+def test_presets_and_overrides(installation: Path) -> None:
+    assert load_arm("S2", preset="quick").train.epochs == 2
+    assert load_arm("S3", preset="quick").train.epochs == 7
+    assert load_arm("S3", {"train.epochs": 3}, preset="quick").train.epochs == 3
+    assert load_arm("S2", {"blocks": {"adapter": {"ratio": 1}}}).blocks.adapter.params["ratio"] == 1
+    by_path = preset_path(str(installation / "ablations/presets/quick.yaml"))
+    assert load_arm("S2", preset=by_path).train.epochs == 2
+
+
+def test_a_preset_is_looked_up_with_the_nearest_name(installation: Path) -> None:
+    assert mistakes("S2", preset="quikc") == ["unknown preset 'quikc'; did you mean 'quick'?"]
+    assert mistakes("S2", preset="a/b.yaml") == ["there is no preset file a/b.yaml"]
+    with pytest.raises(InputError, match="unknown preset 'quikc'"):
+        preset_path("quikc")
+
+
+def test_every_mistake_comes_at_once_with_its_place(installation: Path) -> None:
+    path = small.add_arm(
+        installation,
+        "S4",
+        "base: S3\n"
+        "trian: {}\n"
+        "train:\n"
+        "  epochs: many\n"
+        "  optimizer: {momentun: 0.9}\n"
+        "blocks:\n"
+        "  adapter: {ration: 0.5}\n"
+        "  prompt: inherit\n"
+        "  mask_haed: plain\n"
+        "  input_adapter: 3\n",
+    )
+    found = mistakes("S4", {"train.lr": 0.1, "blocks.adapter.ratio": "wide"})
+    assert sorted(found) == sorted(
+        [
+            f"{path}:2: trian: unknown key; did you mean 'train'?",
+            f"{path}:4: train.epochs: expected a whole number, got the text 'many'",
+            f"{path}:5: train.optimizer.momentun: unknown key; did you mean 'momentum'?",
+            f"{path}:7: blocks.adapter: adapter 'tuned' has no parameter 'ration'; "
+            "did you mean 'ratio'?",
+            f"{path}:8: blocks.prompt: unknown prompt 'inherit'; did you mean 'inherits'?",
+            f"{path}:9: blocks.mask_haed: unknown key; did you mean 'mask_head'?",
+            f"{path}:10: blocks.input_adapter: expected a component's name or a mapping with "
+            "'name' (a word such as none)",
+            "--set train.lr=0.1: train.lr: unknown key; did you mean 'train.optimizer.lr'?",
+            "--set blocks.adapter.ratio=wide: blocks.adapter.ratio: expected a number, "
+            "got the text 'wide'",
+        ]
+    )
+
+
+def test_a_mistake_in_a_base_is_one_mistake_for_all_its_arms(installation: Path) -> None:
+    small.add_arm(installation, "base", small.BASE_ARM + "agument: {}\n")
+    small.add_arm(installation, "S3", "base: S2\nblocks: {prompt: nothing}\n")
+    with pytest.raises(InputError) as caught:
+        load_arms(["S1", "S2", "S3"])
+    assert len(caught.value.problems) == 2
+
+
+def test_unreadable_files(installation: Path) -> None:
+    small.add_arm(installation, "S4", "base: S3\nbase: S2\n")
+    assert "S4.yaml:2: key 'base' stands twice" in mistakes("S4")[0]
+    small.add_arm(installation, "S5", "base: S6\n")
+    small.add_arm(installation, "S6", "base: S5\n")
+    assert "goes in a circle: S5 -> S6 -> S5" in mistakes("S5")[0]
+    assert mistakes("S77")[0].startswith("unknown arm 'S77'")
+    assert mistakes("absent.yaml") == ["there is no arm file absent.yaml"]
+
+
+def test_a_root_must_be_complete(installation: Path) -> None:
+    small.add_arm(installation, "alone", "title: x\nblocks: {adapter: plain}\n")
+    found = mistakes("alone")
+    assert sum("is missing" in sentence for sentence in found) == 5
+    small.add_arm(installation, "empty", "title: x\n")
+    assert mistakes("empty")[0].endswith("empty.yaml: blocks: is missing")
+
+
+def test_an_arm_of_the_users_own_is_one_file(installation: Path) -> None:
+    small.add_arm(Path.cwd(), "S4", "base: S3\ntrain: {epochs: 4}\n")
+    assert load_arm("S4").train.epochs == 4
+    assert arm_names() == ["S1", "S2", "S3", "S4", "base"]
+    Path("mine.yaml").write_text("base: S4\ntitle: Mine\n", encoding="utf-8")
+    arm = load_arm("mine.yaml")
+    assert (arm.name, arm.parent, arm.title, arm.train.epochs) == ("mine", "S4", "Mine", 4)
+    assert load_arm(Path("mine.yaml")) == arm
+
+
+def test_plugins_are_remembered_by_the_arm(installation: Path, tmp_path: Path) -> None:
+    plugin = tmp_path / "plugin"
+    small.add_card(plugin / "registry", "adapter", "mine", "mine:Mine")
+    (plugin / "mine.py").write_text(
+        "class Mine:\n    def __init__(self, dim: int, *, size: int = 3) -> None: ...\n",
+        encoding="utf-8",
+    )
+    arm = load_arm("S1", {"blocks.adapter": "mine"}, plugins=[plugin])
+    assert arm.blocks.adapter == Block(name="mine", params={"size": 3})
+    assert arm.plugins == (plugin,)
+
+
+def test_what_an_arm_changes(installation: Path) -> None:
+    assert differences(load_arm("S2"), load_arm("S1")) == [
+        {"key": "blocks.adapter", "parent": "plain", "value": "tuned"},
+        {"key": "blocks.adapter.ratio", "parent": 0.5, "value": 0.25},
+    ]
+    assert differences(load_arm("S3"), load_parent("S3")) == [
+        {"key": "blocks.prompt", "parent": "plain", "value": "inherits"},
+        {"key": "train.epochs", "parent": 9, "value": 7},
+    ]
+    tuned = load_arm("S2", {"blocks.adapter.on": False})
+    assert differences(tuned, load_arm("S2")) == [
+        {"key": "blocks.adapter.on", "parent": True, "value": False}
+    ]
+    assert load_parent("base") is None
+    assert differences(load_arm("base"), None) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "arms"),
+    [
+        (["S1..S3"], ["S1", "S2", "S3"]),
+        (["S1..3"], ["S1", "S2", "S3"]),
+        (["S3,S1..S2"], ["S3", "S1", "S2"]),
+        (["S2", "S1..S3", "S2"], ["S2", "S1", "S3"]),
+        (["base", "S1"], ["base", "S1"]),
+        ([" S1 , S2,"], ["S1", "S2"]),
+        (["S1,mine.yaml"], ["S1", Path("mine.yaml")]),
+        (["a,b.yaml"], [Path("a,b.yaml")]),
+        (["../here/mine.yaml"], [Path("../here/mine.yaml")]),
+    ],
+)
+def test_names_ranges_and_paths(
+    installation: Path, typed: list[str], arms: list[str | Path]
+) -> None:
+    for name in ("mine.yaml", "a,b.yaml"):
+        Path(name).write_text("base: S1\n", encoding="utf-8")
+    assert expand(typed) == arms
+
+
+def test_ranges_keep_leading_zeros(installation: Path) -> None:
+    for name in ("A08", "A09", "A10"):
+        small.add_arm(installation, name, "base: S1\n")
+    assert expand(["A08..A10"]) == ["A08", "A09", "A10"]
+
+
+def test_all_that_leads_nowhere_is_said_at_once(installation: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        expand(["S2..S4", "S3..S1", "S1..T2", "bsae", "absent.yaml"])
+    assert [str(problem) for problem in caught.value.problems] == [
+        "unknown arm 'S4'; known: S1, S2, S3, base",
+        "'S3..S1': expected the smaller number first",
+        "'S1..T2': expected one prefix, e.g. S1..S2",
+        "unknown arm 'bsae'; did you mean 'base'?",
+        "there is no arm file absent.yaml",
+    ]
+    with pytest.raises(InputError, match="no arm was named; known: S1, S2, S3, base"):
+        expand([","])
+
+
+def test_the_file_of_an_arm(installation: Path) -> None:
+    assert arm_path("S1") == installation / "ablations" / "S1.yaml"
