@@ -61,10 +61,10 @@ class Composed:
         for key, value in diff.items():
             here = (*path, key)
             old = target.get(key)
-            if not (isinstance(value, Mapping) and isinstance(old, dict)) or _swaps(
-                here, old, value
-            ):
-                self._forget(here)
+            merges = isinstance(value, Mapping) and isinstance(old, dict)
+            if not merges or _swaps(here, target[key], value):
+                if key in target:
+                    self._forget(here)
                 target[key] = {} if isinstance(value, Mapping) else _copy(value)
             self.origin[here] = place(here)
             if isinstance(value, Mapping):
