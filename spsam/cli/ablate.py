@@ -1,0 +1,210 @@
+"""`spsam ablate`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spsam.errors import InputError
+
+if TYPE_CHECKING:
+    from spsam.studies.plan import Ablation
+    from spsam.studies.summary import Outcome
+
+EPILOG = "Example: spsam ablate S3,S6..S8 my_arm.yaml --data path/to/ACDC --preset cpu --seeds 3"
+_SHOWN_CHANGES = 4
+
+
+def ablate(  # noqa: PLR0917 - the command line's options
+    arms: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names, ranges (A1..A9), lists with commas, paths of YAML files."),
+    ] = None,
+    data: Annotated[str, typer.Option(help="A built-in data set or a folder.")] = "phantom",
+    preset: Annotated[
+        str | None, typer.Option(help="Schedule [default: demo on the phantom, cpu elsewhere].")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="How many (3), or which (0,1,2; 7,).")] = "1",
+    fold: Annotated[int, typer.Option(help="Fold of the split.")] = 0,
+    split: Annotated[
+        str | None, typer.Option(help="Name or file of a split [default: the data set's].")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A value on top of every arm. Repeatable."),
+    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="SAM's official weights.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that make training patches.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of results; else $SPSAM_HOME, else ./spsam-runs.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the study's folder.")] = None,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(help="Folder with blocks of your own. Repeatable.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would run; write nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")] = False,
+) -> None:
+    """Run arms on a data set and print the table. Finished runs are not run again."""
+    from spsam.config.overrides import parse_overrides
+    from spsam.config.places import home
+    from spsam.errors import Problem
+    from spsam.studies.plan import Request, plan_ablation
+
+    problems: list[Problem] = []
+    values: dict[str, Any] = {}
+    numbers: tuple[int, ...] = ()
+    try:
+        values = parse_overrides(overrides or [])
+    except InputError as error:
+        problems += error.problems
+    try:
+        numbers = parse_seeds(seeds)
+    except InputError as error:
+        problems += error.problems
+    if problems:
+        raise InputError(problems)
+    request = Request(
+        arms=arms or (),
+        home=home(out),
+        data=data,
+        preset=preset,
+        seeds=numbers,
+        fold=fold,
+        split=split,
+        overrides=values,
+        checkpoint=checkpoint,
+        device=device,
+        workers=workers,
+        name=name,
+        plugins=plugin or (),
+    )
+    ablation = plan_ablation(request)
+    if dry_run:
+        typer.echo(json.dumps(ablation.describe(), indent=2) if as_json else plan_text(ablation))
+    else:
+        _run(ablation, as_json)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """`3` is seeds 0, 1, 2; `0,4` are these two; `7,` is this one.
+
+    Raises:
+        InputError: If it is neither.
+    """
+    words = [word.strip() for word in text.split(",")]
+    listed = [word for word in words if word]
+    if not listed or not all(word.isdecimal() for word in listed):
+        raise InputError(f"--seeds {text}: expected a number (3) or a list (0,1,2)")
+    numbers = [int(word) for word in listed]
+    if len(words) == 1:
+        if numbers[0] < 1:
+            raise InputError(f"--seeds {text}: expected at least one seed; seed 0 alone is '0,'")
+        return tuple(range(numbers[0]))
+    if len(set(numbers)) < len(numbers):
+        raise InputError(f"--seeds {text}: a seed is named twice")
+    return tuple(numbers)
+
+
+def header(ablation: Ablation) -> str:
+    """What is about to run, in a few lines."""
+    split, data = ablation.split, ablation.dataset
+    sizes = dict.fromkeys("×".join(map(str, arm.plan.patch_size)) for arm in ablation.arms)
+    backbones = dict.fromkeys(
+        f"{arm.arm.backbone.name} ({arm.arm.backbone.weights} weights)" for arm in ablation.arms
+    )
+    epochs = dict.fromkeys(
+        f"{arm.arm.train.epochs} epochs of {arm.arm.train.iterations} steps"
+        for arm in ablation.arms
+    )
+    seeds = len(ablation.request.seeds)
+    lines = [
+        f"data      {data.name}, fingerprint {data.fingerprint}",
+        f"split     {split.name}: {len(split.train)} cases train, {len(split.val)} validate, "
+        f"{len(split.test)} are scored",
+        *[f"note      {note}" for note in [*data.notes, *split.notes]],
+        f"preset    {ablation.preset}: {', '.join(epochs)}",
+        f"network   {', '.join(backbones)}; patch {', '.join(sizes)}; device {ablation.device}",
+        f"runs      {len(ablation.runs)}: arms × seeds {len(ablation.arms)} × {seeds}",
+    ]
+    return "\n".join(lines)
+
+
+def plan_text(ablation: Ablation) -> str:
+    """The arms, what each changes, and how much it trains."""
+    lines = [header(ablation), ""]
+    for planned in ablation.arms:
+        parent = f" (from {planned.parent})" if planned.parent else ""
+        ids = ", ".join(run.folder.run_id for run in planned.runs)
+        lines.append(f"{planned.arm.name}{parent}: {planned.arm.title}")
+        changes = [f"{c['key']}: {c['parent']} -> {c['value']}" for c in planned.diff]
+        lines += [f"    {change}" for change in changes[:_SHOWN_CHANGES]]
+        if len(changes) > _SHOWN_CHANGES:
+            lines.append(f"    and {len(changes) - _SHOWN_CHANGES} more (--json shows all)")
+        lines.append(
+            f"    trains {planned.size.trained:,} of {planned.size.total:,} parameters; run {ids}"
+        )
+    return "\n".join([*lines, "", "Nothing was run: --dry-run."])
+
+
+def _run(ablation: Ablation, as_json: bool) -> None:
+    from spsam.cli.progress import BarWatcher, LineWatcher
+    from spsam.studies.ablation import run_ablation
+
+    if not as_json:
+        typer.echo(header(ablation))
+    watch = BarWatcher(sys.stderr) if sys.stderr.isatty() else LineWatcher(sys.stderr)
+    try:
+        outcome = run_ablation(ablation, watch)
+    except KeyboardInterrupt:
+        watch.close()
+        typer.echo("interrupted: the same command goes on where it stopped", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        watch.close()
+    if as_json:
+        typer.echo(json.dumps(result_json(ablation, outcome), indent=2))
+    else:
+        _print_table(outcome)
+    raise typer.Exit(1 if outcome.failed else 0)
+
+
+def result_json(ablation: Ablation, outcome: Outcome) -> dict[str, Any]:
+    """The plan with every arm's results, as plain values."""
+    plan = ablation.describe()
+    # By way of pandas' own JSON, which writes NaN as null.
+    records: list[dict[str, Any]] = json.loads(outcome.table.to_json(orient="records"))
+    for arm, record in zip(plan["arms"], records, strict=True):
+        arm["result"] = {key: record[key] for key in record if key not in ("arm", "title")}
+    plan["caption"] = outcome.caption
+    plan["files"] = [str(path) for path in outcome.files]
+    plan["failed"] = [str(folder.path) for folder in outcome.failed]
+    return plan
+
+
+def _print_table(outcome: Outcome) -> None:
+    from rich.console import Console
+
+    from spsam.reporting.render import to_rich
+
+    # Into a file or a pipe the whole table goes, whatever the width of a terminal.
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    console.print(to_rich(outcome.table, outcome.caption, console.width))
+    _print_paths(outcome.files)
+    for folder in outcome.failed:
+        typer.echo(f"failed: {folder.error if folder.error.exists() else folder.path}", err=True)
+
+
+def _print_paths(files: Sequence[Path]) -> None:
+    for path in files:
+        typer.echo(str(path))

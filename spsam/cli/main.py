@@ -1,0 +1,67 @@
+"""The command `spsam`: its verbs, and what a mistake looks like."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import spsam
+from spsam.cli import ablate, registry, ui
+from spsam.errors import InputError, SpsamError
+
+
+class Verbs(TyperGroup):
+    """Ends with 2 where the user's input is wrong and with 1 where something failed."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the verb; every mistake becomes one line on stderr, without a traceback."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            for problem in error.problems:
+                typer.echo(f"error: {problem}", err=True)
+            raise typer.Exit(2) from error
+        except SpsamError as error:
+            typer.echo(f"failed: {error}", err=True)
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    name="spsam",
+    cls=Verbs,
+    help="Self-Prompt SAM, block by block: ablations on medical volumes, tracked and resumable.",
+    epilog="Example: spsam ablate S1..S9 --data phantom",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("ablate", epilog=ablate.EPILOG)(ablate.ablate)
+app.add_typer(registry.app, name="registry")
+app.command("ui", epilog=ui.EPILOG)(ui.ui)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(spsam.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What stands before a verb."""
+
+
+def main() -> None:
+    """Runs the command line; the installed program `spsam`."""
+    # Tables hold ± and –: a terminal that cannot print them shows a ? instead of a traceback.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    app()

@@ -1,0 +1,144 @@
+"""What a study needs of the engine, in one object; heavy things are imported when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spsam.config.schema import ArmConfig, RunConfig
+from spsam.results.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from spsam.data.cases import DataSet
+    from spsam.data.plan import Plan
+    from spsam.data.split import Split
+    from spsam.data.store import PreparedStore
+
+OnEpoch = Callable[[dict[str, float]], None]
+OnProgress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Size:
+    """Parameters of an arm's network.
+
+    Attributes:
+        blocks: Trained parameters of each added block, by slot.
+        trained: Their sum.
+        total: SAM's frozen parameters included.
+    """
+
+    blocks: dict[str, int]
+    trained: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run, ready to be executed.
+
+    Attributes:
+        config: What is run.
+        folder: Where its files go.
+        dataset: The data.
+        split: Which cases train and which are scored.
+        plan: Patch size and spacing.
+        store: The prepared data.
+        device: Where it computes.
+        checkpoint: SAM's weights; None for random ones.
+        workers: Processes that make training patches.
+    """
+
+    config: RunConfig
+    folder: RunFolder
+    dataset: DataSet
+    split: Split
+    plan: Plan
+    store: PreparedStore
+    device: str
+    checkpoint: Path | None
+    workers: int
+
+
+class Backend:
+    """The engine in this process. Tests, and executors elsewhere, take its place."""
+
+    def device(self, name: str) -> str:
+        """The device that `--device` names.
+
+        Raises:
+            InputError: If there is no such device.
+        """
+        from spsam.engine.device import pick_device
+
+        return pick_device(name)
+
+    def file_sha256(self, path: Path) -> str:
+        """Hash of a checkpoint's content."""
+        from spsam.model.sam.state_file import file_sha256
+
+        return file_sha256(path)
+
+    def size(self, arm: ArmConfig, dataset: DataSet, plan: Plan) -> Size:
+        """Counts an arm's parameters; needs no memory for them.
+
+        Raises:
+            InputError: If the arm's blocks do not fit together.
+        """
+        from spsam.engine.assemble import network_size
+
+        size = network_size(
+            arm,
+            in_channels=dataset.in_channels,
+            num_classes=dataset.num_classes,
+            patch=plan.patch_size,
+        )
+        return Size(dict(size.blocks), size.trained, size.total)
+
+    def check_weights(self, arm: ArmConfig, dataset: DataSet, plan: Plan, checkpoint: Path) -> None:
+        """Loads a checkpoint once, before any run is begun.
+
+        Raises:
+            InputError: If it is not one of the arm's backbone.
+        """
+        from spsam.engine.assemble import build_network
+
+        build_network(
+            arm,
+            checkpoint=checkpoint,
+            in_channels=dataset.in_channels,
+            num_classes=dataset.num_classes,
+            depth=plan.patch_size[0],
+            image_size=plan.patch_size[1:],
+        )
+
+    def prepare(
+        self, dataset: DataSet, plan: Plan, folder: Path, progress: Callable[[int, int], None]
+    ) -> PreparedStore:
+        """Checks, normalises and resamples every volume, once.
+
+        Raises:
+            InputError: With every problem in every file; then nothing is left behind.
+        """
+        from spsam.data.prepare import prepare
+
+        return prepare(dataset, plan, folder, progress=progress)
+
+    def execute(self, task: Task, *, on_epoch: OnEpoch, on_progress: OnProgress) -> None:
+        """Trains and scores one run; goes on from its checkpoint if there is one."""
+        from spsam.engine.run import Job, execute
+
+        job = Job(
+            config=task.config,
+            dataset=task.dataset,
+            split=task.split,
+            plan=task.plan,
+            store=task.store,
+            folder=task.folder,
+            device=task.device,
+            checkpoint=task.checkpoint,
+            workers=task.workers,
+        )
+        execute(job, on_epoch=on_epoch, on_progress=on_progress)
