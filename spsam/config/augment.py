@@ -19,7 +19,7 @@ class AugmentConfig(Section):
     enabled: bool = paper(True, "Change training patches at all.")
     anisotropy: Positive = author(
         3.0,
-        "A patch is anisotropic, and only turned and blurred in plane, if its largest side / D is above.",
+        "A patch is turned and blurred in plane only if its largest side / D is above.",
     )
     rotation_p: Fraction = author(0.2, "Rotation.")
     rotation: Annotated[float, Field(ge=0, le=180)] = author(

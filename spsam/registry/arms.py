@@ -29,7 +29,7 @@ def load_arm(
     """Reads an arm: its file, its bases, a preset and overrides, merged and checked.
 
     Args:
-        name_or_path: A name, e.g. `S9`, or the path of a YAML file.
+        name_or_path: A name or the path of a YAML file.
         overrides: Values on top, e.g. `{"train.epochs": 5}` or `{"train": {"epochs": 5}}`.
         preset: Name or path of a preset; None leaves the values of the root file.
         plugins: Folders whose components may be used besides the known ones.
@@ -79,7 +79,7 @@ def expand(items: Sequence[str]) -> list[str | Path]:
 
     Args:
         items: Names, ranges, paths of YAML files, and lists of these with commas:
-            `["S1..S3", "S6,S8", "mine.yaml"]`. A range counts through `<prefix><number>`.
+            `["arm1..arm3", "arm6,base", "mine.yaml"]`. A range counts through `<prefix><number>`.
 
     Returns:
         Names and paths in the order given, each once.
@@ -124,7 +124,7 @@ def differences(
 
 
 def arm_names() -> list[str]:
-    """All known arms, in natural order (S2 before S10)."""
+    """All known arms, in natural order (2 before 10)."""
     return sorted(_named("."), key=_natural)
 
 
