@@ -1,0 +1,118 @@
+"""The Dice coefficient of label maps, under a named convention for classes without voxels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spsam.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CHUNK = 1 << 22
+"""Voxels that are counted at a time, so that a large volume needs no large copies."""
+
+
+@dataclass(frozen=True)
+class Convention:
+    """What a published evaluation gives where a class has no voxels.
+
+    Attributes:
+        both_empty: Neither in the prediction nor in the reference.
+        invented: In the prediction only.
+    """
+
+    both_empty: float
+    invented: float
+
+
+CONVENTIONS = {
+    "nnunet": Convention(both_empty=float("nan"), invented=0.0),
+    "nnformer": Convention(both_empty=1.0, invented=0.0),
+    "transunet": Convention(both_empty=0.0, invented=1.0),
+}
+"""By name. All of them give 0 for a missed class, in the reference only."""
+
+
+def dice(
+    prediction: NDArray[Any] | Tensor,
+    reference: NDArray[Any] | Tensor,
+    num_classes: int,
+    convention: str = "nnunet",
+) -> NDArray[np.float64]:
+    """Dice of every class, 2·|P ∩ R| / (|P| + |R|), over all voxels together.
+
+    Args:
+        prediction: Class indices, of an integer type, any shape.
+        reference: The same shape.
+        num_classes: K, background included.
+        convention: `nnunet` leaves a class out that neither has (NaN); `nnformer` scores it 1;
+            `transunet` scores it 0 and an invented class 1, where the others score it 0.
+
+    Returns:
+        `(K,)`, background first; NaN where the convention leaves a class out.
+
+    Raises:
+        InputError: If the shapes differ, a label is not an integer in 0 … K-1, or the convention
+            is unknown.
+    """
+    if convention not in CONVENTIONS:
+        raise InputError(
+            f"unknown Dice convention '{convention}'{nearest(convention, CONVENTIONS)}"
+        )
+    rule = CONVENTIONS[convention]
+    predicted, referred = _array(prediction, "prediction"), _array(reference, "reference")
+    if predicted.shape != referred.shape:
+        raise InputError(
+            "prediction and reference are to have the same shape: "
+            f"got {predicted.shape} and {referred.shape}"
+        )
+    _check_range(predicted, num_classes, "prediction")
+    _check_range(referred, num_classes, "reference")
+    both, in_prediction, in_reference = _counts(predicted, referred, num_classes)
+    total = in_prediction + in_reference
+    scores = np.full(num_classes, rule.both_empty)
+    np.divide(2.0 * both, total, out=scores, where=total > 0)
+    scores[(in_reference == 0) & (in_prediction > 0)] = rule.invented
+    return scores
+
+
+def _counts(
+    prediction: NDArray[Any], reference: NDArray[Any], num_classes: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Voxels of each class in both, in the prediction and in the reference, `(K,)` each."""
+    table = np.zeros((3, num_classes), dtype=np.int64)
+    flat_prediction, flat_reference = prediction.reshape(-1), reference.reshape(-1)
+    for start in range(0, flat_prediction.size, CHUNK):
+        predicted = flat_prediction[start : start + CHUNK]
+        referred = flat_reference[start : start + CHUNK]
+        for row, labels in enumerate((predicted[predicted == referred], predicted, referred)):
+            table[row] += np.bincount(labels.astype(np.intp), minlength=num_classes)
+    return table[0], table[1], table[2]
+
+
+def _array(labels: NDArray[Any] | Tensor, name: str) -> NDArray[Any]:
+    """An array of any label map; a tensor is known by its methods, without importing torch."""
+    if hasattr(labels, "detach"):
+        labels = labels.detach().cpu().numpy()
+    array = np.asarray(labels)
+    if array.dtype == np.bool_:
+        return array.view(np.uint8)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise InputError(f"expected a {name} of an integer type, got {array.dtype}")
+    return array
+
+
+def _check_range(labels: NDArray[Any], num_classes: int, name: str) -> None:
+    if not labels.size:
+        return
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= num_classes:
+        raise InputError(
+            f"labels of {num_classes} classes are 0 to {num_classes - 1}, "
+            f"the {name} has values from {low} to {high}"
+        )

@@ -1,0 +1,44 @@
+"""A learned vector for every slice."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from spsam.model.depth_pos_embeds.base import DepthPosEmbed
+
+
+class LearnedDepthPosEmbed(DepthPosEmbed):
+    """Zero-initialised vectors, one a slice, for encoder and decoder (paper's Sec. 2.1).
+
+    Args:
+        encoder_dim: E, width of the encoder's tokens.
+        decoder_dim: C, width of the decoder's image position.
+        depth: D, slices of a patch.
+        grid: (gh, gw), the token grid.
+        full_grid: The decoder gets a vector of its own for every place of the grid, instead of
+            one that is the same all over the slice.
+    """
+
+    def __init__(
+        self,
+        encoder_dim: int,
+        decoder_dim: int,
+        depth: int,
+        grid: tuple[int, int],
+        *,
+        full_grid: bool = False,
+    ) -> None:
+        super().__init__()
+        self.encoder = nn.Parameter(torch.zeros(1, depth, encoder_dim))
+        places = grid if full_grid else (1, 1)
+        self.decoder = nn.Parameter(torch.zeros(depth, decoder_dim, *places))
+
+    def encoder_tokens(self, tokens: Tensor) -> Tensor:
+        """`(B·D, gh, gw, E)` plus one vector a slice."""
+        slices = tokens.reshape(-1, self.encoder.shape[1], *tokens.shape[1:])
+        return (slices + self.encoder[:, :, None, None].to(tokens.dtype)).reshape(tokens.shape)
+
+    def decoder_position(self, image_pe: Tensor) -> Tensor:
+        """`(1, C, gh, gw)` to `(D, C, gh, gw)`."""
+        return image_pe + self.decoder.to(image_pe.dtype)

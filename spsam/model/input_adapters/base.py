@@ -1,0 +1,34 @@
+"""What an input adapter is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+ENCODER_CHANNELS = 3
+"""SAM's image encoder takes RGB."""
+
+
+class InputAdapter(nn.Module, ABC):
+    """Makes the three-channel slices that SAM's image encoder takes.
+
+    The engine gives `in_channels`, M image modalities, `image_size`, (H, W) of the patch, and
+    `encoder_size`, (h, w) of the encoder's input, both in pixels.
+    """
+
+    @abstractmethod
+    def forward(self, volume: Tensor) -> Tensor:
+        """From volumes to slices.
+
+        Args:
+            volume: `(B, M, D, H, W)` normalised intensities.
+
+        Returns:
+            `(B·D, 3, h, w)`, slices folded into the batch.
+        """
+
+
+def fold_slices(volume: Tensor) -> Tensor:
+    """`(B, C, D, H, W)` to `(B·D, C, H, W)`."""
+    return volume.transpose(1, 2).flatten(0, 1)

@@ -1,0 +1,33 @@
+"""Three channels without a single parameter."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from spsam.model.input_adapters.base import ENCODER_CHANNELS, InputAdapter, fold_slices
+from spsam.model.layers import resize_in_plane
+
+
+class RepeatChannels(InputAdapter):
+    """One modality three times, three as they are, any other number as three times their mean.
+
+    Then a bilinear resize to the encoder's size; no parameters.
+
+    Args:
+        in_channels: M, image modalities.
+        image_size: (H, W) of the patch, pixels.
+        encoder_size: (h, w) of the encoder's input, pixels.
+    """
+
+    def __init__(
+        self, in_channels: int, image_size: tuple[int, int], encoder_size: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        self.encoder_size = encoder_size
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """`(B, M, D, H, W)` to `(B·D, 3, h, w)`."""
+        if volume.shape[1] != ENCODER_CHANNELS:
+            volume = volume.mean(dim=1, keepdim=True)
+        slices = fold_slices(resize_in_plane(volume, self.encoder_size))
+        return slices.expand(-1, ENCODER_CHANNELS, -1, -1)

@@ -1,0 +1,76 @@
+"""Convolutional building blocks for volumes (B, C, D, H, W) that several slots share."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+LEAK = 0.01
+"""Negative slope of every LeakyReLU, as in nnU-Net."""
+
+ONLY_IN_PLANE = (1, 2, 2)
+"""Stride and kernel of an upsampling that doubles the plane and leaves the slices alone."""
+
+
+class InstanceNorm(nn.InstanceNorm3d):
+    """Instance norm with scale and shift that also takes maps of a single element.
+
+    One element has no spread: normalised, it would always be zero (and torch refuses it), so it
+    is only scaled and shifted. Such maps are the deepest ones of tiny patches with D = 1.
+
+    Args:
+        channels: C.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, affine=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, C, D, H, W)` to the same shape."""
+        if x.shape[2:].numel() > 1:
+            return super().forward(x)
+        shape = (1, -1, 1, 1, 1)
+        return x * self.weight.view(shape) + self.bias.view(shape)
+
+
+def conv_block(in_channels: int, out_channels: int, kernel: tuple[int, int, int]) -> nn.Sequential:
+    """Convolution of unchanged size, instance norm, LeakyReLU.
+
+    The convolution has no bias, because the norm would take it away again.
+
+    Args:
+        in_channels: Channels that come in.
+        out_channels: Channels that go out.
+        kernel: Odd sizes (depth, height, width).
+    """
+    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
+    return nn.Sequential(
+        nn.Conv3d(in_channels, out_channels, kernel, padding=padding, bias=False),
+        InstanceNorm(out_channels),
+        nn.LeakyReLU(LEAK),
+    )
+
+
+def doubling(in_channels: int, out_channels: int) -> nn.ConvTranspose3d:
+    """Transposed convolution ×2 in the plane: `(B, C, D, h, w)` to `(B, C', D, 2h, 2w)`."""
+    return nn.ConvTranspose3d(
+        in_channels, out_channels, ONLY_IN_PLANE, stride=ONLY_IN_PLANE, bias=False
+    )
+
+
+def resize_in_plane(volume: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear resize of every slice; nothing is done where the size is right already.
+
+    Args:
+        volume: `(B, C, D, H, W)`.
+        size: (h, w), pixels.
+
+    Returns:
+        `(B, C, D, h, w)`.
+    """
+    if tuple(volume.shape[3:]) == tuple(size):
+        return volume
+    slices = functional.interpolate(
+        volume.flatten(1, 2), size=size, mode="bilinear", align_corners=False
+    )
+    return slices.reshape(*volume.shape[:3], *size)

@@ -1,0 +1,28 @@
+"""Each class on its own; the largest positive logit wins."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from spsam.model.mask_heads.base import MaskHead
+
+
+class ArgmaxHead(MaskHead):
+    """Every mask is a binary decision, trained with a sigmoid; no parameters.
+
+    Args:
+        num_classes: K, background included; not used.
+    """
+
+    activation = "sigmoid"
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+
+    def forward(self, masks: Tensor) -> Tensor:
+        """`(B, K, D, H, W)`, unchanged."""
+        return masks
+
+    def labels(self, logits: Tensor) -> Tensor:
+        """`(B, K, D, H, W)` to `(B, D, H, W)`: the largest positive logit, background if none."""
+        return logits.argmax(dim=1) * (logits > 0).any(dim=1)

@@ -1,0 +1,42 @@
+"""What a mask head is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+
+class MaskHead(nn.Module, ABC):
+    """Makes one label map of SAM's K binary masks.
+
+    The engine gives `num_classes`, K, background included.
+
+    Attributes:
+        activation: What the loss turns the logits into probabilities with.
+    """
+
+    activation: ClassVar[Literal["sigmoid", "softmax"]]
+
+    @abstractmethod
+    def forward(self, masks: Tensor) -> Tensor:
+        """From SAM's raw logits to the network's.
+
+        Args:
+            masks: `(B, K, D, H, W)`, one binary mask's logits a class, at output resolution.
+
+        Returns:
+            `(B, K, D, H, W)` logits, before `activation`.
+        """
+
+    def labels(self, logits: Tensor) -> Tensor:
+        """The label map of the logits that `forward` returned.
+
+        Args:
+            logits: `(B, K, D, H, W)`.
+
+        Returns:
+            `(B, D, H, W)` class indices, int64: the largest logit, among equals the first class.
+        """
+        return logits.argmax(dim=1)

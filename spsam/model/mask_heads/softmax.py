@@ -1,0 +1,27 @@
+"""A softmax over raw SAM logits: the paper's negative example."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from spsam.model.mask_heads.base import MaskHead
+
+
+class SoftmaxHead(MaskHead):
+    """The K raw logits compete as they are (paper's Fig. 1c); no parameters.
+
+    SAM's logits of different classes are not comparable: where every class says "not me", one is
+    named all the same.
+
+    Args:
+        num_classes: K, background included; not used.
+    """
+
+    activation = "softmax"
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+
+    def forward(self, masks: Tensor) -> Tensor:
+        """`(B, K, D, H, W)`, unchanged."""
+        return masks

@@ -1,0 +1,130 @@
+"""The paper's multi-scale prompt generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from spsam.errors import InputError
+from spsam.model.layers import LEAK, InstanceNorm, conv_block, doubling, resize_in_plane
+from spsam.model.prompt_generators.base import PromptGenerator
+
+DIVISORS = (1, 2, 2, 4, 4)
+"""Of C, a level each: for SAM's C = 256 the widths 256, 128, 128, 64, 64."""
+
+
+class MSPGenerator(PromptGenerator):
+    """From the neck's output up to the patch's resolution, a tap joining at every doubling.
+
+    Level 0 convolves the neck's output on the token grid. Level j doubles the plane of level j-1
+    by a transposed convolution, concatenates the next shallower tap, projected and doubled j
+    times by layers of that tap's own, and convolves. The last level takes all taps that are left;
+    where there are more levels than taps, the further ones only double and convolve. A 1×1 head
+    on every level gives its logits (paper's Sec. 2.2).
+
+    Args:
+        tap_dims: Channels of the taps, shallow first.
+        neck_dim: C, channels of the neck's output.
+        grid: (gh, gw), the token grid.
+        num_classes: K, background included.
+        image_size: (H, W) of the patch, pixels.
+        widths: Channels of the levels, level 0 first; the last holds for all further levels.
+            None takes C, C/2, C/2, C/4, C/4.
+        kernel: Odd sizes (depth, height, width) of the convolutions.
+        convs: Convolutions on every level, each with instance norm and LeakyReLU.
+    """
+
+    def __init__(
+        self,
+        tap_dims: tuple[int, ...],
+        neck_dim: int,
+        grid: tuple[int, int],
+        num_classes: int,
+        image_size: tuple[int, int],
+        *,
+        widths: tuple[int, ...] | None = None,
+        kernel: tuple[int, int, int] = (3, 3, 3),
+        convs: int = 2,
+    ) -> None:
+        super().__init__()
+        if widths is None:
+            widths = tuple(max(1, neck_dim // divisor) for divisor in DIVISORS)
+        _check(widths, kernel, convs)
+        self.image_size = image_size
+        steps = doublings(grid, image_size)
+        self.taps_of_level = assign_taps(len(tap_dims), steps)
+        self.ups, self.skips = nn.ModuleList(), nn.ModuleList()
+        self.stages, self.heads = nn.ModuleList(), nn.ModuleList()
+        below = neck_dim
+        for level, taps in enumerate(self.taps_of_level):
+            width = widths[min(level, len(widths) - 1)]
+            self.skips.append(nn.ModuleList(_skip(tap_dims[tap], width, level) for tap in taps))
+            self.ups.append(doubling(below, width) if level else nn.Identity())
+            joined = (width if level else below) + width * len(taps)
+            self.stages.append(_stage(joined, width, kernel, convs))
+            self.heads.append(nn.Conv3d(width, num_classes, 1))
+            below = width
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Taps, shallow first, and neck, `(B, C_i, D, gh, gw)` each, to logits, finest first."""
+        *taps, x = maps
+        logits: list[Tensor] = []
+        for tap_indices, up, skips, stage, head in zip(
+            self.taps_of_level, self.ups, self.skips, self.stages, self.heads, strict=True
+        ):
+            assert isinstance(skips, nn.ModuleList)
+            joining = [skip(taps[i]) for i, skip in zip(tap_indices, skips, strict=True)]
+            x = stage(torch.cat([up(x), *joining], dim=1))
+            logits.append(head(x))
+        logits[-1] = resize_in_plane(logits[-1], self.image_size)
+        return logits[::-1]
+
+
+def doublings(grid: tuple[int, int], image_size: tuple[int, int]) -> int:
+    """How often the grid is to be doubled until it is at least the patch, on both axes."""
+    factor = max(-(-image // tokens) for image, tokens in zip(image_size, grid, strict=True))
+    return (factor - 1).bit_length()
+
+
+def assign_taps(num_taps: int, steps: int) -> list[tuple[int, ...]]:
+    """Which taps, by index, shallow first, join on each of the levels 0 … steps.
+
+    One a level from level 1, the deepest first; all that are left on the last level.
+    """
+    waiting = list(range(num_taps))
+    levels: list[tuple[int, ...]] = []
+    for level in range(steps + 1):
+        if level == steps:
+            levels.append(tuple(reversed(waiting)))
+        elif level == 0 or not waiting:
+            levels.append(())
+        else:
+            levels.append((waiting.pop(),))
+    return levels
+
+
+def _skip(tap_dim: int, width: int, steps: int) -> nn.Sequential:
+    """One tap's way to its level: 1×1 projection, then `steps` doublings, a norm in between."""
+    layers: list[nn.Module] = [conv_block(tap_dim, width, (1, 1, 1))]
+    for step in range(steps):
+        layers.append(doubling(width, width))
+        if step < steps - 1:  # Two doublings in a row without it would be one linear map.
+            layers += [InstanceNorm(width), nn.LeakyReLU(LEAK)]
+    return nn.Sequential(*layers)
+
+
+def _stage(joined: int, width: int, kernel: tuple[int, int, int], convs: int) -> nn.Sequential:
+    return nn.Sequential(
+        *(conv_block(width if conv else joined, width, kernel) for conv in range(convs))
+    )
+
+
+def _check(widths: tuple[int, ...], kernel: tuple[int, int, int], convs: int) -> None:
+    if not widths or min(widths) < 1:
+        raise InputError(f"widths are positive, one a level at least for the first: got {widths}")
+    if len(kernel) != 3 or any(size < 1 or size % 2 == 0 for size in kernel):
+        raise InputError(f"a kernel is three odd sizes (depth, height, width): got {kernel}")
+    if convs < 1:
+        raise InputError(f"every level convolves at least once: got convs {convs}")

@@ -1,0 +1,60 @@
+"""Auxiliary masks of the encoder's last map alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from spsam.errors import InputError
+from spsam.model.layers import conv_block, resize_in_plane
+from spsam.model.prompt_generators.base import PromptGenerator
+
+
+class StackedCNN(PromptGenerator):
+    """A stack of in-plane convolutions on the neck's output, 1×1 to K, bilinear to the patch.
+
+    No slice sees another. One output, so there is nothing to supervise at other resolutions.
+
+    Args:
+        tap_dims: Channels of the taps; not used.
+        neck_dim: C, channels of the neck's output.
+        grid: (gh, gw), the token grid; not used.
+        num_classes: K, background included.
+        image_size: (H, W) of the patch, pixels.
+        layers: Convolutions in the stack, each with instance norm and LeakyReLU.
+        width: Their channels; None takes C.
+        kernel: Their odd size in the plane.
+    """
+
+    def __init__(
+        self,
+        tap_dims: tuple[int, ...],
+        neck_dim: int,
+        grid: tuple[int, int],
+        num_classes: int,
+        image_size: tuple[int, int],
+        *,
+        layers: int = 3,
+        width: int | None = None,
+        kernel: int = 3,
+    ) -> None:
+        super().__init__()
+        width = neck_dim if width is None else width
+        if layers < 1 or width < 1 or kernel < 1 or kernel % 2 == 0:
+            raise InputError(
+                "a stack of convolutions has at least one layer and channel and an odd kernel: "
+                f"got layers {layers}, width {width}, kernel {kernel}"
+            )
+        self.image_size = image_size
+        self.stack = nn.Sequential(
+            *(
+                conv_block(width if layer else neck_dim, width, (1, kernel, kernel))
+                for layer in range(layers)
+            )
+        )
+        self.head = nn.Conv3d(width, num_classes, 1)
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """The neck's `(B, C, D, gh, gw)`, last of the maps, to `[(B, K, D, H, W)]`."""
+        return [resize_in_plane(self.head(self.stack(maps[-1])), self.image_size)]
