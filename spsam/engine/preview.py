@@ -1,0 +1,113 @@
+"""One picture of what a run predicts: image, reference and prediction side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Okabe and Ito's colours, which colour-blind readers tell apart; background is left clear.
+COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One case of the picture.
+
+    Attributes:
+        title: Written at the left of its row.
+        image: `(D, H, W)` intensities, first channel.
+        reference: `(D, H, W)` label map.
+        prediction: `(D, H, W)` label map.
+        aspect: Height over width of a pixel, by spacing.
+    """
+
+    title: str
+    image: NDArray[np.float32]
+    reference: NDArray[np.integer]
+    prediction: NDArray[np.integer]
+    aspect: float = 1.0
+
+
+def choose(scores: Sequence[float]) -> list[tuple[str, int]]:
+    """Which cases to show: the best, the median and the worst, each once.
+
+    Args:
+        scores: Mean Dice of every case; NaN counts as the worst.
+    """
+    order = sorted(range(len(scores)), key=lambda i: np.nan_to_num(scores[i], nan=-1.0))
+    places = {"best": order[-1], "median": order[len(order) // 2], "worst": order[0]}
+    chosen: list[tuple[str, int]] = []
+    for name, index in places.items():
+        if index not in [other for _, other in chosen]:
+            chosen.append((name, index))
+    return chosen
+
+
+def draw_preview(path: Path, examples: Sequence[Example], class_names: Sequence[str]) -> None:
+    """Writes the picture: a row a case; at two depths image, reference and prediction.
+
+    Args:
+        path: A PNG file.
+        examples: The cases, top to bottom.
+        class_names: Background first.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    columns = 6
+    figure = Figure(figsize=(2.1 * columns, 2.2 * len(examples) + 0.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(examples), columns, squeeze=False)
+    for row, example in zip(grid, examples, strict=True):
+        row[0].set_ylabel(example.title, fontsize=8)
+        for offset, depth in zip((0, 3), _two_depths(example.reference), strict=True):
+            maps = (None, example.reference[depth], example.prediction[depth])
+            names = (f"slice {depth}", "reference", "prediction")
+            for axis, labels, name in zip(row[offset : offset + 3], maps, names, strict=True):
+                _slice(axis, example.image[depth], labels, example.aspect)
+                axis.set_title(name, fontsize=8)
+    figure.legend(
+        handles=[
+            Patch(color=COLOURS[k % len(COLOURS)], label=name)
+            for k, name in enumerate(class_names[1:])
+        ],
+        loc="outside lower center",
+        ncols=min(len(class_names) - 1, 8),
+        fontsize=8,
+    )
+    figure.savefig(path, dpi=110)
+
+
+def _slice(
+    axis: object, image: NDArray[np.float32], labels: NDArray[np.integer] | None, aspect: float
+) -> None:
+    from matplotlib.colors import ListedColormap
+
+    low, high = np.percentile(image, (1, 99))
+    axis.imshow(image, cmap="gray", vmin=low, vmax=high, aspect=aspect)  # type: ignore[attr-defined]
+    axis.set_xticks([])  # type: ignore[attr-defined]
+    axis.set_yticks([])  # type: ignore[attr-defined]
+    if labels is not None:
+        shown = np.ma.masked_equal((labels - 1) % len(COLOURS) + 1, 0)
+        shown = np.ma.masked_where(labels == 0, shown)
+        axis.imshow(  # type: ignore[attr-defined]
+            shown,
+            cmap=ListedColormap(COLOURS),
+            vmin=1,
+            vmax=len(COLOURS),
+            alpha=0.55,
+            interpolation="nearest",
+            aspect=aspect,
+        )
+
+
+def _two_depths(reference: NDArray[np.integer]) -> tuple[int, int]:
+    """Slices a third and two thirds through the foreground, or through the volume."""
+    filled = np.flatnonzero(reference.any(axis=(1, 2)))
+    first, last = (filled[0], filled[-1]) if filled.size else (0, len(reference) - 1)
+    return int(first + (last - first) / 3), int(np.ceil(first + 2 * (last - first) / 3))

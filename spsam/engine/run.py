@@ -1,0 +1,133 @@
+"""One run: prepared data in, rows out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from spsam.config.schema import RunConfig
+from spsam.data.cases import DataSet
+from spsam.data.patches import PatchDataset
+from spsam.data.plan import Plan
+from spsam.data.split import Split
+from spsam.data.store import PreparedStore
+from spsam.engine.assemble import network_for
+from spsam.engine.evaluate import CaseScore, evaluate, preview
+from spsam.engine.train import Metrics, fit
+from spsam.model.network import SelfPromptSAM
+from spsam.results.rows import Row, write_rows
+from spsam.results.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that one run needs.
+
+    Attributes:
+        config: What is run; its hash is the run's identity.
+        dataset: The data.
+        split: Which cases train and which are scored.
+        plan: Patch size and spacing.
+        store: The prepared data.
+        folder: Where the run's files go.
+        device: `cpu`, `cuda` or `cuda:1`.
+        checkpoint: SAM's weights; None for random ones.
+        workers: Processes that make training patches.
+    """
+
+    config: RunConfig
+    dataset: DataSet
+    split: Split
+    plan: Plan
+    store: PreparedStore
+    folder: RunFolder
+    device: str = "cpu"
+    checkpoint: Path | None = None
+    workers: int = 0
+
+
+def execute(
+    job: Job,
+    *,
+    on_epoch: Callable[[Metrics], None],
+    on_progress: Callable[[str, int, int], None],
+) -> None:
+    """Trains and scores a run; goes on where it stopped if it was interrupted.
+
+    Writes `metrics.jsonl` and `checkpoint.pt` while training, then `predictions/`, `preview.png`
+    and `rows.jsonl` in the run's folder.
+
+    Args:
+        job: The run.
+        on_epoch: Called with every epoch's metrics.
+        on_progress: Called with (stage, done, total); stages are `train` and `evaluate`.
+    """
+    config = job.config
+    device = torch.device(job.device)
+    torch.manual_seed(config.seed)
+    network = network_for(config, job.plan.patch_size, job.checkpoint).to(device)
+    fit(
+        network,
+        training_patches(job),
+        config.arm,
+        checkpoint=job.folder.checkpoint,
+        log=job.folder.metrics,
+        workers=job.workers,
+        on_epoch=on_epoch,
+        on_step=lambda done, total: on_progress("train", done, total),
+    )
+    score(job, network, lambda done, total: on_progress("evaluate", done, total))
+
+
+def training_patches(job: Job) -> PatchDataset:
+    """Every patch that the run trains on, in its order."""
+    train = job.config.arm.train
+    return PatchDataset(
+        job.store,
+        job.split.train,
+        job.plan.patch_size,
+        length=train.epochs * train.iterations * train.batch_size,
+        seed=job.config.seed,
+        foreground=train.foreground,
+        augment=job.config.arm.augment.model_dump(),
+    )
+
+
+def score(job: Job, network: SelfPromptSAM, on_case: Callable[[int, int], None]) -> None:
+    """Scores the test cases and writes rows, predictions and the preview."""
+    began = time.perf_counter()
+    scores = evaluate(
+        network,
+        job.store,
+        [job.dataset.case(case) for case in job.split.test],
+        job.config,
+        predictions=job.folder.predictions,
+        on_case=lambda done: on_case(done, len(job.split.test)),
+    )
+    job.folder.note(evaluation_seconds=round(time.perf_counter() - began, 2))
+    preview(job.folder.preview, scores, job.dataset, predictions=job.folder.predictions)
+    write_rows(job.folder.rows, _rows(job, scores))
+
+
+def _rows(job: Job, scores: list[CaseScore]) -> list[Row]:
+    data = job.config.data
+    return [
+        Row(
+            run_id=job.folder.run_id,
+            seed=job.config.seed,
+            fold=data.fold,
+            case=score.case,
+            patient=score.patient,
+            class_id=k,
+            class_name=data.class_names[k],
+            metric="dice",
+            convention=job.config.arm.evaluation.convention,
+            value=float(score.dice[k]),
+        )
+        for score in scores
+        for k in range(data.num_classes)
+    ]

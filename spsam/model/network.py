@@ -1,0 +1,167 @@
+"""Self-Prompt SAM: a frozen SAM, and the trained blocks that prompt it and adapt it to depth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spsam.model.adapters.placement import AdapterSet
+from spsam.model.depth_pos_embeds.base import DepthPosEmbed
+from spsam.model.input_adapters.base import InputAdapter
+from spsam.model.mask_heads.base import MaskHead
+from spsam.model.prompt_generators.base import PromptGenerator
+from spsam.model.prompts.base import Prompt, Prompts
+from spsam.model.sam.image_encoder import ImageEncoder
+from spsam.model.sam.mask_decoder import PromptedMaskDecoder
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one forward pass gives.
+
+    Attributes:
+        logits: `(B, K, D, H, W)` final logits of the mask head, background first; None where the
+            decoder was not run.
+        labels: `(B, D, H, W)` the head's label map; None where the decoder was not run.
+        auxiliary: The prompt generator's logits, finest `(B, K, D, H, W)` first, each further one
+            at a lower resolution in the plane.
+        prompts: The points, boxes and masks given to SAM; None where the decoder was not run.
+    """
+
+    logits: Tensor | None
+    labels: Tensor | None
+    auxiliary: list[Tensor]
+    prompts: Prompts | None
+
+
+class SelfPromptSAM(nn.Module):
+    """SAM with named slots, one component in each (paper's Fig. 2).
+
+    SAM's own modules, `frozen()`, keep their weights and stay in evaluation mode. What is added,
+    `blocks()`, is one module a slot, and nothing else is ever trained.
+
+    Args:
+        image_encoder: SAM's image encoder.
+        mask_decoder: SAM's prompt encoder and mask decoder.
+        input_adapter: From `(B, M, D, H, W)` to three-channel slices at the encoder's size.
+        depth_pos_embed: Tells the slices of a patch apart.
+        adapter: The adapters of every transformer block, by place.
+        prompt_generator: From encoder maps to auxiliary masks.
+        prompt: From auxiliary masks to SAM's prompts.
+        mask_head: From K binary masks to one label map.
+        depth: D, slices of a patch.
+        image_size: `(H, W)`, the patch in the plane, pixels.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_encoder: ImageEncoder,
+        mask_decoder: PromptedMaskDecoder,
+        input_adapter: InputAdapter,
+        depth_pos_embed: DepthPosEmbed,
+        adapter: AdapterSet,
+        prompt_generator: PromptGenerator,
+        prompt: Prompt,
+        mask_head: MaskHead,
+        depth: int,
+        image_size: tuple[int, int],
+    ) -> None:
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.mask_decoder = mask_decoder
+        self.input_adapter = input_adapter
+        self.depth_pos_embed = depth_pos_embed
+        self.adapter = adapter
+        self.prompt_generator = prompt_generator
+        self.prompt = prompt
+        self.mask_head = mask_head
+        self.depth = depth
+        self.image_size = image_size
+        for module in self.frozen():
+            module.requires_grad_(False)
+        self.train()
+
+    def frozen(self) -> tuple[nn.Module, ...]:
+        """SAM's own modules, which never train."""
+        return (self.image_encoder, self.mask_decoder)
+
+    def blocks(self) -> dict[str, nn.Module]:
+        """The added modules by slot, in the order of the forward pass."""
+        return {
+            "input_adapter": self.input_adapter,
+            "depth_pos_embed": self.depth_pos_embed,
+            "adapter": self.adapter,
+            "prompt_generator": self.prompt_generator,
+            "prompt": self.prompt,
+            "mask_head": self.mask_head,
+        }
+
+    def parameter_groups(self) -> dict[str, int]:
+        """How many parameters each added block trains, by slot."""
+        return {
+            slot: sum(p.numel() for p in block.parameters() if p.requires_grad)
+            for slot, block in self.blocks().items()
+        }
+
+    def trained_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Names and parameters of the added blocks; SAM's are not among them."""
+        for slot, block in self.blocks().items():
+            yield from block.named_parameters(prefix=slot)
+
+    def train(self, mode: bool = True) -> SelfPromptSAM:
+        """Sets the added blocks to training; SAM stays in evaluation mode."""
+        super().train(mode)
+        for module in self.frozen():
+            module.eval()
+        return self
+
+    def forward(self, volume: Tensor, *, decode: bool = True) -> Output:
+        """Segments a batch of patches without any manual prompt.
+
+        Args:
+            volume: `(B, M, D, H, W)` normalised intensities.
+            decode: False runs the prompt generator alone (training's first phase).
+
+        Returns:
+            See `Output`.
+
+        Raises:
+            ValueError: If the volume's depth or size is not what the network was built for.
+        """
+        self._check(volume)
+        depth = volume.shape[2]
+        slices = self.input_adapter(volume)
+        taps, neck = self.image_encoder(
+            slices, depth=depth, adapters=self.adapter, depth_pos=self.depth_pos_embed
+        )
+        auxiliary = self.prompt_generator([_unfold(map_, depth) for map_ in (*taps, neck)])
+        if not decode:
+            return Output(None, None, auxiliary, None)
+        prompts = self.prompt(
+            auxiliary[0], self.image_encoder.image_size, self.mask_decoder.mask_size
+        )
+        masks = self.mask_decoder(
+            neck, prompts, depth=depth, adapters=self.adapter, depth_pos=self.depth_pos_embed
+        )
+        masks = functional.interpolate(
+            masks.float(), size=volume.shape[3:], mode="bilinear", align_corners=False
+        )
+        logits = self.mask_head(_unfold(masks, depth))
+        return Output(logits, self.mask_head.labels(logits), auxiliary, prompts)
+
+    def _check(self, volume: Tensor) -> None:
+        expected = (self.depth, *self.image_size)
+        if volume.ndim != 5 or tuple(volume.shape[2:]) != expected:
+            raise ValueError(
+                f"expected a volume (B, M, D, H, W) with D, H, W = {expected}, "
+                f"got {tuple(volume.shape)}; build the network for that depth and image_size"
+            )
+
+
+def _unfold(maps: Tensor, depth: int) -> Tensor:
+    """`(B·D, C, h, w)` to `(B, C, D, h, w)`."""
+    return maps.reshape(-1, depth, *maps.shape[1:]).transpose(1, 2)

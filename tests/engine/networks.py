@@ -1,0 +1,32 @@
+"""Small networks for the tests: every shipped arm, by name."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+from spsam.config.places import shipped
+from spsam.engine.assemble import build_network
+from spsam.model.network import SelfPromptSAM
+from spsam.registry.arms import load_arm
+
+ARMS = sorted(p.stem for p in shipped("ablations").glob("*.yaml") if re.fullmatch(r"S\d+", p.stem))
+MIXING = {"depth_before", "depth_after", "dfused"}
+
+
+def small(name: str, *, seed: int = 0, noise: float = 0.0, **sizes: int) -> SelfPromptSAM:
+    """An arm's network on `sam_tiny`; `noise` moves every trained weight away from its start."""
+    options = {"in_channels": 1, "num_classes": 3, "depth": 3, "image_size": 64} | sizes
+    network = build_network(load_arm(name), seed=seed, **options).eval()
+    if noise:
+        generator = torch.Generator().manual_seed(7)
+        with torch.no_grad():
+            for _, parameter in network.trained_parameters():
+                parameter += noise * torch.randn(parameter.shape, generator=generator)
+    return network
+
+
+def mixes_depth(name: str) -> bool:
+    """Whether the arm is said to mix slices in encoder and decoder."""
+    return load_arm(name).blocks.adapter.name in MIXING

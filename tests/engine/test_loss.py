@@ -1,0 +1,86 @@
+"""The objective against written-out arithmetic and MONAI's Dice loss."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spsam.engine.loss import (
+    downsample_labels,
+    segmentation_loss,
+    soft_dice_loss,
+    supervision_weights,
+)
+
+
+def test_softmax_loss_is_cross_entropy_plus_monai_dice() -> None:
+    from monai.losses import DiceLoss
+
+    torch.manual_seed(0)
+    logits = torch.randn(2, 4, 3, 8, 8)
+    labels = torch.randint(0, 4, (2, 3, 8, 8))
+    reference = DiceLoss(
+        softmax=True,
+        to_onehot_y=True,
+        include_background=False,
+        batch=True,
+        smooth_nr=1e-5,
+        smooth_dr=1e-5,
+    )(logits, labels[:, None])
+    expected = torch.nn.functional.cross_entropy(logits, labels) + reference
+    assert segmentation_loss(logits, labels) == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_sigmoid_loss_treats_every_class_by_itself() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(1, 3, 2, 4, 4)
+    labels = torch.randint(0, 3, (1, 2, 4, 4))
+    loss = segmentation_loss(logits, labels, activation="sigmoid")
+    target = torch.stack([(labels == k).float() for k in range(3)], 1)
+    probability = 1 / (1 + (-logits).exp())
+    entropy = -(target * probability.log() + (1 - target) * (1 - probability).log()).mean()
+    dice = [
+        1
+        - (2 * (probability[:, k] * target[:, k]).sum() + 1e-5)
+        / (probability[:, k].sum() + target[:, k].sum() + 1e-5)
+        for k in (1, 2)
+    ]
+    assert loss.item() == pytest.approx((entropy + sum(dice) / 2).item(), abs=1e-5)
+
+
+def test_perfect_masks_cost_nothing_and_wrong_ones_do() -> None:
+    labels = torch.zeros(1, 2, 6, 6, dtype=torch.long)
+    labels[:, :, 2:4] = 1
+    logits = torch.stack([(labels == k).float() for k in range(2)], 1) * 200 - 100
+    assert segmentation_loss(logits, labels) < 1e-3
+    assert segmentation_loss(-logits, labels) > 50
+
+
+def test_background_is_left_out_of_dice_unless_asked_for() -> None:
+    target = torch.zeros(1, 2, 1, 4, 4)
+    target[:, 0] = 1
+    probabilities = torch.stack([torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)], 1)
+    without = soft_dice_loss(probabilities, target, background=False, smooth=1e-5)
+    with_it = soft_dice_loss(probabilities, target, background=True, smooth=1e-5)
+    assert without == pytest.approx(0, abs=1e-6)
+    assert with_it == pytest.approx(0.5, abs=1e-4)
+
+
+@given(levels=st.integers(1, 7), decay=st.floats(0.1, 1), drop=st.booleans())
+def test_supervision_weights_sum_to_one_and_fall(levels: int, decay: float, drop: bool) -> None:
+    weights = supervision_weights(levels, decay, drop)
+    assert math.isclose(sum(weights), 1)
+    assert weights == sorted(weights, reverse=True)
+    assert (weights[-1] == 0) == (drop and levels > 1)
+
+
+def test_labels_are_downsampled_at_pixel_centres_without_new_values() -> None:
+    labels = torch.arange(64).reshape(1, 1, 8, 8)
+    small = downsample_labels(labels, (1, 4, 4))
+    assert small.shape == (1, 1, 4, 4)
+    assert set(small.unique().tolist()) <= set(labels.unique().tolist())
+    assert downsample_labels(labels, (1, 8, 8)) is labels
