@@ -43,11 +43,11 @@ def predict_logits(
 
     def tile_logits(tiles: Tensor) -> Tensor:
         with autocast(device, train):
-            logits = network(tiles).logits
+            logits: Tensor | None = network(tiles).logits
         assert logits is not None
         return logits.float()
 
-    logits = sliding_window_inference(
+    logits: object = sliding_window_inference(
         image[None].to(device, torch.float32),
         roi_size=(network.depth, *network.image_size),
         sw_batch_size=inference.batch_size,

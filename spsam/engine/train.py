@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -132,8 +131,8 @@ def _step(
 
 
 def _loader(
-    patches: Dataset[dict[str, torch.Tensor]], train: TrainConfig, start: int, workers: int
-) -> DataLoader[dict[str, Any]]:
+    patches: Dataset[Patch], train: TrainConfig, start: int, workers: int
+) -> DataLoader[Patch]:
     per_epoch = train.iterations * train.batch_size
     todo = Subset(patches, range(start * per_epoch, train.epochs * per_epoch))
     return DataLoader(

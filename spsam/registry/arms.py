@@ -16,6 +16,9 @@ from spsam.registry.catalogue import Catalogue
 from spsam.registry.signature import parameters, validate
 from spsam.registry.slots import SLOTS
 
+COMPONENTS = "components"
+"""The section of a base or preset with parameters for components that an arm may choose."""
+
 _RANGE = re.compile(r"(?P<prefix>.*?)(?P<first>\d+)\.\.(?P<again>.*?)(?P<last>\d+)")
 
 
@@ -168,8 +171,11 @@ def _load(
     preset_file = None if preset is None else preset_path(str(preset))
     composed = compose(path, preset=preset_file, overrides=overrides, find=arm_path)
     problems = list(composed.problems)
-    blocks = _checked_blocks(composed, Catalogue.load(plugins), problems)
+    catalogue = Catalogue.load(plugins)
+    defaults = _component_defaults(composed, catalogue, problems)
+    blocks = _checked_blocks(composed, catalogue, defaults, problems)
     data = {**composed.data, "plugins": [str(plugin) for plugin in plugins]}
+    data.pop(COMPONENTS, None)
     if blocks:
         data["blocks"] = {**composed.data["blocks"], **blocks}
     arm, found = check(ArmConfig, data, composed.place)
@@ -178,8 +184,43 @@ def _load(
     return arm
 
 
-def _checked_blocks(
+def _component_defaults(
     composed: Composed, catalogue: Catalogue, problems: list[Problem]
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """What `components: {slot: {name: {parameter: value}}}` says, by slot and name.
+
+    These values stand for a component's own defaults wherever an arm chooses that component, so
+    that a preset can size a block without putting it into arms that have another one.
+    """
+    section = composed.data.get(COMPONENTS) or {}
+    done: dict[tuple[str, str], dict[str, Any]] = {}
+    for slot, named in section.items() if isinstance(section, dict) else [(section, None)]:
+        place = composed.place((COMPONENTS, slot) if isinstance(slot, str) else (COMPONENTS,))
+        if slot not in SLOTS or not isinstance(named, dict):
+            problems.append(
+                place.problem(
+                    f"{COMPONENTS}: expected slot: {{component: {{parameter: value}}}}, "
+                    f"got {slot!r}{nearest(str(slot), SLOTS)}"
+                )
+            )
+            continue
+        for name, params in named.items():
+            path = (COMPONENTS, slot, name)
+            try:
+                _, found = validate(catalogue.card(slot, name), params, composed.place, path)
+            except InputError as error:
+                found = [composed.place(path).problem(p.message) for p in error.problems]
+            problems.extend(found)
+            if not found:
+                done[slot, name] = params
+    return done
+
+
+def _checked_blocks(
+    composed: Composed,
+    catalogue: Catalogue,
+    defaults: Mapping[tuple[str, str], Mapping[str, Any]],
+    problems: list[Problem],
 ) -> dict[str, Any]:
     """The blocks with all parameters; those with mistakes as they were written."""
     blocks = composed.data.get("blocks")
@@ -198,6 +239,7 @@ def _checked_blocks(
         params = {key: value for key, value in block.items() if key != "name"}
         if set(params) == {"params"} and isinstance(params["params"], dict):
             params = params["params"]  # as a run's config.yaml spells it
+        params = {**defaults.get((slot, block["name"]), {}), **params}
         values, found = validate(card, params, composed.place, path)
         problems.extend(found)
         if not found:

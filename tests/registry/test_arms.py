@@ -307,3 +307,30 @@ def test_all_that_leads_nowhere_is_said_at_once(installation: Path) -> None:
 
 def test_the_file_of_an_arm(installation: Path) -> None:
     assert arm_path("S1") == installation / "ablations" / "S1.yaml"
+
+
+def test_a_preset_sizes_a_component_only_where_an_arm_chooses_it(tmp_path: Path) -> None:
+    preset = tmp_path / "sized.yaml"
+    preset.write_text("components: {prompt_generator: {msp: {widths: [8, 4]}}}\n")
+    chosen, other = load_arm("S2", preset=preset), load_arm("S1", preset=preset)
+    assert chosen.blocks.prompt_generator.params["widths"] == (8, 4)
+    assert other.blocks.prompt_generator == load_arm("S1").blocks.prompt_generator
+    own = load_arm("S2", {"blocks.prompt_generator.widths": [16]}, preset=preset)
+    assert own.blocks.prompt_generator.params["widths"] == (16,)
+
+
+def test_mistakes_in_component_defaults_are_said_though_no_arm_chooses_them(tmp_path: Path) -> None:
+    preset = tmp_path / "wrong.yaml"
+    preset.write_text(
+        "components:\n"
+        "  prompt_generator: {msp: {width: [8]}, msb: {convs: 1}}\n"
+        "  prompt_generators: {msp: {convs: 1}}\n"
+    )
+    with pytest.raises(InputError) as error:
+        load_arm("S1", preset=preset)
+    text = str(error.value)
+    assert "wrong.yaml:2" in text
+    assert "did you mean 'widths'?" in text
+    assert "did you mean 'msp'?" in text
+    assert "wrong.yaml:3" in text
+    assert "did you mean 'prompt_generator'?" in text
