@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-from spsam.data.cases import Case as Case
-from spsam.data.cases import DataSet as DataSet
+from spsam.data.cases import Case, DataSet
 from spsam.data.sources import acdc, msd, phantom
 from spsam.errors import InputError, Problem, nearest
 
+__all__ = ["Case", "DataSet", "open_dataset"]
+
 BUILT_IN = {phantom.NAME: phantom.open}
-LAYOUTS = (acdc, msd)
+
+
+class Layout(NamedTuple):
+    """A reader of one layout of files."""
+
+    recognise: Callable[[Path], bool]
+    open: Callable[[Path], DataSet]
+    description: str
+
+
+LAYOUTS = tuple(Layout(each.recognise, each.open, each.LAYOUT) for each in (acdc, msd))
 
 
 def open_dataset(name_or_path: str | Path) -> DataSet:
@@ -38,11 +51,9 @@ def open_dataset(name_or_path: str | Path) -> DataSet:
     if isinstance(name_or_path, Path) or os.sep in name_or_path or "/" in name_or_path:
         raise InputError(Problem(f"the data folder does not exist; {_expected()}", folder))
     guess = nearest(name_or_path, BUILT_IN)
-    raise InputError(
-        f"there is no data set and no folder '{name_or_path}'{guess}; {_expected()}"
-    )
+    raise InputError(f"there is no data set and no folder '{name_or_path}'{guess}; {_expected()}")
 
 
 def _expected() -> str:
-    layouts = "; ".join(layout.LAYOUT for layout in LAYOUTS)
+    layouts = "; ".join(layout.description for layout in LAYOUTS)
     return f"expected a built-in data set ({', '.join(BUILT_IN)}) or a folder: {layouts}"

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -173,12 +173,13 @@ def _normalise(image: Floats, statistics: Statistics | None) -> Floats:
     for index, channel in enumerate(image):
         if statistics is None:
             # In double precision: the sum over a large volume is beyond float32.
+            values = channel
             mean, deviation = channel.mean(dtype=np.float64), channel.std(dtype=np.float64)
         else:
             of_training = statistics[index]
-            channel = channel.clip(of_training["low"], of_training["high"])
+            values = channel.clip(of_training["low"], of_training["high"])
             mean, deviation = of_training["mean"], of_training["std"]
-        result[index] = (channel - mean) / max(float(deviation), 1e-8)
+        result[index] = (values - mean) / max(float(deviation), 1e-8)
     return result
 
 

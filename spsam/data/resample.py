@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def resample_image(image: Floats, shape: Sequence[int]) -> Floats:
-    """Cubic splines; an axis that keeps its length is left alone.
+    """Cubic splines within the range of intensities; an axis that keeps its length is left alone.
 
     Args:
         image: `(M, D, H, W)`.
@@ -42,7 +43,7 @@ def resample_label(label: npt.NDArray[np.integer], shape: Sequence[int]) -> npt.
     return result
 
 
-def _zoom(array: Floats, shape: Sequence[int], order: int) -> Floats:
+def _zoom(array: Floats, shape: Sequence[int], order: Literal[1, 3]) -> Floats:
     factors = [new / old for new, old in zip(shape, array.shape, strict=True)]
     if all(factor == 1 for factor in factors):
         return array.astype(np.float32, copy=True)
@@ -50,8 +51,7 @@ def _zoom(array: Floats, shape: Sequence[int], order: int) -> Floats:
     if factors[0] == 1 and array.ndim == 3:
         return np.stack([_zoom(plane, shape[1:], order) for plane in array])
     # `grid_mode`: both grids cover the same extent, corner to corner, as pixel areas.
-    result: Floats = ndimage.zoom(
-        array, factors, order=order, mode="nearest", grid_mode=True, output=np.float32
-    )
-    assert result.shape == tuple(shape)
-    return result
+    result = np.empty(tuple(shape), np.float32)
+    ndimage.zoom(array, factors, output=result, order=order, mode="nearest", grid_mode=True)
+    # Splines overshoot at edges; values that were never measured are cut off.
+    return result.clip(array.min(), array.max(), out=result)

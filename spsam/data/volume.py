@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
+import SimpleITK
 
+from spsam.data.nifti import nifti_problems
 from spsam.errors import InputError, Problem
+
+# Its functions carry no types.
+sitk: Any = SimpleITK
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int16]
@@ -75,7 +81,7 @@ def read_geometry(path: Path) -> Geometry:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise InputError(_unreadable(path)) from error
-    return _geometry(path, reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader)
+    return _geometry(path, reader)
 
 
 def read_volume(image: Path, label: Path | None, class_of: Mapping[int, int]) -> Volume:
@@ -99,6 +105,8 @@ def read_volume(image: Path, label: Path | None, class_of: Mapping[int, int]) ->
     if label is not None:
         try:
             label_ids, label_geometry = _read_array(label)
+            if len(label_ids) != 1:
+                problems.append(Problem(f"expected one label map, got {len(label_ids)}", label))
         except InputError as error:
             problems += error.problems
     classes: Labels | None = None
@@ -122,8 +130,27 @@ def read_volume(image: Path, label: Path | None, class_of: Mapping[int, int]) ->
     )
 
 
+def write_label(path: Path, ids: npt.NDArray[np.integer], geometry: Geometry) -> None:
+    """Writes `(D, H, W)` ids on a grid; the file is there completely or not at all."""
+    assert ids.shape == geometry.shape, (ids.shape, geometry.shape)
+    image = sitk.GetImageFromArray(ids)
+    image.SetSpacing(geometry.spacing[::-1])
+    image.SetOrigin(geometry.origin)
+    image.SetDirection(geometry.direction)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The ending decides the format: it stays.
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    sitk.WriteImage(image, str(temporary), useCompression=True)
+    os.replace(temporary, path)
+
+
+def one_thread() -> None:
+    """Keeps the image library to one thread, in a process that has siblings."""
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
 def check_image(pixels: npt.NDArray[np.generic], path: Path | None) -> list[Problem]:
-    """What makes an image `(M, D, H, W)` unusable: no voxels, NaN or infinity, a constant channel."""
+    """What makes an image `(M, D, H, W)` unusable: no voxels, NaN, infinity, a constant channel."""
     if pixels.size == 0:
         return [Problem("the image is empty: it has no voxels", path)]
     if np.issubdtype(pixels.dtype, np.floating):
@@ -141,13 +168,16 @@ def check_image(pixels: npt.NDArray[np.generic], path: Path | None) -> list[Prob
 
 def _read_array(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
     """The file's voxels as `(M, D, H, W)`, and their geometry."""
+    if not path.is_file():
+        raise InputError(_unreadable(path))
+    problems = nifti_problems(path)
+    if problems:
+        raise InputError(problems)
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         raise InputError(_unreadable(path)) from error
-    geometry = _geometry(
-        path, image.GetSize(), image.GetSpacing(), image.GetOrigin(), image
-    )
+    geometry = _geometry(path, image)
     array = sitk.GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() > 1:
         array = np.moveaxis(array, -1, 0)
@@ -164,13 +194,9 @@ def _unreadable(path: Path) -> Problem:
     )
 
 
-def _geometry(
-    path: Path,
-    size: tuple[int, ...],
-    spacing: tuple[float, ...],
-    origin: tuple[float, ...],
-    source: sitk.Image | sitk.ImageFileReader,
-) -> Geometry:
+def _geometry(path: Path, source: Any) -> Geometry:
+    """The geometry of an image or of a reader that has read its header."""
+    size, spacing, origin = source.GetSize(), source.GetSpacing(), source.GetOrigin()
     if len(size) not in (3, 4):
         raise InputError(Problem(f"expected a 3D image, got {len(size)} dimensions", path))
     matrix = np.reshape(source.GetDirection(), (len(size), len(size)))[:3, :3]
@@ -203,14 +229,23 @@ def _compare(image: Geometry, label: Geometry, path: Path, label_path: Path) -> 
     """Whether the two files of a case lie on the same grid."""
     if image.shape != label.shape:
         ours, theirs = (" × ".join(map(str, each.shape)) for each in (label, image))
-        return [Problem(f"the label's size {ours} is not that of its image, {theirs} "
-                        f"({path.name})", label_path)]
+        return [
+            Problem(
+                f"the label's size {ours} is not that of its image, {theirs} ({path.name})",
+                label_path,
+            )
+        ]
     # Only the spacing decides what is learnt. Origins and directions of well-known sets differ
     # between image and label although the voxels correspond, so those are not held against them.
     if not np.allclose(image.spacing, label.spacing, rtol=0, atol=GEOMETRY_TOLERANCE):
         ours, theirs = (
             " × ".join(f"{value:.4g}" for value in each.spacing) for each in (label, image)
         )
-        return [Problem(f"the label's spacing {ours} mm is not that of its image, {theirs} mm "
-                        f"({path.name})", label_path)]
+        return [
+            Problem(
+                f"the label's spacing {ours} mm is not that of its image, {theirs} mm "
+                f"({path.name})",
+                label_path,
+            )
+        ]
     return []

@@ -9,8 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-import SimpleITK as sitk
-
+from spsam.data.volume import one_thread
 from spsam.errors import SpsamError
 
 Result = TypeVar("Result")
@@ -49,9 +48,7 @@ def run_all(
             report(len(results), len(jobs))
         return results
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(
-        min(workers, len(jobs)), mp_context=context, initializer=_one_thread
-    )
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=one_thread)
     try:
         futures = [pool.submit(function, *job) for job in jobs]
         for done, future in enumerate(as_completed(futures), start=1):
@@ -71,7 +68,3 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _one_thread() -> None:
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)

@@ -46,8 +46,13 @@ def open(folder: Path) -> DataSet:
     raw_ids = tuple(sorted(labels))
     ids = {raw: index for index, raw in enumerate(raw_ids)}
     cases = [
-        Case(name, name, partial(read_volume, image, label, ids), partial(read_geometry, image),
-             (image, label))
+        Case(
+            name,
+            name,
+            partial(read_volume, image, label, ids),
+            partial(read_geometry, image),
+            (image, label),
+        )
         for name, (image, label) in pairs.items()
     ]
     is_ct = all(name.upper().startswith("CT") for name in channels.values())
@@ -108,14 +113,13 @@ def _pairs(
         return {}
     pairs: dict[str, tuple[Path, Path]] = {}
     for entry in training:
-        values = [entry.get("image"), entry.get("label")] if isinstance(entry, dict) else []
-        if not values or not all(isinstance(value, str) for value in values):
-            problems.append(
-                Problem(f"expected 'image' and 'label' in each entry of 'training', got {entry!r}",
-                        path)
-            )
+        files = entry if isinstance(entry, dict) else {}
+        first, second = files.get("image"), files.get("label")
+        if not isinstance(first, str) or not isinstance(second, str):
+            message = f"expected 'image' and 'label' in each entry of 'training', got {entry!r}"
+            problems.append(Problem(message, path))
             continue
-        image, label = folder / values[0], folder / values[1]
+        image, label = folder / first, folder / second
         name = re.sub(r"\.nii(\.gz)?$|\.[^.]+$", "", image.name)
         if name in pairs:
             problems.append(Problem(f"'training' lists {name} twice", path))

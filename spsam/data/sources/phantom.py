@@ -12,12 +12,11 @@ import json
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from spsam.data.cases import Case, DataSet
 from spsam.data.sources.phantom_shapes import Array, draw_anatomy, heart_shapes, surroundings
-from spsam.data.volume import Geometry, Labels, Volume
+from spsam.data.volume import Floats, Geometry, Labels, Volume
 
 NAME = "phantom"
 PATIENTS = 24
@@ -91,8 +90,8 @@ def make_volume(patient: int, phase: str) -> Volume:
     first, last = rng.uniform(-0.05, 0.1), rng.uniform(0.92, 1.1)
     t = np.linspace(first, last, slices)
     step = float(t[1] - t[0])
-    x = ((np.arange(width) - (width - 1) / 2) * pixel)[None, None, :]
-    y = ((np.arange(height) - (height - 1) / 2) * pixel)[None, :, None]
+    x: Array = ((np.arange(width, dtype=np.float64) - (width - 1) / 2) * pixel)[None, None, :]
+    y: Array = ((np.arange(height, dtype=np.float64) - (height - 1) / 2) * pixel)[None, :, None]
     levels = _tissues(np.random.default_rng([SEED, patient, 4]))
     around = surroundings(anatomy, x, y, t[:, None, None], pixel)
     back = _paint(np.zeros(geometry.shape), around, levels)
@@ -145,7 +144,7 @@ def _paint(signal: Array, shapes: dict[str, Array], levels: dict[str, float]) ->
     return signal
 
 
-def _acquire(tissue: Array, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def _acquire(tissue: Array, rng: np.random.Generator) -> Floats:
     """What a scanner makes of the tissues: texture, blur, coil sensitivity, noise, an own scale."""
     texture = _smooth_noise(rng, tissue.shape, (0.3, 1.6, 1.6))
     flow = _smooth_noise(rng, tissue.shape, (0.6, 6.0, 6.0))
@@ -157,7 +156,8 @@ def _acquire(tissue: Array, rng: np.random.Generator) -> npt.NDArray[np.float32]
     sigma = rng.uniform(0.03, 0.06)
     real, imaginary = rng.normal(0, sigma, (2, *tissue.shape))
     magnitude = np.hypot(signal + real, imaginary)
-    return (rng.uniform(150, 900) * magnitude).astype(np.float32)
+    result: Floats = (rng.uniform(150, 900) * magnitude).astype(np.float32)
+    return result
 
 
 def _smooth_noise(
@@ -174,5 +174,3 @@ def _smooth_noise(
     noise = noise[tuple(slice(0, size) for size in shape)]
     result: Array = noise / max(float(noise.std()), 1e-6)
     return result
-
-

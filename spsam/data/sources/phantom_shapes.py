@@ -128,7 +128,7 @@ def heart_shapes(anatomy: Anatomy, x: Array, y: Array, t: Array, pixel: float) -
     shapes["epicardium"] = disc * inside
     shapes["atrium"] = atrium
     shapes["cavity"] = cavity
-    shapes["papillary"] = _papillary(anatomy, dx, dy, inner, t, pixel) * cavity
+    shapes["papillary"] = _papillary(anatomy, (dx, dy), inner, t, pixel) * cavity
     return shapes
 
 
@@ -156,9 +156,10 @@ def _right_ventricle(
 
 
 def _papillary(
-    anatomy: Anatomy, dx: Array, dy: Array, inner: Array, t: Array, pixel: float
+    anatomy: Anatomy, offset: tuple[Array, Array], inner: Array, t: Array, pixel: float
 ) -> Array:
     """Two muscles in the cavity: dark, yet counted as blood pool, as the references do."""
+    dx, dy = offset
     both = np.zeros(np.broadcast(dx, t).shape)
     for turn in (2.0, -2.3):
         towards = anatomy.septum + turn
@@ -168,9 +169,7 @@ def _papillary(
     return both
 
 
-def surroundings(
-    anatomy: Anatomy, x: Array, y: Array, t: Array, pixel: float
-) -> dict[str, Array]:
+def surroundings(anatomy: Anatomy, x: Array, y: Array, t: Array, pixel: float) -> dict[str, Array]:
     """Memberships of chest wall, lungs, liver, aorta and vessels; arguments of `heart_shapes`.
 
     What a threshold would also find.

@@ -1,0 +1,180 @@
+"""nnU-Net's augmentation, by `batchgeneratorsv2`. Ranges and probabilities are [A] unless said."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
+from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
+from batchgeneratorsv2.transforms.intensity.contrast import BGContrast, ContrastTransform
+from batchgeneratorsv2.transforms.intensity.gamma import GammaTransform
+from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseTransform
+from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
+from batchgeneratorsv2.transforms.spatial.low_resolution import SimulateLowResolutionTransform
+from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
+from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
+from batchgeneratorsv2.transforms.utils.pseudo2d import (
+    Convert2DTo3DTransform,
+    Convert3DTo2DTransform,
+)
+from batchgeneratorsv2.transforms.utils.random import RandomTransform
+
+Range = tuple[float, float]
+Patch = tuple[int, int, int]
+
+# So narrow that the library's kernel is one voxel.
+_NO_BLUR = 1e-3
+# nnU-Net cuts this much more than the patch, so that a shrinking turn finds real voxels.
+_SCALE_MARGIN = 0.85
+
+
+class Augmentation:
+    """Turns a larger cut of a volume into an augmented patch.
+
+    Attributes:
+        patch_size: (D, H, W) that comes out.
+        cut_size: (D, H, W) to put in, its centre the patch's.
+        transform: Takes and returns `image=(M, D, H, W)` and `segmentation=(1, D, H, W)`; draws
+            from the global generators of torch and NumPy.
+    """
+
+    def __init__(self, patch_size: Patch, cut_size: Patch, transform: BasicTransform) -> None:
+        self.patch_size = patch_size
+        self.cut_size = cut_size
+        self.transform = transform
+
+
+def build(
+    patch_size: Patch,
+    *,
+    enabled: bool = True,
+    anisotropy: float = 3.0,
+    rotation_p: float = 0.2,
+    rotation: float = 180.0,
+    rotation_isotropic: float = 30.0,
+    scale_p: float = 0.2,
+    scale: Range = (0.7, 1.4),
+    noise_p: float = 0.1,
+    noise_variance: Range = (0.0, 0.1),
+    blur_p: float = 0.2,
+    blur_sigma: Range = (0.5, 1.0),
+    brightness_p: float = 0.15,
+    brightness: Range = (0.75, 1.25),
+    contrast_p: float = 0.15,
+    contrast: Range = (0.75, 1.25),
+    low_resolution_p: float = 0.25,
+    low_resolution: Range = (0.5, 1.0),
+    gamma_p: float = 0.3,
+    gamma_inverted_p: float = 0.1,
+    gamma: Range = (0.7, 1.5),
+    mirror: bool = True,
+) -> Augmentation | None:
+    """The transforms in nnU-Net's order. A probability ends in `_p`.
+
+    Args:
+        patch_size: (D, H, W).
+        enabled: Nothing is built otherwise.
+        anisotropy: The patch is turned and blurred in its plane only where its largest side is
+            more than this many times its depth.
+        rotation_p: Of turning.
+        rotation: Degrees either way, in the plane, for anisotropic patches.
+        rotation_isotropic: Degrees either way about each axis, for the others.
+        scale_p: Of scaling.
+        scale: Factor, all axes alike; above one, objects become smaller.
+        noise_p: Of noise.
+        noise_variance: Range that the library's noise draws from, of z-scored intensities.
+        blur_p: Of blur; each channel then with one half.
+        blur_sigma: Gaussian blur, in voxels.
+        brightness_p: Of a brightness change.
+        brightness: Factor.
+        contrast_p: Of a contrast change.
+        contrast: Factor about the mean, the range of intensities kept.
+        low_resolution_p: Of low resolution; each channel then with one half.
+        low_resolution: Factor of the simulated size.
+        gamma_p: Of gamma.
+        gamma_inverted_p: Of gamma on inverted intensities.
+        gamma: Exponent.
+        mirror: Flip each axis with one half.
+    """
+    if not enabled:
+        return None
+    # One slice has no depth to turn into.
+    flat = max(patch_size) / patch_size[0] > anisotropy or patch_size[0] == 1
+    radians = math.radians(rotation if flat else rotation_isotropic)
+    per_channel = {"synchronize_channels": False, "p_per_channel": 1.0}
+    gamma_of = {"p_retain_stats": 1, **per_channel}
+    gamma_range = BGContrast(gamma)
+    steps = [
+        (noise_p, GaussianNoiseTransform(noise_variance, synchronize_channels=True)),
+        (blur_p, _blur(patch_size, flat, blur_sigma)),
+        (brightness_p, MultiplicativeBrightnessTransform(BGContrast(brightness), **per_channel)),
+        (contrast_p, ContrastTransform(BGContrast(contrast), preserve_range=True, **per_channel)),
+        (low_resolution_p, _low_resolution(flat, low_resolution)),
+        (gamma_inverted_p, GammaTransform(gamma_range, p_invert_image=1, **gamma_of)),
+        (gamma_p, GammaTransform(gamma_range, p_invert_image=0, **gamma_of)),
+    ]
+    spatial = SpatialTransform(
+        patch_size[1:] if flat else patch_size,
+        patch_center_dist_from_border=0,
+        random_crop=False,
+        p_rotation=rotation_p,
+        rotation=(-radians, radians),
+        p_scaling=scale_p,
+        scaling=scale,
+        p_synchronize_scaling_across_axes=1,
+        # What turns in from outside is background; its label stays in the reference's range.
+        border_mode_seg="zeros",
+    )
+    # Slices become channels, so that one turn in the plane serves all of them.
+    around = [Convert3DTo2DTransform(), spatial, Convert2DTo3DTransform()] if flat else [spatial]
+    chosen = [RandomTransform(step, apply_probability=p) for p, step in steps if p > 0]
+    mirrors = [MirrorTransform(allowed_axes=(0, 1, 2))] if mirror else []
+    cut = _cut_size(patch_size, flat, radians)
+    return Augmentation(patch_size, cut, ComposeTransforms([*around, *chosen, *mirrors]))
+
+
+def _blur(patch_size: Patch, flat: bool, sigma: Range) -> BasicTransform:
+    # The kernel mirrors the volume at its ends, which a few slices are not deep enough for; and
+    # across thick slices a blur of one voxel would be one of a centimetre.
+    flat = flat or patch_size[0] <= math.ceil(3 * sigma[1] + 1)
+
+    return GaussianBlurTransform(
+        _BlurWidth(sigma, flat),
+        synchronize_channels=False,
+        synchronize_axes=False,
+        p_per_channel=0.5,
+    )
+
+
+class _BlurWidth:
+    """A blur's width on one axis (1 is the depth); a class, because a closure does not pickle."""
+
+    def __init__(self, sigma: Range, flat: bool) -> None:
+        self.sigma = sigma
+        self.flat = flat
+
+    def __call__(self, shape: Sequence[int], dim: int) -> float:
+        return _NO_BLUR if self.flat and dim == 1 else float(np.random.uniform(*self.sigma))
+
+
+def _low_resolution(flat: bool, scale: Range) -> BasicTransform:
+    return SimulateLowResolutionTransform(
+        scale,
+        synchronize_channels=False,
+        synchronize_axes=True,
+        ignore_axes=(0,) if flat else None,
+        p_per_channel=0.5,
+    )
+
+
+def _cut_size(patch_size: Patch, flat: bool, radians: float) -> Patch:
+    """The patch and an even margin on each axis (none along the depth of a flat patch)."""
+    angle = min(radians, math.pi / 2)
+    reach = (math.cos(angle) + math.sin(angle)) / _SCALE_MARGIN
+    depth, height, width = (
+        size + 2 * math.ceil(max(0.0, size * (reach - 1)) / 2) for size in patch_size
+    )
+    return (patch_size[0] if flat else depth), height, width

@@ -1,0 +1,130 @@
+"""Training patches, each fixed by a seed and its number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypedDict, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from spsam.data.augment import build
+from spsam.data.store import PreparedCase, PreparedStore
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+class Patch(TypedDict):
+    """One patch: `image` `(M, D, H, W)` float32, `label` `(D, H, W)` int64."""
+
+    image: Tensor
+    label: Tensor
+
+
+class PatchDataset(Dataset[Patch]):
+    """Random patches of prepared volumes.
+
+    Patch i depends on the seed and on i alone: not on the number of workers, not on what was drawn
+    before, and it leaves the global random generators as they were.
+
+    Args:
+        store: The prepared volumes.
+        ids: Cases to cut from, each as likely as another.
+        patch_size: (D, H, W); a smaller volume is padded with zeros (its mean intensity) and
+            background, evenly on both sides.
+        length: How many patches there are.
+        seed: Of the sequence.
+        foreground: Share of the patches that are centred on a voxel of a class, drawn evenly from
+            those in the volume.
+        augment: Keywords of `augment.build`; None or `enabled=False` for plain cuts.
+    """
+
+    def __init__(
+        self,
+        store: PreparedStore,
+        ids: Sequence[str],
+        patch_size: tuple[int, int, int],
+        *,
+        length: int,
+        seed: int,
+        foreground: float = 1 / 3,
+        augment: Mapping[str, Any] | None = None,
+    ) -> None:
+        assert ids, "patches need cases"
+        self.store = store
+        self.ids = tuple(sorted(ids))
+        self.patch_size = patch_size
+        self.length = length
+        self.seed = seed
+        self.foreground = foreground
+        self.augmentation = build(patch_size, **augment) if augment is not None else None
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Patch:
+        if not 0 <= index < self.length:
+            raise IndexError(index)
+        sequence = np.random.SeedSequence([self.seed, index])
+        rng = np.random.default_rng(sequence)
+        case = self.store.case(self.ids[int(rng.integers(len(self.ids)))])
+        cut = self.patch_size if self.augmentation is None else self.augmentation.cut_size
+        # The cut is the patch with the same margin on both sides.
+        margin = (np.array(cut) - np.array(self.patch_size)) // 2
+        start = self._start(case, rng) - margin
+        image = torch.from_numpy(cut_out(case.image, start, cut).astype(np.float32, copy=False))
+        label = torch.from_numpy(cut_out(case.label, start, cut).astype(np.int64))
+        if self.augmentation is not None:
+            with seeded(int(sequence.generate_state(1)[0])):
+                result = self.augmentation.transform(
+                    image=image, segmentation=label[None].to(torch.int16)
+                )
+            image, label = result["image"], result["segmentation"][0].long()
+        return {"image": image.contiguous(), "label": label.contiguous()}
+
+    def _start(self, case: PreparedCase, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """The patch's first voxel (d, h, w); negative where the volume is smaller."""
+        size, patch = np.array(case.label.shape), np.array(self.patch_size)
+        spare = size - patch
+        centred = bool(rng.random() < self.foreground)
+        if centred and case.foreground:
+            classes = sorted(case.foreground)
+            voxels = case.foreground[classes[int(rng.integers(len(classes)))]]
+            start = voxels[int(rng.integers(len(voxels)))] - patch // 2
+        else:
+            start = rng.integers(0, np.maximum(spare, 0) + 1)
+        inside = np.clip(start, 0, np.maximum(spare, 0))
+        # As the sliding window pads: half of what is missing on either side.
+        first: npt.NDArray[np.int64] = np.where(spare < 0, -(-spare // 2), inside).astype(np.int64)
+        return first
+
+
+def cut_out(
+    array: npt.NDArray[Scalar], start: npt.NDArray[np.int64], size: Sequence[int]
+) -> npt.NDArray[Scalar]:
+    """A copy of the box of `size` from `start` in the last three axes, zeros beyond the array."""
+    low = np.maximum(start, 0)
+    high = np.minimum(start + np.array(size), array.shape[-3:])
+    result = np.zeros((*array.shape[:-3], *size), array.dtype)
+    if np.all(high > low):
+        d, h, w = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        z, y, x = (slice(int(a), int(b)) for a, b in zip(low - start, high - start, strict=True))
+        result[..., z, y, x] = array[..., d, h, w]
+    return result
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Global generators of torch (CPU) and NumPy start from `seed`, and are put back at the end."""
+    state = np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            np.random.set_state(state)

@@ -1,0 +1,44 @@
+"""Prepared stores written directly, for tests of what reads them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spsam.data.store import PreparedStore, case_file
+from spsam.data.volume import Geometry
+
+
+def write_store(
+    folder: Path,
+    cases: Mapping[str, tuple[npt.NDArray[Any], npt.NDArray[Any]]],
+    geometry: Geometry | None = None,
+    axes: Sequence[int] = (0, 1, 2),
+    raw_ids: Sequence[int] = (0, 1, 2, 3),
+) -> PreparedStore:
+    """`cases`: id -> image `(M, D, H, W)`, label `(D, H, W)`; the original grid is the same."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (image, label) in cases.items():
+        np.save(case_file(folder, name, "image.npy"), image.astype(np.float32))
+        np.save(case_file(folder, name, "label.npy"), label.astype(np.uint8))
+        voxels = np.argwhere(label > 0)
+        values = label[label > 0][:, None]
+        np.save(
+            case_file(folder, name, "foreground.npy"), np.hstack([values, voxels]).astype(np.int32)
+        )
+        original = geometry or Geometry(label.shape, (1.0, 1.0, 1.0))
+        meta = {"patient": name, "original": asdict(original), "axes": axes, "spacing": [1.0] * 3}
+        case_file(folder, name, "json").write_text(json.dumps(meta))
+    index = {
+        "cases": sorted(cases),
+        "class_names": [str(value) for value in raw_ids],
+        "raw_ids": list(raw_ids),
+    }
+    (folder / "store.json").write_text(json.dumps(index))
+    return PreparedStore(folder)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from spsam.data.cases import fingerprint_files
+from spsam.data.dataset import open_dataset
+from spsam.errors import InputError
+from tests.data.layouts import write_acdc, write_msd
+
+
+def test_names_and_folders_are_told_apart(tmp_path: Path) -> None:
+    assert open_dataset("phantom").folder is None
+    assert open_dataset(write_acdc(tmp_path / "a", 1)).name == "acdc"
+    assert open_dataset(str(write_msd(tmp_path / "b", 1))).name == "organs"
+
+
+def test_an_unknown_name_lists_names_and_layouts() -> None:
+    with pytest.raises(InputError, match="did you mean 'phantom'") as caught:
+        open_dataset("fantom")
+    assert "dataset.json" in str(caught.value)
+    assert "patient001_frame01_gt.nii.gz" in str(caught.value)
+
+
+def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        open_dataset(tmp_path / "nothing")
+    with pytest.raises(InputError, match="does not exist"):
+        open_dataset("./no/such/folder")
+
+
+def test_a_folder_of_another_layout_and_a_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="layout is not recognised"):
+        open_dataset(tmp_path)
+    (tmp_path / "x.txt").write_text("x")
+    with pytest.raises(InputError, match="expected a folder"):
+        open_dataset(tmp_path / "x.txt")
+
+
+def test_an_unknown_case_names_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean 'phantom01_ED'"):
+        open_dataset("phantom").case("phantom01_EDD")
+    assert open_dataset("phantom").case("phantom03_ES").patient == "phantom03"
+
+
+def test_the_fingerprint_is_of_the_content_not_of_the_place(tmp_path: Path) -> None:
+    first = open_dataset(write_acdc(tmp_path / "a", 2)).fingerprint
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert open_dataset(tmp_path / "b").fingerprint == first
+    (tmp_path / "b" / "split.json").write_text("{}")
+    assert open_dataset(tmp_path / "b").fingerprint == first
+    image = tmp_path / "b" / "patient001" / "patient001_frame01.nii.gz"
+    image.write_bytes(image.read_bytes() + b"x")
+    assert open_dataset(tmp_path / "b").fingerprint != first
+
+
+def test_the_fingerprint_sees_both_ends_and_the_size_of_a_large_file(tmp_path: Path) -> None:
+    file = tmp_path / "big"
+    content = bytearray(300_000)
+    seen = set()
+    for position in (0, 299_999):
+        changed = content.copy()
+        changed[position] = 1
+        file.write_bytes(changed)
+        seen.add(fingerprint_files(tmp_path, [file]))
+    for size in (300_000, 300_001, 60_000, 100_000):
+        file.write_bytes(bytes(size))
+        seen.add(fingerprint_files(tmp_path, [file]))
+    assert len(seen) == 6

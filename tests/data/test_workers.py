@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from spsam.data.workers import run_all
+from spsam.errors import SpsamError
+
+
+def square(value: int) -> int:
+    time.sleep(0.02 * (value % 3))
+    return value * value
+
+
+def fail(value: int) -> int:
+    if value == 2:
+        raise ValueError("two")
+    return value
+
+
+def die(value: int) -> int:
+    os._exit(3)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_keep_the_order_of_the_jobs(workers: int) -> None:
+    calls: list[tuple[int, int]] = []
+    results = run_all(square, [(n,) for n in range(6)], workers, lambda *call: calls.append(call))
+    assert results == [n * n for n in range(6)]
+    assert calls == [(done, 6) for done in range(7)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_a_job_raises_is_raised(workers: int) -> None:
+    with pytest.raises(ValueError, match="two"):
+        run_all(fail, [(n,) for n in range(4)], workers, None)
+
+
+def test_a_dead_process_is_explained() -> None:
+    with pytest.raises(SpsamError, match="workers=1"):
+        run_all(die, [(n,) for n in range(3)], 2, None)
+
+
+def test_no_jobs_no_results() -> None:
+    assert run_all(square, [], None, None) == []
