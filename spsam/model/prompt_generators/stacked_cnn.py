@@ -14,7 +14,8 @@ from spsam.model.prompt_generators.base import PromptGenerator
 class StackedCNN(PromptGenerator):
     """A stack of in-plane convolutions on the neck's output, 1×1 to K, bilinear to the patch.
 
-    No slice sees another. One output, so there is nothing to supervise at other resolutions.
+    No slice sees another, in the norms neither: every slice is a volume of its own. One output,
+    so there is nothing to supervise at other resolutions.
 
     Args:
         tap_dims: Channels of the taps; not used.
@@ -57,4 +58,9 @@ class StackedCNN(PromptGenerator):
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """The neck's `(B, C, D, gh, gw)`, last of the maps, to `[(B, K, D, H, W)]`."""
-        return [resize_in_plane(self.head(self.stack(maps[-1])), self.image_size)]
+        neck = maps[-1]
+        batch, _, depth = neck.shape[:3]
+        slices = neck.transpose(1, 2).flatten(0, 1).unsqueeze(2)  # (B·D, C, 1, gh, gw)
+        logits = self.head(self.stack(slices)).squeeze(2)
+        volume = logits.reshape(batch, depth, *logits.shape[1:]).transpose(1, 2)
+        return [resize_in_plane(volume, self.image_size)]

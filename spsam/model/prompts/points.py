@@ -41,16 +41,16 @@ def farthest_from_boundary(labels: Labels, boxes: Indices, present: Flags) -> In
 def random_pixel(labels: Labels, boxes: Indices, present: Flags, *, seed: int) -> Indices:
     """A foreground pixel, each with the same chance.
 
-    The draw depends on the seed and on the label maps alone: the same maps give the same points
-    whenever and wherever they are seen, other maps other draws.
+    A slice's draw depends on the seed and on its label map alone: the same map gives the same
+    points whenever and in whatever batch it is seen, another map other draws.
     """
-    draws = np.random.default_rng([seed, zlib.crc32(np.ascontiguousarray(labels).tobytes())])
-    shares = draws.random(present.shape)
     points = _nothing(present)
     for n, image in enumerate(labels):
+        content = zlib.crc32(image.astype(np.uint32).tobytes())
+        shares = np.random.default_rng([seed, content]).random(present.shape[1:])
         for k, x, y, _, inside in _objects(n, image, boxes, present):
             pixels = np.flatnonzero(inside)
-            row, column = divmod(int(pixels[int(shares[n, k] * pixels.size)]), inside.shape[1])
+            row, column = divmod(int(pixels[int(shares[k] * pixels.size)]), inside.shape[1])
             points[n, k] = x + column, y + row
     return points
 

@@ -1,0 +1,127 @@
+"""Any component of any slot, built and run at any size: what the contract suites share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from spsam.model.prompts.base import Prompts
+from spsam.registry.catalogue import SLOTS, Catalogue
+from spsam.registry.resolve import resolve
+
+
+def components(*slots: str) -> list[Any]:
+    """`(slot, class)` of every card of the slots, as pytest parameters."""
+    catalogue = Catalogue.load()
+    return [
+        pytest.param(slot, resolve(card), id=f"{slot}-{card.name}")
+        for slot in slots or SLOTS
+        for card in catalogue.cards(slot)
+    ]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the engine gives to components, and the batch."""
+
+    batch: int = 2
+    in_channels: int = 2
+    depth: int = 3
+    grid: tuple[int, int] = (3, 2)
+    image_size: tuple[int, int] = (12, 8)
+    encoder_size: tuple[int, int] = (24, 16)
+    num_classes: int = 3
+    dim: int = 12
+    decoder_dim: int = 8
+    positions: int = 5
+    tap_dims: tuple[int, ...] = (6, 6, 6, 6)
+
+    def engine(self, slot: str) -> list[Any]:
+        """Positional arguments of the slot's components."""
+        known = {
+            "encoder_dim": self.dim,
+            "neck_dim": self.decoder_dim,
+        }
+        return [known.get(name) or getattr(self, name) for name in SLOTS[slot].parameters]
+
+    @property
+    def mask_size(self) -> tuple[int, int]:
+        return 4 * self.grid[0], 4 * self.grid[1]
+
+
+@st.composite
+def sizes(draw: st.DrawFn) -> Sizes:
+    """Small sizes, none tied to another."""
+    small, side = st.integers(1, 4), st.integers(1, 17)
+    pair = st.tuples(side, side)
+    return Sizes(
+        batch=draw(st.integers(1, 2)),
+        in_channels=draw(small),
+        depth=draw(small),
+        grid=draw(st.tuples(small, small)),
+        image_size=draw(pair),
+        encoder_size=draw(pair),
+        num_classes=draw(st.integers(1, 5)),
+        dim=draw(st.integers(1, 9)),
+        decoder_dim=draw(st.integers(1, 9)),
+        positions=draw(small),
+        tap_dims=tuple(draw(st.lists(st.integers(1, 4), max_size=4))),
+    )
+
+
+def build(slot: str, component: type, sizes: Sizes, *, seed: int = 0, noise: float = 0.0) -> Any:
+    """A component by its positional parameters; `noise` moves its weights from their start."""
+    torch.manual_seed(seed)
+    module: nn.Module = component(*sizes.engine(slot))
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += noise * torch.randn_like(parameter)
+    return module
+
+
+def inputs(slot: str, s: Sizes, *, seed: int = 0) -> list[Any]:
+    """Arguments of the slot's forward pass."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    volume = (s.depth, *s.image_size)
+    if slot == "input_adapter":
+        return [random(s.batch, s.in_channels, *volume)]
+    if slot == "adapter":
+        return [random(s.batch, s.depth, s.positions, s.dim)]
+    if slot == "prompt_generator":
+        channels = (*s.tap_dims, s.decoder_dim)
+        return [[random(s.batch, c, s.depth, *s.grid) for c in channels]]
+    if slot == "prompt":
+        return [random(s.batch, s.num_classes, *volume), s.encoder_size, s.mask_size]
+    if slot == "mask_head":
+        return [random(s.batch, s.num_classes, *volume)]
+    assert slot == "depth_pos_embed"
+    return [
+        random(s.batch * s.depth, *s.grid, s.dim),
+        random(1, s.decoder_dim, *s.grid),
+    ]
+
+
+def run(slot: str, module: Any, arguments: list[Any]) -> list[Tensor]:
+    """All tensors that a component returns."""
+    if slot == "depth_pos_embed":
+        tokens, image_pe = arguments
+        return [module.encoder_tokens(tokens), module.decoder_position(image_pe)]
+    result = module(*arguments)
+    if isinstance(result, Prompts):
+        parts = (result.points, result.boxes, result.masks)
+        return [part for part in parts if part is not None]
+    return result if isinstance(result, list) else [result]
+
+
+def count(module: nn.Module) -> int:
+    """Trained parameters."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

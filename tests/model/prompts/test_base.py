@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from spsam.errors import InputError
+from spsam.model.prompts.base import to_frame
+from spsam.model.prompts.edt import EdtPrompt
+from spsam.model.prompts.extract import extract_prompts
+from spsam.model.prompts.random import RandomPrompt
+
+from ..components import components
+
+every_prompt = pytest.mark.parametrize(("slot", "component"), components("prompt"))
+
+K, D, SIZE = 4, 3, (12, 10)
+
+
+def some_logits(batch: int = 2, **kw: Any) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    coarse = torch.randn(batch * K, 1, D, 4, 4, generator=generator)
+    fine = functional.interpolate(coarse, size=(D, *SIZE), mode="trilinear")
+    return fine.reshape(batch, K, D, *SIZE).requires_grad_(kw.get("requires_grad", False))
+
+
+@every_prompt
+def test_in_the_patchs_frame_it_is_the_extraction(slot: str, component: Any) -> None:
+    logits = some_logits()
+    prompts = component(K)(logits, SIZE, (4, 4))
+    rule = {
+        "EdtPrompt": "edt",
+        "RandomPrompt": "random",
+        "BoxCenterPrompt": "box_center",
+        "CentroidPrompt": "centroid",
+    }.get(component.__name__)
+    if rule is None:
+        pytest.skip("no rule of extract_prompts by that name")
+    labels = logits.argmax(dim=1).flatten(0, 1).to(torch.uint8)
+    wanted = extract_prompts(labels, K, rule)
+    assert wanted.points is not None
+    assert wanted.boxes is not None
+    assert torch.equal(prompts.points.flatten(0, 1), wanted.points.float())
+    assert torch.equal(prompts.boxes.flatten(0, 1), wanted.boxes.float())
+    assert torch.equal(prompts.present.flatten(0, 1), wanted.present)
+
+
+@every_prompt
+def test_points_and_boxes_carry_no_gradient_masks_do(slot: str, component: Any) -> None:
+    logits = some_logits(requires_grad=True)
+    prompts = component(K)(logits, SIZE, (8, 8))
+    assert not prompts.points.requires_grad
+    assert not prompts.boxes.requires_grad
+    prompts.masks.square().sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.any()
+    assert not component(K, mask="binary")(logits, SIZE, (8, 8)).masks.requires_grad
+
+
+@given(
+    index=st.integers(0, 63),
+    scale=st.sampled_from([0.25, 0.5, 1.0, 1.25, 2.0, 4.0]),
+    b=st.booleans(),
+)
+def test_pixel_centres_stay_pixel_centres(index: int, scale: float, b: bool) -> None:
+    """An image of 64 pixels covers [0, 64); its pixel i is centred at i + 0.5."""
+    pixels = np.array([[[index, 0]]])
+    got = to_frame(pixels, np.array([[b]]), (scale, 1.0))
+    assert got[0, 0, 0] == ((index + 0.5) * scale - 0.5 if b else 0.0)
+
+
+def test_a_symmetric_object_stays_in_the_middle_of_every_frame() -> None:
+    logits = torch.zeros(1, 2, 1, 9, 5)
+    logits[0, 1, 0, 3:6, 1:4] = 1
+    for h, w in ((9, 5), (18, 10), (64, 128), (4, 3)):
+        prompts = EdtPrompt(2)(logits, (h, w), (4, 4))
+        assert prompts.points is not None
+        assert prompts.boxes is not None
+        x, y = prompts.points[0, 0, 1].tolist()
+        assert x + 0.5 == pytest.approx(w / 2)
+        assert y + 0.5 == pytest.approx(h / 2)
+        x1, y1, x2, y2 = prompts.boxes[0, 0, 1].tolist()
+        assert (x1 + x2 + 1) / 2 == pytest.approx(w / 2)
+        assert (y1 + y2 + 1) / 2 == pytest.approx(h / 2)
+
+
+def test_absent_classes_are_zero_in_every_frame() -> None:
+    logits = torch.zeros(1, 3, 2, 4, 4)
+    prompts = EdtPrompt(3)(logits, (64, 64), (4, 4))
+    assert prompts.present.tolist() == [[[True, False, False]] * 2]
+    assert prompts.points is not None
+    assert prompts.boxes is not None
+    assert not prompts.points[..., 1:, :].any()
+    assert not prompts.boxes[..., 1:, :].any()
+
+
+@pytest.mark.parametrize("size", [SIZE, (24, 20), (5, 7)])
+def test_mask_prompts(size: tuple[int, int]) -> None:
+    logits = some_logits()
+    masks = EdtPrompt(K)(logits, SIZE, size).masks
+    assert masks is not None
+    for b in range(2):
+        for k in range(K):
+            wanted = functional.interpolate(logits[b, k][:, None], size=size, mode="bilinear")
+            torch.testing.assert_close(masks[b, :, k], wanted)
+    binary = EdtPrompt(K, mask="binary")(logits, SIZE, size).masks
+    assert binary is not None
+    assert binary.shape == masks.shape
+    assert binary.dtype == logits.dtype
+    assert set(binary.unique().tolist()) <= {0.0, 1.0}
+    assert torch.equal(binary.sum(dim=2), torch.ones_like(binary[:, :, 0]))
+    if size == SIZE:
+        assert torch.equal(binary.squeeze(3).argmax(dim=2), logits.argmax(dim=1))
+
+
+@every_prompt
+@given(use=st.sets(st.sampled_from(["point", "box", "mask"]), min_size=1))
+@settings(max_examples=8)
+def test_every_combination_runs(slot: str, component: Any, use: set[str]) -> None:
+    prompts = component(K, use=tuple(use))(some_logits(), (24, 20), (4, 4))
+    given_ = {"point": prompts.points, "box": prompts.boxes, "mask": prompts.masks}
+    assert {kind for kind, part in given_.items() if part is not None} == use
+    assert prompts.present.shape == (2, D, K)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"use": ()}, "at least one kind"),
+        ({"use": ("points",)}, "did you mean 'point'"),
+        ({"mask": "logit"}, "did you mean 'logits'"),
+    ],
+)
+def test_wrong_values(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        EdtPrompt(K, **wrong)
+
+
+def test_random_depends_on_its_seed() -> None:
+    logits = torch.zeros(1, 1, 1, 32, 32)
+    draws = [RandomPrompt(1, seed=s)(logits, (32, 32), (4, 4)).points for s in (0, 0, 1)]
+    assert draws[0] is not None
+    assert draws[1] is not None
+    assert draws[2] is not None
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+    with pytest.raises(InputError, match="seed"):
+        RandomPrompt(1, seed=-1)
