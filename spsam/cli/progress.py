@@ -34,7 +34,7 @@ class LineWatcher(Watcher):
     def __init__(self, stream: TextIO, every: float = _SECONDS_BETWEEN_LINES) -> None:
         self._stream = stream
         self._every = every
-        self._last = 0.0
+        self._last = time.monotonic()
         self._run: RunLabel | None = None
         self._epochs = 0
         self._began = time.monotonic()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Every block: its slot, its parameters, where in the paper it comes from.",
+    epilog="Example: spsam registry show adapter/dfused",
     no_args_is_help=True,
 )
 

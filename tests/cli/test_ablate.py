@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from spsam.cli.ablate import parse_seeds
+from spsam.cli.main import app
+from spsam.errors import InputError
+from tests.studies.fakes import FakeBackend, tiny_dataset
+
+ACT: dict[str, Any] = {}
+
+
+class Engine(FakeBackend):
+    def __init__(self) -> None:
+        super().__init__(lambda arm, epoch: ACT["act"](arm, epoch))
+
+
+@pytest.fixture(autouse=True)
+def _fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The engine and MLflow cost seconds; neither is what is tested here."""
+    ACT["act"] = lambda arm, epoch: None
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("spsam.studies.plan.Backend", Engine)
+    monkeypatch.setattr("spsam.studies.ablation.Backend", Engine)
+    monkeypatch.setattr("spsam.data.dataset.open_dataset", lambda name: tiny_dataset())
+    monkeypatch.setattr("spsam.studies.ablation.Tracker.open", lambda *_: None)
+
+
+def ablate(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["ablate", *arguments, "--preset", "smoke"])
+
+
+def test_the_table_is_shown_and_its_files_named(tmp_path: Path) -> None:
+    result = ablate("S1..S3", "--out", "results")
+    assert result.exit_code == 0, result.stderr
+    for text in ("data      tiny", "two patients are missing", "60.00", "+5.00 (S2)", "table.tex"):
+        assert text in result.stdout
+    assert "[3/3] S3 seed 0: finished" in result.stderr
+    (folder,) = (tmp_path / "results" / "ablations").iterdir()
+    assert folder.name.startswith("tiny-smoke-")
+    again = ablate("S1..S3", "--out", "results")
+    assert again.exit_code == 0
+    assert "[1/3] S1 seed 0: finished before" in again.stderr
+
+
+def test_json_is_all_that_stdout_has() -> None:
+    result = ablate("S1", "S2", "--json", "--seeds", "2")
+    assert result.exit_code == 0
+    told = json.loads(result.stdout)
+    assert [arm["result"]["dice"] for arm in told["arms"]] == pytest.approx([55.5, 60.5])
+    assert told["arms"][0]["result"]["change"] is None
+    assert len(told["arms"][0]["run_ids"]) == 2
+    assert all(Path(path).is_file() for path in told["files"])
+
+
+def test_dry_run_writes_nothing(tmp_path: Path) -> None:
+    result = ablate("S1..S9", "--dry-run", "--json")
+    assert result.exit_code == 0
+    arms = json.loads(result.stdout)["arms"]
+    wanted = {"name", "parent", "diff", "run_id", "trained_parameters", "total_parameters"}
+    assert [arm["name"] for arm in arms] == [f"S{n}" for n in range(1, 10)]
+    assert all(wanted <= set(arm) for arm in arms)
+    text = ablate("S1..S9", "--dry-run").stdout
+    assert "blocks.adapter: vanilla -> dfused" in text
+    assert arms[3]["run_id"] in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_run_ends_with_1_after_the_others() -> None:
+    def fail(arm: str, epoch: int) -> None:
+        if arm == "S1":
+            raise RuntimeError("out of memory")
+
+    ACT["act"] = fail
+    result = ablate("S1", "S2")
+    assert result.exit_code == 1
+    assert "failed" in result.stdout
+    assert "60.00" in result.stdout
+    assert "out of memory" in result.stderr
+    assert "error.txt" in result.stderr
+
+
+def test_an_interruption_ends_with_130_and_can_be_gone_on_with() -> None:
+    def stop(arm: str, epoch: int) -> None:
+        raise KeyboardInterrupt
+
+    ACT["act"] = stop
+    result = ablate("S1")
+    assert result.exit_code == 130
+    assert "goes on where it stopped" in result.stderr
+    ACT["act"] = lambda arm, epoch: None
+    again = ablate("S1")
+    assert again.exit_code == 0
+    assert "goes on where it stopped" in again.stderr
+
+
+def test_every_mistake_of_the_command_line_at_once(tmp_path: Path) -> None:
+    result = ablate("S1", "--set", "train.epochs", "--set", "=1", "--seeds", "many")
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 3
+    assert result.stdout == ""
+    result = ablate("S1", "S77", "--set", "train.epochz=3")
+    assert result.exit_code == 2
+    assert "S77" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_arms_is_a_helpful_mistake() -> None:
+    result = ablate()
+    assert result.exit_code == 2
+    assert "S9" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("1", (0,)), ("3", (0, 1, 2)), ("0,1,4", (0, 1, 4)), ("7,", (7,))]
+)
+def test_seeds(text: str, seeds: tuple[int, ...]) -> None:
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "a", "1,a", "1,1", "1.5", ","])
+def test_wrong_seeds(text: str) -> None:
+    with pytest.raises(InputError, match="--seeds"):
+        parse_seeds(text)

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from spsam.cli.progress import BarWatcher, LineWatcher, span
+from spsam.studies.watch import RunLabel
+
+RUN = RunLabel(2, 3, "S2", 0, "abc")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(5, "5 s"), (89, "89 s"), (600, "10 min"), (12000, "3 h 20 min")]
+)
+def test_span(seconds: float, text: str) -> None:
+    assert span(seconds) == text
+
+
+def feed(watch: LineWatcher | BarWatcher) -> None:
+    watch.preparing(0, 2)
+    watch.preparing(2, 2)
+    watch.run_begins(RUN, epochs=2, resumed=True)
+    for epoch in range(2):
+        watch.progress("train", epoch + 1, 2)
+        watch.epoch({"epoch": epoch, "loss/total": 0.5})
+    watch.progress("evaluate", 1, 1)
+    watch.run_ends(RUN, "finished", "Dice 50.00")
+    watch.run_ends(RunLabel(3, 3, "S3", 0, "abd"), "skipped", "Dice 60.00")
+    watch.warn("the server is [away]")
+    watch.close()
+
+
+def test_lines() -> None:
+    stream = io.StringIO()
+    feed(LineWatcher(stream, every=0))
+    lines = stream.getvalue().splitlines()
+    assert "[2/3] S2 seed 0: goes on where it stopped" in lines
+    assert "[2/3] S2 seed 0: epoch 2/2, loss 0.500" in lines
+    assert any("finished in 0 s, Dice 50.00; about 0 s left" in line for line in lines)
+    assert "[3/3] S3 seed 0: finished before, Dice 60.00" in lines
+    assert lines[-1] == "warning: the server is [away]"
+
+
+def test_lines_are_few() -> None:
+    stream = io.StringIO()
+    feed(LineWatcher(stream))
+    assert len(stream.getvalue().splitlines()) == 5
+
+
+def test_bars_keep_what_is_said() -> None:
+    stream = io.StringIO()
+    feed(BarWatcher(stream))
+    said = stream.getvalue()
+    assert "[2/3] S2 seed 0: finished" in said
+    assert "warning: the server is [away]" in said
