@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from spsam.data.cases import DataSet, Modality
+from spsam.data.check import check
 from spsam.data.volume import Geometry, Triple
-from spsam.errors import InputError, Problem
+from spsam.errors import InputError
 
 # Above this ratio of the coarsest to the next spacing, slices are left as they were acquired [C].
 ANISOTROPIC = 2.0
@@ -96,7 +97,7 @@ def plan(
         max_size: Bound of planned H and W.
 
     Raises:
-        InputError: With every header that cannot be read.
+        InputError: If a header cannot be read; with every problem of the whole data set.
     """
     geometries = _headers(dataset, train_ids)
     spacings = np.array([geometry.spacing for geometry in geometries])
@@ -130,21 +131,9 @@ def _headers(dataset: DataSet, ids: Iterable[str]) -> list[Geometry]:
     wanted = set(ids)
     cases = [case for case in dataset.cases if case.id in wanted]
     assert cases, "a plan needs training cases"
-    problems: list[Problem] = []
-    geometries: list[Geometry] = []
-
-    def read(index: int) -> Geometry | tuple[Problem, ...]:
-        try:
-            return cases[index].geometry()
-        except InputError as error:
-            return error.problems
-
-    with ThreadPoolExecutor(8) as pool:
-        for result in pool.map(read, range(len(cases))):
-            if isinstance(result, Geometry):
-                geometries.append(result)
-            else:
-                problems += result
-    if problems:
-        raise InputError(problems)
-    return geometries
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(lambda case: case.geometry(), cases))
+    except InputError:
+        # Something is wrong: then everything is read, so that all of it is said at once.
+        raise InputError(check(dataset)) from None

@@ -19,10 +19,11 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from spsam.data.cases import Case, DataSet
+from spsam.data.check import check, load_checked
 from spsam.data.plan import Plan
 from spsam.data.resample import resample_image, resample_label
 from spsam.data.store import INDEX, PreparedStore, case_file
-from spsam.data.volume import Floats, Volume, check_image
+from spsam.data.volume import Floats
 from spsam.data.workers import Progress, run_all
 from spsam.errors import InputError, Problem
 
@@ -72,18 +73,6 @@ def prepared_key(dataset: DataSet, plan: Plan) -> str:
     return hashlib.sha256(f"{dataset.fingerprint}/{plan.key}".encode()).hexdigest()[:16]
 
 
-def check(
-    dataset: DataSet, *, workers: int | None = None, progress: Progress | None = None
-) -> list[Problem]:
-    """Reads every volume and says what is wrong with it; writes nothing."""
-    jobs = [(case, dataset.in_channels) for case in dataset.cases]
-    return [
-        problem
-        for problems in run_all(_check_case, jobs, workers, progress)
-        for problem in problems
-    ]
-
-
 def _prepare_all(
     dataset: DataSet, plan: Plan, target: Path, workers: int | None, progress: Progress | None
 ) -> None:
@@ -113,28 +102,6 @@ def _prepare_all(
     os.replace(partial, target)
 
 
-def _load(case: Case, channels: int) -> Volume:
-    """A case, checked; built-in volumes pass the same checks as files."""
-    volume = case.load()
-    image = case.files[0] if case.files else None
-    problems = [] if case.files else check_image(volume.image, image)
-    if volume.image.shape[0] != channels:
-        problems.append(
-            Problem(f"expected {channels} channels, the image has {len(volume.image)}", image)
-        )
-    if problems:
-        raise InputError(problems)
-    return volume
-
-
-def _check_case(case: Case, channels: int) -> tuple[Problem, ...]:
-    try:
-        _load(case, channels)
-    except InputError as error:
-        return error.problems
-    return ()
-
-
 def _prepare_case(
     case: Case, channels: int, plan: Plan, statistics: Statistics | None, folder: Path
 ) -> tuple[Problem, ...]:
@@ -143,7 +110,7 @@ def _prepare_case(
     if meta_file.is_file():
         return ()
     try:
-        volume = _load(case, channels)
+        volume = load_checked(case, channels)
     except InputError as error:
         return error.problems
     assert volume.label is not None
@@ -227,7 +194,7 @@ def _ct_statistics(dataset: DataSet, plan: Plan, workers: int | None) -> Statist
 def _sample_case(case: Case, channels: int) -> Floats | tuple[Problem, ...]:
     """Foreground intensities `(M, n)` of one case, evenly spread."""
     try:
-        volume = _load(case, channels)
+        volume = load_checked(case, channels)
     except InputError as error:
         return error.problems
     assert volume.label is not None

@@ -15,7 +15,7 @@ from spsam.data.plan import Plan, plan
 from spsam.data.split import split_cases
 from spsam.data.volume import Geometry, Volume
 from spsam.errors import InputError
-from tests.data.layouts import truncate, write_acdc
+from tests.data.layouts import blocks, truncate, write_acdc, write_image
 
 BOUNDS = {"max_depth": 32, "max_size": 256}
 
@@ -129,13 +129,14 @@ def test_only_training_cases_count() -> None:
     assert plan(data, ["c0"], **BOUNDS).spacing == (10, 1.5, 1.5)
 
 
-def test_every_unreadable_header_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_header_brings_out_every_mistake_of_the_data_set(tmp_path: Path) -> None:
     data = open_dataset(write_acdc(tmp_path, patients=3))
-    broken = [data.cases[index].files[0] for index in (1, 4)]
-    for file in broken:
-        truncate(file, 0.0)
+    broken = [data.cases[0].files[0], data.cases[3].files[0], data.cases[5].files[1]]
+    truncate(broken[0], 0.0)
+    truncate(broken[1], 0.6)
+    write_image(broken[2], blocks(values=(1, 9)))
     with pytest.raises(InputError) as caught:
-        planned(data)
+        plan(data, [data.cases[0].id, data.cases[1].id], **BOUNDS)
     assert [problem.file for problem in caught.value.problems] == broken
 
 

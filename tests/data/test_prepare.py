@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spsam.data.check import check
 from spsam.data.dataset import DataSet, open_dataset
 from spsam.data.plan import Plan, plan
-from spsam.data.prepare import MAX_VOXELS, check, prepare, prepared_key
+from spsam.data.prepare import MAX_VOXELS, prepare, prepared_key
 from spsam.data.store import PreparedStore
 from spsam.errors import InputError
 from tests.data.layouts import (

@@ -1,0 +1,47 @@
+"""Reading cases with every check, one or all of them."""
+
+from __future__ import annotations
+
+from spsam.data.cases import Case, DataSet
+from spsam.data.volume import Volume, check_image
+from spsam.data.workers import Progress, run_all
+from spsam.errors import InputError, Problem
+
+
+def load_checked(case: Case, channels: int) -> Volume:
+    """A case's volume; built-in volumes pass the same checks as files.
+
+    Args:
+        case: The case.
+        channels: How many its image should have.
+
+    Raises:
+        InputError: With every problem found.
+    """
+    volume = case.load()
+    image = case.files[0] if case.files else None
+    problems = [] if case.files else check_image(volume.image, image)
+    if volume.image.shape[0] != channels:
+        problems.append(
+            Problem(f"expected {channels} channels, the image has {len(volume.image)}", image)
+        )
+    if problems:
+        raise InputError(problems)
+    return volume
+
+
+def check(
+    dataset: DataSet, *, workers: int | None = None, progress: Progress | None = None
+) -> list[Problem]:
+    """Reads every volume and says what is wrong with it; writes nothing."""
+    jobs = [(case, dataset.in_channels) for case in dataset.cases]
+    results = run_all(_check_case, jobs, workers, progress)
+    return [problem for found in results for problem in found]
+
+
+def _check_case(case: Case, channels: int) -> tuple[Problem, ...]:
+    try:
+        load_checked(case, channels)
+    except InputError as error:
+        return error.problems
+    return ()
