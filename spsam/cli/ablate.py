@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -200,11 +199,10 @@ def _print_table(outcome: Outcome) -> None:
     # Into a file or a pipe the whole table goes, whatever the width of a terminal.
     console = Console() if sys.stdout.isatty() else Console(width=200)
     console.print(to_rich(outcome.table, outcome.caption, console.width))
-    _print_paths(outcome.files)
+    for path in outcome.files:
+        typer.echo(str(path))
+    home = outcome.files[0].parents[2]
+    typer.echo(f"{home / 'runs'}: configuration, scores and predictions of every run")
+    typer.echo(f"spsam ui --out {home}: the same runs in MLflow")
     for folder in outcome.failed:
         typer.echo(f"failed: {folder.error if folder.error.exists() else folder.path}", err=True)
-
-
-def _print_paths(files: Sequence[Path]) -> None:
-    for path in files:
-        typer.echo(str(path))

@@ -136,10 +136,9 @@ class Ablation:
 
     def describe(self) -> dict[str, Any]:
         """The plan as plain values."""
-        data = self.arms[0].runs[0].config.data.model_dump(mode="json")
         return {
             "name": self.name,
-            "data": data,
+            "data": self.arms[0].runs[0].config.data.model_dump(mode="json"),
             "cases": {part: len(getattr(self.split, part)) for part in ("train", "val", "test")},
             "notes": [*self.dataset.notes, *self.split.notes],
             "preset": self.preset,
@@ -182,7 +181,7 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
 
 
 class _Planner:
-    """Plans arms; what several of them share is worked out once."""
+    """Plans arms; what several share is worked out once."""
 
     def __init__(
         self, request: Request, backend: Backend, preset: str, dataset: DataSet, split: Split
@@ -201,7 +200,7 @@ class _Planner:
         diff = differences(arm, parent)
         # An arm that changes nothing of a root is the root under its own name.
         first = parent is None or (not diff and parent.parent is None)
-        sha256 = None if checkpoint is None else self.hashes[checkpoint]
+        sha256 = self.hashes[checkpoint] if checkpoint else None
         return PlannedArm(
             arm=arm,
             parent=None if first else arm.parent,
@@ -246,9 +245,8 @@ class _Planner:
         path = self.request.checkpoint or arm.backbone.checkpoint
         if path is None:
             raise InputError(
-                f"{arm.name} wants SAM's official weights (backbone.weights: checkpoint) for "
-                f"{arm.backbone.name}: give their file with --checkpoint PATH, or use "
-                "--set backbone.weights=random"
+                f"{arm.name} wants official weights of {arm.backbone.name} (backbone.weights: "
+                "checkpoint): give --checkpoint PATH, or --set backbone.weights=random"
             )
         path = path.expanduser()
         if not path.is_file():
@@ -260,7 +258,7 @@ class _Planner:
 
 def _load_arms(request: Request, preset: str) -> list[tuple[ArmConfig, ArmConfig | None]]:
     overrides = dict(request.overrides)
-    if request.checkpoint is not None:
+    if request.checkpoint:
         # Naming a file means using it, unless the user said otherwise.
         overrides.setdefault("backbone.weights", "checkpoint")
     options: dict[str, Any] = {"preset": preset, "plugins": tuple(request.plugins)}
@@ -271,8 +269,8 @@ def _load_arms(request: Request, preset: str) -> list[tuple[ArmConfig, ArmConfig
             arm = load_arm(item, overrides, **options)
             loaded.append((arm, load_parent(item, overrides, **options)))
     names = [arm.name for arm, _ in loaded]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        problems.append(Problem(f"two arms are called '{name}': rename one of the files"))
+    twice = sorted({name for name in names if names.count(name) > 1})
+    problems += [Problem(f"two arms are called '{name}': rename a file") for name in twice]
     raise_all(problems)
     return loaded
 

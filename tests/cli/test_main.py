@@ -124,7 +124,12 @@ def test_ui_starts_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "mlflow.db").touch()
     called: list[list[str]] = []
-    monkeypatch.setattr(subprocess, "call", lambda command, env: called.append(command) or 0)
+
+    def call(command: list[str], env: dict[str, str]) -> int:
+        called.append(command)
+        return 0
+
+    monkeypatch.setattr(subprocess, "call", call)
     result = CliRunner().invoke(app, ["ui", "--out", str(tmp_path), "--port", "5007"])
     assert result.exit_code == 0
     assert "5007" in result.stdout

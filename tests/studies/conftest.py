@@ -25,7 +25,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planner:
     monkeypatch.chdir(tmp_path)
 
     def make(*arms: str, backend: FakeBackend | None = None, **options: Any) -> Ablation:
-        options = {"data": "tiny", "home": tmp_path / "home", "preset": "smoke"} | options
-        return plan_ablation(Request(arms=arms, **options), backend or FakeBackend())
+        usual: dict[str, Any] = {"data": "tiny", "home": tmp_path / "home", "preset": "smoke"}
+        return plan_ablation(Request(arms=arms, **(usual | options)), backend or FakeBackend())
 
     return make
