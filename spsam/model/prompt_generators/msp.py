@@ -46,7 +46,7 @@ class MSPGenerator(PromptGenerator):
         *,
         widths: tuple[int, ...] | None = None,
         kernel: tuple[int, int, int] = (3, 3, 3),
-        convs: int = 2,
+        convs: int = 1,
     ) -> None:
         super().__init__()
         if widths is None:
