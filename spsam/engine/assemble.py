@@ -7,18 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from spsam.config.schema import ArmConfig, RunConfig
+from spsam.errors import InputError
 from spsam.model.adapters.placement import AdapterSet
-from spsam.model.network import SelfPromptSAM
-from spsam.model.sam.backbones import Backbone, backbone_spec
-from spsam.model.sam.build import build_sam
+from spsam.model.counting import count_parameters
+from spsam.model.sam.backbones import Backbone, backbone_spec, token_grid
 from spsam.registry.catalogue import Catalogue
 from spsam.registry.resolve import resolve
+
+if TYPE_CHECKING:
+    from spsam.model.network import SelfPromptSAM
 
 
 @dataclass(frozen=True)
@@ -74,42 +77,36 @@ def build_network(
         ValueError: If a size is not positive.
     """
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    image = (height, width)
-    _check_sizes(in_channels=in_channels, num_classes=num_classes, depth=depth, image=min(image))
-    settings = arm.backbone
-    spec = backbone_spec(backbone or settings.name)
-    encoder_size = _encoder_size(settings.encoder_size, image, spec.patch)
-    source = checkpoint if checkpoint is not None else settings.checkpoint
+    # timm and torchvision take seconds to import; counting an arm's parameters needs neither.
+    from spsam.model.network import SelfPromptSAM
+    from spsam.model.sam.build import build_sam
+
+    source = checkpoint if checkpoint is not None else arm.backbone.checkpoint
+    if source is None and arm.backbone.weights == "checkpoint":
+        raise InputError(
+            f"arm '{arm.name}' wants SAM's official weights: give checkpoint=FILE, "
+            "or set backbone.weights=random"
+        )
+    spec = backbone_spec(backbone or arm.backbone.name)
+    shape = _Shape(in_channels, num_classes, depth, (height, width), arm.backbone.encoder_size)
     image_encoder, mask_decoder, _ = build_sam(
-        spec.name, encoder_size, checkpoint=None if source is None else Path(source)
+        spec.name,
+        shape.encoder_size(spec),
+        checkpoint=None if source is None else Path(source),
     )
-    grid = image_encoder.grid
-    make = _Maker(arm, seed)
     return SelfPromptSAM(
         image_encoder=image_encoder,
         mask_decoder=mask_decoder,
-        input_adapter=make("input_adapter", in_channels, image, encoder_size),
-        depth_pos_embed=make("depth_pos_embed", spec.embed_dim, spec.out_dim, depth, grid),
-        adapter=_adapters(make, spec, depth),
-        prompt_generator=make(
-            "prompt_generator",
-            (spec.embed_dim,) * len(spec.global_blocks),
-            spec.out_dim,
-            grid,
-            num_classes,
-            image,
-        ),
-        prompt=make("prompt", num_classes),
-        mask_head=make("mask_head", num_classes),
+        **_build_blocks(arm, spec, shape, seed),
         depth=depth,
-        image_size=image,
+        image_size=shape.image,
     )
 
 
 def network_size(
     arm: ArmConfig, *, in_channels: int, num_classes: int, patch: tuple[int, int, int]
 ) -> NetworkSize:
-    """Counts parameters without memory for them, whatever the backbone.
+    """Counts parameters without memory for them, and without building SAM.
 
     Args:
         arm: The arm.
@@ -117,20 +114,12 @@ def network_size(
         num_classes: K, background included.
         patch: (D, H, W).
     """
-    weightless = arm.model_copy(
-        update={"backbone": arm.backbone.model_copy(update={"checkpoint": None})}
-    )
+    spec = backbone_spec(arm.backbone.name)
+    shape = _Shape(in_channels, num_classes, patch[0], patch[1:], arm.backbone.encoder_size)
     with torch.device("meta"):
-        network = build_network(
-            weightless,
-            in_channels=in_channels,
-            num_classes=num_classes,
-            depth=patch[0],
-            image_size=patch[1:],
-        )
-    blocks = network.parameter_groups()
-    total = sum(parameter.numel() for parameter in network.parameters())
-    return NetworkSize(blocks=blocks, trained=sum(blocks.values()), total=total)
+        blocks = count_parameters(_build_blocks(arm, spec, shape, seed=0))
+    trained = sum(blocks.values())
+    return NetworkSize(blocks, trained, trained + spec.parameters(shape.encoder_size(spec)))
 
 
 def network_for(
@@ -154,30 +143,63 @@ def network_for(
     )
 
 
-class _Maker:
-    """Builds the component that an arm names for a slot."""
+@dataclass(frozen=True)
+class _Shape:
+    """What the data say of a network: M, K, D, (H, W), and the encoder's size if it is set."""
 
-    def __init__(self, arm: ArmConfig, seed: int) -> None:
-        self.arm = arm
-        self.seed = seed
-        self.catalogue = Catalogue.load(plugins=arm.plugins)
+    in_channels: int
+    num_classes: int
+    depth: int
+    image: tuple[int, int]
+    wanted_encoder_size: int | None
 
-    def __call__(self, slot: str, *engine: Any) -> Any:
-        with _seeded(self.seed, slot):
-            return self.build(slot, *engine)
+    def __post_init__(self) -> None:
+        sizes = {
+            "in_channels": self.in_channels,
+            "num_classes": self.num_classes,
+            "depth": self.depth,
+            "image_size": min(self.image),
+        }
+        wrong = [f"{name}={value}" for name, value in sizes.items() if value < 1]
+        if wrong:
+            raise ValueError(f"sizes must be at least 1, got {', '.join(wrong)}")
 
-    def build(self, slot: str, *engine: Any) -> nn.Module:
-        block = getattr(self.arm.blocks, slot)
-        component = resolve(self.catalogue.card(slot, block.name))
+    def encoder_size(self, spec: Backbone) -> tuple[int, int]:
+        """(h, w) of the encoder's input, pixels."""
+        if self.wanted_encoder_size is not None:
+            return (self.wanted_encoder_size, self.wanted_encoder_size)
+        height, width = self.image
+        return (-(-height // spec.patch) * spec.patch, -(-width // spec.patch) * spec.patch)
+
+
+def _build_blocks(arm: ArmConfig, spec: Backbone, shape: _Shape, seed: int) -> dict[str, Any]:
+    """The added blocks by slot, each with what its slot gives to a component."""
+    encoder_size = shape.encoder_size(spec)
+    grid = token_grid(spec, encoder_size)
+    taps = (spec.embed_dim,) * len(spec.global_blocks)
+    given: dict[str, tuple[Any, ...]] = {
+        "input_adapter": (shape.in_channels, shape.image, encoder_size),
+        "depth_pos_embed": (spec.embed_dim, spec.out_dim, shape.depth, grid),
+        "prompt_generator": (taps, spec.out_dim, grid, shape.num_classes, shape.image),
+        "prompt": (shape.num_classes,),
+        "mask_head": (shape.num_classes,),
+    }
+    catalogue = Catalogue.load(plugins=arm.plugins)
+
+    def make(slot: str, *engine: Any) -> nn.Module:
+        block = getattr(arm.blocks, slot)
+        component = resolve(catalogue.card(slot, block.name))
         module: nn.Module = component(*engine, **block.params)
         return module
 
-
-def _adapters(make: _Maker, spec: Backbone, depth: int) -> AdapterSet:
-    placement = make.arm.adapter_placement
-    with _seeded(make.seed, "adapter"):
-        return AdapterSet(
-            lambda dim: make.build("adapter", dim, depth),
+    blocks: dict[str, Any] = {}
+    for slot, engine in given.items():
+        with _seeded(seed, slot):
+            blocks[slot] = make(slot, *engine)
+    placement = arm.adapter_placement
+    with _seeded(seed, "adapter"):
+        blocks["adapter"] = AdapterSet(
+            lambda dim: make("adapter", dim, shape.depth),
             encoder_dim=spec.embed_dim,
             encoder_blocks=spec.depth,
             decoder_dim=spec.out_dim,
@@ -185,6 +207,7 @@ def _adapters(make: _Maker, spec: Backbone, depth: int) -> AdapterSet:
             decoder_places=placement.decoder,
             parallel_scale=placement.parallel_scale,
         )
+    return blocks
 
 
 @contextmanager
@@ -194,15 +217,3 @@ def _seeded(seed: int, slot: str) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int.from_bytes(digest[:8], "little", signed=True))
         yield
-
-
-def _encoder_size(setting: int | None, image: tuple[int, int], patch: int) -> tuple[int, int]:
-    if setting is not None:
-        return (setting, setting)
-    return (-(-image[0] // patch) * patch, -(-image[1] // patch) * patch)
-
-
-def _check_sizes(**sizes: int) -> None:
-    wrong = [f"{name}={value}" for name, value in sizes.items() if value < 1]
-    if wrong:
-        raise ValueError(f"sizes must be at least 1, got {', '.join(wrong)}")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spsam.model.adapters.placement import AdapterSet
+from spsam.model.counting import count_parameters
 from spsam.model.depth_pos_embeds.base import DepthPosEmbed
 from spsam.model.input_adapters.base import InputAdapter
 from spsam.model.mask_heads.base import MaskHead
@@ -102,10 +103,7 @@ class SelfPromptSAM(nn.Module):
 
     def parameter_groups(self) -> dict[str, int]:
         """How many parameters each added block trains, by slot."""
-        return {
-            slot: sum(p.numel() for p in block.parameters() if p.requires_grad)
-            for slot, block in self.blocks().items()
-        }
+        return count_parameters(self.blocks())
 
     def trained_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Names and parameters of the added blocks; SAM's are not among them."""

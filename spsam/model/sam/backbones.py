@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from spsam.errors import InputError, nearest
 
+DECODER_OF_SAM = 4_064_560
+"""The official sizes share one prompt encoder and one mask decoder."""
+
 
 @dataclass(frozen=True)
 class Backbone:
@@ -23,6 +26,7 @@ class Backbone:
         out_dim: C, width of the neck, the prompt encoder and the mask decoder.
         decoder_heads: Attention heads of the mask decoder.
         decoder_mlp_dim: Hidden width of the mask decoder's MLPs.
+        decoder_parameters: Of the prompt encoder and the mask decoder together.
         official_file: Name of the published checkpoint, if there is one.
         sha256: That file's sha-256, hexadecimal. (The six digits in its name are of its MD5.)
     """
@@ -38,6 +42,7 @@ class Backbone:
     out_dim: int = 256
     decoder_heads: int = 8
     decoder_mlp_dim: int = 2048
+    decoder_parameters: int = DECODER_OF_SAM
     official_file: str | None = None
     sha256: str | None = None
 
@@ -46,6 +51,26 @@ class Backbone:
         """Token grid of the native input size, (rows, columns)."""
         side = self.native_size // self.patch
         return (side, side)
+
+    def parameters(self, encoder_size: tuple[int, int]) -> int:
+        """Parameters of SAM at an input size, by its definition; nothing is built.
+
+        Only the position embeddings depend on the size.
+
+        Args:
+            encoder_size: (h, w) of the encoder's input, pixels.
+        """
+        dim, grid = self.embed_dim, token_grid(self, encoder_size)
+        patches = (3 * self.patch**2 + 1) * dim + grid[0] * grid[1] * dim
+        # Attention 4·E², MLP 8·E², with their biases; two norms.
+        block = 12 * dim**2 + 9 * dim + 4 * dim
+        sides = sum(
+            sum(grid) if index in self.global_blocks else 2 * self.window
+            for index in range(self.depth)
+        )
+        relative = (2 * sides - 2 * self.depth) * (dim // self.heads)
+        neck = dim * self.out_dim + 9 * self.out_dim**2 + 4 * self.out_dim
+        return patches + self.depth * block + relative + neck + self.decoder_parameters
 
 
 BACKBONES: dict[str, Backbone] = {
@@ -62,6 +87,7 @@ BACKBONES: dict[str, Backbone] = {
             native_size=128,
             out_dim=128,
             decoder_mlp_dim=512,
+            decoder_parameters=759_616,
         ),
         Backbone(
             name="sam_vit_b",

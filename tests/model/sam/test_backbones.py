@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from spsam.errors import InputError
 from spsam.model.sam.backbones import BACKBONES, backbone_spec, token_grid
+from spsam.model.sam.build import build_sam
 
 
 def test_sizes_are_consistent() -> None:
@@ -29,3 +31,14 @@ def test_patches_must_be_whole(size: tuple[int, int]) -> None:
 
 def test_token_grid_is_rows_by_columns() -> None:
     assert token_grid(BACKBONES["sam_vit_b"], (256, 512)) == (16, 32)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("patches", [(16, 16), (8, 12), (64, 64)])
+def test_parameters_are_those_of_the_built_sam(name: str, patches: tuple[int, int]) -> None:
+    spec = BACKBONES[name]
+    size = (patches[0] * spec.patch, patches[1] * spec.patch)
+    with torch.device("meta"):
+        encoder, decoder, _ = build_sam(name, size)
+    built = sum(p.numel() for part in (encoder, decoder) for p in part.parameters())
+    assert spec.parameters(size) == built

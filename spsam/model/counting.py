@@ -1,0 +1,15 @@
+"""How many parameters a network trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import nn
+
+
+def count_parameters(blocks: Mapping[str, nn.Module]) -> dict[str, int]:
+    """Trained parameters of each block, by the same names."""
+    return {
+        name: sum(p.numel() for p in block.parameters() if p.requires_grad)
+        for name, block in blocks.items()
+    }
