@@ -2,7 +2,7 @@
 
 The public API. Names are imported when they are first used, so that `import spsam` stays light:
 
-    arm = spsam.load_arm("S9", overrides={"train.epochs": 5})
+    arm = spsam.load_arm("my_arm.yaml", overrides={"train.epochs": 5})
     network = spsam.build_network(arm, in_channels=1, num_classes=4, depth=4, image_size=(128, 128))
     output = network(volume)  # volume (B, M, D, H, W)
     prompts = spsam.extract_prompts(labels, num_classes=4)  # labels (N, H, W)

@@ -41,7 +41,7 @@ class ArmResult:
     """One arm with its runs.
 
     Attributes:
-        name: As `S3`.
+        name: The arm's file without `.yaml`.
         title: The arm in words.
         parent: The arm that it is a change of.
         trained_parameters: Of all its added blocks.

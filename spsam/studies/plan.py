@@ -29,7 +29,7 @@ class Request:
     """An ablation as it is asked for.
 
     Attributes:
-        arms: Names, ranges (`S1..S9`), lists with commas, paths of YAML files.
+        arms: Names, ranges (`A1..A9`), lists with commas, paths of YAML files.
         home: The folder of all results.
         data: Name or folder of a data set.
         preset: Name or path of a preset; None takes `demo` on the phantom, `cpu` elsewhere.
