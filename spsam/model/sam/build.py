@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from spsam.model.sam.backbones import Backbone, backbone_spec
 from spsam.model.sam.checkpoint import LoadReport, load_official
@@ -67,6 +68,23 @@ def _random(
         # Only the CPU's generator: `torch.manual_seed` would also reseed every GPU.
         torch.default_generator.manual_seed(RANDOM_SAM_SEED)
         encoder, decoder = _parts(spec, encoder_size)
+        _keep_variance(decoder)
         # Last, because the positions' number depends on the input size.
         randomize_positions(encoder, spec)
     return encoder, decoder
+
+
+def _keep_variance(decoder: PromptedMaskDecoder) -> None:
+    """Random weights under which a layer's output varies as much as its input [C].
+
+    With torch's own initialisation a layer shrinks what it is given, and the mask decoder ends in
+    logits of about 0.02: no adapter before frozen layers with norms between them can make a
+    confident mask of that. A trained SAM's logits are of the order of ten.
+    """
+    for layer in decoder.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            fan_in = layer.weight[0].numel()
+            if isinstance(layer, nn.ConvTranspose2d):
+                # Stride equals kernel: every output pixel sees one input pixel.
+                fan_in = layer.in_channels
+            nn.init.normal_(layer.weight, std=(2 / fan_in) ** 0.5)
