@@ -1,0 +1,49 @@
+"""Which cases a run reads, and when: nothing that is scored is ever trained on, or chosen by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spsam.data.store import PreparedCase, PreparedStore
+from spsam.engine.run import Job, execute
+from spsam.studies.backend import Backend, Task
+from spsam.studies.plan import Request, plan_ablation
+
+from .networks import ARMS
+
+
+def test_only_training_cases_train_and_only_test_cases_are_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = {"train.epochs": 2, "train.iterations": 8, "train.generator_epochs": 1}
+    ablation = plan_ablation(
+        Request(arms=[ARMS[0]], home=tmp_path, preset="smoke", overrides=overrides)
+    )
+    (arm,), split = ablation.arms, ablation.split
+    (run,) = arm.runs
+    store = Backend().prepare(ablation.dataset, arm.plan, tmp_path / "prepared", lambda *_: None)
+    stage, read = ["train"], []
+    original = PreparedStore.case
+
+    def watched(self: PreparedStore, name: str) -> PreparedCase:
+        read.append((stage[0], name))
+        return original(self, name)
+
+    def progress(name: str, done: int, total: int) -> None:
+        if name == "train" and done == total:
+            stage[0] = "evaluate"
+
+    monkeypatch.setattr(PreparedStore, "case", watched)
+    task = Task(
+        run.config, run.folder, ablation.dataset, split, arm.plan, store, "cpu", None, workers=0
+    )
+    run.folder.note(status="running")
+    execute(Job(**vars(task)), on_epoch=lambda _: None, on_progress=progress)
+    trained = {name for when, name in read if when == "train"}
+    scored = [name for when, name in read if when == "evaluate"]
+    assert trained <= set(split.train)
+    assert len(trained) > 5
+    assert scored == list(split.test)
+    assert {row.case for row in run.folder.read_rows()} == set(split.test)

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from spsam.errors import InputError
+from spsam.metrics.hausdorff import hd95
+
+SPACING = (5.0, 1.5, 1.25)
+
+
+def cube(start: int, shape: tuple[int, int, int] = (8, 16, 20)) -> NDArray[np.uint8]:
+    labels = np.zeros(shape, np.uint8)
+    labels[2:6, 4:10, start : start + 6] = 1
+    return labels
+
+
+def surface(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    edge: NDArray[np.bool_] = mask & ~ndimage.binary_erosion(mask)
+    return edge
+
+
+def test_a_shift_is_measured_in_mm() -> None:
+    assert hd95(cube(4), cube(6), 2, SPACING)[1] == pytest.approx(2 * 1.25)
+    assert hd95(cube(4), cube(4), 2, SPACING)[1] == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_definition(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    masks = [ndimage.gaussian_filter(rng.normal(size=(9, 18, 17)), 2) > 0.02 for _ in range(2)]
+    edges = [surface(mask) for mask in masks]
+    away = [ndimage.distance_transform_edt(~edge, sampling=SPACING) for edge in edges]
+    wanted = max(np.percentile(away[1][edges[0]], 95), np.percentile(away[0][edges[1]], 95))
+    got = hd95(masks[0].astype(np.uint8), masks[1].astype(np.uint8), 2, SPACING)[1]
+    assert got == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_missed_and_an_invented_organ_are_as_far_off_as_the_volume_is_long() -> None:
+    nothing, diagonal = np.zeros((8, 16, 20), np.uint8), np.hypot(np.hypot(40, 24), 25)
+    assert hd95(nothing, cube(4), 2, SPACING)[1] == pytest.approx(diagonal)
+    assert hd95(cube(4), nothing, 2, SPACING)[1] == pytest.approx(diagonal)
+
+
+def test_what_neither_has_and_the_background_are_left_out() -> None:
+    assert np.isnan(hd95(cube(4), cube(4), 3, SPACING)[[0, 2]]).all()
+
+
+def test_wrong_input() -> None:
+    with pytest.raises(InputError, match=r"\(8, 16, 20\) and \(8, 16, 21\)"):
+        hd95(cube(4), cube(4, (8, 16, 21)), 2, SPACING)
+    with pytest.raises(InputError, match="spacing for each of 3 axes"):
+        hd95(cube(4), cube(4), 2, (1.0, 1.0))
