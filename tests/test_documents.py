@@ -53,6 +53,14 @@ def test_readme_is_short_and_ci_runs_its_command() -> None:
     assert command in script.replace(" --quiet", "")
 
 
+def test_every_trap_has_its_test() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/\S+)::(\w+)`", page)
+    assert len(named) >= 11
+    for path, test in named:
+        assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8"), test
+
+
 def test_constraints_are_versions_and_no_addresses() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     assert len(lines) > 100
