@@ -80,7 +80,7 @@ def load_official(
     """
     state = read_state(path)
     _check_model(path, state, spec)
-    targets = _targets(encoder, decoder)
+    targets = official_state(encoder, decoder)
     report, fitted = _match(path, state, targets, encoder, spec)
     if not report.fits:
         raise InputError(
@@ -101,7 +101,7 @@ def compare(
     Raises:
         InputError: If the file is unreadable or holds no SAM state dict.
     """
-    return _match(path, read_state(path), _targets(encoder, decoder), encoder, spec)[0]
+    return _match(path, read_state(path), official_state(encoder, decoder), encoder, spec)[0]
 
 
 def _check_model(path: Path, state: Mapping[str, Tensor], spec: Backbone) -> None:
@@ -137,7 +137,7 @@ def _shape_of(state: Mapping[str, Tensor]) -> tuple[int, int, int] | None:
     return (patches.shape[0], max(blocks, default=-1) + 1, patches.shape[-1])
 
 
-def _targets(encoder: ImageEncoder, decoder: PromptedMaskDecoder) -> dict[str, Tensor]:
+def official_state(encoder: ImageEncoder, decoder: PromptedMaskDecoder) -> dict[str, Tensor]:
     """Every weight and buffer of the model under the name that SAM's own files give it."""
     targets = {_official_name(name): value for name, value in encoder.state_dict().items()}
     targets.update(decoder.state_dict())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -116,20 +117,69 @@ class PromptedMaskDecoder(nn.Module):
         volumes, slices, classes = prompts.present.shape
         assert slices == depth, "prompts of another depth"
         assert embedding.shape[0] == volumes * depth, "prompts of other volumes"
-        sparse = self._sparse(prompts)
+        queries, keys = self.attend(
+            embedding,
+            self._sparse(prompts),
+            self._dense(prompts),
+            folded=(volumes, depth),
+            adapters=adapters,
+            depth_pos=depth_pos,
+        )
+        masks = self._masks(queries, keys, (FIRST_MASK_TOKEN,))
+        return masks.reshape(volumes * depth, classes, *self.mask_size)
+
+    def attend(
+        self,
+        embedding: Tensor,
+        sparse: Tensor,
+        dense: Tensor,
+        *,
+        folded: tuple[int, int],
+        adapters: AdapterSet,
+        depth_pos: DepthPosition,
+    ) -> tuple[Tensor, Tensor]:
+        """Lets SAM's tokens and prompts, and the image, attend to each other.
+
+        Args:
+            embedding: `(B·D, C, gh, gw)`, the image encoder's neck output.
+            sparse: `(B·D·K, T, C)` tokens of points and boxes.
+            dense: `(B·D or 1, K or 1, C, gh or 1, gw or 1)`, what mask prompts add to the image.
+            folded: (B, D).
+            adapters: The adapters of both two-way blocks and of the final attention.
+            depth_pos: Makes the image position of each slice.
+
+        Returns:
+            Tokens `(B·D·K, 5 + T, C)`, the quality's and the four masks' first, and image tokens
+            `(B·D·K, gh · gw, C)`.
+        """
         tokens = torch.cat([self._output_tokens(sparse.shape[0]), sparse], dim=1)
-        image = embedding.unsqueeze(1) + self._dense(prompts)  # (B·D, 1 or K, C, gh, gw)
+        image = embedding.unsqueeze(1) + dense  # (B·D, 1 or K, C, gh, gw)
+        classes = sparse.shape[0] // embedding.shape[0]
         image = image.expand(-1, classes, -1, -1, -1).flatten(0, 1)
         position = depth_pos.decoder_position(self._image_position())
-        queries, keys = TwoWayPass(
+        return TwoWayPass(
             transformer=self.mask_decoder.transformer,
             adapters=adapters,
-            folded=(volumes, depth),
+            folded=folded,
             tokens=tokens,
             position=position.flatten(2).transpose(1, 2),
         ).run(image.flatten(2).transpose(1, 2))
-        masks = self._masks(queries[:, FIRST_MASK_TOKEN], keys)
-        return masks.reshape(volumes * depth, classes, *self.mask_size)
+
+    def every_mask(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """SAM's four masks and what it thinks of each; only SAM's own training needs them.
+
+        Args:
+            queries: Tokens of `attend`.
+            keys: Image tokens of `attend`.
+
+        Returns:
+            Mask logits `(n, 4, 4gh, 4gw)`, the single mask first, and predicted IoUs `(n, 4)`.
+        """
+        count = self.mask_decoder.num_mask_tokens
+        tokens = range(FIRST_MASK_TOKEN, FIRST_MASK_TOKEN + count)
+        masks = self._masks(queries, keys, tokens)
+        quality: Tensor = self.mask_decoder.iou_prediction_head(queries[:, 0])
+        return masks.reshape(-1, count, *self.mask_size), quality
 
     def _output_tokens(self, count: int) -> Tensor:
         """SAM's quality and mask tokens, `(count, 5, C)`."""
@@ -182,13 +232,19 @@ class PromptedMaskDecoder(nn.Module):
         dense: Tensor = self.prompt_encoder.mask_downscaling(prompts.masks.flatten(0, 2))
         return dense.reshape(-1, prompts.present.shape[2], *dense.shape[1:])
 
-    def _masks(self, token: Tensor, keys: Tensor) -> Tensor:
-        """Masks `(n, 1, 4gh · 4gw)` from a mask token `(n, C)` and image tokens `(n, N, C)`."""
+    def _masks(self, queries: Tensor, keys: Tensor, tokens: Sequence[int]) -> Tensor:
+        """Masks `(n, m, 4gh · 4gw)` of m mask tokens, from tokens and image tokens `(n, N, C)`."""
         decoder = self.mask_decoder
-        image = keys.transpose(1, 2).reshape(*token.shape, *self.grid)
+        image = keys.transpose(1, 2).reshape(-1, keys.shape[2], *self.grid)
         upscaled = decoder.output_upscaling(image)  # (n, C / 8, 4gh, 4gw)
-        weights = decoder.output_hypernetworks_mlps[0](token)  # (n, C / 8)
-        masks: Tensor = weights.unsqueeze(1) @ upscaled.flatten(2)
+        weights = torch.stack(
+            [
+                decoder.output_hypernetworks_mlps[token - FIRST_MASK_TOKEN](queries[:, token])
+                for token in tokens
+            ],
+            dim=1,
+        )  # (n, m, C / 8)
+        masks: Tensor = weights @ upscaled.flatten(2)
         return masks
 
 

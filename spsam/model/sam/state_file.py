@@ -51,6 +51,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         kind = "is a folder, not a file" if path.is_dir() else "does not exist"
         raise InputError(f"{path} {kind}; give the path of a SAM checkpoint")
+    if path.suffix == ".safetensors":
+        return _flat_state(path, _safetensors(path))
     with path.open("rb") as file:
         start = file.read(4)
     is_zip = start == b"PK\x03\x04"
@@ -73,6 +75,19 @@ def read_state(path: Path) -> dict[str, Tensor]:
             "than weights, so download or copy it again"
         ) from error
     return _flat_state(path, state)
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path} cannot be read as safetensors ({error}); it is damaged or cut short, so copy "
+            "or make it again"
+        ) from error
 
 
 def _flat_state(path: Path, state: object) -> dict[str, Tensor]:

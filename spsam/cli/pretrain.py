@@ -1,0 +1,74 @@
+"""`spsam pretrain`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EPILOG = "Example: spsam pretrain --save sam_tiny.safetensors"
+
+
+def pretrain(  # noqa: PLR0917 - the command line's options
+    recipe: Annotated[
+        Path | None, typer.Argument(help="YAML file [default: the one of sam_tiny].")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A value on top. Repeatable."),
+    ] = None,
+    save: Annotated[
+        Path, typer.Option(help="The weights, for --checkpoint of other verbs.")
+    ] = Path("sam_tiny.safetensors"),
+    workers: Annotated[int, typer.Option(min=0, help="Processes that paint pictures.")] = 1,
+    questions: Annotated[
+        int, typer.Option(min=1, help="Held-out pictures that the result is measured on.")
+    ] = 200,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the recipe; write nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")] = False,
+) -> None:
+    """Teach a small SAM to answer prompts, on procedural pictures alone; resumable."""
+    from spsam.config.overrides import parse_overrides
+    from spsam.config.places import shipped
+    from spsam.config.pretrain import load_recipe
+
+    path = recipe or shipped("ablations") / "pretrain" / "sam_tiny.yaml"
+    plan = load_recipe(path, parse_overrides(overrides or []))
+    if dry_run:
+        typer.echo(plan.model_dump_json(indent=2))
+        return
+
+    from tqdm import tqdm
+
+    from spsam.engine.pretrain import measure, pretrain, save_weights
+
+    began = time.perf_counter()
+    with tqdm(total=plan.steps, unit="step", file=sys.stderr, mininterval=2) as bar:
+
+        def on_step(done: int, metrics: dict[str, float]) -> None:
+            bar.n = done
+            bar.set_postfix(loss=f"{metrics['loss']:.3f}", refresh=False)
+            bar.update(0)
+
+        checkpoint = save.with_name(save.name + ".training.pt")
+        log = save.with_name(save.name + ".metrics.jsonl")
+        sam = pretrain(plan, checkpoint=checkpoint, log=log, workers=workers, on_step=on_step)
+    sha256 = save_weights(sam, save, plan)
+    checkpoint.unlink()
+    seconds = round(time.perf_counter() - began, 1)
+    scores = measure(sam, plan, questions)
+    if as_json:
+        result = {"file": str(save), "sha256": sha256, "seconds": seconds, "iou": scores}
+        typer.echo(json.dumps(result, indent=2))
+        return
+    typer.echo(f"{save}: sha-256 {sha256[:12]}, {seconds:.0f} s")
+    typer.echo(f"mean IoU on {questions} pictures that it never saw:")
+    for kind, value in scores.items():
+        typer.echo(f"  {kind:24} {value:.3f}")
+    typer.echo(f"use it: spsam ablate S1..S9 --checkpoint {save}")

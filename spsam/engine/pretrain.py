@@ -1,0 +1,261 @@
+"""Teaches a small SAM to answer prompts, as SAM was taught: pictures, masks, corrections."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Subset
+
+from spsam.config.pretrain import PretrainRecipe
+from spsam.data.questions import Question, Questions
+from spsam.model.sam.backbones import backbone_spec
+from spsam.model.sam.checkpoint import official_state
+from spsam.model.sam.promptable import Asked, PromptableSAM
+from spsam.model.sam.state_file import file_sha256
+
+Metrics = dict[str, float]
+
+_KINDS = ("point", "box", "point+box")
+_SHARES = (0.3, 0.25, 0.45)
+
+
+def pretrain(
+    recipe: PretrainRecipe,
+    *,
+    checkpoint: Path,
+    log: Path,
+    workers: int,
+    on_step: Callable[[int, Metrics], None],
+) -> PromptableSAM:
+    """Trains from the last checkpoint, if there is one, to the recipe's end.
+
+    Args:
+        recipe: Says everything.
+        checkpoint: Written as training goes on.
+        log: A JSON line for each checkpoint: means since the one before.
+        workers: Processes that paint pictures.
+        on_step: Called with the number of steps done and their metrics.
+
+    Returns:
+        The trained SAM.
+    """
+    spec = backbone_spec(recipe.backbone)
+    torch.manual_seed(recipe.seed)
+    sam = PromptableSAM(spec)
+    sam.requires_grad_(True)
+    optimizer = torch.optim.AdamW(
+        sam.parameters(), lr=recipe.lr, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
+    )
+    first = _resume(checkpoint, sam, optimizer)
+    lines = _lines_until(log, first)
+    since: dict[str, list[float]] = {}
+    questions = Questions(
+        recipe.seed,
+        recipe.steps * recipe.images,
+        spec.native_size,
+        recipe.masks,
+        sam.decoder.mask_size[0],
+        recipe.box_jitter,
+    )
+    todo = Subset(questions, range(first * recipe.images, len(questions)))
+    batches = DataLoader(todo, recipe.images, num_workers=workers)
+    for step, batch in enumerate(batches, start=first):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, step)
+        metrics = _step(sam, batch, optimizer, recipe, np.random.default_rng([recipe.seed, step]))
+        done = step + 1
+        for name, value in metrics.items():
+            since.setdefault(name, []).append(value)
+        if done % recipe.checkpoint_every == 0 or done == recipe.steps:
+            _save(checkpoint, sam, optimizer, done)
+            means = {name: sum(values) / len(values) for name, values in sorted(since.items())}
+            lines.append(json.dumps({"step": done, **means}))
+            log.write_text("\n".join(lines) + "\n")
+            since.clear()
+        on_step(done, metrics)
+    return sam
+
+
+def learning_rate(recipe: PretrainRecipe, step: int) -> float:
+    """Rises, stays, and falls to zero in a straight line."""
+    rise = min(1.0, (step + 1) / recipe.warmup)
+    start = recipe.decay_from * recipe.steps
+    fall = min(1.0, (recipe.steps - step) / max(1.0, recipe.steps - start))
+    return recipe.lr * rise * fall
+
+
+def _step(
+    sam: PromptableSAM,
+    batch: Question,
+    optimizer: torch.optim.Optimizer,
+    recipe: PretrainRecipe,
+    rng: np.random.Generator,
+) -> Metrics:
+    target = batch["masks"].flatten(0, 1)  # (n, H, W), n = images · masks
+    kind = str(rng.choice(_KINDS, p=_SHARES))
+    asked = Asked(
+        points=batch["points"].flatten(0, 1)[:, None] if "point" in kind else None,
+        labels=torch.ones(len(target), 1) if "point" in kind else None,
+        boxes=batch["boxes"].flatten(0, 1) if "box" in kind else None,
+        masks=batch["rough"].flatten(0, 1) if rng.random() < recipe.mask_prompts else None,
+    )
+    loss = torch.zeros(())
+    metrics: Metrics = {}
+    with _autocast(recipe):
+        embedding = sam.embed(batch["image"])
+    for number in range(recipe.rounds):
+        # A single point may mean a part or the whole: the best of three answers counts.
+        ambiguous = kind == "point" and number == 0 and asked.masks is None
+        with _autocast(recipe):
+            masks, quality = sam.answer(embedding, asked)
+        answers = masks[:, 1:] if ambiguous else masks[:, :1]
+        answers = functional.interpolate(
+            answers.float(), target.shape[1:], mode="bilinear", align_corners=False
+        )
+        errors = recipe.focal_weight * focal_loss(answers, target) + dice_loss(answers, target)
+        ious = iou(answers.detach() > 0, target > 0)
+        guess = (quality[:, 1:] if ambiguous else quality[:, :1]).float()
+        loss = loss + errors.min(dim=1).values.mean() + (guess - ious).square().mean()
+        metrics[f"iou/{kind}/{number}"] = float(ious.max(dim=1).values.mean())
+        best = errors.argmin(dim=1)
+        rows = torch.arange(len(target))
+        asked = asked.corrected(
+            answers.detach()[rows, best] > 0,
+            target > 0,
+            masks.detach()[rows, best + (1 if ambiguous else 0)][:, None].float(),
+            rng,
+        )
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(sam.parameters(), recipe.clip_norm)
+    optimizer.step()
+    return {"loss": float(loss.detach()), **metrics}
+
+
+def focal_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Focal loss (γ 2, α 0.25) of `(n, m, H, W)` logits against `(n, H, W)`, `(n, m)`."""
+    wanted = target[:, None].expand_as(logits)
+    entropy = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    surprise = 1 - torch.exp(-entropy)
+    weight = 0.25 * wanted + 0.75 * (1 - wanted)
+    return (weight * surprise.square() * entropy).mean(dim=(2, 3))
+
+
+def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """One minus soft Dice of `(n, m, H, W)` logits against `(n, H, W)`, `(n, m)`."""
+    shares, wanted = logits.sigmoid(), target[:, None]
+    overlap = (shares * wanted).sum(dim=(2, 3))
+    return 1 - (2 * overlap + 1) / (shares.sum(dim=(2, 3)) + wanted.sum(dim=(2, 3)) + 1)
+
+
+def iou(masks: Tensor, target: Tensor) -> Tensor:
+    """Intersection over union of `(n, m, H, W)` masks with `(n, H, W)`, `(n, m)`."""
+    both = (masks & target[:, None]).sum(dim=(2, 3))
+    either = (masks | target[:, None]).sum(dim=(2, 3))
+    return both / either.clamp(min=1)
+
+
+@torch.no_grad()
+def measure(sam: PromptableSAM, recipe: PretrainRecipe, pictures: int) -> Metrics:
+    """Mean IoU of the single mask on pictures of another sequence, by the prompts it was given.
+
+    Args:
+        sam: Trained.
+        recipe: For the size of pictures and the jitter of boxes.
+        pictures: How many; each with the recipe's number of masks.
+
+    Returns:
+        `point`, `box` and `point+box` with tight boxes, and `point+box, corrected`, after one
+        correction.
+    """
+    size = sam.encoder.image_size[0]
+    held_out = Questions(
+        recipe.seed + 1, pictures, size, recipe.masks, sam.decoder.mask_size[0], box_jitter=0.0
+    )
+    found: dict[str, list[Tensor]] = {}
+    sam.eval()
+    for number, batch in enumerate(DataLoader(held_out, recipe.images)):
+        target = batch["masks"].flatten(0, 1) > 0
+        embedding = sam.embed(batch["image"])
+        points = batch["points"].flatten(0, 1)[:, None]
+        boxes, ones = batch["boxes"].flatten(0, 1), torch.ones(len(target), 1)
+        first = {
+            "point": Asked(points, ones),
+            "box": Asked(boxes=boxes),
+            "point+box": Asked(points, ones, boxes),
+        }
+        for kind, asked in first.items():
+            answer, logits = _single(sam, embedding, asked, size)
+            found.setdefault(kind, []).append(iou(answer, target)[:, 0])
+        rng = np.random.default_rng([recipe.seed + 1, number])
+        again = asked.corrected(answer[:, 0], target, logits, rng)
+        answer, _ = _single(sam, embedding, again, size)
+        found.setdefault("point+box, corrected", []).append(iou(answer, target)[:, 0])
+    return {kind: float(torch.cat(values).mean()) for kind, values in found.items()}
+
+
+def _single(
+    sam: PromptableSAM, embedding: Tensor, asked: Asked, size: int
+) -> tuple[Tensor, Tensor]:
+    """The single mask `(n, 1, H, W)` and its logits `(n, 1, 4gh, 4gw)`."""
+    logits = sam.answer(embedding, asked)[0][:, :1]
+    large = functional.interpolate(logits, (size, size), mode="bilinear", align_corners=False)
+    return large > 0, logits
+
+
+def save_weights(sam: PromptableSAM, path: Path, recipe: PretrainRecipe) -> str:
+    """Writes the weights under SAM's own names, in half precision, whole or not at all.
+
+    Args:
+        sam: Trained.
+        path: A `.safetensors` file.
+        recipe: Goes into the file's metadata.
+
+    Returns:
+        The file's sha-256.
+    """
+    from safetensors.torch import save_file
+
+    state = {
+        name: value.detach().half().contiguous()
+        for name, value in official_state(sam.encoder, sam.decoder).items()
+    }
+    partial = path.with_name(path.name + ".partial")
+    save_file(state, partial, metadata={"recipe": recipe.model_dump_json()})
+    os.replace(partial, path)
+    return file_sha256(path)
+
+
+def _autocast(recipe: PretrainRecipe) -> AbstractContextManager[None]:
+    return torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16")
+
+
+def _lines_until(log: Path, step: int) -> list[str]:
+    """The lines of a log up to a step; what comes after it will be run again."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [line for line in lines if json.loads(line)["step"] <= step]
+
+
+def _save(path: Path, sam: PromptableSAM, optimizer: torch.optim.Optimizer, steps: int) -> None:
+    partial = path.with_suffix(".partial")
+    torch.save(
+        {"steps": steps, "sam": sam.state_dict(), "optimizer": optimizer.state_dict()}, partial
+    )
+    os.replace(partial, path)
+
+
+def _resume(path: Path, sam: PromptableSAM, optimizer: torch.optim.Optimizer) -> int:
+    if not path.exists():
+        return 0
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    sam.load_state_dict(state["sam"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["steps"])

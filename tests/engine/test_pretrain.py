@@ -1,0 +1,140 @@
+"""Teaching a small SAM: its losses, its schedule, and picking up where it stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from spsam.config.pretrain import PretrainRecipe, load_recipe
+from spsam.engine.pretrain import (
+    dice_loss,
+    focal_loss,
+    iou,
+    learning_rate,
+    measure,
+    pretrain,
+    save_weights,
+)
+from spsam.errors import InputError
+from spsam.model.sam.backbones import backbone_spec
+from spsam.model.sam.build import build_sam
+from spsam.model.sam.promptable import Asked, PromptableSAM
+
+SHORT = PretrainRecipe(title="short", steps=4, images=2, masks=2, warmup=2, checkpoint_every=2)
+
+
+class StoppedError(Exception):
+    pass
+
+
+def train(folder: Path, stop_after: int | None = None) -> PromptableSAM:
+    def on_step(done: int, metrics: dict[str, float]) -> None:
+        assert np.isfinite(metrics["loss"])
+        if done == stop_after:
+            raise StoppedError
+
+    return pretrain(
+        SHORT,
+        checkpoint=folder / "training.pt",
+        log=folder / "metrics.jsonl",
+        workers=0,
+        on_step=on_step,
+    )
+
+
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    whole = train(tmp_path / "one")
+    with pytest.raises(StoppedError):
+        train(tmp_path / "two", stop_after=3)
+    resumed = train(tmp_path / "two")
+    for (name, one), other in zip(
+        whole.state_dict().items(), resumed.state_dict().values(), strict=True
+    ):
+        assert torch.equal(one, other), name
+    logs = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("one", "two")]
+    assert logs[0] == logs[1]
+    assert [json.loads(line)["step"] for line in logs[0].splitlines()] == [2, 4]
+    fresh = PromptableSAM(backbone_spec("sam_tiny")).state_dict()
+    still = [name for name, one in whole.state_dict().items() if torch.equal(one, fresh[name])]
+    assert not [name for name in still if "weight" in name and "norm" not in name]
+
+
+def test_weights_go_into_a_file_that_every_arm_can_load(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sam = PromptableSAM(backbone_spec("sam_tiny"))
+    path = tmp_path / "sam.safetensors"
+    save_weights(sam, path, SHORT)
+    assert path.stat().st_size < 15e6
+    encoder, decoder, report = build_sam("sam_tiny", (128, 128), checkpoint=path)
+    assert report is not None
+    assert report.fits
+    for mine, theirs in ((sam.encoder, encoder), (sam.decoder, decoder)):
+        for one, other in zip(
+            mine.state_dict().values(), theirs.state_dict().values(), strict=True
+        ):
+            torch.testing.assert_close(one.half().float(), other)
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(InputError, match="cannot be read as safetensors"):
+        build_sam("sam_tiny", (128, 128), checkpoint=path)
+
+
+def test_quality_is_an_iou_of_every_kind_of_prompt() -> None:
+    torch.manual_seed(0)
+    scores = measure(PromptableSAM(backbone_spec("sam_tiny")), SHORT, pictures=2)
+    assert set(scores) == {"point", "box", "point+box", "point+box, corrected"}
+    assert all(0 <= score <= 1 for score in scores.values())
+
+
+def test_a_correction_points_at_what_was_wrong() -> None:
+    target = torch.zeros(3, 8, 8, dtype=torch.bool)
+    target[:, 2:6, 2:6] = True
+    answer = target.clone()
+    answer[0, 2, 2] = False  # missed
+    answer[1, 7, 7] = True  # invented
+    asked = Asked().corrected(answer, target, torch.zeros(3, 1, 4, 4), np.random.default_rng(0))
+    assert asked.points is not None
+    assert asked.labels is not None
+    assert asked.points[:2, 0].tolist() == [[2, 2], [7, 7]]
+    assert asked.labels[:2, 0].tolist() == [1, 0]
+    x, y = asked.points[2, 0].long().tolist()
+    assert target[2, y, x]
+    assert asked.labels[2, 0] == 1
+
+
+def test_losses_and_iou_of_right_and_wrong_answers() -> None:
+    target = torch.zeros(1, 8, 8)
+    target[:, :4] = 1
+    right, wrong = 20 * (2 * target - 1)[:, None], -20 * (2 * target - 1)[:, None]
+    assert focal_loss(right, target).item() == pytest.approx(0, abs=1e-6)
+    assert dice_loss(right, target).item() == pytest.approx(0, abs=1e-4)
+    assert focal_loss(wrong, target).item() > 5
+    assert dice_loss(wrong, target).item() > 0.9
+    half = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    half[..., :2, :] = True
+    assert iou(half, target > 0).item() == 0.5
+
+
+def test_the_learning_rate_rises_stays_and_falls() -> None:
+    recipe = PretrainRecipe(title="x", steps=100, warmup=10, decay_from=0.5, lr=1.0)
+    rates = [learning_rate(recipe, step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[10:50] == [1.0] * 40
+    assert rates[-1] == pytest.approx(0.02)
+    assert sorted(rates[50:], reverse=True) == rates[50:]
+
+
+def test_mistakes_in_a_recipe_have_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("title: x\nsteps: many\nimagse: 3\n")
+    with pytest.raises(InputError) as caught:
+        load_recipe(path, {"lr": -1})
+    said = "\n".join(str(problem) for problem in caught.value.problems)
+    assert "recipe.yaml:2" in said
+    assert "did you mean 'images'" in said
+    assert "lr" in said
