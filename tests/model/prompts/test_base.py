@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -38,6 +37,8 @@ def test_in_the_patchs_frame_it_is_the_extraction(slot: str, component: Any) -> 
         "RandomPrompt": "random",
         "BoxCenterPrompt": "box_center",
         "CentroidPrompt": "centroid",
+        "MedoidPrompt": "medoid",
+        "FarthestPrompt": "farthest",
     }.get(component.__name__)
     if rule is None:
         pytest.skip("no rule of extract_prompts by that name")
@@ -69,8 +70,8 @@ def test_points_and_boxes_carry_no_gradient_masks_do(slot: str, component: Any) 
 )
 def test_pixel_centres_stay_pixel_centres(index: int, scale: float, b: bool) -> None:
     """An image of 64 pixels covers [0, 64); its pixel i is centred at i + 0.5."""
-    pixels = np.array([[[index, 0]]])
-    got = to_frame(pixels, np.array([[b]]), (scale, 1.0))
+    pixels = torch.tensor([[[index, 0]]])
+    got = to_frame(pixels, torch.tensor([[b]]), (scale, 1.0))
     assert got[0, 0, 0] == ((index + 0.5) * scale - 0.5 if b else 0.0)
 
 
