@@ -22,7 +22,10 @@ def bounding_boxes(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
         labels: `(N, H, W)` class indices, int64.
         num_classes: K.
     """
-    rows, columns = (_occupied(labels, num_classes, axis) for axis in (1, 2))
+    parts = _parts(labels)
+    rows, columns = (
+        torch.cat([_occupied(part, num_classes, axis) for part in parts]) for axis in (1, 2)
+    )
     present = rows.any(dim=2)
     (x1, x2), (y1, y2) = _extent(columns), _extent(rows)
     boxes = torch.stack([x1, y1, x2, y2], dim=2)
@@ -31,8 +34,13 @@ def bounding_boxes(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
 
 def farthest_from_boundary(labels: Tensor, boxes: Tensor, present: Tensor) -> Tensor:
     """`(N, K, 2)`, the pixel with the largest distance to the boundary."""
-    points, _ = _first_largest(squared_distance(labels), labels, present.shape[1])
-    return points
+    classes = present.shape[1]
+    return torch.cat(
+        [
+            _first_largest(_squared_distance(_small(part, classes)), part, classes)[0]
+            for part in _parts(labels)
+        ]
+    )
 
 
 def farthest_points(labels: Tensor, boxes: Tensor, present: Tensor, *, count: int) -> Tensor:
@@ -83,10 +91,18 @@ def squared_distance(labels: Tensor) -> Tensor:
     Returns:
         `(N, H, W)`, an integer type.
     """
-    on_host = labels.device.type == "cpu"
-    pixels = labels.shape[1] * labels.shape[2]
-    slices = max(1, (HOST_PIXELS if on_host else DEVICE_PIXELS) // pixels)
-    return torch.cat([_squared_distance(part) for part in torch.split(labels, slices)])
+    return torch.cat([_squared_distance(part) for part in _parts(labels)])
+
+
+def _parts(labels: Tensor) -> tuple[Tensor, ...]:
+    """The slices in parts that bound the memory: `HOST_PIXELS` on a CPU, else `DEVICE_PIXELS`."""
+    pixels = HOST_PIXELS if labels.device.type == "cpu" else DEVICE_PIXELS
+    return torch.split(labels, max(1, pixels // (labels.shape[1] * labels.shape[2])))
+
+
+def _small(labels: Tensor, classes: int) -> Tensor:
+    """The labels in a byte if they fit: there is much to compare."""
+    return labels.to(torch.uint8) if classes <= 256 else labels
 
 
 def _squared_distance(labels: Tensor) -> Tensor:
@@ -109,12 +125,12 @@ def _squared_distance(labels: Tensor) -> Tensor:
 def _run_distance(labels: Tensor, axis: int, reach: int, dtype: torch.dtype) -> Tensor:
     """How many pixels it is along the axis to another label, `reach` at most."""
     size = labels.shape[axis]
-    change = labels.narrow(axis, 1, size - 1) != labels.narrow(axis, 0, size - 1)
-    distance = torch.full_like(labels, reach, dtype=dtype)
-    for start in (0, size - 1):
-        distance.narrow(axis, start, 1).fill_(1)
-    for start in (0, 1):
-        distance.narrow(axis, start, size - 1).masked_fill_(change, 1)
+    distance = torch.ones_like(labels, dtype=dtype)
+    if size > 2:
+        change = labels.narrow(axis, 1, size - 1) != labels.narrow(axis, 0, size - 1)
+        edge = change.narrow(axis, 0, size - 2) | change.narrow(axis, 1, size - 2)
+        # 1 on an edge, else `reach`: arithmetic, many times faster than a masked write.
+        distance.narrow(axis, 1, size - 2).copy_(edge).mul_(1 - reach).add_(reach)
     step = 1
     while step < min(reach, size):
         one, other = (distance.narrow(axis, start, size - step) for start in (0, step))
