@@ -152,3 +152,37 @@ def test_random_depends_on_its_seed() -> None:
     assert not torch.equal(draws[0], draws[2])
     with pytest.raises(InputError, match="seed"):
         RandomPrompt(1, seed=-1)
+
+
+@every_prompt
+def test_nan_never_wins_a_pixel(slot: str, component: Any) -> None:
+    logits = some_logits()
+    broken = logits.detach().clone()
+    broken[0, 2] = torch.nan
+    broken[1, :, 0, :4] = torch.nan
+    meant = broken.nan_to_num(nan=-torch.inf)
+    got, wanted = (component(K)(each, SIZE, (4, 4)) for each in (broken, meant))
+    assert torch.equal(got.points, wanted.points)
+    assert torch.equal(got.boxes, wanted.boxes)
+    assert not got.present[0, :, 2].any()
+    # What is NaN for all classes is background; in the mask prompt it is still seen.
+    assert got.boxes[1, 0, 0, :2].tolist() == [0, 0]
+    assert got.masks[0, :, 2].isnan().all()
+
+
+def test_a_map_of_nan_is_background() -> None:
+    prompts = EdtPrompt(3)(torch.full((1, 3, 1, 5, 5), torch.nan), (5, 5), (4, 4))
+    assert prompts.present.tolist() == [[[True, False, False]]]
+    assert prompts.points is not None
+    assert prompts.points[0, 0].tolist() == [[2, 2], [0, 0], [0, 0]]
+
+
+@every_prompt
+def test_one_pixel_is_its_own_point_and_box(slot: str, component: Any) -> None:
+    logits = torch.zeros(1, K, 1, 6, 7)
+    logits[0, 2, 0, 4, 5] = 1
+    prompts = component(K)(logits, (6, 7), (4, 4))
+    assert prompts.points[0, 0, 2].tolist() == [5, 4]
+    assert prompts.boxes[0, 0, 2].tolist() == [5, 4, 5, 4]
+    if prompts.extra_labels is not None:
+        assert set(prompts.extra_labels[0, 0, 2].tolist()) == {-1}
