@@ -62,7 +62,10 @@ def medoid(labels: Tensor, boxes: Tensor, present: Tensor) -> Tensor:
     cost = torch.zeros_like(labels)
     for axis, place in enumerate(_places(labels)):
         cost += place * (place * weight - 2 * _of_pixels(sums[..., axis], labels))
-    points, _ = _first_largest(-cost, labels, present.shape[1])
+    flat = labels.flatten(1)
+    least = torch.full_like(count, torch.iinfo(cost.dtype).max)
+    least.scatter_reduce_(1, flat, cost.flatten(1), "amin")
+    points, _ = _first_largest(cost == _of_pixels(least, labels), labels, present.shape[1])
     return points
 
 
@@ -144,31 +147,31 @@ def _first_largest(score: Tensor, labels: Tensor, classes: int) -> tuple[Tensor,
     """Each class's first pixel, in row-major order, with the largest score.
 
     Args:
-        score: `(N, H, W)`, of an integer type.
+        score: `(N, H, W)`, integers of at least 0 that times H·W are below 2**63.
         labels: `(N, H, W)`.
         classes: K.
 
     Returns:
-        `(N, K, 2)` (x, y), zero for an absent class, and the score there `(N, K)`.
+        `(N, K, 2)` (x, y) and the score there `(N, K)`; zero for an absent class.
     """
     width, pixels = labels.shape[2], labels.shape[1] * labels.shape[2]
-    lowest = torch.iinfo(torch.int64).min
-    flat, score = labels.flatten(1), score.flatten(1).long()
-    best = score.new_full((len(labels), classes), lowest).scatter_reduce_(1, flat, score, "amax")
-    index = torch.arange(pixels, device=labels.device)
-    index = torch.where(score == best.gather(1, flat), index, pixels)
-    first = torch.full_like(best, pixels).scatter_reduce_(1, flat, index, "amin")
-    first = torch.where(first < pixels, first, 0)
-    return torch.stack([first % width, first // width], dim=2), best
+    # One number for both: the earlier of equals is the larger.
+    later = torch.arange(pixels - 1, -1, -1, device=labels.device)
+    key = score.flatten(1).long() * pixels + later
+    best = key.new_full((len(labels), classes), pixels - 1)
+    best.scatter_reduce_(1, labels.flatten(1), key, "amax")
+    index = pixels - 1 - best % pixels
+    return torch.stack([index % width, index // width], dim=2), best // pixels
 
 
 def _occupied(labels: Tensor, classes: int, axis: int) -> Tensor:
     """Whether a class is in a row (axis 1) or column (axis 2): `(N, K, H or W)`."""
-    size = labels.shape[axis]
-    place = torch.arange(size, device=labels.device)
-    cell = labels * size + (place[:, None] if axis == 1 else place)
-    table = torch.zeros(len(labels), classes * size, dtype=torch.bool, device=labels.device)
-    return table.scatter_(1, cell.flatten(1), True).view(len(labels), classes, size)
+    count, size, device = len(labels), labels.shape[axis], labels.device
+    place = torch.arange(size, dtype=torch.int32, device=device)
+    first = torch.arange(count, dtype=torch.int32, device=device) * (classes * size)
+    cell = labels.int() * size + (place[:, None] if axis == 1 else place) + first.view(-1, 1, 1)
+    table = torch.zeros(count * classes * size, dtype=torch.bool, device=device)
+    return table.index_fill_(0, cell.flatten().long(), True).view(count, classes, size)
 
 
 def _extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
