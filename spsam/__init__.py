@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from spsam.errors import InputError as InputError
     from spsam.metrics.dice import dice as dice
     from spsam.model.network import SelfPromptSAM as SelfPromptSAM
-    from spsam.model.prompts.extract import Prompts as Prompts
     from spsam.model.prompts.extract import extract_prompts as extract_prompts
+    from spsam.model.prompts.types import Prompts as Prompts
     from spsam.registry.arms import load_arm as load_arm
 
 __version__ = "0.1.0"
@@ -30,7 +30,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "ArmConfig": "spsam.config.schema",
     "InputError": "spsam.errors",
-    "Prompts": "spsam.model.prompts.extract",
+    "Prompts": "spsam.model.prompts.types",
     "SelfPromptSAM": "spsam.model.network",
     "build_network": "spsam.engine.assemble",
     "dice": "spsam.metrics.dice",

@@ -16,7 +16,7 @@ SHIPPED = {
     "depth_pos_embed": ["learned", "none"],
     "adapter": ["depth_after", "depth_before", "dfused", "none", "vanilla"],
     "prompt_generator": ["msp", "stacked_cnn"],
-    "prompt": ["box_center", "centroid", "edt", "random"],
+    "prompt": ["box_center", "centroid", "edt", "farthest", "medoid", "random"],
     "mask_head": ["argmax", "mc_adapter", "softmax"],
 }
 

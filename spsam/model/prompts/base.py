@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -14,8 +14,17 @@ from torch.nn import functional
 
 from spsam.errors import InputError, nearest
 from spsam.model.layers import resize_in_plane
-from spsam.model.prompts.extract import Prompts, bounding_boxes
-from spsam.model.prompts.points import Flags, Indices, Labels
+from spsam.model.prompts.rules import torch_points
+from spsam.model.prompts.rules.points import bounding_boxes, points_outside
+from spsam.model.prompts.types import (
+    BACKGROUND,
+    FOREGROUND,
+    PADDING,
+    Flags,
+    Indices,
+    Labels,
+    Prompts,
+)
 
 __all__ = ["Prompt", "Prompts"]
 
@@ -24,17 +33,20 @@ MASKS = ("logits", "binary")
 
 
 class Prompt(nn.Module, ABC):
-    """Makes SAM's prompts of auxiliary logits: a point, a box and a mask a class and slice.
+    """Makes SAM's prompts of auxiliary logits: points, a box and a mask a class and slice.
 
-    Components differ in `points`, the rule that chooses the point. No parameters.
+    Components differ in `points`, the rule that chooses the points; a component of one's own needs
+    nothing else. No parameters.
 
     Args:
         num_classes: K, background included.
         use: Which prompts SAM gets.
         mask: What a mask prompt is: the class's logits, or 1 in the class and 0 elsewhere.
+        negatives: How many points near the class say that it is not there, see `points_outside`;
+            they are part of the prompt `point`.
     """
 
-    def __init__(self, num_classes: int, use: Sequence[str], mask: str) -> None:
+    def __init__(self, num_classes: int, use: Sequence[str], mask: str, negatives: int = 0) -> None:
         super().__init__()
         for kind in use:
             if kind not in KINDS:
@@ -43,13 +55,16 @@ class Prompt(nn.Module, ABC):
             raise InputError(f"SAM needs at least one kind of prompt of {', '.join(KINDS)}")
         if mask not in MASKS:
             raise InputError(f"unknown mask prompt '{mask}'{nearest(mask, MASKS)}")
+        if negatives < 0:
+            raise InputError(f"a number of points is not negative: got negatives {negatives}")
         self.num_classes = num_classes
         self.use = tuple(use)
         self.mask = mask
+        self.negatives = negatives
 
     @abstractmethod
     def points(self, labels: Labels, boxes: Indices, present: Flags) -> Indices:
-        """One point of every class in every slice.
+        """The points of every class in every slice.
 
         Args:
             labels: `(N, H, W)` class indices.
@@ -57,13 +72,27 @@ class Prompt(nn.Module, ABC):
             present: `(N, K)` whether the class is in the slice.
 
         Returns:
-            `(N, K, 2)` (x, y) pixel indices, zero for an absent class.
+            `(N, K, 2)` (x, y) pixel indices, zero for an absent class; or `(N, K, P, 2)` for
+            several points, the first as above and -1 in both coordinates where there is no
+            further one.
         """
+
+    def points_on_device(self, labels: Tensor, boxes: Tensor, present: Tensor) -> Tensor | None:
+        """The same pixels as `points`, of int64 tensors on a device that must not be waited for.
+
+        Returns:
+            As `points`; None from a component without such a rule, whose label maps are then
+            copied to the host.
+        """
+        return None
 
     def forward(
         self, logits: Tensor, encoder_size: tuple[int, int], mask_size: tuple[int, int]
     ) -> Prompts:
         """From auxiliary logits to prompts.
+
+        NaN never wins a pixel: where all classes are NaN, it is background. In mask prompts of
+        logits it stays NaN, so that a training that diverged is seen.
 
         Args:
             logits: `(B, K, D, H, W)`.
@@ -75,24 +104,93 @@ class Prompt(nn.Module, ABC):
             without gradient, presence `(B, D, K)`, and masks `(B, D, K, 1, 4gh, 4gw)`, which keep
             the gradient where they are logits. What is not in `use` is None.
         """
-        labels = logits.detach().argmax(dim=1)
-        maps = labels.flatten(0, 1).to(_smallest(self.num_classes)).cpu().numpy()
-        boxes, present = bounding_boxes(maps, self.num_classes)
-        scale = [size / old for size, old in zip(encoder_size, logits.shape[3:], strict=True)]
+        labels = _without_nan(logits.detach()).argmax(dim=1)
+        pixels = self.extract(labels.flatten(0, 1))
+        scale = (encoder_size[1] / logits.shape[4], encoder_size[0] / logits.shape[3])
 
-        def framed(pixels: Indices) -> Tensor:
-            return unfold(to_frame(pixels, present, (scale[1], scale[0])))
+        def unfold(slices: Tensor) -> Tensor:
+            return slices.reshape(*labels.shape[:2], *slices.shape[1:])
 
-        def unfold(slices: NDArray[Any]) -> Tensor:
-            array = slices.reshape(*labels.shape[:2], *slices.shape[1:])
-            return torch.from_numpy(array).to(logits.device)
+        def framed(places: Tensor | None, there: Tensor | None) -> Tensor | None:
+            if places is None or there is None:
+                return None
+            return unfold(to_frame(places, there, scale))
 
+        kinds = pixels.extra_labels
         return Prompts(
-            points=framed(self.points(maps, boxes, present)) if "point" in self.use else None,
-            boxes=framed(boxes) if "box" in self.use else None,
-            present=unfold(present),
+            points=framed(pixels.points, pixels.present),
+            boxes=framed(pixels.boxes, pixels.present),
+            present=unfold(pixels.present),
             masks=self._masks(logits, labels, mask_size) if "mask" in self.use else None,
+            extra_points=framed(pixels.extra_points, None if kinds is None else kinds != PADDING),
+            extra_labels=None if kinds is None else unfold(kinds),
         )
+
+    @overload
+    def extract(self, labels: NDArray[Any]) -> Prompts[NDArray[Any]]: ...
+
+    @overload
+    def extract(self, labels: Tensor) -> Prompts[Tensor]: ...
+
+    def extract(self, labels: NDArray[Any] | Tensor) -> Prompts[NDArray[Any]] | Prompts[Tensor]:
+        """Points and boxes of label maps; what is not in `use` is None, masks are always.
+
+        On a GPU nothing is copied and nothing waited for, unless the component has no
+        `points_on_device` or asks for negatives.
+
+        Args:
+            labels: `(N, H, W)` class indices in 0 … K-1, not checked.
+
+        Returns:
+            int64 pixel indices of the label maps; tensors on the same device for a tensor.
+        """
+        if not isinstance(labels, Tensor):
+            small = labels.astype(np.min_scalar_type(self.num_classes), copy=False)
+            return self._on_host(small).map(Tensor.numpy)
+        device = labels.device
+        prompts = None if device.type == "cpu" else self._on_device(labels.detach().long())
+        if prompts is None:
+            maps = labels.detach().to(_smallest(self.num_classes)).cpu().numpy()
+            prompts = self._on_host(maps).map(lambda part: part.to(device))
+        return prompts
+
+    def _on_host(self, labels: Labels) -> Prompts:
+        boxes, present = bounding_boxes(labels, self.num_classes)
+        points = negatives = None
+        if "point" in self.use:
+            points = torch.from_numpy(self.points(labels, boxes, present))
+            if self.negatives:
+                outside = points_outside(labels, boxes, present, count=self.negatives)
+                negatives = torch.from_numpy(outside)
+        return self._joined(points, torch.from_numpy(boxes), torch.from_numpy(present), negatives)
+
+    def _on_device(self, labels: Tensor) -> Prompts | None:
+        """None where only the host can do it."""
+        boxes, present = torch_points.bounding_boxes(labels, self.num_classes)
+        if "point" not in self.use:
+            return self._joined(None, boxes, present, None)
+        points = None if self.negatives else self.points_on_device(labels, boxes, present)
+        return None if points is None else self._joined(points, boxes, present, None)
+
+    def _joined(
+        self, points: Tensor | None, boxes: Tensor, present: Tensor, negatives: Tensor | None
+    ) -> Prompts:
+        """The first point apart from what other points there are, and what these say."""
+        used = boxes if "box" in self.use else None
+        if points is None:
+            return Prompts(None, used, present)
+        if points.ndim == 3:
+            points = points[:, :, None]
+        first, more = points[:, :, 0], points[:, :, 1:]
+        kinds = torch.full_like(more[..., 0], FOREGROUND)
+        if negatives is not None:
+            more = torch.cat([more, negatives], dim=2)
+            kinds = torch.cat([kinds, torch.full_like(negatives[..., 0], BACKGROUND)], dim=2)
+        if more.shape[2] == 0:
+            return Prompts(first, used, present)
+        kinds = torch.where(more[..., 0] < 0, PADDING, kinds)
+        more = more.clamp(min=0)
+        return Prompts(first, used, present, extra_points=more, extra_labels=kinds)
 
     def _masks(self, logits: Tensor, labels: Tensor, size: tuple[int, int]) -> Tensor:
         """`(B, D, K, 1, 4gh, 4gw)` mask prompts, of the logits' type."""
@@ -106,22 +204,29 @@ class Prompt(nn.Module, ABC):
         return masks.transpose(1, 2).unsqueeze(3)
 
 
-def to_frame(pixels: Indices, present: Flags, scale: tuple[float, float]) -> NDArray[np.float32]:
+def to_frame(pixels: Tensor, present: Tensor, scale: tuple[float, float]) -> Tensor:
     """Pixel indices of one frame as places in another that is `scale` times as large.
 
     Pixel centres stay pixel centres: index i is the place i + 0.5, so (i + 0.5)·s - 0.5.
 
     Args:
-        pixels: `(N, K, 2n)`, x and y in turn.
-        present: `(N, K)`; what is absent stays zero.
+        pixels: `(..., 2n)`, x and y in turn.
+        present: `(...)`; what is absent stays zero.
         scale: (x, y).
 
     Returns:
         The same shape, float32.
     """
-    factor = np.tile(scale, pixels.shape[-1] // 2)
-    placed = (pixels + 0.5) * factor - 0.5
-    return np.where(present[..., None], placed, 0).astype(np.float32)
+    places = pixels.double() + 0.5
+    # Axis by axis: a tensor of the scale would have to be copied to the device.
+    for axis, factor in enumerate(scale):
+        places[..., axis::2] *= factor
+    return torch.where(present[..., None], places - 0.5, 0.0).float()
+
+
+def _without_nan(logits: Tensor) -> Tensor:
+    """The logits with -inf for NaN, which argmax would otherwise take for the largest."""
+    return logits.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
 
 def _smallest(num_classes: int) -> torch.dtype:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+from torch import Tensor
+
 from spsam.model.prompts.base import Prompt
-from spsam.model.prompts.points import Flags, Indices, Labels, box_center
+from spsam.model.prompts.rules import points, torch_points
+from spsam.model.prompts.types import Flags, Indices, Labels
 
 
 class BoxCenterPrompt(Prompt):
@@ -15,6 +18,7 @@ class BoxCenterPrompt(Prompt):
         num_classes: K, background included.
         use: Which prompts SAM gets.
         mask: What a mask prompt is: the class's logits, or 1 in the class and 0 elsewhere.
+        negatives: How many points near the class say that it is not there.
     """
 
     def __init__(
@@ -23,9 +27,14 @@ class BoxCenterPrompt(Prompt):
         *,
         use: tuple[Literal["point", "box", "mask"], ...] = ("point", "box", "mask"),
         mask: Literal["logits", "binary"] = "logits",
+        negatives: int = 0,
     ) -> None:
-        super().__init__(num_classes, use, mask)
+        super().__init__(num_classes, use, mask, negatives)
 
     def points(self, labels: Labels, boxes: Indices, present: Flags) -> Indices:
         """`(N, H, W)` label maps to `(N, K, 2)` (x, y) pixel indices."""
-        return box_center(labels, boxes, present)
+        return points.box_center(labels, boxes, present)
+
+    def points_on_device(self, labels: Tensor, boxes: Tensor, present: Tensor) -> Tensor:
+        """The same pixels, of tensors."""
+        return torch_points.box_center(labels, boxes, present)

@@ -1,20 +1,24 @@
-"""Prompts with the most central point, by the Euclidean distance transform."""
+"""Prompts with the most central pixel for a point."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+from torch import Tensor
+
 from spsam.model.prompts.base import Prompt
-from spsam.model.prompts.points import Flags, Indices, Labels, farthest_from_boundary
+from spsam.model.prompts.rules import points, torch_points
+from spsam.model.prompts.types import Flags, Indices, Labels
 
 
 class EdtPrompt(Prompt):
-    """The point is the pixel farthest from the boundary (paper's Sec. 2.2), see `points.py`.
+    """The point is the pixel farthest from the boundary (paper's Sec. 2.2), exactly.
 
     Args:
         num_classes: K, background included.
         use: Which prompts SAM gets.
         mask: What a mask prompt is: the class's logits, or 1 in the class and 0 elsewhere.
+        negatives: How many points near the class say that it is not there.
     """
 
     def __init__(
@@ -23,9 +27,14 @@ class EdtPrompt(Prompt):
         *,
         use: tuple[Literal["point", "box", "mask"], ...] = ("point", "box", "mask"),
         mask: Literal["logits", "binary"] = "logits",
+        negatives: int = 0,
     ) -> None:
-        super().__init__(num_classes, use, mask)
+        super().__init__(num_classes, use, mask, negatives)
 
     def points(self, labels: Labels, boxes: Indices, present: Flags) -> Indices:
         """`(N, H, W)` label maps to `(N, K, 2)` (x, y) pixel indices."""
-        return farthest_from_boundary(labels, boxes, present)
+        return points.farthest_from_boundary(labels, boxes, present)
+
+    def points_on_device(self, labels: Tensor, boxes: Tensor, present: Tensor) -> Tensor:
+        """The same pixels, of tensors."""
+        return torch_points.farthest_from_boundary(labels, boxes, present)

@@ -9,20 +9,21 @@ from typing import Protocol
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 from torch import Tensor, nn
+from torch.nn import functional
 
 from spsam.model.adapters.placement import AdapterSet
 from spsam.model.sam.backbones import Backbone, token_grid
 from spsam.model.sam.two_way import TwoWayPass
 
-POSITIVE_POINT, TOP_LEFT, BOTTOM_RIGHT = 1, 2, 3
-"""Rows of SAM's point embeddings: a point inside, two corners of a box."""
+NEGATIVE_POINT, POSITIVE_POINT, TOP_LEFT, BOTTOM_RIGHT = 0, 1, 2, 3
+"""Rows of SAM's point embeddings: a point outside, a point inside, two corners of a box."""
 
 FIRST_MASK_TOKEN = 1
 """Where the token of SAM's single mask stands; the token of the mask's quality is before it."""
 
 
 class DecoderPrompts(Protocol):
-    """One point, box and mask for every slice and class, or None for a kind that is not used.
+    """Points, a box and a mask for every slice and class, or None for a kind that is not used.
 
     Points are (x, y) and boxes x1 y1 x2 y2, pixel indices in the encoder's input; masks logits.
     """
@@ -45,6 +46,16 @@ class DecoderPrompts(Protocol):
     @property
     def present(self) -> Tensor:
         """`(B, D, K)`, whether the class is in the slice."""
+        ...
+
+    @property
+    def extra_points(self) -> Tensor | None:
+        """`(B, D, K, P, 2)`, further points; None where there are none."""
+        ...
+
+    @property
+    def extra_labels(self) -> Tensor | None:
+        """`(B, D, K, P)`, integers: 1 in the class, 0 outside it, -1 no point."""
         ...
 
 
@@ -106,7 +117,7 @@ class PromptedMaskDecoder(nn.Module):
 
         Args:
             embedding: `(B·D, C, gh, gw)`, the image encoder's neck output.
-            prompts: One point, box and mask for every slice and class; each kind may be None.
+            prompts: Points, a box and a mask for every slice and class; each kind may be None.
             depth: D.
             adapters: The adapters of both two-way blocks and of the final attention.
             depth_pos: Makes the image position of each slice.
@@ -194,17 +205,19 @@ class PromptedMaskDecoder(nn.Module):
         return position
 
     def _sparse(self, prompts: DecoderPrompts) -> Tensor:
-        """Tokens of points and boxes, `(B·D·K, 0 to 3, C)`, as SAM's prompt encoder makes them.
+        """Tokens of points and boxes, `(B·D·K, 0 to 3 + P, C)`, as SAM's prompt encoder makes them.
 
-        Its own method picks rows by label, which makes a GPU wait; here all labels are known.
+        Its own method picks rows by label, which makes a GPU wait; here all are looked up.
         """
         kinds = self.prompt_encoder.point_embeddings
         parts: list[Tensor] = []
         if prompts.points is not None:
             point = self._place(prompts.points.reshape(-1, 1, 2))
             parts.append(point + kinds[POSITIVE_POINT].weight)
+            if prompts.extra_points is not None and prompts.extra_labels is not None:
+                parts.append(self._extra(prompts.extra_points, prompts.extra_labels))
             if prompts.boxes is None:
-                # A point without a box comes with SAM's padding point.
+                # Points without a box come with SAM's padding point.
                 padding = self.prompt_encoder.not_a_point_embed.weight
                 parts.append(padding.expand(point.shape[0], -1, -1))
         if prompts.boxes is not None:
@@ -215,6 +228,21 @@ class PromptedMaskDecoder(nn.Module):
                 (prompts.present.numel(), 0, self.prompt_encoder.embed_dim), dtype=torch.float32
             )
         return torch.cat(parts, dim=1)
+
+    def _extra(self, points: Tensor, labels: Tensor) -> Tensor:
+        """Tokens `(B·D·K, P, C)` of points `(B, D, K, P, 2)` that say 1, 0 or -1 `(B, D, K, P)`."""
+        encoder = self.prompt_encoder
+        labels = labels.flatten(0, 2)
+        kinds = torch.cat(
+            [
+                encoder.not_a_point_embed.weight,
+                encoder.point_embeddings[NEGATIVE_POINT].weight,
+                encoder.point_embeddings[POSITIVE_POINT].weight,
+            ]
+        )
+        # What is no point has no place either.
+        places = self._place(points.flatten(0, 2)) * (labels >= 0).unsqueeze(2)
+        return places + functional.embedding(labels + 1, kinds)
 
     def _place(self, coordinates: Tensor) -> Tensor:
         """Positions `(n, m, C)` of pixel indices (x, y) `(n, m, 2)`, taken at pixel centres."""

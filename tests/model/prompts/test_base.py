@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -38,6 +37,8 @@ def test_in_the_patchs_frame_it_is_the_extraction(slot: str, component: Any) -> 
         "RandomPrompt": "random",
         "BoxCenterPrompt": "box_center",
         "CentroidPrompt": "centroid",
+        "MedoidPrompt": "medoid",
+        "FarthestPrompt": "farthest",
     }.get(component.__name__)
     if rule is None:
         pytest.skip("no rule of extract_prompts by that name")
@@ -69,8 +70,8 @@ def test_points_and_boxes_carry_no_gradient_masks_do(slot: str, component: Any) 
 )
 def test_pixel_centres_stay_pixel_centres(index: int, scale: float, b: bool) -> None:
     """An image of 64 pixels covers [0, 64); its pixel i is centred at i + 0.5."""
-    pixels = np.array([[[index, 0]]])
-    got = to_frame(pixels, np.array([[b]]), (scale, 1.0))
+    pixels = torch.tensor([[[index, 0]]])
+    got = to_frame(pixels, torch.tensor([[b]]), (scale, 1.0))
     assert got[0, 0, 0] == ((index + 0.5) * scale - 0.5 if b else 0.0)
 
 
@@ -151,3 +152,37 @@ def test_random_depends_on_its_seed() -> None:
     assert not torch.equal(draws[0], draws[2])
     with pytest.raises(InputError, match="seed"):
         RandomPrompt(1, seed=-1)
+
+
+@every_prompt
+def test_nan_never_wins_a_pixel(slot: str, component: Any) -> None:
+    logits = some_logits()
+    broken = logits.detach().clone()
+    broken[0, 2] = torch.nan
+    broken[1, :, 0, :4] = torch.nan
+    meant = broken.nan_to_num(nan=-torch.inf)
+    got, wanted = (component(K)(each, SIZE, (4, 4)) for each in (broken, meant))
+    assert torch.equal(got.points, wanted.points)
+    assert torch.equal(got.boxes, wanted.boxes)
+    assert not got.present[0, :, 2].any()
+    # What is NaN for all classes is background; in the mask prompt it is still seen.
+    assert got.boxes[1, 0, 0, :2].tolist() == [0, 0]
+    assert got.masks[0, :, 2].isnan().all()
+
+
+def test_a_map_of_nan_is_background() -> None:
+    prompts = EdtPrompt(3)(torch.full((1, 3, 1, 5, 5), torch.nan), (5, 5), (4, 4))
+    assert prompts.present.tolist() == [[[True, False, False]]]
+    assert prompts.points is not None
+    assert prompts.points[0, 0].tolist() == [[2, 2], [0, 0], [0, 0]]
+
+
+@every_prompt
+def test_one_pixel_is_its_own_point_and_box(slot: str, component: Any) -> None:
+    logits = torch.zeros(1, K, 1, 6, 7)
+    logits[0, 2, 0, 4, 5] = 1
+    prompts = component(K)(logits, (6, 7), (4, 4))
+    assert prompts.points[0, 0, 2].tolist() == [5, 4]
+    assert prompts.boxes[0, 0, 2].tolist() == [5, 4, 5, 4]
+    if prompts.extra_labels is not None:
+        assert set(prompts.extra_labels[0, 0, 2].tolist()) == {-1}

@@ -105,9 +105,13 @@ def package_masks(sam: Sam, embedding: Tensor, prompts: Prompts) -> Tensor:
             None if kind is None else kind[b, d, k]
             for kind in (prompts.points, prompts.boxes, prompts.masks)
         )
+        points = None if point is None else (point.reshape(1, 1, 2), torch.ones(1, 1))
+        if points and prompts.extra_points is not None and prompts.extra_labels is not None:
+            extra = prompts.extra_points[b, d, k][None], prompts.extra_labels[b, d, k][None]
+            points = tuple(torch.cat(both, dim=1) for both in zip(points, extra, strict=True))
         with torch.no_grad():
             sparse, dense = sam.prompt_encoder(
-                points=None if point is None else (point.reshape(1, 1, 2), torch.ones(1, 1)),
+                points=points,
                 boxes=None if box is None else box.reshape(1, 4),
                 masks=None if mask is None else mask[None],
             )
@@ -133,6 +137,8 @@ class Prompts:
     boxes: Tensor | None
     present: Tensor
     masks: Tensor | None
+    extra_points: Tensor | None = None
+    extra_labels: Tensor | None = None
 
 
 def random_prompts(

@@ -125,6 +125,30 @@ def test_tiny_masks_of_every_choice_of_prompts(tiny: Weights, kinds: str) -> Non
     assert reference.relative_error(masks, expected) <= 1e-4
 
 
+@pytest.mark.parametrize("kinds", ["point box mask", "point box", "point mask", "point"])
+def test_tiny_masks_of_several_points(tiny: Weights, kinds: str) -> None:
+    """Points inside, points outside and no points, beside the one that every class has."""
+    sam, path = tiny
+    _, decoder = loaded(path, reference.TINY, (128, 128))
+    prompts = reference.random_prompts(2, 1, 3, (128, 128), reference.TINY.patch)
+    prompts = replace(
+        prompts,
+        boxes=prompts.boxes if "box" in kinds else None,
+        masks=prompts.masks if "mask" in kinds else None,
+        extra_points=torch.randint(0, 128, (2, 1, 3, 4, 2)),
+        extra_labels=torch.tensor([[1, 0, -1, -1], [0, 1, 1, 0], [-1, -1, -1, -1]]).expand(
+            2, 1, 3, 4
+        ),
+    )
+    embedding = torch.randn(2, 128, 16, 16)
+    masks = decode(decoder, reference.TINY, embedding, prompts)
+    expected = reference.package_masks(sam, embedding, prompts)
+    assert reference.relative_error(masks, expected) <= 1e-4
+    alone = replace(prompts, extra_points=None, extra_labels=None)
+    alone = decode(decoder, reference.TINY, embedding, alone)
+    assert reference.relative_error(alone, masks) > 1e-3
+
+
 def test_points_and_boxes_are_in_the_frame_of_a_wide_input(tiny: Weights) -> None:
     sam, path = tiny
     _, decoder = loaded(path, reference.TINY, (64, 128))

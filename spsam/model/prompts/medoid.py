@@ -1,0 +1,40 @@
+"""Prompts with the pixel nearest to the centre of gravity for a point."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from spsam.model.prompts.base import Prompt
+from spsam.model.prompts.rules import points, torch_points
+from spsam.model.prompts.types import Flags, Indices, Labels
+
+
+class MedoidPrompt(Prompt):
+    """The point is the object's pixel nearest to its centroid, of equals the first, row-major.
+
+    Args:
+        num_classes: K, background included.
+        use: Which prompts SAM gets.
+        mask: What a mask prompt is: the class's logits, or 1 in the class and 0 elsewhere.
+        negatives: How many points near the class say that it is not there.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        use: tuple[Literal["point", "box", "mask"], ...] = ("point", "box", "mask"),
+        mask: Literal["logits", "binary"] = "logits",
+        negatives: int = 0,
+    ) -> None:
+        super().__init__(num_classes, use, mask, negatives)
+
+    def points(self, labels: Labels, boxes: Indices, present: Flags) -> Indices:
+        """`(N, H, W)` label maps to `(N, K, 2)` (x, y) pixel indices."""
+        return points.medoid(labels, boxes, present)
+
+    def points_on_device(self, labels: Tensor, boxes: Tensor, present: Tensor) -> Tensor:
+        """The same pixels, of tensors."""
+        return torch_points.medoid(labels, boxes, present)

@@ -1,0 +1,1 @@
+"""How points are chosen: of arrays on the host, of tensors on any device."""
