@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import spsam
-from spsam.cli import ablate, registry, ui
+from spsam.cli import ablate, prompts, registry, ui
 from spsam.errors import InputError, SpsamError
 
 
@@ -39,6 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("ablate", epilog=ablate.EPILOG)(ablate.ablate)
+app.command("prompts", epilog=prompts.EPILOG)(prompts.prompts)
 app.add_typer(registry.app, name="registry")
 app.command("ui", epilog=ui.EPILOG)(ui.ui)
 

@@ -48,10 +48,10 @@ class LineWatcher(Watcher):
         """A line that says so."""
         self.say(f"warning: {text}")
 
-    def preparing(self, done: int, total: int) -> None:
+    def stage(self, name: str, done: int, total: int) -> None:
         """Now and then, and at the end."""
         if done == total or self._is_time():
-            self.say(f"preparing data: {done}/{total}")
+            self.say(f"{name}: {done}/{total}")
 
     def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:
         """A line."""
@@ -124,9 +124,9 @@ class BarWatcher(LineWatcher):
         """A line above the bars."""
         self._bars.console.print(text, markup=False, highlight=False)
 
-    def preparing(self, done: int, total: int) -> None:
+    def stage(self, name: str, done: int, total: int) -> None:
         """The lower bar."""
-        self._show("preparing data", done, total, f"{done}/{total}")
+        self._show(name, done, total, f"{done}/{total}")
 
     def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:
         """Both bars."""

@@ -1,0 +1,78 @@
+"""A prepared volume cut into the network's patches, every pixel counted once."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spsam.data.patches import cut_out
+from spsam.data.store import PreparedCase
+
+Triple = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """All patches of a volume.
+
+    Attributes:
+        images: `(N, M, D, H, W)` float32.
+        reference: `(N, D, H, W)` class indices, int64; background beyond the volume.
+        owned: `(N, D, H, W)` bool: of patches that overlap the first owns a pixel, and none owns
+            what lies beyond the volume, so that counts add up to the volume's.
+        starts: The first voxel (d, h, w) of each; negative where the volume is smaller.
+    """
+
+    images: Tensor
+    reference: Tensor
+    owned: Tensor
+    starts: tuple[Triple, ...]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def part(self, start: int, stop: int) -> Tiles:
+        """Some of them."""
+        here = slice(start, stop)
+        return Tiles(
+            self.images[here], self.reference[here], self.owned[here], self.starts[here]
+        )
+
+    def to(self, device: torch.device) -> Tiles:
+        """The same on a device."""
+        moved = (part.to(device) for part in (self.images, self.reference, self.owned))
+        return Tiles(*moved, self.starts)
+
+
+def tile_starts(shape: Triple, size: Triple) -> list[Triple]:
+    """First voxels of patches that cover a volume with as little overlap as there can be.
+
+    The last patch of an axis ends where the volume ends; a smaller volume lies in the middle of its
+    one patch, as in the sliding window.
+    """
+    axes = []
+    for whole, tile in zip(shape, size, strict=True):
+        spare = whole - tile
+        axes.append([-(-spare // 2)] if spare <= 0 else [*range(0, spare, tile), spare])
+    return [(d, h, w) for d, h, w in itertools.product(*axes)]
+
+
+def cut_tiles(case: PreparedCase, size: Triple) -> Tiles:
+    """Cuts a case into patches of `size` (D, H, W)."""
+    shape: Triple = case.label.shape  # type: ignore[assignment]  # three axes, by preparation
+    starts = tile_starts(shape, size)
+    free = np.ones(shape, dtype=np.bool_)
+    images, labels, owned = [], [], []
+    for start in starts:
+        first = np.array(start)
+        images.append(cut_out(case.image, first, size).astype(np.float32, copy=False))
+        labels.append(cut_out(case.label, first, size).astype(np.int64))
+        owned.append(cut_out(free, first, size))
+        low = np.maximum(first, 0)
+        free[tuple(slice(a, b) for a, b in zip(low, first + np.array(size), strict=True))] = False
+    stacked = (torch.from_numpy(np.stack(parts)) for parts in (images, labels, owned))
+    return Tiles(*stacked, tuple(starts))
