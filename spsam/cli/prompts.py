@@ -178,6 +178,8 @@ def _print(outcome: PromptOutcome) -> None:
 
     console = Console() if sys.stdout.isatty() else Console(width=200)
     console.print(screen(overview_columns(overview(outcome.table)), outcome.caption))
+    for columns, caption in outcome.screens:
+        console.print(screen(columns, caption))
     for path in outcome.files:
         typer.echo(str(path))
 

@@ -38,16 +38,12 @@ class Disturbance(Section):
         """Whether prompts of these kinds differ from undisturbed ones."""
         if self.erode or self.dilate or self.drop:
             return True
-        return bool(
-            (self.box_jitter and "box" in use) or (self.point_shift and "point" in use)
-        )
+        return bool((self.box_jitter and "box" in use) or (self.point_shift and "point" in use))
 
     def is_random(self, use: tuple[str, ...]) -> bool:
         """Whether another seed gives other prompts of these kinds."""
         return bool(
-            self.drop
-            or (self.box_jitter and "box" in use)
-            or (self.point_shift and "point" in use)
+            self.drop or (self.box_jitter and "box" in use) or (self.point_shift and "point" in use)
         )
 
 

@@ -119,9 +119,7 @@ def class_column(name: str) -> str:
     return f"dice: {name}"
 
 
-def class_means(
-    rows: Iterable[Row], num_classes: int, metric: str = "dice"
-) -> NDArray[np.float64]:
+def class_means(rows: Iterable[Row], num_classes: int, metric: str = "dice") -> NDArray[np.float64]:
     """Mean of each foreground class over the cases of one run.
 
     Args:

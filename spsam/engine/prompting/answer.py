@@ -18,6 +18,7 @@ from spsam.engine.prompting.quality import Quality, measure
 from spsam.engine.prompting.sources import (
     disturbed_labels,
     disturbed_prompts,
+    from_class,
     generator,
     label_logits,
     only,
@@ -62,11 +63,11 @@ class Answer:
 
     Attributes:
         masks: `(S, K, 3)`, each class's binary mask, by slice.
-        labels: `(K, 3)`, the mask head's label map.
+        labels: `(K, 3)`, the mask head's label map; None where it was not asked.
     """
 
     masks: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    labels: NDArray[np.int64] | None
 
 
 @dataclass
@@ -102,23 +103,36 @@ class Piece:
 class Examiner:
     """Asks one network.
 
+    Attributes:
+        scale: (x, y), the encoder's pixels for one of the patch.
+        first_class: The first class that is prompted.
+
     Args:
         network: Left in evaluation mode.
         train: For the precision that the network was trained in.
         num_classes: K, background included.
         mask_logit: Logit inside a class of the ground truth.
+        heads: Ask the mask head too. Without it the background is not prompted, since only a label
+            map needs its mask.
     """
 
     def __init__(
-        self, network: SelfPromptSAM, train: TrainConfig, num_classes: int, mask_logit: float
+        self,
+        network: SelfPromptSAM,
+        train: TrainConfig,
+        num_classes: int,
+        mask_logit: float,
+        *,
+        heads: bool,
     ) -> None:
         self.network = network.eval()
         self.device = next(network.parameters()).device
         self._train = train
         self._classes = num_classes
         self._amount = mask_logit
+        self.first_class = 0 if heads else 1
         frame = network.image_encoder.image_size
-        self._scale = (frame[1] / network.image_size[1], frame[0] / network.image_size[0])
+        self.scale = (frame[1] / network.image_size[1], frame[0] / network.image_size[0])
 
     @torch.inference_mode()
     def case(
@@ -137,9 +151,7 @@ class Examiner:
             quality: Also measure the network's own prompts.
             on_answer: Called with the number of patches that one question was answered for.
         """
-        depth = case.label.shape[0]
-        shapes = (depth, self._classes, 3), (self._classes, 3)
-        result = Answers([Answer(*(np.zeros(s, np.int64) for s in shapes)) for _ in questions])
+        result = Answers([self._nothing(case.label.shape[0]) for _ in questions])
         for piece in self.pieces(case):
             if quality:
                 result.quality.append(measure(self.network, piece.auxiliary, piece.tiles))
@@ -153,20 +165,30 @@ class Examiner:
     @torch.inference_mode()
     def pieces(self, case: PreparedCase) -> Iterator[Piece]:
         """A case's patches, some at a time, encoded."""
-        size = (self.network.depth, *self.network.image_size)
-        tiles = cut_tiles(case, size)
+        tiles = self.tiles(case)
         step = max(1, SLICES_AT_ONCE // self.network.depth)
         for start in range(0, len(tiles), step):
-            part = tiles.part(start, start + step).to(self.device)
-            with autocast(self.device, self._train):
-                embedding, auxiliary = self.network.encode(part.images)
-            yield Piece(part, embedding, auxiliary[0].float(), case.id)
+            yield self.piece(tiles.part(start, start + step), case.id)
+
+    def tiles(self, case: PreparedCase) -> Tiles:
+        """A case cut into the network's patches."""
+        return cut_tiles(case, (self.network.depth, *self.network.image_size))
+
+    @torch.inference_mode()
+    def piece(self, tiles: Tiles, case: str) -> Piece:
+        """Patches, encoded."""
+        tiles = tiles.to(self.device)
+        with autocast(self.device, self._train):
+            embedding, auxiliary = self.network.encode(tiles.images)
+        return Piece(tiles, embedding, auxiliary[0].float(), case)
 
     @torch.inference_mode()
     def masks(
         self, piece: Piece, questions: Sequence[Question]
     ) -> Iterator[tuple[Tensor, Prompts]]:
         """Masks `(B, K, D, H, W)`, raw logits, and the prompts that they answer, in order.
+
+        Classes are those from `first_class` on.
 
         Questions that share label maps, or all but the kinds in use, share that work.
         """
@@ -186,6 +208,10 @@ class Examiner:
             with autocast(self.device, self._train):
                 yield self.network.decode(piece.embedding, asked), asked
 
+    def _nothing(self, depth: int) -> Answer:
+        masks = np.zeros((depth, self._classes, 3), np.int64)
+        return Answer(masks, None if self.first_class else np.zeros((self._classes, 3), np.int64))
+
     def _logits(self, piece: Piece, question: Question) -> Tensor:
         if question.auxiliary:
             return piece.auxiliary
@@ -200,13 +226,14 @@ class Examiner:
         prompts = question.prompt(logits, frame, self.network.mask_decoder.mask_size)
         assert isinstance(prompts, Prompts)
         disturbance = question.disturbance
-        if disturbance is None:
-            return prompts
-        draws = generator(question.seed, disturbance.name, piece.case, piece.tiles.starts)
-        return disturbed_prompts(prompts, disturbance, draws, frame=frame, scale=self._scale)
+        if disturbance is not None:
+            draws = generator(question.seed, disturbance.name, piece.case, piece.tiles.starts)
+            prompts = disturbed_prompts(prompts, disturbance, draws, frame=frame, scale=self.scale)
+        return from_class(prompts, self.first_class)
 
     def _count(self, answer: Answer, tiles: Tiles, masks: Tensor, prompts: Prompts) -> None:
-        classes = torch.arange(self._classes, device=self.device).view(1, -1, 1, 1, 1)
+        first_class = self.first_class
+        classes = torch.arange(first_class, self._classes, device=self.device).view(1, -1, 1, 1, 1)
         owned = tiles.owned[:, None]
         reference = (tiles.reference[:, None] == classes) & owned
         # A class without a prompt has no mask.
@@ -214,10 +241,11 @@ class Examiner:
         found = _counts((masks > 0) & prompted & owned, reference)  # (B, K, D, 3)
         for (first, *_), counts in zip(tiles.starts, found.transpose(0, 2, 1, 3), strict=True):
             low, high = max(first, 0), min(first + len(counts), len(answer.masks))
-            answer.masks[low:high] += counts[low - first : high - first]
-        labels = self.network.mask_head.labels(self.network.mask_head(masks))
-        predicted = (labels[:, None] == classes) & owned
-        answer.labels += _counts(predicted, reference).sum(axis=(0, 2))
+            answer.masks[low:high, first_class:] += counts[low - first : high - first]
+        if answer.labels is not None:
+            labels = self.network.mask_head.labels(self.network.mask_head(masks))
+            predicted = (labels[:, None] == classes) & owned
+            answer.labels += _counts(predicted, reference).sum(axis=(0, 2))
 
 
 def _counts(prediction: Tensor, reference: Tensor) -> NDArray[np.int64]:

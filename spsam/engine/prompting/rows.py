@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,34 +20,59 @@ BY_SLICE = "slices"
 """The convention of what is a mean over the slices that have the class in the reference."""
 
 
-def answer_rows(
-    answer: Answer, key: str, seed: int, case: PreparedCase, config: RunConfig
-) -> list[Row]:
-    """Two metrics: `mask`, each class's binary mask, and `labels`, the mask head's label map.
+@dataclass(frozen=True)
+class Rows:
+    """Makes the rows of one case.
 
-    Args:
-        answer: Of one cell.
+    Attributes:
         key: The cell's identity.
         seed: Its seed.
         case: The case.
-        config: Names of classes and the convention of `labels`.
+        config: Names of classes, and the convention of label maps.
     """
-    return [
-        *_rows("mask", BY_SLICE, slice_means(answer.masks), key, seed, case, config),
-        *_rows("labels", *_volume(answer.labels, config), key, seed, case, config),
-    ]
 
+    key: str
+    seed: int
+    case: PreparedCase
+    config: RunConfig
 
-def quality_rows(
-    pieces: Sequence[Quality], key: str, case: PreparedCase, config: RunConfig
-) -> list[Row]:
-    """How good a case's own prompts are: `auxiliary`, `box_iou`, `inside` and `distance`."""
-    counts = np.sum([piece.counts for piece in pieces], axis=0)
-    rows = _rows("auxiliary", *_volume(counts, config), key, 0, case, config)
-    for metric in ("box_iou", "inside", "distance"):
-        values = np.concatenate([getattr(piece, metric) for piece in pieces])
-        rows += _rows(metric, BY_SLICE, _mean(values), key, 0, case, config)
-    return rows
+    def answer(self, answer: Answer) -> list[Row]:
+        """`mask`, each class's binary mask, and `labels`, the label map, where it was asked."""
+        rows = self._rows("mask", BY_SLICE, slice_means(answer.masks))
+        if answer.labels is not None:
+            rows += self._rows("labels", *self._volume(answer.labels))
+        return rows
+
+    def quality(self, pieces: Sequence[Quality]) -> list[Row]:
+        """How good the own prompts are: `auxiliary`, `box_iou`, `inside` and `distance`."""
+        counts = np.sum([piece.counts for piece in pieces], axis=0)
+        rows = self._rows("auxiliary", *self._volume(counts))
+        for metric in ("box_iou", "inside", "distance"):
+            values = np.concatenate([getattr(piece, metric) for piece in pieces])
+            rows += self._rows(metric, BY_SLICE, _mean(values))
+        return rows
+
+    def _volume(self, counts: NDArray[np.int64]) -> tuple[str, NDArray[np.float64]]:
+        convention = self.config.arm.evaluation.convention
+        return convention, dice_of_counts(counts[:, 0], counts[:, 1], counts[:, 2], convention)
+
+    def _rows(self, metric: str, convention: str, values: NDArray[np.float64]) -> list[Row]:
+        return [
+            Row(
+                run_id=self.key,
+                seed=self.seed,
+                fold=self.config.data.fold,
+                case=self.case.id,
+                patient=self.case.patient,
+                class_id=k,
+                class_name=name,
+                metric=metric,
+                convention=convention,
+                value=float(values[k]),
+            )
+            for k, name in enumerate(self.config.data.class_names)
+            if k > 0
+        ]
 
 
 def slice_means(counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -67,41 +93,9 @@ def slice_dice(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.where(counts[..., 2] > 0, dice, np.nan)
 
 
-def _volume(counts: NDArray[np.int64], config: RunConfig) -> tuple[str, NDArray[np.float64]]:
-    convention = config.arm.evaluation.convention
-    return convention, dice_of_counts(counts[:, 0], counts[:, 1], counts[:, 2], convention)
-
-
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     with warnings.catch_warnings():
         # A class that is nowhere has no mean: NaN, which is what is wanted.
         warnings.simplefilter("ignore", RuntimeWarning)
         means: NDArray[np.float64] = np.nanmean(values, axis=0)
     return means
-
-
-def _rows(
-    metric: str,
-    convention: str,
-    values: NDArray[np.float64],
-    key: str,
-    seed: int,
-    case: PreparedCase,
-    config: RunConfig,
-) -> list[Row]:
-    return [
-        Row(
-            run_id=key,
-            seed=seed,
-            fold=config.data.fold,
-            case=case.id,
-            patient=case.patient,
-            class_id=k,
-            class_name=name,
-            metric=metric,
-            convention=convention,
-            value=float(values[k]),
-        )
-        for k, name in enumerate(config.data.class_names)
-        if k > 0
-    ]

@@ -113,10 +113,20 @@ def only(prompts: Prompts, use: tuple[str, ...]) -> Prompts:
         for ending in endings
         for name in _named(prompts, ending)
     ]
-    return replace(prompts, **dict.fromkeys(left_out))
+    nothing: dict[str, Any] = dict.fromkeys(left_out)
+    return replace(prompts, **nothing)
 
 
-def _named(prompts: Prompts, ending: str) -> list[str]:
+def from_class(prompts: Prompts, first: int) -> Prompts:
+    """The prompts `(B, D, K, …)` without the classes before `first`."""
+    if first == 0:
+        return prompts
+    return replace(
+        prompts, **{name: getattr(prompts, name)[:, :, first:] for name in _named(prompts)}
+    )
+
+
+def _named(prompts: Prompts, ending: str = "") -> list[str]:
     return [
         field.name
         for field in fields(prompts)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from spsam.data.patches import cut_out
@@ -38,14 +40,13 @@ class Tiles:
     def part(self, start: int, stop: int) -> Tiles:
         """Some of them."""
         here = slice(start, stop)
-        return Tiles(
-            self.images[here], self.reference[here], self.owned[here], self.starts[here]
-        )
+        return Tiles(self.images[here], self.reference[here], self.owned[here], self.starts[here])
 
     def to(self, device: torch.device) -> Tiles:
         """The same on a device."""
-        moved = (part.to(device) for part in (self.images, self.reference, self.owned))
-        return Tiles(*moved, self.starts)
+        return Tiles(
+            self.images.to(device), self.reference.to(device), self.owned.to(device), self.starts
+        )
 
 
 def tile_starts(shape: Triple, size: Triple) -> list[Triple]:
@@ -63,7 +64,7 @@ def tile_starts(shape: Triple, size: Triple) -> list[Triple]:
 
 def cut_tiles(case: PreparedCase, size: Triple) -> Tiles:
     """Cuts a case into patches of `size` (D, H, W)."""
-    shape: Triple = case.label.shape  # type: ignore[assignment]  # three axes, by preparation
+    shape: Triple = case.label.shape
     starts = tile_starts(shape, size)
     free = np.ones(shape, dtype=np.bool_)
     images, labels, owned = [], [], []
@@ -74,5 +75,8 @@ def cut_tiles(case: PreparedCase, size: Triple) -> Tiles:
         owned.append(cut_out(free, first, size))
         low = np.maximum(first, 0)
         free[tuple(slice(a, b) for a, b in zip(low, first + np.array(size), strict=True))] = False
-    stacked = (torch.from_numpy(np.stack(parts)) for parts in (images, labels, owned))
-    return Tiles(*stacked, tuple(starts))
+    return Tiles(_stacked(images), _stacked(labels), _stacked(owned), tuple(starts))
+
+
+def _stacked(parts: list[NDArray[Any]]) -> Tensor:
+    return torch.from_numpy(np.stack(parts))

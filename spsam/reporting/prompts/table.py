@@ -85,10 +85,8 @@ def overview(table: pd.DataFrame) -> pd.DataFrame:
         index=["prompts", "point"], columns="origin", values="dice", sort=False, dropna=False
     )
     wide = wide.dropna(how="all").reindex(columns=list(dict.fromkeys(flat["origin"])))
-    order = {pair: n for n, pair in enumerate(zip(flat["prompts"], flat["point"], strict=True))}
-    firsts = {pair: n for pair, n in reversed(list(order.items()))}
-    wide = wide.loc[sorted(wide.index, key=lambda pair: firsts[pair])]
-    return wide.reset_index()
+    order = list(dict.fromkeys(zip(flat["prompts"], flat["point"], strict=True)))
+    return wide.reindex(order).reset_index()
 
 
 def overview_columns(table: pd.DataFrame) -> list[Column]:

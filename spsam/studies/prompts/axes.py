@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from spsam.config.problems import Place
 from spsam.config.prompt_study import SOURCES, Disturbance
 from spsam.config.schema import Block
+from spsam.config.yaml_file import KeyPath
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.catalogue import Card, Catalogue
 from spsam.registry.signature import parameters, validate
-from spsam.config.problems import Place
 
 KINDS = ("point", "box", "mask")
 
@@ -159,7 +161,7 @@ def strategies(
         # Every kind is made once, and what a cell does not use is left out later.
         told = {"use": KINDS, "mask": mask}
         params = {key: value for key, value in told.items() if key in known} | block.params
-        values, mistakes = validate(card, params, lambda _, at=at: at, ())
+        values, mistakes = validate(card, params, partial(_constant, at), ())
         problems += mistakes
         if not mistakes:
             strategy = Strategy(card, dict(block.params), values)
@@ -228,6 +230,10 @@ def cells(
             able = strategies if "point" in use else strategies[:1]
             found += [Cell(use, strategy, source) for strategy in able]
     return found
+
+
+def _constant(place: Place, path: KeyPath) -> Place:
+    return place
 
 
 def _plain(value: Any) -> str:

@@ -19,7 +19,7 @@ from spsam.errors import InputError, Problem
 from spsam.registry.catalogue import Catalogue
 from spsam.studies.backend import Backend
 from spsam.studies.prompts import axes
-from spsam.studies.prompts.axes import Cell
+from spsam.studies.prompts.axes import Cell, Source, Strategy
 from spsam.studies.prompts.subject import Subject, find_run, plain_sam, trained_run
 
 STUDY = "prompts.yaml"
@@ -94,6 +94,7 @@ class PromptStudy:
         strategy, disturbance = cell.strategy, cell.source.disturbance
         params: dict[str, Any] = dict(strategy.params)
         params.pop("use", None)
+        mask = params.pop("mask", self.config.mask)
         chosen = {"name": strategy.card.name, "target": strategy.card.target, "params": params}
         amounts = disturbance.model_dump(mode="json") if disturbance else None
         content = {
@@ -103,11 +104,22 @@ class PromptStudy:
             "point": chosen if "point" in cell.use else None,
             "source": cell.source.kind,
             "disturbance": amounts,
-            "mask": self.config.mask,
+            "mask": mask,
             "mask_logit": self.config.mask_logit,
             "seed": seed,
         }
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
+
+    @property
+    def own(self) -> tuple[Cell, Cell] | None:
+        """A run's own way of prompting, of its auxiliary masks and of the ground truth."""
+        if self.subject.run is None:
+            return None
+        block = self.subject.config.arm.blocks.prompt
+        card = Catalogue.load(self.subject.config.arm.plugins).card("prompt", block.name)
+        use = tuple(block.params.get("use", axes.KINDS))
+        own = Strategy(card, dict(block.params), dict(block.params))
+        return Cell(use, own, Source("auxiliary")), Cell(use, own, Source("ground_truth"))
 
     @property
     def name(self) -> str:

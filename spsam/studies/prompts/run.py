@@ -14,6 +14,7 @@ from spsam.studies.watch import Watcher
 if TYPE_CHECKING:
     from spsam.data.store import PreparedStore
     from spsam.engine.prompting.answer import Examiner, Question
+    from spsam.model.network import SelfPromptSAM
     from spsam.model.prompts.base import Prompt
 
 QUALITY = "quality"
@@ -39,7 +40,7 @@ def draws(study: PromptStudy) -> list[Draw]:
     """All that a study asks; what two cells share is asked once."""
     home = study.request.home
     found: dict[str, Draw] = {}
-    for cell in study.cells:
+    for cell in [*study.cells, *(study.own or ())]:
         for seed in study.seeds(cell):
             key = study.key(cell, seed)
             found.setdefault(key, Draw(cell, seed, CellRows(home, key)))
@@ -66,6 +67,7 @@ class Session:
         self._watch = watch
         self._backend = backend
         self._store: PreparedStore | None = None
+        self._network: SelfPromptSAM | None = None
         self._examiner: Examiner | None = None
         self._prompts: dict[tuple[str, int], Prompt] = {}
 
@@ -86,28 +88,48 @@ class Session:
 
     @property
     def examiner(self) -> Examiner:
-        """The network.
+        """Asks the network; a run's mask head too.
 
         Raises:
             InputError: If weights are not the network's.
         """
         if self._examiner is None:
-            from spsam.engine.prompting.answer import Examiner
-            from spsam.engine.prompting.subject import load_network
+            self._examiner = self._make_examiner(heads=self.study.subject.run is not None)
+        return self._examiner
 
-            subject = self.study.subject
-            network = load_network(
+    @property
+    def head_examiner(self) -> Examiner:
+        """Asks the network and its mask head."""
+        return self._make_examiner(heads=True)
+
+    def check(self) -> None:
+        """Reads data and weights, so that what is wrong with them is said at once.
+
+        Raises:
+            InputError: If something is wrong.
+        """
+        _ = self.store, self.examiner
+
+    def _make_examiner(self, *, heads: bool) -> Examiner:
+        from spsam.engine.prompting.answer import Examiner
+        from spsam.engine.prompting.subject import load_network
+
+        subject = self.study.subject
+        if self._network is None:
+            self._network = load_network(
                 subject.config,
                 subject.plan.patch_size,
                 subject.checkpoint,
                 subject.run.checkpoint if subject.run else None,
                 subject.device,
             )
-            config = subject.config
-            self._examiner = Examiner(
-                network, config.arm.train, config.data.num_classes, self.study.config.mask_logit
-            )
-        return self._examiner
+        return Examiner(
+            self._network,
+            subject.config.arm.train,
+            subject.config.data.num_classes,
+            self.study.config.mask_logit,
+            heads=heads,
+        )
 
     def question(self, cell: Cell, seed: int) -> Question:
         """A cell as the engine takes it."""
@@ -162,7 +184,7 @@ def answer_all(session: Session, watch: Watcher) -> int:
 def _answer_case(
     session: Session, case: str, asked: list[Draw], measured: bool, progress: _Progress
 ) -> None:
-    from spsam.engine.prompting.rows import answer_rows, quality_rows
+    from spsam.engine.prompting.rows import Rows
 
     config = session.study.subject.config
     prepared = session.store.case(case)
@@ -173,10 +195,10 @@ def _answer_case(
         prepared, questions, quality=measured, on_answer=progress.answered
     )
     for draw, answer in zip(asked, found.answers, strict=True):
-        draw.rows.add(answer_rows(answer, draw.rows.key, draw.seed, prepared, config))
+        draw.rows.add(Rows(draw.rows.key, draw.seed, prepared, config).answer(answer))
     rows = quality_of(session.study)
     if measured and rows is not None:
-        rows.add(quality_rows(found.quality, rows.key, prepared, config))
+        rows.add(Rows(rows.key, 0, prepared, config).quality(found.quality))
 
 
 class _Progress:
@@ -196,4 +218,3 @@ class _Progress:
     def answered(self, patches: int) -> None:
         self._done += patches
         self._watch.stage("prompting", self._done, self._total)
-

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from spsam.studies.backend import Backend
+from spsam.studies.prompts.findings import attribute, compare_neighbours
+from spsam.studies.prompts.pictures import draw_pictures
 from spsam.studies.prompts.plan import PromptStudy
 from spsam.studies.prompts.run import Session, answer_all
 from spsam.studies.prompts.summary import PromptOutcome, summarise
+from spsam.studies.prompts.tracking import close_study, open_study, record_cells
 from spsam.studies.watch import Watcher
+from spsam.tracking.mlflow import Tracker
 
 
 def run_prompts(
@@ -27,5 +31,19 @@ def run_prompts(
     """
     watch = watch or Watcher()
     session = Session(study, watch, backend or Backend())
-    answer_all(session, watch)
-    return summarise(study)
+    # Data and weights are read before anything is recorded of the study.
+    session.check()
+    tracker = Tracker(study.request.home, watch.warn)
+    open_study(tracker, study)
+    try:
+        answer_all(session, watch)
+        outcome = summarise(study)
+        attribute(study, outcome)
+        outcome.files += draw_pictures(session, outcome)
+        compare_neighbours(study, outcome)
+        record_cells(tracker, study, outcome)
+    except BaseException:
+        tracker.close("KILLED")
+        raise
+    close_study(tracker, outcome.files)
+    return outcome

@@ -132,7 +132,9 @@ def trained_run(
     folder = find_run(named, home)
     config = read_config(folder)
     if data is None and config.data.name not in BUILT_IN:
-        raise InputError(f"run {folder.run_id} is of the data set '{config.data.name}': give --data")
+        raise InputError(
+            f"run {folder.run_id} is of the data set '{config.data.name}': give --data"
+        )
     dataset = open_dataset(data or config.data.name)
     if dataset.fingerprint != config.data.fingerprint:
         raise InputError(
@@ -146,11 +148,9 @@ def trained_run(
             f"run {folder.run_id} had the split {config.data.split_name} (hash "
             f"{config.data.split_hash}), the data set now has {split.hash}"
         )
-    said = folder.read()["plan"]
-    planned = {key: tuple(v) if isinstance(v, list) else v for key, v in said.items()}
     return Subject(
         config=config,
-        plan=Plan(**planned),
+        plan=Plan.from_dict(folder.read()["plan"]),
         dataset=dataset,
         split=split,
         device=backend.device(device),

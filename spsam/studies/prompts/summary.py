@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from spsam.reporting.prompts.table import CellResult
+    from spsam.reporting.render import Column
 
 
 @dataclass
@@ -22,16 +24,20 @@ class PromptOutcome:
     """What a study came to.
 
     Attributes:
+        results: One a cell.
         table: One row a cell, of `spsam.reporting.prompts.table`.
         caption: The sentence below it.
         files: Tables and pictures.
         more: Further results as plain values, by name.
+        screens: Further tables for the screen: columns and caption.
     """
 
+    results: Sequence[CellResult]
     table: pd.DataFrame
     caption: str
     files: list[Path] = field(default_factory=list)
     more: dict[str, Any] = field(default_factory=dict)
+    screens: list[tuple[list[Column], str]] = field(default_factory=list)
 
 
 def summarise(study: PromptStudy) -> PromptOutcome:
@@ -48,7 +54,7 @@ def summarise(study: PromptStudy) -> PromptOutcome:
     found = results(study)
     table = prompt_table(found, names, study.metric)
     below = caption(study)
-    outcome = PromptOutcome(table, below)
+    outcome = PromptOutcome(found, table, below)
     wide = overview(table)
     folder = study.folder
     outcome.files += write_columns("table", table, table_columns(table), below, folder)
