@@ -80,7 +80,8 @@ def draw_logits(path: Path, scene: Scene, head: str, class_names: Sequence[str])
         axis.set_title(f"logits of {name}", fontsize=8)
         axis.set_yticks([])
         axis.tick_params(labelsize=7)
-        axis.legend(fontsize=6, frameon=False)
+        axis.margins(y=0.3)  # for the legend
+        axis.legend(fontsize=6, frameon=False, loc="upper right")
     _legend(figure, class_names)
     figure.savefig(path, dpi=110)
 
@@ -105,27 +106,21 @@ def draw_neighbours(
 
 
 def _answer(axis: Any, scene: Scene) -> None:
-    """The image, each class's mask and outline, and the prompts in the class's colour."""
+    """The image, each class's mask and outline, and the prompts in the class's colour on top."""
     draw_slice(axis, scene.image, None, scene.aspect)
     height, width = scene.image.shape
-    for k in range(1, len(scene.logits)):
-        colour = _colour(k)
+    classes = range(1, len(scene.logits))
+    for k in classes:
         mask = scene.answer[k]
         if mask.any():
             shade = np.zeros((*mask.shape, 4))
-            shade[mask] = (*_rgb(colour), 0.4)
+            shade[mask] = (*_rgb(_colour(k)), 0.35)
             axis.imshow(shade, interpolation="nearest", aspect=scene.aspect)
             if not mask.all():
-                axis.contour(mask, [0.5], colors=[colour], linewidths=0.8)
-        if scene.masks is not None and scene.present[k] and scene.masks[k].any():
-            rows, columns = scene.masks[k].shape
-            x = (np.arange(columns) + 0.5) * width / columns - 0.5
-            y = (np.arange(rows) + 0.5) * height / rows - 0.5
-            axis.contour(
-                x, y, scene.masks[k], [0.5], colors="white", linewidths=0.9, linestyles="dotted"
-            )
-        if scene.boxes is not None and scene.present[k]:
-            _box(axis, scene.boxes[k], colour)
+                axis.contour(mask, [0.5], colors=[_colour(k)], linewidths=0.5)
+    for k in classes:
+        if scene.present[k]:
+            _prompted_area(axis, scene, k)
     for k, x, y, positive in scene.points:
         if k > 0:
             marker = "o" if positive else "X"
@@ -134,14 +129,26 @@ def _answer(axis: Any, scene: Scene) -> None:
     axis.set_ylim(height - 0.5, -0.5)
 
 
-def _box(axis: Any, box: NDArray[np.float32], colour: str) -> None:
+def _prompted_area(axis: Any, scene: Scene, k: int) -> None:
+    """The box, and the mask prompt's outline in dots."""
     from matplotlib.patches import Rectangle
 
-    x1, y1, x2, y2 = box.tolist()
-    size = (x2 - x1 + 1, y2 - y1 + 1)
-    axis.add_patch(
-        Rectangle((x1 - 0.5, y1 - 0.5), *size, fill=False, edgecolor=colour, linewidth=1.3)
-    )
+    height, width = scene.image.shape
+    if scene.masks is not None and scene.masks[k].any() and not scene.masks[k].all():
+        rows, columns = scene.masks[k].shape
+        x = (np.arange(columns) + 0.5) * width / columns - 0.5
+        y = (np.arange(rows) + 0.5) * height / rows - 0.5
+        for colour, line, dots in (("white", 2.2, "solid"), (_colour(k), 1.4, "dotted")):
+            axis.contour(
+                x, y, scene.masks[k], [0.5], colors=[colour], linewidths=line, linestyles=dots
+            )
+    if scene.boxes is not None:
+        x1, y1, x2, y2 = scene.boxes[k].tolist()
+        size = (x2 - x1 + 1, y2 - y1 + 1)
+        for colour, line in (("white", 2.6), (_colour(k), 1.5)):
+            box = Rectangle((x1 - 0.5, y1 - 0.5), *size, fill=False, edgecolor=colour)
+            box.set(linewidth=line, zorder=3)
+            axis.add_patch(box)
 
 
 def _figure(rows: int, columns: int, height: float = 2.4) -> tuple[Any, Any]:

@@ -61,6 +61,7 @@ class Scene:
         return float(scores[there].mean()) if there.any() else float("nan")
 
 
+@torch.inference_mode()
 def scenes(examiner: Examiner, case: PreparedCase, questions: Sequence[Question]) -> list[Scene]:
     """The answers to several questions in the slice of a case that shows most."""
     tiles = examiner.tiles(case)

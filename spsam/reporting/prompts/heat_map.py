@@ -32,7 +32,7 @@ def draw_heat_map(path: Path, wide: pd.DataFrame, title: str) -> None:
     shown = axis.imshow(np.ma.masked_invalid(values), cmap="viridis", aspect="auto")
     axis.set_xticks(range(len(columns)), columns, rotation=30, ha="right", fontsize=8)
     axis.set_yticks(range(len(rows)), rows, fontsize=8)
-    axis.set_title(title, fontsize=9)
+    figure.suptitle(title, fontsize=9)
     middle = (np.nanmin(values) + np.nanmax(values)) / 2 if np.isfinite(values).any() else 0.0
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
@@ -40,5 +40,7 @@ def draw_heat_map(path: Path, wide: pd.DataFrame, title: str) -> None:
             axis.text(
                 column, row, f"{value:.1f}", ha="center", va="center", fontsize=7, color=colour
             )
-    figure.colorbar(shown, ax=axis, label="Dice, percent", shrink=0.8)
+    bar = figure.colorbar(shown, ax=axis, shrink=0.8)
+    bar.set_label("Dice, percent", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
     figure.savefig(path, dpi=120)

@@ -61,7 +61,7 @@ class Source:
     @property
     def label(self) -> str:
         """What it is called in tables."""
-        return self.disturbance.name if self.disturbance else self.kind
+        return self.disturbance.name if self.disturbance else self.kind.replace("_", " ")
 
 
 @dataclass(frozen=True)

@@ -74,12 +74,12 @@ def compare_neighbours(study: PromptStudy, outcome: PromptOutcome) -> None:
         "grid. What lies below the reference's own is disagreement between slices."
     )
     _keep(outcome, study.folder / "neighbours", table, neighbours_columns(table), caption)
-    outcome.files.append(_picture(study, pictures, axis))
+    _picture(study, pictures, axis)
 
 
 def _picture(
     study: PromptStudy, pictures: dict[str, dict[str, NDArray[np.integer]]], axis: int
-) -> Path:
+) -> None:
     from spsam.engine.prompting.draw import draw_neighbours
 
     case = next(case for case in study.cases if all(case in maps for maps in pictures.values()))
@@ -89,10 +89,8 @@ def _picture(
     here = slice(first, first + _SLICES)
     image = np.moveaxis(volume.image[0], axis, 0)[here]
     spacing = [s for i, s in enumerate(volume.spacing) if i != axis]
-    path = study.folder / "neighbours.png"
     rows = {title: maps[case][here] for title, maps in pictures.items()}
-    draw_neighbours(path, rows, image, spacing[0] / spacing[1])
-    return path
+    draw_neighbours(study.folder / "neighbours.png", rows, image, spacing[0] / spacing[1])
 
 
 def _scores(maps: dict[str, NDArray[np.integer]], classes: int) -> list[NDArray[np.float64]]:

@@ -20,16 +20,19 @@ PREFERRED = "edt"
 
 _ROWS = 2
 
+LAST_PICTURE = "logits.png"
+"""Where it is, all are."""
 
-def draw_pictures(session: Session, outcome: PromptOutcome) -> list[Path]:
-    """Draws everything that the study's cells allow; returns the files."""
+
+def draw_pictures(session: Session, outcome: PromptOutcome) -> None:
+    """Draws everything that the study's cells allow into the study's folder."""
     from spsam.reporting.prompts.heat_map import draw_heat_map
     from spsam.reporting.prompts.table import overview
 
     study = session.study
     folder = study.folder
-    files = [folder / "heat_map.png"]
-    draw_heat_map(files[0], overview(outcome.table), f"Mean Dice, {study.subject.label}")
+    title = f"Mean Dice, {study.subject.label}"
+    draw_heat_map(folder / "heat_map.png", overview(outcome.table), title)
     shown = study.cases[:: max(1, len(study.cases) // _ROWS)][:_ROWS]
     for kind in ("ground_truth", "auxiliary"):
         cells = [cell for cell in study.cells if cell.source.kind == kind]
@@ -44,10 +47,8 @@ def draw_pictures(session: Session, outcome: PromptOutcome) -> list[Path]:
         for name, columns in grids.items():
             if columns:
                 _grid(session, folder / name, columns, {case: case for case in shown})
-                files.append(folder / name)
-    files.append(_cases(session, outcome, folder / "cases.png"))
-    files.append(_logits(session, folder / "logits.png", shown[0]))
-    return files
+    _cases(session, outcome, folder / "cases.png")
+    _logits(session, folder / LAST_PICTURE, shown[0])
 
 
 def _one_point(cells: Sequence[Cell]) -> list[Cell]:
@@ -78,7 +79,7 @@ def _scenes(session: Session, case: str, columns: Mapping[str, Cell]) -> dict[st
     return {name: by_name[name] for name in columns}
 
 
-def _cases(session: Session, outcome: PromptOutcome, path: Path) -> Path:
+def _cases(session: Session, outcome: PromptOutcome, path: Path) -> None:
     """The best, the median and the worst case of the best cell, beside the worst cell's."""
     from spsam.engine.preview import choose
     from spsam.reporting.ablation_table import mean_dice
@@ -101,7 +102,6 @@ def _cases(session: Session, outcome: PromptOutcome, path: Path) -> Path:
         for name, i in (("best cell", best), ("worst cell", worst))
     }
     _grid(session, path, columns, titles)
-    return path
 
 
 def _short(cell: Cell) -> str:
@@ -109,7 +109,7 @@ def _short(cell: Cell) -> str:
     return f"{cell.prompts}{point}\n{cell.source.label}"
 
 
-def _logits(session: Session, path: Path, case: str) -> Path:
+def _logits(session: Session, path: Path, case: str) -> None:
     from spsam.engine.prompting.draw import draw_logits
     from spsam.engine.prompting.scenes import scenes
 
@@ -119,4 +119,3 @@ def _logits(session: Session, path: Path, case: str) -> Path:
     config = study.subject.config
     (scene,) = scenes(session.head_examiner, session.store.case(case), [session.question(cell, 0)])
     draw_logits(path, scene, config.arm.blocks.mask_head.name, config.data.class_names)
-    return path

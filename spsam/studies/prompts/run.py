@@ -47,6 +47,13 @@ def draws(study: PromptStudy) -> list[Draw]:
     return list(found.values())
 
 
+def is_missing(study: PromptStudy) -> bool:
+    """Whether something that the study asks is not answered yet."""
+    quality = quality_of(study)
+    files = [draw.rows for draw in draws(study)] + ([quality] if quality else [])
+    return any(file.missing(study.cases) for file in files)
+
+
 def quality_of(study: PromptStudy) -> CellRows | None:
     """Where rows about a run's own prompts are; None for plain SAM."""
     run = study.subject.run
