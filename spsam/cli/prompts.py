@@ -150,20 +150,12 @@ def result_json(study: PromptStudy, outcome: PromptOutcome) -> dict[str, Any]:
 
 
 def _run(study: PromptStudy, as_json: bool) -> None:
-    from spsam.cli.progress import BarWatcher, LineWatcher
+    from spsam.cli.progress import watched
     from spsam.studies.prompts.study import run_prompts
 
     if not as_json:
         typer.echo(header(study))
-    watch = BarWatcher(sys.stderr) if sys.stderr.isatty() else LineWatcher(sys.stderr)
-    try:
-        outcome = run_prompts(study, watch)
-    except KeyboardInterrupt:
-        watch.close()
-        typer.echo("interrupted: the same command goes on where it stopped", err=True)
-        raise typer.Exit(130) from None
-    finally:
-        watch.close()
+    outcome = watched(lambda watch: run_prompts(study, watch))
     if as_json:
         typer.echo(json.dumps(result_json(study, outcome), indent=2))
     else:
