@@ -170,9 +170,14 @@ class Examiner:
         for start in range(0, len(tiles), step):
             yield self.piece(tiles.part(start, start + step), case.id)
 
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """(D, H, W) of the network's patches."""
+        return (self.network.depth, *self.network.image_size)
+
     def tiles(self, case: PreparedCase) -> Tiles:
         """A case cut into the network's patches."""
-        return cut_tiles(case, (self.network.depth, *self.network.image_size))
+        return cut_tiles(case, self.size)
 
     @torch.inference_mode()
     def piece(self, tiles: Tiles, case: str) -> Piece:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from spsam.data.store import PreparedCase
 from spsam.engine.prompting.answer import Examiner, Question
-from spsam.engine.prompting.tiles import Tiles
+from spsam.engine.prompting.tiles import Triple, cut_tiles
 from spsam.metrics.dice import dice_of_counts
 from spsam.model.prompts.base import Prompts
 
@@ -46,12 +46,17 @@ class Scene:
 
     @property
     def answer(self) -> NDArray[np.bool_]:
-        """`(K, H, W)`: the binary masks; none without a prompt."""
+        """`(K, H, W)`: the label map's classes where there is one, as it is what is scored.
+
+        Else the binary masks; none without a prompt.
+        """
         found: NDArray[np.bool_] = (self.logits > 0) & self.present[:, None, None]
+        if self.labels is not None:
+            found = self.labels == np.arange(len(self.logits))[:, None, None]
         return found
 
     def dice(self) -> float:
-        """Mean Dice of the binary masks over the foreground classes of the reference."""
+        """Mean Dice of the answer over the foreground classes of the reference."""
         classes = np.arange(len(self.logits))[:, None, None]
         reference = self.reference == classes
         parts = (self.answer & reference, self.answer, reference)
@@ -64,9 +69,8 @@ class Scene:
 @torch.inference_mode()
 def scenes(examiner: Examiner, case: PreparedCase, questions: Sequence[Question]) -> list[Scene]:
     """The answers to several questions in the slice of a case that shows most."""
-    tiles = examiner.tiles(case)
-    index, depth = _busiest(tiles)
-    piece = examiner.piece(tiles.part(index, index + 1), case.id)
+    start, depth = _busiest(case, examiner.size)
+    piece = examiner.piece(cut_tiles(case, examiner.size, [start]), case.id)
     aspect = case.spacing[1] / case.spacing[2]
     head = examiner.network.mask_head
     found: list[Scene] = []
@@ -89,15 +93,25 @@ def scenes(examiner: Examiner, case: PreparedCase, questions: Sequence[Question]
     return found
 
 
-def _busiest(tiles: Tiles) -> tuple[int, int]:
-    """Patch and slice with the most classes; among these with the most foreground."""
-    best, place = (-1, -1), (0, 0)
-    for index, patch in enumerate(tiles.reference.numpy()):
-        for depth, labels in enumerate(patch):
-            shows = (len(np.unique(labels)), int((labels > 0).sum()))
-            if shows > best:
-                best, place = shows, (index, depth)
-    return place
+def _busiest(case: PreparedCase, size: Triple) -> tuple[Triple, int]:
+    """The slice with the most classes, among these with the most foreground.
+
+    Returns:
+        The first voxel of a patch whose middle is as near as can be to the middle of the slice's
+        foreground, and the slice's place in that patch.
+    """
+    label = np.asarray(case.label)
+    shows = [(len(np.unique(slice_)), int((slice_ > 0).sum())) for slice_ in label]
+    busiest = shows.index(max(shows))
+    places = np.argwhere(label[busiest] > 0)
+    if not places.size:
+        places = np.array([[0, 0], label.shape[1:]])
+    middle = (busiest, *((places.min(axis=0) + places.max(axis=0)) // 2))
+    start = []
+    for at, whole, tile in zip(middle, label.shape, size, strict=True):
+        spare = whole - tile
+        start.append(-(-spare // 2) if spare < 0 else int(np.clip(at - tile // 2, 0, spare)))
+    return (start[0], start[1], start[2]), busiest - start[0]
 
 
 class _Drawn:

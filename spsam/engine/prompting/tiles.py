@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,10 +63,16 @@ def tile_starts(shape: Triple, size: Triple) -> list[Triple]:
     return [(d, h, w) for d, h, w in itertools.product(*axes)]
 
 
-def cut_tiles(case: PreparedCase, size: Triple) -> Tiles:
-    """Cuts a case into patches of `size` (D, H, W)."""
+def cut_tiles(case: PreparedCase, size: Triple, starts: Sequence[Triple] | None = None) -> Tiles:
+    """Cuts a case into patches.
+
+    Args:
+        case: Prepared.
+        size: (D, H, W) of a patch.
+        starts: The first voxel of each; None covers the volume.
+    """
     shape: Triple = case.label.shape
-    starts = tile_starts(shape, size)
+    starts = tile_starts(shape, size) if starts is None else starts
     free = np.ones(shape, dtype=np.bool_)
     images, labels, owned = [], [], []
     for start in starts:
