@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spsam.engine.prompting.tiles import Tiles
 from spsam.model.network import SelfPromptSAM
-from spsam.model.prompts.extract import bounding_boxes
+from spsam.model.prompts.extract import extract_prompts
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,9 @@ def measure(network: SelfPromptSAM, auxiliary: Tensor, tiles: Tiles) -> Quality:
         ]
     )
     slices = reference.reshape(-1, *reference.shape[2:])
-    boxes, present = bounding_boxes(slices, classes)
+    perfect = extract_prompts(slices, classes, "box_center")
+    boxes, present = perfect.boxes, perfect.present
+    assert boxes is not None
     prompted = prompts.present.flatten(0, 1).cpu().numpy()
     iou = np.full(present.shape, np.nan)
     iou[present] = 0

@@ -17,6 +17,9 @@ from spsam.model.prompts.base import Prompts
 
 Labels = NDArray[np.int64]
 
+NO_POINT = -1
+"""SAM's label of a point that is none."""
+
 
 def generator(seed: int, *about: object) -> np.random.Generator:
     """Draws that depend on a seed and on what they are about, and on nothing else."""
@@ -95,6 +98,8 @@ def disturbed_prompts(
         )
         there = present.reshape(*shape, *[1] * (points.ndim - len(shape)))
         changes[name] = torch.minimum((points + shift).clamp(min=0), limit) * there
+    for name in _named(prompts, "extra_labels"):
+        changes[name] = torch.where(present[..., None], getattr(prompts, name), NO_POINT)
     if prompts.masks is not None:
         # Nowhere the class: as far outside as the mask is anywhere.
         lowest = prompts.masks.amin()

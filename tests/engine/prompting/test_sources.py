@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,37 @@ def test_a_dropped_class_has_no_prompt_and_the_background_stays() -> None:
     assert not after.points[..., 1:, :].any()
     assert not after.boxes[..., 1:, :].any()
     assert (after.masks[:, :, 1] == after.masks.min()).all()
+
+
+@dataclass(frozen=True, eq=False)
+class Several(Prompts):
+    """Prompts of a strategy that gives more than one point."""
+
+    extra_points: torch.Tensor | None = None
+    extra_labels: torch.Tensor | None = None
+
+
+def test_further_points_move_with_the_first_and_go_with_the_class() -> None:
+    one = prompts()
+    assert one.points is not None
+    labels = torch.ones((*one.present.shape, 2), dtype=torch.int64)
+    more = Several(
+        one.points, one.boxes, one.present, one.masks,
+        one.points[..., None, :].repeat(1, 1, 1, 2, 1),
+        labels,
+    )  # fmt: skip
+    options: Any = {"frame": FRAME, "scale": (1.0, 1.0)}
+    away = Disturbance(name="a", point_shift=3)
+    moved: Any = disturbed_prompts(more, away, generator(0), **options)
+    assert torch.equal(moved.extra_points[..., 0, :], moved.points)
+    assert torch.equal(moved.extra_points[..., 1, :], moved.points)
+    gone: Any = disturbed_prompts(more, Disturbance(name="a", drop=1), generator(0), **options)
+    assert (gone.extra_labels[..., 1:, :] == -1).all()
+    assert (gone.extra_labels[..., 0, :] == 1).all()
+    boxed: Any = only(more, ("box",))
+    assert boxed.points is boxed.extra_points is boxed.extra_labels is boxed.masks is None
+    foreground: Any = from_class(more, 1)
+    assert foreground.extra_points.shape == (1, 2, K - 1, 2, 2)
 
 
 def test_draws_depend_on_the_seed_alone() -> None:
