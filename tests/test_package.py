@@ -37,7 +37,9 @@ def python(code: str, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["registry", "list"], ["ablate", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["registry", "list"], ["ablate", "--help"], ["prompts", "--help"]]
+)
 def test_light_commands_import_nothing_heavy(arguments: list[str], repository: Path) -> None:
     heavy = ("torch", "timm", "mlflow", "monai")
     out = python(PROBE.format(arguments=arguments, heavy=heavy), repository)

@@ -157,20 +157,12 @@ def plan_text(ablation: Ablation) -> str:
 
 
 def _run(ablation: Ablation, as_json: bool) -> None:
-    from spsam.cli.progress import BarWatcher, LineWatcher
+    from spsam.cli.progress import watched
     from spsam.studies.ablation import run_ablation
 
     if not as_json:
         typer.echo(header(ablation))
-    watch = BarWatcher(sys.stderr) if sys.stderr.isatty() else LineWatcher(sys.stderr)
-    try:
-        outcome = run_ablation(ablation, watch)
-    except KeyboardInterrupt:
-        watch.close()
-        typer.echo("interrupted: the same command goes on where it stopped", err=True)
-        raise typer.Exit(130) from None
-    finally:
-        watch.close()
+    outcome = watched(lambda watch: run_ablation(ablation, watch))
     if as_json:
         typer.echo(json.dumps(result_json(ablation, outcome), indent=2))
     else:

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TextIO, TypeVar
+
+import typer
 
 from spsam.studies.watch import Ending, RunLabel, Watcher
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+Result = TypeVar("Result")
+
 # Share of a run that is training; what remains is its evaluation.
 _TRAINING = 0.9
 _SECONDS_BETWEEN_LINES = 30.0
+
+
+def watched(work: Callable[[Watcher], Result]) -> Result:
+    """Does some work and shows how far it is; Ctrl-C ends the command with 130.
+
+    Args:
+        work: Given who is to be told.
+    """
+    watch = BarWatcher(sys.stderr) if sys.stderr.isatty() else LineWatcher(sys.stderr)
+    try:
+        return work(watch)
+    except KeyboardInterrupt:
+        watch.close()
+        typer.echo("interrupted: the same command goes on where it stopped", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        watch.close()
 
 
 def span(seconds: float) -> str:
@@ -48,10 +71,10 @@ class LineWatcher(Watcher):
         """A line that says so."""
         self.say(f"warning: {text}")
 
-    def preparing(self, done: int, total: int) -> None:
+    def stage(self, name: str, done: int, total: int) -> None:
         """Now and then, and at the end."""
         if done == total or self._is_time():
-            self.say(f"preparing data: {done}/{total}")
+            self.say(f"{name}: {done}/{total}")
 
     def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:
         """A line."""
@@ -124,9 +147,9 @@ class BarWatcher(LineWatcher):
         """A line above the bars."""
         self._bars.console.print(text, markup=False, highlight=False)
 
-    def preparing(self, done: int, total: int) -> None:
+    def stage(self, name: str, done: int, total: int) -> None:
         """The lower bar."""
-        self._show("preparing data", done, total, f"{done}/{total}")
+        self._show(name, done, total, f"{done}/{total}")
 
     def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:
         """Both bars."""

@@ -6,6 +6,7 @@ import json
 import re
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
@@ -109,6 +110,15 @@ def raise_all(problems: Iterable[Problem]) -> None:
     found = unique(problems)
     if found:
         raise InputError(found)
+
+
+@contextmanager
+def gather(problems: list[Problem]) -> Iterator[None]:
+    """Keeps the mistakes of what is done within, so that the user hears of all at once."""
+    try:
+        yield
+    except InputError as error:
+        problems.extend(error.problems)
 
 
 def describe(annotation: Any) -> str:

@@ -105,14 +105,23 @@ def preview(path: Path, scores: list[CaseScore], dataset: DataSet, *, prediction
                 title=f"{name}: {score.case}\nmean Dice {100 * score.mean():.1f}",
                 image=volume.image[0],
                 reference=volume.label,
-                prediction=_read_labels(predictions / f"{score.case}.nii.gz", dataset.raw_ids),
+                prediction=read_labels(predictions / f"{score.case}.nii.gz", dataset.raw_ids),
                 aspect=volume.spacing[1] / volume.spacing[2],
             )
         )
     draw_preview(path, examples, dataset.class_names)
 
 
-def _read_labels(path: Path, raw_ids: Sequence[int]) -> NDArray[np.integer]:
+def read_labels(path: Path, raw_ids: Sequence[int]) -> NDArray[np.integer]:
+    """Reads what `evaluate` wrote.
+
+    Args:
+        path: A label map.
+        raw_ids: For each class, the id it has in label files.
+
+    Returns:
+        `(D, H, W)` class indices, array axes (z, y, x).
+    """
     import SimpleITK
 
     ids = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))

@@ -69,7 +69,7 @@ def draw_preview(path: Path, examples: Sequence[Example], class_names: Sequence[
             maps = (None, example.reference[depth], example.prediction[depth])
             names = (f"slice {depth}", "reference", "prediction")
             for axis, labels, name in zip(row[offset : offset + 3], maps, names, strict=True):
-                _slice(axis, example.image[depth], labels, example.aspect)
+                draw_slice(axis, example.image[depth], labels, example.aspect)
                 axis.set_title(name, fontsize=8)
     figure.legend(
         handles=[
@@ -83,9 +83,17 @@ def draw_preview(path: Path, examples: Sequence[Example], class_names: Sequence[
     figure.savefig(path, dpi=110)
 
 
-def _slice(
+def draw_slice(
     axis: object, image: NDArray[np.float32], labels: NDArray[np.integer] | None, aspect: float
 ) -> None:
+    """An image with a label map's colours over it.
+
+    Args:
+        axis: Of matplotlib.
+        image: `(H, W)`.
+        labels: `(H, W)`; None for the image alone.
+        aspect: Height over width of a pixel.
+    """
     from matplotlib.colors import ListedColormap
 
     low, high = np.percentile(image, (1, 99))

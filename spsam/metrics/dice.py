@@ -60,11 +60,7 @@ def dice(
         InputError: If the shapes differ, a label is not an integer in 0 … K-1, or the convention
             is unknown.
     """
-    if convention not in CONVENTIONS:
-        raise InputError(
-            f"unknown Dice convention '{convention}'{nearest(convention, CONVENTIONS)}"
-        )
-    rule = CONVENTIONS[convention]
+    _rule(convention)  # before the work
     predicted, referred = _array(prediction, "prediction"), _array(reference, "reference")
     if predicted.shape != referred.shape:
         raise InputError(
@@ -73,12 +69,43 @@ def dice(
         )
     _check_range(predicted, num_classes, "prediction")
     _check_range(referred, num_classes, "reference")
-    both, in_prediction, in_reference = _counts(predicted, referred, num_classes)
+    return dice_of_counts(*_counts(predicted, referred, num_classes), convention)
+
+
+def dice_of_counts(
+    both: NDArray[Any],
+    in_prediction: NDArray[Any],
+    in_reference: NDArray[Any],
+    convention: str = "nnunet",
+) -> NDArray[np.float64]:
+    """Dice from numbers of voxels, for whoever counts a volume piece by piece.
+
+    Args:
+        both: In prediction and reference, any shape.
+        in_prediction: The same shape.
+        in_reference: The same shape.
+        convention: As in `dice`.
+
+    Returns:
+        The same shape; NaN where the convention leaves a class out.
+
+    Raises:
+        InputError: If the convention is unknown.
+    """
+    rule = _rule(convention)
     total = in_prediction + in_reference
-    scores = np.full(num_classes, rule.both_empty)
+    scores = np.full(total.shape, rule.both_empty)
     np.divide(2.0 * both, total, out=scores, where=total > 0)
     scores[(in_reference == 0) & (in_prediction > 0)] = rule.invented
     return scores
+
+
+def _rule(convention: str) -> Convention:
+    if convention not in CONVENTIONS:
+        raise InputError(
+            f"unknown Dice convention '{convention}'{nearest(convention, CONVENTIONS)}"
+        )
+    return CONVENTIONS[convention]
 
 
 def _counts(

@@ -16,7 +16,7 @@ from spsam.model.mask_heads.base import MaskHead
 from spsam.model.prompt_generators.base import PromptGenerator
 from spsam.model.prompts.base import Prompt, Prompts
 from spsam.model.sam.image_encoder import ImageEncoder
-from spsam.model.sam.mask_decoder import PromptedMaskDecoder
+from spsam.model.sam.mask_decoder import DecoderPrompts, PromptedMaskDecoder
 
 
 @dataclass(frozen=True)
@@ -130,26 +130,56 @@ class SelfPromptSAM(nn.Module):
         Raises:
             ValueError: If the volume's depth or size is not what the network was built for.
         """
-        self._check(volume)
-        depth = volume.shape[2]
-        slices = self.input_adapter(volume)
-        taps, neck = self.image_encoder(
-            slices, depth=depth, adapters=self.adapter, depth_pos=self.depth_pos_embed
-        )
-        auxiliary = self.prompt_generator([_unfold(map_, depth) for map_ in (*taps, neck)])
+        neck, auxiliary = self.encode(volume)
         if not decode:
             return Output(None, None, auxiliary, None)
         prompts = self.prompt(
             auxiliary[0], self.image_encoder.image_size, self.mask_decoder.mask_size
         )
+        logits = self.mask_head(self.decode(neck, prompts))
+        return Output(logits, self.mask_head.labels(logits), auxiliary, prompts)
+
+    def encode(self, volume: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What does not depend on prompts, so that many prompts can share it.
+
+        Args:
+            volume: `(B, M, D, H, W)` normalised intensities.
+
+        Returns:
+            The embedding `(B·D, C, gh, gw)` that `decode` takes, and the auxiliary logits as in
+            `Output`.
+
+        Raises:
+            ValueError: If the volume's depth or size is not what the network was built for.
+        """
+        self._check(volume)
+        slices = self.input_adapter(volume)
+        taps, neck = self.image_encoder(
+            slices, depth=self.depth, adapters=self.adapter, depth_pos=self.depth_pos_embed
+        )
+        return neck, self.prompt_generator([_unfold(map_, self.depth) for map_ in (*taps, neck)])
+
+    def decode(self, embedding: Tensor, prompts: DecoderPrompts) -> Tensor:
+        """SAM's raw masks for given prompts, before the mask head.
+
+        Args:
+            embedding: Of `encode`, `(B·D, C, gh, gw)`.
+            prompts: In the encoder's frame, `(B, D, K, …)`.
+
+        Returns:
+            `(B, K, D, H, W)` float32 logits, one binary mask a class.
+        """
         masks = self.mask_decoder(
-            neck, prompts, depth=depth, adapters=self.adapter, depth_pos=self.depth_pos_embed
+            embedding,
+            prompts,
+            depth=self.depth,
+            adapters=self.adapter,
+            depth_pos=self.depth_pos_embed,
         )
         masks = functional.interpolate(
-            masks.float(), size=volume.shape[3:], mode="bilinear", align_corners=False
+            masks.float(), size=self.image_size, mode="bilinear", align_corners=False
         )
-        logits = self.mask_head(_unfold(masks, depth))
-        return Output(logits, self.mask_head.labels(logits), auxiliary, prompts)
+        return _unfold(masks, self.depth)
 
     def _check(self, volume: Tensor) -> None:
         expected = (self.depth, *self.image_size)

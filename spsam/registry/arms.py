@@ -19,6 +19,9 @@ from spsam.registry.slots import SLOTS
 COMPONENTS = "components"
 """The section of a base or preset with parameters for components that an arm may choose."""
 
+PROMPT_STUDY = "prompts"
+"""The file beside the arms that is none: the study of prompts."""
+
 _RANGE = re.compile(r"(?P<prefix>.*?)(?P<first>\d+)\.\.(?P<again>.*?)(?P<last>\d+)")
 
 
@@ -325,7 +328,8 @@ def _existing(path: Path, what: str) -> Path:
 
 def _named(below: str) -> dict[str, Path]:
     folders = [layer / below for layer in layers("ablations")]
-    return {path.stem: path for folder in folders for path in folder.glob("*.yaml")}
+    found = {path.stem: path for folder in folders for path in folder.glob("*.yaml")}
+    return {name: path for name, path in found.items() if name != PROMPT_STUDY}
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -119,26 +119,27 @@ def class_column(name: str) -> str:
     return f"dice: {name}"
 
 
-def class_means(rows: Iterable[Row], num_classes: int) -> NDArray[np.float64]:
-    """Mean Dice of each foreground class over the cases of one run.
+def class_means(rows: Iterable[Row], num_classes: int, metric: str = "dice") -> NDArray[np.float64]:
+    """Mean of each foreground class over the cases of one run.
 
     Args:
         rows: The run's rows.
         num_classes: K, background included.
+        metric: Which rows count.
 
     Returns:
         `(K - 1,)` in 0…1; NaN for a class that no case scores.
     """
     values: list[list[float]] = [[] for _ in range(num_classes)]
     for row in rows:
-        if row.metric == "dice" and not math.isnan(row.value):
+        if row.metric == metric and not math.isnan(row.value):
             values[row.class_id].append(row.value)
     return np.array([_mean(of_class) for of_class in values[1:]])
 
 
-def mean_dice(rows: Iterable[Row], num_classes: int) -> float:
+def mean_dice(rows: Iterable[Row], num_classes: int, metric: str = "dice") -> float:
     """Mean Dice of a run over its foreground classes, in 0…1."""
-    means = class_means(rows, num_classes)
+    means = class_means(rows, num_classes, metric)
     return _mean(means[~np.isnan(means)].tolist())
 
 

@@ -79,7 +79,7 @@ def columns(table: pd.DataFrame) -> list[Column]:
     ]
     for name in table.columns:
         if str(name).startswith(_CLASS):
-            cells = _ranked([float(value) for value in table[name]])
+            cells = ranked([float(value) for value in table[name]])
             shown.append(Column(str(name).removeprefix(_CLASS), True, cells, of_class=True))
     change = [
         Cell(f"{_signed(float(value))} ({parent})" if not math.isnan(float(value)) else "")
@@ -103,28 +103,37 @@ def to_rich(table: pd.DataFrame, caption: str, width: int) -> Table:
         caption: Printed below.
         width: Of the terminal, characters. First the titles go, then the single classes.
     """
+    shown, left_out = _fitting(columns(table), width)
+    if left_out:
+        caption += f" Not shown here, for lack of width: {left_out}."
+    return screen(shown, caption)
+
+
+def screen(shown: Sequence[Column], caption: str) -> Table:
+    """Columns for a terminal, the caption below."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    shown, left_out = _fitting(columns(table), width)
-    if left_out:
-        caption += f" Not shown here, for lack of width: {left_out}."
     # Text, not markup: a title may hold square brackets.
-    screen = Table(box=box.SIMPLE_HEAD, caption=Text(caption), caption_justify="left")
+    lines = Table(box=box.SIMPLE_HEAD, caption=Text(caption), caption_justify="left")
     for column in shown:
-        screen.add_column(
+        lines.add_column(
             Text(_broken(column.head)), justify="right" if column.number else "left", no_wrap=True
         )
     style = {0: "", 1: "bold", 2: "underline"}
     for cells in _rows(shown):
-        screen.add_row(*[Text(cell.text, style=style[cell.rank]) for cell in cells])
-    return screen
+        lines.add_row(*[Text(cell.text, style=style[cell.rank]) for cell in cells])
+    return lines
 
 
 def to_markdown(table: pd.DataFrame, caption: str) -> str:
     """The table in GitHub's Markdown, the caption below."""
-    shown = columns(table)
+    return markdown(columns(table), caption)
+
+
+def markdown(shown: Sequence[Column], caption: str) -> str:
+    """Columns in GitHub's Markdown, the caption below."""
     lines = [
         _markdown_line([_markdown(column.head) for column in shown]),
         _markdown_line(["---:" if column.number else ":---" for column in shown]),
@@ -137,6 +146,11 @@ def to_markdown(table: pd.DataFrame, caption: str) -> str:
 
 def to_latex(table: pd.DataFrame, caption: str) -> str:
     """The table for a paper; needs the packages booktabs and graphicx."""
+    return latex(columns(table), caption)
+
+
+def latex(shown: Sequence[Column], caption: str) -> str:
+    """Columns for a paper; needs the packages booktabs and graphicx."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -155,7 +169,6 @@ def to_latex(table: pd.DataFrame, caption: str) -> str:
         autoescape=False,
     )
     environment.filters["tex"] = tex
-    shown = columns(table)
     template = environment.get_template("ablation_table.tex.j2")
     return template.render(columns=shown, rows=_rows(shown), caption=caption)
 
@@ -167,10 +180,25 @@ def tex(text: str) -> str:
 
 def write_files(table: pd.DataFrame, caption: str, folder: Path) -> list[Path]:
     """Writes table.md, table.csv and table.tex; returns their paths."""
+    return write_columns("table", table, columns(table), caption, folder)
+
+
+def write_columns(
+    stem: str, table: pd.DataFrame, shown: Sequence[Column], caption: str, folder: Path
+) -> list[Path]:
+    """Writes a table as Markdown, CSV and LaTeX; returns their paths.
+
+    Args:
+        stem: The files' name without its ending.
+        table: All values, for the CSV.
+        shown: The same as text.
+        caption: Below the text.
+        folder: Where.
+    """
     texts = {
-        "table.md": to_markdown(table, caption),
-        "table.csv": table.to_csv(index=False, float_format="%.4f", lineterminator="\n"),
-        "table.tex": to_latex(table, caption),
+        f"{stem}.md": markdown(shown, caption),
+        f"{stem}.csv": table.to_csv(index=False, float_format="%.4f", lineterminator="\n"),
+        f"{stem}.tex": latex(shown, caption),
     }
     for name, text in texts.items():
         write_text(folder / name, text)
@@ -179,7 +207,7 @@ def write_files(table: pd.DataFrame, caption: str, folder: Path) -> list[Path]:
 
 def _dice_cells(table: pd.DataFrame, states: Sequence[str]) -> list[Cell]:
     cells = []
-    marks = _ranked([float(value) for value in table["dice"]])
+    marks = ranked([float(value) for value in table["dice"]])
     for mark, std, state, seeds in zip(marks, table["std"], states, table["seeds"], strict=True):
         text = mark.text
         if not math.isnan(float(std)):
@@ -192,7 +220,7 @@ def _dice_cells(table: pd.DataFrame, states: Sequence[str]) -> list[Cell]:
     return cells
 
 
-def _ranked(values: Sequence[float]) -> list[Cell]:
+def ranked(values: Sequence[float]) -> list[Cell]:
     """Numbers as text; equal as printed is equal in rank. One number alone has no rank."""
     texts = [_NOTHING if math.isnan(value) else f"{value:.2f}" for value in values]
     distinct = sorted({float(text) for text in texts if text != _NOTHING}, reverse=True)

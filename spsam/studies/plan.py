@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spsam.config.identity import run_id
-from spsam.config.problems import raise_all
+from spsam.config.problems import gather, raise_all
 from spsam.config.schema import ArmConfig, DataIdentity, PatchConfig, RunConfig
 from spsam.errors import InputError, Problem
 from spsam.registry.arms import differences, expand, load_arm, load_parent, preset_path
@@ -161,12 +160,12 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     problems: list[Problem] = []
     arms: list[tuple[ArmConfig, ArmConfig | None]] = []
     preset = request.preset or ("demo" if request.data == "phantom" else "cpu")
-    with _gather(problems):
+    with gather(problems):
         preset_path(preset)
         arms = _load_arms(request, preset)
-    with _gather(problems):
+    with gather(problems):
         device = backend.device(request.device)
-    with _gather(problems):
+    with gather(problems):
         dataset = open_dataset(request.data)
         split = split_cases(dataset, request.split, request.fold)
     raise_all(problems)
@@ -174,7 +173,7 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     planned: list[PlannedArm] = []
     planner = _Planner(request, backend, preset, dataset, split)
     for arm, parent in arms:
-        with _gather(problems):
+        with gather(problems):
             planned.append(planner.arm(arm, parent))
     raise_all(problems)
     return Ablation(request, Path(preset).stem, device, dataset, split, planned)
@@ -265,7 +264,7 @@ def _load_arms(request: Request, preset: str) -> list[tuple[ArmConfig, ArmConfig
     problems: list[Problem] = []
     loaded = []
     for item in expand(list(request.arms)):
-        with _gather(problems):
+        with gather(problems):
             arm = load_arm(item, overrides, **options)
             loaded.append((arm, load_parent(item, overrides, **options)))
     names = [arm.name for arm, _ in loaded]
@@ -273,15 +272,6 @@ def _load_arms(request: Request, preset: str) -> list[tuple[ArmConfig, ArmConfig
     problems += [Problem(f"two arms are called '{name}': rename a file") for name in twice]
     raise_all(problems)
     return loaded
-
-
-@contextmanager
-def _gather(problems: list[Problem]) -> Iterator[None]:
-    """Keeps mistakes, so that the user hears of all at once."""
-    try:
-        yield
-    except InputError as error:
-        problems.extend(error.problems)
 
 
 def _describe_arm(planned: PlannedArm) -> dict[str, Any]:

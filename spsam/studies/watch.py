@@ -39,8 +39,12 @@ class Watcher:
     def warn(self, text: str) -> None:
         """Something that went wrong and does not stop the study."""
 
+    def stage(self, name: str, done: int, total: int) -> None:
+        """How far something is that is no run."""
+
     def preparing(self, done: int, total: int) -> None:
         """Volumes prepared so far."""
+        self.stage("preparing data", done, total)
 
     def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:
         """A run is begun, or gone on with."""

@@ -1,0 +1,180 @@
+"""`spsam prompts`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spsam.errors import InputError
+
+if TYPE_CHECKING:
+    from spsam.studies.prompts.plan import PromptStudy
+    from spsam.studies.prompts.summary import PromptOutcome
+
+EPILOG = "Example: spsam prompts --data path/to/ACDC --prompts box,point+box --point edt,random"
+
+
+def prompts(  # noqa: PLR0917 - the command line's options
+    study: Annotated[
+        Path | None, typer.Argument(help="The study's YAML file [default: ablations/prompts.yaml].")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="A built-in data set or a folder [default: the run's, else phantom]."),
+    ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(help="A trained run, its folder or its id; without it plain SAM is asked."),
+    ] = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(help="Another run, for the slice-to-slice comparison. Repeatable."),
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Plain SAM: sam_tiny, sam_vit_b, sam_vit_l or sam_vit_h.")
+    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="SAM's official weights.")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Plain SAM: a value of its arm."),
+    ] = None,
+    which: Annotated[
+        str | None, typer.Option("--prompts", help="Subsets, e.g. box,point+box,point+box+mask.")
+    ] = None,
+    point: Annotated[
+        str | None, typer.Option(help="How the point is chosen, e.g. edt,random [default: all].")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="ground_truth, auxiliary (with --run), disturbed.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="How many draws of what is random [default: the study's].")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="How many test cases [default: all].")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of results; else $SPSAM_HOME, else ./spsam-runs.")
+    ] = None,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(help="Folder with blocks of your own. Repeatable.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be asked; write nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")] = False,
+) -> None:
+    """Study which prompts SAM needs, which point, and how good they must be."""
+    from spsam.config.overrides import parse_overrides
+    from spsam.config.places import home
+    from spsam.errors import Problem
+    from spsam.studies.prompts.plan import PromptRequest, plan_prompts
+
+    problems: list[Problem] = []
+    values: dict[str, Any] = {}
+    try:
+        values = parse_overrides(overrides or [])
+    except InputError as error:
+        problems += error.problems
+    if backbone is not None:
+        values["backbone.name"] = backbone
+    request = PromptRequest(
+        home=home(out),
+        study=study,
+        data=data,
+        run=run,
+        compare=compare or (),
+        prompts=_words(which),
+        point=_words(point),
+        source=_words(source),
+        seeds=seeds,
+        limit=limit,
+        overrides=values,
+        checkpoint=checkpoint,
+        device=device,
+        plugins=plugin or (),
+    )
+    try:
+        planned = plan_prompts(request)
+    except InputError as error:
+        raise InputError([*problems, *error.problems]) from error
+    if problems:
+        raise InputError(problems)
+    if dry_run:
+        typer.echo(json.dumps(planned.describe(), indent=2) if as_json else plan_text(planned))
+    else:
+        _run(planned, as_json)
+
+
+def header(study: PromptStudy) -> str:
+    """What is about to be asked, in a few lines."""
+    subject = study.subject
+    asked = sum(len(study.seeds(cell)) for cell in study.cells)
+    patch = "×".join(map(str, subject.plan.patch_size))
+    lines = [
+        f"data      {subject.dataset.name}, fingerprint {subject.dataset.fingerprint}",
+        f"cases     {len(study.cases)} of the {len(subject.split.test)} test cases",
+        *[f"note      {note}" for note in [*subject.dataset.notes, *subject.split.notes]],
+        f"network   {subject.label}; patch {patch}; device {subject.device}",
+        f"cells     {len(study.cells)}, with seeds {asked}",
+    ]
+    return "\n".join(lines)
+
+
+def plan_text(study: PromptStudy) -> str:
+    """The cells, one a line."""
+    lines = [header(study), "", *[f"    {cell}" for cell in study.cells]]
+    return "\n".join([*lines, "", "Nothing was run: --dry-run."])
+
+
+def result_json(study: PromptStudy, outcome: PromptOutcome) -> dict[str, Any]:
+    """The plan with every cell's results, as plain values. Dice in percent."""
+    plan = study.describe()
+    # By way of pandas' own JSON, which writes NaN as null.
+    records: list[dict[str, Any]] = json.loads(outcome.table.to_json(orient="records"))
+    for cell, record in zip(plan["cells"], records, strict=True):
+        cell["mean_dice"] = record["dice"]
+        cell["std"] = record["std"]
+        cell["per_class"] = {
+            key.removeprefix("dice: "): value
+            for key, value in record.items()
+            if key.startswith("dice: ")
+        }
+    plan |= outcome.more
+    plan["caption"] = outcome.caption
+    plan["files"] = [str(path) for path in outcome.files]
+    return plan
+
+
+def _run(study: PromptStudy, as_json: bool) -> None:
+    from spsam.cli.progress import watched
+    from spsam.studies.prompts.study import run_prompts
+
+    if not as_json:
+        typer.echo(header(study))
+    outcome = watched(lambda watch: run_prompts(study, watch))
+    if as_json:
+        typer.echo(json.dumps(result_json(study, outcome), indent=2))
+    else:
+        _print(outcome)
+
+
+def _print(outcome: PromptOutcome) -> None:
+    from rich.console import Console
+
+    from spsam.reporting.prompts.table import overview, overview_columns
+    from spsam.reporting.render import screen
+
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    console.print(screen(overview_columns(overview(outcome.table)), outcome.caption))
+    for columns, caption in outcome.screens:
+        console.print(screen(columns, caption))
+    for path in outcome.files:
+        typer.echo(str(path))
+
+
+def _words(text: str | None) -> list[str] | None:
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]

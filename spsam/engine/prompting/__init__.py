@@ -1,0 +1,1 @@
+"""Prompts from elsewhere: a network's encoder once, its decoder for each way of prompting."""

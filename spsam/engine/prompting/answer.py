@@ -1,0 +1,262 @@
+"""What a network answers to prompts, counted: each patch encoded once, decoded for every cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spsam.config.prompt_study import Disturbance
+from spsam.config.schema import TrainConfig
+from spsam.data.store import PreparedCase
+from spsam.engine.predict import autocast
+from spsam.engine.prompting.quality import Quality, measure
+from spsam.engine.prompting.sources import (
+    disturbed_labels,
+    disturbed_prompts,
+    from_class,
+    generator,
+    label_logits,
+    only,
+)
+from spsam.engine.prompting.tiles import Tiles, cut_tiles
+from spsam.model.network import SelfPromptSAM
+from spsam.model.prompts.base import Prompt, Prompts
+
+SLICES_AT_ONCE = 8
+"""Bounds the memory of K masks a slice."""
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """One way of prompting.
+
+    Attributes:
+        use: Which kinds of prompts SAM gets.
+        prompt: Makes them; gives every kind.
+        auxiliary: From the network's own auxiliary masks; else from the ground truth.
+        disturbance: What the ground truth suffers; None for nothing.
+        seed: Of the disturbance.
+    """
+
+    use: tuple[str, ...]
+    prompt: Prompt
+    auxiliary: bool = False
+    disturbance: Disturbance | None = None
+    seed: int = 0
+
+    @property
+    def _origin(self) -> tuple[bool, str | None, int]:
+        """What the label maps depend on."""
+        if self.disturbance is None:
+            return self.auxiliary, None, 0
+        return self.auxiliary, self.disturbance.name, self.seed
+
+
+@dataclass
+class Answer:
+    """Pixels of one case: in both, in the prediction, in the reference.
+
+    Attributes:
+        masks: `(S, K, 3)`, each class's binary mask, by slice.
+        labels: `(K, 3)`, the mask head's label map; None where it was not asked.
+    """
+
+    masks: NDArray[np.int64]
+    labels: NDArray[np.int64] | None
+
+
+@dataclass
+class Answers:
+    """What is known of one case.
+
+    Attributes:
+        answers: One a question.
+        quality: Of the network's own prompts; empty where nobody asked.
+    """
+
+    answers: list[Answer]
+    quality: list[Quality] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Some patches of a case, encoded.
+
+    Attributes:
+        tiles: The patches.
+        embedding: `(B·D, C, gh, gw)`.
+        auxiliary: `(B, K, D, H, W)` logits.
+        case: The case's id, for draws.
+    """
+
+    tiles: Tiles
+    embedding: Tensor
+    auxiliary: Tensor
+    case: str
+
+
+class Examiner:
+    """Asks one network.
+
+    Attributes:
+        scale: (x, y), the encoder's pixels for one of the patch.
+        first_class: The first class that is prompted.
+
+    Args:
+        network: Left in evaluation mode.
+        train: For the precision that the network was trained in.
+        num_classes: K, background included.
+        mask_logit: Logit inside a class of the ground truth.
+        heads: Ask the mask head too. Without it the background is not prompted, since only a label
+            map needs its mask.
+    """
+
+    def __init__(
+        self,
+        network: SelfPromptSAM,
+        train: TrainConfig,
+        num_classes: int,
+        mask_logit: float,
+        *,
+        heads: bool,
+    ) -> None:
+        self.network = network.eval()
+        self.device = next(network.parameters()).device
+        self._train = train
+        self._classes = num_classes
+        self._amount = mask_logit
+        self.first_class = 0 if heads else 1
+        frame = network.image_encoder.image_size
+        self.scale = (frame[1] / network.image_size[1], frame[0] / network.image_size[0])
+
+    @torch.inference_mode()
+    def case(
+        self,
+        case: PreparedCase,
+        questions: Sequence[Question],
+        *,
+        quality: bool = False,
+        on_answer: Callable[[int], None] = lambda patches: None,
+    ) -> Answers:
+        """Answers of one case.
+
+        Args:
+            case: Prepared.
+            questions: What is asked.
+            quality: Also measure the network's own prompts.
+            on_answer: Called with the number of patches that one question was answered for.
+        """
+        result = Answers([self._nothing(case.label.shape[0]) for _ in questions])
+        for piece in self.pieces(case):
+            if quality:
+                result.quality.append(measure(self.network, piece.auxiliary, piece.tiles))
+            for answer, (masks, present) in zip(
+                result.answers, self.masks(piece, questions), strict=True
+            ):
+                self._count(answer, piece.tiles, masks, present)
+                on_answer(len(piece.tiles))
+        return result
+
+    @torch.inference_mode()
+    def pieces(self, case: PreparedCase) -> Iterator[Piece]:
+        """A case's patches, some at a time, encoded."""
+        tiles = self.tiles(case)
+        step = max(1, SLICES_AT_ONCE // self.network.depth)
+        for start in range(0, len(tiles), step):
+            yield self.piece(tiles.part(start, start + step), case.id)
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """(D, H, W) of the network's patches."""
+        return (self.network.depth, *self.network.image_size)
+
+    def tiles(self, case: PreparedCase) -> Tiles:
+        """A case cut into the network's patches."""
+        return cut_tiles(case, self.size)
+
+    @torch.inference_mode()
+    def piece(self, tiles: Tiles, case: str) -> Piece:
+        """Patches, encoded."""
+        tiles = tiles.to(self.device)
+        with autocast(self.device, self._train):
+            embedding, auxiliary = self.network.encode(tiles.images)
+        return Piece(tiles, embedding, auxiliary[0].float(), case)
+
+    @torch.inference_mode()
+    def masks(
+        self, piece: Piece, questions: Sequence[Question]
+    ) -> Iterator[tuple[Tensor, Prompts]]:
+        """Masks `(B, K, D, H, W)`, raw logits, and the prompts that they answer, in order.
+
+        Classes are those from `first_class` on.
+
+        Questions that share label maps, or all but the kinds in use, share that work.
+        """
+        logits: dict[object, Tensor] = {}
+        prompts: dict[object, Prompts] = {}
+        for question in questions:
+            origin = question._origin
+            if origin not in logits:
+                # One origin's maps at a time: whoever asks puts equals together.
+                logits.clear()
+                prompts.clear()
+                logits[origin] = self._logits(piece, question)
+            key = (origin, id(question.prompt))
+            if key not in prompts:
+                prompts[key] = self._prompts(piece, question, logits[origin])
+            asked = only(prompts[key], question.use)
+            with autocast(self.device, self._train):
+                yield self.network.decode(piece.embedding, asked), asked
+
+    def _nothing(self, depth: int) -> Answer:
+        masks = np.zeros((depth, self._classes, 3), np.int64)
+        return Answer(masks, None if self.first_class else np.zeros((self._classes, 3), np.int64))
+
+    def _logits(self, piece: Piece, question: Question) -> Tensor:
+        if question.auxiliary:
+            return piece.auxiliary
+        labels = piece.tiles.reference
+        if question.disturbance is not None:
+            worse = disturbed_labels(labels.cpu().numpy(), question.disturbance)
+            labels = torch.from_numpy(worse).to(self.device)
+        return label_logits(labels, self._classes, self._amount)
+
+    def _prompts(self, piece: Piece, question: Question, logits: Tensor) -> Prompts:
+        frame = self.network.image_encoder.image_size
+        prompts = question.prompt(logits, frame, self.network.mask_decoder.mask_size)
+        assert isinstance(prompts, Prompts)
+        disturbance = question.disturbance
+        if disturbance is not None:
+            draws = generator(question.seed, disturbance.name, piece.case, piece.tiles.starts)
+            prompts = disturbed_prompts(prompts, disturbance, draws, frame=frame, scale=self.scale)
+        return from_class(prompts, self.first_class)
+
+    def _count(self, answer: Answer, tiles: Tiles, masks: Tensor, prompts: Prompts) -> None:
+        first_class = self.first_class
+        classes = torch.arange(first_class, self._classes, device=self.device).view(1, -1, 1, 1, 1)
+        owned = tiles.owned[:, None]
+        reference = (tiles.reference[:, None] == classes) & owned
+        # A class without a prompt has no mask.
+        prompted = prompts.present.transpose(1, 2)[..., None, None]
+        found = _counts((masks > 0) & prompted & owned, reference)  # (B, K, D, 3)
+        for (first, *_), counts in zip(tiles.starts, found.transpose(0, 2, 1, 3), strict=True):
+            low, high = max(first, 0), min(first + len(counts), len(answer.masks))
+            answer.masks[low:high, first_class:] += counts[low - first : high - first]
+        if answer.labels is not None:
+            labels = self.network.mask_head.labels(self.network.mask_head(masks))
+            predicted = (labels[:, None] == classes) & owned
+            answer.labels += _counts(predicted, reference).sum(axis=(0, 2))
+
+
+def _counts(prediction: Tensor, reference: Tensor) -> NDArray[np.int64]:
+    """`(B, K, D, 3)` pixels in both, in the prediction, in the reference, of `(B, K, D, H, W)`."""
+    parts = [prediction & reference, prediction, reference]
+    counts: NDArray[np.int64] = (
+        torch.stack([part.sum(dim=(-2, -1)) for part in parts], dim=-1).cpu().numpy()
+    )
+    return counts

@@ -1,0 +1,168 @@
+"""Where prompts come from: ground truth, whole or disturbed, as the logits a component takes."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from spsam.config.prompt_study import Disturbance
+from spsam.model.prompts.base import Prompts
+
+Labels = NDArray[np.int64]
+
+NO_POINT = -1
+"""SAM's label of a point that is none."""
+
+
+def generator(seed: int, *about: object) -> np.random.Generator:
+    """Draws that depend on a seed and on what they are about, and on nothing else."""
+    return np.random.default_rng([seed, zlib.crc32(repr(about).encode())])
+
+
+def label_logits(labels: Tensor, num_classes: int, amount: float) -> Tensor:
+    """A label map `(B, D, H, W)` as logits `(B, K, D, H, W)`: ± amount in and outside a class."""
+    classes = torch.arange(num_classes, device=labels.device).view(1, -1, 1, 1, 1)
+    return torch.where(labels[:, None] == classes, amount, -amount).float()
+
+
+def disturbed_labels(labels: Labels, disturbance: Disturbance) -> Labels:
+    """Eroded or dilated label maps, in each slice.
+
+    Args:
+        labels: `(..., H, W)` class indices.
+        disturbance: Its `erode` and `dilate`, pixels. What lies beyond the image erodes nothing.
+
+    Returns:
+        The same shape. Where classes grow into one pixel one of the nearest has it.
+    """
+    result = labels.copy()
+    for index in np.ndindex(labels.shape[:-2]):
+        if disturbance.erode:
+            result[index] = _eroded(result[index], disturbance.erode)
+        if disturbance.dilate:
+            result[index] = _dilated(result[index], disturbance.dilate)
+    return result
+
+
+def dropped(present: Tensor, probability: float, draws: np.random.Generator) -> Tensor:
+    """Presence `(B, D, K)` with each foreground class taken away with a probability."""
+    kept = draws.random(tuple(present.shape)) >= probability
+    kept[..., 0] = True
+    return present & torch.from_numpy(kept).to(present.device)
+
+
+def disturbed_prompts(
+    prompts: Prompts,
+    disturbance: Disturbance,
+    draws: np.random.Generator,
+    *,
+    frame: tuple[int, int],
+    scale: tuple[float, float],
+) -> Prompts:
+    """Boxes with moved sides, points moved away, classes without a prompt.
+
+    Args:
+        prompts: `(B, D, K, …)` in the encoder's frame.
+        disturbance: Its `box_jitter`, `point_shift` and `drop`.
+        draws: The same draws are made whatever the amounts are.
+        frame: (h, w) of the encoder's input; nothing is moved beyond it.
+        scale: (x, y), the frame's pixels for one of the label map.
+
+    Returns:
+        New prompts; what is absent stays zero.
+    """
+    shape = tuple(prompts.present.shape)
+    device = prompts.present.device
+    sides = torch.from_numpy(draws.uniform(-1, 1, (*shape, 4))).to(device, torch.float32)
+    angle = draws.uniform(0, 2 * np.pi, shape)
+    direction = torch.from_numpy(np.stack([np.cos(angle), np.sin(angle)], axis=-1))
+    offset = direction.to(device, torch.float32) * torch.tensor(scale, device=device)
+    present = dropped(prompts.present, disturbance.drop, draws)
+    limit = torch.tensor([frame[1] - 1.0, frame[0] - 1.0], device=device)
+    changes: dict[str, Any] = {"present": present}
+    if prompts.boxes is not None:
+        moved = _jittered(prompts.boxes, sides * disturbance.box_jitter, limit)
+        changes["boxes"] = moved * present[..., None]
+    # A strategy may give more than one point; all of a class are moved together.
+    for name in _named(prompts, "points"):
+        points = getattr(prompts, name)
+        shift = (offset * disturbance.point_shift).reshape(
+            *shape, *[1] * (points.ndim - len(shape) - 1), 2
+        )
+        there = present.reshape(*shape, *[1] * (points.ndim - len(shape)))
+        changes[name] = torch.minimum((points + shift).clamp(min=0), limit) * there
+    for name in _named(prompts, "extra_labels"):
+        changes[name] = torch.where(present[..., None], getattr(prompts, name), NO_POINT)
+    if prompts.masks is not None:
+        # Nowhere the class: as far outside as the mask is anywhere.
+        lowest = prompts.masks.amin()
+        gone = (prompts.present & ~present).reshape(*shape, 1, 1, 1)
+        changes["masks"] = torch.where(gone, lowest, prompts.masks)
+    return replace(prompts, **changes)
+
+
+def only(prompts: Prompts, use: tuple[str, ...]) -> Prompts:
+    """The prompts without the kinds that are not in `use`."""
+    taken = {"point": ("points", "extra_labels"), "box": ("boxes",), "mask": ("masks",)}
+    left_out = [
+        name
+        for kind, endings in taken.items()
+        if kind not in use
+        for ending in endings
+        for name in _named(prompts, ending)
+    ]
+    nothing: dict[str, Any] = dict.fromkeys(left_out)
+    return replace(prompts, **nothing)
+
+
+def from_class(prompts: Prompts, first: int) -> Prompts:
+    """The prompts `(B, D, K, …)` without the classes before `first`."""
+    if first == 0:
+        return prompts
+    return replace(
+        prompts, **{name: getattr(prompts, name)[:, :, first:] for name in _named(prompts)}
+    )
+
+
+def _named(prompts: Prompts, ending: str = "") -> list[str]:
+    return [
+        field.name
+        for field in fields(prompts)
+        if field.name.endswith(ending) and getattr(prompts, field.name) is not None
+    ]
+
+
+def _jittered(boxes: Tensor, sides: Tensor, limit: Tensor) -> Tensor:
+    """Boxes `(..., 4)` with every side moved by its share of the box's width or height."""
+    size = boxes[..., 2:] - boxes[..., :2] + 1
+    moved = boxes + sides * torch.cat([size, size], dim=-1)
+    low = torch.minimum(moved[..., :2], moved[..., 2:])
+    high = torch.maximum(moved[..., :2], moved[..., 2:])
+    both = [torch.minimum(corner.clamp(min=0), limit) for corner in (low, high)]
+    return torch.cat(both, dim=-1)
+
+
+def _eroded(image: Labels, pixels: float) -> Labels:
+    result = np.zeros_like(image)
+    for k in np.unique(image[image > 0]):
+        inside = image == k
+        if inside.all():
+            result[:] = k
+            continue
+        result[ndimage.distance_transform_edt(inside) > pixels] = k
+    return result
+
+
+def _dilated(image: Labels, pixels: float) -> Labels:
+    if not image.any():
+        return image
+    distance, nearest = ndimage.distance_transform_edt(image == 0, return_indices=True)
+    grown: Labels = image[tuple(nearest)]
+    return np.where(distance <= pixels, grown, 0)

@@ -1,0 +1,47 @@
+"""The network that is asked: plain SAM, or a run with what it has trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from spsam.config.schema import RunConfig
+from spsam.engine.assemble import network_for
+from spsam.engine.checkpoint import load_checkpoint
+from spsam.model.network import SelfPromptSAM
+from spsam.model.prompts.base import Prompt
+from spsam.registry.catalogue import Card
+from spsam.registry.resolve import resolve
+
+
+def load_network(
+    config: RunConfig,
+    patch: tuple[int, int, int],
+    sam: Path | None,
+    trained: Path | None,
+    device: str,
+) -> SelfPromptSAM:
+    """Builds a network and puts trained weights into its blocks.
+
+    Args:
+        config: Of the run.
+        patch: (D, H, W).
+        sam: SAM's weights; None for random ones.
+        trained: The run's checkpoint; None leaves the blocks as they start.
+        device: Where it computes.
+
+    Raises:
+        InputError: If the checkpoint is of another arm.
+    """
+    network = network_for(config, patch, sam)
+    if trained is not None:
+        load_checkpoint(trained, network)
+    return network.to(torch.device(device)).eval()
+
+
+def make_prompt(card: Card, num_classes: int, params: dict[str, object]) -> Prompt:
+    """A component of the slot `prompt`, by its card."""
+    prompt = resolve(card)(num_classes, **params)
+    assert isinstance(prompt, Prompt)
+    return prompt

@@ -1,0 +1,1 @@
+"""Tables and the heat map of a study of prompts, from rows."""

@@ -1,0 +1,46 @@
+"""The whole study of prompts in one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+
+def draw_heat_map(path: Path, wide: pd.DataFrame, title: str) -> None:
+    """A row for prompts and point, a column for each source, mean Dice as number and colour.
+
+    Args:
+        path: A PNG file.
+        wide: Of `spsam.reporting.prompts.table.overview`.
+        title: Above it.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    values = wide.iloc[:, 2:].to_numpy(dtype=float)
+    rows = [
+        f"{prompts}  ({point})" if point else str(prompts)
+        for prompts, point in zip(wide["prompts"], wide["point"], strict=True)
+    ]
+    columns = [str(name) for name in wide.columns[2:]]
+    size = (3.2 + 0.95 * len(columns), 1.6 + 0.28 * len(rows))
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    shown = axis.imshow(np.ma.masked_invalid(values), cmap="viridis", aspect="auto")
+    axis.set_xticks(range(len(columns)), columns, rotation=30, ha="right", fontsize=8)
+    axis.set_yticks(range(len(rows)), rows, fontsize=8)
+    figure.suptitle(title, fontsize=9)
+    middle = (np.nanmin(values) + np.nanmax(values)) / 2 if np.isfinite(values).any() else 0.0
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            colour = "white" if value < middle else "black"
+            axis.text(
+                column, row, f"{value:.1f}", ha="center", va="center", fontsize=7, color=colour
+            )
+    bar = figure.colorbar(shown, ax=axis, shrink=0.8)
+    bar.set_label("Dice, percent", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+    figure.savefig(path, dpi=120)

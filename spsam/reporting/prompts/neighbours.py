@@ -1,0 +1,52 @@
+"""How much neighbouring slices agree: predictions against the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spsam.reporting.ablation_table import class_column
+from spsam.reporting.render import Cell, Column
+
+
+def neighbours_table(
+    scores: Mapping[str, Sequence[NDArray[np.float64]]], class_names: Sequence[str]
+) -> pd.DataFrame:
+    """One row for the reference and each run.
+
+    Args:
+        scores: Title -> one `(K,)` a case, 0…1, NaN where a case lacks a class.
+        class_names: All classes, background first.
+
+    Returns:
+        Columns of, dice (mean over classes) and one `dice: <class>` a foreground class, percent.
+    """
+    records = []
+    for title, cases in scores.items():
+        values = np.array(cases).reshape(-1, len(class_names))
+        means = [_mean(values[:, k]) for k in range(1, len(class_names))]
+        record: dict[str, object] = {"of": title, "dice": 100 * _mean(np.array(means))}
+        record |= {
+            class_column(name): 100 * mean
+            for name, mean in zip(class_names[1:], means, strict=True)
+        }
+        records.append(record)
+    return pd.DataFrame.from_records(records)
+
+
+def neighbours_columns(table: pd.DataFrame) -> list[Column]:
+    """The table as text."""
+    shown = [Column("slices of", False, [Cell(str(name)) for name in table["of"]])]
+    for name in table.columns[1:]:
+        head = "Dice" if name == "dice" else str(name).removeprefix("dice: ")
+        cells = [Cell("—" if np.isnan(value) else f"{value:.2f}") for value in table[name]]
+        shown.append(Column(head, True, cells))
+    return shown
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    there = values[~np.isnan(values)]
+    return float(there.mean()) if there.size else float("nan")

@@ -1,0 +1,1 @@
+"""The study of prompts: which prompts, which point, from where; planned, answered, gathered."""

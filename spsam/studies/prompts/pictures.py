@@ -1,0 +1,121 @@
+"""Chooses what the pictures of a study of prompts show, and has them drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spsam.studies.prompts.axes import Cell
+from spsam.studies.prompts.run import Session
+from spsam.studies.prompts.summary import PromptOutcome
+
+if TYPE_CHECKING:
+    from spsam.engine.prompting.scenes import Scene
+
+PREFERRED = "edt"
+"""The paper's point stands where one must be chosen."""
+
+_ROWS = 2
+
+LAST_PICTURE = "logits.png"
+"""Where it is, all are."""
+
+
+def draw_pictures(session: Session, outcome: PromptOutcome) -> None:
+    """Draws everything that the study's cells allow into the study's folder."""
+    from spsam.reporting.prompts.heat_map import draw_heat_map
+    from spsam.reporting.prompts.table import overview
+
+    study = session.study
+    folder = study.folder
+    title = f"Mean Dice, {study.subject.label}"
+    draw_heat_map(folder / "heat_map.png", overview(outcome.table), title)
+    shown = study.cases[:: max(1, len(study.cases) // _ROWS)][:_ROWS]
+    for kind in ("ground_truth", "auxiliary"):
+        cells = [cell for cell in study.cells if cell.source.kind == kind]
+        end = "" if kind == "ground_truth" else f"_{kind}"
+        grids = {
+            f"subsets{end}.png": {cell.prompts: cell for cell in _one_point(cells)},
+            f"points{end}.png": {str(cell.point): cell for cell in cells if cell.use == ("point",)},
+            f"points_with_box{end}.png": {
+                str(cell.point): cell for cell in cells if cell.use == ("point", "box")
+            },
+        }
+        for name, columns in grids.items():
+            if columns:
+                _grid(session, folder / name, columns, {case: case for case in shown})
+    _cases(session, outcome, folder / "cases.png")
+    _logits(session, folder / LAST_PICTURE, shown[0])
+
+
+def _one_point(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells of one way of choosing the point: the paper's, or the first."""
+    points = list(dict.fromkeys(cell.point for cell in cells if cell.point))
+    wanted = PREFERRED if PREFERRED in points else next(iter(points), None)
+    return [cell for cell in cells if cell.point in (None, wanted)]
+
+
+def _grid(
+    session: Session, path: Path, columns: Mapping[str, Cell], rows: Mapping[str, str]
+) -> None:
+    from spsam.engine.prompting.draw import draw_grid
+
+    names = session.study.subject.config.data.class_names
+    pictures = {title: _scenes(session, case, columns) for title, case in rows.items()}
+    draw_grid(path, pictures, names)
+
+
+def _scenes(session: Session, case: str, columns: Mapping[str, Cell]) -> dict[str, Scene]:
+    from spsam.engine.prompting.scenes import scenes
+
+    # As the engine wants them: what shares label maps side by side.
+    ordered = sorted(columns.items(), key=lambda item: item[1].source.label)
+    questions = [session.question(cell, 0) for _, cell in ordered]
+    found = scenes(session.examiner, session.store.case(case), questions)
+    by_name = {name: scene for (name, _), scene in zip(ordered, found, strict=True)}
+    return {name: by_name[name] for name in columns}
+
+
+def _cases(session: Session, outcome: PromptOutcome, path: Path) -> None:
+    """The best, the median and the worst case of the best cell, beside the worst cell's."""
+    from spsam.engine.preview import choose
+    from spsam.reporting.ablation_table import mean_dice
+
+    study = session.study
+    dice = outcome.table["dice"].to_numpy(dtype=float)
+    best, worst = int(np.nanargmax(dice)), int(np.nanargmin(dice))
+    count = study.subject.config.data.num_classes
+    rows = outcome.results[best].seeds[0]
+    scores = [
+        mean_dice([row for row in rows if row.case == case], count, study.metric)
+        for case in study.cases
+    ]
+    titles = {
+        f"{name}: {study.cases[i]}\n{100 * scores[i]:.1f} (case)": study.cases[i]
+        for name, i in choose(scores)
+    }
+    columns = {
+        f"{name}: {_short(study.cells[i])}": study.cells[i]
+        for name, i in (("best cell", best), ("worst cell", worst))
+    }
+    _grid(session, path, columns, titles)
+
+
+def _short(cell: Cell) -> str:
+    point = f" ({cell.point})" if cell.point else ""
+    return f"{cell.prompts}{point}\n{cell.source.label}"
+
+
+def _logits(session: Session, path: Path, case: str) -> None:
+    from spsam.engine.prompting.draw import draw_logits
+    from spsam.engine.prompting.scenes import scenes
+
+    study = session.study
+    own = study.own
+    cell = own[0] if own else max(study.cells, key=lambda cell: len(cell.use))
+    config = study.subject.config
+    (scene,) = scenes(session.head_examiner, session.store.case(case), [session.question(cell, 0)])
+    draw_logits(path, scene, config.arm.blocks.mask_head.name, config.data.class_names)

@@ -1,0 +1,285 @@
+"""From what a user asks for to the cells of a study of prompts. Planning writes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spsam.config.identity import canonical_json
+from spsam.config.places import layers
+from spsam.config.problems import Place, check, gather, raise_all
+from spsam.config.prompt_study import PromptStudyConfig
+from spsam.config.schema import Block
+from spsam.config.yaml_file import YamlFile, read_yaml
+from spsam.errors import InputError, Problem
+from spsam.registry.catalogue import Catalogue
+from spsam.studies.backend import Backend
+from spsam.studies.prompts import axes
+from spsam.studies.prompts.axes import Cell, Source, Strategy
+from spsam.studies.prompts.subject import Subject, find_run, plain_sam, trained_run
+
+STUDY = "prompts.yaml"
+
+
+@dataclass(frozen=True)
+class PromptRequest:
+    """A study of prompts as it is asked for. None leaves a value to the study's file.
+
+    Attributes:
+        home: The folder of all results.
+        study: The study's file; None takes the shipped one.
+        data: Name or folder of a data set; None takes the run's, else the phantom.
+        run: A trained run's folder or id; None studies plain SAM.
+        compare: Further runs, for the comparison of neighbouring slices.
+        prompts: Subsets.
+        point: Names of components.
+        source: Names of sources.
+        seeds: Draws of what is random.
+        limit: How many test cases; None for all.
+        overrides: Values on top of plain SAM's arm, by dotted key.
+        checkpoint: SAM's official weights.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`.
+        plugins: Folders with components of the user's own.
+    """
+
+    home: Path
+    study: Path | None = None
+    data: str | None = None
+    run: str | None = None
+    compare: Sequence[str] = ()
+    prompts: Sequence[str] | None = None
+    point: Sequence[str] | None = None
+    source: Sequence[str] | None = None
+    seeds: int | None = None
+    limit: int | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: Path | None = None
+    device: str = "auto"
+    plugins: Sequence[Path] = ()
+
+
+@dataclass(frozen=True)
+class PromptStudy:
+    """A planned study of prompts.
+
+    Attributes:
+        request: What was asked for.
+        config: The study's file, with what the request changed.
+        subject: The network.
+        cells: In the order of the table.
+        cases: Ids of the test cases that count.
+    """
+
+    request: PromptRequest
+    config: PromptStudyConfig
+    subject: Subject
+    cells: Sequence[Cell]
+    cases: Sequence[str]
+
+    @property
+    def metric(self) -> str:
+        """What a cell's mean Dice is of: a run's label maps, or plain SAM's binary masks."""
+        return "mask" if self.subject.run is None else "labels"
+
+    def seeds(self, cell: Cell) -> range:
+        """The seeds that a cell is drawn with; one where nothing is random."""
+        return range(self.config.seeds if cell.is_random else 1)
+
+    def key(self, cell: Cell, seed: int) -> str:
+        """16 hex digits of all that a cell's answers depend on, cases aside."""
+        strategy, disturbance = cell.strategy, cell.source.disturbance
+        params: dict[str, Any] = dict(strategy.params)
+        params.pop("use", None)
+        mask = params.pop("mask", self.config.mask)
+        chosen = {"name": strategy.card.name, "target": strategy.card.target, "params": params}
+        amounts = disturbance.model_dump(mode="json") if disturbance else None
+        content = {
+            "network": self.subject.identity,
+            "use": cell.use,
+            # Boxes and masks are the same whatever chooses the point.
+            "point": chosen if "point" in cell.use else None,
+            "source": cell.source.kind,
+            "disturbance": amounts,
+            "mask": mask,
+            "mask_logit": self.config.mask_logit,
+            "seed": seed,
+        }
+        return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
+
+    @property
+    def own(self) -> tuple[Cell, Cell] | None:
+        """A run's own way of prompting, of its auxiliary masks and of the ground truth."""
+        if self.subject.run is None:
+            return None
+        block = self.subject.config.arm.blocks.prompt
+        card = Catalogue.load(self.subject.config.arm.plugins).card("prompt", block.name)
+        use = tuple(block.params.get("use", axes.KINDS))
+        own = Strategy(card, dict(block.params), dict(block.params))
+        return Cell(use, own, Source("auxiliary")), Cell(use, own, Source("ground_truth"))
+
+    @property
+    def name(self) -> str:
+        """The study's name: what is asked, and a hash of its cells and cases."""
+        run = self.subject.run
+        label = f"{self.subject.dataset.name}-" + (
+            f"{self.subject.config.arm.name}-{run.run_id}"
+            if run
+            else self.subject.config.arm.backbone.name
+        )
+        keys = [self.key(cell, seed) for cell in self.cells for seed in self.seeds(cell)]
+        digest = hashlib.sha256(" ".join([*keys, *self.cases]).encode()).hexdigest()[:8]
+        return f"{re.sub(r'[^A-Za-z0-9._-]+', '_', label)}-{digest}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its tables and pictures go."""
+        return self.request.home / "prompts" / self.name
+
+    def describe(self) -> dict[str, Any]:
+        """The plan as plain values."""
+        data = self.subject.config.data
+        return {
+            "name": self.name,
+            "title": self.config.title,
+            "network": self.subject.label,
+            "run": self.subject.run.run_id if self.subject.run else None,
+            "data": data.model_dump(mode="json"),
+            "cases": list(self.cases),
+            "patch_size": list(self.subject.plan.patch_size),
+            "metric": self.metric,
+            "mask": self.config.mask,
+            "mask_logit": self.config.mask_logit,
+            "disturbances": [d.model_dump(mode="json") for d in self.config.disturbances],
+            "cells": [
+                {
+                    "prompts": cell.prompts,
+                    "point": cell.point,
+                    "source": cell.source.kind,
+                    "disturbance": cell.source.disturbance.name
+                    if cell.source.disturbance
+                    else None,
+                    "seeds": len(self.seeds(cell)),
+                    "keys": [self.key(cell, seed) for seed in self.seeds(cell)],
+                }
+                for cell in self.cells
+            ],
+        }
+
+
+def plan_prompts(request: PromptRequest, backend: Backend | None = None) -> PromptStudy:
+    """Resolves everything that a request names.
+
+    Raises:
+        InputError: With every mistake in the study's file, the axes, data, weights and runs.
+    """
+    backend = backend or Backend()
+    problems: list[Problem] = []
+    file = _Study(request)
+    config = file.config
+    cells: list[Cell] = []
+    with gather(problems):
+        cells = file.cells(problems)
+    if request.seeds is not None and request.seeds < 1:
+        problems.append(Problem(f"--seeds {request.seeds}: expected at least 1"))
+    if request.limit is not None and request.limit < 1:
+        problems.append(Problem(f"--limit {request.limit}: expected at least 1"))
+    for other in request.compare:
+        with gather(problems):
+            find_run(other, request.home)
+    with gather(problems):
+        subject = _subject(request, config, backend)
+    raise_all(problems)
+    return PromptStudy(request, config, subject, cells, subject.split.test[: request.limit])
+
+
+class _Study:
+    """A study's file over the shipped one, and what the command line says instead."""
+
+    def __init__(self, request: PromptRequest) -> None:
+        self.request = request
+        # What a file of the user's leaves out is taken from the shipped one.
+        self.files = [read_yaml(folder / STUDY) for folder in layers("ablations")[:1]]
+        own = [folder / STUDY for folder in layers("ablations")[1:]]
+        if request.study is not None:
+            own = [request.study]
+            if not request.study.is_file():
+                raise InputError(f"there is no study file {request.study}")
+        self.files += [read_yaml(path) for path in own if path.is_file()]
+        data: dict[str, Any] = {}
+        for file in self.files:
+            data |= file.data
+        config, problems = check(PromptStudyConfig, data, self.place)
+        raise_all(problems)
+        assert isinstance(config, PromptStudyConfig)
+        changes: dict[str, Any] = {
+            "prompts": request.prompts and tuple(request.prompts),
+            "point": request.point and tuple(Block(name=name) for name in request.point),
+            "source": request.source and tuple(request.source),
+            "seeds": request.seeds,
+        }
+        self.given = {key for key, value in changes.items() if value is not None}
+        self.config = config.model_copy(update={key: changes[key] for key in self.given})
+
+    def place(self, path: tuple[str | int, ...]) -> Place:
+        """Where a value stands: in the last file that has its key."""
+        has: list[YamlFile] = [file for file in self.files if path and path[0] in file.data]
+        file = (has or self.files)[-1]
+        return Place(file.path, file.line(path))
+
+    def cells(self, problems: list[Problem]) -> list[Cell]:
+        """Every cell; mistakes are put into `problems`."""
+        request, config = self.request, self.config
+        catalogue = Catalogue.load(request.plugins)
+        subsets = axes.subsets(config.prompts, self._say("prompts"), problems)
+        strategies = axes.strategies(
+            config.point,
+            catalogue,
+            config.mask,
+            lambda index: self._at("point", index),
+            problems,
+        )
+        sources = axes.sources(
+            config.source,
+            config.disturbances,
+            has_run=request.run is not None,
+            say=self._say("source"),
+            problems=problems,
+        )
+        return [] if problems else axes.cells(subsets, strategies, sources)
+
+    def _at(self, key: str, index: int | None = None) -> Place:
+        if key in self.given:
+            return Place(None, None, f"--{key}")
+        return self.place((key,) if index is None else (key, index))
+
+    def _say(self, key: str) -> axes.Say:
+        return lambda message: self._at(key).problem(message)
+
+
+def _subject(request: PromptRequest, config: PromptStudyConfig, backend: Backend) -> Subject:
+    if request.run is not None:
+        if request.overrides:
+            raise InputError("--set, --backbone: a trained run is studied as it is")
+        return trained_run(
+            request.run,
+            home=request.home,
+            data=request.data,
+            checkpoint=request.checkpoint,
+            device=request.device,
+            backend=backend,
+        )
+    return plain_sam(
+        config.arm,
+        home=request.home,
+        data=request.data or "phantom",
+        preset=config.preset,
+        overrides={**config.set, **request.overrides},
+        checkpoint=request.checkpoint,
+        device=request.device,
+        plugins=request.plugins,
+        backend=backend,
+    )

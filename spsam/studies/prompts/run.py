@@ -1,0 +1,227 @@
+"""Answers a study of prompts: case by case, every cell that is not answered yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from spsam.results.cell_rows import CellRows
+from spsam.studies.backend import Backend
+from spsam.studies.prompts.axes import Cell, Strategy
+from spsam.studies.prompts.plan import PromptStudy
+from spsam.studies.watch import Watcher
+
+if TYPE_CHECKING:
+    from spsam.data.store import PreparedStore
+    from spsam.engine.prompting.answer import Examiner, Question
+    from spsam.model.network import SelfPromptSAM
+    from spsam.model.prompts.base import Prompt
+
+QUALITY = "quality"
+"""The key of the rows about a run's own prompts ends in this."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One cell with one seed.
+
+    Attributes:
+        cell: The cell.
+        seed: The seed.
+        rows: Where its rows are.
+    """
+
+    cell: Cell
+    seed: int
+    rows: CellRows
+
+
+def draws(study: PromptStudy) -> list[Draw]:
+    """All that a study asks; what two cells share is asked once."""
+    home = study.request.home
+    found: dict[str, Draw] = {}
+    for cell in [*study.cells, *(study.own or ())]:
+        for seed in study.seeds(cell):
+            key = study.key(cell, seed)
+            found.setdefault(key, Draw(cell, seed, CellRows(home, key)))
+    return list(found.values())
+
+
+def is_missing(study: PromptStudy) -> bool:
+    """Whether something that the study asks is not answered yet."""
+    quality = quality_of(study)
+    files = [draw.rows for draw in draws(study)] + ([quality] if quality else [])
+    return any(file.missing(study.cases) for file in files)
+
+
+def quality_of(study: PromptStudy) -> CellRows | None:
+    """Where rows about a run's own prompts are; None for plain SAM."""
+    run = study.subject.run
+    return CellRows(study.request.home, f"{run.run_id}-{QUALITY}") if run else None
+
+
+class Session:
+    """A study's network and data, opened when they are first needed.
+
+    Args:
+        study: The study.
+        watch: Told what happens.
+        backend: The engine.
+    """
+
+    def __init__(self, study: PromptStudy, watch: Watcher, backend: Backend) -> None:
+        self.study = study
+        self._watch = watch
+        self._backend = backend
+        self._store: PreparedStore | None = None
+        self._network: SelfPromptSAM | None = None
+        self._examiner: Examiner | None = None
+        self._prompts: dict[tuple[str, int], Prompt] = {}
+
+    @property
+    def store(self) -> PreparedStore:
+        """The prepared data: the run's own, where there is one.
+
+        Raises:
+            InputError: With every problem in every file.
+        """
+        if self._store is None:
+            subject = self.study.subject
+            home = self.study.request.home if subject.run is None else subject.run.home
+            self._store = self._backend.prepare(
+                subject.dataset, subject.plan, home / "prepared", self._watch.preparing
+            )
+        return self._store
+
+    @property
+    def examiner(self) -> Examiner:
+        """Asks the network; a run's mask head too.
+
+        Raises:
+            InputError: If weights are not the network's.
+        """
+        if self._examiner is None:
+            self._examiner = self._make_examiner(heads=self.study.subject.run is not None)
+        return self._examiner
+
+    @property
+    def head_examiner(self) -> Examiner:
+        """Asks the network and its mask head."""
+        return self._make_examiner(heads=True)
+
+    def check(self) -> None:
+        """Reads data and weights, so that what is wrong with them is said at once.
+
+        Raises:
+            InputError: If something is wrong.
+        """
+        _ = self.store, self.examiner
+
+    def _make_examiner(self, *, heads: bool) -> Examiner:
+        from spsam.engine.prompting.answer import Examiner
+        from spsam.engine.prompting.subject import load_network
+
+        subject = self.study.subject
+        if self._network is None:
+            self._network = load_network(
+                subject.config,
+                subject.plan.patch_size,
+                subject.checkpoint,
+                subject.run.checkpoint if subject.run else None,
+                subject.device,
+            )
+        return Examiner(
+            self._network,
+            subject.config.arm.train,
+            subject.config.data.num_classes,
+            self.study.config.mask_logit,
+            heads=heads,
+        )
+
+    def question(self, cell: Cell, seed: int) -> Question:
+        """A cell as the engine takes it."""
+        from spsam.engine.prompting.answer import Question
+
+        return Question(
+            use=cell.use,
+            prompt=self._prompt(cell.strategy, seed),
+            auxiliary=cell.source.kind == "auxiliary",
+            disturbance=cell.source.disturbance,
+            seed=seed,
+        )
+
+    def _prompt(self, strategy: Strategy, seed: int) -> Prompt:
+        from spsam.engine.prompting.subject import make_prompt
+
+        params: dict[str, Any] = dict(strategy.params)
+        if strategy.is_random:
+            params["seed"] = seed
+        else:
+            seed = 0
+        key = (strategy.label, seed)
+        if key not in self._prompts:
+            classes = self.study.subject.config.data.num_classes
+            self._prompts[key] = make_prompt(strategy.card, classes, params)
+        return self._prompts[key]
+
+
+def answer_all(session: Session, watch: Watcher) -> int:
+    """Answers what is missing, a case at a time; returns how many answers were new.
+
+    Raises:
+        InputError: If data or weights turn out to be wrong.
+        KeyboardInterrupt: If the user stopped it; finished cases are kept.
+    """
+    study = session.study
+    asked, quality = draws(study), quality_of(study)
+    open_by_case: dict[str, list[Draw]] = {case: [] for case in study.cases}
+    for draw in asked:
+        for case in draw.rows.missing(study.cases):
+            open_by_case[case].append(draw)
+    unmeasured = set(quality.missing(study.cases)) if quality else set()
+    todo = [case for case in study.cases if open_by_case[case] or case in unmeasured]
+    if not todo:
+        return 0
+    progress = _Progress(session, {case: len(open_by_case[case]) for case in todo}, watch)
+    for case in todo:
+        _answer_case(session, case, open_by_case[case], case in unmeasured, progress)
+    return sum(len(found) for found in open_by_case.values())
+
+
+def _answer_case(
+    session: Session, case: str, asked: list[Draw], measured: bool, progress: _Progress
+) -> None:
+    from spsam.engine.prompting.rows import Rows
+
+    config = session.study.subject.config
+    prepared = session.store.case(case)
+    # Together what shares label maps: only one origin's are kept in mind at a time.
+    asked = sorted(asked, key=lambda draw: (draw.cell.source.label, draw.seed))
+    questions = [session.question(draw.cell, draw.seed) for draw in asked]
+    found = session.examiner.case(
+        prepared, questions, quality=measured, on_answer=progress.answered
+    )
+    for draw, answer in zip(asked, found.answers, strict=True):
+        draw.rows.add(Rows(draw.rows.key, draw.seed, prepared, config).answer(answer))
+    rows = quality_of(session.study)
+    if measured and rows is not None:
+        rows.add(Rows(rows.key, 0, prepared, config).quality(found.quality))
+
+
+class _Progress:
+    """Counts prompted patches."""
+
+    def __init__(self, session: Session, questions: dict[str, int], watch: Watcher) -> None:
+        from spsam.engine.prompting.tiles import tile_starts
+
+        size = session.study.subject.plan.patch_size
+        self._watch = watch
+        self._done = 0
+        self._total = sum(
+            count * len(tile_starts(session.store.case(case).label.shape, size))
+            for case, count in questions.items()
+        )
+
+    def answered(self, patches: int) -> None:
+        self._done += patches
+        self._watch.stage("prompting", self._done, self._total)

@@ -1,0 +1,217 @@
+"""The network that a study of prompts asks: plain SAM, or a trained run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spsam.config.identity import run_id
+from spsam.config.problems import Place, check, raise_all
+from spsam.config.schema import RunConfig
+from spsam.config.yaml_file import read_yaml
+from spsam.errors import InputError, Problem, nearest
+from spsam.results.run_folder import RunFolder
+from spsam.studies.backend import Backend
+from spsam.studies.plan import Request, plan_ablation
+
+if TYPE_CHECKING:
+    from spsam.data.cases import DataSet
+    from spsam.data.plan import Plan
+    from spsam.data.split import Split
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network and the cases it is asked about.
+
+    Attributes:
+        config: Of the run; for plain SAM, of the run that would train nothing.
+        plan: Patch size and spacing.
+        dataset: The data.
+        split: Its test cases are asked about.
+        device: Where it computes.
+        checkpoint: SAM's weights; None for random ones.
+        run: The trained run; None for plain SAM.
+    """
+
+    config: RunConfig
+    plan: Plan
+    dataset: DataSet
+    split: Split
+    device: str
+    checkpoint: Path | None
+    run: RunFolder | None = None
+
+    @property
+    def identity(self) -> str:
+        """16 hex digits of all that an answer depends on, prompts aside."""
+        return self.run.run_id if self.run is not None else run_id(self.config)
+
+    @property
+    def label(self) -> str:
+        """What it is called in tables."""
+        backbone = self.config.arm.backbone
+        sam = f"{backbone.name}, {backbone.weights} weights"
+        if self.run is None:
+            return f"plain SAM ({sam})"
+        return f"{self.config.arm.name} seed {self.config.seed}, run {self.run.run_id} ({sam})"
+
+
+def plain_sam(
+    arm: str,
+    *,
+    home: Path,
+    data: str,
+    preset: str,
+    overrides: Mapping[str, Any],
+    checkpoint: Path | None,
+    device: str,
+    plugins: Sequence[Path],
+    backend: Backend,
+) -> Subject:
+    """SAM as it is, on a data set's test cases.
+
+    Raises:
+        InputError: With every mistake in data, values and weights, or if the arm adds adapters.
+    """
+    request = Request(
+        arms=[arm],
+        home=home,
+        data=data,
+        preset=preset,
+        overrides=overrides,
+        checkpoint=checkpoint,
+        device=device,
+        plugins=plugins,
+    )
+    ablation = plan_ablation(request, backend)
+    (planned,) = ablation.arms
+    if planned.arm.blocks.adapter.name != "none":
+        raise InputError(
+            f"arm '{arm}' has adapters, untrained: plain SAM is an arm with blocks.adapter none; "
+            "a trained network is named by --run"
+        )
+    return Subject(
+        config=planned.runs[0].config,
+        plan=planned.plan,
+        dataset=ablation.dataset,
+        split=ablation.split,
+        device=ablation.device,
+        checkpoint=planned.checkpoint,
+    )
+
+
+def trained_run(
+    named: str,
+    *,
+    home: Path,
+    data: str | None,
+    checkpoint: Path | None,
+    device: str,
+    backend: Backend,
+) -> Subject:
+    """A run, with its network, its patch and its data.
+
+    Args:
+        named: The run's folder, or its id below `home`.
+        home: The folder of all results.
+        data: The run's data set; None where it is a built-in one.
+        checkpoint: SAM's weights, where the run had some; None takes the path it was given.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`.
+        backend: The engine.
+
+    Raises:
+        InputError: If there is no such run, it is not trained, or data or weights are not its own.
+    """
+    from spsam.data.dataset import BUILT_IN, open_dataset
+    from spsam.data.plan import Plan
+    from spsam.data.split import split_cases
+
+    folder = find_run(named, home)
+    config = read_config(folder)
+    if data is None and config.data.name not in BUILT_IN:
+        raise InputError(
+            f"run {folder.run_id} is of the data set '{config.data.name}': give --data"
+        )
+    dataset = open_dataset(data or config.data.name)
+    if dataset.fingerprint != config.data.fingerprint:
+        raise InputError(
+            f"run {folder.run_id} was trained on {config.data.name} (fingerprint "
+            f"{config.data.fingerprint}), --data is {dataset.name} ({dataset.fingerprint}): "
+            "a run is studied on its own data set"
+        )
+    split = split_cases(dataset, _split_name(config, dataset), config.data.fold)
+    if split.hash != config.data.split_hash:
+        raise InputError(
+            f"run {folder.run_id} had the split {config.data.split_name} (hash "
+            f"{config.data.split_hash}), the data set now has {split.hash}"
+        )
+    return Subject(
+        config=config,
+        plan=Plan.from_dict(folder.read()["plan"]),
+        dataset=dataset,
+        split=split,
+        device=backend.device(device),
+        checkpoint=_weights(config, checkpoint, backend),
+        run=folder,
+    )
+
+
+def find_run(named: str, home: Path) -> RunFolder:
+    """The run of a folder's path, or of an id below `home`.
+
+    Raises:
+        InputError: If there is none or it is not finished.
+    """
+    path = Path(named)
+    folder = RunFolder(home, named)
+    if path.is_dir() and path.resolve().parent.name == "runs":
+        folder = RunFolder(path.resolve().parents[1], path.resolve().name)
+    if not folder.config.is_file():
+        runs = home / "runs"
+        known = [run.parent.name for run in runs.glob("*/config.yaml")]
+        raise InputError(
+            f"--run {named}: there is no such run folder, nor a run of that id in {runs}"
+            f"{nearest(named, known)}"
+        )
+    if folder.status != "finished" or not folder.checkpoint.is_file():
+        raise InputError(f"--run {named}: the run is not finished: {folder.path}")
+    return folder
+
+
+def read_config(folder: RunFolder) -> RunConfig:
+    """A run's configuration, as it was run.
+
+    Raises:
+        InputError: If the file is damaged, or of another version.
+    """
+    file = read_yaml(folder.config)
+    config, problems = check(
+        RunConfig, file.data, lambda path: Place(folder.config, file.line(path))
+    )
+    raise_all(problems)
+    assert isinstance(config, RunConfig)
+    return config
+
+
+def _split_name(config: RunConfig, dataset: DataSet) -> str | None:
+    """A split's name where the data set knows it; a file's is not kept, its hash is compared."""
+    name = config.data.split_name
+    return name if name in ("file", "five_fold", *dataset.splits) else None
+
+
+def _weights(config: RunConfig, given: Path | None, backend: Backend) -> Path | None:
+    wanted = config.checkpoint_sha256
+    if wanted is None:
+        return None
+    path = given or config.arm.backbone.checkpoint
+    if path is None or not path.is_file():
+        raise InputError(
+            f"the run used official weights of {config.arm.backbone.name}: give them with "
+            f"--checkpoint{f'; there is no file {path}' if path else ''}"
+        )
+    if backend.file_sha256(path) != wanted:
+        raise InputError(Problem("these are not the weights that the run used", path))
+    return path

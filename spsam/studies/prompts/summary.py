@@ -1,0 +1,104 @@
+"""What a study of prompts has come to, read from its cells' rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spsam.results.cell_rows import CellRows
+from spsam.results.rows import write_rows, write_text
+from spsam.studies.prompts.plan import PromptStudy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spsam.reporting.prompts.table import CellResult
+    from spsam.reporting.render import Column
+
+
+@dataclass
+class PromptOutcome:
+    """What a study came to.
+
+    Attributes:
+        results: One a cell.
+        table: One row a cell, of `spsam.reporting.prompts.table`.
+        caption: The sentence below it.
+        files: Tables and pictures.
+        more: Further results as plain values, by name.
+        screens: Further tables for the screen: columns and caption.
+    """
+
+    results: Sequence[CellResult]
+    table: pd.DataFrame
+    caption: str
+    files: list[Path] = field(default_factory=list)
+    more: dict[str, Any] = field(default_factory=dict)
+    screens: list[tuple[list[Column], str]] = field(default_factory=list)
+
+
+def summarise(study: PromptStudy) -> PromptOutcome:
+    """Makes the tables of what is there now, and writes them into the study's folder."""
+    from spsam.reporting.prompts.table import (
+        overview,
+        overview_columns,
+        prompt_table,
+        table_columns,
+    )
+    from spsam.reporting.render import write_columns
+
+    names = study.subject.config.data.class_names
+    found = results(study)
+    table = prompt_table(found, names, study.metric)
+    below = caption(study)
+    outcome = PromptOutcome(found, table, below)
+    wide = overview(table)
+    folder = study.folder
+    outcome.files += write_columns("table", table, table_columns(table), below, folder)
+    outcome.files += write_columns("overview", wide, overview_columns(wide), below, folder)
+    write_rows(folder / "rows.jsonl", [row for r in found for rows in r.seeds for row in rows])
+    write_text(folder / "study.json", json.dumps(study.describe(), indent=2) + "\n")
+    return outcome
+
+
+def results(study: PromptStudy) -> list[CellResult]:
+    """Every cell with its rows."""
+    from spsam.reporting.prompts.table import CellResult
+
+    home = study.request.home
+    return [
+        CellResult(
+            prompts=cell.prompts,
+            point=cell.point,
+            source=cell.source.kind,
+            disturbance=cell.source.disturbance.name if cell.source.disturbance else None,
+            seeds=[
+                CellRows(home, study.key(cell, seed)).read(study.cases)
+                for seed in study.seeds(cell)
+            ],
+        )
+        for cell in study.cells
+    ]
+
+
+def caption(study: PromptStudy) -> str:
+    """The sentence below the tables."""
+    subject, data = study.subject, study.subject.config.data
+    scored = (
+        "Dice of each class's binary mask (positive logits) in the slices whose reference has the "
+        "class, mean over slices, then cases, then classes"
+        if study.metric == "mask"
+        else "Dice of the mask head's label map in the prepared volume, mean over cases, then "
+        f"classes; empty classes by the convention {subject.config.arm.evaluation.convention}"
+    )
+    seeds = study.config.seeds
+    spread = f"; ± over {seeds} seeds of what is random" if seeds > 1 else ""
+    return (
+        f"{study.config.title}: {subject.label} on {len(study.cases)} test "
+        f"case{'s' if len(study.cases) != 1 else ''} of {data.name} (fingerprint "
+        f"{data.fingerprint}; split {data.split_name}, fold {data.fold}). {scored}, in "
+        f"percent{spread}. The same slices in every cell."
+    )

@@ -1,0 +1,82 @@
+"""A study of prompts in MLflow: one run a cell, under one parent run a study."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from spsam.studies.prompts.axes import Cell
+from spsam.studies.prompts.plan import PromptStudy
+from spsam.studies.prompts.summary import PromptOutcome
+from spsam.tracking.mlflow import Tracker
+
+
+def open_study(tracker: Tracker, study: PromptStudy) -> None:
+    """Opens the study's parent run."""
+    data = study.subject.config.data
+    tags = {
+        "kind": "prompts",
+        "data": data.name,
+        "data_fingerprint": data.fingerprint,
+        "network": study.subject.label,
+    }
+    tracker.open(f"prompts {study.name}", study.name, tags)
+
+
+def record_cells(tracker: Tracker, study: PromptStudy, outcome: PromptOutcome) -> None:
+    """Records every cell that the study's parent run does not have yet."""
+    records = json.loads(outcome.table.to_json(orient="records"))
+    for cell, record in zip(study.cells, records, strict=True):
+        if not tracker.on:
+            return
+        key = _key(study, cell)
+        if tracker.recorded(key):
+            continue
+        tracker.begin(key, str(cell), tags=_tags(cell), params=_params(study, cell))
+        scores = {
+            "dice/mean": record["dice"],
+            **{
+                f"dice/{name.removeprefix('dice: ')}": value
+                for name, value in record.items()
+                if name.startswith("dice: ")
+            },
+        }
+        # In 0…1, as the runs of an ablation have it.
+        tracker.finish(
+            "FINISHED", {name: value / 100 for name, value in scores.items() if value is not None}
+        )
+
+
+def close_study(tracker: Tracker, files: Sequence[Path]) -> None:
+    """Ends the parent run, with tables and pictures beside it."""
+    tracker.close("FINISHED", files)
+
+
+def _key(study: PromptStudy, cell: Cell) -> str:
+    """The cell with its seeds, on these cases."""
+    keys = [study.key(cell, seed) for seed in study.seeds(cell)]
+    return hashlib.sha256(" ".join([*keys, *study.cases]).encode()).hexdigest()[:16]
+
+
+def _tags(cell: Cell) -> dict[str, str]:
+    return {"prompts": cell.prompts, "point": cell.point or "", "source": cell.source.label}
+
+
+def _params(study: PromptStudy, cell: Cell) -> dict[str, Any]:
+    disturbance = cell.source.disturbance
+    amounts = disturbance.model_dump(mode="json") if disturbance else {}
+    return {
+        "prompts": cell.prompts,
+        "point": cell.point,
+        **{f"point.{key}": value for key, value in cell.strategy.params.items() if cell.point},
+        "source": cell.source.kind,
+        **{f"disturbance.{key}": value for key, value in amounts.items()},
+        "mask": study.config.mask,
+        "mask_logit": study.config.mask_logit,
+        "seeds": len(study.seeds(cell)),
+        "cases": len(study.cases),
+        "network": study.subject.identity,
+    }

@@ -1,0 +1,196 @@
+"""The study of prompts from the command line, on tiny files, with a real network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from spsam.cli.main import app
+from spsam.engine.prompting.answer import Examiner
+from tests.data.layouts import write_msd
+
+FEW = ["--prompts", "box,point+box", "--point", "edt,random"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_msd(tmp_path_factory.mktemp("data") / "organs")
+
+
+@pytest.fixture(autouse=True)
+def _no_mlflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It costs seconds; what is recorded is tested elsewhere."""
+    for name in ("SPSAM_HOME", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("spsam.tracking.mlflow.Tracker.open", lambda *_: None)
+
+
+@pytest.fixture
+def prompts(data: Path, tmp_path: Path) -> Callable[..., Result]:
+    def run(*arguments: object) -> Result:
+        words = [str(argument) for argument in arguments]
+        more = ["--data", str(data), "--out", str(tmp_path / "out")]
+        return CliRunner().invoke(app, ["prompts", *words, *more])
+
+    return run
+
+
+def test_plain_sam_from_the_command_line_to_tables_and_pictures(
+    prompts: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = prompts(*FEW, "--source", "ground_truth,disturbed", "--seeds", "2", "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    kinds = {(c["prompts"], c["point"], c["source"], c["disturbance"]) for c in told["cells"]}
+    assert ("point+box", "random", "ground_truth", None) in kinds
+    assert ("box", None, "disturbed", "box ±10%") in kinds
+    assert ("box", None, "disturbed", "point 5 px off") not in kinds
+    for cell in told["cells"]:
+        assert 0 <= cell["mean_dice"] <= 100
+        assert set(cell["per_class"]) == {"liver", "spleen"}
+    seeds = {(c["prompts"], c["point"], c["disturbance"]): c["seeds"] for c in told["cells"]}
+    assert seeds["point+box", "random", None] == 2
+    assert seeds["point+box", "edt", None] == 1
+    folder = tmp_path / "out" / "prompts" / told["name"]
+    assert len(pd.read_csv(folder / "table.csv")) == len(told["cells"])
+    for name in ("heat_map", "subsets", "points_with_box", "cases", "logits"):
+        assert (folder / f"{name}.png").stat().st_size > 5_000
+    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    draws = sum(cell["seeds"] for cell in told["cells"])
+    assert len(rows) == 2 * draws * len(told["cases"])  # two classes
+
+    # Nothing is asked twice, neither by the same study nor by another that shares cells.
+    monkeypatch.setattr(Examiner, "case", lambda *_, **__: pytest.fail("asked again"))
+    again = prompts(*FEW, "--source", "ground_truth,disturbed", "--seeds", "2", "--json")
+    assert json.loads(again.stdout)["cells"] == told["cells"]
+    assert prompts("--prompts", "box", "--source", "ground_truth").exit_code == 0
+
+
+def test_an_interrupted_study_goes_on_with_the_next_case(
+    prompts: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    whole = Examiner.case
+
+    def until_the_second(self: Examiner, case: Any, *rest: Any, **named: Any) -> Any:
+        if len(asked) == 1:
+            asked.append("stop")
+            raise KeyboardInterrupt
+        asked.append(case.id)
+        return whole(self, case, *rest, **named)
+
+    monkeypatch.setattr(Examiner, "case", until_the_second)
+    arguments = ["--prompts", "box", "--source", "ground_truth"]
+    result = prompts(*arguments)
+    assert result.exit_code == 130
+    assert "goes on where it stopped" in result.stderr
+    assert prompts(*arguments).exit_code == 0
+    done = [name for name in asked if name != "stop"]
+    assert len(done) == len(set(done)) == 2
+
+
+def test_a_trained_run_is_asked_with_its_own_prompts(
+    prompts: Callable[..., Result], data: Path, tmp_path: Path
+) -> None:
+    arguments = ["ablate", "S1,S9", "--preset", "smoke", "--data", str(data), "--out"]
+    trained = CliRunner().invoke(app, [*arguments, str(tmp_path / "out")])
+    assert trained.exit_code == 0, trained.output
+    first, second = sorted(path.parent.name for path in tmp_path.glob("out/runs/*/run.json"))
+    result = prompts(
+        *["--run", first, "--compare", second, "--prompts", "point+box+mask", "--point", "edt"],
+        *["--source", "ground_truth,auxiliary", "--json"],
+    )
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["metric"] == "labels"
+    cells = {cell["source"]: cell for cell in told["cells"]}
+    # The study's own cell is the run's own way of prompting.
+    mean = told["attribution"][-1]
+    assert mean["own"] == pytest.approx(cells["auxiliary"]["mean_dice"])
+    assert mean["oracle"] == pytest.approx(cells["ground_truth"]["mean_dice"])
+    assert mean["own"] + mean["prompt_error"] + mean["decoder_error"] == pytest.approx(100)
+    assert next(row["of"] for row in told["neighbours"]) == "reference"
+    assert len(told["neighbours"]) == 3
+    folder = tmp_path / "out" / "prompts" / told["name"]
+    for name in ("attribution.md", "attribution.tex", "neighbours.png", "subsets_auxiliary.png"):
+        assert (folder / name).is_file()
+    by_path = prompts("--run", tmp_path / "out" / "runs" / first, "--dry-run")
+    assert by_path.exit_code == 0
+    assert "auxiliary" in by_path.stdout
+
+
+def test_a_strategy_of_ones_own_joins_by_its_name(
+    prompts: Callable[..., Result], tmp_path: Path
+) -> None:
+    plugin = tmp_path / "plugin"
+    (plugin / "registry" / "prompt").mkdir(parents=True)
+    (plugin / "registry" / "prompt" / "corner.yaml").write_text(
+        "target: my_corner:CornerPrompt\nsummary: The box's first corner.\n"
+    )
+    (plugin / "my_corner.py").write_text(
+        "from spsam.model.prompts.base import Prompt\n\n\n"
+        "class CornerPrompt(Prompt):\n"
+        "    def __init__(self, num_classes: int, *, inset: int = 0) -> None:\n"
+        "        super().__init__(num_classes, ('point', 'box', 'mask'), 'logits')\n"
+        "        self.inset = inset\n\n"
+        "    def points(self, labels, boxes, present):\n"
+        "        return (boxes[..., :2] + self.inset) * present[..., None]\n"
+    )
+    study = tmp_path / "mine.yaml"
+    study.write_text(
+        "title: Corners\nprompts: [point]\nsource: [ground_truth]\n"
+        "point: [edt, corner, {name: corner, inset: 2}]\n"
+    )
+    result = prompts(study, "--plugin", plugin, "--json")
+    assert result.exit_code == 0, result.output
+    points = [cell["point"] for cell in json.loads(result.stdout)["cells"]]
+    assert points == ["edt", "corner", "corner(inset=2)"]
+    listed = prompts("--plugin", plugin, "--dry-run")
+    assert "point by corner" in listed.stdout
+
+
+def test_every_mistake_at_once_and_nothing_is_written(
+    prompts: Callable[..., Result], tmp_path: Path
+) -> None:
+    result = prompts(
+        *["--prompts", "box,piont", "--point", "edt,rnadom", "--source", "auxiliary,disturbd"],
+        *["--backbone", "sam_tniy", "--limit", "0"],
+    )
+    assert result.exit_code == 2
+    errors = result.stderr.splitlines()
+    assert all(line.startswith("error: ") for line in errors)
+    for said in (
+        "--prompts: prompts 'piont': unknown kind of prompt 'piont'; did you mean 'point'?",
+        "--point: unknown point strategy 'rnadom'; did you mean 'random'?",
+        "--source: source 'auxiliary' needs a trained run",
+        "--source: unknown source 'disturbd'; did you mean 'disturbed'?",
+        "did you mean 'sam_tiny'?",
+        "--limit 0",
+    ):
+        assert any(said in line for line in errors), said
+    assert not (tmp_path / "out").exists()
+
+
+def test_mistakes_in_a_file_have_a_line(prompts: Callable[..., Result], tmp_path: Path) -> None:
+    study = tmp_path / "mine.yaml"
+    study.write_text("prompts: [box]\npoint:\n  - edt\n  - rnadom\nsource: [ground]\n")
+    result = prompts(study)
+    assert result.exit_code == 2
+    assert "mine.yaml:4: unknown point strategy 'rnadom'" in result.stderr
+    assert "mine.yaml:5: unknown source 'ground'" in result.stderr
+    study.write_text("promts: [box]\n")
+    assert "mine.yaml:1: promts: unknown key; did you mean 'prompts'?" in prompts(study).stderr
+
+
+def test_an_unknown_run_is_a_mistake(prompts: Callable[..., Result]) -> None:
+    result = prompts("--run", "0123", "--prompts", "bx")
+    assert result.exit_code == 2
+    assert "--run 0123" in result.stderr
+    assert "did you mean 'box'?" in result.stderr

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from spsam.config.problems import Place
+from spsam.config.prompt_study import Disturbance
+from spsam.config.schema import Block
+from spsam.errors import Problem
+from spsam.registry.catalogue import Catalogue
+from spsam.studies.prompts.axes import cells, sources, strategies, subsets
+
+NOWHERE = Place(None, None)
+
+
+def of_subsets(*words: str) -> tuple[list[tuple[str, ...]], list[str]]:
+    problems: list[Problem] = []
+    found = subsets(words, Problem, problems)
+    return found, [str(problem) for problem in problems]
+
+
+def of_strategies(blocks: Sequence[Block] | None) -> tuple[Any, list[str]]:
+    problems: list[Problem] = []
+    found = strategies(blocks, Catalogue.load(), "binary", lambda index: NOWHERE, problems)
+    return found, [str(problem) for problem in problems]
+
+
+def of_sources(words: Sequence[str] | None, has_run: bool = False) -> tuple[list[str], list[str]]:
+    problems: list[Problem] = []
+    disturbances = [Disturbance(name="a", erode=1), Disturbance(name="b", box_jitter=0.1)]
+    found = sources(words, disturbances, has_run=has_run, say=Problem, problems=problems)
+    return [source.label for source in found], [str(problem) for problem in problems]
+
+
+def test_subsets_have_one_order_and_stand_once() -> None:
+    found, problems = of_subsets("mask+point", "box", "point+mask")
+    assert found == [("point", "mask"), ("box",)]
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("piont+box", "did you mean 'point'"),
+        ("box+box", "'box' stands twice"),
+        ("box+", "is missing"),
+        ("", "is missing"),
+    ],
+)
+def test_impossible_subsets(word: str, said: str) -> None:
+    _found, problems = of_subsets("box", word)
+    assert said in problems[0]
+
+
+def test_every_component_is_a_strategy_and_gives_every_kind() -> None:
+    found, problems = of_strategies(None)
+    assert problems == []
+    assert {s.label for s in found} == {card.name for card in Catalogue.load().cards("prompt")}
+    assert all(s.params["use"] == ("point", "box", "mask") for s in found)
+    assert all(s.params["mask"] == "binary" for s in found)
+    assert {s.label for s in found if s.is_random} >= {"random"}
+
+
+def test_parameters_are_part_of_a_strategy() -> None:
+    found, problems = of_strategies([Block(name="random", params={"seed": 3}), Block(name="edt")])
+    assert problems == []
+    assert [s.label for s in found] == ["random(seed=3)", "edt"]
+    assert not found[0].is_random  # its seed was given
+
+
+def test_wrong_strategies_are_all_said() -> None:
+    blocks = [
+        Block(name="etd"),
+        Block(name="random", params={"sede": 1}),
+        Block(name="edt", params={"use": ("box",)}),
+    ]
+    _, problems = of_strategies(blocks)
+    assert "unknown point strategy 'etd'; did you mean 'edt'?" in problems[0]
+    assert "no parameter 'sede'; did you mean 'seed'?" in problems[1]
+    assert "'use' is given by the prompts" in problems[2]
+
+
+def test_disturbed_stands_for_every_disturbance() -> None:
+    assert of_sources(None) == (["ground truth", "a", "b"], [])
+    assert of_sources(None, has_run=True)[0] == ["ground truth", "auxiliary", "a", "b"]
+    assert of_sources(["b"]) == (["b"], [])
+
+
+def test_wrong_sources() -> None:
+    assert "did you mean 'ground_truth'" in of_sources(["groundtruth"])[1][0]
+    assert "needs a trained run" in of_sources(["auxiliary"])[1][0]
+
+
+def test_only_cells_that_differ() -> None:
+    found, _ = of_strategies([Block(name="edt"), Block(name="random")])
+    origin = sources(
+        None,
+        [Disturbance(name="b", box_jitter=0.1)],
+        has_run=False,
+        say=Problem,
+        problems=[],
+    )
+    made = cells([("point",), ("box",), ("point", "box")], found, origin)
+    assert [(cell.prompts, cell.point, cell.source.label) for cell in made] == [
+        ("point", "edt", "ground truth"),
+        ("point", "random", "ground truth"),
+        ("box", None, "ground truth"),
+        ("point+box", "edt", "ground truth"),
+        ("point+box", "random", "ground truth"),
+        ("box", None, "b"),
+        ("point+box", "edt", "b"),
+        ("point+box", "random", "b"),
+    ]
+    assert [cell.is_random for cell in made] == [0, 1, 0, 0, 1, 1, 1, 1]
