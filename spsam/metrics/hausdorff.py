@@ -64,11 +64,11 @@ def _distance(
     import torch
     from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 
-    volumes = [torch.from_numpy(mask)[None, None] for mask in (predicted, referred)]
+    made, wanted = (torch.from_numpy(mask)[None, None] for mask in (predicted, referred))
     with warnings.catch_warnings():
         # MONAI calls a function of its own with an argument that it has deprecated.
         warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
         result = compute_hausdorff_distance(
-            *volumes, include_background=True, percentile=PERCENTILE, spacing=list(spacing)
+            made, wanted, include_background=True, percentile=PERCENTILE, spacing=list(spacing)
         )
     return float(result)
