@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,10 @@ import spsam
 from spsam.cli.main import Verbs, app
 from spsam.errors import InputError, Problem, SpsamError
 
-VERBS = [["ablate"], ["registry"], ["registry", "list"], ["registry", "show"], ["ui"]]
+VERBS = [["ablate"], ["pretrain"], ["prompts"], ["registry"], ["registry", "list"], ["registry", "show"], ["ui"]]
 
 HEAVY = """
-import sys
+import sys, time
 sys.argv = ["spsam", "--help"]
 from spsam.cli.main import main
 try:
@@ -24,6 +23,7 @@ try:
 except SystemExit:
     pass
 print([name for name in ("torch", "mlflow", "pandas", "pydantic", "numpy") if name in sys.modules])
+print(time.process_time())
 """
 
 
@@ -33,20 +33,13 @@ def spsam_(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProc
 
 
 def test_help_is_quick_and_light(repository: Path) -> None:
-    seconds = []
-    for _ in range(3):
-        began = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-c", HEAVY],
-            cwd=repository,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        seconds.append(time.perf_counter() - began)
-    assert done.stdout.rstrip().endswith("[]")
-    # The promise is 0.5 s on a free machine; a busy one must not fail the tests.
-    assert min(seconds) < 1.5
+    done = subprocess.run(
+        [sys.executable, "-c", HEAVY], cwd=repository, capture_output=True, text=True, check=True
+    )
+    *_, heavy, seconds = done.stdout.splitlines()
+    assert heavy == "[]"
+    # Processor time, since the clock's depends on what else the machine does; 0.15 s when written.
+    assert float(seconds) < 0.5
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)

@@ -53,10 +53,10 @@ def test_nothing_trains() -> None:
 
 
 def test_parameters_of_the_largest_are_counted_without_memory() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with torch.device("meta"):
         encoder, decoder, _ = build_sam("sam_vit_h", (1024, 1024))
-    assert time.perf_counter() - start < 5  # 0.1 s on an idle machine
+    assert time.process_time() - start < 5  # 0.1 s when written
     assert all(p.is_meta for part in (encoder, decoder) for p in part.parameters())
     assert sum(p.numel() for p in encoder.parameters()) == 637_026_048
 
