@@ -12,7 +12,15 @@ import spsam
 from spsam.cli.main import Verbs, app
 from spsam.errors import InputError, Problem, SpsamError
 
-VERBS = [["ablate"], ["pretrain"], ["prompts"], ["registry"], ["registry", "list"], ["registry", "show"], ["ui"]]
+VERBS = [
+    ["ablate"],
+    ["pretrain"],
+    ["prompts"],
+    ["registry"],
+    ["registry", "list"],
+    ["registry", "show"],
+    ["ui"],
+]
 
 HEAVY = """
 import sys, time
