@@ -190,7 +190,7 @@ def test_mistakes_in_a_file_have_a_line(prompts: Callable[..., Result], tmp_path
 
 
 def test_an_unknown_run_is_a_mistake(prompts: Callable[..., Result]) -> None:
-    result = prompts("--run", "0123", "--prompts", "bx")
+    result = prompts("--run", "0123", "--prompts", "bx", "--compare", "4567")
     assert result.exit_code == 2
     assert "--run 0123" in result.stderr
     assert "did you mean 'box'?" in result.stderr

@@ -29,11 +29,20 @@ def draw_heat_map(path: Path, wide: pd.DataFrame, title: str) -> None:
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
-    shown = axis.imshow(np.ma.masked_invalid(values), cmap="viridis", aspect="auto")
+    there = values[np.isfinite(values)]
+    low, high = (float(there.min()), float(there.max())) if there.size else (0.0, 0.0)
+    # At least a point wide, or equal cells would get a scale of their own, below zero.
+    shown = axis.imshow(
+        np.ma.masked_invalid(values),
+        cmap="viridis",
+        aspect="auto",
+        vmin=low,
+        vmax=max(high, low + 1),
+    )
     axis.set_xticks(range(len(columns)), columns, rotation=30, ha="right", fontsize=8)
     axis.set_yticks(range(len(rows)), rows, fontsize=8)
     figure.suptitle(title, fontsize=9)
-    middle = (np.nanmin(values) + np.nanmax(values)) / 2 if np.isfinite(values).any() else 0.0
+    middle = (low + max(high, low + 1)) / 2
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             colour = "white" if value < middle else "black"

@@ -58,8 +58,6 @@ def compare_neighbours(study: PromptStudy, outcome: PromptOutcome) -> None:
     pictures = {"reference": references}
     for run in runs:
         config = read_config(run)
-        if config.data.fingerprint != study.subject.config.data.fingerprint:
-            continue
         maps = {case: _prediction(study, run, case, axis) for case in study.cases}
         label = f"{config.arm.name} seed {config.seed}"
         if label in scores:
@@ -82,7 +80,10 @@ def _picture(
 ) -> None:
     from spsam.engine.prompting.draw import draw_neighbours
 
-    case = next(case for case in study.cases if all(case in maps for maps in pictures.values()))
+    shared = [c for c in study.cases if all(c in maps for maps in pictures.values())]
+    if not shared:  # a run of another fold predicted other cases
+        return
+    case = shared[0]
     volume = study.subject.dataset.case(case).load()
     filled = np.flatnonzero(pictures["reference"][case].any(axis=(1, 2)))
     first = int(filled[0]) if filled.size else 0

@@ -20,7 +20,7 @@ from spsam.registry.catalogue import Catalogue
 from spsam.studies.backend import Backend
 from spsam.studies.prompts import axes
 from spsam.studies.prompts.axes import Cell, Source, Strategy
-from spsam.studies.prompts.subject import Subject, find_run, plain_sam, trained_run
+from spsam.studies.prompts.subject import Subject, check_comparable, plain_sam, trained_run
 
 STUDY = "prompts.yaml"
 
@@ -187,11 +187,11 @@ def plan_prompts(request: PromptRequest, backend: Backend | None = None) -> Prom
         problems.append(Problem(f"--seeds {request.seeds}: expected at least 1"))
     if request.limit is not None and request.limit < 1:
         problems.append(Problem(f"--limit {request.limit}: expected at least 1"))
-    for other in request.compare:
-        with gather(problems):
-            find_run(other, request.home)
     with gather(problems):
         subject = _subject(request, config, backend)
+        for other in request.compare:
+            with gather(problems):
+                check_comparable(other, request.home, subject)
     raise_all(problems)
     return PromptStudy(request, config, subject, cells, subject.split.test[: request.limit])
 

@@ -196,6 +196,28 @@ def read_config(folder: RunFolder) -> RunConfig:
     return config
 
 
+def check_comparable(named: str, home: Path, subject: Subject) -> None:
+    """Whether a run's predictions can stand beside those of the studied one.
+
+    Args:
+        named: The run's folder, or its id below `home`.
+        home: The folder of all results.
+        subject: What is studied.
+
+    Raises:
+        InputError: If there is no such run, none is studied, or it is of other data.
+    """
+    theirs = read_config(find_run(named, home)).data
+    if subject.run is None:
+        raise InputError(f"--compare {named}: runs are compared; name the studied one by --run")
+    ours = subject.config.data
+    if theirs.fingerprint != ours.fingerprint:
+        raise InputError(
+            f"--compare {named}: the run is of {theirs.name} (fingerprint {theirs.fingerprint}), "
+            f"the studied one of {ours.name} ({ours.fingerprint})"
+        )
+
+
 def _split_name(config: RunConfig, dataset: DataSet) -> str | None:
     """A split's name where the data set knows it; a file's is not kept, its hash is compared."""
     name = config.data.split_name
