@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from spsam.model.sam.promptable import PromptableSAM
+    from spsam.studies.watch import Watcher
 
 EPILOG = "Example: spsam pretrain --save sam_tiny.safetensors"
 
@@ -44,21 +47,24 @@ def pretrain(  # noqa: PLR0917 - the command line's options
         typer.echo(plan.model_dump_json(indent=2))
         return
 
-    from tqdm import tqdm
-
+    from spsam.cli.progress import watched
     from spsam.engine.pretrain import measure, pretrain, save_weights
 
     began = time.perf_counter()
-    with tqdm(total=plan.steps, unit="step", file=sys.stderr, mininterval=2) as bar:
+    checkpoint = save.with_name(save.name + ".training.pt")
 
-        def on_step(done: int, metrics: dict[str, float]) -> None:
-            bar.n = done
-            bar.set_postfix(loss=f"{metrics['loss']:.3f}", refresh=False)
-            bar.update(0)
+    def train(watch: Watcher) -> PromptableSAM:
+        return pretrain(
+            plan,
+            checkpoint=checkpoint,
+            log=save.with_name(save.name + ".metrics.jsonl"),
+            workers=workers,
+            on_step=lambda done, metrics: watch.stage(
+                f"training, loss {metrics['loss']:.3f}", done, plan.steps
+            ),
+        )
 
-        checkpoint = save.with_name(save.name + ".training.pt")
-        log = save.with_name(save.name + ".metrics.jsonl")
-        sam = pretrain(plan, checkpoint=checkpoint, log=log, workers=workers, on_step=on_step)
+    sam = watched(train)
     sha256 = save_weights(sam, save, plan)
     checkpoint.unlink()
     seconds = round(time.perf_counter() - began, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -45,12 +46,17 @@ def save_checkpoint(
     path: Path, network: SelfPromptSAM, optimizer: torch.optim.Optimizer, epochs: int
 ) -> None:
     """Writes the state after so many epochs, whole or not at all."""
-    partial = path.with_suffix(".partial")
     state = {
         "epochs": epochs,
         "blocks": trained_state(network),
         "optimizer": optimizer.state_dict(),
     }
+    save_whole(path, state)
+
+
+def save_whole(path: Path, state: dict[str, Any]) -> None:
+    """Writes a state by way of a neighbour and a rename, so that it is never half there."""
+    partial = path.with_suffix(".partial")
     torch.save(state, partial)
     os.replace(partial, path)
 

@@ -16,10 +16,12 @@ from torch.utils.data import DataLoader, Subset
 
 from spsam.config.pretrain import PretrainRecipe
 from spsam.data.questions import Question, Questions
+from spsam.engine.checkpoint import save_whole
 from spsam.model.sam.backbones import backbone_spec
 from spsam.model.sam.checkpoint import official_state
 from spsam.model.sam.promptable import Asked, PromptableSAM
 from spsam.model.sam.state_file import file_sha256
+from spsam.results.rows import write_text
 
 Metrics = dict[str, float]
 
@@ -75,10 +77,11 @@ def pretrain(
         for name, value in metrics.items():
             since.setdefault(name, []).append(value)
         if done % recipe.checkpoint_every == 0 or done == recipe.steps:
-            _save(checkpoint, sam, optimizer, done)
+            state = {"steps": done, "sam": sam.state_dict(), "optimizer": optimizer.state_dict()}
+            save_whole(checkpoint, state)
             means = {name: sum(values) / len(values) for name, values in sorted(since.items())}
             lines.append(json.dumps({"step": done, **means}))
-            log.write_text("\n".join(lines) + "\n")
+            write_text(log, "\n".join(lines) + "\n")
             since.clear()
         on_step(done, metrics)
     return sam
@@ -242,14 +245,6 @@ def _lines_until(log: Path, step: int) -> list[str]:
     """The lines of a log up to a step; what comes after it will be run again."""
     lines = log.read_text().splitlines() if log.exists() else []
     return [line for line in lines if json.loads(line)["step"] <= step]
-
-
-def _save(path: Path, sam: PromptableSAM, optimizer: torch.optim.Optimizer, steps: int) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save(
-        {"steps": steps, "sam": sam.state_dict(), "optimizer": optimizer.state_dict()}, partial
-    )
-    os.replace(partial, path)
 
 
 def _resume(path: Path, sam: PromptableSAM, optimizer: torch.optim.Optimizer) -> int:
