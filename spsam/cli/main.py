@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Annotated, Any
 
@@ -11,6 +12,9 @@ from typer.core import TyperGroup
 import spsam
 from spsam.cli import ablate, pretrain, prompts, registry, ui
 from spsam.errors import InputError, SpsamError
+
+# A full, protected or failing disk is no mistake of the program's.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 
 class Verbs(TyperGroup):
@@ -26,6 +30,12 @@ class Verbs(TyperGroup):
             raise typer.Exit(2) from error
         except SpsamError as error:
             typer.echo(f"failed: {error}", err=True)
+            raise typer.Exit(1) from error
+        except OSError as error:
+            if error.errno not in _DISK:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            typer.echo(f"failed: {place}{error.strerror}", err=True)
             raise typer.Exit(1) from error
 
 

@@ -14,7 +14,8 @@ from spsam.model.network import SelfPromptSAM
 
 def autocast(device: torch.device, train: TrainConfig) -> torch.autocast:
     """The precision that a run computes in."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=train.precision == "bf16")
+    kind = torch.float16 if train.precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, kind, enabled=train.precision != "fp32")
 
 
 @torch.inference_mode()

@@ -3,149 +3,213 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset
 
 from spsam.config.schema import ArmConfig, TrainConfig
 from spsam.data.patches import Patch
-from spsam.engine.checkpoint import load_checkpoint, save_checkpoint
-from spsam.engine.loss import training_loss
-from spsam.engine.predict import autocast
-from spsam.errors import SpsamError
+from spsam.engine.batches import batches, is_dead_worker
+from spsam.engine.checkpoint import load_trained_state, read_last, save_whole, trained_state
+from spsam.engine.group import Group
+from spsam.engine.progress import Metrics, Progress, random_state, set_random_state
+from spsam.engine.step import Stepper
+from spsam.errors import SpsamError, Stopped
 from spsam.model.network import SelfPromptSAM
+from spsam.results.rows import write_text
 
-Metrics = dict[str, float]
-
-
-def make_optimizer(network: SelfPromptSAM, train: TrainConfig) -> torch.optim.Optimizer:
-    """The optimiser over the added blocks' parameters, and over nothing else."""
-    parameters = [parameter for _, parameter in network.trained_parameters()]
-    options = train.optimizer
-    if options.name == "adamw":
-        return torch.optim.AdamW(parameters, lr=options.lr, weight_decay=options.weight_decay)
-    return torch.optim.SGD(
-        parameters,
-        lr=options.lr,
-        momentum=options.momentum,
-        nesterov=options.nesterov,
-        weight_decay=options.weight_decay,
-    )
+# How often a run goes back to one checkpoint because a data worker died.
+_PATIENCE = 3
 
 
-def poly_lr(train: TrainConfig, epoch: int) -> float:
-    """`lr · (1 − e/E)^power`."""
-    return float(train.optimizer.lr * (1 - epoch / train.epochs) ** train.poly_power)
+def learning_rate(train: TrainConfig, epoch: int) -> float:
+    """The rate of an epoch: `lr · (1 − e/E)^power`, half a cosine or constant, after a rise."""
+    share = epoch / train.epochs
+    factor = 1.0
+    if train.schedule == "poly":
+        factor = (1 - share) ** train.poly_power
+    elif train.schedule == "cosine":
+        factor = (1 + math.cos(math.pi * share)) / 2
+    rise = (epoch + 1) / train.warmup_epochs if epoch < train.warmup_epochs else 1.0
+    return float(train.optimizer.lr * factor * rise)
 
 
-def fit(
-    network: SelfPromptSAM,
-    patches: Dataset[Patch],
-    arm: ArmConfig,
-    *,
-    checkpoint: Path,
-    log: Path,
-    workers: int = 0,
-    on_epoch: Callable[[Metrics], None],
-    on_step: Callable[[int, int], None],
-) -> None:
-    """Trains the added blocks, from the last checkpoint if there is one.
+@dataclass(frozen=True)
+class Training:
+    """What a training is made of.
 
-    Patch number i is the same whatever was interrupted, so a resumed run ends with the weights of
-    an uninterrupted one.
-
-    Args:
+    Attributes:
         network: On the device it trains on.
         patches: At least epochs · iterations · batch_size patches.
         arm: Its `train` section is the schedule.
-        checkpoint: Written after every `checkpoint_every` epochs and at the end.
+        checkpoint: Written at the start, after every `checkpoint_every` epochs, whenever
+            `checkpoint_minutes` are over, and at the end.
         log: One JSON line an epoch.
+        about: Plain values that every checkpoint carries.
         workers: Processes that make patches; 0 makes them in this one.
+        group: The processes that train together.
         on_epoch: Called with the epoch's metrics.
         on_step: Called with (steps done, steps in all).
+        on_note: Called with what the user should know.
+    """
+
+    network: SelfPromptSAM
+    patches: Dataset[Patch]
+    arm: ArmConfig
+    checkpoint: Path
+    log: Path
+    about: Mapping[str, Any]
+    workers: int = 0
+    group: Group = field(default_factory=Group)
+    on_epoch: Callable[[Metrics], None] = lambda metrics: None
+    on_step: Callable[[int, int], None] = lambda done, total: None
+    on_note: Callable[[str], None] = lambda note: None
+
+
+def fit(training: Training) -> None:
+    """Trains the added blocks, from the last checkpoint if there is one.
+
+    Patch number i is the same whatever was interrupted, and a checkpoint has every other state: a
+    resumed run ends with the bits of an uninterrupted one on the same machine.
 
     Raises:
-        SpsamError: If the loss is no longer a finite number.
+        SpsamError: If the loss is no longer a finite number, a checkpoint cannot be written or
+            read, or data workers die again and again.
+        Stopped: If SIGTERM came; the checkpoint is of that moment.
     """
-    train = arm.train
-    optimizer = make_optimizer(network, train)
-    start = load_checkpoint(checkpoint, network, optimizer)
-    _truncate(log, start)
-    batches = iter(_loader(patches, train, start, workers))
-    on_step(start * train.iterations, train.epochs * train.iterations)
-    for epoch in range(start, train.epochs):
-        began = time.perf_counter()
-        lr = poly_lr(train, epoch)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        decode = epoch >= train.generator_epochs
-        sums: Metrics = {}
-        network.train()
-        for iteration in range(train.iterations):
-            terms = _step(network, next(batches), optimizer, train, decode=decode)
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + value
-            on_step(epoch * train.iterations + iteration + 1, train.epochs * train.iterations)
-        metrics = {f"loss/{name}": value / train.iterations for name, value in sums.items()}
-        metrics |= {"epoch": epoch, "lr": lr, "seconds": time.perf_counter() - began}
-        last = epoch + 1 == train.epochs
-        if last or (epoch + 1) % train.checkpoint_every == 0:
-            save_checkpoint(checkpoint, network, optimizer, epoch + 1)
-        with log.open("a") as lines:
-            lines.write(json.dumps(metrics) + "\n")
-        on_epoch(metrics)
+    execute_as(training.arm.train, training.network)
+    tried = steps = 0
+    while True:
+        stepper = Stepper(training.network, training.arm.train, training.group)
+        progress = _restore(training, stepper)
+        tried = tried + 1 if progress.steps == steps else 1
+        steps = progress.steps
+        try:
+            return _loop(training, stepper, progress)
+        except RuntimeError as error:
+            if not is_dead_worker(error):
+                raise
+            if tried > _PATIENCE:
+                raise SpsamError(
+                    f"processes that make patches died {tried} times after step {steps}: {error}; "
+                    "perhaps memory ran out: use fewer --workers, or 0"
+                ) from error
+            training.on_note(f"a process that makes patches died; back to step {steps} ({error})")
 
 
-def _step(
-    network: SelfPromptSAM,
-    batch: Patch,
-    optimizer: torch.optim.Optimizer,
-    train: TrainConfig,
-    *,
-    decode: bool,
-) -> Metrics:
-    device = next(network.parameters()).device
-    image = batch["image"].to(device, non_blocking=True)
-    labels = batch["label"].to(device, non_blocking=True)
-    with autocast(device, train):
-        output = network(image, decode=decode)
-    terms = training_loss(output, labels, train, network.mask_head.activation)
-    if not torch.isfinite(terms["total"]):
-        raise SpsamError(
-            f"the loss became {terms['total'].item()} "
-            f"(learning rate {optimizer.param_groups[0]['lr']:.2g}): lower train.optimizer.lr or "
-            "train.clip_norm, or use --set train.precision=fp32"
-        )
-    optimizer.zero_grad(set_to_none=True)
-    terms["total"].backward()  # type: ignore[no-untyped-call]
-    if train.clip_norm is not None:
-        nn.utils.clip_grad_norm_(
-            [parameter for _, parameter in network.trained_parameters()], train.clip_norm
-        )
-    optimizer.step()
-    return {name: float(value.detach()) for name, value in terms.items()}
+def _loop(training: Training, stepper: Stepper, progress: Progress) -> None:
+    train, group = training.arm.train, training.group
+    total, saved = train.epochs * train.iterations, time.monotonic()
+    patches = batches(training.patches, train, progress.steps, training.workers, group)
+    training.on_step(progress.steps, total)
+    training.network.train()
+    with _stop_signal(group) as stop:
+        while progress.steps < total:
+            epoch = progress.steps // train.iterations
+            lr = learning_rate(train, epoch)
+            began = time.perf_counter()
+            batch = next(patches)
+            progress.waited += time.perf_counter() - began
+            progress.add(stepper(batch, lr, decode=epoch >= train.generator_epochs))
+            training.on_step(progress.steps, total)
+            ended = progress.steps % train.iterations == 0
+            metrics = progress.end_epoch(train.iterations, lr) if ended else None
+            if stop.asked or _due(train, progress.steps, time.monotonic() - saved):
+                _save(training, stepper, progress)
+                saved = time.monotonic()
+            if metrics is not None and group.rank == 0:
+                with training.log.open("a", encoding="utf-8") as lines:
+                    lines.write(json.dumps(metrics) + "\n")
+                training.on_epoch(metrics)
+            if stop.asked:
+                raise Stopped(stop.asked)
 
 
-def _loader(
-    patches: Dataset[Patch], train: TrainConfig, start: int, workers: int
-) -> DataLoader[Patch]:
-    per_epoch = train.iterations * train.batch_size
-    todo = Subset(patches, range(start * per_epoch, train.epochs * per_epoch))
-    return DataLoader(
-        todo,
-        batch_size=train.batch_size,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
-    )
+def _due(train: TrainConfig, steps: int, seconds: float) -> bool:
+    epochs, inside = divmod(steps, train.iterations)
+    if not inside and (epochs % train.checkpoint_every == 0 or epochs == train.epochs):
+        return True
+    return train.checkpoint_minutes is not None and seconds >= 60 * train.checkpoint_minutes
 
 
-def _truncate(log: Path, epochs: int) -> None:
-    """Drops lines of epochs after the checkpoint: they will be run again."""
-    if log.exists():
-        lines = log.read_text().splitlines(keepends=True)
-        log.write_text("".join(lines[:epochs]))
+def _save(training: Training, stepper: Stepper, progress: Progress) -> None:
+    state = {
+        "about": dict(training.about),
+        "progress": progress.state(),
+        "blocks": trained_state(training.network),
+        "optimizer": stepper.optimizer.state_dict(),
+        "scaler": stepper.scaler.state_dict(),
+        "random": random_state(),
+    }
+    if training.group.rank == 0:
+        save_whole(training.checkpoint, state, keep=True)
+
+
+def _restore(training: Training, stepper: Stepper) -> Progress:
+    """Takes up the last checkpoint, or writes the first: then the disk is known to take them."""
+    state, note = read_last(training.checkpoint)
+    if note:
+        training.on_note(note)
+    if state is None:
+        progress = Progress()
+        _save(training, stepper, progress)
+    else:
+        load_trained_state(training.network, state["blocks"])
+        stepper.optimizer.load_state_dict(state["optimizer"])
+        stepper.scaler.load_state_dict(state.get("scaler", {}))
+        progress = Progress.restored(state, training.arm.train.iterations, training.log)
+        if "random" in state:
+            set_random_state(state["random"])
+    if training.group.rank == 0:
+        # Lines of epochs after the checkpoint will come again; lost ones are in it.
+        lines = [json.dumps(metrics) + "\n" for metrics in progress.history]
+        write_text(training.log, "".join(lines))
+    return progress
+
+
+def execute_as(train: TrainConfig, network: SelfPromptSAM) -> None:
+    """Sets up what changes how a network is computed, and not what."""
+    if train.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(train.deterministic)
+    network.image_encoder.checkpointed = train.checkpoint_activations
+    if train.compile:
+        network.image_encoder.compile()
+        network.prompt_generator.compile()
+
+
+class _Stop:
+    asked = 0
+
+
+@contextmanager
+def _stop_signal(group: Group) -> Iterator[_Stop]:
+    """Catches SIGTERM, so that the step under way is ended and kept; one of several ends at once.
+
+    A scheduler sends it before it kills. Ctrl-C stops at once; a run then goes on from its last
+    checkpoint.
+    """
+    stop = _Stop()
+    if group.count > 1 or threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.asked = number
+
+    before = signal.signal(signal.SIGTERM, ask)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)

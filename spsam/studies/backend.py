@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 OnEpoch = Callable[[dict[str, float]], None]
 OnProgress = Callable[[str, int, int], None]
+OnNote = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Task:
         device: Where it computes.
         checkpoint: SAM's weights; None for random ones.
         workers: Processes that make training patches.
+        devices: How many of its kind train together.
     """
 
     config: RunConfig
@@ -60,6 +62,7 @@ class Task:
     device: str
     checkpoint: Path | None
     workers: int
+    devices: int = 1
 
 
 class Backend:
@@ -126,7 +129,20 @@ class Backend:
 
         return prepare(dataset, plan, folder, progress=progress)
 
-    def execute(self, task: Task, *, on_epoch: OnEpoch, on_progress: OnProgress) -> None:
+    def check_devices(self, device: str, count: int, arm: ArmConfig) -> None:
+        """Whether so many devices can share an arm's batch.
+
+        Raises:
+            InputError: If they cannot.
+        """
+        if count > 1:
+            from spsam.engine.together import check_devices
+
+            check_devices(device, count, arm.train.batch_size, arm.train.accumulate)
+
+    def execute(
+        self, task: Task, *, on_epoch: OnEpoch, on_progress: OnProgress, on_note: OnNote
+    ) -> None:
         """Trains and scores one run; goes on from its checkpoint if there is one."""
         from spsam.engine.run import Job, execute
 
@@ -140,5 +156,6 @@ class Backend:
             device=task.device,
             checkpoint=task.checkpoint,
             workers=task.workers,
+            devices=task.devices,
         )
-        execute(job, on_epoch=on_epoch, on_progress=on_progress)
+        execute(job, on_epoch=on_epoch, on_progress=on_progress, on_note=on_note)

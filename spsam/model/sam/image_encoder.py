@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+import torch
 from timm.models.vision_transformer_sam import (
     Block,
     VisionTransformerSAM,
@@ -12,6 +13,7 @@ from timm.models.vision_transformer_sam import (
     window_unpartition,
 )
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from spsam.model.adapters.placement import AdapterSet
 from spsam.model.sam.backbones import Backbone, token_grid
@@ -38,6 +40,7 @@ class ImageEncoder(nn.Module):
     Attributes:
         image_size: (h, w) of the input, pixels.
         grid: (gh, gw), the token grid.
+        checkpointed: Whether blocks are computed anew on the way back, instead of kept.
     """
 
     def __init__(self, spec: Backbone, encoder_size: tuple[int, int]) -> None:
@@ -63,6 +66,7 @@ class ImageEncoder(nn.Module):
         self.blocks = vit.blocks
         self.neck = vit.neck
         self.global_blocks = spec.global_blocks
+        self.checkpointed = False
         self.requires_grad_(False).eval()
 
     def forward(
@@ -92,7 +96,13 @@ class ImageEncoder(nn.Module):
         x = depth_pos.encoder_tokens(x)
         taps: list[Tensor] = []
         for index, block in enumerate(self.transformer_blocks()):
-            x = _adapted_block(block, x, adapters, adapters.encoder_site(index), folded)
+            site = adapters.encoder_site(index)
+            if self.checkpointed and torch.is_grad_enabled():
+                x = checkpoint(
+                    _adapted_block, block, x, adapters, site, folded, use_reentrant=False
+                )
+            else:
+                x = _adapted_block(block, x, adapters, site, folded)
             if index in self.global_blocks:
                 taps.append(x.permute(0, 3, 1, 2))
         return taps, self.neck(x.permute(0, 3, 1, 2))
