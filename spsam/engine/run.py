@@ -130,7 +130,7 @@ def _note_cost(job: Job, network: SelfPromptSAM, memory: PeakMemory, evaluation:
     job.folder.note(
         cost={
             # First, since counting takes memory of its own.
-            "peak_memory": larger(before.get("peak_memory"), memory.read()),
+            **larger(before, memory.read()),
             "gflops": gigaflops(network, data.in_channels, train),
             "step_seconds": step_seconds(epochs, train.generator_epochs),
             "training_seconds": round(sum(epoch["seconds"] for epoch in epochs), 2),

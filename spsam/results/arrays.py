@@ -30,7 +30,8 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         SpsamError: If the file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: NumPy leaves a damaged file open.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise SpsamError(f"{path}: cannot be read: {error}") from error

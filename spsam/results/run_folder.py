@@ -49,7 +49,7 @@ class RunFolder:
 
         `cost`, once the run is scored: `gflops` (one forward pass of one patch), `step_seconds`
         (median of an optimiser step, by phase: `generator`, `joint`), `training_seconds` and
-        `evaluation_seconds`, `peak_memory` (`mib`, and `of` what: `device` or `process`).
+        `evaluation_seconds`, `peak_memory_bytes` and `peak_memory_of` (`device` or `process`).
         """
         return self.path / "run.json"
 

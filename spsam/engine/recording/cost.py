@@ -74,17 +74,22 @@ class PeakMemory:
             self._of = "process" if _forget_peak() else "process, since it began"
 
     def read(self) -> dict[str, Any]:
-        """`mib`, and `of` what: `device`, what torch allocated on a GPU; `process`, resident."""
+        """`peak_memory_bytes`, and `peak_memory_of` what.
+
+        `device`: what torch allocated on a GPU; `process`: what was resident.
+        """
         if self._device.type == "cuda":
             size = torch.cuda.max_memory_allocated(self._device)
         else:
             size = _peak_resident()
-        return {"mib": round(size / 2**20, 1), "of": self._of}
+        return {"peak_memory_bytes": size, "peak_memory_of": self._of}
 
 
-def larger(first: Mapping[str, Any] | None, second: dict[str, Any]) -> dict[str, Any]:
-    """Of two readings the larger one: an interrupted run has several."""
-    return dict(first) if first and first["mib"] > second["mib"] else second
+def larger(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Of two readings the larger one: an interrupted run has several. The first may be empty."""
+    name = "peak_memory_bytes"
+    chosen = first if first.get(name, 0) > second[name] else second
+    return {key: chosen[key] for key in (name, "peak_memory_of")}
 
 
 def _forget_peak() -> bool:

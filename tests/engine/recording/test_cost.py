@@ -41,11 +41,12 @@ def test_steps_by_phase() -> None:
 def test_the_peak_is_this_runs() -> None:
     first = PeakMemory(torch.device("cpu"))
     taken = np.ones(40 << 20, np.uint8)
-    high = first.read()["mib"]
+    high = first.read()["peak_memory_bytes"]
     del taken
     second = PeakMemory(torch.device("cpu"))
-    if second.read()["of"] != "process":
+    if second.read()["peak_memory_of"] != "process":
         pytest.skip("this system does not forget a process's peak")
-    assert second.read()["mib"] < high - 30
-    assert larger(None, {"mib": 1}) == {"mib": 1}
-    assert larger({"mib": 2}, {"mib": 1}) == {"mib": 2}
+    assert second.read()["peak_memory_bytes"] < high - (30 << 20)
+    high_of, low_of = ({"peak_memory_bytes": size, "peak_memory_of": "device"} for size in (2, 1))
+    assert larger({}, low_of) == low_of
+    assert larger(high_of | {"gflops": 3}, low_of) == high_of
