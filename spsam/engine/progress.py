@@ -65,20 +65,31 @@ class Progress:
         unread, self._unread = self._unread, []
         for terms in unread:
             values = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
-            if not np.isfinite(values["total"]):
+            wrong = [name for name in ("total", "gradient") if not np.isfinite(values[name])]
+            if wrong:
+                what = "loss" if "total" in wrong else "gradient"
                 raise SpsamError(
-                    f"the loss became {values['total']}: lower train.optimizer.lr or "
-                    "train.clip_norm, or use --set train.precision=fp32 or bf16"
+                    f"the {what} became {values[wrong[0]]}: lower train.optimizer.lr or "
+                    "train.clip_norm, or use --set train.precision=fp32; the last checkpoint is "
+                    "of a step before"
                 )
             for name, value in values.items():
                 self.sums[name] = self.sums.get(name, 0.0) + value
 
+    def leave_out(self) -> None:
+        """What was done since the last reading is no part of any step."""
+        self._since = time.perf_counter()
+
     def end_epoch(self, iterations: int, lr: float) -> Metrics:
         """Means over the epoch, which goes into the history."""
         self.read()
+        norm = self.sums.pop("gradient") / iterations
         metrics = {f"loss/{name}": value / iterations for name, value in self.sums.items()}
         metrics |= {"epoch": len(self.history), "lr": lr, "seconds": self.seconds}
+        metrics["gradient_norm"] = norm
         metrics["data_seconds"] = self.waited
+        # Losses are read in groups, so that the mean is what a GPU's step takes, and no single one.
+        metrics["step_seconds"] = (self.seconds - self.waited) / iterations
         self.history.append(metrics)
         self.sums, self.seconds, self.waited = {}, 0.0, 0.0
         return metrics

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -49,7 +51,8 @@ class Stepper:
             decode: Whether the mask decoder takes part: the second phase.
 
         Returns:
-            The batch's loss and its terms, still on the device.
+            The batch's loss, its terms, and the norm of their gradient before clipping, still on
+            the device.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -64,13 +67,14 @@ class Stepper:
                 part = value.detach() / len(pieces)
                 shown[name] = shown[name] + part if name in shown else part
         self.group.average_gradients(self.parameters)
-        if self.train.clip_norm is not None:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.parameters, self.train.clip_norm)
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.train.clip_norm or math.inf)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         means = self.group.sum(torch.stack(list(shown.values()))) / self.group.count
-        return dict(zip(shown, means, strict=True))
+        # A scaled loss that was too large costs a step and is no failure.
+        shown["gradient"] = norm.nan_to_num(0, 0, 0) if self.scaler.is_enabled() else norm
+        return dict(zip(shown, [*means, shown["gradient"]], strict=True))
 
     def _loss(self, piece: Patch, decode: bool, gather: Gather) -> dict[str, Tensor]:
         with autocast(self.device, self.train):

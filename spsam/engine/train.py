@@ -154,6 +154,7 @@ def _save(training: Training, stepper: Stepper, progress: Progress) -> None:
     }
     if training.group.rank == 0:
         save_whole(training.checkpoint, state, keep=True)
+    progress.leave_out()
 
 
 def _restore(training: Training, stepper: Stepper) -> Progress:

@@ -161,3 +161,20 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path: Path) -> No
 def test_weights_of_another_arm_are_refused() -> None:
     with pytest.raises(InputError, match="another arm"):
         load_trained_state(small(ARMS[-1]), trained_state(small(ARMS[0])))
+
+
+def test_a_gradient_that_is_no_number_ends_the_run_before_it_is_kept(tmp_path: Path) -> None:
+    network = small(ARMS[0])
+    first = next(iter(network.prompt_generator.parameters()))
+    calls: list[int] = []
+
+    def spoil(gradient: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return gradient * float("nan") if len(calls) == 4 else gradient
+
+    first.register_hook(spoil)
+    with pytest.raises(SpsamError, match="the gradient became nan"):
+        fit(training(tmp_path, network, load_arm(ARMS[0], SCHEDULE)))
+    kept = read_whole(tmp_path / "checkpoint.pt")
+    assert kept["progress"]["steps"] == 2
+    assert all(value.isfinite().all() for value in kept["blocks"].values())
