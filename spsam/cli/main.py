@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 import spsam
-from spsam.cli import ablate, pretrain, prompts, registry, ui
+from spsam.cli import ablate, pretrain, prompts, registry, train, ui
 from spsam.errors import InputError, SpsamError
 
 # A full, protected or failing disk is no mistake of the program's.
@@ -49,6 +49,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("ablate", epilog=ablate.EPILOG)(ablate.ablate)
+app.command("train", epilog=train.EPILOG)(train.train)
 app.command("pretrain", epilog=pretrain.EPILOG)(pretrain.pretrain)
 app.command("prompts", epilog=prompts.EPILOG)(prompts.prompts)
 app.add_typer(registry.app, name="registry")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spsam.config.schema import ArmConfig, RunConfig
 from spsam.results.run_folder import RunFolder
@@ -139,6 +139,47 @@ class Backend:
             from spsam.engine.together import check_devices
 
             check_devices(device, count, arm.train.batch_size, arm.train.accumulate)
+
+    def measure(
+        self, config: RunConfig, plan: Plan, device: str, devices: int
+    ) -> dict[str, Any] | None:
+        """Memory and seconds of a few steps, see `spsam.engine.measure.Cost`.
+
+        Returns:
+            None where the memory does not suffice.
+        """
+        from spsam.engine.measure import measure
+
+        cost = measure(config, plan.patch_size, device, devices)
+        return None if cost is None else cost.to_dict()
+
+    def fit(
+        self, config: RunConfig, plan: Plan, device: str, devices: int, memory: float | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """How a run's batches are computed so that they fit into memory, and what they take then.
+
+        Args:
+            config: Of the run.
+            plan: Its patch.
+            device: Where it computes.
+            devices: How many of its kind.
+            memory: GB that may be used; None takes what is free.
+
+        Returns:
+            Changes of `train`, none of which changes a result, and the cost.
+
+        Raises:
+            InputError: If it cannot be made to fit.
+        """
+        from spsam.engine.measure import fit_memory
+
+        limit = None if memory is None else int(memory * 1e9)
+        found = fit_memory(config, plan.patch_size, device, devices, limit)
+        changes = {
+            "accumulate": found.accumulate,
+            "checkpoint_activations": found.checkpoint_activations,
+        }
+        return changes, found.cost.to_dict()
 
     def execute(
         self, task: Task, *, on_epoch: OnEpoch, on_progress: OnProgress, on_note: OnNote
