@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ from spsam.data.volume import write_label
 
 # Slices restored at once: bounds the memory at K classes of a large volume.
 _CHUNK = 16
+# Of class 0 where a volume was cut away: as sure as float16 can still say.
+_BACKGROUND = 100.0
 
 
 def restore_logits(
@@ -31,8 +34,7 @@ def restore_logits(
         `(K, D, H, W)`, the original array axes (z, y, x).
     """
     chunks = [chunk.cpu().numpy() for chunk in _slices(logits, case)]
-    restored = np.concatenate(chunks, axis=1)
-    return np.ascontiguousarray(np.transpose(restored, (0, *(1 + axis for axis in _back(case)))))
+    return _uncut(case.turn.back(np.concatenate(chunks, axis=1)), case, _BACKGROUND)
 
 
 def restore_labels(
@@ -53,7 +55,7 @@ def restore_labels(
     chunks = [
         labels(chunk[None])[0].to(torch.uint8).cpu().numpy() for chunk in _slices(logits, case)
     ]
-    return np.ascontiguousarray(np.transpose(np.concatenate(chunks), _back(case)))
+    return _uncut(case.turn.back(np.concatenate(chunks)), case, 0)
 
 
 def write_labels(path: Path, labels: npt.NDArray[np.integer], case: PreparedCase) -> None:
@@ -69,15 +71,29 @@ def write_labels(path: Path, labels: npt.NDArray[np.integer], case: PreparedCase
     write_label(path, ids[labels], case.original)
 
 
-def _back(case: PreparedCase) -> tuple[int, ...]:
-    """The transposition from (d, h, w) to (z, y, x)."""
-    return tuple(int(axis) for axis in np.argsort(case.axes))
+def _uncut(array: npt.NDArray[Any], case: PreparedCase, background: float) -> npt.NDArray[Any]:
+    """The array `(…, D, H, W)` in the original volume; what was cut away is background.
+
+    Args:
+        array: On the original axes, of what was not cut away.
+        case: The case.
+        background: A label, or how far class 0's logits lie above zero and the others' below.
+    """
+    if case.box is None:
+        return np.ascontiguousarray(array)
+    whole = np.full((*array.shape[:-3], *case.original.shape), -background, array.dtype)
+    if array.ndim > 3:
+        whole[0] = background
+    z, y, x = (slice(*bounds) for bounds in case.box)
+    whole[..., z, y, x] = array
+    return whole
 
 
 def _slices(logits: Tensor | npt.NDArray[np.float32], case: PreparedCase) -> Iterator[Tensor]:
     """Pieces `(K, n, H, W)` of the logits on the original grid, depth axis still first."""
     logits = torch.as_tensor(logits)
-    depth, height, width = (case.original.shape[axis] for axis in case.axes)
+    cut = [stop - start for start, stop in case.box] if case.box else case.original.shape
+    depth, height, width = (cut[axis] for axis in case.axes)
     assert tuple(logits.shape[1:]) == case.label.shape, (logits.shape, case.label.shape)
     for first in range(0, depth, _CHUNK):
         wanted = torch.arange(first, min(depth, first + _CHUNK), device=logits.device)

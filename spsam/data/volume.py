@@ -12,11 +12,22 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK
 
-from spsam.data.files.image import read_array
-from spsam.data.files.image import read_geometry as read_geometry
-from spsam.data.geometry import IDENTITY, Triple
-from spsam.data.geometry import Geometry as Geometry
+from spsam.data.files.image import read_array, read_geometry
+from spsam.data.geometry import IDENTITY, Geometry, Triple
 from spsam.errors import InputError, Problem
+
+__all__ = [
+    "Floats",
+    "Geometry",
+    "Labels",
+    "Triple",
+    "Volume",
+    "check_image",
+    "one_thread",
+    "read_geometry",
+    "read_volume",
+    "write_label",
+]
 
 # Its functions carry no types.
 sitk: Any = SimpleITK
@@ -138,9 +149,7 @@ def check_image(pixels: npt.NDArray[np.generic], path: Path | None) -> list[Prob
     return problems
 
 
-def _classes(
-    ids: npt.NDArray[np.generic], path: Path, class_of: Mapping[int, int]
-) -> Labels:
+def _classes(ids: npt.NDArray[np.generic], path: Path, class_of: Mapping[int, int]) -> Labels:
     """The class indices of a file's ids `(1, D, H, W)`."""
     if len(ids) != 1:
         raise InputError(Problem(f"expected one label map, got {len(ids)}", path))

@@ -98,9 +98,7 @@ def _slice_problems(folder: Path, files: tuple[str, ...]) -> list[Problem]:
     along = steps @ normal
     if np.abs(along).min() < 1e-4:
         twice = Path(files[int(np.abs(along).argmin()) + 1]).name
-        return [
-            Problem(f"two slices lie at the same position ({twice} is one of them)", folder)
-        ]
+        return [Problem(f"two slices lie at the same position ({twice} is one of them)", folder)]
     usual = float(np.median(along))
     wrong = np.flatnonzero(np.abs(along - usual) > _TOLERANCE * abs(usual))
     if len(wrong):

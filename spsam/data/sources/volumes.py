@@ -46,13 +46,13 @@ def open_volumes(path: Path) -> list[Case]:
         return [_case(_CHANNEL.sub(r"\1", name) if name.endswith("_0000") else name, [path])]
     if not path.is_dir():
         raise InputError(Problem("there is no such file or folder", path))
-    found = [(name, files) for name, files in _images(path)]
+    found = list(_images(path))
     if not found:
         folders = [path, *sorted(each for each in path.iterdir() if each.is_dir())]
         found = [(each.resolve().name, [each]) for each in folders if series_in(each)]
     if not found:
         raise InputError(Problem(f"there is no volume in the folder; expected {LAYOUT}", path))
-    problems = []
+    problems: list[Problem] = []
     for name, files in found:
         if files[0].is_dir() and len(series_in(files[0])) > 1:
             try:
