@@ -58,7 +58,7 @@ def prepare(
     Raises:
         InputError: With every problem in every file; then nothing is left in `folder`.
     """
-    target = folder / f"{dataset.name}-{prepared_key(dataset, plan)}"
+    target = prepared_folder(dataset, plan, folder)
     if (target / INDEX).is_file():
         return PreparedStore(target)
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,6 +66,11 @@ def prepare(
         if not (target / INDEX).is_file():
             _prepare_all(dataset, plan, target, workers, progress)
     return PreparedStore(target)
+
+
+def prepared_folder(dataset: DataSet, plan: Plan, folder: Path) -> Path:
+    """Where below `folder` the prepared form of a data set lies or will lie."""
+    return folder / f"{dataset.name}-{prepared_key(dataset, plan)}"
 
 
 def prepared_key(dataset: DataSet, plan: Plan) -> str:

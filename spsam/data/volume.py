@@ -23,6 +23,7 @@ __all__ = [
     "Triple",
     "Volume",
     "check_image",
+    "class_indices",
     "one_thread",
     "read_geometry",
     "read_volume",
@@ -98,7 +99,7 @@ def read_volume(
             ids, geometry = read_array(label)
             if geometries:
                 problems += _compare(geometries[0], geometry, paths[0], label, "the label")
-            classes = _classes(ids, label, class_of)
+            classes = class_indices(ids, label, class_of)
         except InputError as error:
             problems += error.problems
     if problems:
@@ -149,8 +150,12 @@ def check_image(pixels: npt.NDArray[np.generic], path: Path | None) -> list[Prob
     return problems
 
 
-def _classes(ids: npt.NDArray[np.generic], path: Path, class_of: Mapping[int, int]) -> Labels:
-    """The class indices of a file's ids `(1, D, H, W)`."""
+def class_indices(ids: npt.NDArray[np.generic], path: Path, class_of: Mapping[int, int]) -> Labels:
+    """The class indices `(D, H, W)` of a label file's ids `(1, D, H, W)`.
+
+    Raises:
+        InputError: If there are several maps, or an id that is not in `class_of`.
+    """
     if len(ids) != 1:
         raise InputError(Problem(f"expected one label map, got {len(ids)}", path))
     present = np.unique(ids[0])

@@ -38,7 +38,7 @@ def read_array(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
         try:
             image = sitk.ReadImage(str(path))
         except RuntimeError as error:
-            raise InputError(unreadable(path)) from error
+            raise InputError(unreadable(path, error)) from error
     geometry = _geometry(path, image)
     array = sitk.GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() > 1:
@@ -59,14 +59,17 @@ def read_geometry(path: Path) -> Geometry:
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
-        raise InputError(unreadable(path)) from error
+        raise InputError(unreadable(path, error)) from error
     return _geometry(path, reader)
 
 
-def unreadable(path: Path) -> Problem:
+def unreadable(path: Path, error: Exception | None = None) -> Problem:
     """What is said of a file that the image library cannot read."""
     if not path.is_file():
         return Problem("the file does not exist", path)
+    if "orthonormal" in str(error):
+        message = "its axes are not at right angles (a sheared sform): resample it first"
+        return Problem(message, path)
     return Problem(
         f"cannot be read as an image ({path.stat().st_size} bytes): the file is truncated or "
         "not an image; copy it again from its source",
