@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 import spsam
-from spsam.cli import ablate, data, predict, pretrain, prompts, registry, train, ui
+from spsam.cli import ablate, data, evaluate, predict, pretrain, prompts, registry, train, ui
 from spsam.errors import InputError, SpsamError
 
 # A full, protected or failing disk is no mistake of the program's.
@@ -51,6 +51,7 @@ app = typer.Typer(
 app.command("ablate", epilog=ablate.EPILOG)(ablate.ablate)
 app.command("train", epilog=train.EPILOG)(train.train)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
+app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command("pretrain", epilog=pretrain.EPILOG)(pretrain.pretrain)
 app.command("prompts", epilog=prompts.EPILOG)(prompts.prompts)
 app.add_typer(data.app, name="data")

@@ -30,7 +30,7 @@ class Slices(Protocol):
         """(K, d, h, w), all of them."""
         ...
 
-    def take(self, first: int, stop: int) -> Tensor:
+    def slices(self, first: int, stop: int) -> Tensor:
         """`(K, n, h, w)`: slices `first` to `stop`; later calls ask for no earlier ones."""
         ...
 
@@ -40,7 +40,7 @@ class _Whole:
         self._logits = logits
         self.shape = tuple(logits.shape)
 
-    def take(self, first: int, stop: int) -> Tensor:
+    def slices(self, first: int, stop: int) -> Tensor:
         return self._logits[:, first:stop]
 
 
@@ -156,11 +156,11 @@ def _along_depth(logits: Slices, wanted: Tensor, depth: int) -> Tensor:
     """Slices `wanted` of `depth` ones; between two prepared slices by their distance."""
     prepared = logits.shape[1]
     if prepared == depth:
-        return logits.take(int(wanted[0]), int(wanted[-1]) + 1)
+        return logits.slices(int(wanted[0]), int(wanted[-1]) + 1)
     position = ((wanted + 0.5) * (prepared / depth) - 0.5).clamp(0, prepared - 1)
     below = position.floor().long()
     above = (below + 1).clamp(max=prepared - 1)
     first = int(below[0])
-    taken = logits.take(first, int(above[-1]) + 1).float()
+    taken = logits.slices(first, int(above[-1]) + 1).float()
     weight = (position - below).float()[None, :, None, None].to(taken.device)
     return taken[:, below - first] * (1 - weight) + taken[:, above - first] * weight

@@ -40,7 +40,7 @@ def predict_logits(
         `(K, D, H, W)` float32 on the network's device.
     """
     logits = SlidingLogits(network, image, inference, train)
-    return logits.take(0, logits.shape[1])
+    return logits.slices(0, logits.shape[1])
 
 
 class SlidingLogits:
@@ -83,7 +83,7 @@ class SlidingLogits:
         self._first = 0
         self.shape: tuple[int, ...] = (len(self._held[0]), *size)
 
-    def take(self, first: int, stop: int) -> Tensor:
+    def slices(self, first: int, stop: int) -> Tensor:
         """Slices `first` to `stop`, `(K, n, H, W)` float32; earlier ones are gone afterwards."""
         first, stop = first + self._before[0], stop + self._before[0]
         while self._first + sum(each.shape[1] for each in self._held) < stop:

@@ -69,10 +69,10 @@ def dice(
         )
     _check_range(predicted, num_classes, "prediction")
     _check_range(referred, num_classes, "reference")
-    return dice_ofcounts(*counts(predicted, referred, num_classes), convention)
+    return dice_of_counts(*counts(predicted, referred, num_classes), convention)
 
 
-def dice_ofcounts(
+def dice_of_counts(
     both: NDArray[Any],
     in_prediction: NDArray[Any],
     in_reference: NDArray[Any],

@@ -28,7 +28,8 @@ def iou_of_counts(
         InputError: If the convention is unknown.
     """
     dice = dice_of_counts(both, in_prediction, in_reference, convention)
-    return dice / (2 - dice)
+    iou: NDArray[np.float64] = dice / (2 - dice)
+    return iou
 
 
 def volume_error_of_counts(

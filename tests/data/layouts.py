@@ -126,7 +126,24 @@ def write_synapse_slices(folder: Path, train: Sequence[int] = (5, 6), test: int 
 
 AMOS_LABELS = dict(
     enumerate(
-        ["background", "spleen", "right kidney", "left kidney", "gall bladder", "esophagus", "liver", "stomach", "arota", "postcava", "pancreas", "right adrenal gland", "left adrenal gland", "duodenum", "bladder", "prostate/uterus"]
+        [
+            "background",
+            "spleen",
+            "right kidney",
+            "left kidney",
+            "gall bladder",
+            "esophagus",
+            "liver",
+            "stomach",
+            "arota",
+            "postcava",
+            "pancreas",
+            "right adrenal gland",
+            "left adrenal gland",
+            "duodenum",
+            "bladder",
+            "prostate/uterus",
+        ]
     )
 )
 
