@@ -68,7 +68,8 @@ def _carry_masks(layers: nn.Sequential, num_classes: int, centre: int) -> None:
     The other channels keep their random weights; the last convolution starts without them.
     """
     widen, _, narrow = layers
-    assert isinstance(widen, nn.Conv3d) and isinstance(narrow, nn.Conv3d)
+    assert isinstance(widen, nn.Conv3d)
+    assert isinstance(narrow, nn.Conv3d)
     narrow.weight.zero_()
     for convolution in (widen, narrow):
         assert convolution.bias is not None
