@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from spsam.errors import InputError, Problem, SpsamError
-from spsam.model.network import SelfPromptSAM
+from spsam.model.segmenter import Segmenter
 
 State = dict[str, Any]
 
 _DIGEST = "sha256"
 
 
-def trained_state(network: SelfPromptSAM) -> dict[str, Tensor]:
+def trained_state(network: Segmenter) -> dict[str, Tensor]:
     """Weights of the added blocks by name."""
     return {
         name: value
@@ -30,7 +30,7 @@ def trained_state(network: SelfPromptSAM) -> dict[str, Tensor]:
     }
 
 
-def load_trained_state(network: SelfPromptSAM, state: dict[str, Tensor]) -> None:
+def load_trained_state(network: Segmenter, state: dict[str, Tensor]) -> None:
     """Puts weights into the added blocks.
 
     Raises:
@@ -136,7 +136,7 @@ def read_last(path: Path) -> tuple[State | None, str]:
     return None, ""
 
 
-def load_checkpoint(path: Path, network: SelfPromptSAM) -> State:
+def load_checkpoint(path: Path, network: Segmenter) -> State:
     """Puts a run's trained weights into its network.
 
     Returns:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from spsam.data.store import PreparedCase
 from spsam.engine.predict import OnTile, Place
-from spsam.model.network import Output, SelfPromptSAM
+from spsam.model.network import SelfPromptSAM
+from spsam.model.segmenter import Output, Segmenter
 
 
 class GivenPrompts:
@@ -26,7 +27,7 @@ class GivenPrompts:
     def __init__(self) -> None:
         self.lines: list[dict[str, Any]] = []
 
-    def of(self, case: PreparedCase, network: SelfPromptSAM, member: int) -> OnTile:
+    def of(self, case: PreparedCase, network: Segmenter, member: int) -> OnTile:
         """Who hears of one run's tiles.
 
         Args:
@@ -34,13 +35,15 @@ class GivenPrompts:
             network: The run's.
             member: The run's number.
         """
-        frame = network.image_encoder.image_size
         tiles = 0
 
         def hear(output: Output, places: Sequence[Place]) -> None:
             nonlocal tiles
             prompts = output.prompts
-            assert prompts is not None
+            if prompts is None:
+                return  # A network without any.
+            assert isinstance(network, SelfPromptSAM)
+            frame = network.image_encoder.image_size
             present = prompts.present.cpu().numpy()
             kinds = {"point": _array(prompts.points), "box": _array(prompts.boxes)}
             for index, place in enumerate(places):

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from spsam.config.schema import DeepSupervisionConfig, TrainConfig
-from spsam.model.network import Output
+from spsam.model.segmenter import Output
 
 Activation = Literal["sigmoid", "softmax"]
 Gather = Callable[[Tensor], Tensor]
@@ -97,7 +97,8 @@ def training_loss(
     """The loss of one step, or of a piece of it, and its terms.
 
     The generator's deep-supervision loss alone in the first phase, in which the decoder was not
-    run; that loss plus the final masks' loss after it.
+    run; that loss plus the final masks' loss after it. The latter alone for a network without a
+    prompt generator.
 
     Args:
         output: Of the network.
@@ -108,7 +109,7 @@ def training_loss(
             pieces' losses, and of their gradients, is then that of the batch.
 
     Returns:
-        `total`, `generator` and, in the second phase, `mask`: scalars.
+        `total`, `generator` where there is one and, in the second phase, `mask`: scalars.
     """
     weights = supervision_weights(len(output.auxiliary), config.deep_supervision)
     used = [index for index, weight in enumerate(weights) if weight > 0]
@@ -128,6 +129,8 @@ def training_loss(
             loss_parts(output.logits, labels, activation=activation, background=background)
         )
     losses = _losses(parts, config, gather)
+    if not output.auxiliary:
+        return {"mask": losses[-1], "total": losses[-1]}
     generator = torch.stack(
         [weights[index] * loss for index, loss in zip(used, losses, strict=False)]
     ).sum()

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from spsam.config.schema import InferenceConfig, TrainConfig
-from spsam.model.network import Output, SelfPromptSAM
+from spsam.model.segmenter import Output, Segmenter
 
 Place = tuple[slice, slice, slice]
 OnTile = Callable[[Output, Sequence[Place]], None]
@@ -23,7 +23,7 @@ def autocast(device: torch.device, train: TrainConfig) -> torch.autocast:
 
 
 def predict_logits(
-    network: SelfPromptSAM,
+    network: Segmenter,
     image: Tensor,
     inference: InferenceConfig,
     train: TrainConfig,
@@ -60,7 +60,7 @@ class SlidingLogits:
 
     def __init__(
         self,
-        network: SelfPromptSAM,
+        network: Segmenter,
         image: Tensor,
         inference: InferenceConfig,
         train: TrainConfig,

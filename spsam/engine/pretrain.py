@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Subset
 
 from spsam.config.pretrain import PretrainRecipe
-from spsam.data.questions import Question, Questions
+from spsam.data.questions import Lesson, Question, Questions
 from spsam.engine.checkpoint import save_whole
 from spsam.model.sam.backbones import backbone_spec
 from spsam.model.sam.checkpoint import official_state
@@ -53,10 +53,15 @@ def pretrain(
     torch.manual_seed(recipe.seed)
     sam = PromptableSAM(spec)
     sam.requires_grad_(True)
+    pictures = PictureHead(spec.out_dim, spec.patch)
     optimizer = torch.optim.AdamW(
-        sam.parameters(), lr=recipe.lr, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
+        [*sam.parameters(), *pictures.parameters()],
+        lr=recipe.lr,
+        betas=(0.9, 0.98),
+        weight_decay=recipe.weight_decay,
     )
-    first = _resume(checkpoint, sam, optimizer)
+    parts = nn.ModuleDict({"sam": sam, "pictures": pictures})
+    first = _resume(checkpoint, parts, optimizer)
     lines = _lines_until(log, first)
     since: dict[str, list[float]] = {}
     questions = Questions(
@@ -72,12 +77,17 @@ def pretrain(
     for step, batch in enumerate(batches, start=first):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe, step)
-        metrics = _step(sam, batch, optimizer, recipe, np.random.default_rng([recipe.seed, step]))
+        rng = np.random.default_rng([recipe.seed, step])
+        metrics = _step(sam, pictures, batch, optimizer, recipe=recipe, rng=rng)
         done = step + 1
         for name, value in metrics.items():
             since.setdefault(name, []).append(value)
         if done % recipe.checkpoint_every == 0 or done == recipe.steps:
-            state = {"steps": done, "sam": sam.state_dict(), "optimizer": optimizer.state_dict()}
+            state = {
+                "steps": done,
+                "parts": parts.state_dict(),
+                "optimizer": optimizer.state_dict(),
+            }
             save_whole(checkpoint, state)
             means = {name: sum(values) / len(values) for name, values in sorted(since.items())}
             lines.append(json.dumps({"step": done, **means}))
@@ -95,10 +105,42 @@ def learning_rate(recipe: PretrainRecipe, step: int) -> float:
     return recipe.lr * rise * fall
 
 
+class PictureHead(nn.Module):
+    """A picture's borders and its flat version from the embedding alone; dropped after training.
+
+    Masks that are asked for show the encoder a few borders a picture, by way of a decoder that
+    knows nothing yet; this shows it all of them at once. The flat picture is what starts it: a
+    linear map gets most of that right, where borders alone gave no gradient for 300 steps.
+
+    Args:
+        dim: C, channels of the embedding.
+        patch: Pixels a token's side.
+    """
+
+    def __init__(self, dim: int, patch: int) -> None:
+        super().__init__()
+        self.to_pixels = nn.Sequential(nn.Conv2d(dim, 2 * patch**2, 1), nn.PixelShuffle(patch))
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """`(B, C, gh, gw)` to `(B, 2, H, W)`: logits of borders, and the flat picture."""
+        found: Tensor = self.to_pixels(embedding)
+        return found
+
+
+def picture_loss(found: Tensor, borders: Tensor, flat: Tensor) -> Tensor:
+    """Cross-entropy + Dice of borders, squared error of the flat picture; both `(B, H, W)`."""
+    logits = found[:, :1]
+    entropy = functional.binary_cross_entropy_with_logits(logits[:, 0], borders)
+    overlap = dice_loss(logits, borders).mean()
+    return entropy + overlap + functional.mse_loss(found[:, 1], flat)
+
+
 def _step(
     sam: PromptableSAM,
-    batch: Question,
+    pictures: PictureHead,
+    batch: Lesson,
     optimizer: torch.optim.Optimizer,
+    *,
     recipe: PretrainRecipe,
     rng: np.random.Generator,
 ) -> Metrics:
@@ -110,10 +152,13 @@ def _step(
         boxes=batch["boxes"].flatten(0, 1) if "box" in kind else None,
         masks=batch["rough"].flatten(0, 1) if rng.random() < recipe.mask_prompts else None,
     )
-    loss = torch.zeros(())
     metrics: Metrics = {}
     with _autocast(recipe):
         embedding = sam.embed(batch["image"])
+        found = pictures(embedding)
+    at_once = picture_loss(found.float(), batch["borders"], batch["flat"])
+    loss = recipe.picture_weight * at_once
+    metrics["pictures"] = float(at_once.detach())
     for number in range(recipe.rounds):
         # A single point may mean a part or the whole: the best of three answers counts.
         ambiguous = kind == "point" and number == 0 and asked.masks is None
@@ -138,7 +183,8 @@ def _step(
         )
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(sam.parameters(), recipe.clip_norm)
+    for group in optimizer.param_groups:
+        nn.utils.clip_grad_norm_(group["params"], recipe.clip_norm)
     optimizer.step()
     return {"loss": float(loss.detach()), **metrics}
 
@@ -166,26 +212,35 @@ def iou(masks: Tensor, target: Tensor) -> Tensor:
     return both / either.clamp(min=1)
 
 
-@torch.no_grad()
-def measure(sam: PromptableSAM, recipe: PretrainRecipe, pictures: int) -> Metrics:
-    """Mean IoU of the single mask on pictures of another sequence, by the prompts it was given.
+def held_out(recipe: PretrainRecipe, pictures: int) -> Questions:
+    """Pictures of another sequence than training's, with tight boxes.
 
     Args:
-        sam: Trained.
-        recipe: For the size of pictures and the jitter of boxes.
+        recipe: For the size of pictures.
         pictures: How many; each with the recipe's number of masks.
+    """
+    spec = backbone_spec(recipe.backbone)
+    rough = 4 * spec.native_grid[0]
+    size = spec.native_size
+    return Questions(recipe.seed + 1, pictures, size, recipe.masks, rough, box_jitter=0.0)
+
+
+@torch.no_grad()
+def measure(sam: PromptableSAM, questions: Iterable[Question], seed: int = 0) -> Metrics:
+    """Mean IoU of the single mask over all masks, by the prompts it was given.
+
+    Args:
+        sam: At the questions' size.
+        questions: In batches, at least one mask.
+        seed: Of the corrections.
 
     Returns:
-        `point`, `box` and `point+box` with tight boxes, and `point+box, corrected`, after one
-        correction.
+        `point`, `box`, `point+box`, and `point+box, corrected`, after one correction.
     """
     size = sam.encoder.image_size[0]
-    held_out = Questions(
-        recipe.seed + 1, pictures, size, recipe.masks, sam.decoder.mask_size[0], box_jitter=0.0
-    )
     found: dict[str, list[Tensor]] = {}
     sam.eval()
-    for number, batch in enumerate(DataLoader(held_out, recipe.images)):
+    for number, batch in enumerate(questions):
         target = batch["masks"].flatten(0, 1) > 0
         embedding = sam.embed(batch["image"])
         points = batch["points"].flatten(0, 1)[:, None]
@@ -198,7 +253,7 @@ def measure(sam: PromptableSAM, recipe: PretrainRecipe, pictures: int) -> Metric
         for kind, asked in first.items():
             answer, logits = _single(sam, embedding, asked, size)
             found.setdefault(kind, []).append(iou(answer, target)[:, 0])
-        rng = np.random.default_rng([recipe.seed + 1, number])
+        rng = np.random.default_rng([seed, number])
         again = asked.corrected(answer[:, 0], target, logits, rng)
         answer, _ = _single(sam, embedding, again, size)
         found.setdefault("point+box, corrected", []).append(iou(answer, target)[:, 0])
@@ -247,10 +302,10 @@ def _lines_until(log: Path, step: int) -> list[str]:
     return [line for line in lines if json.loads(line)["step"] <= step]
 
 
-def _resume(path: Path, sam: PromptableSAM, optimizer: torch.optim.Optimizer) -> int:
+def _resume(path: Path, parts: nn.Module, optimizer: torch.optim.Optimizer) -> int:
     if not path.exists():
         return 0
     state = torch.load(path, map_location="cpu", weights_only=True)
-    sam.load_state_dict(state["sam"])
+    parts.load_state_dict(state["parts"])
     optimizer.load_state_dict(state["optimizer"])
     return int(state["steps"])

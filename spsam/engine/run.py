@@ -22,7 +22,7 @@ from spsam.engine.progress import Metrics
 from spsam.engine.recording.cost import PeakMemory, gigaflops, larger, step_seconds
 from spsam.engine.train import Training, fit
 from spsam.metrics.hausdorff import CONVENTION as DIAGONAL
-from spsam.model.network import SelfPromptSAM
+from spsam.model.segmenter import Segmenter
 from spsam.results.measures import write_measures
 from spsam.results.panels import write_panels
 from spsam.results.rows import Row, write_rows
@@ -93,13 +93,13 @@ def execute(
     score(job, network, memory, lambda done, total: on_progress("evaluate", done, total))
 
 
-def build(job: Job, device: torch.device) -> SelfPromptSAM:
+def build(job: Job, device: torch.device) -> Segmenter:
     """The run's network as it starts."""
     torch.manual_seed(job.config.seed)
     return network_for(job.config, job.plan.patch_size, job.checkpoint).to(device)
 
 
-def training(job: Job, network: SelfPromptSAM, **options: Any) -> Training:
+def training(job: Job, network: Segmenter, **options: Any) -> Training:
     """The run's training; `options` are further attributes of `Training`."""
     return Training(
         network,
@@ -139,7 +139,7 @@ def training_patches(job: Job) -> PatchDataset:
 
 
 def score(
-    job: Job, network: SelfPromptSAM, memory: PeakMemory, on_case: Callable[[int, int], None]
+    job: Job, network: Segmenter, memory: PeakMemory, on_case: Callable[[int, int], None]
 ) -> None:
     """Scores the test cases and writes predictions, cost, pictures, measures and, last, rows."""
     began = time.perf_counter()
@@ -158,7 +158,7 @@ def score(
     write_rows(job.folder.rows, _rows(job, found.scores))
 
 
-def _note_cost(job: Job, network: SelfPromptSAM, memory: PeakMemory, evaluation: float) -> None:
+def _note_cost(job: Job, network: Segmenter, memory: PeakMemory, evaluation: float) -> None:
     """Writes what the run cost; an interruption has lost nothing of it but a lower peak."""
     before = job.folder.read().get("cost", {})
     epochs = job.folder.read_metrics()

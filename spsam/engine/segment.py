@@ -25,7 +25,7 @@ from spsam.engine.checkpoint import load_trained_state, read_last
 from spsam.engine.given_prompts import GivenPrompts
 from spsam.engine.predict import SlidingLogits
 from spsam.errors import InputError, Problem
-from spsam.model.network import SelfPromptSAM
+from spsam.model.segmenter import Segmenter
 from spsam.results.rows import write_text
 
 
@@ -62,7 +62,7 @@ class Member:
     """A trained network and how it wants its images."""
 
     recipe: Recipe
-    network: SelfPromptSAM
+    network: Segmenter
 
 
 def read_recipe(path: Path) -> Recipe:

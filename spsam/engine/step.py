@@ -12,7 +12,7 @@ from spsam.data.patches import Patch
 from spsam.engine.group import Group
 from spsam.engine.loss import Gather, training_loss
 from spsam.engine.predict import autocast
-from spsam.model.network import SelfPromptSAM
+from spsam.model.segmenter import Segmenter
 
 
 class Stepper:
@@ -33,7 +33,7 @@ class Stepper:
         scaler: Scales fp16's loss; does nothing in another precision.
     """
 
-    def __init__(self, network: SelfPromptSAM, train: TrainConfig, group: Group) -> None:
+    def __init__(self, network: Segmenter, train: TrainConfig, group: Group) -> None:
         self.network = network
         self.train = train
         self.group = group
@@ -122,7 +122,7 @@ class _Whole:
         return own + (whole - own).detach()
 
 
-def make_optimizer(network: SelfPromptSAM, train: TrainConfig) -> torch.optim.Optimizer:
+def make_optimizer(network: Segmenter, train: TrainConfig) -> torch.optim.Optimizer:
     """The optimiser over the added blocks' parameters, and over nothing else."""
     parameters = [parameter for _, parameter in network.trained_parameters()]
     options = train.optimizer

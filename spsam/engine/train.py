@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.data import Dataset
 
 from spsam.config.schema import ArmConfig, TrainConfig
@@ -27,6 +28,7 @@ from spsam.engine.progress import Metrics, Progress, random_state, set_random_st
 from spsam.engine.step import Stepper
 from spsam.errors import SpsamError, Stopped
 from spsam.model.network import SelfPromptSAM
+from spsam.model.segmenter import Segmenter
 from spsam.results.rows import write_text
 
 # How often a run goes back to one checkpoint because a data worker died.
@@ -64,7 +66,7 @@ class Training:
         on_note: Called with what the user should know.
     """
 
-    network: SelfPromptSAM
+    network: Segmenter
     patches: Dataset[Patch]
     arm: ArmConfig
     checkpoint: Path
@@ -179,15 +181,19 @@ def _restore(training: Training, stepper: Stepper) -> Progress:
     return progress
 
 
-def execute_as(train: TrainConfig, network: SelfPromptSAM) -> None:
+def execute_as(train: TrainConfig, network: Segmenter) -> None:
     """Sets up what changes how a network is computed, and not what."""
     if train.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(train.deterministic)
-    network.image_encoder.checkpointed = train.checkpoint_activations
+    parts: list[nn.Module] = [network]
+    if isinstance(network, SelfPromptSAM):
+        network.image_encoder.checkpointed = train.checkpoint_activations
+        # What lies between them, the prompts, is no tensor program on a processor.
+        parts = [network.image_encoder, network.prompt_generator]
     if train.compile:
-        network.image_encoder.compile()
-        network.prompt_generator.compile()
+        for part in parts:
+            part.compile()
 
 
 class _Stop:
