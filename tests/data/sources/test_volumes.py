@@ -91,4 +91,4 @@ def test_series_that_would_be_stacked_wrongly(tmp_path: Path, spoil: str, messag
 def test_the_real_series(shared_data: Path) -> None:
     (case,) = open_volumes(shared_data / "dicom" / "hippocampus_crop")
     assert case.load().image.shape == (1, 32, 51, 35)
-    assert SHAPE != case.geometry().shape
+    assert case.geometry().shape != SHAPE
