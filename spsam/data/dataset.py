@@ -85,5 +85,8 @@ def open_scans(path: Path) -> DataSet:
 
 
 def _expected() -> str:
-    layouts = "; ".join(layout.description for layout in LAYOUTS)
-    return f"expected a built-in data set ({', '.join(BUILT_IN)}) or a folder: {layouts}"
+    layouts = ", ".join(layout.description.split(":")[0] for layout in LAYOUTS)
+    return (
+        f"expected a built-in data set ({', '.join(BUILT_IN)}) or a folder in the layout of one of "
+        f"{layouts} (spsam data list shows each)"
+    )

@@ -124,27 +124,9 @@ def write_synapse_slices(folder: Path, train: Sequence[int] = (5, 6), test: int 
     return folder
 
 
-AMOS_LABELS = dict(
-    enumerate(
-        [
-            "background",
-            "spleen",
-            "right kidney",
-            "left kidney",
-            "gall bladder",
-            "esophagus",
-            "liver",
-            "stomach",
-            "arota",
-            "postcava",
-            "pancreas",
-            "right adrenal gland",
-            "left adrenal gland",
-            "duodenum",
-            "bladder",
-            "prostate/uterus",
-        ]
-    )
+AMOS_LABELS = (
+    "background;spleen;right kidney;left kidney;gall bladder;esophagus;liver;stomach;arota;"
+    "postcava;pancreas;right adrenal gland;left adrenal gland;duodenum;bladder;prostate/uterus"
 )
 
 
@@ -159,7 +141,7 @@ def write_amos(folder: Path, numbers: Sequence[int] = (1, 4, 5, 6, 7, 507)) -> P
     content = {
         "name": "AMOS",
         "modality": {"0": "CT"},
-        "labels": {str(number): name for number, name in AMOS_LABELS.items()},
+        "labels": {str(number): name for number, name in enumerate(AMOS_LABELS.split(";"))},
         "training": entries,
         "validation": [],
     }
@@ -187,6 +169,7 @@ def write_nnunet(folder: Path, cases: int = 5, ending: str = ".nii.gz", **change
 def write_dicom(
     folder: Path,
     array: npt.NDArray[np.int16],
+    *,
     spacing: Sequence[float] = (3.0, 0.8, 0.7),
     series: str = "1.2.826.0.1.3680043.2.1125.1",
     direction: Sequence[float] = (1, 0, 0, 0, 1, 0, 0, 0, 1),
