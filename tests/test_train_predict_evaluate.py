@@ -17,6 +17,7 @@ from spsam.cli.main import app
 from tests.data.layouts import blocks, random_image, write_acdc, write_image
 
 FEW = ["--preset", "smoke", "--set", "train.epochs=1", "--set", "train.generator_epochs=0"]
+FEW += ["--set", "backbone.weights=random"]
 
 
 def spsam(*arguments: object) -> Result:

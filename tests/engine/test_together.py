@@ -19,6 +19,7 @@ from spsam.studies.plan import Request, plan_ablation
 from .networks import ARMS
 
 SHORT = {
+    "backbone.weights": "random",
     "train.epochs": 2,
     "train.iterations": 2,
     "train.generator_epochs": 1,
