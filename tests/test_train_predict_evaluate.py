@@ -36,7 +36,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert result.exit_code == 0, result.output
         said = json.loads(result.stdout)
         assert said["status"] == "finished"
-        assert set(said["dice_by_class"]) == {"right ventricle", "myocardium", "left ventricle"}
+        assert set(said["dice_by_class"]) == {"RV", "MYO", "LV"}
         (folder / f"run{seed}").symlink_to(said["folder"])
     return folder
 
@@ -217,9 +217,9 @@ def test_scores_are_files_with_a_line_a_number(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda f: (f / "made" / "a.nii.gz").unlink(), "1 of 1 references have no prediction: a"),
+        (lambda f: (f / "made" / "a.nii.gz").unlink(), "1 of 1 references have no prediction here: a"),
         (
-            lambda f: write_image(f / "made" / "a.nii.gz", blocks((5, 20, 22))),
+            lambda f: write_image(f / "made" / "a.nii.gz", blocks((5, 20, 22), (1, 2))),
             r"a\.nii\.gz: expected the grid",
         ),
         (lambda f: write_image(f / "made" / "a.nii.gz", blocks(values=(1, 9))), r"\[9\] are no"),
