@@ -35,8 +35,9 @@ _COSTS: Mapping[str, tuple[str, ...]] = {
     "trained_parameters": ("trained_parameters",),
     "total_parameters": ("total_parameters",),
     "seconds": ("seconds",),
-    "step_seconds": ("cost", "step_seconds"),
-    "peak_memory_bytes": ("cost", "peak_memory_bytes"),
+    "training_seconds": ("cost", "training_seconds"),
+    "step_seconds": ("cost", "step_seconds", "joint"),
+    "peak_memory_mib": ("cost", "peak_memory", "mib"),
     "gflops": ("cost", "gflops"),
 }
 
@@ -76,8 +77,9 @@ class Measured:
         runs: One line a run: run_id, arm, seed, fold, state (`finished`, `failed` or `missing`),
             config_hash (16 digits of the sha-256 of its config.yaml), git_commit, git_dirty,
             data_fingerprint, split_hash, trained_parameters, total_parameters, seconds,
-            step_seconds, peak_memory_bytes, gflops (NaN or None where the run did not record it),
-            folder (text).
+            training_seconds, step_seconds (an optimiser step of the joint phase, median),
+            peak_memory_mib, gflops (one forward pass of one patch), folder (text). NaN or None
+            where a run did not record it.
     """
 
     folder: Path
@@ -135,7 +137,7 @@ def read_study(folder: Path) -> Measured:
     """
     about = read_about(folder / STUDY_FILE)
     home = folder.resolve().parents[1]
-    arms = [_arm(entry) for entry in about["arms"]]
+    arms = as_arms(about)
     runs, parts = [], []
     for arm in arms:
         for seed, run_id in zip(about["seeds"], arm.run_ids, strict=True):
@@ -168,15 +170,33 @@ def read_about(file: Path) -> dict[str, Any]:
     return dict(about)
 
 
-def _arm(entry: Mapping[str, Any]) -> MeasuredArm:
-    return MeasuredArm(
-        name=entry["name"],
-        title=entry["title"],
-        parent=entry["parent"],
-        diff=tuple(entry["diff"]),
-        trained_parameters=int(entry["trained_parameters"]),
-        run_ids=tuple(entry["run_ids"]),
-    )
+def as_arms(about: Mapping[str, Any]) -> list[MeasuredArm]:
+    """The arms of a study's description."""
+    return [
+        MeasuredArm(
+            name=entry["name"],
+            title=entry["title"],
+            parent=entry["parent"],
+            diff=tuple(entry["diff"]),
+            trained_parameters=int(entry["trained_parameters"]),
+            run_ids=tuple(entry["run_ids"]),
+        )
+        for entry in about["arms"]
+    ]
+
+
+def as_rows(table: pd.DataFrame, arms: Sequence[MeasuredArm]) -> pd.DataFrame:
+    """A plain table of scores with the types of `Measured.rows`."""
+    names = [arm.name for arm in arms]
+    columns = {
+        "run_id": _category(table["run_id"]),
+        "arm": _category(table["arm"], names),
+        "seed": table["seed"].to_numpy(np.int64),
+        **{name: _category(table[name]) for name in _WORDS},
+        **{name: table[name].to_numpy(np.int16) for name in ("fold", "class_id")},
+        "value": table["value"].to_numpy(np.float64),
+    }
+    return pd.DataFrame({name: columns[name] for name in _ROW_COLUMNS})
 
 
 Scores = Mapping[str, Sequence[Any]]

@@ -44,14 +44,14 @@ def test_a_study_without_any_run(tmp_path: Path) -> None:
 
 
 def test_provenance_of_a_run(tmp_path: Path) -> None:
-    folder = make_study(tmp_path, extra={"cost": {"gflops": 2.5, "step_seconds": None}})
+    folder = make_study(tmp_path, extra={"cost": {"gflops": 2.5, "step_seconds": {"joint": None}}})
     run = read_study(folder).runs.iloc[0]
     config = RunFolder(tmp_path, "S1run000").config.read_bytes()
     assert run["config_hash"] == hashlib.sha256(config).hexdigest()[:16]
     assert run["git_commit"].startswith("0123")
     assert run["gflops"] == 2.5
     assert np.isnan(run["step_seconds"])  # not measured
-    assert np.isnan(run["peak_memory_bytes"])  # an older run knows nothing of it
+    assert np.isnan(run["peak_memory_mib"])  # an older run knows nothing of it
 
 
 def test_left_out_values_are_nan(tmp_path: Path) -> None:
