@@ -22,8 +22,8 @@ from spsam.reporting.statistics.paired import (
 ONE = np.array([0.41, 0.53, 0.38, 0.61, 0.47, 0.55, 0.49, 0.52, 0.36, 0.58])
 OTHER = np.array([0.39, 0.55, 0.31, 0.57, 0.47, 0.50, 0.43, 0.49, 0.37, 0.50])
 
-P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12).map(np.array)
-DIFFERENCES = st.lists(st.integers(-100, 100).map(lambda v: v / 100), min_size=1, max_size=12).map(
+P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=8).map(np.array)
+DIFFERENCES = st.lists(st.integers(-100, 100).map(lambda v: v / 100), min_size=1, max_size=7).map(
     np.array
 )
 
