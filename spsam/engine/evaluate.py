@@ -17,7 +17,7 @@ from spsam.data.store import PreparedStore
 from spsam.engine.predict import predict_logits
 from spsam.engine.preview import Example, choose, draw_preview
 from spsam.metrics.dice import dice
-from spsam.model.network import SelfPromptSAM
+from spsam.model.segmenter import Segmenter
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class CaseScore:
 
 
 def evaluate(
-    network: SelfPromptSAM,
+    network: Segmenter,
     store: PreparedStore,
     cases: Iterable[Case],
     config: RunConfig,

@@ -18,7 +18,7 @@ from spsam.data.store import PreparedStore
 from spsam.engine.assemble import network_for
 from spsam.engine.evaluate import CaseScore, evaluate, preview
 from spsam.engine.train import Metrics, fit
-from spsam.model.network import SelfPromptSAM
+from spsam.model.segmenter import Segmenter
 from spsam.results.rows import Row, write_rows
 from spsam.results.run_folder import RunFolder
 
@@ -97,7 +97,7 @@ def training_patches(job: Job) -> PatchDataset:
     )
 
 
-def score(job: Job, network: SelfPromptSAM, on_case: Callable[[int, int], None]) -> None:
+def score(job: Job, network: Segmenter, on_case: Callable[[int, int], None]) -> None:
     """Scores the test cases and writes rows, predictions and the preview."""
     began = time.perf_counter()
     scores = evaluate(
