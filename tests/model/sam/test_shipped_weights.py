@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 from safetensors import safe_open
-from torch.utils.data import DataLoader
 
 from spsam.config.places import shipped
 from spsam.config.pretrain import load_recipe
@@ -37,7 +36,6 @@ def test_they_answer_prompts_where_random_weights_do_not() -> None:
     scores = []
     for path in (SPEC.shipped_weights, None):
         encoder, decoder, _ = build_sam(SPEC.name, size, checkpoint=path)
-        questions = DataLoader(held_out(RECIPE, 6), 6)
-        scores.append(measure(PromptableSAM(SPEC, (encoder, decoder)), questions))
+        scores.append(measure(PromptableSAM(SPEC, (encoder, decoder)), held_out(RECIPE, 6)))
     taught, random = scores
     assert all(taught[kind] > random[kind] + 0.15 for kind in taught)
