@@ -217,7 +217,10 @@ def test_scores_are_files_with_a_line_a_number(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda f: (f / "made" / "a.nii.gz").unlink(), "1 of 1 references have no prediction here: a"),
+        (
+            lambda f: (f / "made" / "a.nii.gz").unlink(),
+            "1 of 1 references have no prediction here: a",
+        ),
         (
             lambda f: write_image(f / "made" / "a.nii.gz", blocks((5, 20, 22), (1, 2))),
             r"a\.nii\.gz: expected the grid",

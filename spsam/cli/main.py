@@ -10,7 +10,18 @@ import typer
 from typer.core import TyperGroup
 
 import spsam
-from spsam.cli import ablate, data, evaluate, predict, pretrain, prompts, registry, train, ui
+from spsam.cli import (
+    ablate,
+    data,
+    evaluate,
+    predict,
+    pretrain,
+    prompts,
+    registry,
+    report,
+    train,
+    ui,
+)
 from spsam.errors import InputError, SpsamError
 
 # A full, protected or failing disk is no mistake of the program's.
@@ -56,6 +67,7 @@ app.command("pretrain", epilog=pretrain.EPILOG)(pretrain.pretrain)
 app.command("prompts", epilog=prompts.EPILOG)(prompts.prompts)
 app.add_typer(data.app, name="data")
 app.add_typer(registry.app, name="registry")
+app.add_typer(report.app, name="report")
 app.command("ui", epilog=ui.EPILOG)(ui.ui)
 
 
