@@ -108,7 +108,7 @@ def train(  # noqa: PLR0917 - the command line's options
 
 
 def _result(folder: RunFolder) -> dict[str, Any]:
-    from spsam.reporting.ablation_table import class_means, mean_dice
+    from spsam.reporting.means import class_means, mean_dice
 
     result: dict[str, Any] = {"folder": str(folder.path), **folder.read()}
     if folder.status == "finished":

@@ -18,9 +18,9 @@ from spsam.data.split import Split
 from spsam.data.store import PreparedStore
 from spsam.engine.assemble import network_for
 from spsam.engine.evaluate import CaseScore, evaluate, preview
-from spsam.engine.progress import Metrics
 from spsam.engine.recording.cost import PeakMemory, gigaflops, larger, step_seconds
-from spsam.engine.train import Training, fit
+from spsam.engine.training.progress import Metrics
+from spsam.engine.training.train import Training, fit
 from spsam.metrics.hausdorff import CONVENTION as DIAGONAL
 from spsam.model.segmenter import Segmenter
 from spsam.results.measures import write_measures
@@ -85,7 +85,7 @@ def execute(
         "on_note": on_note,
     }
     if job.devices > 1:
-        from spsam.engine.together import train_together
+        from spsam.engine.training.together import train_together
 
         train_together(job, **told)
     # After several processes it finds the work done, and takes their weights.

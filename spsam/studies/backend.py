@@ -136,19 +136,19 @@ class Backend:
             InputError: If they cannot.
         """
         if count > 1:
-            from spsam.engine.together import check_devices
+            from spsam.engine.training.together import check_devices
 
             check_devices(device, count, arm.train.batch_size, arm.train.accumulate)
 
     def measure(
         self, config: RunConfig, plan: Plan, device: str, devices: int
     ) -> dict[str, Any] | None:
-        """Memory and seconds of a few steps, see `spsam.engine.measure.Cost`.
+        """Memory and seconds of a few steps, see `spsam.engine.training.measure.Cost`.
 
         Returns:
             None where the memory does not suffice.
         """
-        from spsam.engine.measure import measure
+        from spsam.engine.training.measure import measure
 
         cost = measure(config, plan.patch_size, device, devices)
         return None if cost is None else cost.to_dict()
@@ -171,7 +171,7 @@ class Backend:
         Raises:
             InputError: If it cannot be made to fit.
         """
-        from spsam.engine.measure import fit_memory
+        from spsam.engine.training.measure import fit_memory
 
         limit = None if memory is None else int(memory * 1e9)
         found = fit_memory(config, plan.patch_size, device, devices, limit)

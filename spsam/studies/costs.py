@@ -18,7 +18,7 @@ def costs(ablation: Ablation, watch: Watcher, backend: Backend | None = None) ->
     """Memory and seconds a step of every arm, measured; None where memory does not suffice.
 
     Returns:
-        By the arm's name, what `spsam.engine.measure.Cost` has.
+        By the arm's name, what `spsam.engine.training.measure.Cost` has.
     """
     backend = backend or Backend()
     found: dict[str, Mapping[str, Any] | None] = {}

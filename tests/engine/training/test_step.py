@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from spsam.engine.checkpoint import trained_state
-from spsam.engine.group import Group
-from spsam.engine.step import Stepper
-from spsam.engine.train import execute_as
+from spsam.engine.training.group import Group
+from spsam.engine.training.step import Stepper
+from spsam.engine.training.train import execute_as
 from spsam.registry.arms import load_arm
 
-from .networks import ARMS, small
+from ..networks import ARMS, small
 from .test_train import Patches
 
 BATCH: Any = {

@@ -21,11 +21,11 @@ from torch.utils.data import Dataset
 
 from spsam.config.schema import ArmConfig, TrainConfig
 from spsam.data.patches import Patch
-from spsam.engine.batches import batches, is_dead_worker
 from spsam.engine.checkpoint import load_trained_state, read_last, save_whole, trained_state
-from spsam.engine.group import Group
-from spsam.engine.progress import Metrics, Progress, random_state, set_random_state
-from spsam.engine.step import Stepper
+from spsam.engine.training.batches import batches, is_dead_worker
+from spsam.engine.training.group import Group
+from spsam.engine.training.progress import Metrics, Progress, random_state, set_random_state
+from spsam.engine.training.step import Stepper
 from spsam.errors import SpsamError, Stopped
 from spsam.model.network import SelfPromptSAM
 from spsam.model.segmenter import Segmenter

@@ -18,10 +18,10 @@ from torch import Tensor
 from spsam.config.schema import RunConfig, TrainConfig
 from spsam.data.patches import Patch
 from spsam.engine.assemble import network_for
-from spsam.engine.group import Group
 from spsam.engine.recording.cost import PeakMemory
-from spsam.engine.step import Stepper
-from spsam.engine.train import execute_as
+from spsam.engine.training.group import Group
+from spsam.engine.training.step import Stepper
+from spsam.engine.training.train import execute_as
 from spsam.errors import InputError
 
 STEPS = 3

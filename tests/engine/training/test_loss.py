@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spsam.config.schema import DeepSupervisionConfig, TrainConfig
-from spsam.engine.loss import (
+from spsam.engine.training.loss import (
     Activation,
     dice_of_sums,
     dice_sums,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
-from spsam.engine.group import Together
-from spsam.engine.progress import Metrics
 from spsam.engine.run import Job, build, training
-from spsam.engine.train import fit
+from spsam.engine.training.group import Together
+from spsam.engine.training.progress import Metrics
+from spsam.engine.training.train import fit
 from spsam.errors import InputError, SpsamError
 
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ from torch.utils.data import Dataset
 
 from spsam.config.schema import ArmConfig
 from spsam.engine.checkpoint import load_trained_state, read_whole, trained_state
-from spsam.engine.step import make_optimizer
-from spsam.engine.train import Training, fit, learning_rate
+from spsam.engine.training.step import make_optimizer
+from spsam.engine.training.train import Training, fit, learning_rate
 from spsam.errors import InputError, SpsamError
 from spsam.model.network import SelfPromptSAM
 from spsam.registry.arms import load_arm
 
-from .networks import ARMS, small
+from ..networks import ARMS, small
 
 SCHEDULE = {
     "train.epochs": 3,

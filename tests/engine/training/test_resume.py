@@ -17,11 +17,11 @@ import pytest
 import torch
 
 from spsam.engine.checkpoint import previous, read_last, read_whole, save_whole, trained_state
-from spsam.engine.train import fit
+from spsam.engine.training.train import fit
 from spsam.errors import InputError, SpsamError, Stopped
 from spsam.registry.arms import load_arm
 
-from .networks import ARMS, small
+from ..networks import ARMS, small
 from .test_train import Patches, training
 
 SCHEDULE = {

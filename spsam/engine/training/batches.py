@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from spsam.config.schema import TrainConfig
 from spsam.data.patches import Patch
-from spsam.engine.group import Group
+from spsam.engine.training.group import Group
 
 
 def batches(

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from spsam.config.schema import TrainConfig
 from spsam.data.patches import Patch
-from spsam.engine.group import Group
-from spsam.engine.loss import Gather, training_loss
 from spsam.engine.predict import autocast
+from spsam.engine.training.group import Group
+from spsam.engine.training.loss import Gather, training_loss
 from spsam.model.segmenter import Segmenter
 
 

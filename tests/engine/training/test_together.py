@@ -10,13 +10,13 @@ import torch
 
 from spsam.engine.checkpoint import read_whole
 from spsam.engine.run import Job, build, training
-from spsam.engine.together import check_devices, train_together
-from spsam.engine.train import fit
+from spsam.engine.training.together import check_devices, train_together
+from spsam.engine.training.train import fit
 from spsam.errors import InputError
 from spsam.studies.backend import Backend
 from spsam.studies.plan import Request, plan_ablation
 
-from .networks import ARMS
+from ..networks import ARMS
 
 SHORT = {
     "backbone.weights": "random",
