@@ -91,10 +91,12 @@ class InWindows(nn.Module):
         super().__init__()
         self.adapter = adapter
 
-    def forward(self, windows: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor) -> Tensor:
+        windows, padded = window_partition(tokens, MINI.window)
         count, side, _, dim = windows.shape
         assert count % DEPTH == 0
-        return self.adapter(windows.reshape(-1, DEPTH, side * side, dim)).reshape(windows.shape)
+        mixed = self.adapter(windows.reshape(-1, DEPTH, side * side, dim)).reshape(windows.shape)
+        return window_unpartition(mixed, MINI.window, padded, tuple(tokens.shape[1:3]))
 
 
 def test_an_adapter_on_windows_would_be_seen() -> None:
