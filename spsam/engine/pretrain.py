@@ -77,12 +77,18 @@ def pretrain(
     for step, batch in enumerate(batches, start=first):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe, step)
-        metrics = _step(sam, pictures, batch, optimizer, recipe, np.random.default_rng([recipe.seed, step]))
+        metrics = _step(
+            sam, pictures, batch, optimizer, recipe, np.random.default_rng([recipe.seed, step])
+        )
         done = step + 1
         for name, value in metrics.items():
             since.setdefault(name, []).append(value)
         if done % recipe.checkpoint_every == 0 or done == recipe.steps:
-            state = {"steps": done, "parts": parts.state_dict(), "optimizer": optimizer.state_dict()}
+            state = {
+                "steps": done,
+                "parts": parts.state_dict(),
+                "optimizer": optimizer.state_dict(),
+            }
             save_whole(checkpoint, state)
             means = {name: sum(values) / len(values) for name, values in sorted(since.items())}
             lines.append(json.dumps({"step": done, **means}))

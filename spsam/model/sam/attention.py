@@ -79,7 +79,9 @@ class Attention(nn.Module):
         by_row = _relative(query, self.rel_pos_h, window[0])
         by_column = _relative(query.transpose(1, 2), self.rel_pos_w, window[1]).transpose(1, 2)
         long_queries = [scaled, by_row[..., :height], by_column[..., :width]]
-        row, column = (torch.eye(side, dtype=key.dtype, device=key.device) for side in (height, width))
+        row, column = (
+            torch.eye(side, dtype=key.dtype, device=key.device) for side in (height, width)
+        )
         long_keys = torch.cat(
             [
                 key,
@@ -104,7 +106,8 @@ class Attention(nn.Module):
 def _parts(x: Tensor, axis: int, window: int) -> list[Tensor]:
     """The whole windows of an axis, and what is left; a part that would be empty is left out."""
     whole = x.shape[axis] // window * window
-    return [part for part in x.split([whole, x.shape[axis] - whole], axis) if part.shape[axis]]
+    cuts = (0, whole), (whole, x.shape[axis] - whole)
+    return [x.narrow(axis, start, length) for start, length in cuts if length]
 
 
 def _joined(parts: list[Tensor], axis: int) -> Tensor:
@@ -138,9 +141,10 @@ def _padding(by_row: Tensor, by_column: Tensor, real: tuple[int, int]) -> Tensor
         real: (h, w).
 
     Returns:
-        `(m, h, w, 1)` float32.
+        `(m, h, w, 1)`, float32 at least.
     """
-    by_row, by_column = by_row.float(), by_column.float()
+    wide = torch.promote_types(by_row.dtype, torch.float32)
+    by_row, by_column = by_row.to(wide), by_column.to(wide)
     # Of an empty part the sum is zero and its logarithm -inf, which is what is to be added.
     below = by_row[..., real[0] :].logsumexp(3) + by_column.logsumexp(3)
     beside = by_row[..., : real[0]].logsumexp(3) + by_column[..., real[1] :].logsumexp(3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -55,6 +56,8 @@ class ImageEncoder(nn.Module):
             global_attn_indexes=spec.global_blocks,
             neck_chans=spec.out_dim,
             num_classes=0,
+            # SAM's; timm has 1e-5.
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),
         )
         assert vit.pos_embed is not None
         self.patch_embed = vit.patch_embed
