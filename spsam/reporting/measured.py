@@ -37,7 +37,7 @@ _COSTS: Mapping[str, tuple[str, ...]] = {
     "seconds": ("seconds",),
     "training_seconds": ("cost", "training_seconds"),
     "step_seconds": ("cost", "step_seconds", "joint"),
-    "peak_memory_mib": ("cost", "peak_memory", "mib"),
+    "peak_memory_bytes": ("cost", "peak_memory_bytes"),
     "gflops": ("cost", "gflops"),
 }
 
@@ -78,7 +78,7 @@ class Measured:
             config_hash (16 digits of the sha-256 of its config.yaml), git_commit, git_dirty,
             data_fingerprint, split_hash, trained_parameters, total_parameters, seconds,
             training_seconds, step_seconds (an optimiser step of the joint phase, median),
-            peak_memory_mib, gflops (one forward pass of one patch), folder (text). NaN or None
+            peak_memory_bytes, gflops (one forward pass of one patch), folder (text). NaN or None
             where a run did not record it.
     """
 

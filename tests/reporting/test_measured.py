@@ -51,7 +51,7 @@ def test_provenance_of_a_run(tmp_path: Path) -> None:
     assert run["git_commit"].startswith("0123")
     assert run["gflops"] == 2.5
     assert np.isnan(run["step_seconds"])  # not measured
-    assert np.isnan(run["peak_memory_mib"])  # an older run knows nothing of it
+    assert np.isnan(run["peak_memory_bytes"])  # an older run knows nothing of it
 
 
 def test_left_out_values_are_nan(tmp_path: Path) -> None:

@@ -89,8 +89,10 @@ def cells_table(table: pd.DataFrame, caption: str, sources: Sequence[Source] = (
     ]
     order = {name: ranks(table[name].tolist()) for name in ("dice", *classes)}
     lines: dict[str, list[Line]] = {}
-    for index, record in enumerate(table.to_dict("records")):
+    for index, line in enumerate(table.to_dict("records")):
         source = sources[index] if sources else None
+        # pandas has NaN for None.
+        record: dict[str, Any] = {str(k): None if _is_nothing(k, v) else v for k, v in line.items()}
         origin = record["disturbance"] or str(record["source"]).replace("_", " ")
         point = record["point"] or ""
         about = {key: record[key] for key in ("source", "disturbance", "seeds")}
@@ -147,6 +149,10 @@ def origins(table: pd.DataFrame) -> list[str]:
         str(disturbance) if isinstance(disturbance, str) else str(source).replace("_", " ")
         for source, disturbance in pairs
     ]
+
+
+def _is_nothing(column: Any, value: Any) -> bool:
+    return column in ("point", "disturbance") and not isinstance(value, str)
 
 
 def _mean(record: Mapping[Any, Any], rank: int, source: Source | None) -> Cell:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from spsam.reporting.statistics.scores import Scores, nan_mean
+from spsam.reporting.statistics.scores import Scores, divide, nan_mean
 
 # One covariance matrix over all observations is factorised at every step of the fit.
 MOST_OBSERVATIONS = 1000
@@ -60,12 +60,7 @@ def mixed_effects(arm: Scores, against: Scores) -> MixedEffects:
 def _observations(arm: Scores, against: Scores) -> pd.DataFrame:
     parts = []
     for is_arm, scores in ((1.0, arm), (0.0, against)):
-        means = np.divide(
-            scores.sums,
-            scores.counts,
-            out=np.full_like(scores.sums, np.nan),
-            where=scores.counts > 0,
-        )
+        means = divide(scores.sums, scores.counts)
         values = nan_mean(means, -1)
         patient, seed = np.indices(values.shape)
         run = [f"{is_arm:.0f}-{number}" for number in seed.ravel()]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
 PERMUTATIONS = 9999
+MOST_SEEDS = 999
 
 
 def wilcoxon_p(differences: Array) -> float:
@@ -29,30 +33,35 @@ def wilcoxon_p(differences: Array) -> float:
 
 
 def permutation_p(differences: Array, seed: int = 0) -> float:
-    """Two-sided p of the mean difference when signs are flipped at random.
+    """Two-sided p of the mean difference when signs are flipped (Fisher's randomisation test).
 
-    Exact where there are no more than 9,999 ways to flip them.
+    Exact where there are no more than 9,999 ways to flip them, else of so many random ones, the
+    data's own counted. Drawn here and not by SciPy, whose draws change with its version: a result
+    of record must come out the same.
 
     Args:
         differences: `(P,)` without NaN.
         seed: Of the flips.
     """
-    from scipy.stats import permutation_test
-
-    if differences.size == 0:
+    count = differences.size
+    if count == 0:
         return float("nan")
-    if differences.size == 1 or not differences.any():
-        return 1.0
-    result = permutation_test(
-        (differences,),
-        lambda x, axis: np.mean(x, axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=PERMUTATIONS,
-        batch=1000,
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.pvalue)
+    signs = _signs(count, seed)
+    sums, seen = np.abs(signs @ differences), abs(float(differences.sum()))
+    # Equal sums differ in their last digits by the order of their terms.
+    as_far = int(np.count_nonzero(sums >= seen * (1 - 1e-12)))
+    exact = len(signs) == 2**count
+    return as_far / len(signs) if exact else (as_far + 1) / (len(signs) + 1)
+
+
+@lru_cache(maxsize=4)
+def _signs(count: int, seed: int) -> Array:
+    """`(ways, P)` of −1 and 1: all ways, or random ones where there are too many."""
+    if 2**count <= PERMUTATIONS:
+        flips = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
+    else:
+        flips = np.random.default_rng(seed).integers(0, 2, (PERMUTATIONS, count))
+    return (1 - 2 * flips).astype(np.float64)
 
 
 def rank_biserial(differences: Array) -> float:
@@ -101,30 +110,26 @@ def seeds_needed(differences: Array, power: float = 0.8, alpha: float = 0.05) ->
         alpha: Two-sided level.
 
     Returns:
-        A whole number, at least 2; NaN with one seed, infinity where seeds show no difference.
+        A whole number from 2 to 999; infinity where more are needed, NaN with one seed.
     """
-    from scipy.optimize import brentq
-    from scipy.stats import nct, t
-
     if len(differences) < 2:
         return float("nan")
     mean, spread = abs(float(np.mean(differences))), float(np.std(differences, ddof=1))
     if mean == 0:
         return float("inf")
-    if spread < 1e-12 * mean:
-        return 2.0
-    effect = mean / spread
+    # Seeds may agree to the last digit.
+    effect = mean / max(spread, 1e-9 * mean)
+    most = bisect_left(range(2, MOST_SEEDS + 1), power, key=lambda n: _power(effect, n, alpha)) + 2
+    return float(most) if most <= MOST_SEEDS else float("inf")
 
-    def lacking(n: float) -> float:
-        limit = t.ppf(1 - alpha / 2, n - 1)
-        shift = effect * np.sqrt(n)
-        found = nct.sf(limit, n - 1, shift) + nct.cdf(-limit, n - 1, shift)
-        return float(found - power)
 
-    most = 1e6
-    if lacking(2) >= 0:
-        return 2.0
-    # The normal approximation holds where seeds are so many.
-    if lacking(most) < 0:
-        return float("inf")
-    return float(np.ceil(brentq(lacking, 2, most) - 1e-9))
+def _power(effect: float, count: int, alpha: float) -> float:
+    """Power of a two-sided one-sample t-test, from the noncentral t distribution."""
+    from scipy.stats import nct, t
+
+    shift = effect * np.sqrt(count)
+    if shift > 30:  # found for certain, and SciPy's series give NaN so far out
+        return 1.0
+    limit = t.ppf(1 - alpha / 2, count - 1)
+    wrong_way = nct.cdf(-limit, count - 1, shift)
+    return float(nct.sf(limit, count - 1, shift) + np.nan_to_num(wrong_way))

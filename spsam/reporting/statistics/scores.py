@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,7 +44,7 @@ class Scores:
             weights = np.ones(len(self.sums))
         total = np.tensordot(weights, self.sums, axes=1)
         count = np.tensordot(weights, self.counts, axes=1)
-        return _divide(total, count)
+        return divide(total, count)
 
     def seed_means(self) -> Array:
         """`(S,)` mean of each run over its foreground classes."""
@@ -59,7 +58,7 @@ class Scores:
     def patient_classes(self) -> Array:
         """`(P, K)` each patient's mean over cases and seeds."""
         total, count = self.sums.sum(1), self.counts.sum(1)
-        return _divide(total, count)
+        return divide(total, count)
 
     def classes(self, indices: Sequence[int]) -> Scores:
         """The same of some classes; 0 is the first after the background."""
@@ -108,14 +107,16 @@ def arm_scores(measured: Measured, metric: str) -> dict[str, Scores]:
     }
 
 
-def _divide(total: Array, count: Array) -> Array:
-    found: Array = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+def divide(total: Array, count: Array) -> Array:
+    """Means from sums and counts; NaN where nothing was counted."""
+    found: Array = np.full_like(total, np.nan)
+    np.divide(total, count, out=found, where=count > 0)
     return found
 
 
 def nan_mean(values: Array, axis: int) -> Array:
     """Mean of what is no NaN; NaN where there is nothing."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        found: Array = np.nanmean(values, axis=axis)
-    return found
+    there = ~np.isnan(values)
+    return divide(
+        np.where(there, values, 0.0).sum(axis=axis), there.sum(axis=axis).astype(np.float64)
+    )

@@ -63,7 +63,14 @@ class Cost:
 
 COSTS: Sequence[Cost] = (
     Cost("gflops", "GFLOPs", "gflops", 1.0, 1, "one forward pass of one patch"),
-    Cost("peak_memory", "memory (GiB)", "peak_memory_mib", 1 / 1024, 2, "peak while training"),
+    Cost(
+        "peak_memory",
+        "memory (GiB)",
+        "peak_memory_bytes",
+        2.0**-30,
+        2,
+        "peak while training and scoring",
+    ),
     Cost("step_time", "step (s)", "step_seconds", 1.0, 3, "median optimiser step, joint phase"),
 )
 
