@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
 from spsam.reporting.figures.style import Drawing, NothingToDrawError, colour, facets
 from spsam.reporting.tables.study import Study
@@ -19,18 +19,17 @@ def draw(study: Study) -> Drawing:
         raise NothingToDrawError("No run is finished yet.")
     arms = [arm.name for arm in study.measured.arms]
     # One value a case: seeds on one case are no further cases.
-    means: pd.Series[float] = (
-        100 * rows.groupby(["class_id", "arm", "case"], observed=True)["value"].mean()
-    )
+    grouped = rows.groupby(["class_id", "arm", "case"], observed=True)["value"].mean()
+    means = {
+        key: 100 * values.to_numpy() for key, values in grouped.groupby(level=[0, 1], observed=True)
+    }
     classes = study.measured.class_names
     figure, axes = facets(len(classes) - 1, columns=3, height=2.1, share=True)
     for k, axis in enumerate(axes, start=1):
         for place, arm in enumerate(arms):
-            try:
-                values = means.loc[(k, arm)].to_numpy()
-            except KeyError:  # an arm without a finished run keeps its place, empty
-                continue
-            _box(axis, place, values)
+            # An arm without a finished run keeps its place, empty.
+            if (k, arm) in means:
+                _box(axis, place, means[k, arm])
         axis.set_title(classes[k])
         axis.set_xticks(range(len(arms)), arms, rotation=0 if len(arms) < 7 else 90)
         axis.set_xlim(-0.6, len(arms) - 0.4)
@@ -46,7 +45,7 @@ def draw(study: Study) -> Drawing:
     )
 
 
-def _box(axis: object, place: int, values: np.ndarray) -> None:
+def _box(axis: object, place: int, values: NDArray[np.float64]) -> None:
     shade = colour(place)
     axis.boxplot(  # type: ignore[attr-defined]
         values,

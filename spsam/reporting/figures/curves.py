@@ -27,6 +27,8 @@ LOSSES = {
 
 def draw(study: Study) -> Drawing:
     """An axis a loss, a line a run; the second phase begins at the grey line."""
+    from matplotlib.ticker import MaxNLocator
+
     runs = study.measured.runs
     logs = {str(folder): _read(Path(folder)) for folder in runs["folder"] if Path(folder).is_dir()}
     if not any(logs.values()):
@@ -56,6 +58,7 @@ def draw(study: Study) -> Drawing:
     for axis, title in zip(axes, LOSSES.values(), strict=True):
         axis.set_title(title)
         axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_xlim(0.5, last + 0.5)
         axis.grid(axis="y")
         for begin in begins:

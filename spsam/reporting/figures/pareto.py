@@ -74,14 +74,8 @@ def front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
 def _draw(axis: object, study: Study, points: Sequence[Point]) -> None:
     costs, values = [point[2] for point in points], [point[3] for point in points]
     best = front(costs, values)
-    axis.step(  # type: ignore[attr-defined]
-        [costs[i] for i in best],
-        [values[i] for i in best],
-        where="post",
-        color=GREY,
-        lw=1,
-        zorder=1,
-    )
+    ends = [costs[i] for i in best], [values[i] for i in best]
+    axis.step(*ends, where="post", color=GREY, lw=1, zorder=1)  # type: ignore[attr-defined]
     for index, (place, name, cost, value) in enumerate(points):
         shade = colour(place)
         low, high = (100 * end for end in study.interval("dice", name))
