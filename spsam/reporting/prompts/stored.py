@@ -74,7 +74,11 @@ def prompt_tables(about: Mapping[str, Any], rows: list[Row]) -> list[Table]:
         sources.append(Source(how, tuple(dict.fromkeys(keys)), tuple(about["cases"])))
     table = prompt_table(results, about["data"]["class_names"], about["metric"])
     below = str(about.get("caption") or _caption(about))
-    return [cells_table(table, below, sources), overview_table(overview(table), below)]
+    cells = cells_table(table, below, sources)
+    known = {
+        line.key: source for line in cells.lines for cell in line.cells if (source := cell.source)
+    }
+    return [cells, overview_table(overview(table), below, known)]
 
 
 def cell_runs(about: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ from spsam.reporting.render.model import (
     ranks,
 )
 from spsam.results.rows import Row
+
+_NOTHING_KNOWN: Mapping[str, Source] = {}
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def cells_table(table: pd.DataFrame, caption: str, sources: Sequence[Source] = (
             _mean(record, order["dice"][index], source),
             *numbers,
         )
-        key = ", ".join(part for part in (record["prompts"], point, origin) if part)
+        key = cell_key(record["prompts"], point, origin)
         lines.setdefault(record["prompts"], []).append(Line(key, cells))
     groups = tuple(Group(prompts, tuple(rows)) for prompts, rows in lines.items())
     return Table("table", caption, tuple(columns), groups, grouped_by="prompts")
@@ -123,23 +125,34 @@ def overview(table: pd.DataFrame) -> pd.DataFrame:
     return wide.reindex(order).reset_index()
 
 
-def overview_table(wide: pd.DataFrame, caption: str) -> Table:
+def overview_table(
+    wide: pd.DataFrame, caption: str, sources: Mapping[str, Source] = _NOTHING_KNOWN
+) -> Table:
     """The overview as a table.
 
     Args:
         wide: Of `overview`.
         caption: Below it.
+        sources: Where numbers come from, by the keys of the rows of `cells_table`.
     """
-    sources = [str(name) for name in wide.columns[2:]]
-    columns = [Column("point", "point", False), *[Column(name, name) for name in sources]]
-    by_source = {name: ranked(wide[name].tolist(), name) for name in sources}
+    kinds = [str(name) for name in wide.columns[2:]]
+    columns = [Column("point", "point", False), *[Column(name, name) for name in kinds]]
+    by_kind = {name: ranked(wide[name].tolist(), name) for name in kinds}
     lines: dict[str, list[Line]] = {}
     for index, (prompts, point) in enumerate(zip(wide["prompts"], wide["point"], strict=True)):
-        cells = (Cell(point, {"point": point}), *[by_source[name][index] for name in sources])
-        key = f"{prompts}, {point}" if point else str(prompts)
-        lines.setdefault(str(prompts), []).append(Line(key, cells))
+        numbers = [
+            replace(by_kind[name][index], source=sources.get(cell_key(prompts, point, name)))
+            for name in kinds
+        ]
+        cells = (Cell(point, {"point": point}), *numbers)
+        lines.setdefault(prompts, []).append(Line(cell_key(prompts, point), cells))
     groups = tuple(Group(prompts, tuple(rows)) for prompts, rows in lines.items())
     return Table("overview", caption, tuple(columns), groups, grouped_by="prompts")
+
+
+def cell_key(*parts: str | None) -> str:
+    """A row's name: prompts, point and source, without those that there are not."""
+    return ", ".join(part for part in parts if part)
 
 
 def origins(table: pd.DataFrame) -> list[str]:

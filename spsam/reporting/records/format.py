@@ -74,12 +74,12 @@ def rows_from_bytes(content: bytes, file: Path) -> pd.DataFrame:
     """
     try:
         text = io.BytesIO(gzip.decompress(content))
-        words = dict.fromkeys(("run_id", "arm", "case", "patient", "class_name", "metric"), str)
-        return pd.read_csv(
-            text, dtype={**words, "convention": str}, float_precision="round_trip",
-            keep_default_na=False, na_values={"value": [""]},
-        )  # fmt: skip
-    except (OSError, EOFError, ValueError) as error:
+        words = {name: str for name in ("run_id", "arm", "case", "patient", "class_name", "metric")}
+        # Numbers by Python's own reader: pandas' fast one errs in the last digit.
+        texts = {**words, "convention": str, "value": str}
+        rows = pd.read_csv(text, dtype=texts, keep_default_na=False)
+        return rows.assign(value=[float(value or "nan") for value in rows["value"]])
+    except (OSError, EOFError, ValueError, KeyError) as error:
         raise SpsamError(f"{file}: is damaged") from error
 
 

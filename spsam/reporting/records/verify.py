@@ -61,11 +61,12 @@ def verify_record(folder: Path) -> list[str]:
     Returns:
         Every difference, naming the file, and in a table row and column; empty if all is well.
     """
+    differences: list[str] = []
     try:
-        differences = list(_files(folder))
+        differences += _files(folder)
         differences += [f"{folder.name}: {text}" for text in _tables(folder)]
     except (OSError, SpsamError) as error:
-        return [f"{folder.name}: {error}"]
+        differences.append(f"{folder.name}: {error}")
     return differences
 
 
@@ -99,11 +100,12 @@ def _tables(folder: Path) -> Iterator[str]:
 
 
 def _again(folder: Path) -> Sequence[Table]:
-    if (folder / RUNS).is_file():
+    about = _json(folder / STUDY)
+    if "arms" in about:
         return record_tables(read_record(folder))[0]
     rows = rows_from_bytes((folder / ROWS).read_bytes(), folder / ROWS)
     records = rows.astype(object).to_dict("records")
-    return prompt_tables(_json(folder / STUDY), [Row(**_named(record)) for record in records])
+    return prompt_tables(about, [Row(**_named(record)) for record in records])
 
 
 def _named(record: dict[Any, Any]) -> dict[str, Any]:

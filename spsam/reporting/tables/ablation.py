@@ -19,14 +19,14 @@ from spsam.reporting.render.model import (
     signed,
 )
 from spsam.reporting.tables.published import published_ablation
-from spsam.reporting.tables.study import COSTS, Cost, Metric, Study
+from spsam.reporting.tables.study import COSTS, Cost, Metric, Study, counted
 
 PARTIAL = "partial"
 
 _CHANGE = (
     "Change: points against the arm in parentheses, with *, ** and *** for p below 0.05, 0.01 and "
     "0.001 of the sign-flip permutation test over patients (each the mean over its cases, classes "
-    "and seeds), after Holm over the {count} comparisons of this table."
+    "and seeds), after Holm over the {count} of this table."
 )
 _ONE_SEED = " A comparison with a single seed is not tested."
 _PUBLISHED = " Published: the paper's values on ACDC, under its own schedule and weights."
@@ -196,7 +196,7 @@ def _caption(study: Study, keys: Sequence[str]) -> str:
     if study.patients > 1:
         text += " In square brackets: 95% interval over patients (BCa bootstrap, 2,000 resamples)."
     if tested:
-        text += " " + _CHANGE.format(count=len(tested))
+        text += " " + _CHANGE.format(count=counted(len(tested), "comparison"))
     elif comparisons:
         text += " Change: points against the arm in parentheses."
     if len(tested) < len(comparisons):

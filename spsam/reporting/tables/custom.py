@@ -53,6 +53,7 @@ def custom_table(path: Path, measured: Measured) -> Table:
         table = _ordered(whole, wanted)
     else:
         checked.names(config.columns, [arm.name for arm in chosen.arms], ("columns",), "arm")
+        checked.stop()
         table = _pivot(path.stem, config, chosen)
         checked.groups(config, [line.key for line in table.lines])
         checked.stop()

@@ -166,16 +166,17 @@ class Study:
         dice = rows[rows["metric"] == "dice"]
         # Arms may differ in it; the reader must see that they do.
         conventions = ", ".join(map(str, dice["convention"].unique())) or "none scored yet"
-        of = f" of {self.patients} patients" if self.patients else ""
+        of = f" of {counted(self.patients, 'patient')}" if self.patients else ""
         return (
             f"{how} on {data['name']} (fingerprint {data['fingerprint']}; split "
             f"{data['split_name']}, fold {data['fold']}, hash {data['split_hash']}): mean over "
-            f"{_count(cases, 'case')}{of}, then over classes; n={_count(seeds, 'seed')}. "
+            f"{counted(cases, 'case')}{of}, then over classes; n={counted(seeds, 'seed')}. "
             f"Preset {about['preset']}; empty classes by the convention {conventions}."
         )
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """A number with its noun."""
     return f"{number} {noun}{'s' if number != 1 else ''}"
 
 
