@@ -166,9 +166,7 @@ def ablation_tables(study: Study, *, mixed: bool = True) -> list[Table]:
     return [table for table in tables if table is not None]
 
 
-def _of_ablation(
-    study: Study, own_tables: Sequence[Path]
-) -> tuple[list[Table], Mapping[str, Any]]:
+def _of_ablation(study: Study, own_tables: Sequence[Path]) -> tuple[list[Table], Mapping[str, Any]]:
     # First, since they may be wrong.
     measured = study.measured
     own = [custom_table(path, measured) for path in own_tables]

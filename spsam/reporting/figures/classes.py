@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +22,7 @@ def draw(study: Study) -> Drawing:
     arms = [arm.name for arm in study.measured.arms]
     # One value a case: seeds on one case are no further cases.
     grouped = rows.groupby(["class_id", "arm", "case"], observed=True)["value"].mean()
-    means = {
+    means: dict[Any, NDArray[np.float64]] = {
         key: 100 * values.to_numpy() for key, values in grouped.groupby(level=[0, 1], observed=True)
     }
     classes = study.measured.class_names
@@ -39,7 +41,8 @@ def draw(study: Study) -> Drawing:
         axis.set_ylabel("Dice, percent")
     return Drawing(
         figure,
-        f"{study.words('Dice in percent, by class')} A value is one case's mean over seeds. Box: "
+        f"Dice by class over {len(study.cases)} test cases. A value is one case's mean over "
+        "finished seeds; what the convention leaves out is not there. Box: "
         "quartiles and median; whiskers: to the last case within 1.5 times the quartiles' "
         "distance; diamond: mean.",
     )

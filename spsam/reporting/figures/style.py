@@ -26,7 +26,7 @@ CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00
 WIDTH = 7.2
 """Inches: the text of a page, or two columns."""
 
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 8.5,
     "axes.titlesize": 9,

@@ -58,7 +58,8 @@ def draw(study: Study) -> Drawing:
     axis.set_xlim(left, right + 0.12 * (right - left))
     return Drawing(
         figure,
-        f"{study.words('Mean Dice in percent')} A bar goes from the mean of the arm that an arm "
+        f"Mean Dice over {len(study.cases)} test cases of {study.patients} patients, then over "
+        "classes and finished seeds. A bar goes from the mean of the arm that an arm "
         "is a change of to its own; its line is the change's 95% interval over patients, paired "
         "(BCa bootstrap). A blue dot is an arm whose parent is not among the finished arms, with "
         "the interval of its mean. Stars: significant after Holm; a single seed has none.",

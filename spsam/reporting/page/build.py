@@ -75,7 +75,8 @@ def write_prompts_page(
     """
     data = about["data"]
     pictures = [
-        ReportFigure(file.stem, _title(file.stem), "", (file,)) for file in sorted(study.glob("*.png"))
+        ReportFigure(file.stem, _title(file.stem), "", (file,))
+        for file in sorted(study.glob("*.png"))
     ]
     facts = [
         ("Data", f"{data['name']}, fingerprint {data['fingerprint']}"),
@@ -127,7 +128,9 @@ def _figures(figures: Sequence[ReportFigure], folder: Path) -> list[dict[str, An
             "title": figure.title,
             "caption": figure.caption,
             "image": None if figure.png is None else _data_uri(figure.png),
-            "files": {file.suffix.removeprefix("."): address(file, folder) for file in figure.files},
+            "files": {
+                file.suffix.removeprefix("."): address(file, folder) for file in figure.files
+            },
         }
         for figure in figures
     ]
