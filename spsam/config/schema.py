@@ -230,6 +230,9 @@ class ArmConfig(Section):
     parent: str | None = chosen(None, "The arm that this one is a change of.")
     summary: str = chosen("", "A sentence about the arm.")
     plugins: tuple[Path, ...] = chosen((), "Folders whose components may be used.")
+    network: Literal["self_prompt_sam", "unet2d", "unet3d"] = chosen(
+        "self_prompt_sam", "Self-Prompt SAM, or a plain U-Net to compare with, which has no blocks."
+    )
     blocks: Blocks = paper(..., "The component of every slot.")
     adapter_placement: AdapterPlacement = paper(AdapterPlacement(), "Where adapters stand.")
     backbone: BackboneConfig = paper(BackboneConfig(), "SAM itself.")

@@ -27,6 +27,8 @@ class Question(TypedDict):
         points: `(P, 2)` (x, y) pixel indices in the masks.
         boxes: `(P, 4)` x1 y1 x2 y2, moved a little.
         rough: `(P, 1, h, w)` logits of a rough mask.
+        borders: `(H, W)` float, 1 where a mask of the picture, asked for or not, ends.
+        flat: `(H, W)`, the image with each object at its mean.
     """
 
     image: Tensor
@@ -34,6 +36,8 @@ class Question(TypedDict):
     points: Tensor
     boxes: Tensor
     rough: Tensor
+    borders: Tensor
+    flat: Tensor
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,16 @@ class Questions(Dataset[Question]):
             "rough": torch.from_numpy(
                 np.stack([_rough(rng, mask, self.rough_size) for mask in chosen])[:, None]
             ),
+            "flat": torch.from_numpy(picture.flat),
+            "borders": torch.from_numpy(_borders(picture.masks)),
         }
+
+
+def _borders(masks: Mask) -> Array:
+    """Pixels of a mask beside a pixel that is not of it, for any of the masks `(M, H, W)`."""
+    cross = ndimage.generate_binary_structure(2, 1)[None]
+    inner = ndimage.binary_erosion(masks, cross, border_value=1)
+    return np.asarray((masks & ~inner).any(axis=0), np.float32)
 
 
 def _point(rng: np.random.Generator, mask: Mask) -> npt.NDArray[np.float32]:

@@ -29,10 +29,12 @@ class Scene:
         image: `(H, W)` intensities of mean 0 and standard deviation 1.
         masks: `(M, H, W)`, M ≥ 1: every object's visible part, some objects whole with what lies in
             them, and the ground behind everything. They may overlap.
+        flat: `(H, W)`, the image with each object's visible part at its mean.
     """
 
     image: Array
     masks: Mask
+    flat: Array
 
 
 def scene(seed: int, number: int, size: int) -> Scene:
@@ -48,7 +50,8 @@ def scene(seed: int, number: int, size: int) -> Scene:
         labels, families = _paint_labels(rng, size)
         masks = _masks(rng, labels, families)
         if len(masks):
-            return Scene(_paint(rng, labels), masks)
+            image = _paint(rng, labels)
+            return Scene(image, masks, _flat(image, labels))
 
 
 def smooth_noise(rng: np.random.Generator, size: int, scale: float) -> Array:
@@ -178,6 +181,13 @@ def _masks(
         found.append(labels == 0)
     large = [mask for mask in found if mask.sum() >= SMALLEST]
     return np.stack(large) if large else np.zeros((0, *labels.shape), np.bool_)
+
+
+def _flat(image: Array, labels: npt.NDArray[np.int16]) -> Array:
+    """Every pixel at the mean of its label."""
+    count = np.bincount(labels.ravel()).clip(min=1)
+    means = np.bincount(labels.ravel(), weights=image.ravel()) / count
+    return np.asarray(means[labels], dtype=np.float32)
 
 
 def _paint(rng: np.random.Generator, labels: npt.NDArray[np.int16]) -> Array:

@@ -22,6 +22,8 @@ from spsam.registry.resolve import resolve
 
 if TYPE_CHECKING:
     from spsam.model.network import SelfPromptSAM
+    from spsam.model.plain_unet import PlainUNet
+    from spsam.model.segmenter import Segmenter
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,16 @@ def network_size(
     """
     spec = backbone_spec(arm.backbone.name)
     shape = _Shape(in_channels, num_classes, patch[0], patch[1:], arm.backbone.encoder_size)
+    if arm.network != "self_prompt_sam":
+        with torch.device("meta"):
+            groups = build_unet(
+                arm.network,
+                in_channels=in_channels,
+                num_classes=num_classes,
+                depth=patch[0],
+                image_size=patch[1:],
+            ).parameter_groups()
+        return NetworkSize(groups, sum(groups.values()), sum(groups.values()))
     with torch.device("meta"):
         blocks = count_parameters(_build_blocks(arm, spec, shape, seed=0))
     trained = sum(blocks.values())
@@ -124,7 +136,7 @@ def network_size(
 
 def network_for(
     config: RunConfig, patch: tuple[int, int, int], checkpoint: Path | None
-) -> SelfPromptSAM:
+) -> Segmenter:
     """The network of a run.
 
     Args:
@@ -132,15 +144,41 @@ def network_for(
         patch: (D, H, W).
         checkpoint: SAM's weights; None for random ones.
     """
-    return build_network(
-        config.arm,
-        checkpoint=checkpoint,
-        in_channels=config.data.in_channels,
-        num_classes=config.data.num_classes,
-        depth=patch[0],
-        image_size=patch[1:],
-        seed=config.seed,
-    )
+    shape: Any = {
+        "in_channels": config.data.in_channels,
+        "num_classes": config.data.num_classes,
+        "depth": patch[0],
+        "image_size": patch[1:],
+        "seed": config.seed,
+    }
+    if config.arm.network != "self_prompt_sam":
+        return build_unet(config.arm.network, **shape)
+    return build_network(config.arm, checkpoint=checkpoint, **shape)
+
+
+def build_unet(
+    kind: str,
+    *,
+    in_channels: int,
+    num_classes: int,
+    depth: int,
+    image_size: tuple[int, int],
+    seed: int = 0,
+) -> PlainUNet:
+    """A plain U-Net to compare with.
+
+    Args:
+        kind: `unet2d` or `unet3d`.
+        in_channels: M.
+        num_classes: K, background included.
+        depth: D, slices of a patch.
+        image_size: (H, W), pixels.
+        seed: For initial weights.
+    """
+    from spsam.model.plain_unet import PlainUNet
+
+    with _seeded(seed, kind):
+        return PlainUNet(in_channels, num_classes, depth, image_size, spatial=kind == "unet3d")
 
 
 @dataclass(frozen=True)

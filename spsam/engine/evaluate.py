@@ -20,7 +20,7 @@ from spsam.engine.recording.counts import CaseCounts, gather
 from spsam.engine.recording.pictures import picture, shown
 from spsam.metrics.dice import dice
 from spsam.metrics.hausdorff import hd95
-from spsam.model.network import SelfPromptSAM
+from spsam.model.segmenter import Segmenter
 from spsam.results.measures import Measures
 from spsam.results.panels import Panel
 
@@ -63,7 +63,7 @@ class Evaluation:
 
 
 def evaluate(
-    network: SelfPromptSAM,
+    network: Segmenter,
     store: PreparedStore,
     cases: Sequence[Case],
     config: RunConfig,

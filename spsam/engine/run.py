@@ -20,7 +20,7 @@ from spsam.engine.evaluate import CaseScore, evaluate, preview
 from spsam.engine.recording.cost import PeakMemory, gigaflops, larger, step_seconds
 from spsam.engine.train import Metrics, fit
 from spsam.metrics.hausdorff import CONVENTION as DIAGONAL
-from spsam.model.network import SelfPromptSAM
+from spsam.model.segmenter import Segmenter
 from spsam.results.measures import write_measures
 from spsam.results.panels import write_panels
 from spsam.results.rows import Row, write_rows
@@ -103,7 +103,7 @@ def training_patches(job: Job) -> PatchDataset:
 
 
 def score(
-    job: Job, network: SelfPromptSAM, memory: PeakMemory, on_case: Callable[[int, int], None]
+    job: Job, network: Segmenter, memory: PeakMemory, on_case: Callable[[int, int], None]
 ) -> None:
     """Scores the test cases and writes predictions, cost, pictures, measures and, last, rows."""
     began = time.perf_counter()
@@ -122,7 +122,7 @@ def score(
     write_rows(job.folder.rows, _rows(job, found.scores))
 
 
-def _note_cost(job: Job, network: SelfPromptSAM, memory: PeakMemory, evaluation: float) -> None:
+def _note_cost(job: Job, network: Segmenter, memory: PeakMemory, evaluation: float) -> None:
     """Writes what the run cost; an interruption has lost nothing of it but a lower peak."""
     before = job.folder.read().get("cost", {})
     epochs = job.folder.read_metrics()

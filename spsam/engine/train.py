@@ -18,12 +18,12 @@ from spsam.engine.checkpoint import load_checkpoint, save_checkpoint
 from spsam.engine.loss import training_loss
 from spsam.engine.predict import autocast
 from spsam.errors import SpsamError
-from spsam.model.network import SelfPromptSAM
+from spsam.model.segmenter import Segmenter
 
 Metrics = dict[str, float]
 
 
-def make_optimizer(network: SelfPromptSAM, train: TrainConfig) -> torch.optim.Optimizer:
+def make_optimizer(network: Segmenter, train: TrainConfig) -> torch.optim.Optimizer:
     """The optimiser over the added blocks' parameters, and over nothing else."""
     parameters = [parameter for _, parameter in network.trained_parameters()]
     options = train.optimizer
@@ -44,7 +44,7 @@ def poly_lr(train: TrainConfig, epoch: int) -> float:
 
 
 def fit(
-    network: SelfPromptSAM,
+    network: Segmenter,
     patches: Dataset[Patch],
     arm: ArmConfig,
     *,
@@ -108,7 +108,7 @@ def fit(
 
 
 def _step(
-    network: SelfPromptSAM,
+    network: Segmenter,
     batch: Patch,
     optimizer: torch.optim.Optimizer,
     train: TrainConfig,

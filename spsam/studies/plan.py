@@ -239,7 +239,7 @@ class _Planner:
         return self.plans[key]
 
     def checkpoint(self, arm: ArmConfig) -> Path | None:
-        if arm.backbone.weights == "random":
+        if arm.network != "self_prompt_sam" or arm.backbone.weights == "random":
             return None
         path = self.request.checkpoint or arm.backbone.checkpoint
         if path is None:

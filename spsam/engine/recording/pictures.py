@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from spsam.engine.predict import autocast
 from spsam.engine.recording.counts import around
 from spsam.model.network import SelfPromptSAM
 from spsam.model.prompts.types import PADDING, Prompts
+from spsam.model.segmenter import Segmenter
 from spsam.results.panels import Panel
 
 MOST = 40
@@ -28,13 +31,13 @@ def shown(count: int) -> set[int]:
 
 
 def picture(
-    network: SelfPromptSAM,
+    network: Segmenter,
     case: PreparedCase,
     volume: Volume,
     labels: NDArray[np.integer],
     train: TrainConfig,
 ) -> Panel:
-    """Crops the slice with the most foreground, and asks the network for its prompts there.
+    """Crops the slice with the most foreground, and asks a network with prompts for them there.
 
     Args:
         network: Left in evaluation mode.
@@ -51,10 +54,9 @@ def picture(
     index = int(pixels.argmax()) if pixels.any() else len(reference) // 2
     spacing = [volume.spacing[axis] for axis in case.axes]
     crop = around(reference[index] > 0, spacing[1:], _MARGIN) or (slice(None), slice(None))
-    grid = _Grid(case, network, index, crop)
-    with torch.inference_mode(), autocast(next(network.parameters()).device, train):
-        prompts = network.eval()(grid.tile(case)).prompts
-    assert prompts is not None
+    prompts: dict[str, Any] = {}
+    if isinstance(network, SelfPromptSAM):
+        prompts = _prompts(network, case, _Grid(case, network, index, crop), train)
     return Panel(
         case=case.id,
         slice=index,
@@ -62,10 +64,23 @@ def picture(
         image=_bytes(image[index][crop]),
         reference=reference[index][crop].astype(np.uint8),
         prediction=prediction[index][crop].astype(np.uint8),
-        mask=grid.mask(prompts),
-        points=grid.points(prompts),
-        boxes=grid.boxes(prompts),
+        **prompts,
     )
+
+
+def _prompts(
+    network: SelfPromptSAM, case: PreparedCase, grid: _Grid, train: TrainConfig
+) -> dict[str, Any]:
+    """`mask`, `points` and `boxes` of a `Panel`."""
+    device = next(network.parameters()).device
+    with torch.inference_mode(), autocast(device, train):
+        prompts = network.eval()(grid.tile(case).to(device)).prompts
+    assert prompts is not None
+    return {
+        "mask": grid.mask(prompts),
+        "points": grid.points(prompts),
+        "boxes": grid.boxes(prompts),
+    }
 
 
 class _Grid:

@@ -74,7 +74,7 @@ def rows_from_bytes(content: bytes, file: Path) -> pd.DataFrame:
     """
     try:
         text = io.BytesIO(gzip.decompress(content))
-        words = {name: str for name in ("run_id", "arm", "case", "patient", "class_name", "metric")}
+        words = dict.fromkeys(("run_id", "arm", "case", "patient", "class_name", "metric"), str)
         # Numbers by Python's own reader: pandas' fast one errs in the last digit.
         texts = {**words, "convention": str, "value": str}
         rows = pd.read_csv(text, dtype=texts, keep_default_na=False)

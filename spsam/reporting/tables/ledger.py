@@ -19,6 +19,9 @@ from spsam.reporting.render.model import Cell, Column, Group, Line, Table
 
 SOURCES = {"P": "paper", "A": "author's code", "C": "chosen"}
 
+# Of a parameter whose block has several sources.
+_AS_THE_BLOCK = "see its block"
+
 _LABELS = ("name", "title", "parent", "summary", "plugins")
 _COLUMNS = (
     Column("setting", "setting", False),
@@ -63,14 +66,15 @@ def ledger_table(arm: Mapping[str, Any], preset: str) -> Table:
         groups.append(Group("", tuple(lines)))
     counts = {
         label: sum(line.cells[2].text.startswith(label) for g in groups for line in g.lines)
-        for label in [*SOURCES.values(), "set"]
+        for label in [*SOURCES.values(), "set", _AS_THE_BLOCK]
     }
     told = ", ".join(f"{count} {label}" for label, count in counts.items())
     caption = (
         f"Settings of {arm.get('title', arm.get('name', 'the arm'))} with the preset {preset}: "
         f"where each value comes from ({told}). paper: it is stated there; author's code: from the "
         "author's other code or nnU-Net, whose training the paper takes over; chosen: neither "
-        "settles it; set: the arm or the preset departs from that value, which is in parentheses."
+        "settles it; set: the arm or the preset departs from that value, which is in parentheses; "
+        "see its block: the block's meaning says whose its values are."
     )
     return Table("ledger", caption, _COLUMNS, tuple(groups))
 
@@ -100,14 +104,16 @@ def _blocks(blocks: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Line]:
             continue
         kind = "paper" if "paper" in card.source else "chosen"
         where = card.source.get(kind)
-        yield _line(path, name, f"{kind}: {where}" if where else kind, card.summary)
+        more = [f"{SOURCES[k[0].upper()]}: {v}" for k, v in card.source.items() if k != kind]
+        meaning = " ".join([card.summary, *(text[0].upper() + text[1:] for text in more)])
+        yield _line(path, name, f"{kind}: {where}" if where else kind, meaning)
         yield from _parameters(card, block.get("params", {}), path)
 
 
 def _parameters(card: Card, values: Mapping[str, Any], path: str) -> Iterator[Line]:
-    # A card's words on where it comes from count for the parameters, most specific first.
-    kind = next((kind for kind in ("author", "chosen", "paper") if kind in card.source), "chosen")
-    label = "author's code" if kind == "author" else kind
+    # A card with several sources says in words which of its values are whose.
+    kinds = [SOURCES[kind[0].upper()] for kind in card.source]
+    label = kinds[0] if len(kinds) == 1 else _AS_THE_BLOCK
     for parameter in parameters(card):
         if parameter.name in values:
             value = values[parameter.name]

@@ -62,7 +62,7 @@ def methods_table(methods: MethodsTable, study: Study | None = None) -> Table:
     """
     published = published_methods(methods.key)
     classes = list(published[0].classes)
-    heads = [name.replace("_", " ") for name in classes]
+    heads = [name.upper() if len(name) <= 3 else name.replace("_", " ") for name in classes]
     ours = [] if study is None else _ours(study, classes)
     rows = [[row.mean, *row.classes.values()] for row in published] + [row for _, row in ours]
     order = [ranks(column, digits=methods.digits) for column in zip(*rows, strict=True)]
