@@ -29,7 +29,9 @@ def draw(study: Study) -> Drawing:
     if not shown:
         raise NothingToDrawError("The runs have kept no picture of a case that has a score.")
     rows = _choose(shown)
-    columns = ["image", f"prompts ({arms[-1]})", "reference", *arms]
+    # A plain network takes no prompts.
+    asked = next((arm for arm in reversed(arms) if any(map(_has_prompts, found[arm][0]))), None)
+    columns = ["image", *([f"prompts ({asked})"] if asked else []), "reference", *arms]
     height = _SIDE * len(rows) + 0.7
     figure = new_figure(_SIDE * len(columns) + 0.3, height)
     grid = figure.subplots(len(rows), len(columns), squeeze=False)
@@ -37,10 +39,11 @@ def draw(study: Study) -> Drawing:
         last = panels[arms[-1]][case]
         line[0].set_ylabel(f"{name}\n{case}", fontsize=7.5)
         _show(line[0], last, None)
-        _show(line[1], last, last.mask, alpha=0.3)
-        _prompts(line[1], last)
-        _show(line[2], last, last.reference)
-        for axis, arm in zip(line[3:], arms, strict=True):
+        if asked and case in panels[asked]:
+            _show(line[1], last, panels[asked][case].mask, alpha=0.3)
+            _prompts(line[1], panels[asked][case])
+        _show(line[-len(arms) - 1], last, last.reference)
+        for axis, arm in zip(line[-len(arms) :], arms, strict=True):
             panel = panels[arm].get(case)
             if panel is None:
                 axis.remove()
@@ -58,6 +61,10 @@ def draw(study: Study) -> Drawing:
         "the organs and gave to SAM: points (filled: in the class; crosses: outside it), boxes, "
         "and in colour the class whose mask prompt is the largest.",
     )
+
+
+def _has_prompts(panel: Panel) -> bool:
+    return any(part is not None for part in (panel.mask, panel.points, panel.boxes))
 
 
 def _case_dice(study: Study, arms: Sequence[str]) -> dict[str, dict[str, float]]:

@@ -22,7 +22,9 @@ def draw(study: Study) -> Drawing:
     """An axis a cost; arms that nothing else beats in both are joined by a line."""
     scores = study.scores("dice")
     arms = [
-        (place, arm) for place, arm in enumerate(study.measured.arms) if len(scores[arm.name].seeds)
+        (place, arm)
+        for place, arm in enumerate(study.measured.arms)
+        if not np.isnan(scores[arm.name].mean())
     ]
     if not arms:
         raise NothingToDrawError("No run is finished yet.")

@@ -21,7 +21,8 @@ from spsam.reporting.tables.study import Study
 def draw(study: Study) -> Drawing:
     """A row an arm: a bar from its parent's mean to its own, with the change's 95% interval."""
     scores = study.scores("dice")
-    arms = [arm for arm in study.measured.arms if len(scores[arm.name].seeds)]
+    # Without a score: no finished run, or a convention that leaves everything out.
+    arms = [arm for arm in study.measured.arms if not np.isnan(scores[arm.name].mean())]
     if not arms:
         raise NothingToDrawError("No run is finished yet.")
     means = {arm.name: 100 * float(scores[arm.name].mean()) for arm in arms}
