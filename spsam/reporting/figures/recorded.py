@@ -45,7 +45,7 @@ def recorded(
     found = {arm: some for arm, some in found.items() if some}
     if not found:
         raise NothingToDrawError(
-            f"No finished run has recorded {file}: runs from before version 0.2 have none."
+            f"No finished run has recorded {file}: those of earlier versions have none."
             if len(runs)
             else "No run is finished yet."
         )
