@@ -107,10 +107,10 @@ class BackboneConfig(Section):
     name: Literal["sam_tiny", "sam_vit_b", "sam_vit_l", "sam_vit_h"] = chosen(
         "sam_tiny", "Which SAM; the paper has sam_vit_b, sam_tiny is for two cores."
     )
-    weights: Literal["random", "checkpoint"] = chosen(
-        "random", "Official weights (checkpoint) or none (random)."
+    weights: Literal["shipped", "random", "checkpoint"] = chosen(
+        "shipped", "Those that come with spsam (sam_tiny), none (random), or a file (checkpoint)."
     )
-    checkpoint: Path | None = chosen(None, "File with official weights.")
+    checkpoint: Path | None = chosen(None, "File with weights in the official format.")
     encoder_size: Count | None = author(
         None, "Height and width of the encoder's input, pixels; null: as the patch."
     )

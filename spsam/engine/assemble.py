@@ -61,8 +61,8 @@ def build_network(
         arm: What `spsam.load_arm` returned.
         backbone: `sam_tiny`, `sam_vit_b`, `sam_vit_l` or `sam_vit_h`; None takes the arm's own
             (`sam_tiny` unless it says otherwise).
-        checkpoint: An official SAM checkpoint; None takes the arm's own, if it has one, else
-            random frozen weights that do not depend on `seed`.
+        checkpoint: An official SAM checkpoint; None takes what the arm says: its own file, those
+            that come with spsam, or random frozen weights that do not depend on `seed`.
         in_channels: M, image modalities.
         num_classes: K, background included.
         depth: D, slices of a patch.
@@ -75,7 +75,8 @@ def build_network(
         A network for `(B, M, D, H, W)` volumes, in training mode, SAM frozen.
 
     Raises:
-        InputError: If the backbone is unknown or the checkpoint is not one of it.
+        InputError: If the backbone is unknown, no weights of it come with spsam, or the checkpoint
+            is not one of it.
         ValueError: If a size is not positive.
     """
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
@@ -83,13 +84,15 @@ def build_network(
     from spsam.model.network import SelfPromptSAM
     from spsam.model.sam.build import build_sam
 
+    spec = backbone_spec(backbone or arm.backbone.name)
     source = checkpoint if checkpoint is not None else arm.backbone.checkpoint
     if source is None and arm.backbone.weights == "checkpoint":
         raise InputError(
             f"arm '{arm.name}' wants SAM's official weights: give checkpoint=FILE, "
             "or set backbone.weights=random"
         )
-    spec = backbone_spec(backbone or arm.backbone.name)
+    if source is None and arm.backbone.weights == "shipped":
+        source = spec.shipped_weights
     shape = _Shape(in_channels, num_classes, depth, (height, width), arm.backbone.encoder_size)
     image_encoder, mask_decoder, _ = build_sam(
         spec.name,

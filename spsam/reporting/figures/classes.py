@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spsam.reporting.figures.style import Drawing, NothingToDrawError, colour, facets
 from spsam.reporting.tables.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _POINTS = 60  # Above this many cases points would hide the box.
 
@@ -48,9 +51,9 @@ def draw(study: Study) -> Drawing:
     )
 
 
-def _box(axis: object, place: int, values: NDArray[np.float64]) -> None:
+def _box(axis: Axes, place: int, values: NDArray[np.float64]) -> None:
     shade = colour(place)
-    axis.boxplot(  # type: ignore[attr-defined]
+    axis.boxplot(
         values,
         positions=[place],
         widths=0.55,
@@ -73,4 +76,4 @@ def _box(axis: object, place: int, values: NDArray[np.float64]) -> None:
     if len(values) <= _POINTS:
         # The same places every time: a figure must not change when it is drawn again.
         shift = np.random.default_rng(place).uniform(-0.18, 0.18, len(values))
-        axis.plot(place + shift, values, ".", ms=3, color=shade, alpha=0.7)  # type: ignore[attr-defined]
+        axis.plot(place + shift, values, ".", ms=3, color=shade, alpha=0.7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,11 @@ from spsam.reporting.figures.style import (
     facets,
 )
 from spsam.reporting.tables.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_WIDE, _HIGH = 40, 10  # of a label, printer's points
 
 Point = tuple[int, str, float, float]
 
@@ -53,6 +59,10 @@ def draw(study: Study) -> Drawing:
         axis.grid()
         axis.margins(0.15)
     axes[0].set_ylabel("mean Dice, percent")
+    # Labels keep apart on the page, so the page must stand.
+    figure.draw_without_rendering()
+    for axis, found in zip(axes, points.values(), strict=True):
+        _label(axis, found, 72 / figure.dpi)
     caption = (
         "Mean Dice against cost. Joined by the line: the Pareto front, arms that no other arm "
         "beats in Dice at the same cost or less. Vertical lines: 95% interval over patients. Time: "
@@ -73,18 +83,42 @@ def front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
     return chosen
 
 
-def _draw(axis: object, study: Study, points: Sequence[Point]) -> None:
+def _draw(axis: Axes, study: Study, points: Sequence[Point]) -> None:
     costs, values = [point[2] for point in points], [point[3] for point in points]
     best = front(costs, values)
     ends = [costs[i] for i in best], [values[i] for i in best]
-    axis.step(*ends, where="post", color=GREY, lw=1, zorder=1)  # type: ignore[attr-defined]
+    axis.step(*ends, where="post", color=GREY, lw=1, zorder=1)
     for index, (place, name, cost, value) in enumerate(points):
         shade = colour(place)
         low, high = (100 * end for end in study.interval("dice", name))
-        axis.plot([cost, cost], [low, high], color=shade, lw=1, alpha=0.5, zorder=2)  # type: ignore[attr-defined]
-        axis.plot(  # type: ignore[attr-defined]
+        axis.plot([cost, cost], [low, high], color=shade, lw=1, alpha=0.5, zorder=2)
+        axis.plot(
             cost, value, "o", color=shade, mfc=shade if index in best else "white", ms=6, zorder=3
         )
-        axis.annotate(  # type: ignore[attr-defined]
-            name, (cost, value), (6, 4), textcoords="offset points", fontsize=8
+
+
+def _label(axis: Axes, points: Sequence[Point], scale: float) -> None:
+    """Names beside the points; one that would cover another goes lower, with a line to its point.
+
+    Args:
+        axis: With its final limits.
+        points: Of the axis.
+        scale: Printer's points a pixel.
+    """
+    placed: list[tuple[float, float]] = []
+    for _, name, cost, value in sorted(points, key=lambda point: -point[3]):
+        x, y = axis.transData.transform((cost, value)) * scale
+        low = y + 3
+        while any(abs(x - other[0]) < _WIDE and abs(low - other[1]) < _HIGH for other in placed):
+            low -= 1
+        placed.append((x, low))
+        moved = low < y
+        axis.annotate(
+            name,
+            (cost, value),
+            (16 if moved else 7, low - y),
+            textcoords="offset points",
+            fontsize=8,
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.5} if moved else None,
         )

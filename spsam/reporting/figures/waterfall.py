@@ -46,7 +46,7 @@ def draw(study: Study) -> Drawing:
         axis.plot(mean, row, "o", color=shade, ms=5, zorder=3)
         if not np.isnan(low):
             axis.plot([low, high], [row, row], color=shade, lw=1.6, zorder=2)
-        side = np.nanmax([mean, high])
+        side = np.nanmax([mean, high, mean if change is None else above])
         axis.annotate(
             text, (side, row), (6, 0), textcoords="offset points", va="center", fontsize=8
         )

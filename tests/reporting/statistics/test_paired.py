@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
@@ -82,6 +82,8 @@ def test_nothing_and_no_difference() -> None:
     assert math.isnan(rank_biserial(same))
 
 
+# statsmodels takes long over each.
+@settings(max_examples=20)
 @given(P_VALUES)
 def test_holm_is_statsmodels(p_values: np.ndarray) -> None:
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
