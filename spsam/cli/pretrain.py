@@ -47,8 +47,6 @@ def pretrain(  # noqa: PLR0917 - the command line's options
         typer.echo(plan.model_dump_json(indent=2))
         return
 
-    from torch.utils.data import DataLoader
-
     from spsam.cli.progress import watched
     from spsam.engine.pretrain import held_out, measure, pretrain, save_weights
 
@@ -70,7 +68,7 @@ def pretrain(  # noqa: PLR0917 - the command line's options
     sha256 = save_weights(sam, save, plan)
     checkpoint.unlink()
     seconds = round(time.perf_counter() - began, 1)
-    scores = measure(sam, DataLoader(held_out(plan, questions), plan.images))
+    scores = measure(sam, held_out(plan, questions))
     if as_json:
         result = {"file": str(save), "sha256": sha256, "seconds": seconds, "iou": scores}
         typer.echo(json.dumps(result, indent=2))

@@ -212,8 +212,8 @@ def iou(masks: Tensor, target: Tensor) -> Tensor:
     return both / either.clamp(min=1)
 
 
-def held_out(recipe: PretrainRecipe, pictures: int) -> Questions:
-    """Pictures of another sequence than training's, with tight boxes.
+def held_out(recipe: PretrainRecipe, pictures: int) -> DataLoader[Lesson]:
+    """Pictures of another sequence than training's, with tight boxes, in batches.
 
     Args:
         recipe: For the size of pictures.
@@ -222,7 +222,8 @@ def held_out(recipe: PretrainRecipe, pictures: int) -> Questions:
     spec = backbone_spec(recipe.backbone)
     rough = 4 * spec.native_grid[0]
     size = spec.native_size
-    return Questions(recipe.seed + 1, pictures, size, recipe.masks, rough, box_jitter=0.0)
+    found = Questions(recipe.seed + 1, pictures, size, recipe.masks, rough, box_jitter=0.0)
+    return DataLoader(found, recipe.images)
 
 
 @torch.no_grad()

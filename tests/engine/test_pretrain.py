@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from spsam.config.pretrain import PretrainRecipe, load_recipe
 from spsam.engine.pretrain import (
@@ -88,7 +87,7 @@ def test_weights_go_into_a_file_that_every_arm_can_load(tmp_path: Path) -> None:
 
 def test_quality_is_an_iou_of_every_kind_of_prompt() -> None:
     torch.manual_seed(0)
-    scores = measure(PromptableSAM(backbone_spec("sam_tiny")), DataLoader(held_out(SHORT, 2), 2))
+    scores = measure(PromptableSAM(backbone_spec("sam_tiny")), held_out(SHORT, 2))
     assert set(scores) == {"point", "box", "point+box", "point+box, corrected"}
     assert all(0 <= score <= 1 for score in scores.values())
 
