@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,6 +15,9 @@ from spsam.model.prompts.base import Prompt
 from spsam.model.sam.image_encoder import ImageEncoder
 from spsam.model.sam.mask_decoder import DecoderPrompts, PromptedMaskDecoder
 from spsam.model.segmenter import Output, Segmenter
+
+CAST_BY_AUTOCAST = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+"""SAM's layers that autocast computes in its own type."""
 
 
 class SelfPromptSAM(Segmenter):
@@ -78,6 +82,32 @@ class SelfPromptSAM(Segmenter):
             "prompt": self.prompt,
             "mask_head": self.mask_head,
         }
+
+    def freeze_in(self, precision: torch.dtype) -> SelfPromptSAM:
+        """Keeps SAM's weights in the type that autocast computes in: the same results, sooner.
+
+        Autocast casts weights that do not train anew at every use. Norms, embeddings and absolute
+        positions stay in float32, in which autocast takes them. For good: the digits are gone.
+
+        Args:
+            precision: The type of the autocast that the network is called under from now on.
+        """
+        for part in self.frozen():
+            for module in part.modules():
+                if isinstance(module, CAST_BY_AUTOCAST):
+                    module.to(precision)
+        return self
+
+    def training_starts(self) -> str:
+        """The first part on the forward pass that trains: nothing before it goes backward."""
+        blocks = self.blocks()
+        for slot in ("input_adapter", "depth_pos_embed"):
+            if any(True for _ in blocks[slot].parameters()):
+                return slot
+        for index in range(len(self.adapter.encoder)):
+            if any(True for _ in self.adapter.encoder_site(index).parameters()):
+                return f"adapter of encoder block {index}"
+        return "prompt_generator"
 
     def train(self, mode: bool = True) -> SelfPromptSAM:
         """Sets the added blocks to training; SAM stays in evaluation mode."""

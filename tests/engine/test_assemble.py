@@ -209,3 +209,35 @@ def test_official_sizes_are_counted_without_memory(backbone: str) -> None:
 def test_a_volume_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match=r"\(3, 64, 64\).*\(1, 1, 2, 64, 64\)"):
         small(ARMS[0])(torch.zeros(1, 1, 2, 64, 64))
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("S2", "prompt_generator"),
+        ("S3", "adapter of encoder block 0"),
+        ("S7", "depth_pos_embed"),
+        ("S9", "input_adapter"),
+    ],
+)
+def test_where_training_starts(name: str, part: str) -> None:
+    network = small(name)
+    assert network.training_starts() == part
+    seen: list[bool] = []
+    network.image_encoder.patch_embed.register_forward_hook(
+        lambda _module, _inputs, output: seen.append(output.requires_grad)
+    )
+    network(torch.randn(1, 1, network.depth, *network.image_size))
+    assert seen == [part == "input_adapter"]
+
+
+def test_frozen_weights_kept_in_bf16_change_nothing_under_autocast() -> None:
+    network = small("S9")
+    volume = torch.randn(1, 1, network.depth, *network.image_size)
+    logits = []
+    for _ in range(2):
+        with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+            logits.append(network(volume).logits)
+        network.freeze_in(torch.bfloat16)
+    assert torch.equal(*logits)
+    assert all(p.dtype == torch.float32 for _, p in network.trained_parameters())

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Protocol
 
 import torch
-from timm.models.vision_transformer_sam import (
-    Block,
-    VisionTransformerSAM,
-    window_partition,
-    window_unpartition,
-)
+from timm.models.vision_transformer_sam import Block, VisionTransformerSAM
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from spsam.model.adapters.placement import AdapterSet
+from spsam.model.sam.attention import Attention
 from spsam.model.sam.backbones import Backbone, token_grid
 
 
@@ -59,11 +56,16 @@ class ImageEncoder(nn.Module):
             global_attn_indexes=spec.global_blocks,
             neck_chans=spec.out_dim,
             num_classes=0,
+            # SAM's epsilon; timm has 1e-5. It takes whatever makes a norm; its annotation, a class.
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),  # type: ignore[arg-type]
         )
         assert vit.pos_embed is not None
         self.patch_embed = vit.patch_embed
         self.pos_embed = vit.pos_embed
         self.blocks = vit.blocks
+        for block in self.transformer_blocks():
+            # timm's has the same parameters; it pads windows and adds an N×N bias.
+            block.attn = Attention(block.attn, block.window_size)  # type: ignore[assignment]
         self.neck = vit.neck
         self.global_blocks = spec.global_blocks
         self.checkpointed = False
@@ -126,22 +128,8 @@ def _adapted_block(
         site: This block's adapters.
         folded: (B, D).
     """
-    attended = _attend(block, block.norm1(x))
+    # The norm comes before the windows: their padding is zeros for the attention, as in SAM.
+    attended = block.attn(block.norm1(x))
     x = x + adapters.serial(site, "after_attention", attended, folded)
     y = block.norm2(x)
     return x + adapters.parallel(site, "parallel_mlp", y, block.mlp(y), folded)
-
-
-def _attend(block: Block, y: Tensor) -> Tensor:
-    """Attention in windows or over the whole grid, on normalised tokens `(B·D, gh, gw, E)`.
-
-    The norm comes before the partition, so that the tokens that pad a window are zeros for the
-    attention, as in SAM, and not the norm's bias.
-    """
-    if block.window_size == 0:
-        attended: Tensor = block.attn(y)
-        return attended
-    windows, padded = window_partition(y, block.window_size)
-    return window_unpartition(
-        block.attn(windows), block.window_size, (y.shape[1], y.shape[2]), padded
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,8 +12,11 @@ from torch import Tensor, nn
 
 from spsam.errors import InputError
 from spsam.model.adapters.placement import ENCODER_PLACES, AdapterSet
+from spsam.model.sam import attention
 from spsam.model.sam.backbones import Backbone
+from spsam.model.sam.checkpoint import load_official
 from spsam.model.sam.image_encoder import ImageEncoder
+from spsam.model.sam.mask_decoder import PromptedMaskDecoder
 from tests.model.sam import reference
 from tests.model.sam.reference import MINI, InPlane, MixDepth, NoDepth, ZeroMixDepth
 
@@ -91,10 +95,12 @@ class InWindows(nn.Module):
         super().__init__()
         self.adapter = adapter
 
-    def forward(self, windows: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor) -> Tensor:
+        windows, padded = window_partition(tokens, MINI.window)
         count, side, _, dim = windows.shape
         assert count % DEPTH == 0
-        return self.adapter(windows.reshape(-1, DEPTH, side * side, dim)).reshape(windows.shape)
+        mixed = self.adapter(windows.reshape(-1, DEPTH, side * side, dim)).reshape(windows.shape)
+        return window_unpartition(mixed, MINI.window, padded, tuple(tokens.shape[1:3]))
 
 
 def test_an_adapter_on_windows_would_be_seen() -> None:
@@ -235,6 +241,72 @@ def test_the_depth_position_comes_right_after_the_spatial_one() -> None:
         expected = encoder.patch_embed(slices) + encoder.pos_embed
     assert len(got) == 1
     assert torch.equal(got[0], expected)
+
+
+@pytest.mark.parametrize("size", [40, 32, 24])
+def test_gradients_are_the_package_s(size: int, tmp_path: Path) -> None:
+    """Windows with padding, without, and one that is never full; nothing resampled."""
+    spec = replace(MINI, native_size=size)
+    sam = reference.package_sam(spec)
+    torch.save(sam.state_dict(), tmp_path / "sam.pth")
+    encoder, decoder = ImageEncoder(spec, (size, size)), PromptedMaskDecoder(spec, (size, size))
+    load_official(tmp_path / "sam.pth", encoder, decoder, spec)
+    sam, encoder = sam.double(), encoder.double()
+    slices = torch.randn(2, 3, size, size, dtype=torch.float64)
+    plain = reference.adapters_for(spec)
+    weight: Tensor | None = None
+    gradients = []
+    for embed in (
+        sam.image_encoder,
+        lambda x: encoder(x, depth=2, adapters=plain, depth_pos=NoDepth())[1],
+    ):
+        own = slices.clone().requires_grad_()
+        neck = embed(own)
+        weight = torch.randn_like(neck) if weight is None else weight
+        (neck * weight).sum().backward()
+        gradients.append(own.grad)
+    assert reference.relative_error(*gradients) <= 1e-9
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_both_ways_to_attend_are_one(fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "FUSED_FROM", 0 if fused else 10**9)
+    encoder = build()
+    slices = torch.randn(DEPTH, 3, *SIZE)
+    _, neck = run(encoder, slices, reference.adapters_for(MINI))
+    monkeypatch.undo()
+    _, usual = run(encoder, slices, reference.adapters_for(MINI))
+    assert reference.relative_error(neck, usual) <= 1e-5
+
+
+def test_checkpointed_blocks_keep_a_tenth_and_change_no_gradient() -> None:
+    spec = replace(MINI, depth=8, global_blocks=(1, 3, 5, 7))
+    encoder = build(spec)
+    slices = torch.randn(DEPTH, 3, *SIZE)
+    kept, gradients = [], []
+    for checkpointed in (False, True):
+        encoder.checkpointed = checkpointed
+        torch.manual_seed(1)
+        adapters = reference.adapters_for(
+            spec, lambda dim: MixDepth(dim, DEPTH), encoder=ENCODER_PLACES
+        )
+        storages: dict[int, int] = {}
+
+        def pack(tensor: Tensor, storages: dict[int, int] = storages) -> Tensor:
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            taps, neck = encoder(slices, depth=DEPTH, adapters=adapters, depth_pos=NoDepth())
+        weights = {
+            p.untyped_storage().data_ptr() for p in [*encoder.parameters(), *adapters.parameters()]
+        }
+        kept.append(sum(size for place, size in storages.items() if place not in weights))
+        (neck.square().sum() + taps[0].square().sum()).backward()
+        gradients.append([p.grad for p in adapters.parameters()])
+    assert kept[1] <= 0.1 * kept[0]
+    for one, two in zip(*gradients, strict=True):
+        assert reference.relative_error(one, two) <= 1e-5
 
 
 def test_gradients_reach_adapters_and_no_weight_of_sam() -> None:

@@ -1,0 +1,163 @@
+"""SAM's attention with decomposed relative positions, exact: no padding, no N×N bias."""
+
+from __future__ import annotations
+
+import torch
+from timm.models.vision_transformer_sam import Attention as TimmAttention
+from torch import Tensor, nn
+from torch.nn import functional
+
+FUSED_FROM = 1024
+"""Keys from which a CPU uses the fused kernel.
+
+With fewer, two matrix products and a softmax are up to twice as fast, forward and backward
+together. A GPU always uses it: it is one launch and keeps no N×N matrix.
+"""
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention in windows or over the whole grid.
+
+    SAM adds `rel_h[q, row of k] + rel_w[q, column of k]` to the logit of query q and key k (MViTv2,
+    arXiv 2112.01526). That is the product of `[rel_h, rel_w]` and `[onehot(row), onehot(column)]`:
+    plain attention on heads that are longer by these gives the same result.
+
+    SAM pads the grid with zeros to whole windows, and padding takes part in the softmax. The key
+    and value of a zero token are the layer's bias, so that a window's padding differs in its
+    relative positions alone: a query meets all of it as *one* more key, whose logit is the
+    logarithm of the sum over the padding. Nothing else is computed for it.
+
+    Args:
+        source: timm's module, whose layers and positions become this module's own.
+        window: Side of a window, tokens; 0 for the whole grid.
+    """
+
+    def __init__(self, source: TimmAttention, window: int) -> None:
+        super().__init__()
+        self.heads = source.num_heads
+        self.window = window
+        self.qkv = source.qkv
+        self.proj = source.proj
+        self.rel_pos_h = source.rel_pos_h
+        self.rel_pos_w = source.rel_pos_w
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(n, gh, gw, E)` normalised tokens to the same shape."""
+        window = (self.window or x.shape[1], self.window or x.shape[2])
+        bands = [
+            _joined([self._windows(part, window) for part in _parts(band, 2, window[1])], 2)
+            for band in _parts(self.qkv(x), 1, window[0])
+        ]
+        attended: Tensor = self.proj(_joined(bands, 1))
+        return attended
+
+    def _windows(self, qkv: Tensor, window: tuple[int, int]) -> Tensor:
+        """Attention inside windows that hold equally many real tokens.
+
+        Args:
+            qkv: `(n, rows, columns, 3E)`, whole windows, or a single one that is not full.
+            window: (rows, columns) of a full window.
+
+        Returns:
+            `(n, rows, columns, E)`.
+        """
+        n, rows, columns, _ = qkv.shape
+        height, width = min(rows, window[0]), min(columns, window[1])
+        down, right = rows // height, columns // width
+        split = qkv.reshape(n, down, height, right, width, 3, self.heads, -1)
+        # (3, n, down, right, heads, height, width, head width)
+        split = split.permute(5, 0, 1, 3, 6, 2, 4, 7)
+        query, key, value = split.reshape(3, -1, height, width, split.shape[-1]).unbind(0)
+        attended = self._attend(query, key, value, window)
+        folded = attended.reshape(n, down, right, self.heads, height, width, -1)
+        return folded.permute(0, 1, 4, 2, 5, 3, 6).reshape(n, rows, columns, -1)
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, window: tuple[int, int]) -> Tensor:
+        """Real tokens `(m, height, width, c)`, heads the fastest of m, to `(m, N, c)`."""
+        m, height, width, size = query.shape
+        scaled = query * size**-0.5
+        by_row = _relative(query, self.rel_pos_h, window[0])
+        by_column = _relative(query.transpose(1, 2), self.rel_pos_w, window[1]).transpose(1, 2)
+        long_queries = [scaled, by_row[..., :height], by_column[..., :width]]
+        row, column = (
+            torch.eye(side, dtype=key.dtype, device=key.device) for side in (height, width)
+        )
+        long_keys = torch.cat(
+            [
+                key,
+                row[:, None].expand(m, -1, width, -1),
+                column.expand(m, height, -1, -1),
+            ],
+            dim=3,
+        ).flatten(1, 2)
+        values = value.flatten(1, 2)
+        if (height, width) != window:
+            bias = self.qkv.bias.to(key.dtype).view(3, self.heads, 1, size)
+            _, padded_key, padded_value = bias.repeat(1, m // self.heads, 1, 1).unbind(0)
+            # The padding's own column: its logit in the queries, one in its key, zero in others.
+            long_queries.append(_padding(by_row, by_column, (height, width)).to(key.dtype))
+            padded_key = functional.pad(padded_key, (0, height + width))
+            long_keys = functional.pad(torch.cat([long_keys, padded_key], dim=1), (0, 1))
+            long_keys[:, -1, -1] = 1
+            values = torch.cat([values, padded_value], dim=1)
+        return _attention(torch.cat(long_queries, dim=3).flatten(1, 2), long_keys, values)
+
+
+def _parts(x: Tensor, axis: int, window: int) -> list[Tensor]:
+    """The whole windows of an axis, and what is left; a part that would be empty is left out."""
+    whole = x.shape[axis] // window * window
+    cuts = (0, whole), (whole, x.shape[axis] - whole)
+    return [x.narrow(axis, start, length) for start, length in cuts if length]
+
+
+def _joined(parts: list[Tensor], axis: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, axis)
+
+
+def _relative(query: Tensor, positions: Tensor, side: int) -> Tensor:
+    """Products of queries with the relative positions of keys along the queries' first axis.
+
+    Args:
+        query: `(m, rows, columns, c)`, unscaled.
+        positions: `(2 · side - 1, c)`, from the farthest key before to the farthest behind.
+        side: Keys along the axis, padding included.
+
+    Returns:
+        `(m, rows, columns, side)`.
+    """
+    # Row i and key j meet in position i - j + side - 1.
+    table = positions.unfold(0, side, 1)[: query.shape[1]].flip(2)  # (rows, c, side)
+    return torch.einsum("mhwc,hck->mhwk", query, table)
+
+
+def _padding(by_row: Tensor, by_column: Tensor, real: tuple[int, int]) -> Tensor:
+    """Log of the sum over a window's padding of `exp(rel_h + rel_w)`.
+
+    Padding is all of the rows below the real ones, and in the real rows the columns beside them.
+
+    Args:
+        by_row: `(m, h, w, rows of a full window)`.
+        by_column: `(m, h, w, columns of a full window)`.
+        real: (h, w).
+
+    Returns:
+        `(m, h, w, 1)`, float32 at least.
+    """
+    wide = torch.promote_types(by_row.dtype, torch.float32)
+    by_row, by_column = by_row.to(wide), by_column.to(wide)
+    # Of an empty part the sum is zero and its logarithm -inf, which is what is to be added.
+    below = by_row[..., real[0] :].logsumexp(3) + by_column.logsumexp(3)
+    beside = by_row[..., : real[0]].logsumexp(3) + by_column[..., real[1] :].logsumexp(3)
+    return torch.logaddexp(below, beside).unsqueeze(3)
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """`softmax(query · keyᵀ) · value` of `(m, N, q)`, `(m, M, q)`, `(m, M, c)`: `(m, N, c)`."""
+    if key.device.type == "cpu" and key.shape[1] < FUSED_FROM:
+        return torch.bmm(torch.bmm(query, key.transpose(1, 2)).softmax(2), value)
+    # The fused kernels want heads of one length.
+    longer = functional.pad(value, (0, key.shape[2] - value.shape[2]))
+    attended = functional.scaled_dot_product_attention(
+        query[None], key[None], longer[None], scale=1.0
+    )
+    return attended[0, :, :, : value.shape[2]]
