@@ -25,15 +25,11 @@ from typing import Any
 
 import numpy as np
 import SimpleITK
-import torch
 from numpy.typing import NDArray
-from prompts import training_step
 from scipy import ndimage
 
-import spsam
 from spsam.data.chunked import Chunked, pack
 from spsam.data.dataset import DataSet, open_dataset
-from spsam.data.patches import PatchDataset, cut_out
 from spsam.data.plan import Plan, plan
 from spsam.data.prepare import prepare
 from spsam.data.store import PreparedStore
@@ -60,6 +56,8 @@ def reading(read: dict[str, Read], shapes: list[tuple[int, ...]], turns: int) ->
 
 def acdc_patches(dataset: DataSet, store: PreparedStore, turns: int) -> dict[str, float]:
     """From the data set's own files and from the store."""
+    from spsam.data.patches import cut_out
+
     cases = dataset.cases
     shapes = [store.case(case.id).label.shape for case in cases]
 
@@ -78,6 +76,8 @@ def acdc_patches(dataset: DataSet, store: PreparedStore, turns: int) -> dict[str
 
 def ct_patches(folder: Path, turns: int) -> dict[str, float]:
     """From one smooth CT-sized volume in either form, and from a plain array in a file."""
+    from spsam.data.patches import cut_out
+
     shape = (100, 512, 512)
     random = np.random.default_rng(0)
     coarse = random.normal(0, 300, (25, 64, 64)).astype(np.float32)
@@ -116,7 +116,10 @@ def ct_patches(folder: Path, turns: int) -> dict[str, float]:
 
 
 def preparation(dataset: DataSet, made: Plan, rounds: int) -> dict[str, float]:
-    """Seconds on the clock with one and with two processes, and of the processor."""
+    """Seconds on the clock with one and with two processes, and of the processor.
+
+    Processes import this file anew: what is heavy and they do not need is imported in functions.
+    """
     clock: dict[int, list[float]] = {1: [], 2: []}
     worked: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(rounds):
@@ -145,6 +148,11 @@ def _work() -> float:
 
 def augmentation(store: PreparedStore, rounds: int) -> dict[str, float]:
     """Patches a second of one core, and what a training step of S9 on sam_tiny takes of them."""
+    from prompts import training_step
+
+    import spsam
+    from spsam.data.patches import PatchDataset
+
     config = spsam.load_arm("S9", preset="cpu").augment.model_dump()
     milliseconds = {}
     for name, augment in (("cut", None), ("augmented", config)):
@@ -165,11 +173,10 @@ def main() -> None:
     """Prints the ratios, or everything as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="phantom", help="a data set's folder (default phantom)")
-    parser.add_argument("--cases", type=int, default=40, help="prepared at most (default 40)")
+    parser.add_argument("--cases", type=int, default=60, help="prepared at most (default 60)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of what is slow (default 3)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    torch.set_num_threads(1)
     SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     whole = open_dataset(options.data)
     dataset = replace(whole, cases=whole.cases[: options.cases])
@@ -181,7 +188,7 @@ def main() -> None:
             result["patch"] = acdc_patches(dataset, store, 200)
         result["patch of CT"] = ct_patches(Path(folder), 200)
         result["augmentation"] = augmentation(store, options.rounds)
-        result["preparation"] = preparation(dataset, made, options.rounds)
+        result["preparation"] = preparation(dataset, made, 1)
     result["cores"] = os.cpu_count()
     print(json.dumps(result, indent=2) if options.json else text(result))
 
