@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -10,6 +11,21 @@ LEAK = 0.01
 
 ONLY_IN_PLANE = (1, 2, 2)
 """Stride and kernel of an upsampling that doubles the plane and leaves the slices alone."""
+
+
+class Conv3d(nn.Conv3d):
+    """Convolution that leaves autocast's bf16 on a CPU.
+
+    oneDNN's bf16 gradient of a 3D convolution's weight writes past its buffers on CPUs with AMX
+    (torch 2.15): from about 64 × 64 pixels a slice the gradient is NaN or the process dies.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's name
+        """`(B, C, D, H, W)` to `(B, C', D, H, W)`."""
+        if input.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return super().forward(input)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(input.float())
 
 
 class InstanceNorm(nn.InstanceNorm3d):
@@ -45,7 +61,7 @@ def conv_block(in_channels: int, out_channels: int, kernel: tuple[int, int, int]
     """
     padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
     return nn.Sequential(
-        nn.Conv3d(in_channels, out_channels, kernel, padding=padding, bias=False),
+        Conv3d(in_channels, out_channels, kernel, padding=padding, bias=False),
         InstanceNorm(out_channels),
         nn.LeakyReLU(LEAK),
     )

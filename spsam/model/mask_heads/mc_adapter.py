@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from spsam.errors import InputError
+from spsam.model.layers import Conv3d
 from spsam.model.mask_heads.base import MaskHead
 
 
@@ -31,9 +32,9 @@ class MCAdapterHead(MaskHead):
         size, padding = (1, kernel, kernel), (0, kernel // 2, kernel // 2)
         hidden = expansion * num_classes
         self.layers = nn.Sequential(
-            nn.Conv3d(num_classes, hidden, size, padding=padding),
+            Conv3d(num_classes, hidden, size, padding=padding),
             nn.GELU(),
-            nn.Conv3d(hidden, num_classes, size, padding=padding),
+            Conv3d(hidden, num_classes, size, padding=padding),
         )
 
     def forward(self, masks: Tensor) -> Tensor:
