@@ -174,10 +174,10 @@ def result_json(ablation: Ablation, outcome: Outcome) -> dict[str, Any]:
     """The plan with every arm's results, as plain values."""
     plan = ablation.describe()
     # By way of pandas' own JSON, which writes NaN as null.
-    records: list[dict[str, Any]] = json.loads(outcome.table.to_json(orient="records"))
+    records: list[dict[str, Any]] = json.loads(outcome.table.frame().to_json(orient="records"))
     for arm, record in zip(plan["arms"], records, strict=True):
         arm["result"] = {key: record[key] for key in record if key not in ("arm", "title")}
-    plan["caption"] = outcome.caption
+    plan["caption"] = outcome.table.caption
     plan["files"] = [str(path) for path in outcome.files]
     plan["failed"] = [str(folder.path) for folder in outcome.failed]
     return plan
@@ -186,11 +186,11 @@ def result_json(ablation: Ablation, outcome: Outcome) -> dict[str, Any]:
 def _print_table(outcome: Outcome) -> None:
     from rich.console import Console
 
-    from spsam.reporting.render import to_rich
+    from spsam.reporting.render.screen import to_rich
 
     # Into a file or a pipe the whole table goes, whatever the width of a terminal.
     console = Console() if sys.stdout.isatty() else Console(width=200)
-    console.print(to_rich(outcome.table, outcome.caption, console.width))
+    console.print(to_rich(outcome.table, console.width))
     for path in outcome.files:
         typer.echo(str(path))
     home = outcome.files[0].parents[2]

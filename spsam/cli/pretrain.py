@@ -48,7 +48,7 @@ def pretrain(  # noqa: PLR0917 - the command line's options
         return
 
     from spsam.cli.progress import watched
-    from spsam.engine.pretrain import measure, pretrain, save_weights
+    from spsam.engine.pretrain import held_out, measure, pretrain, save_weights
 
     began = time.perf_counter()
     checkpoint = save.with_name(save.name + ".training.pt")
@@ -68,7 +68,7 @@ def pretrain(  # noqa: PLR0917 - the command line's options
     sha256 = save_weights(sam, save, plan)
     checkpoint.unlink()
     seconds = round(time.perf_counter() - began, 1)
-    scores = measure(sam, plan, questions)
+    scores = measure(sam, held_out(plan, questions))
     if as_json:
         result = {"file": str(save), "sha256": sha256, "seconds": seconds, "iou": scores}
         typer.echo(json.dumps(result, indent=2))

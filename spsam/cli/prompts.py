@@ -165,13 +165,11 @@ def _run(study: PromptStudy, as_json: bool) -> None:
 def _print(outcome: PromptOutcome) -> None:
     from rich.console import Console
 
-    from spsam.reporting.prompts.table import overview, overview_columns
-    from spsam.reporting.render import screen
+    from spsam.reporting.render.screen import to_rich
 
     console = Console() if sys.stdout.isatty() else Console(width=200)
-    console.print(screen(overview_columns(overview(outcome.table)), outcome.caption))
-    for columns, caption in outcome.screens:
-        console.print(screen(columns, caption))
+    for table in outcome.screens:
+        console.print(to_rich(table))
     for path in outcome.files:
         typer.echo(str(path))
 

@@ -107,10 +107,10 @@ class BackboneConfig(Section):
     name: Literal["sam_tiny", "sam_vit_b", "sam_vit_l", "sam_vit_h"] = chosen(
         "sam_tiny", "Which SAM; the paper has sam_vit_b, sam_tiny is for two cores."
     )
-    weights: Literal["random", "checkpoint"] = chosen(
-        "random", "Official weights (checkpoint) or none (random)."
+    weights: Literal["shipped", "random", "checkpoint"] = chosen(
+        "shipped", "Those that come with spsam (sam_tiny), none (random), or a file (checkpoint)."
     )
-    checkpoint: Path | None = chosen(None, "File with official weights.")
+    checkpoint: Path | None = chosen(None, "File with weights in the official format.")
     encoder_size: Count | None = author(
         None, "Height and width of the encoder's input, pixels; null: as the patch."
     )
@@ -230,6 +230,9 @@ class ArmConfig(Section):
     parent: str | None = chosen(None, "The arm that this one is a change of.")
     summary: str = chosen("", "A sentence about the arm.")
     plugins: tuple[Path, ...] = chosen((), "Folders whose components may be used.")
+    network: Literal["self_prompt_sam", "unet2d", "unet3d"] = chosen(
+        "self_prompt_sam", "Self-Prompt SAM, or a plain U-Net to compare with, which has no blocks."
+    )
     blocks: Blocks = paper(..., "The component of every slot.")
     adapter_placement: AdapterPlacement = paper(AdapterPlacement(), "Where adapters stand.")
     backbone: BackboneConfig = paper(BackboneConfig(), "SAM itself.")

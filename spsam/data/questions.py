@@ -27,8 +27,6 @@ class Question(TypedDict):
         points: `(P, 2)` (x, y) pixel indices in the masks.
         boxes: `(P, 4)` x1 y1 x2 y2, moved a little.
         rough: `(P, 1, h, w)` logits of a rough mask.
-        borders: `(H, W)` float, 1 where a mask of the picture, asked for or not, ends.
-        flat: `(H, W)`, the image with each object at its mean.
     """
 
     image: Tensor
@@ -36,12 +34,22 @@ class Question(TypedDict):
     points: Tensor
     boxes: Tensor
     rough: Tensor
+
+
+class Lesson(Question):
+    """A question, and what the picture itself is made of.
+
+    Attributes:
+        borders: `(H, W)` float, 1 where a mask of the picture, asked for or not, ends.
+        flat: `(H, W)`, the image with each object at its mean.
+    """
+
     borders: Tensor
     flat: Tensor
 
 
 @dataclass(frozen=True)
-class Questions(Dataset[Question]):
+class Questions(Dataset[Lesson]):
     """Endless procedural pictures; number i depends on the seed and on i alone.
 
     Attributes:
@@ -63,25 +71,41 @@ class Questions(Dataset[Question]):
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index: int) -> Question:
+    def __getitem__(self, index: int) -> Lesson:
         if not 0 <= index < self.length:
             raise IndexError(index)
         picture = scene(self.seed, index, self.size)
         rng = np.random.default_rng([self.seed, index, 1])
         chosen = picture.masks[rng.integers(0, len(picture.masks), self.masks)]
+        asked = ask(rng, picture.image, chosen, self.rough_size, self.box_jitter)
         return {
-            "image": torch.from_numpy(np.repeat(picture.image[None], 3, axis=0)),
-            "masks": torch.from_numpy(chosen.astype(np.float32)),
-            "points": torch.from_numpy(np.stack([_point(rng, mask) for mask in chosen])),
-            "boxes": torch.from_numpy(
-                np.stack([_box(rng, mask, self.box_jitter) for mask in chosen])
-            ),
-            "rough": torch.from_numpy(
-                np.stack([_rough(rng, mask, self.rough_size) for mask in chosen])[:, None]
-            ),
+            **asked,
             "flat": torch.from_numpy(picture.flat),
             "borders": torch.from_numpy(_borders(picture.masks)),
         }
+
+
+def ask(
+    rng: np.random.Generator, image: Array, masks: Mask, rough_size: int, box_jitter: float
+) -> Question:
+    """First prompts for masks of a picture.
+
+    Args:
+        rng: Draws points and moves boxes.
+        image: `(H, W)`, H = W.
+        masks: `(P, H, W)`, none empty.
+        rough_size: h = w of a rough mask.
+        box_jitter: Standard deviation of a box's sides, in sides.
+    """
+    return {
+        "image": torch.from_numpy(np.repeat(image[None], 3, axis=0)),
+        "masks": torch.from_numpy(masks.astype(np.float32)),
+        "points": torch.from_numpy(np.stack([_point(rng, mask) for mask in masks])),
+        "boxes": torch.from_numpy(np.stack([_box(rng, mask, box_jitter) for mask in masks])),
+        "rough": torch.from_numpy(
+            np.stack([_rough(rng, mask, rough_size) for mask in masks])[:, None]
+        ),
+    }
 
 
 def _borders(masks: Mask) -> Array:

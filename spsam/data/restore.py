@@ -39,6 +39,7 @@ def restore_labels(
     logits: Tensor | npt.NDArray[np.float32],
     case: PreparedCase,
     labels: Callable[[Tensor], Tensor],
+    on_piece: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Labels on the original grid: logits are interpolated first, then named.
 
@@ -46,13 +47,18 @@ def restore_labels(
         logits: `(K, d, h, w)` on the prepared grid, on any device.
         case: The case they belong to.
         labels: A mask head's, `(1, K, n, H, W)` logits of n slices -> `(1, n, H, W)`.
+        on_piece: Called with every n slices on the original grid, depth axis first: the first
+            one's index, their logits `(K, n, H, W)` and labels `(n, H, W)`, on the logits' device.
 
     Returns:
         `(D, H, W)` class indices, the original array axes (z, y, x).
     """
-    chunks = [
-        labels(chunk[None])[0].to(torch.uint8).cpu().numpy() for chunk in _slices(logits, case)
-    ]
+    chunks: list[npt.NDArray[np.uint8]] = []
+    for piece, chunk in enumerate(_slices(logits, case)):
+        named = labels(chunk[None])[0].to(torch.uint8)
+        if on_piece is not None:
+            on_piece(piece * _CHUNK, chunk, named)
+        chunks.append(named.cpu().numpy())
     return np.ascontiguousarray(np.transpose(np.concatenate(chunks), _back(case)))
 
 

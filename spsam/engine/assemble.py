@@ -22,6 +22,8 @@ from spsam.registry.resolve import resolve
 
 if TYPE_CHECKING:
     from spsam.model.network import SelfPromptSAM
+    from spsam.model.plain_unet import PlainUNet
+    from spsam.model.segmenter import Segmenter
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ def build_network(
         arm: What `spsam.load_arm` returned.
         backbone: `sam_tiny`, `sam_vit_b`, `sam_vit_l` or `sam_vit_h`; None takes the arm's own
             (`sam_tiny` unless it says otherwise).
-        checkpoint: An official SAM checkpoint; None takes the arm's own, if it has one, else
-            random frozen weights that do not depend on `seed`.
+        checkpoint: An official SAM checkpoint; None takes what the arm says: its own file, those
+            that come with spsam, or random frozen weights that do not depend on `seed`.
         in_channels: M, image modalities.
         num_classes: K, background included.
         depth: D, slices of a patch.
@@ -73,7 +75,8 @@ def build_network(
         A network for `(B, M, D, H, W)` volumes, in training mode, SAM frozen.
 
     Raises:
-        InputError: If the backbone is unknown or the checkpoint is not one of it.
+        InputError: If the backbone is unknown, no weights of it come with spsam, or the checkpoint
+            is not one of it.
         ValueError: If a size is not positive.
     """
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
@@ -81,13 +84,15 @@ def build_network(
     from spsam.model.network import SelfPromptSAM
     from spsam.model.sam.build import build_sam
 
+    spec = backbone_spec(backbone or arm.backbone.name)
     source = checkpoint if checkpoint is not None else arm.backbone.checkpoint
     if source is None and arm.backbone.weights == "checkpoint":
         raise InputError(
             f"arm '{arm.name}' wants SAM's official weights: give checkpoint=FILE, "
             "or set backbone.weights=random"
         )
-    spec = backbone_spec(backbone or arm.backbone.name)
+    if source is None and arm.backbone.weights == "shipped":
+        source = spec.shipped_weights
     shape = _Shape(in_channels, num_classes, depth, (height, width), arm.backbone.encoder_size)
     image_encoder, mask_decoder, _ = build_sam(
         spec.name,
@@ -116,6 +121,16 @@ def network_size(
     """
     spec = backbone_spec(arm.backbone.name)
     shape = _Shape(in_channels, num_classes, patch[0], patch[1:], arm.backbone.encoder_size)
+    if arm.network != "self_prompt_sam":
+        with torch.device("meta"):
+            groups = build_unet(
+                arm.network,
+                in_channels=in_channels,
+                num_classes=num_classes,
+                depth=patch[0],
+                image_size=patch[1:],
+            ).parameter_groups()
+        return NetworkSize(groups, sum(groups.values()), sum(groups.values()))
     with torch.device("meta"):
         blocks = count_parameters(_build_blocks(arm, spec, shape, seed=0))
     trained = sum(blocks.values())
@@ -124,7 +139,7 @@ def network_size(
 
 def network_for(
     config: RunConfig, patch: tuple[int, int, int], checkpoint: Path | None
-) -> SelfPromptSAM:
+) -> Segmenter:
     """The network of a run.
 
     Args:
@@ -132,15 +147,41 @@ def network_for(
         patch: (D, H, W).
         checkpoint: SAM's weights; None for random ones.
     """
-    return build_network(
-        config.arm,
-        checkpoint=checkpoint,
-        in_channels=config.data.in_channels,
-        num_classes=config.data.num_classes,
-        depth=patch[0],
-        image_size=patch[1:],
-        seed=config.seed,
-    )
+    shape: Any = {
+        "in_channels": config.data.in_channels,
+        "num_classes": config.data.num_classes,
+        "depth": patch[0],
+        "image_size": patch[1:],
+        "seed": config.seed,
+    }
+    if config.arm.network != "self_prompt_sam":
+        return build_unet(config.arm.network, **shape)
+    return build_network(config.arm, checkpoint=checkpoint, **shape)
+
+
+def build_unet(
+    kind: str,
+    *,
+    in_channels: int,
+    num_classes: int,
+    depth: int,
+    image_size: tuple[int, int],
+    seed: int = 0,
+) -> PlainUNet:
+    """A plain U-Net to compare with.
+
+    Args:
+        kind: `unet2d` or `unet3d`.
+        in_channels: M.
+        num_classes: K, background included.
+        depth: D, slices of a patch.
+        image_size: (H, W), pixels.
+        seed: For initial weights.
+    """
+    from spsam.model.plain_unet import PlainUNet
+
+    with _seeded(seed, kind):
+        return PlainUNet(in_channels, num_classes, depth, image_size, spatial=kind == "unet3d")
 
 
 @dataclass(frozen=True)

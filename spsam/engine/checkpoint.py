@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from spsam.errors import InputError
-from spsam.model.network import SelfPromptSAM
+from spsam.model.segmenter import Segmenter
 
 
-def trained_state(network: SelfPromptSAM) -> dict[str, torch.Tensor]:
+def trained_state(network: Segmenter) -> dict[str, torch.Tensor]:
     """Weights of the added blocks by name."""
     return {
         name: value
@@ -21,7 +21,7 @@ def trained_state(network: SelfPromptSAM) -> dict[str, torch.Tensor]:
     }
 
 
-def load_trained_state(network: SelfPromptSAM, state: dict[str, torch.Tensor]) -> None:
+def load_trained_state(network: Segmenter, state: dict[str, torch.Tensor]) -> None:
     """Puts weights into the added blocks.
 
     Raises:
@@ -43,7 +43,7 @@ def load_trained_state(network: SelfPromptSAM, state: dict[str, torch.Tensor]) -
 
 
 def save_checkpoint(
-    path: Path, network: SelfPromptSAM, optimizer: torch.optim.Optimizer, epochs: int
+    path: Path, network: Segmenter, optimizer: torch.optim.Optimizer, epochs: int
 ) -> None:
     """Writes the state after so many epochs, whole or not at all."""
     state = {
@@ -62,7 +62,7 @@ def save_whole(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(
-    path: Path, network: SelfPromptSAM, optimizer: torch.optim.Optimizer | None = None
+    path: Path, network: Segmenter, optimizer: torch.optim.Optimizer | None = None
 ) -> int:
     """Puts a run's state back.
 

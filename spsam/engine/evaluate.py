@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,23 +16,30 @@ from spsam.data.restore import restore_labels, write_labels
 from spsam.data.store import PreparedStore
 from spsam.engine.predict import predict_logits
 from spsam.engine.preview import Example, choose, draw_preview
+from spsam.engine.recording.counts import CaseCounts, gather
+from spsam.engine.recording.pictures import picture, shown
 from spsam.metrics.dice import dice
-from spsam.model.network import SelfPromptSAM
+from spsam.metrics.hausdorff import hd95
+from spsam.model.segmenter import Segmenter
+from spsam.results.measures import Measures
+from spsam.results.panels import Panel
 
 
 @dataclass(frozen=True)
 class CaseScore:
-    """Dice of one case.
+    """Scores of one case.
 
     Attributes:
         case: Its id.
         patient: Whose it is.
         dice: `(K,)`, background first, NaN where the convention leaves a class out.
+        hd95: `(K,)` mm, NaN for the background and for a class that is nowhere.
     """
 
     case: str
     patient: str
     dice: NDArray[np.float64]
+    hd95: NDArray[np.float64]
 
     def mean(self) -> float:
         """Mean over the foreground classes that count."""
@@ -40,15 +47,30 @@ class CaseScore:
         return float(scored.mean()) if scored.size else float("nan")
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What is known of a run's test cases.
+
+    Attributes:
+        scores: One a case.
+        measures: Counts by slice and by confidence.
+        panels: Slices to show.
+    """
+
+    scores: list[CaseScore]
+    measures: Measures
+    panels: list[Panel]
+
+
 def evaluate(
-    network: SelfPromptSAM,
+    network: Segmenter,
     store: PreparedStore,
-    cases: Iterable[Case],
+    cases: Sequence[Case],
     config: RunConfig,
     *,
     predictions: Path,
     on_case: Callable[[int], None],
-) -> list[CaseScore]:
+) -> Evaluation:
     """Segments and scores cases; writes each label map as NIfTI in the case's own geometry.
 
     The reference is read again from the data set itself, so no step of the preparation stands
@@ -63,27 +85,32 @@ def evaluate(
         on_case: Called with the number of cases done.
 
     Returns:
-        One score a case, in the order given.
+        Everything in the order given.
     """
     predictions.mkdir(parents=True, exist_ok=True)
+    num_classes, activation = config.data.num_classes, network.mask_head.activation
+    convention = config.arm.evaluation.convention
     scores: list[CaseScore] = []
+    counts: list[CaseCounts] = []
+    panels: list[Panel] = []
+    to_show = shown(len(cases))
     for case in cases:
         prepared = store.case(case.id)
         image = torch.from_numpy(np.array(prepared.image, dtype=np.float32))
         logits = predict_logits(network, image, config.arm.inference, config.arm.train)
-        labels = restore_labels(logits, prepared, network.mask_head.labels)
+        volume = case.load()
+        assert volume.label is not None
+        count = CaseCounts(prepared, volume.label, num_classes, activation)
+        labels = restore_labels(logits, prepared, network.mask_head.labels, count.add)
         write_labels(predictions / f"{case.id}.nii.gz", labels, prepared)
-        reference = case.load().label
-        assert reference is not None
-        scores.append(
-            CaseScore(
-                case.id,
-                case.patient,
-                dice(labels, reference, config.data.num_classes, config.arm.evaluation.convention),
-            )
-        )
+        pair = (labels, volume.label, num_classes)
+        overlap, distance = dice(*pair, convention), hd95(*pair, volume.spacing)
+        if len(scores) in to_show:
+            panels.append(picture(network, prepared, volume, labels, config.arm.train))
+        scores.append(CaseScore(case.id, case.patient, overlap, distance))
+        counts.append(count)
         on_case(len(scores))
-    return scores
+    return Evaluation(scores, gather(counts, num_classes, activation), panels)
 
 
 def preview(path: Path, scores: list[CaseScore], dataset: DataSet, *, predictions: Path) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from spsam.config.schema import TrainConfig
-from spsam.model.network import Output
+from spsam.model.segmenter import Output
 
 Activation = Literal["sigmoid", "softmax"]
 
@@ -85,10 +85,11 @@ def training_loss(
     """The loss of one step and its terms.
 
     The generator's deep-supervision loss alone in the first phase, in which the decoder was not
-    run; that loss plus the final masks' loss after it.
+    run; that loss plus the final masks' loss after it. The latter alone for a network without a
+    prompt generator.
 
     Returns:
-        `total`, `generator` and, in the second phase, `mask`: scalars.
+        `total`, `generator` where there is one and, in the second phase, `mask`: scalars.
     """
     loss = partial(
         segmentation_loss,
@@ -99,6 +100,10 @@ def training_loss(
     weights = supervision_weights(
         len(output.auxiliary), supervision.decay, supervision.drop_coarsest
     )
+    if not output.auxiliary:
+        assert output.logits is not None
+        mask = loss(output.logits, labels, activation=activation)
+        return {"mask": mask, "total": mask}
     generator = torch.stack(
         [
             weight * loss(logits, downsample_labels(labels, logits.shape[2:]))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spsam.config.schema import InferenceConfig, TrainConfig
-from spsam.model.network import SelfPromptSAM
+from spsam.model.segmenter import Segmenter
 
 
 def autocast(device: torch.device, train: TrainConfig) -> torch.autocast:
@@ -19,7 +19,7 @@ def autocast(device: torch.device, train: TrainConfig) -> torch.autocast:
 
 @torch.inference_mode()
 def predict_logits(
-    network: SelfPromptSAM,
+    network: Segmenter,
     image: Tensor,
     inference: InferenceConfig,
     train: TrainConfig,

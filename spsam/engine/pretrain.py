@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Subset
 
 from spsam.config.pretrain import PretrainRecipe
-from spsam.data.questions import Question, Questions
+from spsam.data.questions import Lesson, Question, Questions
 from spsam.engine.checkpoint import save_whole
 from spsam.model.sam.backbones import backbone_spec
 from spsam.model.sam.checkpoint import official_state
@@ -77,9 +77,8 @@ def pretrain(
     for step, batch in enumerate(batches, start=first):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe, step)
-        metrics = _step(
-            sam, pictures, batch, optimizer, recipe, np.random.default_rng([recipe.seed, step])
-        )
+        rng = np.random.default_rng([recipe.seed, step])
+        metrics = _step(sam, pictures, batch, optimizer, recipe=recipe, rng=rng)
         done = step + 1
         for name, value in metrics.items():
             since.setdefault(name, []).append(value)
@@ -139,8 +138,9 @@ def picture_loss(found: Tensor, borders: Tensor, flat: Tensor) -> Tensor:
 def _step(
     sam: PromptableSAM,
     pictures: PictureHead,
-    batch: Question,
+    batch: Lesson,
     optimizer: torch.optim.Optimizer,
+    *,
     recipe: PretrainRecipe,
     rng: np.random.Generator,
 ) -> Metrics:
@@ -212,26 +212,36 @@ def iou(masks: Tensor, target: Tensor) -> Tensor:
     return both / either.clamp(min=1)
 
 
-@torch.no_grad()
-def measure(sam: PromptableSAM, recipe: PretrainRecipe, pictures: int) -> Metrics:
-    """Mean IoU of the single mask on pictures of another sequence, by the prompts it was given.
+def held_out(recipe: PretrainRecipe, pictures: int) -> DataLoader[Lesson]:
+    """Pictures of another sequence than training's, with tight boxes, in batches.
 
     Args:
-        sam: Trained.
-        recipe: For the size of pictures and the jitter of boxes.
+        recipe: For the size of pictures.
         pictures: How many; each with the recipe's number of masks.
+    """
+    spec = backbone_spec(recipe.backbone)
+    rough = 4 * spec.native_grid[0]
+    size = spec.native_size
+    found = Questions(recipe.seed + 1, pictures, size, recipe.masks, rough, box_jitter=0.0)
+    return DataLoader(found, recipe.images)
+
+
+@torch.no_grad()
+def measure(sam: PromptableSAM, questions: Iterable[Question], seed: int = 0) -> Metrics:
+    """Mean IoU of the single mask over all masks, by the prompts it was given.
+
+    Args:
+        sam: At the questions' size.
+        questions: In batches, at least one mask.
+        seed: Of the corrections.
 
     Returns:
-        `point`, `box` and `point+box` with tight boxes, and `point+box, corrected`, after one
-        correction.
+        `point`, `box`, `point+box`, and `point+box, corrected`, after one correction.
     """
     size = sam.encoder.image_size[0]
-    held_out = Questions(
-        recipe.seed + 1, pictures, size, recipe.masks, sam.decoder.mask_size[0], box_jitter=0.0
-    )
     found: dict[str, list[Tensor]] = {}
     sam.eval()
-    for number, batch in enumerate(DataLoader(held_out, recipe.images)):
+    for number, batch in enumerate(questions):
         target = batch["masks"].flatten(0, 1) > 0
         embedding = sam.embed(batch["image"])
         points = batch["points"].flatten(0, 1)[:, None]
@@ -244,7 +254,7 @@ def measure(sam: PromptableSAM, recipe: PretrainRecipe, pictures: int) -> Metric
         for kind, asked in first.items():
             answer, logits = _single(sam, embedding, asked, size)
             found.setdefault(kind, []).append(iou(answer, target)[:, 0])
-        rng = np.random.default_rng([recipe.seed + 1, number])
+        rng = np.random.default_rng([seed, number])
         again = asked.corrected(answer[:, 0], target, logits, rng)
         answer, _ = _single(sam, embedding, again, size)
         found.setdefault("point+box, corrected", []).append(iou(answer, target)[:, 0])

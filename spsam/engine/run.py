@@ -17,8 +17,12 @@ from spsam.data.split import Split
 from spsam.data.store import PreparedStore
 from spsam.engine.assemble import network_for
 from spsam.engine.evaluate import CaseScore, evaluate, preview
+from spsam.engine.recording.cost import PeakMemory, gigaflops, larger, step_seconds
 from spsam.engine.train import Metrics, fit
-from spsam.model.network import SelfPromptSAM
+from spsam.metrics.hausdorff import CONVENTION as DIAGONAL
+from spsam.model.segmenter import Segmenter
+from spsam.results.measures import write_measures
+from spsam.results.panels import write_panels
 from spsam.results.rows import Row, write_rows
 from spsam.results.run_folder import RunFolder
 
@@ -58,8 +62,8 @@ def execute(
 ) -> None:
     """Trains and scores a run; goes on where it stopped if it was interrupted.
 
-    Writes `metrics.jsonl` and `checkpoint.pt` while training, then `predictions/`, `preview.png`
-    and `rows.jsonl` in the run's folder.
+    Writes `metrics.jsonl` and `checkpoint.pt` while training, then `predictions/`, `preview.png`,
+    `measures.npz`, `panels.npz`, the cost in `run.json` and last `rows.jsonl` in the run's folder.
 
     Args:
         job: The run.
@@ -68,6 +72,7 @@ def execute(
     """
     config = job.config
     device = torch.device(job.device)
+    memory = PeakMemory(device)
     torch.manual_seed(config.seed)
     network = network_for(config, job.plan.patch_size, job.checkpoint).to(device)
     fit(
@@ -80,7 +85,7 @@ def execute(
         on_epoch=on_epoch,
         on_step=lambda done, total: on_progress("train", done, total),
     )
-    score(job, network, lambda done, total: on_progress("evaluate", done, total))
+    score(job, network, memory, lambda done, total: on_progress("evaluate", done, total))
 
 
 def training_patches(job: Job) -> PatchDataset:
@@ -97,10 +102,12 @@ def training_patches(job: Job) -> PatchDataset:
     )
 
 
-def score(job: Job, network: SelfPromptSAM, on_case: Callable[[int, int], None]) -> None:
-    """Scores the test cases and writes rows, predictions and the preview."""
+def score(
+    job: Job, network: Segmenter, memory: PeakMemory, on_case: Callable[[int, int], None]
+) -> None:
+    """Scores the test cases and writes predictions, cost, pictures, measures and, last, rows."""
     began = time.perf_counter()
-    scores = evaluate(
+    found = evaluate(
         network,
         job.store,
         [job.dataset.case(case) for case in job.split.test],
@@ -108,13 +115,32 @@ def score(job: Job, network: SelfPromptSAM, on_case: Callable[[int, int], None])
         predictions=job.folder.predictions,
         on_case=lambda done: on_case(done, len(job.split.test)),
     )
-    job.folder.note(evaluation_seconds=round(time.perf_counter() - began, 2))
-    preview(job.folder.preview, scores, job.dataset, predictions=job.folder.predictions)
-    write_rows(job.folder.rows, _rows(job, scores))
+    _note_cost(job, network, memory, time.perf_counter() - began)
+    preview(job.folder.preview, found.scores, job.dataset, predictions=job.folder.predictions)
+    write_measures(job.folder.measures, found.measures)
+    write_panels(job.folder.panels, found.panels)
+    write_rows(job.folder.rows, _rows(job, found.scores))
+
+
+def _note_cost(job: Job, network: Segmenter, memory: PeakMemory, evaluation: float) -> None:
+    """Writes what the run cost; an interruption has lost nothing of it but a lower peak."""
+    before = job.folder.read().get("cost", {})
+    epochs = job.folder.read_metrics()
+    train, data = job.config.arm.train, job.config.data
+    job.folder.note(
+        cost={
+            # First, since counting takes memory of its own.
+            **larger(before, memory.read()),
+            "gflops": gigaflops(network, data.in_channels, train),
+            "step_seconds": step_seconds(epochs, train.generator_epochs),
+            "training_seconds": round(sum(epoch["seconds"] for epoch in epochs), 2),
+            "evaluation_seconds": round(evaluation, 2),
+        }
+    )
 
 
 def _rows(job: Job, scores: list[CaseScore]) -> list[Row]:
-    data = job.config.data
+    data, convention = job.config.data, job.config.arm.evaluation.convention
     return [
         Row(
             run_id=job.folder.run_id,
@@ -124,10 +150,14 @@ def _rows(job: Job, scores: list[CaseScore]) -> list[Row]:
             patient=score.patient,
             class_id=k,
             class_name=data.class_names[k],
-            metric="dice",
-            convention=job.config.arm.evaluation.convention,
-            value=float(score.dice[k]),
+            metric=metric,
+            convention=rule,
+            value=float(values[k]),
         )
         for score in scores
-        for k in range(data.num_classes)
+        for metric, rule, values in (
+            ("dice", convention, score.dice),
+            ("hd95", DIAGONAL, score.hd95),
+        )
+        for k in range(metric != "dice", data.num_classes)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +18,12 @@ from spsam.engine.checkpoint import load_checkpoint, save_checkpoint
 from spsam.engine.loss import training_loss
 from spsam.engine.predict import autocast
 from spsam.errors import SpsamError
-from spsam.model.network import SelfPromptSAM
+from spsam.model.segmenter import Segmenter
 
 Metrics = dict[str, float]
 
 
-def make_optimizer(network: SelfPromptSAM, train: TrainConfig) -> torch.optim.Optimizer:
+def make_optimizer(network: Segmenter, train: TrainConfig) -> torch.optim.Optimizer:
     """The optimiser over the added blocks' parameters, and over nothing else."""
     parameters = [parameter for _, parameter in network.trained_parameters()]
     options = train.optimizer
@@ -43,7 +44,7 @@ def poly_lr(train: TrainConfig, epoch: int) -> float:
 
 
 def fit(
-    network: SelfPromptSAM,
+    network: Segmenter,
     patches: Dataset[Patch],
     arm: ArmConfig,
     *,
@@ -84,14 +85,20 @@ def fit(
             group["lr"] = lr
         decode = epoch >= train.generator_epochs
         sums: Metrics = {}
+        steps: list[float] = []
         network.train()
         for iteration in range(train.iterations):
-            terms = _step(network, next(batches), optimizer, train, decode=decode)
+            batch = next(batches)
+            stepped = time.perf_counter()
+            # A step ends when its losses are read, so that a GPU's is measured too.
+            terms = _step(network, batch, optimizer, train, decode=decode)
+            steps.append(time.perf_counter() - stepped)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value
             on_step(epoch * train.iterations + iteration + 1, train.epochs * train.iterations)
         metrics = {f"loss/{name}": value / train.iterations for name, value in sums.items()}
         metrics |= {"epoch": epoch, "lr": lr, "seconds": time.perf_counter() - began}
+        metrics["step_seconds"] = statistics.median(steps)
         last = epoch + 1 == train.epochs
         if last or (epoch + 1) % train.checkpoint_every == 0:
             save_checkpoint(checkpoint, network, optimizer, epoch + 1)
@@ -101,7 +108,7 @@ def fit(
 
 
 def _step(
-    network: SelfPromptSAM,
+    network: Segmenter,
     batch: Patch,
     optimizer: torch.optim.Optimizer,
     train: TrainConfig,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,19 +15,24 @@ ONLY_IN_PLANE = (1, 2, 2)
 """Stride and kernel of an upsampling that doubles the plane and leaves the slices alone."""
 
 
-class Conv3d(nn.Conv3d):
-    """Convolution that leaves autocast's bf16 on a CPU.
+def trained_convolutions(device: torch.device) -> AbstractContextManager[None]:
+    """What convolutions that train are to run in: on a CPU autocast is left.
 
     oneDNN's bf16 gradient of a 3D convolution's weight writes past its buffers on CPUs with AMX
     (torch 2.15): from about 64 × 64 pixels a slice the gradient is NaN or the process dies.
     """
+    if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return nullcontext()
+    return torch.autocast("cpu", enabled=False)
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's name
-        """`(B, C, D, H, W)` to `(B, C', D, H, W)`."""
-        if input.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
-            return super().forward(input)
-        with torch.autocast("cpu", enabled=False):
-            return super().forward(input.float())
+
+class Conv3d(nn.Conv3d):
+    """Convolution that trains in any precision, see `trained_convolutions`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, C, D, H, W)` to `(B, C', D, H', W')`."""
+        with trained_convolutions(x.device):
+            return super().forward(x.to(self.weight.dtype) if x.device.type == "cpu" else x)
 
 
 class InstanceNorm(nn.InstanceNorm3d):

@@ -2,47 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from spsam.model.adapters.placement import AdapterSet
-from spsam.model.counting import count_parameters
 from spsam.model.depth_pos_embeds.base import DepthPosEmbed
 from spsam.model.input_adapters.base import InputAdapter
 from spsam.model.mask_heads.base import MaskHead
 from spsam.model.prompt_generators.base import PromptGenerator
-from spsam.model.prompts.base import Prompt, Prompts
+from spsam.model.prompts.base import Prompt
 from spsam.model.sam.image_encoder import ImageEncoder
 from spsam.model.sam.mask_decoder import DecoderPrompts, PromptedMaskDecoder
+from spsam.model.segmenter import Output, Segmenter
 
 CAST_BY_AUTOCAST = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 """SAM's layers that autocast computes in its own type."""
 
 
-@dataclass(frozen=True)
-class Output:
-    """What one forward pass gives.
-
-    Attributes:
-        logits: `(B, K, D, H, W)` final logits of the mask head, background first; None where the
-            decoder was not run.
-        labels: `(B, D, H, W)` the head's label map; None where the decoder was not run.
-        auxiliary: The prompt generator's logits, finest `(B, K, D, H, W)` first, each further one
-            at a lower resolution in the plane.
-        prompts: The points, boxes and masks given to SAM; None where the decoder was not run.
-    """
-
-    logits: Tensor | None
-    labels: Tensor | None
-    auxiliary: list[Tensor]
-    prompts: Prompts | None
-
-
-class SelfPromptSAM(nn.Module):
+class SelfPromptSAM(Segmenter):
     """SAM with named slots, one component in each (paper's Fig. 2).
 
     SAM's own modules, `frozen()`, keep their weights and stay in evaluation mode. What is added,
@@ -104,15 +82,6 @@ class SelfPromptSAM(nn.Module):
             "prompt": self.prompt,
             "mask_head": self.mask_head,
         }
-
-    def parameter_groups(self) -> dict[str, int]:
-        """How many parameters each added block trains, by slot."""
-        return count_parameters(self.blocks())
-
-    def trained_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Names and parameters of the added blocks; SAM's are not among them."""
-        for slot, block in self.blocks().items():
-            yield from block.named_parameters(prefix=slot)
 
     def freeze_in(self, precision: torch.dtype) -> SelfPromptSAM:
         """Keeps SAM's weights in the type that autocast computes in: the same results, sooner.
@@ -182,7 +151,7 @@ class SelfPromptSAM(nn.Module):
         Raises:
             ValueError: If the volume's depth or size is not what the network was built for.
         """
-        self._check(volume)
+        self.check(volume)
         slices = self.input_adapter(volume)
         taps, neck = self.image_encoder(
             slices, depth=self.depth, adapters=self.adapter, depth_pos=self.depth_pos_embed
@@ -210,14 +179,6 @@ class SelfPromptSAM(nn.Module):
             masks.float(), size=self.image_size, mode="bilinear", align_corners=False
         )
         return _unfold(masks, self.depth)
-
-    def _check(self, volume: Tensor) -> None:
-        expected = (self.depth, *self.image_size)
-        if volume.ndim != 5 or tuple(volume.shape[2:]) != expected:
-            raise ValueError(
-                f"expected a volume (B, M, D, H, W) with D, H, W = {expected}, "
-                f"got {tuple(volume.shape)}; build the network for that depth and image_size"
-            )
 
 
 def _unfold(maps: Tensor, depth: int) -> Tensor:

@@ -25,9 +25,10 @@ class Row:
         patient: The patient whose case it is.
         class_id: 0 is the background.
         class_name: Its name in the data set.
-        metric: `dice`.
-        convention: What an empty class scores: `nnunet`, `nnformer` or `transunet`.
-        value: In 0…1; NaN where the convention leaves the class out of this case.
+        metric: Of a run `dice`, and `hd95` of foreground classes; a study of prompts has others.
+        convention: What an empty class scores: `nnunet`, `nnformer` or `transunet`; of `hd95`
+            `diagonal`, as long as the volume where only one of prediction and reference has it.
+        value: Dice in 0…1, HD95 in mm; NaN where the convention leaves the class out of this case.
     """
 
     run_id: str

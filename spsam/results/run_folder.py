@@ -45,7 +45,12 @@ class RunFolder:
 
     @property
     def record(self) -> Path:
-        """Status, seconds, parameters and environment, JSON."""
+        """Status, seconds, parameters, environment and cost, JSON.
+
+        `cost`, once the run is scored: `gflops` (one forward pass of one patch), `step_seconds`
+        (median of an optimiser step, by phase: `generator`, `joint`), `training_seconds` and
+        `evaluation_seconds`, `peak_memory_bytes` and `peak_memory_of` (`device` or `process`).
+        """
         return self.path / "run.json"
 
     @property
@@ -67,6 +72,16 @@ class RunFolder:
     def preview(self) -> Path:
         """A picture of some predictions."""
         return self.path / "preview.png"
+
+    @property
+    def measures(self) -> Path:
+        """Counts by slice and by confidence, see `spsam.results.measures`."""
+        return self.path / "measures.npz"
+
+    @property
+    def panels(self) -> Path:
+        """Slices that figures show, see `spsam.results.panels`."""
+        return self.path / "panels.npz"
 
     @property
     def predictions(self) -> Path:

@@ -128,7 +128,7 @@ class Runner:
 
     def _record(self, arm: PlannedArm, run: PlannedRun, *, fresh: bool) -> float:
         """Brings MLflow up to date with a finished run's folder; returns its mean Dice."""
-        from spsam.reporting.ablation_table import class_means, mean_dice
+        from spsam.reporting.means import class_means, mean_dice
 
         folder, names = run.folder, run.config.data.class_names
         rows = folder.read_rows()

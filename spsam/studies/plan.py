@@ -13,6 +13,7 @@ from spsam.config.identity import run_id
 from spsam.config.problems import gather, raise_all
 from spsam.config.schema import ArmConfig, DataIdentity, PatchConfig, RunConfig
 from spsam.errors import InputError, Problem
+from spsam.model.sam.backbones import backbone_spec
 from spsam.registry.arms import differences, expand, load_arm, load_parent, preset_path
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend, Size
@@ -239,9 +240,11 @@ class _Planner:
         return self.plans[key]
 
     def checkpoint(self, arm: ArmConfig) -> Path | None:
-        if arm.backbone.weights == "random":
+        if arm.network != "self_prompt_sam" or arm.backbone.weights == "random":
             return None
         path = self.request.checkpoint or arm.backbone.checkpoint
+        if arm.backbone.weights == "shipped":
+            path = backbone_spec(arm.backbone.name).shipped_weights
         if path is None:
             raise InputError(
                 f"{arm.name} wants official weights of {arm.backbone.name} (backbone.weights: "

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spsam.errors import SpsamError
-from spsam.results.rows import Row, write_text
+from spsam.results.rows import write_text
 from spsam.results.run_folder import RunFolder
-from spsam.studies.plan import Ablation, PlannedArm
+from spsam.studies.plan import Ablation
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from spsam.reporting.ablation_table import ArmResult, Provenance
+    from spsam.reporting.render.model import Table
 
 
 @dataclass(frozen=True)
@@ -23,14 +20,12 @@ class Outcome:
     """What an ablation came to.
 
     Attributes:
-        table: Of `spsam.reporting.ablation_table`.
-        caption: The sentence below it.
+        table: Of `spsam.reporting.tables.ablation`.
         files: The table's files.
         failed: The folders of failed runs.
     """
 
-    table: pd.DataFrame
-    caption: str
+    table: Table
     files: list[Path]
     failed: list[RunFolder]
 
@@ -46,57 +41,17 @@ def is_finished(folder: RunFolder) -> bool:
 
 def summarise(ablation: Ablation) -> Outcome:
     """Makes the table of what is there now, and writes it into the study's folder."""
-    from spsam.reporting.ablation_table import ablation_table, caption
-    from spsam.reporting.render import write_files
+    from spsam.reporting.measured import read_study
+    from spsam.reporting.render.files import write_table
+    from spsam.reporting.tables.ablation import ablation_table
+    from spsam.reporting.tables.study import Study
 
-    failed: list[RunFolder] = []
-    results = [_arm_result(arm, failed) for arm in ablation.arms]
-    provenance = _provenance(ablation)
-    table = ablation_table(results, ablation.dataset.class_names)
-    below = caption(provenance)
-    files = write_files(table, below, ablation.folder)
     plan = json.dumps(ablation.describe(), indent=2)
     write_text(ablation.folder / "ablation.json", plan + "\n")
-    return Outcome(table, below, files, failed)
-
-
-def _arm_result(arm: PlannedArm, failed: list[RunFolder]) -> ArmResult:
-    from spsam.reporting.ablation_table import ArmResult, SeedResult
-
-    runs = []
-    for run in arm.runs:
-        status, rows = _scores(run.folder)
-        if status == "failed":
-            failed.append(run.folder)
-        runs.append(SeedResult(run.config.seed, status, rows))
-    return ArmResult(arm.arm.name, arm.arm.title, arm.parent, arm.size.trained, runs)
-
-
-def _scores(folder: RunFolder) -> tuple[str, list[Row]]:
-    """A run's status and rows; what is damaged counts as failed."""
-    try:
-        if is_finished(folder):
-            return "finished", folder.read_rows()
-        status = folder.status
-    except SpsamError:
-        return "failed", []
-    return "planned" if status == "finished" else status, []
-
-
-def _provenance(ablation: Ablation) -> Provenance:
-    from spsam.reporting.ablation_table import Provenance
-
-    data = ablation.arms[0].runs[0].config.data
-    # Arms may differ in it; the reader must see that they do.
-    conventions = dict.fromkeys(arm.arm.evaluation.convention for arm in ablation.arms)
-    return Provenance(
-        data=data.name,
-        fingerprint=data.fingerprint,
-        split=data.split_name,
-        split_hash=data.split_hash,
-        fold=data.fold,
-        cases=len(ablation.split.test),
-        seeds=ablation.request.seeds,
-        preset=ablation.preset,
-        convention=", ".join(conventions),
-    )
+    measured = read_study(ablation.folder)
+    table = ablation_table(Study(measured), name="table")
+    files = write_table(table, ablation.folder)
+    states = dict(zip(measured.runs["run_id"], measured.runs["state"], strict=True))
+    runs = [run.folder for arm in ablation.arms for run in arm.runs]
+    failed = [folder for folder in runs if states[folder.run_id] == "failed"]
+    return Outcome(table, files, failed)

@@ -117,7 +117,7 @@ def test_everything_else_is_identity() -> None:
     assert "workers" not in content["arm"]["train"]
     assert content["arm"]["backbone"] == {
         "name": "sam_tiny",
-        "weights": "random",
+        "weights": "shipped",
         "encoder_size": None,
     }
 

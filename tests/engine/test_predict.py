@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from spsam.engine.predict import predict_logits
-from spsam.model.network import Output
+from spsam.model.segmenter import Output
 from spsam.registry.arms import load_arm
 
 ARM = load_arm("base", {"inference.mirror": False})

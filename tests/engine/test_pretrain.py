@@ -13,6 +13,7 @@ from spsam.config.pretrain import PretrainRecipe, load_recipe
 from spsam.engine.pretrain import (
     dice_loss,
     focal_loss,
+    held_out,
     iou,
     learning_rate,
     measure,
@@ -86,7 +87,7 @@ def test_weights_go_into_a_file_that_every_arm_can_load(tmp_path: Path) -> None:
 
 def test_quality_is_an_iou_of_every_kind_of_prompt() -> None:
     torch.manual_seed(0)
-    scores = measure(PromptableSAM(backbone_spec("sam_tiny")), SHORT, pictures=2)
+    scores = measure(PromptableSAM(backbone_spec("sam_tiny")), held_out(SHORT, 2))
     assert set(scores) == {"point", "box", "point+box", "point+box, corrected"}
     assert all(0 <= score <= 1 for score in scores.values())
 

@@ -106,7 +106,7 @@ def test_the_paper_preset_is_the_published_schedule() -> None:
 
 
 def test_shipped_names() -> None:
-    assert arm_names() == [*NINE, "base"]
+    assert arm_names() == [*NINE, "base", "unet2d", "unet3d"]
     assert {"paper", "cpu", "demo", "smoke"} <= set(preset_names())
 
 

@@ -70,7 +70,7 @@ class FakeBackend(Backend):
         return "cpu"
 
     def file_sha256(self, path: Path) -> str:
-        return f"hash of {path.read_text()}"
+        return f"hash of {path.read_bytes()[:99]!r}"
 
     def size(self, arm: ArmConfig, dataset: DataSet, plan: Plan) -> Size:
         blocks = {"adapter": 10, "prompt_generator": 100}

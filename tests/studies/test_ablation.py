@@ -63,10 +63,10 @@ def test_everything_is_run_recorded_and_tabled(plan: Planner, book: Book) -> Non
     outcome = run_ablation(ablation, watch, backend)
 
     assert backend.executed == ["S1", "S2", "S3"]
-    assert list(outcome.table["dice"]) == pytest.approx(
+    assert list(outcome.table.frame()["dice"]) == pytest.approx(
         [100 * score(f"S{n}", 0) for n in (1, 2, 3)]
     )
-    assert list(outcome.table["change"])[1:] == pytest.approx([5, 5])
+    assert list(outcome.table.frame()["change"])[1:] == pytest.approx([5, 5])
     assert outcome.failed == []
     assert [path.name for path in outcome.files] == ["table.md", "table.csv", "table.tex"]
     assert all(path.is_file() for path in outcome.files)
@@ -99,7 +99,7 @@ def test_a_finished_run_is_not_run_again(plan: Planner, book: Book) -> None:
     outcome = run_ablation(ablation, watch, backend)
     assert backend.executed == ["S3"]
     assert watch.endings() == {"S1": "skipped", "S2": "skipped", "S3": "finished"}
-    assert not outcome.table["dice"].isna().any()
+    assert not outcome.table.frame()["dice"].isna().any()
 
 
 def test_a_finished_run_is_recorded_where_it_is_missing(plan: Planner, book: Book) -> None:
@@ -127,7 +127,7 @@ def test_a_failure_leaves_a_hole_and_the_others_go_on(plan: Planner, book: Book)
     assert folder.status == "failed"
     assert "out of memory" in folder.error.read_text()
     assert "Traceback" in folder.error.read_text()
-    assert list(outcome.table["state"]) == ["finished", "failed", "finished"]
+    assert list(outcome.table.frame()["state"]) == ["finished", "failed", "finished"]
     assert "failed" in outcome.files[0].read_text()
     assert book.runs[folder.run_id]["ending"] == "FAILED"
     assert book.study["ending"] == "FAILED"
@@ -167,7 +167,7 @@ def test_an_interrupted_study_goes_on_where_it_stopped(plan: Planner, book: Book
     assert backend.executed == ["S2", "S3"]
     assert watch.begun == [("S2", 0, True), ("S3", 0, False)]
     assert watch.epochs == [1, 0, 1]  # S2's first epoch is not run twice
-    assert not outcome.table["dice"].isna().any()
+    assert not outcome.table.frame()["dice"].isna().any()
 
 
 def test_a_run_in_other_hands_is_waited_for_and_not_run_twice(plan: Planner, book: Book) -> None:
@@ -201,13 +201,13 @@ def test_a_run_in_other_hands_is_waited_for_and_not_run_twice(plan: Planner, boo
         ("S2", "finished"),
         ("S1", "skipped"),
     ]
-    assert not outcome.table["dice"].isna().any()
+    assert not outcome.table.frame()["dice"].isna().any()
 
 
 def test_spread_over_seeds(plan: Planner, book: Book) -> None:
     outcome = run_ablation(plan("S1", "S2", seeds=(0, 1)), backend=FakeBackend())
-    assert list(outcome.table["std"]) == pytest.approx([100 * 0.01 / 2**0.5] * 2)
-    assert "n=2" in outcome.caption
+    assert list(outcome.table.frame()["std"]) == pytest.approx([100 * 0.01 / 2**0.5] * 2)
+    assert "n=2" in outcome.table.caption
 
 
 def test_data_is_prepared_once_for_arms_that_share_a_plan(plan: Planner, book: Book) -> None:
@@ -237,7 +237,7 @@ def test_a_damaged_record_is_said_and_left_alone(plan: Planner, book: Book) -> N
     assert backend.executed == []
     assert watch.endings() == {"S1": "failed", "S2": "skipped"}
     assert record.read_text() == "{"
-    assert list(outcome.table["state"]) == ["failed", "finished"]
+    assert list(outcome.table.frame()["state"]) == ["failed", "finished"]
 
 
 def test_workers_come_from_the_request_or_the_arm(plan: Planner, book: Book) -> None:

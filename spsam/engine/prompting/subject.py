@@ -9,6 +9,7 @@ import torch
 from spsam.config.schema import RunConfig
 from spsam.engine.assemble import network_for
 from spsam.engine.checkpoint import load_checkpoint
+from spsam.errors import InputError
 from spsam.model.network import SelfPromptSAM
 from spsam.model.prompts.base import Prompt
 from spsam.registry.catalogue import Card
@@ -32,9 +33,11 @@ def load_network(
         device: Where it computes.
 
     Raises:
-        InputError: If the checkpoint is of another arm.
+        InputError: If the checkpoint is of another arm, or the arm takes no prompts.
     """
     network = network_for(config, patch, sam)
+    if not isinstance(network, SelfPromptSAM):
+        raise InputError(f"{config.arm.name} is a {config.arm.network}: it takes no prompts")
     if trained is not None:
         load_checkpoint(trained, network)
     return network.to(torch.device(device)).eval()

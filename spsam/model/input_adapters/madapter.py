@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import torch
 from torch import Tensor, nn
 
 from spsam.errors import InputError
@@ -24,6 +27,8 @@ class MAdapter(InputAdapter):
         image_size: (H, W) of the patch, pixels.
         encoder_size: (h, w) of the encoder's input, pixels.
         hidden: Channels inside, more than M and more than 3.
+        init: `identity` starts as what `repeat` gives, standardised, so that a SAM that was taught
+            on pictures sees a picture from the first step; `default` as torch does.
     """
 
     def __init__(
@@ -33,6 +38,7 @@ class MAdapter(InputAdapter):
         encoder_size: tuple[int, int],
         *,
         hidden: int = 16,
+        init: Literal["identity", "default"] = "identity",
     ) -> None:
         super().__init__()
         if hidden <= max(in_channels, ENCODER_CHANNELS):
@@ -46,6 +52,8 @@ class MAdapter(InputAdapter):
             layers += [doubling(hidden, hidden), InstanceNorm(hidden), nn.GELU()]
         layers += [_conv(hidden, ENCODER_CHANNELS), InstanceNorm(ENCODER_CHANNELS)]
         self.layers = nn.Sequential(*layers)
+        if init == "identity":
+            _carry_picture(self.layers, in_channels, hidden)
 
     def forward(self, volume: Tensor) -> Tensor:
         """`(B, M, D, H, W)` to `(B·D, 3, h, w)`."""
@@ -56,6 +64,34 @@ def doublings(image_size: tuple[int, int], encoder_size: tuple[int, int]) -> int
     """How often the patch can be doubled, on both axes, without passing the encoder's size."""
     factor = min(encoder // image for encoder, image in zip(encoder_size, image_size, strict=True))
     return max(factor, 1).bit_length() - 1
+
+
+@torch.no_grad()
+def _carry_picture(layers: nn.Sequential, in_channels: int, hidden: int) -> None:
+    """Sets weights so that the last convolution's output is what `repeat` would give.
+
+    GELU(x) - GELU(-x) = x: a picture goes through a layer whole in a pair of channels of opposite
+    sign. The other channels keep their random weights; the last convolution starts without them.
+    """
+    as_they_are = in_channels == ENCODER_CHANNELS and hidden >= 2 * ENCODER_CHANNELS
+    pictures = ENCODER_CHANNELS if as_they_are else 1
+    pairs = [(2 * picture, 2 * picture + 1) for picture in range(pictures)]
+    first, *ups, last = (m for m in layers if isinstance(m, nn.Conv3d | nn.ConvTranspose3d))
+    centre = KERNEL // 2
+    for picture, pair in enumerate(pairs):
+        for channel, sign in zip(pair, (1.0, -1.0), strict=True):
+            first.weight[channel] = 0
+            source = picture if as_they_are else slice(None)
+            first.weight[channel, source, centre, centre, centre] = sign
+            for up in ups:  # Weights (in, out, 1, 2, 2).
+                up.weight[:, channel] = 0
+                up.weight[pair[0], channel] = sign
+                up.weight[pair[1], channel] = -sign
+    last.weight.zero_()
+    for channel in range(ENCODER_CHANNELS):
+        plus, minus = pairs[channel if as_they_are else 0]
+        last.weight[channel, plus, centre, centre, centre] = 1
+        last.weight[channel, minus, centre, centre, centre] = -1
 
 
 def _conv(in_channels: int, out_channels: int) -> Conv3d:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import torch
 from torch import Tensor, nn
 
 from spsam.errors import InputError
@@ -18,16 +21,30 @@ class MCAdapterHead(MaskHead):
         num_classes: K, background included.
         expansion: e, the hidden layer's width in units of K.
         kernel: The convolutions' odd size in the plane.
+        init: `identity` starts with SAM's masks as they are, which takes an expansion of at least
+            2; `default` as torch does.
     """
 
     activation = "softmax"
 
-    def __init__(self, num_classes: int, *, expansion: int = 4, kernel: int = 3) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        expansion: int = 4,
+        kernel: int = 3,
+        init: Literal["identity", "default"] = "identity",
+    ) -> None:
         super().__init__()
         if expansion < 1 or kernel < 1 or kernel % 2 == 0:
             raise InputError(
                 "the multi-class adapter has an expansion of at least 1 and an odd kernel: "
                 f"got expansion {expansion}, kernel {kernel}"
+            )
+        if init == "identity" and expansion < 2:
+            raise InputError(
+                f"init 'identity' needs an expansion of at least 2, got {expansion}: "
+                "use init 'default' with it"
             )
         size, padding = (1, kernel, kernel), (0, kernel // 2, kernel // 2)
         hidden = expansion * num_classes
@@ -36,8 +53,30 @@ class MCAdapterHead(MaskHead):
             nn.GELU(),
             Conv3d(hidden, num_classes, size, padding=padding),
         )
+        if init == "identity":
+            _carry_masks(self.layers, num_classes, kernel // 2)
 
     def forward(self, masks: Tensor) -> Tensor:
         """`(B, K, D, H, W)` to the same shape."""
         logits: Tensor = self.layers(masks)
         return logits
+
+
+@torch.no_grad()
+def _carry_masks(layers: nn.Sequential, num_classes: int, centre: int) -> None:
+    """Sets weights so that masks go through: GELU(x) - GELU(-x) = x, a pair of channels a class.
+
+    The other channels keep their random weights; the last convolution starts without them.
+    """
+    widen, _, narrow = layers
+    assert isinstance(widen, nn.Conv3d)
+    assert isinstance(narrow, nn.Conv3d)
+    narrow.weight.zero_()
+    for convolution in (widen, narrow):
+        assert convolution.bias is not None
+        convolution.bias.zero_()
+    for k in range(num_classes):
+        for channel, sign in ((2 * k, 1.0), (2 * k + 1, -1.0)):
+            widen.weight[channel] = 0
+            widen.weight[channel, k, 0, centre, centre] = sign
+            narrow.weight[k, channel, 0, centre, centre] = sign

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from spsam.errors import InputError, nearest
 
@@ -29,6 +30,7 @@ class Backbone:
         decoder_parameters: Of the prompt encoder and the mask decoder together.
         official_file: Name of the published checkpoint, if there is one.
         sha256: That file's sha-256, hexadecimal. (The six digits in its name are of its MD5.)
+        shipped_file: Name of the weights that come with spsam, if there are any.
     """
 
     name: str
@@ -45,6 +47,21 @@ class Backbone:
     decoder_parameters: int = DECODER_OF_SAM
     official_file: str | None = None
     sha256: str | None = None
+    shipped_file: str | None = None
+
+    @property
+    def shipped_weights(self) -> Path:
+        """The weights that come with spsam.
+
+        Raises:
+            InputError: If there are none for this SAM.
+        """
+        if self.shipped_file is None:
+            raise InputError(
+                f"no weights of {self.name} come with spsam: give --checkpoint "
+                f"{self.official_file}, or --set backbone.weights=random"
+            )
+        return Path(__file__).with_name("weights") / self.shipped_file
 
     @property
     def native_grid(self) -> tuple[int, int]:
@@ -88,6 +105,7 @@ BACKBONES: dict[str, Backbone] = {
             out_dim=128,
             decoder_mlp_dim=512,
             decoder_parameters=759_616,
+            shipped_file="sam_tiny.safetensors",
         ),
         Backbone(
             name="sam_vit_b",

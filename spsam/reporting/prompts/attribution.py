@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from spsam.reporting.ablation_table import class_means
-from spsam.reporting.render import Cell, Column
+from spsam.reporting.means import class_means
+from spsam.reporting.render.model import Cell, Column, Table, by_columns, number, plain, words
 from spsam.results.rows import Row
 
 HEADS = {
@@ -57,13 +57,13 @@ def attribution_table(
     return pd.concat([table, pd.DataFrame([{"class": "mean", **means}])], ignore_index=True)
 
 
-def attribution_columns(table: pd.DataFrame) -> list[Column]:
-    """The table as text."""
-    shown = [Column("class", False, [Cell(str(name)) for name in table["class"]])]
+def to_table(table: pd.DataFrame, caption: str) -> Table:
+    """The same as people read it."""
+    columns = [(Column("class", "class", False), words(table["class"].tolist(), "class"))]
     for name in list(HEADS)[1:]:
-        cells = [Cell("—" if np.isnan(value) else f"{value:.2f}") for value in table[name]]
-        shown.append(Column(HEADS[name], True, cells))
-    return shown
+        cells = [Cell(number(value), {name: value}) for value in table[name]]
+        columns.append((Column(name, HEADS[name]), cells))
+    return plain("attribution", caption, [head for head, _ in columns], by_columns(columns))
 
 
 def attribution_caption(label: str, cases: int, unit: str) -> str:

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spsam.reporting.ablation_table import class_column
-from spsam.reporting.render import Cell, Column
+from spsam.reporting.means import class_column
+from spsam.reporting.render.model import Cell, Column, Table, by_columns, number, plain, words
 
 
 def neighbours_table(
@@ -37,14 +37,14 @@ def neighbours_table(
     return pd.DataFrame.from_records(records)
 
 
-def neighbours_columns(table: pd.DataFrame) -> list[Column]:
-    """The table as text."""
-    shown = [Column("slices of", False, [Cell(str(name)) for name in table["of"]])]
-    for name in table.columns[1:]:
-        head = "Dice" if name == "dice" else str(name).removeprefix("dice: ")
-        cells = [Cell("—" if np.isnan(value) else f"{value:.2f}") for value in table[name]]
-        shown.append(Column(head, True, cells))
-    return shown
+def to_table(table: pd.DataFrame, caption: str) -> Table:
+    """The same as people read it."""
+    columns = [(Column("of", "slices of", False), words(table["of"].tolist(), "of"))]
+    for name in map(str, table.columns[1:]):
+        head = "Dice" if name == "dice" else name.removeprefix("dice: ")
+        cells = [Cell(number(value), {name: value}) for value in table[name]]
+        columns.append((Column(name, head), cells))
+    return plain("neighbours", caption, [head for head, _ in columns], by_columns(columns))
 
 
 def _mean(values: NDArray[np.float64]) -> float:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from spsam.reporting.ablation_table import class_column, class_means, mean_dice
-from spsam.reporting.render import Cell, Column, ranked
+from spsam.reporting.means import class_column, class_means, mean_dice
+from spsam.reporting.render.model import (
+    Cell,
+    Column,
+    Group,
+    Line,
+    Source,
+    Table,
+    number,
+    ranked,
+    ranks,
+)
 from spsam.results.rows import Row
 
-NOTHING = "—"
+_NOTHING_KNOWN: Mapping[str, Source] = {}
 
 
 @dataclass(frozen=True)
@@ -64,18 +74,44 @@ def prompt_table(
     return pd.DataFrame.from_records(records, columns=columns)
 
 
-def table_columns(table: pd.DataFrame) -> list[Column]:
-    """The table as text."""
-    shown = [
-        Column("prompts", False, _texts(table["prompts"])),
-        Column("point", False, _texts(table["point"])),
-        Column("source", False, [Cell(text) for text in origins(table)]),
-        Column("Dice", True, with_spread(table)),
+def cells_table(table: pd.DataFrame, caption: str, sources: Sequence[Source] = ()) -> Table:
+    """The cells of a study, grouped by the kinds of prompts.
+
+    Args:
+        table: Of `prompt_table`.
+        caption: Below it.
+        sources: Where each row's numbers come from; empty tells nothing.
+    """
+    classes = [str(name) for name in table.columns if str(name).startswith("dice: ")]
+    columns = [
+        Column("point", "point", False),
+        Column("source", "source", False),
+        Column("dice", "Dice"),
+        *[Column(name, name.removeprefix("dice: "), of_class=True) for name in classes],
     ]
-    for name in [name for name in table.columns if str(name).startswith("dice: ")]:
-        cells = ranked([float(value) for value in table[name]])
-        shown.append(Column(str(name).removeprefix("dice: "), True, cells, of_class=True))
-    return shown
+    order = {name: ranks(table[name].tolist()) for name in ("dice", *classes)}
+    lines: dict[str, list[Line]] = {}
+    for index, line in enumerate(table.to_dict("records")):
+        source = sources[index] if sources else None
+        # pandas has NaN for None.
+        record: dict[str, Any] = {str(k): None if _is_nothing(k, v) else v for k, v in line.items()}
+        origin = record["disturbance"] or str(record["source"]).replace("_", " ")
+        point = record["point"] or ""
+        about = {key: record[key] for key in ("source", "disturbance", "seeds")}
+        numbers = [
+            Cell(number(record[name]), {name: record[name]}, order[name][index], source=source)
+            for name in classes
+        ]
+        cells = (
+            Cell(point, {"point": record["point"]}),
+            Cell(origin, about),
+            _mean(record, order["dice"][index], source),
+            *numbers,
+        )
+        key = cell_key(record["prompts"], point, origin)
+        lines.setdefault(record["prompts"], []).append(Line(key, cells))
+    groups = tuple(Group(prompts, tuple(rows)) for prompts, rows in lines.items())
+    return Table("table", caption, tuple(columns), groups, grouped_by="prompts")
 
 
 def overview(table: pd.DataFrame) -> pd.DataFrame:
@@ -89,12 +125,34 @@ def overview(table: pd.DataFrame) -> pd.DataFrame:
     return wide.reindex(order).reset_index()
 
 
-def overview_columns(table: pd.DataFrame) -> list[Column]:
-    """The overview as text."""
-    shown = [Column(name, False, _texts(table[name])) for name in ("prompts", "point")]
-    for name in table.columns[2:]:
-        shown.append(Column(str(name), True, ranked([float(value) for value in table[name]])))
-    return shown
+def overview_table(
+    wide: pd.DataFrame, caption: str, sources: Mapping[str, Source] = _NOTHING_KNOWN
+) -> Table:
+    """The overview as a table.
+
+    Args:
+        wide: Of `overview`.
+        caption: Below it.
+        sources: Where numbers come from, by the keys of the rows of `cells_table`.
+    """
+    kinds = [str(name) for name in wide.columns[2:]]
+    columns = [Column("point", "point", False), *[Column(name, name) for name in kinds]]
+    by_kind = {name: ranked(wide[name].tolist(), name) for name in kinds}
+    lines: dict[str, list[Line]] = {}
+    for index, (prompts, point) in enumerate(zip(wide["prompts"], wide["point"], strict=True)):
+        numbers = [
+            replace(by_kind[name][index], source=sources.get(cell_key(prompts, point, name)))
+            for name in kinds
+        ]
+        cells = (Cell(point, {"point": point}), *numbers)
+        lines.setdefault(prompts, []).append(Line(cell_key(prompts, point), cells))
+    groups = tuple(Group(prompts, tuple(rows)) for prompts, rows in lines.items())
+    return Table("overview", caption, tuple(columns), groups, grouped_by="prompts")
+
+
+def cell_key(*parts: str | None) -> str:
+    """A row's name: prompts, point and source, without those that there are not."""
+    return ", ".join(part for part in parts if part)
 
 
 def origins(table: pd.DataFrame) -> list[str]:
@@ -106,13 +164,15 @@ def origins(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def with_spread(table: pd.DataFrame) -> list[Cell]:
+def _is_nothing(column: Any, value: Any) -> bool:
+    return column in ("point", "disturbance") and not isinstance(value, str)
+
+
+def _mean(record: Mapping[Any, Any], rank: int, source: Source | None) -> Cell:
     """Mean Dice ± standard deviation over seeds, where there are several."""
-    marks = ranked([float(value) for value in table["dice"]])
-    return [
-        mark if math.isnan(float(std)) else Cell(f"{mark.text} ± {float(std):.2f}", mark.rank)
-        for mark, std in zip(marks, table["std"], strict=True)
-    ]
+    mean, std = float(record["dice"]), float(record["std"])
+    text = number(mean) if math.isnan(std) else f"{number(mean)} ± {number(std)}"
+    return Cell(text, {"dice": mean, "std": std}, rank, source=source)
 
 
 def _record(result: CellResult, class_names: Sequence[str], metric: str) -> dict[str, Any]:
@@ -134,7 +194,3 @@ def _record(result: CellResult, class_names: Sequence[str], metric: str) -> dict
             for name, value in zip(class_names[1:], by_class, strict=True)
         },
     }
-
-
-def _texts(values: pd.Series[Any]) -> list[Cell]:
-    return [Cell(value if isinstance(value, str) else "") for value in values]

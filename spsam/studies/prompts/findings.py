@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ from spsam.studies.prompts.summary import PromptOutcome
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spsam.reporting.render import Column
+    from spsam.reporting.render.model import Table
 
 _SLICES = 6
 
@@ -29,8 +28,8 @@ def attribute(study: PromptStudy, outcome: PromptOutcome) -> None:
     """Writes the run's error attribution; plain SAM has none."""
     from spsam.reporting.prompts.attribution import (
         attribution_caption,
-        attribution_columns,
         attribution_table,
+        to_table,
     )
 
     quality = quality_of(study)
@@ -41,12 +40,12 @@ def attribute(study: PromptStudy, outcome: PromptOutcome) -> None:
     names = study.subject.config.data.class_names
     table = attribution_table(quality.read(cases), own, oracle, names)
     caption = attribution_caption(study.subject.label, len(cases), "; distances in pixels")
-    _keep(outcome, study.folder / "attribution", table, attribution_columns(table), caption)
+    _keep(outcome, study.folder, table, to_table(table, caption))
 
 
 def compare_neighbours(study: PromptStudy, outcome: PromptOutcome) -> None:
     """Writes how much neighbouring slices agree in the predictions of the run and of others."""
-    from spsam.reporting.prompts.neighbours import neighbours_columns, neighbours_table
+    from spsam.reporting.prompts.neighbours import neighbours_table, to_table
 
     if study.subject.run is None:
         return
@@ -71,7 +70,7 @@ def compare_neighbours(study: PromptStudy, outcome: PromptOutcome) -> None:
         f"the class, then over {len(study.cases)} cases; predictions of the runs in the original "
         "grid. What lies below the reference's own is disagreement between slices."
     )
-    _keep(outcome, study.folder / "neighbours", table, neighbours_columns(table), caption)
+    _keep(outcome, study.folder, table, to_table(table, caption))
     _picture(study, pictures, axis)
 
 
@@ -117,12 +116,10 @@ def _prediction(
     return np.moveaxis(read_labels(path, study.subject.dataset.raw_ids), axis, 0)
 
 
-def _keep(
-    outcome: PromptOutcome, path: Path, table: pd.DataFrame, shown: Sequence[Column], caption: str
-) -> None:
-    from spsam.reporting.render import write_columns
+def _keep(outcome: PromptOutcome, folder: Path, values: pd.DataFrame, table: Table) -> None:
+    from spsam.reporting.render.files import write_table
 
-    outcome.files += write_columns(path.name, table, shown, caption, path.parent)
-    records: list[dict[str, Any]] = json.loads(table.to_json(orient="records"))
-    outcome.more[path.name] = records
-    outcome.screens.append((list(shown), caption))
+    outcome.files += write_table(table, folder)
+    records: list[dict[str, Any]] = json.loads(values.to_json(orient="records"))
+    outcome.more[table.name] = records
+    outcome.screens.append(table)

@@ -82,7 +82,7 @@ def _scenes(session: Session, case: str, columns: Mapping[str, Cell]) -> dict[st
 def _cases(session: Session, outcome: PromptOutcome, path: Path) -> None:
     """The best, the median and the worst case of the best cell, beside the worst cell's."""
     from spsam.engine.preview import choose
-    from spsam.reporting.ablation_table import mean_dice
+    from spsam.reporting.means import mean_dice
 
     study = session.study
     dice = outcome.table["dice"].to_numpy(dtype=float)

@@ -12,6 +12,7 @@ from spsam.config.problems import Place, check, raise_all
 from spsam.config.schema import RunConfig
 from spsam.config.yaml_file import read_yaml
 from spsam.errors import InputError, Problem, nearest
+from spsam.model.sam.backbones import backbone_spec
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
 from spsam.studies.plan import Request, plan_ablation
@@ -229,9 +230,11 @@ def _weights(config: RunConfig, given: Path | None, backend: Backend) -> Path | 
     if wanted is None:
         return None
     path = given or config.arm.backbone.checkpoint
+    if path is None and config.arm.backbone.weights == "shipped":
+        path = backbone_spec(config.arm.backbone.name).shipped_weights
     if path is None or not path.is_file():
         raise InputError(
-            f"the run used official weights of {config.arm.backbone.name}: give them with "
+            f"the run used weights of {config.arm.backbone.name}: give them with "
             f"--checkpoint{f'; there is no file {path}' if path else ''}"
         )
     if backend.file_sha256(path) != wanted:

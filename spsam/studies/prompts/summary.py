@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from spsam.reporting.prompts.table import CellResult
-    from spsam.reporting.render import Column
+    from spsam.reporting.render.model import Table
 
 
 @dataclass
@@ -29,7 +29,7 @@ class PromptOutcome:
         caption: The sentence below it.
         files: Tables and pictures.
         more: Further results as plain values, by name.
-        screens: Further tables for the screen: columns and caption.
+        screens: Tables for the screen.
     """
 
     results: Sequence[CellResult]
@@ -37,30 +37,27 @@ class PromptOutcome:
     caption: str
     files: list[Path] = field(default_factory=list)
     more: dict[str, Any] = field(default_factory=dict)
-    screens: list[tuple[list[Column], str]] = field(default_factory=list)
+    screens: list[Table] = field(default_factory=list)
 
 
 def summarise(study: PromptStudy) -> PromptOutcome:
     """Makes the tables of what is there now, and writes them into the study's folder."""
-    from spsam.reporting.prompts.table import (
-        overview,
-        overview_columns,
-        prompt_table,
-        table_columns,
-    )
-    from spsam.reporting.render import write_columns
+    from spsam.reporting.prompts.table import cells_table, overview, overview_table, prompt_table
+    from spsam.reporting.render.files import write_table
 
     names = study.subject.config.data.class_names
     found = results(study)
     table = prompt_table(found, names, study.metric)
     below = caption(study)
     outcome = PromptOutcome(found, table, below)
-    wide = overview(table)
-    folder = study.folder
-    outcome.files += write_columns("table", table, table_columns(table), below, folder)
-    outcome.files += write_columns("overview", wide, overview_columns(wide), below, folder)
+    folder, wide = study.folder, overview_table(overview(table), below)
+    outcome.files += write_table(cells_table(table, below), folder)
+    outcome.files += write_table(wide, folder)
+    outcome.screens.append(wide)
     write_rows(folder / "rows.jsonl", [row for r in found for rows in r.seeds for row in rows])
-    write_text(folder / "study.json", json.dumps(study.describe(), indent=2) + "\n")
+    write_text(
+        folder / "study.json", json.dumps({**study.describe(), "caption": below}, indent=2) + "\n"
+    )
     return outcome
 
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from spsam.errors import InputError
 from spsam.model.input_adapters.madapter import MAdapter, doublings
+from spsam.model.input_adapters.repeat import RepeatChannels
 
 from ..components import count
 
@@ -56,3 +57,24 @@ def test_channels_are_standardised() -> None:
 def test_one_pixel_trains() -> None:
     module = MAdapter(1, (1, 1), (1, 1)).train()
     assert module(torch.ones(1, 1, 1, 1, 1)).shape == (1, 3, 1, 1)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+@pytest.mark.parametrize("encoder", [16, 24])
+def test_it_starts_as_the_standardised_picture(channels: int, encoder: int) -> None:
+    volume = torch.randn(2, channels, 3, 16, 16)
+    repeated = RepeatChannels(channels, (16, 16), (encoder, encoder))(volume)
+    slices = MAdapter(channels, (16, 16), (encoder, encoder))(volume)
+    assert torch.corrcoef(torch.stack([slices.flatten(), repeated.flatten()]))[0, 1] > 0.995
+
+
+def test_a_doubled_picture_is_the_picture_with_larger_pixels() -> None:
+    volume = torch.randn(1, 1, 2, 8, 8)
+    slices = MAdapter(1, (8, 8), (16, 16))(volume)[:, 0]
+    large = volume[0, 0].repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
+    assert torch.corrcoef(torch.stack([slices.flatten(), large.flatten()]))[0, 1] > 0.995
+
+
+def test_it_can_start_as_torch_does() -> None:
+    adapter = MAdapter(1, (8, 8), (8, 8), init="default")
+    assert all((p != 0).all() for p in adapter.parameters() if p.ndim > 1)

@@ -52,14 +52,14 @@ def test_only_the_multi_class_adapter_changes_masks() -> None:
 @pytest.mark.parametrize(("expansion", "kernel"), [(4, 3), (1, 1), (2, 5)])
 def test_parameters(k: int, expansion: int, kernel: int) -> None:
     e, area = expansion * k, kernel**2
-    head = MCAdapterHead(k, expansion=expansion, kernel=kernel)
+    head = MCAdapterHead(k, expansion=expansion, kernel=kernel, init="default")
     assert count(head) == k * e * area + e + e * k * area + k
     assert count(ArgmaxHead(k)) == count(SoftmaxHead(k)) == 0
 
 
 @torch.no_grad()
 def test_the_multi_class_adapter_mixes_classes_not_slices() -> None:
-    head, masks = MCAdapterHead(3), torch.randn(1, 3, 3, 4, 4)
+    head, masks = MCAdapterHead(3, init="default"), torch.randn(1, 3, 3, 4, 4)
     changed = masks.clone()
     changed[0, 2, 1] += 1
     moved = (head(changed) - head(masks)).abs().amax(dim=(0, 3, 4)) > 1e-7
@@ -75,3 +75,16 @@ def test_every_head_says_its_activation(slot: str, component: type) -> None:
 def test_wrong_values(wrong: dict[str, int]) -> None:
     with pytest.raises(InputError, match="got expansion"):
         MCAdapterHead(3, **wrong)
+
+
+@pytest.mark.parametrize("k", [1, 2, 16])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_the_multi_class_adapter_starts_with_the_masks_as_they_are(k: int, kernel: int) -> None:
+    masks = 10 * torch.randn(2, k, 3, 6, 5)
+    found = MCAdapterHead(k, expansion=2, kernel=kernel)(masks)
+    torch.testing.assert_close(found, masks, atol=1e-5, rtol=1e-5)
+
+
+def test_a_narrow_multi_class_adapter_cannot_start_as_the_identity() -> None:
+    with pytest.raises(InputError, match="at least 2, got 1"):
+        MCAdapterHead(3, expansion=1)

@@ -163,9 +163,7 @@ def test_wrong_values(wrong: dict[str, Any], said: str) -> None:
         generator(**wrong)
 
 
-@pytest.mark.parametrize(
-    ("finest", "sides"), [(1, [8, 4, 2]), (2, [8, 2]), (4, [8]), (64, [8])]
-)
+@pytest.mark.parametrize(("finest", "sides"), [(1, [8, 4, 2]), (2, [8, 2]), (4, [8]), (64, [8])])
 def test_a_coarser_last_level_ends_sooner(finest: int, sides: list[int]) -> None:
     module = generator(finest=finest)
     outputs = module(maps())

@@ -5,17 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spsam.reporting.prompts.attribution import attribution_columns, attribution_table
+from spsam.reporting.prompts import attribution, neighbours
+from spsam.reporting.prompts.attribution import attribution_table
 from spsam.reporting.prompts.heat_map import draw_heat_map
-from spsam.reporting.prompts.neighbours import neighbours_columns, neighbours_table
+from spsam.reporting.prompts.neighbours import neighbours_table
 from spsam.reporting.prompts.table import (
     CellResult,
+    cells_table,
     overview,
-    overview_columns,
+    overview_table,
     prompt_table,
-    table_columns,
 )
-from spsam.reporting.render import latex, markdown
+from spsam.reporting.render.latex import to_latex
+from spsam.reporting.render.markdown import to_markdown
 from spsam.results.rows import Row
 
 NAMES = ("background", "left", "right")
@@ -44,10 +46,10 @@ def test_means_over_classes_then_seeds() -> None:
     assert table["std"][1] == pytest.approx(100 * np.std([0.1, 0.3], ddof=1))
     assert np.isnan(table["std"][0])
     assert table["dice: right"][3] != table["dice: right"][3]
-    text = markdown(table_columns(table), "below")
+    text = to_markdown(cells_table(table, "below"))
     assert "20.00 ± 14.14" in text
     assert "jitter" in text
-    assert r"\toprule" in latex(table_columns(table), "below")
+    assert r"\toprule" in to_latex(cells_table(table, "below"))
 
 
 def test_the_overview_has_a_column_a_source_and_holes_where_there_is_no_cell() -> None:
@@ -57,7 +59,7 @@ def test_the_overview_has_a_column_a_source_and_holes_where_there_is_no_cell() -
     assert wide["ground truth"].tolist() == pytest.approx([30, 20, 60])
     assert np.isnan(wide["jitter"][0])
     assert wide["jitter"][2] == pytest.approx(40)
-    assert "| point | edt | <u>30.00</u> | — |" in markdown(overview_columns(wide), "")
+    assert "| point | edt | <u>30.00</u> | — |" in to_markdown(overview_table(wide, ""))
 
 
 def test_other_metrics_do_not_count() -> None:
@@ -79,7 +81,7 @@ def test_what_is_lost_adds_up() -> None:
     assert table["prompt_error"].tolist() == pytest.approx([50, -10, 20])
     assert table["distance"][0] == 4
     assert table["distance"][2] == 4
-    assert "—" in markdown(attribution_columns(table), "")
+    assert "—" in to_markdown(attribution.to_table(table, ""))
 
 
 def test_neighbours_are_means_over_cases() -> None:
@@ -88,7 +90,7 @@ def test_neighbours_are_means_over_cases() -> None:
     )
     assert table["dice: left"][0] == pytest.approx(60)
     assert table["dice"][0] == pytest.approx(40)
-    assert "60.00" in markdown(neighbours_columns(table), "")
+    assert "60.00" in to_markdown(neighbours.to_table(table, ""))
 
 
 def test_the_heat_map_is_a_picture(tmp_path: Path) -> None:

@@ -1,0 +1,179 @@
+"""`spsam report`: tables from what was measured, and where their numbers come from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spsam.errors import InputError, Problem, nearest
+
+if TYPE_CHECKING:
+    from spsam.reporting.report import Report
+
+app = typer.Typer(
+    help="Tables of what was measured (LaTeX, Markdown, CSV, HTML, PDF), and their provenance.",
+    epilog="Example: spsam report --table my_table.yaml",
+    invoke_without_command=True,
+)
+
+Studies = Annotated[
+    Path | None,
+    typer.Option(help="Folder of results, or of one study; else $SPSAM_HOME, else ./spsam-runs."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")]
+
+
+@app.callback()
+def report(  # noqa: PLR0917 - the command line's options
+    context: typer.Context,
+    studies: Studies = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the report [default: report/ in each study's].")
+    ] = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="Some of markdown,csv,latex,html.")
+    ] = "markdown,csv,latex,html",
+    table: Annotated[
+        list[Path] | None, typer.Option(help="YAML file of a table of your own. Repeatable.")
+    ] = None,
+    pdf: Annotated[bool, typer.Option(help="Compile the tables, where LaTeX is installed.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Report the studies below a folder of results. Missing runs are holes in the tables."""
+    if context.invoked_subcommand is not None:
+        return
+    from spsam.config.places import home
+    from spsam.reporting.report import all_studies, write_report
+
+    wanted = _formats(formats)
+    found = all_studies(home(studies))
+    reports = []
+    for study in found:
+        # Several studies must not write over each other's.
+        folder = output / study.name if output and len(found) > 1 else output
+        done = write_report(study, folder, formats=wanted, own_tables=table or (), pdf=pdf)
+        reports.append(done)
+        if not as_json:
+            typer.echo(_text(done))
+    if as_json:
+        typer.echo(json.dumps([_plain(done) for done in reports], indent=2))
+
+
+@app.command("trace", epilog="Example: spsam report trace ablation S6 dice")
+def trace_number(
+    table: Annotated[str, typer.Argument(help="A table's name, or the path of a file of it.")],
+    row: Annotated[str, typer.Argument(help="Name of a row, e.g. an arm.")],
+    column: Annotated[str, typer.Argument(help="Name of a column, e.g. dice or 'dice: LV'.")],
+    studies: Studies = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say where a number comes from: runs, cases, configuration, git commit, data."""
+    from spsam.config.places import home
+    from spsam.reporting.trace import trace, trace_text
+
+    found = trace(table, row, column, home(studies))
+    typer.echo(json.dumps(found, indent=2) if as_json else trace_text(found))
+
+
+@app.command("verify", epilog="Example: spsam report verify")
+def verify(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Results of record [default: the shipped ones].")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute results of record again from their rows; ends with 1 if anything differs."""
+    from spsam.config.places import shipped
+    from spsam.reporting.records.verify import find_records, verify_record
+
+    place = folder or shipped("reports") / "results"
+    records = find_records(place)
+    if not records:
+        raise InputError(
+            Problem("holds no result of record; spsam report record makes one of a study", place)
+        )
+    found = {record.name: verify_record(record) for record in records}
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        for name, differences in found.items():
+            typer.echo(f"{name}: {'differs' if differences else 'as recorded'}")
+            for difference in differences:
+                typer.echo(f"error: {difference}", err=True)
+    raise typer.Exit(1 if any(found.values()) else 0)
+
+
+@app.command("record", epilog="Example: spsam report record spsam-runs/ablations/mine --name mine")
+def record(
+    study: Annotated[Path, typer.Argument(help="Folder of a study.")],
+    name: Annotated[str, typer.Option(help="Name of the result of record.")],
+    to: Annotated[Path, typer.Option(help="Folder that holds results of record.")] = Path(
+        "reports/results"
+    ),
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Write over a record of that name.")
+    ] = False,
+) -> None:
+    """Keep a study as a result of record: rows, configurations, environment, tables."""
+    from spsam.reporting.records.write import write_record
+
+    folder = write_record(study, to / name, replace=replace)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    typer.echo(f"{folder}: {size / 1000:.0f} kB")
+    typer.echo(f"spsam report verify {folder}: computes it again")
+
+
+@app.command("ledger", epilog="Example: spsam report ledger S9 --preset cpu")
+def ledger(
+    arm: Annotated[str, typer.Argument(help="An arm's name or file.")],
+    preset: Annotated[str | None, typer.Option(help="Schedule to lay over it.")] = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="markdown, csv, latex or html.")
+    ] = "markdown",
+) -> None:
+    """Print the fidelity ledger of an arm: each setting, its value, and where that comes from."""
+    from spsam.registry.arms import load_arm
+    from spsam.reporting.render.files import FORMATS
+    from spsam.reporting.tables.ledger import ledger_table
+
+    (wanted,) = _formats(formats, most=1)
+    loaded = load_arm(arm, preset=preset)
+    table = ledger_table(loaded.model_dump(mode="json"), preset or "none")
+    typer.echo(FORMATS[wanted][1](table), nl=False)
+
+
+def _formats(text: str, most: int | None = None) -> list[str]:
+    from spsam.reporting.render.files import FORMATS
+
+    named = [word.strip() for word in text.split(",") if word.strip()]
+    wrong = [name for name in named if name not in FORMATS]
+    problems = [Problem(f"--format {name}: unknown{nearest(name, FORMATS)}") for name in wrong]
+    if not named or (most and len(named) > most):
+        problems.append(Problem(f"--format {text}: expected {'one' if most else 'some'} of "
+                                f"{', '.join(FORMATS)}"))  # fmt: skip
+    if problems:
+        raise InputError(problems)
+    return list(dict.fromkeys(named))
+
+
+def _text(done: Report) -> str:
+    lines = [f"{done.study.name}: {len(done.tables)} tables in {done.folder}"]
+    lines += [f"  hole      {hole}" for hole in done.holes[:10]]
+    if len(done.holes) > 10:
+        lines.append(f"  and {len(done.holes) - 10} more (--json shows all)")
+    return "\n".join([*lines, *[f"  {path}" for path in done.files]])
+
+
+def _plain(done: Report) -> dict[str, Any]:
+    return {
+        "study": str(done.study),
+        "folder": str(done.folder),
+        "tables": {
+            table.name: json.loads(table.frame().to_json(orient="records")) for table in done.tables
+        },
+        "files": [str(path) for path in done.files],
+        "holes": list(done.holes),
+    }

@@ -1,0 +1,66 @@
+"""What a table of the user's own may say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from spsam.config.fields import Section, chosen
+from spsam.config.problems import Place, check, raise_all
+from spsam.config.yaml_file import KeyPath, YamlFile, read_yaml
+
+
+class Filters(Section):
+    """Which scores count; null: all."""
+
+    arm: tuple[str, ...] | None = chosen(None, "Names of arms, in the order of the table.")
+    seed: tuple[int, ...] | None = chosen(None, "Seeds.")
+    case: tuple[str, ...] | None = chosen(None, "Ids of cases.")
+    patient: tuple[str, ...] | None = chosen(None, "Ids of patients.")
+    classes: tuple[str, ...] | None = chosen(None, "Names of classes.")
+
+
+class TableConfig(Section):
+    """A table of one study."""
+
+    title: Annotated[str, Field(min_length=1)] = chosen(..., "Begins the caption.")
+    rows: Literal["arm", "seed", "case", "patient", "class"] = chosen("arm", "What a row is.")
+    metric: Literal["dice", "hd95"] = chosen("dice", "What rows of seeds, cases … hold.")
+    columns: tuple[str, ...] | None = chosen(
+        None, "For rows of arms the ablation table's columns; else names of arms. null: all."
+    )
+    filters: Filters = chosen(Filters(), "Which scores count.")
+    groups: dict[str, tuple[str, ...]] | None = chosen(
+        None, "Title -> names of rows; rows that no group names come last."
+    )
+
+    @field_validator("groups")
+    @classmethod
+    def _each_row_once(
+        cls, value: dict[str, tuple[str, ...]] | None
+    ) -> dict[str, tuple[str, ...]] | None:
+        rows = [row for group in (value or {}).values() for row in group]
+        twice = sorted({row for row in rows if rows.count(row) > 1})
+        if twice:
+            raise PydanticCustomError("said", "row '{name}' is in two groups", {"name": twice[0]})
+        return value
+
+
+def load_table(path: Path) -> tuple[TableConfig, YamlFile]:
+    """Reads a user's table.
+
+    Raises:
+        InputError: With every mistake of the file, each with its line.
+    """
+    file = read_yaml(path)
+
+    def place(key: KeyPath) -> Place:
+        return Place(file.path, file.line(key))
+
+    table, problems = check(TableConfig, file.data, place)
+    raise_all(problems)
+    assert isinstance(table, TableConfig)
+    return table, file

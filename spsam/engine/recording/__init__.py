@@ -1,0 +1,1 @@
+"""What a run writes down beside its scores: its cost, its measures, its pictures."""

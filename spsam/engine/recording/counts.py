@@ -1,0 +1,143 @@
+"""Counts of one case, piece by piece as its label map is made: by slice and by confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spsam.data.store import PreparedCase
+from spsam.results.measures import BINS, MARGIN, Measures
+
+
+class CaseCounts:
+    """Takes the pieces of one case.
+
+    Args:
+        case: The case.
+        reference: `(D, H, W)` class indices on the original grid, array axes (z, y, x).
+        num_classes: K, background included.
+        activation: Of the mask head.
+    """
+
+    def __init__(
+        self,
+        case: PreparedCase,
+        reference: NDArray[np.integer],
+        num_classes: int,
+        activation: str,
+    ) -> None:
+        self.case = case.id
+        self._reference = torch.from_numpy(
+            np.ascontiguousarray(np.transpose(reference, case.axes).astype(np.uint8))
+        )
+        spacing = [case.original.spacing[axis] for axis in case.axes]
+        self._box = around(self._reference.numpy() > 0, spacing, MARGIN)
+        self._num_classes = num_classes
+        self._activation = activation
+        self.counts = np.zeros((len(self._reference), num_classes, 3), np.int64)
+        self.voxels = np.zeros(BINS, np.int64)
+        self.confidence = np.zeros(BINS)
+        self.correct = np.zeros(BINS, np.int64)
+
+    def add(self, first: int, logits: Tensor, labels: Tensor) -> None:
+        """Counts some slices.
+
+        Args:
+            first: The first one's index.
+            logits: `(K, n, H, W)` on the original grid, depth axis first.
+            labels: `(n, H, W)` what they are named.
+        """
+        reference = self._reference[first : first + len(labels)]
+        predicted = labels.cpu()
+        for offset in range(len(predicted)):
+            found, wanted = predicted[offset], reference[offset]
+            for column, some in enumerate((found[found == wanted], found, wanted)):
+                self.counts[first + offset, :, column] = np.bincount(
+                    some.numpy().ravel(), minlength=self._num_classes
+                )
+        if self._box is None:
+            return
+        depth, rows, columns = self._box
+        start, stop = max(depth.start, first), min(depth.stop, first + len(labels))
+        if start < stop:
+            inside = (slice(start - first, stop - first), rows, columns)
+            sure = confidences(logits[(slice(None), *inside)], labels[inside], self._activation)
+            right = predicted[inside] == reference[inside]
+            self._bin(sure.double().cpu().numpy().ravel(), right.numpy().ravel())
+
+    def _bin(self, sure: NDArray[np.float64], right: NDArray[np.bool_]) -> None:
+        sure, right = sure[~np.isnan(sure)], right[~np.isnan(sure)]
+        bins = np.minimum((sure * BINS).astype(np.intp), BINS - 1)
+        self.voxels += np.bincount(bins, minlength=BINS)
+        self.confidence += np.bincount(bins, weights=sure, minlength=BINS)
+        self.correct += np.bincount(bins[right], minlength=BINS)
+
+
+def confidences(logits: Tensor, labels: Tensor, activation: str) -> Tensor:
+    """How sure the network is of the class that it names.
+
+    Args:
+        logits: `(K, n, h, w)`.
+        labels: `(n, h, w)` class indices.
+        activation: `softmax` or `sigmoid`, see `Measures`.
+
+    Returns:
+        `(n, h, w)` in 0…1.
+    """
+    index = labels.long()[None]
+    if activation == "softmax":
+        # The one probability that is asked for, without the others'.
+        chosen: Tensor = logits.gather(0, index)[0] - torch.logsumexp(logits, dim=0)
+        return chosen.exp()
+    named = logits.gather(0, index)[0]
+    if len(logits) == 1:
+        return torch.sigmoid(named)
+    by_default = (labels == 0) & (named <= 0)
+    return torch.sigmoid(torch.where(by_default, -logits[1:].amax(dim=0), named))
+
+
+def around(
+    mask: NDArray[np.bool_], spacing: Sequence[float], margin: float
+) -> tuple[slice, ...] | None:
+    """The box around a mask, grown by a margin as far as the array reaches; None if it is empty.
+
+    Args:
+        mask: Of any shape.
+        spacing: mm an axis.
+        margin: mm on each side.
+    """
+    box = []
+    for axis, (size, step) in enumerate(zip(mask.shape, spacing, strict=True)):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        filled = np.flatnonzero(mask.any(axis=others))
+        if not filled.size:
+            return None
+        more = int(np.ceil(margin / step))
+        box.append(slice(max(0, int(filled[0]) - more), min(size, int(filled[-1]) + 1 + more)))
+    return tuple(box)
+
+
+def gather(cases: Sequence[CaseCounts], num_classes: int, activation: str) -> Measures:
+    """The measures of a run.
+
+    Args:
+        cases: Complete.
+        num_classes: K, background included.
+        activation: Of the mask head.
+    """
+    depths = [len(case.counts) for case in cases]
+    nothing = np.zeros((0, num_classes, 3), np.int64)
+    return Measures(
+        cases=tuple(case.case for case in cases),
+        case=np.repeat(np.arange(len(cases), dtype=np.int32), depths),
+        slice=np.concatenate([np.arange(depth, dtype=np.int32) for depth in (0, *depths)]),
+        counts=np.concatenate([nothing, *(case.counts for case in cases)]),
+        voxels=np.array([case.voxels for case in cases]).reshape(-1, BINS),
+        confidence=np.array([case.confidence for case in cases]).reshape(-1, BINS),
+        correct=np.array([case.correct for case in cases]).reshape(-1, BINS),
+        activation=activation,
+    )

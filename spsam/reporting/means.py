@@ -1,0 +1,44 @@
+"""Means of one run's rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spsam.results.rows import Row
+
+
+def class_means(rows: Iterable[Row], num_classes: int, metric: str = "dice") -> NDArray[np.float64]:
+    """Mean of each foreground class over the cases of one run.
+
+    Args:
+        rows: The run's rows.
+        num_classes: K, background included.
+        metric: Which rows count.
+
+    Returns:
+        `(K - 1,)` in 0…1; NaN for a class that no case scores.
+    """
+    values: list[list[float]] = [[] for _ in range(num_classes)]
+    for row in rows:
+        if row.metric == metric and not math.isnan(row.value):
+            values[row.class_id].append(row.value)
+    return np.array([_mean(of_class) for of_class in values[1:]])
+
+
+def mean_dice(rows: Iterable[Row], num_classes: int, metric: str = "dice") -> float:
+    """Mean Dice of a run over its foreground classes, in 0…1."""
+    means = class_means(rows, num_classes, metric)
+    return _mean(means[~np.isnan(means)].tolist())
+
+
+def class_column(name: str) -> str:
+    """The column of a class's Dice."""
+    return f"dice: {name}"
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan

@@ -1,0 +1,300 @@
+"""What a study measured, read from the results store: the one loader of every report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spsam.errors import InputError, Problem, SpsamError
+from spsam.results.run_folder import RunFolder
+
+FINISHED = "finished"
+FAILED = "failed"
+MISSING = "missing"
+
+STUDY_FILE = "ablation.json"
+
+_WORDS = ("case", "patient", "class_name", "metric", "convention")
+_ROW_COLUMNS = (
+    *("run_id", "arm", "seed", "fold", "case", "patient"),
+    *("class_id", "class_name", "metric", "convention", "value"),
+)
+
+# Column of `Measured.runs` -> where the run's record has it.
+_COSTS: Mapping[str, tuple[str, ...]] = {
+    "trained_parameters": ("trained_parameters",),
+    "total_parameters": ("total_parameters",),
+    "seconds": ("seconds",),
+    "training_seconds": ("cost", "training_seconds"),
+    "step_seconds": ("cost", "step_seconds", "joint"),
+    "peak_memory_bytes": ("cost", "peak_memory_bytes"),
+    "gflops": ("cost", "gflops"),
+}
+
+
+@dataclass(frozen=True)
+class MeasuredArm:
+    """One arm of a study.
+
+    Attributes:
+        name: The arm's file without `.yaml`.
+        title: The arm in words.
+        parent: The arm that it is a change of; None for the first of its line.
+        diff: What it changes: mappings with key, parent and value.
+        trained_parameters: Of all its added blocks.
+        run_ids: One a seed of the study.
+    """
+
+    name: str
+    title: str
+    parent: str | None
+    diff: Sequence[Mapping[str, Any]]
+    trained_parameters: int
+    run_ids: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A study as it stands in the results store.
+
+    Attributes:
+        folder: The study's folder.
+        about: Its description, as `ablation.json` has it.
+        arms: In the order of the study.
+        rows: One line a score of a finished run: run_id, arm, seed, fold, case, patient, class_id,
+            class_name, metric, convention, value. Words are categories; `arm`'s are in the order of
+            the arms. Dice is in 0…1; NaN where the convention leaves a class out.
+        runs: One line a run: run_id, arm, seed, fold, state (`finished`, `failed` or `missing`),
+            config_hash (16 digits of the sha-256 of its config.yaml), git_commit, git_dirty,
+            data_fingerprint, split_hash, trained_parameters, total_parameters, seconds,
+            training_seconds, step_seconds (an optimiser step of the joint phase, median),
+            peak_memory_bytes, gflops (one forward pass of one patch), folder (text). NaN or None
+            where a run did not record it.
+    """
+
+    folder: Path
+    about: Mapping[str, Any]
+    arms: Sequence[MeasuredArm]
+    rows: pd.DataFrame
+    runs: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return str(self.about["name"])
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The data's identity: name, fingerprint, split_name, split_hash, fold, class_names, …."""
+        data: Mapping[str, Any] = self.about["data"]
+        return data
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """All classes, background first."""
+        return tuple(self.data["class_names"])
+
+    @property
+    def seeds(self) -> Sequence[int]:
+        """As many runs an arm."""
+        return tuple(self.about["seeds"])
+
+    @property
+    def test_cases(self) -> int:
+        """How many cases the split scores."""
+        return int(self.about["cases"]["test"])
+
+
+def find_studies(root: Path) -> list[Path]:
+    """The folders of the studies below a folder of results, in the order of their names.
+
+    Args:
+        root: A folder of results, or the folder of one study.
+    """
+    if (root / STUDY_FILE).is_file():
+        return [root]
+    return sorted(file.parent for file in (root / "ablations").glob(f"*/{STUDY_FILE}"))
+
+
+def read_study(folder: Path) -> Measured:
+    """Reads a study with all its runs; a run that is missing or damaged is a hole, no error.
+
+    Args:
+        folder: `<home>/ablations/<name>`; its runs are in `<home>/runs`.
+
+    Raises:
+        InputError: If the folder holds no study, or its description is damaged.
+    """
+    about = read_about(folder / STUDY_FILE)
+    home = folder.resolve().parents[1]
+    arms = as_arms(about)
+    runs, parts = [], []
+    for arm in arms:
+        for seed, run_id in zip(about["seeds"], arm.run_ids, strict=True):
+            run = RunFolder(home, run_id)
+            line, scores = _run(run, about["data"])
+            runs.append({**line, "arm": arm.name, "seed": seed})
+            if scores is not None:
+                parts.append((arm.name, seed, run_id, scores))
+    columns = ["run_id", "arm", "seed", *[name for name in runs[0] if name not in _ROW_COLUMNS[:3]]]
+    table = pd.DataFrame.from_records(runs, columns=columns)
+    return Measured(folder, about, arms, gather_rows(parts, arms), table)
+
+
+def read_about(file: Path) -> dict[str, Any]:
+    """Reads a study's description.
+
+    Raises:
+        InputError: If there is none or it is damaged.
+    """
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+        known = all(key in about for key in ("name", "data", "cases", "seeds", "arms"))
+        whole = known and all(len(a["run_ids"]) == len(about["seeds"]) for a in about["arms"])
+    except OSError as error:
+        raise InputError(Problem(f"cannot be read: {error.strerror or error}", file)) from error
+    except (ValueError, TypeError, KeyError):
+        whole = False
+    if not whole or not about["arms"] or not about["seeds"]:
+        raise InputError(Problem("is no study's description; run spsam ablate again", file))
+    return dict(about)
+
+
+def as_arms(about: Mapping[str, Any]) -> list[MeasuredArm]:
+    """The arms of a study's description."""
+    return [
+        MeasuredArm(
+            name=entry["name"],
+            title=entry["title"],
+            parent=entry["parent"],
+            diff=tuple(entry["diff"]),
+            trained_parameters=int(entry["trained_parameters"]),
+            run_ids=tuple(entry["run_ids"]),
+        )
+        for entry in about["arms"]
+    ]
+
+
+def as_rows(table: pd.DataFrame, arms: Sequence[MeasuredArm]) -> pd.DataFrame:
+    """A plain table of scores with the types of `Measured.rows`."""
+    names = [arm.name for arm in arms]
+    columns = {
+        "run_id": _category(table["run_id"]),
+        "arm": _category(table["arm"], names),
+        "seed": table["seed"].to_numpy(np.int64),
+        **{name: _category(table[name]) for name in _WORDS},
+        **{name: table[name].to_numpy(np.int16) for name in ("fold", "class_id")},
+        "value": table["value"].to_numpy(np.float64),
+    }
+    return pd.DataFrame({name: columns[name] for name in _ROW_COLUMNS})
+
+
+Scores = Mapping[str, Sequence[Any]]
+
+
+def _run(run: RunFolder, data: Mapping[str, Any]) -> tuple[dict[str, Any], Scores | None]:
+    """A run's line and, where it is finished, its scores."""
+    record: dict[str, Any] = {}
+    scores = None
+    try:
+        record = run.read()
+        status = record["status"]
+        if status == FINISHED and run.rows.is_file():
+            scores = _read_scores(run.rows)
+    except SpsamError:
+        status = FAILED
+    state = FINISHED if scores is not None else FAILED if status == FAILED else MISSING
+    git = (record.get("environment") or {}).get("git") or {}
+    line = {
+        "run_id": run.run_id,
+        "fold": data["fold"],
+        "state": state,
+        "config_hash": _hash(run.config),
+        "git_commit": git.get("commit"),
+        "git_dirty": git.get("dirty"),
+        "data_fingerprint": data["fingerprint"],
+        "split_hash": data["split_hash"],
+        **{name: _number(record, keys) for name, keys in _COSTS.items()},
+        "folder": str(run.path),
+    }
+    return line, scores
+
+
+def _number(record: Mapping[str, Any], keys: Sequence[str]) -> float:
+    value: Any = record
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _hash(file: Path) -> str | None:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    except OSError:
+        return None
+
+
+def _read_scores(file: Path) -> Scores:
+    """The columns of a file of rows, for which `results.rows.read_rows` is too slow.
+
+    Raises:
+        SpsamError: If the file is damaged.
+    """
+    try:
+        lines = [line for line in file.read_bytes().splitlines() if line]
+        entries = json.loads(b"[" + b",".join(lines) + b"]")
+        words = {name: [sys.intern(entry[name]) for entry in entries] for name in _WORDS}
+        values = [math.nan if (v := entry["value"]) is None else float(v) for entry in entries]
+        numbers = {name: [int(entry[name]) for entry in entries] for name in ("fold", "class_id")}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise SpsamError(f"{file}: is damaged") from error
+    return {**words, **numbers, "value": values}
+
+
+def gather_rows(
+    parts: Sequence[tuple[str, int, str, Scores]], arms: Sequence[MeasuredArm]
+) -> pd.DataFrame:
+    """One table of the scores of all runs.
+
+    Args:
+        parts: Arm, seed, run id and columns of each finished run.
+        arms: In the order that the categories of `arm` take.
+    """
+    lengths = [len(scores["value"]) for *_, scores in parts]
+
+    def joined(name: str) -> Iterator[Any]:
+        return (value for *_, scores in parts for value in scores[name])
+
+    def repeated(index: int) -> list[Any]:
+        return [p[index] for p, length in zip(parts, lengths, strict=True) for _ in range(length)]
+
+    count = sum(lengths)
+    columns: dict[str, Any] = {
+        "run_id": _category(repeated(2)),
+        "arm": _category(repeated(0), [arm.name for arm in arms]),
+        "seed": np.fromiter(repeated(1), np.int64, count),
+        **{name: _category(joined(name)) for name in _WORDS},
+        **{name: np.fromiter(joined(name), np.int16, count) for name in ("fold", "class_id")},
+        "value": np.fromiter(joined("value"), np.float64, count),
+    }
+    return pd.DataFrame({name: columns[name] for name in _ROW_COLUMNS})
+
+
+def _category(words: Iterable[str], first: Sequence[str] = ()) -> pd.Categorical[Any]:
+    """Categories in the order in which they first appear, so that cases keep the split's."""
+    number = {word: index for index, word in enumerate(first)}
+    codes: NDArray[np.int32] = np.array(
+        [number.setdefault(word, len(number)) for word in words], np.int32
+    )
+    found: pd.Categorical[Any] = pd.Categorical.from_codes(codes, categories=pd.Index(list(number)))
+    return found

@@ -1,0 +1,107 @@
+"""A study of prompts, read from its folder."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spsam.errors import InputError, Problem
+from spsam.reporting.prompts.table import (
+    CellResult,
+    cells_table,
+    overview,
+    overview_table,
+    prompt_table,
+)
+from spsam.reporting.render.model import Source, Table
+from spsam.results.rows import Row, read_rows
+
+STUDY_FILE = "study.json"
+
+
+def find_prompt_studies(root: Path) -> list[Path]:
+    """The folders of studies of prompts below a folder of results.
+
+    Args:
+        root: A folder of results, or the folder of one study.
+    """
+    if (root / STUDY_FILE).is_file() and (root / "rows.jsonl").is_file():
+        return [root]
+    return sorted(file.parent for file in (root / "prompts").glob(f"*/{STUDY_FILE}"))
+
+
+def read_prompt_study(folder: Path) -> tuple[dict[str, Any], list[Row]]:
+    """A study's description and its rows.
+
+    Raises:
+        InputError: If the description is missing or damaged.
+        SpsamError: If the rows are.
+    """
+    file = folder / STUDY_FILE
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+        whole = all(key in about for key in ("name", "title", "data", "cases", "cells", "metric"))
+    except OSError as error:
+        raise InputError(Problem(f"cannot be read: {error.strerror or error}", file)) from error
+    except (ValueError, TypeError):
+        whole = False
+    if not whole:
+        raise InputError(Problem("is no study of prompts; run spsam prompts again", file))
+    return about, read_rows(folder / "rows.jsonl")
+
+
+def prompt_tables(about: Mapping[str, Any], rows: list[Row]) -> list[Table]:
+    """The cells and their overview.
+
+    Args:
+        about: The study's description.
+        rows: Of all its cells; a cell's `run_id` is its key.
+    """
+    by_cell: dict[tuple[str, int], list[Row]] = defaultdict(list)
+    for row in rows:
+        by_cell[row.run_id, row.seed].append(row)
+    results, sources = [], []
+    for cell in about["cells"]:
+        keys = cell["keys"]
+        # A key holds the seed, or is shared by seeds that change nothing.
+        found = [of for (key, _), of in by_cell.items() if key in keys]
+        where = {key: cell[key] for key in ("prompts", "point", "source", "disturbance")}
+        results.append(CellResult(**where, seeds=found))
+        how = f"Dice ({about['metric']}) in percent: mean over cases, classes, then seeds"
+        sources.append(Source(how, tuple(dict.fromkeys(keys)), tuple(about["cases"])))
+    table = prompt_table(results, about["data"]["class_names"], about["metric"])
+    below = str(about.get("caption") or _caption(about))
+    cells = cells_table(table, below, sources)
+    known = {
+        line.key: source for line in cells.lines for cell in line.cells if (source := cell.source)
+    }
+    return [cells, overview_table(overview(table), below, known)]
+
+
+def cell_runs(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What provenance tells of each cell, by its key."""
+    data = about["data"]
+    return {
+        key: {
+            **{name: cell[name] for name in ("prompts", "point", "source", "disturbance")},
+            "network": about.get("network"),
+            "run": about.get("run"),
+            "data_fingerprint": data["fingerprint"],
+            "split_hash": data["split_hash"],
+        }
+        for cell in about["cells"]
+        for key in cell["keys"]
+    }
+
+
+def _caption(about: Mapping[str, Any]) -> str:
+    """Of a study from before captions were kept."""
+    data = about["data"]
+    return (
+        f"{about['title']}: {about['network']} on {len(about['cases'])} test cases of "
+        f"{data['name']} (fingerprint {data['fingerprint']}; split {data['split_name']}, fold "
+        f"{data['fold']}). Dice in percent, mean over cases, then classes."
+    )

@@ -1,0 +1,1 @@
+"""A table as people read it: one model, and a module for each format."""

@@ -1,0 +1,128 @@
+"""A table for a paper, and all tables of a report as one document."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from spsam.errors import SpsamError
+from spsam.reporting.render.model import Cell, Column, Group, Table
+from spsam.reporting.render.templates import latex_templates
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "±": r"$\pm$",
+    "−": r"$-$",
+    "×": r"$\times$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "∞": r"$\infty$",
+    "→": r"$\rightarrow$",
+    "—": "---",
+    "–": "--",
+    "…": r"\dots{}",
+    "\n": " ",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+}
+# Longer tables are broken between pages.
+_ONE_PAGE = 40
+_AROUND = {0: "%s", 1: r"\textbf{%s}", 2: r"\underline{%s}"}
+
+
+def to_latex(table: Table) -> str:
+    """The table; needs booktabs, graphicx and multirow; with more than 40 rows longtable."""
+    grouped = table.is_grouped
+    long = len(table.lines) > _ONE_PAGE
+    alignment = ("l" if grouped else "") + "".join(map(_alignment, table.columns))
+    heads = [tex(column.head) for column in table.columns]
+    template = latex_templates().get_template("longtable.tex.j2" if long else "table.tex.j2")
+    return template.render(
+        caption=tex(table.caption),
+        label=f"tab:{table.name}".replace("_", "-"),
+        alignment=alignment,
+        heads=[tex(table.grouped_by), *heads] if grouped else heads,
+        groups=[_rows(table, group, spanning=not long) for group in table.groups],
+        notes=[(letter, tex(text)) for letter, text in table.notes.items()],
+    )
+
+
+def to_document(tables: Sequence[Table], title: str) -> str:
+    """All tables as one document that compiles by itself."""
+    template = latex_templates().get_template("document.tex.j2")
+    return template.render(title=tex(title), tables=[to_latex(table) for table in tables])
+
+
+def tex(text: str) -> str:
+    """Text that LaTeX prints as it is."""
+    return "".join(_TEX.get(sign, sign) for sign in text)
+
+
+def has_latex() -> bool:
+    """Whether this machine can compile LaTeX."""
+    return shutil.which("pdflatex") is not None
+
+
+def compile_pdf(document: str, path: Path) -> None:
+    """Compiles a document; nothing but the PDF is left.
+
+    Raises:
+        SpsamError: If LaTeX refuses it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".latex-") as folder:
+        (Path(folder) / "page.tex").write_text(document, encoding="utf-8")
+        # A report needs no shell from within TeX.
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape"]
+        # Columns of a table over several pages are aligned the second time.
+        for _ in range(2):
+            done = subprocess.run(
+                [*command, "page.tex"],
+                cwd=folder,
+                capture_output=True,
+                check=False,
+                errors="replace",
+            )
+            if done.returncode == 0:
+                continue
+            said = [line for line in done.stdout.splitlines() if line.startswith("!")]
+            raise SpsamError(
+                f"{path}: pdflatex could not compile the tables: {' '.join(said) or 'see LaTeX'}; "
+                "needed are booktabs, graphicx, multirow and longtable of TeX Live"
+            )
+        (Path(folder) / "page.pdf").replace(path)
+
+
+def _alignment(column: Column) -> str:
+    if column.wide:
+        return r"p{0.36\textwidth}"
+    return "r" if column.number else "l"
+
+
+def _rows(table: Table, group: Group, *, spanning: bool) -> list[list[str]]:
+    rows = []
+    for number, line in enumerate(group.lines):
+        first = []
+        if table.is_grouped:
+            title, count = tex(group.title), len(group.lines)
+            # A cell over several rows cannot be broken between pages.
+            if spanning and count > 1:
+                title = rf"\multirow{{{count}}}{{*}}{{{title}}}"
+            first = [title if number == 0 else ""]
+        row = [*first, *map(_cell, line.cells)]
+        # What follows a line's end would be read as an option of it.
+        rows.append([("{}" if row[0][:1] in ("[", "*") else "") + row[0], *row[1:]])
+    return rows
+
+
+def _cell(cell: Cell) -> str:
+    text = _AROUND[cell.rank] % tex(cell.text)
+    return text + (rf"\textsuperscript{{{', '.join(cell.notes)}}}" if cell.notes else "")

@@ -1,0 +1,86 @@
+"""A table in a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spsam.reporting.render.model import Cell, Table
+
+if TYPE_CHECKING:
+    import rich.table
+
+_STYLE = {0: "", 1: "bold", 2: "underline"}
+
+
+def to_rich(table: Table, width: int | None = None) -> rich.table.Table:
+    """The table for a terminal; what does not fit is left out, and said.
+
+    Args:
+        table: The table.
+        width: Of the terminal, characters; None leaves nothing out. First titles go, then single
+            classes, then costs.
+    """
+    from rich import box
+    from rich.table import Table as Lines
+    from rich.text import Text
+
+    shown, left_out = (table, "") if width is None else _fitting(table, width)
+    caption = [f"{letter}: {text}" for letter, text in table.notes.items()] + [table.caption]
+    if left_out:
+        caption.append(f"Not shown here, for lack of width: {left_out}.")
+    # Text, not markup: a title may hold square brackets.
+    lines = Lines(
+        box=box.SIMPLE_HEAD,
+        caption=Text("\n".join(caption[:-1] + caption[-1:])),
+        caption_justify="left",
+    )
+    if shown.is_grouped:
+        lines.add_column(Text(shown.grouped_by), no_wrap=True)
+    for column in shown.columns:
+        justify = "right" if column.number else "left"
+        lines.add_column(Text(_broken(column.head)), justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for group in shown.groups:
+        for number, line in enumerate(group.lines):
+            first = [Text(group.title if number == 0 else "")] if shown.is_grouped else []
+            cells = [Text(_text(cell), style=_STYLE[cell.rank]) for cell in line.cells]
+            lines.add_row(*first, *cells)
+    return lines
+
+
+_COSTS = ("gflops", "peak_memory", "step_time", "spread")
+
+
+def _fitting(table: Table, width: int) -> tuple[Table, str]:
+    steps = [
+        ("titles", ["title"]),
+        ("single classes", [column.key for column in table.columns if column.of_class]),
+        ("costs", list(_COSTS)),
+    ]
+    left_out: list[str] = []
+    for name, keys in steps:
+        if _width(table) <= width:
+            break
+        if any(column.key in keys for column in table.columns):
+            table = table.without(keys)
+            left_out.append(name)
+    *first, last = left_out or [""]
+    return table, f"{', '.join(first)} and {last}" if first else last
+
+
+def _width(table: Table) -> int:
+    """Characters that the columns need, with the two between each pair and at both ends."""
+    total = 2
+    for index, column in enumerate(table.columns):
+        texts = [_text(line.cells[index]) for line in table.lines]
+        total += 2 + max(map(len, [*_broken(column.head).split("\n"), *texts]))
+    if table.is_grouped:
+        total += 2 + max(len(table.grouped_by), *(len(group.title) for group in table.groups))
+    return total
+
+
+def _text(cell: Cell) -> str:
+    return cell.text + (f" ({', '.join(cell.notes)})" if cell.notes else "")
+
+
+def _broken(head: str) -> str:
+    return head.replace(" (", "\n(")

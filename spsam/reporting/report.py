@@ -1,0 +1,159 @@
+"""The report of a study: its tables, where their numbers come from, and one PDF of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spsam.errors import InputError, Problem
+from spsam.reporting.measured import Measured, find_studies, read_study
+from spsam.reporting.prompts.stored import (
+    cell_runs,
+    find_prompt_studies,
+    prompt_tables,
+    read_prompt_study,
+)
+from spsam.reporting.render.files import write_provenance, write_table
+from spsam.reporting.render.latex import compile_pdf, has_latex, to_document
+from spsam.reporting.render.model import Table
+from spsam.reporting.tables.ablation import ablation_table
+from spsam.reporting.tables.comparisons import comparisons_table
+from spsam.reporting.tables.custom import custom_table
+from spsam.reporting.tables.ledger import ledger_of_file
+from spsam.reporting.tables.methods import methods_of, methods_table
+from spsam.reporting.tables.study import Study
+from spsam.results.rows import write_text
+from spsam.results.run_folder import RunFolder
+
+FOLDER = "report"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a study's report came to.
+
+    Attributes:
+        study: The study's folder.
+        folder: Where the report is.
+        tables: As they were written.
+        files: Everything that was written.
+        holes: Runs that are failed or missing.
+    """
+
+    study: Path
+    folder: Path
+    tables: Sequence[Table]
+    files: Sequence[Path]
+    holes: Sequence[str] = field(default_factory=tuple)
+
+
+def all_studies(root: Path) -> list[Path]:
+    """The folders of ablations and studies of prompts below a folder of results.
+
+    Raises:
+        InputError: If there is none; says what to run.
+    """
+    found = [*find_studies(root), *find_prompt_studies(root)]
+    if not found:
+        raise InputError(
+            Problem(
+                "holds no study; run `spsam ablate S1..S9` or `spsam prompts` first, or give "
+                "--studies the folder that was their --out",
+                root,
+            )
+        )
+    return found
+
+
+def write_report(
+    study: Path,
+    output: Path | None = None,
+    *,
+    formats: Sequence[str],
+    own_tables: Sequence[Path] = (),
+    pdf: bool = True,
+) -> Report:
+    """Writes the report of one study; runs that are missing are holes in it.
+
+    Args:
+        study: Its folder: of an ablation or a study of prompts.
+        output: Where; None is `report/` in the study's folder.
+        formats: Of `spsam.reporting.render.files.FORMATS`.
+        own_tables: YAML files that describe further tables; of an ablation only.
+        pdf: Compile all tables into one PDF, where LaTeX is installed.
+
+    Raises:
+        InputError: If the study or a table of the user's own is wrong; nothing is written then.
+        SpsamError: If LaTeX refuses the tables.
+    """
+    folder = output or study / FOLDER
+    if find_studies(study):
+        measured = read_study(study)
+        tables, runs = _of_ablation(measured, own_tables)
+        lines = measured.runs[measured.runs["state"] != "finished"]
+        holes = [
+            f"{arm} seed {seed}: {state}"
+            for arm, seed, state in zip(lines["arm"], lines["seed"], lines["state"], strict=True)
+        ]
+    else:
+        about, rows = read_prompt_study(study)
+        tables, runs, holes = prompt_tables(about, rows), cell_runs(about), []
+    files = [path for table in tables for path in write_table(table, folder, formats)]
+    files += [write_provenance(table, runs, folder) for table in tables if _has_sources(table)]
+    document = to_document(tables, study.name)
+    write_text(folder / "tables.tex", document)
+    files.append(folder / "tables.tex")
+    if pdf and has_latex():
+        compile_pdf(document, folder / "tables.pdf")
+        files.append(folder / "tables.pdf")
+    return Report(study, folder, tables, files, holes)
+
+
+def ablation_tables(study: Study, *, mixed: bool = True) -> list[Table]:
+    """The tables that are made of rows alone: ablation, comparisons, methods.
+
+    Args:
+        study: The study.
+        mixed: Fit mixed-effects models.
+    """
+    tables = [ablation_table(study), comparisons_table(study, mixed=mixed)]
+    methods = methods_of(str(study.measured.data["name"]))
+    if methods is not None:
+        tables.append(methods_table(methods, study))
+    return [table for table in tables if table is not None]
+
+
+def _of_ablation(
+    measured: Measured, own_tables: Sequence[Path]
+) -> tuple[list[Table], Mapping[str, Any]]:
+    # First, since they may be wrong.
+    own = [custom_table(path, measured) for path in own_tables]
+    study = Study(measured)
+    tables = ablation_tables(study)
+    config = _last_config(measured)
+    if config is not None:
+        tables.append(ledger_of_file(config))
+    names = [table.name for table in tables]
+    taken = [path for path, table in zip(own_tables, own, strict=True) if table.name in names]
+    if taken:
+        raise InputError(
+            [Problem(f"the report has a table '{path.stem}': rename it", path) for path in taken]
+        )
+    return [*tables, *own], study.runs()
+
+
+def _last_config(measured: Measured) -> Path | None:
+    """The configuration of the last arm that has one: of an ablation, the full model."""
+    home = measured.folder.resolve().parents[1]
+    for arm in reversed(measured.arms):
+        for run_id in arm.run_ids:
+            config = RunFolder(home, run_id).config
+            if config.is_file():
+                return config
+    return None
+
+
+def _has_sources(table: Table) -> bool:
+    return any(cell.source for line in table.lines for cell in line.cells)

@@ -1,0 +1,1 @@
+"""Statistics of paired runs: intervals, tests, effect sizes."""

@@ -1,0 +1,122 @@
+"""Scores of a study as arrays, kept as sums and counts so that patients can be resampled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spsam.reporting.measured import Measured
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One metric's scores of one arm.
+
+    A class's score is the mean over cases, a run's the mean over its foreground classes, an arm's
+    the mean over its finished seeds.
+
+    Attributes:
+        sums: `(P, S, K)` summed over each patient's cases, without those where the convention
+            leaves the class out; P patients, S finished seeds, K foreground classes.
+        counts: `(P, S, K)` how many were summed.
+        seeds: The finished seeds.
+    """
+
+    sums: Array
+    counts: Array
+    seeds: Sequence[int]
+
+    def class_means(self, weights: Array | None = None) -> Array:
+        """Mean of each class in each run.
+
+        Args:
+            weights: `(..., P)` how often each patient counts; None counts each once.
+
+        Returns:
+            `(..., S, K)`; NaN where no case scores a class.
+        """
+        if weights is None:
+            weights = np.ones(len(self.sums))
+        total = np.tensordot(weights, self.sums, axes=1)
+        count = np.tensordot(weights, self.counts, axes=1)
+        return divide(total, count)
+
+    def seed_means(self) -> Array:
+        """`(S,)` mean of each run over its foreground classes."""
+        return nan_mean(self.class_means(), -1)
+
+    def mean(self, weights: Array | None = None) -> Array:
+        """The arm's mean, `(...)`."""
+        of_runs = nan_mean(self.class_means(weights), -1)
+        return nan_mean(of_runs, -1)
+
+    def patient_classes(self) -> Array:
+        """`(P, K)` each patient's mean over cases and seeds."""
+        total, count = self.sums.sum(1), self.counts.sum(1)
+        return divide(total, count)
+
+    def classes(self, indices: Sequence[int]) -> Scores:
+        """The same of some classes; 0 is the first after the background."""
+        return Scores(self.sums[..., indices], self.counts[..., indices], self.seeds)
+
+
+def arm_scores(measured: Measured, metric: str) -> dict[str, Scores]:
+    """Every arm's scores, over the same patients in the same order.
+
+    Args:
+        measured: The study.
+        metric: E.g. `dice`.
+
+    Returns:
+        Arm name -> scores; an arm without a finished run has S = 0.
+    """
+    rows = measured.rows
+    rows = rows[(rows["metric"] == metric) & (rows["class_id"] > 0)]
+    arms, seeds = [arm.name for arm in measured.arms], list(measured.seeds)
+    patients = len(rows["patient"].cat.categories)
+    shape = (len(arms), patients, len(seeds), len(measured.class_names) - 1)
+    seed_numbers = {seed: number for number, seed in enumerate(seeds)}
+    where = np.ravel_multi_index(
+        (
+            rows["arm"].cat.codes.to_numpy(),
+            rows["patient"].cat.codes.to_numpy(),
+            rows["seed"].map(seed_numbers).to_numpy(np.int64),
+            rows["class_id"].to_numpy() - 1,
+        ),
+        shape,
+    )
+    values = rows["value"].to_numpy()
+    there = ~np.isnan(values)
+    size = int(np.prod(shape))
+    sums = np.bincount(where[there], values[there], minlength=size).reshape(shape)
+    counts = np.bincount(where[there], minlength=size).astype(np.float64).reshape(shape)
+    seen = np.bincount(where, minlength=size).reshape(shape).sum(axis=(1, 3)) > 0
+    scored = np.flatnonzero(np.bincount(where, minlength=size).reshape(shape).sum(axis=(0, 2, 3)))
+    return {
+        arm: Scores(
+            sums[a][scored][:, seen[a]],
+            counts[a][scored][:, seen[a]],
+            [seed for seed, finished in zip(seeds, seen[a], strict=True) if finished],
+        )
+        for a, arm in enumerate(arms)
+    }
+
+
+def divide(total: Array, count: Array) -> Array:
+    """Means from sums and counts; NaN where nothing was counted."""
+    found: Array = np.full_like(total, np.nan)
+    np.divide(total, count, out=found, where=count > 0)
+    return found
+
+
+def nan_mean(values: Array, axis: int) -> Array:
+    """Mean of what is no NaN; NaN where there is nothing."""
+    there = ~np.isnan(values)
+    return divide(
+        np.where(there, values, 0.0).sum(axis=axis), there.sum(axis=axis).astype(np.float64)
+    )

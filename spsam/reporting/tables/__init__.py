@@ -1,0 +1,1 @@
+"""What tables say: ablation, methods compared, statistics, a user's own, the fidelity ledger."""

@@ -1,0 +1,206 @@
+"""The table of an ablation: one row an arm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from spsam.reporting.measured import FAILED, FINISHED, MISSING, MeasuredArm
+from spsam.reporting.render.model import (
+    NOTHING,
+    Cell,
+    Column,
+    Line,
+    Source,
+    Table,
+    number,
+    plain,
+    ranks,
+    signed,
+)
+from spsam.reporting.tables.published import published_ablation
+from spsam.reporting.tables.study import COSTS, Cost, Metric, Study, counted
+
+PARTIAL = "partial"
+
+_CHANGE = (
+    "Change: points against the arm in parentheses, with *, ** and *** for p below 0.05, 0.01 and "
+    "0.001 of the sign-flip permutation test over patients (each the mean over its cases, classes "
+    "and seeds), after Holm over the {count} of this table."
+)
+_ONE_SEED = " A comparison with a single seed is not tested."
+_PUBLISHED = " Published: the paper's values on ACDC, under its own schedule and weights."
+
+Published = Mapping[str, tuple[float, str]]
+_Columns = list[tuple[Column, list[Cell]]]
+
+
+def ablation_table(
+    study: Study, published: Published | None = None, name: str = "ablation"
+) -> Table:
+    """Gathers the table.
+
+    A class's Dice is the mean over cases, without those where the convention leaves it out; a run's
+    mean Dice is the mean over its foreground classes; an arm's is the mean over its finished seeds.
+
+    Args:
+        study: The study.
+        published: Mean Dice in percent and its place by arm name; None reads the paper's.
+        name: The stem of the table's files.
+
+    Returns:
+        Values of the CSV: arm, state, seeds (finished runs), title, dice, ci_low, ci_high, std
+        (over seeds), one `dice: <class>` a foreground class, hd95 where it was measured, change,
+        change_low, change_high, p, p_holm, parent, published, trained_parameters, costs. Dice in
+        percent.
+    """
+    arms = study.measured.arms
+    known = published_ablation() if published is None else published
+    columns: _Columns = [
+        (Column("arm", "arm", False), [_arm_cell(study, arm) for arm in arms]),
+        (
+            Column("title", "title", False),
+            [Cell(arm.title, {"title": arm.title}) for arm in arms],
+        ),
+    ]
+    for metric in study.metrics:
+        columns += _scores(study, metric)
+    columns.append((Column("change", "change"), [_change(study, arm) for arm in arms]))
+    if any(arm.name in known for arm in arms):
+        cells = [_published(known.get(arm.name)) for arm in arms]
+        columns.append((Column("published", "published (ACDC)"), cells))
+    columns.append((Column("trained", "trained (M)"), [_trained(study, arm) for arm in arms]))
+    for cost in COSTS:
+        cells = [_cost(study, cost, arm) for arm in arms]
+        if any(cell.text != NOTHING for cell in cells):
+            columns.append((Column(cost.key, cost.head), cells))
+    lines = [
+        Line(arm.name, tuple(cells))
+        for arm, *cells in zip(arms, *[cells for _, cells in columns], strict=True)
+    ]
+    heads = [column for column, _ in columns]
+    return plain(name, _caption(study, [column.key for column in heads]), heads, lines)
+
+
+def state_of(states: Sequence[str]) -> str:
+    """What an arm's runs have come to: `finished`, `partial`, `failed` or `missing`."""
+    finished = sum(state == FINISHED for state in states)
+    if finished == len(states) > 0:
+        return FINISHED
+    if finished:
+        return PARTIAL
+    return FAILED if FAILED in states else MISSING
+
+
+def _arm_cell(study: Study, arm: MeasuredArm) -> Cell:
+    states = study.states(arm.name)
+    finished = sum(state == FINISHED for state in states)
+    return Cell(arm.name, {"arm": arm.name, "state": state_of(states), "seeds": finished})
+
+
+def _scores(study: Study, metric: Metric) -> _Columns:
+    arms, main = study.measured.arms, metric.key == "dice"
+    scores = study.scores(metric.key)
+    means = [metric.scale * float(scores[arm.name].mean()) for arm in arms]
+    order = ranks(means, higher=metric.higher)
+    cells = [
+        _mean_cell(study, metric, arm, mean, rank)
+        for arm, mean, rank in zip(arms, means, order, strict=True)
+    ]
+    columns: _Columns = [(Column(metric.key, metric.head), cells)]
+    spread = [_spread(study, metric, arm) for arm in arms]
+    if main and any(cell.text != NOTHING for cell in spread):
+        columns.append((Column("spread", "SD (seeds)"), spread))
+    if not main:
+        return columns
+    for k, name in enumerate(study.measured.class_names[1:]):
+        key = f"{metric.key}: {name}"
+        values = [metric.scale * float(scores[arm.name].classes([k]).mean()) for arm in arms]
+        shown = [
+            Cell(number(v), {key: v}, rank, source=study.source(_how(metric, name), arm.name))
+            for arm, v, rank in zip(arms, values, ranks(values), strict=True)
+        ]
+        columns.append((Column(key, name, of_class=True), shown))
+    return columns
+
+
+def _mean_cell(study: Study, metric: Metric, arm: MeasuredArm, mean: float, rank: int) -> Cell:
+    low, high = (metric.scale * end for end in study.interval(metric.key, arm.name))
+    states, main = study.states(arm.name), metric.key == "dice"
+    text = number(mean)
+    if main:
+        text += f" [{low:.2f}, {high:.2f}]" if not math.isnan(low) else ""
+        if state_of(states) == PARTIAL:
+            text += f" (n={states.count(FINISHED)})"
+        if state_of(states) == FAILED:
+            text = FAILED
+    prefix = "" if main else f"{metric.key}_"
+    values = {metric.key: mean, f"{prefix}ci_low": low, f"{prefix}ci_high": high}
+    return Cell(text, values, rank, source=study.source(_how(metric), arm.name))
+
+
+def _spread(study: Study, metric: Metric, arm: MeasuredArm) -> Cell:
+    seeds = study.scores(metric.key)[arm.name].seed_means()
+    value = metric.scale * float(seeds.std(ddof=1)) if len(seeds) > 1 else math.nan
+    how = "standard deviation over seeds of the runs' mean Dice"
+    return Cell(number(value), {"std": value}, source=study.source(how, arm.name))
+
+
+def _change(study: Study, arm: MeasuredArm) -> Cell:
+    found = study.comparisons("dice").get(arm.name)
+    if found is None:
+        nothing = dict.fromkeys(("change", "change_low", "change_high", "p", "p_holm"), math.nan)
+        return Cell("", {**nothing, "parent": arm.parent})
+    text = f"{signed(100 * found.change)}{found.mark} ({found.against})"
+    values = {
+        "change": 100 * found.change,
+        "change_low": 100 * found.low,
+        "change_high": 100 * found.high,
+        "p": found.permutation if found.seeds > 1 else math.nan,
+        "p_holm": found.corrected,
+        "parent": arm.parent,
+    }
+    how = f"mean Dice of {arm.name} minus that of {found.against}, percent"
+    return Cell(text, values, source=study.source(how, arm.name, found.against))
+
+
+def _published(known: tuple[float, str] | None) -> Cell:
+    if known is None:
+        return Cell(NOTHING, {"published": math.nan})
+    value, place = known
+    return Cell(number(value), {"published": value}, source=Source("as printed", published=place))
+
+
+def _trained(study: Study, arm: MeasuredArm) -> Cell:
+    count = arm.trained_parameters
+    source = study.source("parameters of the added blocks", arm.name, scored=False)
+    return Cell(f"{count / 1e6:.3f}", {"trained_parameters": count}, source=source)
+
+
+def _cost(study: Study, cost: Cost, arm: MeasuredArm) -> Cell:
+    value = study.cost(cost, arm.name)
+    source = study.source(f"{cost.how}, mean over runs", arm.name, scored=False)
+    return Cell(number(value, cost.digits), {cost.key: value}, source=source)
+
+
+def _how(metric: Metric, of_class: str | None = None) -> str:
+    unit = "percent" if metric.scale == 100 else "mm"
+    what = f"of {of_class}, " if of_class else "over classes, "
+    return f"{metric.key} in {unit}: mean over cases, {what}then over seeds"
+
+
+def _caption(study: Study, keys: Sequence[str]) -> str:
+    comparisons = study.comparisons("dice").values()
+    tested = [comparison for comparison in comparisons if comparison.seeds > 1]
+    text = study.words("Dice in percent")
+    if study.patients > 1:
+        text += " In square brackets: 95% interval over patients (BCa bootstrap, 2,000 resamples)."
+    if tested:
+        text += " " + _CHANGE.format(count=counted(len(tested), "comparison"))
+    elif comparisons:
+        text += " Change: points against the arm in parentheses."
+    if len(tested) < len(comparisons):
+        text += _ONE_SEED
+    text += _PUBLISHED if "published" in keys else ""
+    costs = [f"{cost.head}: {cost.how}" for cost in COSTS if cost.key in keys]
+    return text + (f" {'; '.join(costs)}." if costs else "")

@@ -1,0 +1,164 @@
+"""The statistics of an ablation: each arm against its parent."""
+
+from __future__ import annotations
+
+import math
+
+from spsam.reporting.render.model import (
+    NOTHING,
+    Cell,
+    Column,
+    Group,
+    Line,
+    Scalar,
+    Table,
+    number,
+    signed,
+)
+from spsam.reporting.statistics.compare import Comparison
+from spsam.reporting.statistics.mixed import MixedEffects, mixed_effects
+from spsam.reporting.tables.study import Metric, Study
+
+# A fit takes a fraction of a second: more would keep a reader waiting.
+MOST_FITS = 30
+
+_COLUMNS = (
+    Column("arm", "arm", False),
+    Column("against", "against", False),
+    Column("change", "change [95%]"),
+    Column("seeds", "seeds"),
+    Column("wilcoxon", "p Wilcoxon"),
+    Column("permutation", "p sign-flip"),
+    Column("holm", "p Holm"),
+    Column("effect", "rank-biserial"),
+    Column("mixed", "mixed effects ± SE (p)"),
+    Column("seed_sd", "SD run"),
+    Column("needed", "seeds needed"),
+)
+
+
+def comparisons_table(study: Study, *, mixed: bool = True) -> Table | None:
+    """Every comparison with all that is said of it; None where there is none.
+
+    Args:
+        study: The study.
+        mixed: Fit mixed-effects models, which need statsmodels.
+    """
+    notes = _Notes()
+    groups = []
+    for metric in study.metrics:
+        found = list(study.comparisons(metric.key).values())
+        if found:
+            fit = mixed and len(found) <= MOST_FITS
+            lines = tuple(_line(study, metric, c, notes, mixed=fit) for c in found)
+            groups.append(Group(metric.head, lines))
+    if not groups:
+        return None
+    columns = list(_COLUMNS)
+    caption = _caption(study)
+    if mixed:
+        caption += _MIXED
+    table = Table("comparisons", caption, tuple(columns), tuple(groups), notes.by_letter, "metric")
+    return table if mixed else table.without(["mixed", "seed_sd"])
+
+
+_MIXED = (
+    " Mixed effects: score ~ arm + (1 | patient) + (1 | run) by REML; the arm's coefficient with "
+    "its standard error and Wald p. SD run: the model's standard deviation between runs of one arm."
+)
+
+
+def _caption(study: Study) -> str:
+    return (
+        f"{study.words('Differences between arms and the arms they are changes of')} Dice in "
+        "points of percent, HD95 in mm. Paired over patients, each the mean over its cases, "
+        "classes and finished seeds: 95% BCa bootstrap interval (2,000 resamples), Wilcoxon's "
+        "signed-rank test, sign-flip permutation test of the mean, the latter after Holm over the "
+        "comparisons of one metric, matched-pairs rank-biserial correlation. These tests speak of "
+        "new patients, not of new seeds: a comparison with a single seed is not tested. Seeds "
+        "needed: for a paired t-test over seeds to find the difference seen with power 0.8 at "
+        "level 0.05."
+    )
+
+
+class _Notes:
+    """Footnotes: equal texts share a letter."""
+
+    def __init__(self) -> None:
+        self.by_letter: dict[str, str] = {}
+
+    def letter(self, text: str) -> str:
+        for letter, known in self.by_letter.items():
+            if known == text:
+                return letter
+        letter = chr(ord("a") + len(self.by_letter))
+        self.by_letter[letter] = text
+        return letter
+
+
+def _line(study: Study, metric: Metric, c: Comparison, notes: _Notes, *, mixed: bool) -> Line:
+    scores, scale = study.scores(metric.key), metric.scale
+    if mixed:
+        model = mixed_effects(scores[c.arm], scores[c.against])
+    else:
+        model = MixedEffects(reason=f"more than {MOST_FITS} comparisons")
+    reason = f"No mixed-effects model: {model.reason}." if model.reason else ""
+    source = study.source(f"{metric.key}: {c.arm} against {c.against}", c.arm, c.against)
+    tested = c.seeds > 1
+    p_values = {
+        "wilcoxon": c.wilcoxon if tested else math.nan,
+        "permutation": c.permutation if tested else math.nan,
+        "holm": c.corrected,
+    }
+    change: dict[str, Scalar] = {
+        "metric": metric.key,
+        "change": scale * c.change,
+        "low": scale * c.low,
+        "high": scale * c.high,
+        "patients": c.patients,
+    }
+    ends = f" [{signed(scale * c.low)}, {signed(scale * c.high)}]"
+    interval = "" if math.isnan(c.low) else ends
+    fitted = {"mixed": scale * model.change, "mixed_se": scale * model.error, "mixed_p": model.p}
+    needed = c.seeds_needed if math.isfinite(c.seeds_needed) else math.nan
+    cells = (
+        Cell(c.arm, {"arm": c.arm}),
+        Cell(c.against, {"against": c.against}),
+        Cell(f"{signed(scale * c.change)}{interval}", change, source=source),
+        Cell(str(c.seeds), {"seeds": c.seeds}),
+        *(
+            Cell(p_text(p) + (c.mark if key == "holm" else ""), {f"p_{key}": p}, source=source)
+            for key, p in p_values.items()
+        ),
+        Cell(number(c.effect), {"rank_biserial": c.effect}, source=source),
+        Cell(
+            _fit_text(model, scale),
+            fitted,
+            notes=(notes.letter(reason),) if mixed and reason else (),
+            source=source,
+        ),
+        Cell(number(scale * model.seed_sd), {"run_sd": scale * model.seed_sd}, source=source),
+        Cell(_needed_text(c.seeds_needed), {"seeds_needed": needed}, source=source),
+    )
+    key = c.arm if metric.key == "dice" else f"{c.arm}:{metric.key}"
+    return Line(key, cells)
+
+
+def p_text(p: float) -> str:
+    """A p-value as text."""
+    if math.isnan(p):
+        return NOTHING
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _fit_text(model: MixedEffects, scale: float) -> str:
+    if model.reason:
+        return NOTHING
+    text = f"{signed(scale * model.change)} ± {scale * model.error:.2f}"
+    return f"{text} ({p_text(model.p)})"
+
+
+def _needed_text(needed: float) -> str:
+    if math.isnan(needed):
+        return NOTHING
+    return f"{needed:.0f}" if needed < 1000 else ">999"

@@ -1,0 +1,154 @@
+"""The fidelity ledger: each setting, its value, and whether paper, author's code or we chose it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from spsam.config.schema import ArmConfig
+from spsam.config.yaml_file import read_yaml
+from spsam.errors import InputError
+from spsam.registry.catalogue import Card, Catalogue
+from spsam.registry.signature import REQUIRED, parameters
+from spsam.reporting.render.model import Cell, Column, Group, Line, Table
+
+SOURCES = {"P": "paper", "A": "author's code", "C": "chosen"}
+
+# Of a parameter whose block has several sources.
+_AS_THE_BLOCK = "see its block"
+
+_LABELS = ("name", "title", "parent", "summary", "plugins")
+_COLUMNS = (
+    Column("setting", "setting", False),
+    Column("value", "value", False),
+    Column("source", "source", False),
+    Column("meaning", "meaning", False, wide=True),
+)
+
+
+def ledger_of_file(config: Path) -> Table:
+    """The ledger of a run.
+
+    Args:
+        config: The run's `config.yaml`.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
+    data = read_yaml(config).data
+    arm = data.get("arm")
+    if not isinstance(arm, dict):
+        raise InputError(f"{config}: expected a run's configuration with the key 'arm'")
+    return ledger_table(arm, str(data.get("preset", "")))
+
+
+def ledger_table(arm: Mapping[str, Any], preset: str) -> Table:
+    """One row a setting, in the order of the schema.
+
+    Args:
+        arm: An arm's values, as plain mappings.
+        preset: The name of the preset that is in them.
+    """
+    plugins = [Path(plugin) for plugin in arm.get("plugins", ())]
+    catalogue = Catalogue.load([plugin for plugin in plugins if plugin.is_dir()])
+    groups = []
+    for name, field in ArmConfig.model_fields.items():
+        if name in _LABELS or name not in arm:
+            continue
+        lines = (
+            _blocks(arm[name], catalogue) if name == "blocks" else _settings(field, arm[name], name)
+        )
+        groups.append(Group("", tuple(lines)))
+    counts = {
+        label: sum(line.cells[2].text.startswith(label) for g in groups for line in g.lines)
+        for label in [*SOURCES.values(), "set", _AS_THE_BLOCK]
+    }
+    told = ", ".join(f"{count} {label}" for label, count in counts.items())
+    caption = (
+        f"Settings of {arm.get('title', arm.get('name', 'the arm'))} with the preset {preset}: "
+        f"where each value comes from ({told}). paper: it is stated there; author's code: from the "
+        "author's other code or nnU-Net, whose training the paper takes over; chosen: neither "
+        "settles it; set: the arm or the preset departs from that value, which is in parentheses; "
+        "see its block: the block's meaning says whose its values are."
+    )
+    return Table("ledger", caption, _COLUMNS, tuple(groups))
+
+
+def _settings(field: FieldInfo, value: Any, path: str) -> Iterator[Line]:
+    model = field.annotation
+    if isinstance(model, type) and issubclass(model, BaseModel) and isinstance(value, Mapping):
+        for name, below in model.model_fields.items():
+            if name in value:
+                yield from _settings(below, value[name], f"{path}.{name}")
+        return
+    extra = field.json_schema_extra
+    label = SOURCES[str(extra["source"])] if isinstance(extra, Mapping) else "chosen"
+    # A default of None is worked out from other values.
+    if not field.is_required() and field.default is not None:
+        label = _against(label, _plain(field.default), value)
+    yield _line(path, value, label, field.description or "")
+
+
+def _blocks(blocks: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Line]:
+    for slot, block in blocks.items():
+        name, path = str(block["name"]), f"blocks.{slot}"
+        try:
+            card = catalogue.card(slot, name)
+        except InputError:  # of a plugin that is not here
+            yield _line(path, name, "chosen", "A block of a plugin that is not at hand.")
+            continue
+        kind = "paper" if "paper" in card.source else "chosen"
+        where = card.source.get(kind)
+        more = [f"{SOURCES[k[0].upper()]}: {v}" for k, v in card.source.items() if k != kind]
+        meaning = " ".join([card.summary, *(text[0].upper() + text[1:] for text in more)])
+        yield _line(path, name, f"{kind}: {where}" if where else kind, meaning)
+        yield from _parameters(card, block.get("params", {}), path)
+
+
+def _parameters(card: Card, values: Mapping[str, Any], path: str) -> Iterator[Line]:
+    # A card with several sources says in words which of its values are whose.
+    kinds = [SOURCES[kind[0].upper()] for kind in card.source]
+    label = kinds[0] if len(kinds) == 1 else _AS_THE_BLOCK
+    for parameter in parameters(card):
+        if parameter.name in values:
+            value = values[parameter.name]
+            if parameter.default is REQUIRED:
+                said = label
+            else:
+                said = _against(label, _plain(parameter.default), value)
+            yield _line(f"{path}.{parameter.name}", value, said, parameter.doc)
+
+
+def _against(label: str, default: Any, value: Any) -> str:
+    return label if default == _plain(value) else f"set ({label}: {_shown(default)})"
+
+
+def _line(path: str, value: Any, source: str, meaning: str) -> Line:
+    shown = _shown(value)
+    cells = (
+        Cell(path, {"setting": path}),
+        Cell(shown, {"value": shown}),
+        Cell(source, {"source": source}),
+        Cell(meaning, {"meaning": meaning}),
+    )
+    return Line(path, cells)
+
+
+def _plain(value: Any) -> Any:
+    """As YAML gives it back: lists for tuples, numbers as they compare."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_shown(item) for item in value)}]"
+    return (
+        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )

@@ -1,0 +1,161 @@
+"""The paper's comparisons of methods, with runs of this project beside the printed rows."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spsam.reporting.measured import FINISHED
+from spsam.reporting.render.model import (
+    Cell,
+    Column,
+    Group,
+    Line,
+    Source,
+    Table,
+    number,
+    ranks,
+)
+from spsam.reporting.tables.published import PublishedRow, published_methods
+from spsam.reporting.tables.study import Study
+
+
+@dataclass(frozen=True)
+class MethodsTable:
+    """One of the paper's comparison tables.
+
+    Attributes:
+        key: The stem of its file of published numbers.
+        title: What is compared.
+        data: Names of data sets whose runs stand beside it.
+        digits: How many the paper prints.
+    """
+
+    key: str
+    title: str
+    data: Sequence[str]
+    digits: int
+
+
+METHODS = (
+    MethodsTable("table1_amos22", "AMOS22 (CT), fifteen organs", ("amos", "amos22"), 1),
+    MethodsTable("table2_synapse", "Synapse (BTCV), eight organs", ("synapse", "btcv"), 2),
+    MethodsTable("table3_acdc", "ACDC, three classes", ("acdc",), 2),
+)
+
+
+def methods_of(data: str) -> MethodsTable | None:
+    """The comparison that a data set's runs belong beside; None where the paper has none."""
+    return next((table for table in METHODS if data.lower() in table.data), None)
+
+
+def methods_table(methods: MethodsTable, study: Study | None = None) -> Table:
+    """The published rows, and below them every arm of a study that has a finished run.
+
+    Where a printed mean is not the mean of its own row, rounding allowed, a footnote says so.
+
+    Args:
+        methods: Which comparison.
+        study: Of the same data; None for the published rows alone.
+    """
+    published = published_methods(methods.key)
+    classes = list(published[0].classes)
+    heads = [name.upper() if len(name) <= 3 else name.replace("_", " ") for name in classes]
+    ours = [] if study is None else _ours(study, classes)
+    rows = [[row.mean, *row.classes.values()] for row in published] + [row for _, row in ours]
+    order = [ranks(column, digits=methods.digits) for column in zip(*rows, strict=True)]
+    keys = ["mean", *classes]
+    notes: dict[str, str] = {}
+    lines = []
+    for index, row in enumerate(published):
+        note = _note(row, methods, notes)
+        source = Source("as printed", published=row.place)
+        cells = [
+            Cell(
+                number(value, methods.digits),
+                {key: value},
+                order[column][index],
+                note if key == "mean" else (),
+                source,
+            )
+            for column, (key, value) in enumerate(zip(keys, rows[index], strict=True))
+        ]
+        lines.append(Line(row.method, (Cell(row.method, {"method": row.method}), *cells)))
+    groups = [Group("published", tuple(lines))]
+    if study is not None and ours:
+        groups.append(_group(study, methods, keys, ours, [o[len(published) :] for o in order]))
+    columns = [Column("method", "method", False), Column("mean", "mean")]
+    columns += [Column(key, head, of_class=True) for key, head in zip(classes, heads, strict=True)]
+    caption = _caption(methods, study if ours else None)
+    return Table(methods.key, caption, tuple(columns), tuple(groups), notes, "source")
+
+
+def _note(row: PublishedRow, methods: MethodsTable, notes: dict[str, str]) -> tuple[str, ...]:
+    if not row.disagrees(methods.digits):
+        return ()
+    letter = chr(ord("a") + len(notes))
+    notes[letter] = (
+        f"Printed mean {row.mean:.{methods.digits}f}; the mean of the row's own classes is "
+        f"{row.own_mean:.{methods.digits}f}."
+    )
+    return (letter,)
+
+
+def _ours(study: Study, classes: Sequence[str]) -> list[tuple[str, list[float]]]:
+    """Arm and its numbers in the table's order; a class that the data lack is a hole."""
+    names = [_plain(name) for name in study.measured.class_names[1:]]
+    scores = study.scores("dice")
+    rows = []
+    for arm in study.measured.arms:
+        of_arm = scores[arm.name]
+        if not len(of_arm.seeds):
+            continue
+        found = [
+            100 * float(of_arm.classes([names.index(name)]).mean()) if name in names else math.nan
+            for name in classes
+        ]
+        rows.append((arm.name, [100 * float(of_arm.mean()), *found]))
+    return rows
+
+
+def _group(
+    study: Study,
+    methods: MethodsTable,
+    keys: Sequence[str],
+    ours: Sequence[tuple[str, list[float]]],
+    order: Sequence[Sequence[int]],
+) -> Group:
+    titles = {arm.name: arm.title for arm in study.measured.arms}
+    lines = []
+    for index, (arm, values) in enumerate(ours):
+        states = study.states(arm)
+        count = states.count(FINISHED)
+        name = f"{arm}: {titles[arm]}" + (f" (n={count})" if count < len(states) else "")
+        cells = [
+            Cell(
+                number(value, methods.digits),
+                {key: value},
+                order[column][index],
+                source=study.source(f"Dice in percent: {key}", arm),
+            )
+            for column, (key, value) in enumerate(zip(keys, values, strict=True))
+        ]
+        lines.append(Line(arm, (Cell(name, {"method": arm}), *cells)))
+    return Group("this project", tuple(lines))
+
+
+def _caption(methods: MethodsTable, study: Study | None) -> str:
+    text = (
+        f"{methods.title}: Dice in percent. Published rows as printed in Self-Prompt SAM (arXiv "
+        "2502.00630), not measured by this project."
+    )
+    if study is None:
+        return text
+    weights = "under the preset, weights and split given here, which are not the paper's"
+    return f"{text} This project's rows, {weights}: {study.words('Dice in percent')}"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")

@@ -1,0 +1,189 @@
+"""What tables of one study share: scores, comparisons, sources, the words of a caption."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from spsam.reporting.measured import FINISHED, Measured
+from spsam.reporting.render.model import Source
+from spsam.reporting.statistics.bootstrap import bootstrap_interval, resampling_weights
+from spsam.reporting.statistics.compare import Comparison, compare_all
+from spsam.reporting.statistics.scores import Scores, arm_scores
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score as tables show it.
+
+    Attributes:
+        key: Its name in the rows.
+        head: Its title.
+        scale: From the rows' unit to the table's.
+        higher: Whether more is better.
+    """
+
+    key: str
+    head: str
+    scale: float
+    higher: bool
+
+
+METRICS: Mapping[str, Metric] = {
+    "dice": Metric("dice", "Dice", 100.0, True),
+    "hd95": Metric("hd95", "HD95 (mm)", 1.0, False),
+}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run costs, as tables show it.
+
+    Attributes:
+        key: The column's name.
+        head: Its title.
+        column: Of `Measured.runs`.
+        scale: From that column's unit to the table's.
+        digits: How many are printed.
+        how: In words.
+    """
+
+    key: str
+    head: str
+    column: str
+    scale: float
+    digits: int
+    how: str
+
+
+COSTS: Sequence[Cost] = (
+    Cost("gflops", "GFLOPs", "gflops", 1.0, 1, "one forward pass of one patch"),
+    Cost(
+        "peak_memory",
+        "memory (GiB)",
+        "peak_memory_bytes",
+        2.0**-30,
+        2,
+        "peak while training and scoring",
+    ),
+    Cost("step_time", "step (s)", "step_seconds", 1.0, 3, "median optimiser step, joint phase"),
+)
+
+
+class Study:
+    """A measured study with what is computed from it once.
+
+    Args:
+        measured: Of `read_study`.
+    """
+
+    def __init__(self, measured: Measured) -> None:
+        self.measured = measured
+        self._scores: dict[str, dict[str, Scores]] = {}
+        self._comparisons: dict[str, dict[str, Comparison]] = {}
+        runs = measured.runs
+        self._states = {
+            str(arm): dict(zip(lines["run_id"], lines["state"], strict=True))
+            for arm, lines in runs.groupby("arm", sort=False)
+        }
+        self._costs = runs[runs["state"] == FINISHED].groupby("arm")
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """Those that the study's rows have; Dice always."""
+        there = set(self.measured.rows["metric"].unique())
+        return [metric for key, metric in METRICS.items() if key in there or key == "dice"]
+
+    @cached_property
+    def cases(self) -> tuple[str, ...]:
+        """The cases that were scored."""
+        return tuple(map(str, self.measured.rows["case"].cat.categories))
+
+    @cached_property
+    def patients(self) -> int:
+        """How many patients they are of."""
+        return len(self.measured.rows["patient"].cat.categories)
+
+    def scores(self, metric: str) -> dict[str, Scores]:
+        """Every arm's scores."""
+        if metric not in self._scores:
+            self._scores[metric] = arm_scores(self.measured, metric)
+        return self._scores[metric]
+
+    def comparisons(self, metric: str) -> dict[str, Comparison]:
+        """Each arm against its parent, where both are in the study; by arm."""
+        if metric not in self._comparisons:
+            scores = self.scores(metric)
+            pairs = [(arm.name, arm.parent) for arm in self.measured.arms if arm.parent in scores]
+            self._comparisons[metric] = compare_all(scores, pairs)
+        return self._comparisons[metric]
+
+    def interval(self, metric: str, arm: str) -> tuple[float, float]:
+        """The 95% interval of an arm's mean over patients."""
+        scores = self.scores(metric)[arm]
+        if not len(scores.seeds):
+            return math.nan, math.nan
+        return bootstrap_interval(scores.mean, resampling_weights(len(scores.sums)))
+
+    def states(self, arm: str) -> Sequence[str]:
+        """The state of each of an arm's runs."""
+        return list(self._states[arm].values())
+
+    def finished(self, arm: str) -> tuple[str, ...]:
+        """The ids of an arm's finished runs."""
+        return tuple(run for run, state in self._states[arm].items() if state == FINISHED)
+
+    def cost(self, cost: Cost, arm: str) -> float:
+        """The mean over an arm's finished runs; NaN where none recorded it."""
+        if arm not in self._costs.groups:
+            return math.nan
+        return float(self._costs.get_group(arm)[cost.column].mean()) * cost.scale
+
+    def source(self, how: str, *arms: str, scored: bool = True) -> Source:
+        """Where a number of some arms comes from."""
+        runs = tuple(run for arm in arms for run in self.finished(arm))
+        return Source(how, runs, self.cases if scored else ())
+
+    def runs(self) -> dict[str, Any]:
+        """What provenance tells of each run, as plain values without paths."""
+        told = self.measured.runs.drop(columns=["folder"]).drop_duplicates("run_id")
+        return {str(line["run_id"]): _told(line) for line in told.to_dict("records")}
+
+    def words(self, how: str) -> str:
+        """The caption's facts: data, split, cases, seeds, convention.
+
+        Args:
+            how: Begins the sentence, e.g. `Dice in percent`.
+        """
+        about, data = self.measured.about, self.measured.data
+        seeds, cases = len(self.measured.seeds), self.measured.test_cases
+        rows = self.measured.rows
+        dice = rows[rows["metric"] == "dice"]
+        # Arms may differ in it; the reader must see that they do.
+        conventions = ", ".join(map(str, dice["convention"].unique())) or "none scored yet"
+        of = f" of {counted(self.patients, 'patient')}" if self.patients else ""
+        return (
+            f"{how} on {data['name']} (fingerprint {data['fingerprint']}; split "
+            f"{data['split_name']}, fold {data['fold']}, hash {data['split_hash']}): mean over "
+            f"{counted(cases, 'case')}{of}, then over classes; n={counted(seeds, 'seed')}. "
+            f"Preset {about['preset']}; empty classes by the convention {conventions}."
+        )
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{number} {noun}{'s' if number != 1 else ''}"
+
+
+def _told(line: Mapping[Any, Any]) -> dict[str, Any]:
+    return {
+        str(key): None
+        if isinstance(value, float) and math.isnan(value)
+        else (value.item() if isinstance(value, np.generic) else value)
+        for key, value in line.items()
+    }

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from spsam.cli.main import app
+from tests.reporting.prompts.study import make_prompt_study
+from tests.reporting.store import make_study
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "spsam-runs"
+
+
+def spsam(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["report", *arguments])
+
+
+def test_without_arguments_all_studies_are_reported(home: Path) -> None:
+    folder, prompts = make_study(home, status={("S2", 0): "failed"}), make_prompt_study(home)
+    result = spsam("--no-pdf")
+    assert result.exit_code == 0, result.stderr
+    names = {path.name for path in (folder / "report").iterdir()}
+    for stem in ("ablation", "comparisons", "table3_acdc"):
+        assert {f"{stem}.{ending}" for ending in ("md", "csv", "tex", "html")} <= names
+        assert f"{stem}.provenance.json" in names
+    assert "hole      S2 seed 0: failed" in result.stdout
+    assert (prompts / "report" / "overview.tex").is_file()
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_all_tables_are_one_pdf_within_the_page(home: Path) -> None:
+    signs = {"S1": r"a_b & 50% #1 $x {y} ~ ^ \ <z> |w| [k] *", "S2": "a title " * 12}
+    folder = make_study(home, titles=signs, classes=("background", "r_v", "m & y", "100%"))
+    result = spsam("--format", "latex")
+    assert result.exit_code == 0, result.stderr
+    assert (folder / "report" / "tables.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_an_empty_place_says_what_to_run(home: Path) -> None:
+    result = spsam()
+    assert result.exit_code == 2
+    assert "spsam ablate S1..S9" in result.stderr
+    assert not home.exists()
+
+
+def test_output_format_and_own_table(home: Path, tmp_path: Path) -> None:
+    folder = make_study(home)
+    (tmp_path / "mine.yaml").write_text("title: Mine\nrows: class\n")
+    result = spsam(
+        *("--studies", str(folder), "--output", "out", "--format", "csv"),
+        *("--table", "mine.yaml", "--no-pdf", "--json"),
+    )
+    assert result.exit_code == 0, result.stderr
+    (told,) = json.loads(result.stdout)
+    assert [row["class"] for row in told["tables"]["mine"]] == ["RV", "MYO", "LV"]
+    assert all(Path(path).is_file() for path in told["files"])
+    assert (tmp_path / "out" / "mine.csv").is_file()
+    assert not (tmp_path / "out" / "mine.md").exists()
+    assert not (folder / "report").exists()
+
+
+def test_several_studies_do_not_write_over_each_other(home: Path) -> None:
+    make_study(home, name="one")
+    make_prompt_study(home)
+    assert spsam("--output", "out", "--format", "csv", "--no-pdf").exit_code == 0
+    assert {path.name for path in Path("out").iterdir()} == {"one", "prompts-01"}
+
+
+def test_mistakes_write_nothing(home: Path, tmp_path: Path) -> None:
+    folder = make_study(home)
+    (tmp_path / "mine.yaml").write_text("title: Mine\ncolumns: [dcie]\n")
+    result = spsam("--table", "mine.yaml")
+    assert result.exit_code == 2
+    assert "mine.yaml:2: unknown column 'dcie'; did you mean 'dice'?" in result.stderr
+    result = spsam("--format", "latx,pdf")
+    assert result.exit_code == 2
+    assert "--format latx: unknown; did you mean 'latex'?" in result.stderr
+    assert "--format pdf" in result.stderr
+    (tmp_path / "ablation.yaml").write_text("title: x\n")
+    assert "rename it" in spsam("--table", "ablation.yaml").stderr
+    assert not (folder / "report").exists()
+
+
+def test_trace_leads_to_the_runs(home: Path) -> None:
+    make_study(home)
+    assert "run spsam report first" in spsam("trace", "ablation", "S2", "dice").stderr
+    assert spsam("--no-pdf").exit_code == 0
+    result = spsam("trace", "ablation", "S2", "dice")
+    assert result.exit_code == 0, result.stderr
+    for text in ("S2run000", "S2run002", "0123456789abcdef01234567", "fedcba98", "patient000_fr"):
+        assert text in result.stdout
+    assert re.search(r"config_hash +[0-9a-f]{16}", result.stdout)
+    told = json.loads(spsam("trace", "ablation", "S2", "change", "--json").stdout)
+    assert {run["arm"] for run in told["runs"]} == {"S1", "S2"}
+    published = spsam("trace", "table3_acdc", "nnUNet", "mean").stdout
+    assert "published/table3_acdc.csv:9" in published
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["ablatoin", "S2", "dice"], "did you mean 'ablation'"),
+        (["ablation", "S22", "dice"], "did you mean 'S2'"),
+        (["ablation", "S2", "dcie"], "did you mean 'dice'"),
+        (["ablation", "S2", "arm"], "holds no number"),
+        (["nowhere/ablation.csv", "S2", "dice"], "no such file"),
+    ],
+)
+def test_trace_names_the_nearest(words: list[str], said: str, home: Path) -> None:
+    make_study(home)
+    spsam("--no-pdf", "--format", "csv")
+    result = spsam("trace", *words)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_trace_of_a_table_in_two_studies_asks_which(home: Path) -> None:
+    one = make_study(home, name="one")
+    about = json.loads((one / "ablation.json").read_text())
+    two = home / "ablations" / "two"
+    two.mkdir()
+    (two / "ablation.json").write_text(json.dumps({**about, "name": "two"}))
+    spsam("--no-pdf", "--format", "csv")
+    result = spsam("trace", "ablation", "S2", "dice")
+    assert result.exit_code == 2
+    assert "2 studies have a table" in result.stderr
+    path = str(one / "report" / "ablation.csv")
+    assert "S2run000" in spsam("trace", path, "S2", "dice").stdout
+    assert "S2run000" in spsam("trace", "ablation", "S2", "dice", "--studies", str(two)).stdout
+
+
+def test_record_and_verify(home: Path, tmp_path: Path) -> None:
+    folder = make_study(home)
+    result = spsam("record", str(folder), "--name", "mine")
+    assert result.exit_code == 0, result.stderr
+    record = Path("reports/results/mine")
+    assert record.is_dir()
+    result = spsam("verify", "reports/results")
+    assert result.exit_code == 0
+    assert "mine: as recorded" in result.stdout
+    csv = record / "tables" / "ablation.csv"
+    csv.write_text(csv.read_text().replace("finished", "failed", 1))
+    result = spsam("verify", str(record))
+    assert result.exit_code == 1
+    assert "row S1, column state: stored failed, computed finished" in result.stderr
+    assert json.loads(spsam("verify", str(record), "--json").stdout)["mine"]
+    assert spsam("verify", str(tmp_path / "nothing")).exit_code == 2
+
+
+def test_ledger_of_an_arm() -> None:
+    result = spsam("ledger", "S9", "--preset", "cpu", "--format", "csv")
+    assert result.exit_code == 0, result.stderr
+    assert "train.optimizer.name,adamw,set (paper: sgd)" in result.stdout
+    assert "with the preset cpu" in spsam("ledger", "S9", "--preset", "cpu").stdout
+    assert spsam("ledger", "S99").exit_code == 2
+
+
+def test_a_report_never_imports_torch(home: Path, repository: Path) -> None:
+    make_study(home)
+    make_prompt_study(home)
+    code = (
+        "import sys\nfrom spsam.cli.main import app\n"
+        f"app(['report', '--studies', {str(home)!r}, '--no-pdf'], standalone_mode=False)\n"
+        "print([n for n in ('torch', 'timm', 'monai', 'mlflow') if n in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
