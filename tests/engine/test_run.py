@@ -40,7 +40,7 @@ def test_only_training_cases_train_and_only_test_cases_are_scored(
         run.config, run.folder, ablation.dataset, split, arm.plan, store, "cpu", None, workers=0
     )
     run.folder.note(status="running")
-    execute(Job(**vars(task)), on_epoch=lambda _: None, on_progress=progress)
+    execute(Job(**vars(task)), on_epoch=lambda _: None, on_progress=progress, on_note=print)
     trained = {name for when, name in read if when == "train"}
     scored = [name for when, name in read if when == "evaluate"]
     assert trained <= set(split.train)
