@@ -22,8 +22,8 @@ from torch.utils.data import Dataset
 from spsam.config.schema import ArmConfig, TrainConfig
 from spsam.data.patches import Patch
 from spsam.engine.checkpoint import load_trained_state, read_last, save_whole, trained_state
-from spsam.engine.training.batches import batches, is_dead_worker
 from spsam.engine.predict import precision
+from spsam.engine.training.batches import batches, is_dead_worker
 from spsam.engine.training.group import Group
 from spsam.engine.training.progress import Metrics, Progress, random_state, set_random_state
 from spsam.engine.training.step import Stepper
