@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from spsam.model.adapters.placement import AdapterSet
 from spsam.model.network import SelfPromptSAM
 from spsam.model.sam.backbones import Backbone
-from spsam.model.sam.checkpoint import official_state
+from spsam.model.sam.checkpoint import encoder_state
 from spsam.model.sam.image_encoder import DepthTokens, ImageEncoder
 from spsam.model.sam.mask_decoder import PromptedMaskDecoder
 
@@ -45,13 +45,8 @@ class OfficialEncoder(ImageEncoder):
             window_size=spec.window,
             global_attn_indexes=spec.global_blocks,
         )
-        own = self.vit.state_dict()
-        for name, value in official_state(
-            source, PromptedMaskDecoder(spec, source.image_size)
-        ).items():
-            if name.startswith(PREFIX):
-                own[name.removeprefix(PREFIX)] = value
-        for name, value in own.items():
+        for whole, value in encoder_state(source).items():
+            name = whole.removeprefix(PREFIX)
             *path, last = name.split(".")
             module = self.vit.get_submodule(".".join(path))
             setattr(module, last, nn.Parameter(value.clone(), requires_grad=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -167,7 +168,7 @@ def bench(
 
 
 def _timings(steps: dict[str, TimedStep], device: torch.device, repeats: int) -> dict[str, Timing]:
-    peaks = {name: _peak(step, device) for name, step in steps.items()}
+    peaks = {name: peak(step, step.optimizer, device) for name, step in steps.items()}
     trained = in_turns(dict(steps), repeats)
     inferred = in_turns({name: step.infer for name, step in steps.items()}, repeats)
     return {
@@ -181,10 +182,10 @@ def _timings(steps: dict[str, TimedStep], device: torch.device, repeats: int) ->
     }
 
 
-def _peak(step: TimedStep, device: torch.device) -> int:
+def peak(step: Callable[[], object], optimizer: torch.optim.Optimizer, device: torch.device) -> int:
     """Bytes of the second step beyond what was held before: the first one makes the optimiser's."""
     step()
-    step.optimizer.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=True)
     give_back()
     memory = PeakMemory(device)
     before = memory.read()["peak_memory_bytes"]
