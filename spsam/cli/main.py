@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 import spsam
 from spsam.cli import (
     ablate,
+    bench,
     data,
     evaluate,
     predict,
@@ -61,6 +62,7 @@ app = typer.Typer(
 )
 app.command("ablate", epilog=ablate.EPILOG)(ablate.ablate)
 app.command("train", epilog=train.EPILOG)(train.train)
+app.command("bench", epilog=bench.EPILOG)(bench.bench)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command("pretrain", epilog=pretrain.EPILOG)(pretrain.pretrain)

@@ -22,6 +22,7 @@ from torch.utils.data import Dataset
 from spsam.config.schema import ArmConfig, TrainConfig
 from spsam.data.patches import Patch
 from spsam.engine.checkpoint import load_trained_state, read_last, save_whole, trained_state
+from spsam.engine.predict import precision
 from spsam.engine.training.batches import batches, is_dead_worker
 from spsam.engine.training.group import Group
 from spsam.engine.training.progress import Metrics, Progress, random_state, set_random_state
@@ -189,6 +190,7 @@ def execute_as(train: TrainConfig, network: Segmenter) -> None:
     parts: list[nn.Module] = [network]
     if isinstance(network, SelfPromptSAM):
         network.image_encoder.checkpointed = train.checkpoint_activations
+        network.freeze_in(precision(train))
         # What lies between them, the prompts, is no tensor program on a processor.
         parts = [network.image_encoder, network.prompt_generator]
     if train.compile:

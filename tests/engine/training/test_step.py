@@ -136,3 +136,20 @@ def test_no_component_mixes_patches_or_draws(whole: Any) -> None:
                 module, torch.nn.modules.instancenorm._InstanceNorm
             )
             assert not (isinstance(module, torch.nn.Dropout) and module.p > 0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="asks a GPU whether it was waited for")
+@pytest.mark.parametrize("decode", [False, True])
+def test_a_step_never_waits_for_the_gpu(decode: bool) -> None:
+    network = small(ARMS[-1], noise=0.05).to("cuda").train()
+    config = load_arm(ARMS[-1], {"train.batch_size": 4, "train.precision": "bf16"}).train
+    execute_as(config, network)
+    stepper = Stepper(network, config, Group())
+    batch: Any = {key: value.to("cuda") for key, value in BATCH.items()}
+    stepper(batch, 0.01, decode=decode)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        stepper(batch, 0.01, decode=decode)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
