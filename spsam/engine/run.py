@@ -19,12 +19,13 @@ from spsam.engine.assemble import network_for
 from spsam.engine.evaluate import CaseScore, evaluate, preview
 from spsam.engine.recording.cost import PeakMemory, gigaflops, larger, step_seconds
 from spsam.engine.train import Metrics, fit
+from spsam.engine.validate import validation_dice
 from spsam.metrics.hausdorff import CONVENTION as DIAGONAL
 from spsam.model.segmenter import Segmenter
 from spsam.results.measures import write_measures
 from spsam.results.panels import write_panels
 from spsam.results.rows import Row, write_rows
-from spsam.results.run_folder import RunFolder
+from spsam.results.run_folder import VALIDATION_DICE, RunFolder
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Job:
         device: `cpu`, `cuda` or `cuda:1`.
         checkpoint: SAM's weights; None for random ones.
         workers: Processes that make training patches.
+        validate_every: Epochs between two scores of the validation cases; 0: none. They change
+            nothing of the run.
     """
 
     config: RunConfig
@@ -52,6 +55,7 @@ class Job:
     device: str = "cpu"
     checkpoint: Path | None = None
     workers: int = 0
+    validate_every: int = 0
 
 
 def execute(
@@ -84,8 +88,19 @@ def execute(
         workers=job.workers,
         on_epoch=on_epoch,
         on_step=lambda done, total: on_progress("train", done, total),
+        measure=lambda epoch: _validate(job, network, epoch),
     )
     score(job, network, memory, lambda done, total: on_progress("evaluate", done, total))
+
+
+def _validate(job: Job, network: Segmenter, epoch: int) -> Metrics:
+    """Dice of the validation cases, where it is due: masks train in the joint phase only."""
+    train = job.config.arm.train
+    due = job.validate_every and (epoch + 1) % job.validate_every == 0
+    if not due or epoch < train.generator_epochs:
+        return {}
+    cases = [job.dataset.case(case) for case in job.split.val]
+    return {VALIDATION_DICE: validation_dice(network, job.store, cases, job.config)}
 
 
 def training_patches(job: Job) -> PatchDataset:

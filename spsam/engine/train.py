@@ -53,6 +53,7 @@ def fit(
     workers: int = 0,
     on_epoch: Callable[[Metrics], None],
     on_step: Callable[[int, int], None],
+    measure: Callable[[int], Metrics] | None = None,
 ) -> None:
     """Trains the added blocks, from the last checkpoint if there is one.
 
@@ -68,6 +69,7 @@ def fit(
         workers: Processes that make patches; 0 makes them in this one.
         on_epoch: Called with the epoch's metrics.
         on_step: Called with (steps done, steps in all).
+        measure: Called with an epoch's number after it; what it returns joins the metrics.
 
     Raises:
         SpsamError: If the loss is no longer a finite number.
@@ -99,6 +101,8 @@ def fit(
         metrics = {f"loss/{name}": value / train.iterations for name, value in sums.items()}
         metrics |= {"epoch": epoch, "lr": lr, "seconds": time.perf_counter() - began}
         metrics["step_seconds"] = statistics.median(steps)
+        if measure is not None:
+            metrics |= measure(epoch)
         last = epoch + 1 == train.epochs
         if last or (epoch + 1) % train.checkpoint_every == 0:
             save_checkpoint(checkpoint, network, optimizer, epoch + 1)

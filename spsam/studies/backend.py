@@ -49,6 +49,7 @@ class Task:
         device: Where it computes.
         checkpoint: SAM's weights; None for random ones.
         workers: Processes that make training patches.
+        validate_every: Epochs between two scores of the validation cases; 0: none.
     """
 
     config: RunConfig
@@ -60,6 +61,7 @@ class Task:
     device: str
     checkpoint: Path | None
     workers: int
+    validate_every: int = 0
 
 
 class Backend:
@@ -140,5 +142,6 @@ class Backend:
             device=task.device,
             checkpoint=task.checkpoint,
             workers=task.workers,
+            validate_every=task.validate_every,
         )
         execute(job, on_epoch=on_epoch, on_progress=on_progress)

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from spsam.data.store import PreparedStore
 
 
+class RunStopped(SpsamError):  # noqa: N818 - nothing went wrong
+    """A listener wants no more of the run, which can be gone on with."""
+
+
 class Runner:
     """Takes a study's runs one after the other.
 
@@ -33,7 +37,9 @@ class Runner:
         stores: Prepared data by the plan's key.
         backend: The engine.
         tracker: Open.
-        watch: Told what happens.
+        watch: Told what happens; may end a run by `RunStopped`.
+        tags: For MLflow, besides those that every run has.
+        validate_every: Epochs between two scores of the validation cases; 0: none.
     """
 
     def __init__(
@@ -43,17 +49,22 @@ class Runner:
         backend: Backend,
         tracker: Tracker,
         watch: Watcher,
+        tags: Mapping[str, str] | None = None,
+        validate_every: int = 0,
     ) -> None:
         self._ablation = ablation
         self._stores = stores
         self._backend = backend
         self._tracker = tracker
         self._watch = watch
+        self._tags = tags or {}
+        self._validate_every = validate_every
 
     def __call__(self, arm: PlannedArm, run: PlannedRun, label: RunLabel) -> None:
         """Runs what is not finished; the caller holds the run's lock.
 
-        Whatever goes wrong in the run is written into its folder. Only an interruption comes out.
+        Whatever goes wrong in the run is written into its folder. Only an interruption comes out,
+        and a listener's `RunStopped`.
         """
         try:
             finished = is_finished(run.folder)
@@ -67,7 +78,7 @@ class Runner:
                 self._watch.run_begins(label, epochs=arm.arm.train.epochs, resumed=resumed)
                 self._execute(arm, run)
             dice = self._record(arm, run, fresh=not finished)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, RunStopped):
             self._tracker.finish("KILLED")
             raise
         except Exception as error:  # the run's boundary: recorded here, the others go on
@@ -103,6 +114,7 @@ class Runner:
             device=self._ablation.device,
             checkpoint=arm.checkpoint,
             workers=arm.arm.train.workers if workers is None else workers,
+            validate_every=self._validate_every,
         )
         before, began = float(folder.read().get("seconds", 0)), time.perf_counter()
         try:
@@ -162,6 +174,7 @@ class Runner:
                 "data_fingerprint": config.data.fingerprint,
                 "preset": config.preset,
                 "git_commit": str(git.get("commit", "")),
+                **self._tags,
             },
             params=dict(_flat(config.model_dump(mode="json"))),
         )
