@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import spsam
-from spsam.cli import ablate, pretrain, prompts, registry, report, ui
+from spsam.cli import ablate, pretrain, prompts, registry, report, sweep, ui
 from spsam.errors import InputError, SpsamError
 
 
@@ -43,6 +43,7 @@ app.command("pretrain", epilog=pretrain.EPILOG)(pretrain.pretrain)
 app.command("prompts", epilog=prompts.EPILOG)(prompts.prompts)
 app.add_typer(registry.app, name="registry")
 app.add_typer(report.app, name="report")
+app.command("sweep", epilog=sweep.EPILOG)(sweep.sweep)
 app.command("ui", epilog=ui.EPILOG)(ui.ui)
 
 

@@ -42,7 +42,7 @@ class Runner:
         validate_every: Epochs between two scores of the validation cases; 0: none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what a run needs, named by its callers
         self,
         ablation: Ablation,
         stores: Mapping[str, PreparedStore],

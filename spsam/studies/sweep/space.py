@@ -149,15 +149,23 @@ def _meaning(
     if names is None:
         if len(parts) == 3:
             return key, None, None
-        return key, None, (
-            f"the space chooses no {parts[1]}: write {slot}.{parts[-1]} for the arm's own, or give "
-            f"{slot} a list of components"
+        return (
+            key,
+            None,
+            (
+                f"the space chooses no {parts[1]}: write {slot}.{parts[-1]} for the arm's own, "
+                f"or give {slot} a list of components"
+            ),
         )
     if len(parts) == 3:
         first = names[0] if names else "NAME"
-        return key, None, (
-            f"the space chooses the {parts[1]}, and parameters belong to one: write the "
-            f"component too, such as {slot}.{first}.{parts[2]}"
+        return (
+            key,
+            None,
+            (
+                f"the space chooses the {parts[1]}, and parameters belong to one: write the "
+                f"component too, such as {slot}.{first}.{parts[2]}"
+            ),
         )
     if parts[2] not in names:
         return key, None, f"{slot} has no choice '{parts[2]}'{nearest(parts[2], names)}"
