@@ -239,33 +239,39 @@ def _check_space(
     problems += [_in_set(problem, config, file) for problem in known]
     checked = []
     for dimension in space:
+        said: dict[str, list[Any]] = {}
         for probe in dimension.probes():
+            value = probe[dimension.path]
             tried: list[Problem] = []
             with gather(tried):
                 arm = _arm(request, config, preset, probe)
-                if probe[dimension.path] == (dimension.range and dimension.range.low):
+                if dimension.range is not None and value == dimension.range.low:
                     dimension = as_numbers(dimension, _value(arm, dimension))  # noqa: PLW2901
                 if planner is not None and not known:
                     planner.arm(arm, None)
-            said = f"{flag(tuple(dimension.path.split('.')), probe[dimension.path])}: "
-            problems += [
-                places[dimension.key].problem(
-                    f"space.{dimension.key}: with {probe[dimension.path]!r}: "
-                    + problem.message.removeprefix(said).removeprefix(f"{dimension.path}: ")
-                )
-                for problem in tried
-                if problem not in known
-            ]
+            for problem in tried:
+                if problem not in known:
+                    said.setdefault(_bare(problem.message, dimension.path, value), []).append(value)
+        for message, values in said.items():
+            # What is wrong with the key itself is so with every value.
+            which = f"with {values[0]!r}: " if len(values) == 1 else ""
+            told = f"space.{dimension.key}: {which}{message}"
+            problems.append(places[dimension.key].problem(told))
         checked.append(dimension)
     return checked
+
+
+def _bare(message: str, key: str, value: Any) -> str:
+    """A message without the words that say where an override came from."""
+    said = f"{flag(tuple(key.split('.')), value)}: "
+    return message.removeprefix(said).removeprefix(f"{key}: ")
 
 
 def _in_set(problem: Problem, config: SweepConfig, file: YamlFile) -> Problem:
     """A mistake in a fixed value, at its line where it stands in the file."""
     for key, value in config.set.items():
-        said = f"{flag(tuple(key.split('.')), value)}: "
-        if problem.message.startswith(said):
-            message = f"set.{key}: {problem.message.removeprefix(said).removeprefix(f'{key}: ')}"
+        if problem.message.startswith(flag(tuple(key.split(".")), value)):
+            message = f"set.{key}: {_bare(problem.message, key, value)}"
             return Place(file.path, file.line(("set", key))).problem(message)
     if problem.file is None and problem.message.startswith("unknown arm"):
         return Place(file.path, file.line(("arm",))).problem(f"arm: {problem.message}")

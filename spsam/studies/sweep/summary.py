@@ -74,7 +74,8 @@ def trial_line(sweep: Sweep, study: Study, trial: FrozenTrial) -> str:
     """A trial that is over, in a line."""
     values = ", ".join(f"{k}={_short(v)}" for k, v in trial.params.items())
     state = trial.state.name.lower()
-    if trial.values is None:
+    # A pruned trial's value is the last that the pruner saw, which may be a loss.
+    if state != "complete":
         why = trial.user_attrs.get("error")
         return f"trial {trial.number}: {state}, with {values}" + (f": {why}" if why else "")
     scored = ", ".join(
