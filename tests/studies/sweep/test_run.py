@@ -58,7 +58,7 @@ def test_a_sweep_finds_runs_tells_and_draws(tmp_path: Path) -> None:
     assert names >= {"sweep.md", "trials.csv", "best.yaml", "sweep.json", "slice.png"}
     assert names >= {"parallel.png", "importances.png", "history.png"}
     assert all(path.stat().st_size for path in outcome.files)
-    assert outcome.importances["dice"].keys() == {"blocks.adapter", "train.optimizer.lr"}
+    assert outcome.importances["dice"].keys() == {dimension.key for dimension in sweep.space}
     # The file of the best values is the trial's arm.
     arm = load_arm(sweep.folder / "best.yaml", preset="smoke")
     kept = read_yaml(tmp_path / "runs" / best["run_id"] / "config.yaml").data["arm"]
@@ -142,6 +142,7 @@ def test_a_bad_trial_is_pruned_and_its_run_can_go_on(tmp_path: Path) -> None:
     assert json.loads(record.read_text())["status"] == "running"
 
 
+@pytest.mark.slow
 def test_four_workers_lose_none_and_double_none(tmp_path: Path) -> None:
     """One of them is killed on the way; the others take its trial up."""
     planned(tmp_path)  # writes the file before they read it
