@@ -58,6 +58,13 @@ def tests(session: nox.Session) -> None:
     session.run(tool("python"), "-m", "pytest", "-n", "2", *session.posargs, env=threads)
 
 
+@nox.session(venv_backend="none", requires=["environment"], default=False)
+def benchmarks(session: nox.Session) -> None:
+    """Ratios side by side: `nox -s benchmarks -- --data path/to/ACDC`."""
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    session.run(tool("python"), "benchmarks/data.py", *session.posargs, env=threads)
+
+
 @nox.session(python=PYTHON)
 def lint(session: nox.Session) -> None:
     """Style, format and the direction of imports; an environment of its own, ready in seconds."""

@@ -28,8 +28,8 @@ from scipy import ndimage
 from torch import nn
 
 import spsam
-from spsam.engine.loss import training_loss
-from spsam.engine.train import make_optimizer
+from spsam.engine.training.loss import training_loss
+from spsam.engine.training.train import make_optimizer
 from spsam.model.prompts.edt import EdtPrompt
 from spsam.model.prompts.rules.distance import squared_distance
 from spsam.model.prompts.types import Prompts

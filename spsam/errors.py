@@ -49,6 +49,18 @@ class InputError(SpsamError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal asked the process to end, and what was done so far is safe.
+
+    Args:
+        signal: Its number; the command ends with 128 more.
+    """
+
+    def __init__(self, signal: int) -> None:
+        self.exit_code = 128 + signal
+        super().__init__(f"stopped by signal {signal}")
+
+
 def nearest(word: str, options: Iterable[str]) -> str:
     """The end of an error message that names the closest option, or lists them all.
 

@@ -12,6 +12,7 @@ import typer
 from spsam.errors import InputError
 
 if TYPE_CHECKING:
+    from spsam.studies.costs import Costs
     from spsam.studies.plan import Ablation
     from spsam.studies.summary import Outcome
 
@@ -42,6 +43,15 @@ def ablate(  # noqa: PLR0917 - the command line's options
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that make training patches.")
     ] = None,
+    devices: Annotated[
+        int, typer.Option(min=1, help="How many devices of that kind share each batch.")
+    ] = 1,
+    fit: Annotated[
+        bool, typer.Option("--fit", help="Compute batches so that they fit into memory.")
+    ] = False,
+    memory: Annotated[
+        float | None, typer.Option(min=0, help="GB that --fit may use [default: what is free].")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of results; else $SPSAM_HOME, else ./spsam-runs.")
     ] = None,
@@ -52,12 +62,17 @@ def ablate(  # noqa: PLR0917 - the command line's options
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would run; write nothing.")
     ] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="With --dry-run: measure memory and time, too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")] = False,
 ) -> None:
     """Run arms on a data set and print the table. Finished runs are not run again."""
+    from spsam.cli.progress import watched
     from spsam.config.overrides import parse_overrides
     from spsam.config.places import home
     from spsam.errors import Problem
+    from spsam.studies.costs import costs, fitted
     from spsam.studies.plan import Request, plan_ablation
 
     problems: list[Problem] = []
@@ -85,12 +100,18 @@ def ablate(  # noqa: PLR0917 - the command line's options
         checkpoint=checkpoint,
         device=device,
         workers=workers,
+        devices=devices,
         name=name,
         plugins=plugin or (),
     )
     ablation = plan_ablation(request)
+    measured: Costs = {}
+    if fit:
+        ablation, measured = watched(lambda watch: fitted(ablation, watch, memory))
     if dry_run:
-        typer.echo(json.dumps(ablation.describe(), indent=2) if as_json else plan_text(ablation))
+        if measure and not measured:
+            measured = watched(lambda watch: costs(ablation, watch))
+        typer.echo(plan_json(ablation, measured) if as_json else plan_text(ablation, measured))
     else:
         _run(ablation, as_json)
 
@@ -139,8 +160,8 @@ def header(ablation: Ablation) -> str:
     return "\n".join(lines)
 
 
-def plan_text(ablation: Ablation) -> str:
-    """The arms, what each changes, and how much it trains."""
+def plan_text(ablation: Ablation, measured: Costs) -> str:
+    """The arms, what each changes, how much it trains and what that takes."""
     lines = [header(ablation), ""]
     for planned in ablation.arms:
         parent = f" (from {planned.parent})" if planned.parent else ""
@@ -153,7 +174,38 @@ def plan_text(ablation: Ablation) -> str:
         lines.append(
             f"    trains {planned.size.trained:,} of {planned.size.total:,} parameters; run {ids}"
         )
+        lines += [f"    {line}" for line in _cost_lines(planned.arm.name, measured)]
     return "\n".join([*lines, "", "Nothing was run: --dry-run."])
+
+
+def plan_json(ablation: Ablation, measured: Costs) -> str:
+    """The same for a program."""
+    plan = ablation.describe()
+    for arm in plan["arms"]:
+        if arm["name"] in measured:
+            arm["cost"] = measured[arm["name"]]
+    return json.dumps(plan, indent=2)
+
+
+def _cost_lines(name: str, measured: Costs) -> list[str]:
+    from spsam.cli.progress import span
+
+    if name not in measured:
+        return []
+    cost = measured[name]
+    if cost is None:
+        return ["memory: a step takes more than is free; --fit computes it in pieces"]
+    sizes = {
+        key: f"{cost[key] / 1e6:,.0f} MB" for key in ("weights", "training", "activations", "peak")
+    }
+    return [
+        f"memory: {sizes['peak']} at most (weights {sizes['weights']}, gradients and optimiser "
+        f"{sizes['training']}, activations {sizes['activations']}); "
+        f"{cost['free'] / 1e9:.1f} GB are free",
+        f"time: {cost['generator_step']:.3f} s a step of the generator alone, "
+        f"{cost['joint_step']:.3f} s of both (mean of {cost['steps']}); "
+        f"training {span(cost['seconds'])}",
+    ]
 
 
 def _run(ablation: Ablation, as_json: bool) -> None:

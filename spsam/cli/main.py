@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Annotated, Any
 
@@ -9,8 +10,23 @@ import typer
 from typer.core import TyperGroup
 
 import spsam
-from spsam.cli import ablate, pretrain, prompts, registry, report, sweep, ui
+from spsam.cli import (
+    ablate,
+    data,
+    evaluate,
+    predict,
+    pretrain,
+    prompts,
+    registry,
+    report,
+    sweep,
+    train,
+    ui,
+)
 from spsam.errors import InputError, SpsamError
+
+# A full, protected or failing disk is no mistake of the program's.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 
 class Verbs(TyperGroup):
@@ -27,6 +43,12 @@ class Verbs(TyperGroup):
         except SpsamError as error:
             typer.echo(f"failed: {error}", err=True)
             raise typer.Exit(1) from error
+        except OSError as error:
+            if error.errno not in _DISK:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            typer.echo(f"failed: {place}{error.strerror}", err=True)
+            raise typer.Exit(1) from error
 
 
 app = typer.Typer(
@@ -39,8 +61,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("ablate", epilog=ablate.EPILOG)(ablate.ablate)
+app.command("train", epilog=train.EPILOG)(train.train)
+app.command("predict", epilog=predict.EPILOG)(predict.predict)
+app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command("pretrain", epilog=pretrain.EPILOG)(pretrain.pretrain)
 app.command("prompts", epilog=prompts.EPILOG)(prompts.prompts)
+app.add_typer(data.app, name="data")
 app.add_typer(registry.app, name="registry")
 app.add_typer(report.app, name="report")
 app.command("sweep", epilog=sweep.EPILOG)(sweep.sweep)

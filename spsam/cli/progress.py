@@ -30,10 +30,10 @@ def watched(work: Callable[[Watcher], Result]) -> Result:
     watch = BarWatcher(sys.stderr) if sys.stderr.isatty() else LineWatcher(sys.stderr)
     try:
         return work(watch)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         watch.close()
         typer.echo("interrupted: the same command goes on where it stopped", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(getattr(stop, "exit_code", 130)) from None
     finally:
         watch.close()
 

@@ -19,11 +19,29 @@ NOT_IDENTITY = (
     "arm.backbone.checkpoint",
     "arm.train.workers",
     "arm.train.checkpoint_every",
+    "arm.train.checkpoint_minutes",
+    "arm.train.accumulate",
+    "arm.train.checkpoint_activations",
+    "arm.train.compile",
+    "arm.train.deterministic",
     "arm.inference.batch_size",
     "preset",
     "data.name",
     "data.split_name",
 )
+
+# Keys that came later, with the value that stands for what was computed before there were any: at
+# that value they are left out, so that a run keeps its id when the schema grows.
+CAME_LATER: dict[str, Any] = {
+    "arm.train.schedule": "poly",
+    "arm.train.warmup_epochs": 0,
+    "arm.train.optimizer.betas": [0.9, 0.999],
+    "arm.train.deep_supervision.weights": None,
+    "arm.train.loss.cross_entropy": 1.0,
+    "arm.train.loss.dice": 1.0,
+    "arm.train.loss.generator": 1.0,
+    "arm.train.loss.mask": 1.0,
+}
 
 
 def canonical_json(value: Any) -> str:
@@ -38,12 +56,13 @@ def canonical_json(value: Any) -> str:
 def identity(config: RunConfig) -> dict[str, Any]:
     """The part of a run's configuration that its results depend on."""
     content = config.model_dump(mode="json")
-    for dotted in NOT_IDENTITY:
+    for dotted in (*NOT_IDENTITY, *CAME_LATER):
         *above, last = dotted.split(".")
         part = content
         for key in above:
             part = part[key]
-        del part[last]
+        if dotted not in CAME_LATER or part[last] == CAME_LATER[dotted]:
+            del part[last]
     return content
 
 

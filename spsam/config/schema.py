@@ -10,20 +10,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from spsam.config.augment import AugmentConfig
-from spsam.config.fields import (
-    Count,
-    Fraction,
-    NotNegative,
-    Positive,
-    Section,
-    author,
-    chosen,
-    paper,
-)
+from spsam.config.fields import Count, Positive, Section, author, chosen, paper
+from spsam.config.train import DeepSupervisionConfig, LossConfig, OptimizerConfig, TrainConfig
+
+__all__ = [
+    "AdapterPlacement",
+    "ArmConfig",
+    "AugmentConfig",
+    "BackboneConfig",
+    "Block",
+    "Blocks",
+    "DataIdentity",
+    "DeepSupervisionConfig",
+    "EvaluationConfig",
+    "InferenceConfig",
+    "LossConfig",
+    "OptimizerConfig",
+    "PatchConfig",
+    "RunConfig",
+    "TrainConfig",
+]
 
 EncoderPlace = Literal["after_attention", "parallel_mlp"]
 DecoderPlace = Literal[
@@ -125,81 +135,6 @@ class PatchConfig(Section):
     )
     max_size: Count = chosen(256, "Largest H and W that the planner may take, pixels.")
     max_depth: Count = chosen(32, "Largest D that the planner may take, slices.")
-
-
-class OptimizerConfig(Section):
-    """The optimiser's step."""
-
-    name: Literal["sgd", "adamw"] = paper("sgd", "The optimiser.")
-    lr: Positive = paper(0.01, "Initial learning rate; the author's code uses 0.001.")
-    momentum: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = paper(
-        0.99, "Momentum of sgd; adamw leaves it out."
-    )
-    nesterov: bool = author(True, "Nesterov's form of the momentum.")
-    weight_decay: NotNegative = paper(3e-5, "Weight decay.")
-
-    @field_validator("nesterov")
-    @classmethod
-    def _needs_momentum(cls, value: bool, info: ValidationInfo) -> bool:
-        if value and info.data.get("name") == "sgd" and info.data.get("momentum") == 0:
-            raise PydanticCustomError("said", "expected false where momentum is 0, got true")
-        return value
-
-
-class DeepSupervisionConfig(Section):
-    """Weights of the prompt generator's resolutions in the loss."""
-
-    decay: Annotated[float, Field(gt=0, le=1)] = paper(
-        0.5, "Weight of a resolution relative to the next finer one; they sum to one."
-    )
-    drop_coarsest: bool = author(False, "Leave the coarsest out, as nnU-Net does.")
-
-
-class LossConfig(Section):
-    """Details of cross-entropy + soft Dice."""
-
-    dice_background: bool = author(False, "Count the background in the Dice term.")
-    smooth: NotNegative = author(1e-5, "Added to the Dice term's numerator and denominator.")
-
-
-class TrainConfig(Section):
-    """The schedule."""
-
-    optimizer: OptimizerConfig = paper(OptimizerConfig(), "The optimiser's step.")
-    poly_power: NotNegative = paper(0.9, "Power of the learning rate's polynomial decay.")
-    epochs: Count = paper(1000, "Epochs in all.")
-    iterations: Count = paper(250, "Steps of an epoch.")
-    generator_epochs: Annotated[int, Field(ge=0)] = paper(
-        None,
-        "First epochs, in which only the prompt generator's loss counts; null: a fifth of all, "
-        "the paper's 200 of 1000.",
-    )
-    batch_size: Count = author(2, "Patches of a step.")
-    clip_norm: Positive | None = author(12.0, "Largest norm of the gradient; null: not clipped.")
-    precision: Literal["fp32", "bf16"] = chosen("fp32", "fp32, or bf16 autocast.")
-    deep_supervision: DeepSupervisionConfig = paper(DeepSupervisionConfig(), "Weights by level.")
-    foreground: Fraction = author(1 / 3, "Share of patches centred on a foreground voxel.")
-    checkpoint_every: Count = chosen(10, "Epochs between two checkpoints.")
-    workers: Annotated[int, Field(ge=0)] = chosen(0, "Processes that load patches; 0: none extra.")
-    loss: LossConfig = author(LossConfig(), "Details of the loss.")
-
-    @field_validator("generator_epochs", mode="before")
-    @classmethod
-    def _a_fifth(cls, value: Any, info: ValidationInfo) -> Any:
-        # Resolved here, so that whoever shortens `epochs` keeps both phases.
-        return round(info.data.get("epochs", 0) / 5) if value is None else value
-
-    @field_validator("generator_epochs")
-    @classmethod
-    def _at_most_all(cls, value: int, info: ValidationInfo) -> int:
-        epochs = info.data.get("epochs")
-        if epochs is not None and value > epochs:
-            raise PydanticCustomError(
-                "said",
-                "expected at most train.epochs ({epochs}), got {value}",
-                {"epochs": epochs, "value": value},
-            )
-        return value
 
 
 class InferenceConfig(Section):

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from spsam.data.cases import Case, DataSet
-from spsam.data.sources import acdc, msd, phantom
+from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.sources import acdc, amos, msd, nnunet, phantom, synapse, synapse_slices, volumes
 from spsam.errors import InputError, Problem, nearest
 
-__all__ = ["Case", "DataSet", "open_dataset"]
+__all__ = ["Case", "DataSet", "open_dataset", "open_scans"]
 
 BUILT_IN = {phantom.NAME: phantom.open}
 
@@ -24,15 +24,18 @@ class Layout(NamedTuple):
     description: str
 
 
-LAYOUTS = tuple(Layout(each.recognise, each.open, each.LAYOUT) for each in (acdc, msd))
+# In this order: what has a `dataset.json` of no other kind is taken for the Decathlon's.
+LAYOUTS = tuple(
+    Layout(each.recognise, each.open, each.LAYOUT)
+    for each in (acdc, synapse, synapse_slices, amos, nnunet, msd)
+)
 
 
 def open_dataset(name_or_path: str | Path) -> DataSet:
     """Opens a built-in data set, or a folder whose layout is recognised.
 
     Args:
-        name_or_path: `phantom`, or a folder in the layout of ACDC or of the Medical Segmentation
-            Decathlon.
+        name_or_path: `phantom`, or a folder in one of the `LAYOUTS`.
 
     Raises:
         InputError: If there is no such data set or folder, the folder's layout is not recognised,
@@ -54,6 +57,36 @@ def open_dataset(name_or_path: str | Path) -> DataSet:
     raise InputError(f"there is no data set and no folder '{name_or_path}'{guess}; {_expected()}")
 
 
+def open_scans(path: Path) -> DataSet:
+    """New scans without a reference, as a data set with the background alone.
+
+    Raises:
+        InputError: As `volumes.open_volumes`.
+    """
+    cases = tuple(volumes.open_volumes(path))
+    try:
+        channels = len(cases[0].load().image)
+    except InputError:
+        # Whoever reads the cases says what is wrong with it.
+        channels = 1
+    files = [file for case in cases for file in case.files]
+    files = [
+        each for file in files for each in (sorted(file.iterdir()) if file.is_dir() else [file])
+    ]
+    return DataSet(
+        name="scans",
+        cases=cases,
+        class_names=("background",),
+        raw_ids=(0,),
+        channel_names=tuple(f"channel {index}" for index in range(channels)),
+        modality="MR",
+        fingerprint=fingerprint_files(path if path.is_dir() else path.parent, files),
+    )
+
+
 def _expected() -> str:
-    layouts = "; ".join(layout.description for layout in LAYOUTS)
-    return f"expected a built-in data set ({', '.join(BUILT_IN)}) or a folder: {layouts}"
+    layouts = ", ".join(layout.description.split(":")[0] for layout in LAYOUTS)
+    return (
+        f"expected a built-in data set ({', '.join(BUILT_IN)}) or a folder in the layout of one of "
+        f"{layouts} (spsam data list shows each)"
+    )

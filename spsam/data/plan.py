@@ -5,23 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from spsam.data.cases import DataSet, Modality
 from spsam.data.check import check
-from spsam.data.volume import Geometry, Triple
+from spsam.data.geometry import Geometry, Triple, Turn, nonzero_box, orientation, turn_to
 from spsam.errors import InputError
 
 # Above this ratio of the coarsest to the next spacing, slices are left as they were acquired [C].
 ANISOTROPIC = 2.0
 MULTIPLE = 16
 # Raised whenever prepared volumes change, so that old ones are not taken for new ones.
-VERSION = 1
+VERSION = 2
+# Where less of the images than this is not zero, they are cropped to it [A], after nnU-Net.
+CROPPED = 0.75
+# So many training images are looked at for that.
+SAMPLE = 4
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,9 @@ class Plan:
             training cases' foreground, then its z-score.
         patch_size: (D, H, W) of a training patch.
         training: The cases whose intensities count, for CT; empty for MR, which needs none.
+        orientation: What most training cases have, such as `LPS`; the others are turned to it.
+            Empty: everything stays as acquired.
+        crop: Whether volumes are cropped to what is not zero, which alone is then normalised.
     """
 
     depth_axis: int
@@ -45,6 +53,8 @@ class Plan:
     modality: Modality
     patch_size: tuple[int, int, int]
     training: tuple[str, ...] = ()
+    orientation: str = ""
+    crop: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a run's record."""
@@ -66,18 +76,23 @@ class Plan:
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def axes(self) -> tuple[int, int, int]:
-        """The array axes in prepared order: depth first, the others as they were."""
+    def turn(self, geometry: Geometry) -> Turn:
+        """From the array axes (z, y, x) of a volume to (d, h, w)."""
+        upright = turn_to(self.orientation, geometry) if self.orientation else Turn()
         first, second = (axis for axis in range(3) if axis != self.depth_axis)
-        return self.depth_axis, first, second
+        order = (self.depth_axis, first, second)
+        d, h, w = (upright.axes[axis] for axis in order)
+        flip_d, flip_h, flip_w = (upright.flips[axis] for axis in order)
+        return Turn((d, h, w), (flip_d, flip_h, flip_w))
 
     def target_shape(self, geometry: Geometry) -> tuple[int, int, int]:
         """The prepared `(D, H, W)` of a volume, the same extent in mm at the target spacing."""
+        axes = self.turn(geometry).axes
         shape = [
             max(1, round(geometry.shape[axis] * geometry.spacing[axis] / target))
-            for axis, target in zip(self.axes(), self.spacing, strict=True)
+            for axis, target in zip(axes, self.spacing, strict=True)
         ]
-        depth = geometry.shape[self.depth_axis] if self.anisotropic else shape[0]
+        depth = geometry.shape[axes[0]] if self.anisotropic else shape[0]
         return depth, shape[1], shape[2]
 
 
@@ -90,7 +105,7 @@ def plan(
     max_depth: int,
     max_size: int,
 ) -> Plan:
-    """Plans from the training cases' headers.
+    """Plans from the training cases' headers, and a look at a few of the images.
 
     The patch is square in plane: the median size after resampling, the larger of the two axes,
     rounded up to a multiple of 16 and bounded by `max_size`; as deep as the median volume, bounded
@@ -108,7 +123,13 @@ def plan(
         InputError: If a header cannot be read; with every problem of the whole data set.
     """
     geometries = _headers(dataset, train_ids)
-    spacings = np.array([geometry.spacing for geometry in geometries])
+    usual = _usual_orientation(geometries)
+    spacings = np.array(
+        [
+            [geometry.spacing[axis] for axis in turn_to(usual, geometry).axes]
+            for geometry in geometries
+        ]
+    )
     median = np.median(spacings, axis=0)
     order = np.argsort(median)
     anisotropic = bool(median[order[2]] / median[order[1]] >= ANISOTROPIC)
@@ -124,7 +145,11 @@ def plan(
         modality=dataset.modality,
         patch_size=(1, MULTIPLE, MULTIPLE),
         training=tuple(sorted(train_ids)) if dataset.modality == "CT" else (),
+        orientation=usual,
     )
+    cropped = _cropped(dataset, train_ids)
+    if cropped:
+        draft, geometries = replace(draft, crop=True), cropped
     shapes = np.median([draft.target_shape(geometry) for geometry in geometries], axis=0)
     if depth is None:
         depth = max(1, min(max_depth, int(shapes[0])))
@@ -132,7 +157,7 @@ def plan(
         wanted = MULTIPLE * math.ceil(max(shapes[1:]) / MULTIPLE)
         size = max(MULTIPLE, min(wanted, MULTIPLE * (max_size // MULTIPLE)))
     height, width = (size, size) if isinstance(size, int) else size
-    return Plan(**{**vars(draft), "patch_size": (depth, height, width)})
+    return replace(draft, patch_size=(depth, height, width))
 
 
 def _headers(dataset: DataSet, ids: Iterable[str]) -> list[Geometry]:
@@ -145,3 +170,29 @@ def _headers(dataset: DataSet, ids: Iterable[str]) -> list[Geometry]:
     except InputError:
         # Something is wrong: then everything is read, so that all of it is said at once.
         raise InputError(check(dataset)) from None
+
+
+def _usual_orientation(geometries: Sequence[Geometry]) -> str:
+    counts = Counter(orientation(geometry) for geometry in geometries)
+    return max(sorted(counts), key=lambda code: counts[code])
+
+
+def _cropped(dataset: DataSet, train_ids: Sequence[str]) -> list[Geometry]:
+    """What a few training volumes measure without their empty borders; none if those are thin.
+
+    In CT zero is a tissue like others, and built-in volumes have no borders.
+    """
+    wanted = sorted(train_ids)[:: max(1, len(train_ids) // SAMPLE)][:SAMPLE]
+    if dataset.modality == "CT" or not all(dataset.case(each).files for each in wanted):
+        return []
+    geometries, shares = [], []
+    for each in wanted:
+        try:
+            volume = dataset.case(each).load()
+        except InputError:
+            # Preparation says it, together with all the others.
+            continue
+        depth, height, width = (stop - start for start, stop in nonzero_box(volume.image))
+        geometries.append(replace(volume.geometry, shape=(depth, height, width)))
+        shares.append(depth * height * width / volume.image[0].size)
+    return geometries if shares and float(np.median(shares)) < CROPPED else []

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial as bind
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from filelock import FileLock
 
 from spsam.data.cases import Case, DataSet
 from spsam.data.check import check, load_checked
+from spsam.data.chunked import pack
 from spsam.data.plan import Plan
-from spsam.data.resample import resample_image, resample_label
+from spsam.data.preprocess import Statistics, preprocess
 from spsam.data.store import INDEX, PreparedStore, case_file
 from spsam.data.volume import Floats
 from spsam.data.workers import Progress, run_all
@@ -31,8 +33,6 @@ from spsam.errors import InputError, Problem
 MAX_VOXELS = 5000
 # Foreground voxels per training case that the intensity statistics of CT are taken from.
 MAX_SAMPLES = 10_000
-
-Statistics = list[dict[str, float]]
 
 
 def prepare(
@@ -58,7 +58,7 @@ def prepare(
     Raises:
         InputError: With every problem in every file; then nothing is left in `folder`.
     """
-    target = folder / f"{dataset.name}-{prepared_key(dataset, plan)}"
+    target = prepared_folder(dataset, plan, folder)
     if (target / INDEX).is_file():
         return PreparedStore(target)
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,6 +66,11 @@ def prepare(
         if not (target / INDEX).is_file():
             _prepare_all(dataset, plan, target, workers, progress)
     return PreparedStore(target)
+
+
+def prepared_folder(dataset: DataSet, plan: Plan, folder: Path) -> Path:
+    """Where below `folder` the prepared form of a data set lies or will lie."""
+    return folder / f"{dataset.name}-{prepared_key(dataset, plan)}"
 
 
 def prepared_key(dataset: DataSet, plan: Plan) -> str:
@@ -110,44 +115,23 @@ def _prepare_case(
     if meta_file.is_file():
         return ()
     try:
-        volume = load_checked(case, channels)
+        prepared = preprocess(case, plan, statistics, channels=channels)
     except InputError as error:
         return error.problems
-    assert volume.label is not None
-    axes = plan.axes()
-    shape = plan.target_shape(volume.geometry)
-    image = np.transpose(_normalise(volume.image, statistics), (0, *(axis + 1 for axis in axes)))
-    image = resample_image(image, shape)
-    label = resample_label(np.transpose(volume.label, axes), shape)
-    voxels = _foreground(label, case.id)
-    original = volume.geometry
-    extent = [original.shape[axis] * original.spacing[axis] for axis in axes]
+    image, label = np.asarray(prepared.image), np.asarray(prepared.label)
     meta: dict[str, Any] = {
         "patient": case.patient,
-        "original": asdict(original),
-        "axes": axes,
-        "spacing": [length / size for length, size in zip(extent, shape, strict=True)],
+        "original": asdict(prepared.original),
+        "axes": prepared.axes,
+        "flips": prepared.flips,
+        "box": prepared.box,
+        "spacing": prepared.spacing,
     }
-    for ending, array in (("image", image), ("label", label), ("foreground", voxels)):
-        _write_array(case_file(folder, case.id, f"{ending}.npy"), array)
+    for ending, content in (("image.b2nd", pack(image)), ("label.b2nd", pack(label))):
+        _write(case_file(folder, case.id, ending), bind(_write_bytes, content))
+    _write_array(case_file(folder, case.id, "foreground.npy"), _foreground(label, case.id))
     _write(meta_file, lambda path: path.write_text(json.dumps(meta, indent=1)))
     return ()
-
-
-def _normalise(image: Floats, statistics: Statistics | None) -> Floats:
-    """Zero mean and unit deviation per channel: of the volume, or of the training foreground."""
-    result = np.empty_like(image)
-    for index, channel in enumerate(image):
-        if statistics is None:
-            # In double precision: the sum over a large volume is beyond float32.
-            values = channel
-            mean, deviation = channel.mean(dtype=np.float64), channel.std(dtype=np.float64)
-        else:
-            of_training = statistics[index]
-            values = channel.clip(of_training["low"], of_training["high"])
-            mean, deviation = of_training["mean"], of_training["std"]
-        result[index] = (values - mean) / max(float(deviation), 1e-8)
-    return result
 
 
 def _foreground(label: npt.NDArray[np.uint8], case_id: str) -> npt.NDArray[np.int32]:
@@ -211,8 +195,15 @@ def _write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
     _write(path, write)
 
 
+def _write_bytes(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
+
+
 def _write(path: Path, write: Callable[[Path], object]) -> None:
     """Writes beside the file and renames: the file is there completely or not at all."""
     temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
-    write(temporary)
-    os.replace(temporary, path)
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,32 @@ from spsam.data.store import PreparedCase
 from spsam.data.volume import write_label
 
 # Slices restored at once: bounds the memory at K classes of a large volume.
-_CHUNK = 16
+PIECE = 16
+# Of class 0 where a volume was cut away: as sure as float16 can still say.
+_BACKGROUND = 100.0
+
+
+@runtime_checkable
+class Slices(Protocol):
+    """Logits that are taken from the first slice to the last, and need not all be in memory."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(K, d, h, w), all of them."""
+        ...
+
+    def slices(self, first: int, stop: int) -> Tensor:
+        """`(K, n, h, w)`: slices `first` to `stop`; later calls ask for no earlier ones."""
+        ...
+
+
+class _Whole:
+    def __init__(self, logits: Tensor) -> None:
+        self._logits = logits
+        self.shape = tuple(logits.shape)
+
+    def slices(self, first: int, stop: int) -> Tensor:
+        return self._logits[:, first:stop]
 
 
 def restore_logits(
@@ -30,13 +56,12 @@ def restore_logits(
     Returns:
         `(K, D, H, W)`, the original array axes (z, y, x).
     """
-    chunks = [chunk.cpu().numpy() for chunk in _slices(logits, case)]
-    restored = np.concatenate(chunks, axis=1)
-    return np.ascontiguousarray(np.transpose(restored, (0, *(1 + axis for axis in _back(case)))))
+    chunks = [chunk.cpu().numpy() for chunk in restored(logits, case)]
+    return _uncut(case.turn.back(np.concatenate(chunks, axis=1)), case, _BACKGROUND)
 
 
 def restore_labels(
-    logits: Tensor | npt.NDArray[np.float32],
+    logits: Slices | Tensor | npt.NDArray[np.float32],
     case: PreparedCase,
     labels: Callable[[Tensor], Tensor],
     on_piece: Callable[[int, Tensor, Tensor], None] | None = None,
@@ -53,13 +78,23 @@ def restore_labels(
     Returns:
         `(D, H, W)` class indices, the original array axes (z, y, x).
     """
+    return name_pieces(restored(logits, case), case, labels, on_piece)
+
+
+def name_pieces(
+    pieces: Iterable[Tensor],
+    case: PreparedCase,
+    labels: Callable[[Tensor], Tensor],
+    on_piece: Callable[[int, Tensor, Tensor], None] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """`restore_labels` of pieces that are restored, as `restored` gives them."""
     chunks: list[npt.NDArray[np.uint8]] = []
-    for piece, chunk in enumerate(_slices(logits, case)):
+    for piece, chunk in enumerate(pieces):
         named = labels(chunk[None])[0].to(torch.uint8)
         if on_piece is not None:
-            on_piece(piece * _CHUNK, chunk, named)
+            on_piece(piece * PIECE, chunk, named)
         chunks.append(named.cpu().numpy())
-    return np.ascontiguousarray(np.transpose(np.concatenate(chunks), _back(case)))
+    return _uncut(case.turn.back(np.concatenate(chunks)), case, 0)
 
 
 def write_labels(path: Path, labels: npt.NDArray[np.integer], case: PreparedCase) -> None:
@@ -75,19 +110,40 @@ def write_labels(path: Path, labels: npt.NDArray[np.integer], case: PreparedCase
     write_label(path, ids[labels], case.original)
 
 
-def _back(case: PreparedCase) -> tuple[int, ...]:
-    """The transposition from (d, h, w) to (z, y, x)."""
-    return tuple(int(axis) for axis in np.argsort(case.axes))
+def _uncut(array: npt.NDArray[Any], case: PreparedCase, background: float) -> npt.NDArray[Any]:
+    """The array `(…, D, H, W)` in the original volume; what was cut away is background.
+
+    Args:
+        array: On the original axes, of what was not cut away.
+        case: The case.
+        background: A label, or how far class 0's logits lie above zero and the others' below.
+    """
+    if case.box is None:
+        return np.ascontiguousarray(array)
+    whole = np.full((*array.shape[:-3], *case.original.shape), -background, array.dtype)
+    if array.ndim > 3:
+        whole[0] = background
+    z, y, x = (slice(*bounds) for bounds in case.box)
+    whole[..., z, y, x] = array
+    return whole
 
 
-def _slices(logits: Tensor | npt.NDArray[np.float32], case: PreparedCase) -> Iterator[Tensor]:
-    """Pieces `(K, n, H, W)` of the logits on the original grid, depth axis still first."""
-    logits = torch.as_tensor(logits)
-    depth, height, width = (case.original.shape[axis] for axis in case.axes)
+def restored(
+    logits: Slices | Tensor | npt.NDArray[np.float32], case: PreparedCase
+) -> Iterator[Tensor]:
+    """Pieces `(K, n, H, W)` of the logits on the original grid, depth axis still first.
+
+    Args:
+        logits: `(K, d, h, w)` on the prepared grid; a volume's whole, or taken piece by piece.
+        case: The case they belong to.
+    """
+    if not isinstance(logits, Slices):
+        logits = _Whole(torch.as_tensor(logits))
+    cut = [stop - start for start, stop in case.box] if case.box else case.original.shape
+    depth, height, width = (cut[axis] for axis in case.axes)
     assert tuple(logits.shape[1:]) == case.label.shape, (logits.shape, case.label.shape)
-    for first in range(0, depth, _CHUNK):
-        wanted = torch.arange(first, min(depth, first + _CHUNK), device=logits.device)
-        chunk = _along_depth(logits, wanted, depth)
+    for first in range(0, depth, PIECE):
+        chunk = _along_depth(logits, torch.arange(first, min(depth, first + PIECE)), depth)
         if chunk.shape[2:] != (height, width):
             # Pixels are areas, as in preparation: both grids cover the same extent.
             chunk = functional.interpolate(
@@ -96,13 +152,15 @@ def _slices(logits: Tensor | npt.NDArray[np.float32], case: PreparedCase) -> Ite
         yield chunk.float()
 
 
-def _along_depth(logits: Tensor, wanted: Tensor, depth: int) -> Tensor:
+def _along_depth(logits: Slices, wanted: Tensor, depth: int) -> Tensor:
     """Slices `wanted` of `depth` ones; between two prepared slices by their distance."""
     prepared = logits.shape[1]
     if prepared == depth:
-        return logits[:, wanted]
+        return logits.slices(int(wanted[0]), int(wanted[-1]) + 1)
     position = ((wanted + 0.5) * (prepared / depth) - 0.5).clamp(0, prepared - 1)
     below = position.floor().long()
     above = (below + 1).clamp(max=prepared - 1)
-    weight = (position - below).float()[None, :, None, None]
-    return logits[:, below].float() * (1 - weight) + logits[:, above].float() * weight
+    first = int(below[0])
+    taken = logits.slices(first, int(above[-1]) + 1).float()
+    weight = (position - below).float()[None, :, None, None].to(taken.device)
+    return taken[:, below - first] * (1 - weight) + taken[:, above - first] * weight

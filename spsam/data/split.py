@@ -46,7 +46,7 @@ def split_cases(dataset: DataSet, name: str | Path | None = None, fold: int = 0)
         dataset: The data set.
         name: A split file's path, `file` (the `split.json` beside the data), a split that comes
             with the data set, or `five_fold`. None takes the first of: `split.json`, the data
-            set's own split, five folds.
+            set's own split if patients of it are here, five folds.
         fold: Which of the five folds tests, 0–4.
 
     Raises:
@@ -56,9 +56,11 @@ def split_cases(dataset: DataSet, name: str | Path | None = None, fold: int = 0)
     beside = dataset.folder / "split.json" if dataset.folder else None
     has_file = beside is not None and beside.is_file()
     if name is None:
-        name = "file" if has_file else next(iter(dataset.splits), "five_fold")
+        name, notes = ("file", ()) if has_file else _usual(dataset)
+    else:
+        notes = ()
     if str(name) == "five_fold":
-        return _five_fold(dataset, fold)
+        return _five_fold(dataset, fold, notes)
     if fold != 0:
         raise InputError(f"split '{name}' has no folds, got fold {fold}; use fold 0 or five_fold")
     if str(name) in dataset.splits:
@@ -90,6 +92,18 @@ def validation_split(split: Split) -> Split:
         )
     cases = {"train": set(split.train), "val": set(split.val), "test": set(split.val)}
     return _split(f"{split.name}-validation", cases, split.notes)
+
+
+def _usual(dataset: DataSet) -> tuple[str, tuple[str, ...]]:
+    """The data set's own split, if this copy has patients of it; else five folds and why."""
+    here = {case.patient for case in dataset.cases} | {case.id for case in dataset.cases}
+    for name, parts in dataset.splits.items():
+        empty = [part for part in ("train", "test") if not here & set(parts[part])]
+        if not empty:
+            return name, ()
+        lacking = f"no {' and no '.join(empty)} patient of split '{name}' is here"
+        return "five_fold", (f"{lacking}: five folds instead",)
+    return "five_fold", ()
 
 
 def _read(path: Path) -> dict[str, tuple[str, ...]]:
@@ -167,7 +181,7 @@ def _overlaps(listed: Mapping[str, set[str]], path: Path | None) -> list[Problem
     return problems
 
 
-def _five_fold(dataset: DataSet, fold: int) -> Split:
+def _five_fold(dataset: DataSet, fold: int, notes: Sequence[str]) -> Split:
     """Fold k tests, an eighth of the other patients validates, the rest trains."""
     if not 0 <= fold < FOLDS:
         raise InputError(f"expected a fold from 0 to {FOLDS - 1}, got {fold}")
@@ -188,7 +202,7 @@ def _five_fold(dataset: DataSet, fold: int) -> Split:
     for case in dataset.cases:
         part = "test" if case.patient in test else "val" if case.patient in val else "train"
         cases[part].add(case.id)
-    return _split("five_fold", cases, [])
+    return _split("five_fold", cases, notes)
 
 
 def _split(name: str, cases: Mapping[str, set[str]], notes: Sequence[str]) -> Split:

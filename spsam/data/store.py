@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from spsam.data.volume import Geometry
+from spsam.data.chunked import Chunked
+from spsam.data.geometry import Axes, Box, Geometry, Triple, Turn
 
 INDEX = "store.json"
+# Each open case holds two files open, of which a process may have about a thousand.
+_OPEN = 128
 
 
 @dataclass(frozen=True)
@@ -23,14 +27,18 @@ class PreparedCase:
     Attributes:
         id: The case's id.
         patient: Whose it is.
-        image: `(M, D, H, W)` float32, normalised; mapped from the file, read-only.
-        label: `(D, H, W)` uint8 class indices; mapped from the file, read-only.
+        image: `(M, D, H, W)` float32, normalised. Of a store it is a `Chunked`, whose slices are
+            read from the file when they are asked for.
+        label: `(D, H, W)` uint8 class indices; likewise.
         foreground: Class -> `(n, 3)` voxels (d, h, w) of it, a bounded sample; only classes that
             are there.
         spacing: (d, h, w) in mm.
         original: The grid it was acquired on, array axes (z, y, x).
         axes: Which of those axes became (d, h, w).
         raw_ids: For each class, the id it has in label files.
+        flips: Which of (d, h, w) run against their original axis.
+        box: What was cut out of the original array first, (start, stop) per axis (z, y, x); None
+            where all of it was kept.
     """
 
     id: str
@@ -38,10 +46,17 @@ class PreparedCase:
     image: npt.NDArray[np.float32]
     label: npt.NDArray[np.uint8]
     foreground: Mapping[int, npt.NDArray[np.int32]]
-    spacing: tuple[float, float, float]
+    spacing: Triple
     original: Geometry
-    axes: tuple[int, int, int]
+    axes: Axes
     raw_ids: tuple[int, ...]
+    flips: tuple[bool, bool, bool] = (False, False, False)
+    box: Box | None = None
+
+    @property
+    def turn(self) -> Turn:
+        """From the original axes to the prepared ones and back."""
+        return Turn(self.axes, self.flips)
 
 
 class PreparedStore:
@@ -54,6 +69,11 @@ class PreparedStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.index: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        self._open: OrderedDict[str, PreparedCase] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Open files stay in their process."""
+        return {**vars(self), "_open": OrderedDict()}
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -66,25 +86,51 @@ class PreparedStore:
         return len(self.index["class_names"])
 
     def case(self, case_id: str) -> PreparedCase:
-        """Maps one case's arrays; an unknown id is a programming mistake (`KeyError`)."""
+        """Maps one case's arrays; an unknown id is a programming mistake (`KeyError`).
+
+        The cases used last stay open: a random patch costs the reading of that patch.
+        """
+        case = self._open.pop(case_id, None) or self._read(case_id)
+        self._open[case_id] = case
+        if len(self._open) > _OPEN:
+            self._open.popitem(last=False)
+        return case
+
+    def _read(self, case_id: str) -> PreparedCase:
         if case_id not in self.index["cases"]:
             raise KeyError(case_id)
         meta = json.loads(case_file(self.folder, case_id, "json").read_text(encoding="utf-8"))
-        voxels = np.load(case_file(self.folder, case_id, "foreground.npy"))
         original = {name: tuple(value) for name, value in meta["original"].items()}
+        box = meta.get("box")
+        # They stand for the arrays that they hold.
+        image, label = (
+            cast(Any, Chunked(case_file(self.folder, case_id, f"{part}.b2nd")))
+            for part in ("image", "label")
+        )
         return PreparedCase(
             id=case_id,
             patient=meta["patient"],
-            image=np.load(case_file(self.folder, case_id, "image.npy"), mmap_mode="r"),
-            label=np.load(case_file(self.folder, case_id, "label.npy"), mmap_mode="r"),
-            foreground={
-                int(value): voxels[voxels[:, 0] == value, 1:] for value in np.unique(voxels[:, 0])
-            },
+            image=image,
+            label=label,
+            foreground=_foreground(case_file(self.folder, case_id, "foreground.npy")),
             spacing=tuple(meta["spacing"]),
             original=Geometry(**original),
             axes=tuple(meta["axes"]),
             raw_ids=tuple(self.index["raw_ids"]),
+            flips=tuple(meta.get("flips", (False, False, False))),
+            box=None if box is None else cast(Box, tuple(map(tuple, box))),
         )
+
+
+def _foreground(path: Path) -> dict[int, npt.NDArray[np.int32]]:
+    """The rows (class, d, h, w) of a file, which are sorted by class, as views for each class."""
+    rows = np.load(path, mmap_mode="r") if path.stat().st_size > 256 else np.load(path)
+    values, starts = np.unique(rows[:, 0], return_index=True)
+    ends = [*starts, len(rows)][1:]
+    return {
+        int(value): rows[start:end, 1:]
+        for value, start, end in zip(values, starts, ends, strict=True)
+    }
 
 
 def case_file(folder: Path, case_id: str, ending: str) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,36 +12,31 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK
 
-from spsam.data.nifti import nifti_problems
+from spsam.data.files.image import read_array, read_geometry
+from spsam.data.geometry import IDENTITY, Geometry, Triple
 from spsam.errors import InputError, Problem
+
+__all__ = [
+    "Floats",
+    "Geometry",
+    "Labels",
+    "Triple",
+    "Volume",
+    "check_image",
+    "class_indices",
+    "one_thread",
+    "read_geometry",
+    "read_volume",
+    "write_label",
+]
 
 # Its functions carry no types.
 sitk: Any = SimpleITK
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int16]
-Triple = tuple[float, float, float]
-
-IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 # Written through different programs, one geometry differs in its last digits; this is in mm.
 GEOMETRY_TOLERANCE = 1e-3
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """Where a volume's voxels lie.
-
-    Attributes:
-        shape: Number of voxels along the array's axes (z, y, x).
-        spacing: mm along the array's axes (z, y, x).
-        origin: Position (x, y, z) in mm of the first voxel's centre.
-        direction: The 3×3 direction cosines, row by row, in the file's (x, y, z) order.
-    """
-
-    shape: tuple[int, int, int]
-    spacing: Triple
-    origin: Triple = (0.0, 0.0, 0.0)
-    direction: tuple[float, ...] = IDENTITY
 
 
 @dataclass(frozen=True)
@@ -69,64 +64,50 @@ class Volume:
         return Geometry((depth, height, width), self.spacing, self.origin, self.direction)
 
 
-def read_geometry(path: Path) -> Geometry:
-    """Reads a file's header only.
-
-    Raises:
-        InputError: If there is no readable 3D image (or 4D, channels last) in the file.
-    """
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise InputError(_unreadable(path)) from error
-    return _geometry(path, reader)
-
-
-def read_volume(image: Path, label: Path | None, class_of: Mapping[int, int]) -> Volume:
+def read_volume(
+    image: Path | Sequence[Path], label: Path | None, class_of: Mapping[int, int]
+) -> Volume:
     """Reads one case and checks it.
 
     Args:
-        image: A 3D image, or a 4D one whose last axis holds the channels.
+        image: A 3D image, a 4D one whose last axis holds the channels, the folder of a DICOM
+            series, or one such path for each channel.
         label: Its label map, if it has one.
         class_of: For each id that the label file may hold, the class index it stands for.
 
     Raises:
-        InputError: With every problem found in the two files.
+        InputError: With every problem found in the files.
     """
+    paths = [image] if isinstance(image, Path) else list(image)
     problems: list[Problem] = []
-    pixels = label_ids = None
-    try:
-        pixels, geometry = _read_array(image)
-        problems += check_image(pixels, image)
-    except InputError as error:
-        problems += error.problems
-    if label is not None:
+    channels: list[npt.NDArray[np.generic]] = []
+    geometries: list[Geometry] = []
+    for path in paths:
         try:
-            label_ids, label_geometry = _read_array(label)
-            if len(label_ids) != 1:
-                problems.append(Problem(f"expected one label map, got {len(label_ids)}", label))
+            pixels, geometry = read_array(path)
         except InputError as error:
             problems += error.problems
+            continue
+        problems += check_image(pixels, path)
+        if geometries:
+            problems += _compare(geometries[0], geometry, paths[0], path, "the channel")
+        channels.append(pixels)
+        geometries.append(geometry)
     classes: Labels | None = None
-    if label is not None and label_ids is not None:
-        mapped = _classes(label_ids[0], label, class_of)
-        if isinstance(mapped, Problem):
-            problems.append(mapped)
-        else:
-            classes = mapped
-        if pixels is not None:
-            problems += _compare(geometry, label_geometry, image, label)
+    if label is not None:
+        try:
+            ids, geometry = read_array(label)
+            if geometries:
+                problems += _compare(geometries[0], geometry, paths[0], label, "the label")
+            classes = class_indices(ids, label, class_of)
+        except InputError as error:
+            problems += error.problems
     if problems:
         raise InputError(problems)
-    assert pixels is not None
+    grid = geometries[0]
+    pixels = channels[0] if len(channels) == 1 else np.concatenate(channels)
     return Volume(
-        pixels.astype(np.float32, copy=False),
-        classes,
-        geometry.spacing,
-        geometry.origin,
-        geometry.direction,
+        pixels.astype(np.float32, copy=False), classes, grid.spacing, grid.origin, grid.direction
     )
 
 
@@ -140,8 +121,11 @@ def write_label(path: Path, ids: npt.NDArray[np.integer], geometry: Geometry) ->
     path.parent.mkdir(parents=True, exist_ok=True)
     # The ending decides the format: it stays.
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    sitk.WriteImage(image, str(temporary), useCompression=True)
-    os.replace(temporary, path)
+    try:
+        sitk.WriteImage(image, str(temporary), useCompression=True)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def one_thread() -> None:
@@ -166,86 +150,51 @@ def check_image(pixels: npt.NDArray[np.generic], path: Path | None) -> list[Prob
     return problems
 
 
-def _read_array(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
-    """The file's voxels as `(M, D, H, W)`, and their geometry."""
-    if not path.is_file():
-        raise InputError(_unreadable(path))
-    problems = nifti_problems(path)
-    if problems:
-        raise InputError(problems)
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise InputError(_unreadable(path)) from error
-    geometry = _geometry(path, image)
-    array = sitk.GetArrayFromImage(image)
-    if image.GetNumberOfComponentsPerPixel() > 1:
-        array = np.moveaxis(array, -1, 0)
-    return array.reshape(-1, *geometry.shape), geometry
+def class_indices(ids: npt.NDArray[np.generic], path: Path, class_of: Mapping[int, int]) -> Labels:
+    """The class indices `(D, H, W)` of a label file's ids `(1, D, H, W)`.
 
-
-def _unreadable(path: Path) -> Problem:
-    if not path.is_file():
-        return Problem("the file does not exist", path)
-    return Problem(
-        f"cannot be read as an image ({path.stat().st_size} bytes): the file is truncated or "
-        "not an image; copy it again from its source",
-        path,
-    )
-
-
-def _geometry(path: Path, source: Any) -> Geometry:
-    """The geometry of an image or of a reader that has read its header."""
-    size, spacing, origin = source.GetSize(), source.GetSpacing(), source.GetOrigin()
-    if len(size) not in (3, 4):
-        raise InputError(Problem(f"expected a 3D image, got {len(size)} dimensions", path))
-    matrix = np.reshape(source.GetDirection(), (len(size), len(size)))[:3, :3]
-    return Geometry(
-        (int(size[2]), int(size[1]), int(size[0])),
-        (float(spacing[2]), float(spacing[1]), float(spacing[0])),
-        (float(origin[0]), float(origin[1]), float(origin[2])),
-        tuple(float(value) for value in matrix.ravel()),
-    )
-
-
-def _classes(
-    ids: npt.NDArray[np.generic], path: Path, class_of: Mapping[int, int]
-) -> Labels | Problem:
-    """The file's ids as class indices, or what is wrong with them."""
-    present = np.unique(ids)
+    Raises:
+        InputError: If there are several maps, or an id that is not in `class_of`.
+    """
+    if len(ids) != 1:
+        raise InputError(Problem(f"expected one label map, got {len(ids)}", path))
+    present = np.unique(ids[0])
     wrong = [value for value in present.tolist() if value not in class_of]
     if wrong:
         shown = ", ".join(f"{value:g}" for value in wrong[:8])
         more = f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""
         known = ", ".join(str(value) for value in sorted(class_of))
-        return Problem(f"label values {shown}{more} are out of range; expected {known}", path)
-    classes = np.zeros(ids.shape, np.int16)
+        raise InputError(
+            Problem(f"label values {shown}{more} are out of range; expected {known}", path)
+        )
+    classes = np.zeros(ids[0].shape, np.int16)
     for value in present.tolist():
-        classes[ids == value] = class_of[int(value)]
+        classes[ids[0] == value] = class_of[int(value)]
     return classes
 
 
-def _compare(image: Geometry, label: Geometry, path: Path, label_path: Path) -> list[Problem]:
-    """Whether the two files of a case lie on the same grid."""
-    if image.shape != label.shape:
-        ours, theirs = (" × ".join(map(str, each.shape)) for each in (label, image))
+def _compare(
+    image: Geometry, other: Geometry, path: Path, other_path: Path, what: str
+) -> list[Problem]:
+    """Whether another file of a case lies on the grid of its image."""
+    if image.shape != other.shape:
+        ours, theirs = (" × ".join(map(str, each.shape)) for each in (other, image))
         return [
             Problem(
-                f"the label's size {ours} is not that of its image, {theirs} ({path.name})",
-                label_path,
+                f"{what}'s size {ours} is not that of its image, {theirs} ({path.name})",
+                other_path,
             )
         ]
     # Only the spacing decides what is learnt. Origins and directions of well-known sets differ
     # between image and label although the voxels correspond, so those are not held against them.
-    if not np.allclose(image.spacing, label.spacing, rtol=0, atol=GEOMETRY_TOLERANCE):
+    if not np.allclose(image.spacing, other.spacing, rtol=0, atol=GEOMETRY_TOLERANCE):
         ours, theirs = (
-            " × ".join(f"{value:.4g}" for value in each.spacing) for each in (label, image)
+            " × ".join(f"{value:.4g}" for value in each.spacing) for each in (other, image)
         )
         return [
             Problem(
-                f"the label's spacing {ours} mm is not that of its image, {theirs} mm "
-                f"({path.name})",
-                label_path,
+                f"{what}'s spacing {ours} mm is not that of its image, {theirs} mm ({path.name})",
+                other_path,
             )
         ]
     return []

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
+import pickle
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from spsam.errors import InputError
+from spsam.errors import InputError, Problem, SpsamError
 from spsam.model.segmenter import Segmenter
 
+State = dict[str, Any]
 
-def trained_state(network: Segmenter) -> dict[str, torch.Tensor]:
+_DIGEST = "sha256"
+
+
+def trained_state(network: Segmenter) -> dict[str, Tensor]:
     """Weights of the added blocks by name."""
     return {
         name: value
@@ -21,7 +30,7 @@ def trained_state(network: Segmenter) -> dict[str, torch.Tensor]:
     }
 
 
-def load_trained_state(network: Segmenter, state: dict[str, torch.Tensor]) -> None:
+def load_trained_state(network: Segmenter, state: dict[str, Tensor]) -> None:
     """Puts weights into the added blocks.
 
     Raises:
@@ -42,37 +51,138 @@ def load_trained_state(network: Segmenter, state: dict[str, torch.Tensor]) -> No
         )
 
 
-def save_checkpoint(
-    path: Path, network: Segmenter, optimizer: torch.optim.Optimizer, epochs: int
-) -> None:
-    """Writes the state after so many epochs, whole or not at all."""
-    state = {
-        "epochs": epochs,
-        "blocks": trained_state(network),
-        "optimizer": optimizer.state_dict(),
-    }
-    save_whole(path, state)
+def previous(path: Path) -> Path:
+    """Where the checkpoint before the last is kept: `checkpoint.previous.pt`."""
+    return path.with_suffix(".previous.pt")
 
 
-def save_whole(path: Path, state: dict[str, Any]) -> None:
-    """Writes a state by way of a neighbour and a rename, so that it is never half there."""
+def save_whole(path: Path, state: State, *, keep: bool = False) -> None:
+    """Writes a state so that neither a kill nor a power cut leaves half of it.
+
+    Into a neighbour first, which reaches the disk before it takes the file's name; with a hash of
+    the content, by which a damaged disk or copy is noticed.
+
+    Args:
+        path: The file; torch's format.
+        state: Tensors and plain values.
+        keep: Whether the file that is there stays, as `previous(path)`.
+
+    Raises:
+        SpsamError: If the disk is full or not writable; what was there is as it was.
+    """
+    content = io.BytesIO()
+    torch.save({**state, _DIGEST: digest(state)}, content)
     partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
+    try:
+        with partial.open("wb") as stream:
+            stream.write(content.getbuffer())
+            stream.flush()
+            os.fsync(stream.fileno())
+        if keep and path.exists():
+            os.replace(path, previous(path))
+        os.replace(partial, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise SpsamError(
+            f"{path}: the checkpoint cannot be written: {error.strerror}; the one before is as it "
+            "was: make room and give the same command to go on from it"
+        ) from error
 
 
-def load_checkpoint(
-    path: Path, network: Segmenter, optimizer: torch.optim.Optimizer | None = None
-) -> int:
-    """Puts a run's state back.
+def read_whole(path: Path) -> State:
+    """Reads what `save_whole` wrote, and verifies it.
+
+    Raises:
+        InputError: If the file is damaged.
+    """
+    try:
+        state: State = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict) or "blocks" not in state:
+            raise ValueError("no weights of added blocks are in it")
+        # Checkpoints of the first version have no hash.
+        sound = state.pop(_DIGEST, None) in (None, digest(state))
+    except (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(Problem(f"is no checkpoint, or a damaged one: {reason}", path)) from error
+    if not sound:
+        raise InputError(Problem("the checkpoint is damaged: its content has another hash", path))
+    return state
+
+
+def read_last(path: Path) -> tuple[State | None, str]:
+    """The last sound checkpoint of a run, and what the user should know about it.
 
     Returns:
-        The number of epochs it was trained for; 0 where there is no checkpoint.
+        None where there is none yet; a note, empty where the last one is sound.
+
+    Raises:
+        SpsamError: If there are checkpoints and none is sound.
     """
-    if not path.exists():
-        return 0
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    there = [file for file in (path, previous(path)) if file.exists()]
+    broken = []
+    for file in there:
+        try:
+            state = read_whole(file)
+        except InputError as error:
+            broken.append(str(error))
+            continue
+        missing = "" if path in there else f"{path}: is missing"
+        note = "; ".join([*broken, *([missing] if missing else [])])
+        return state, f"{note}; going on from {file.name}" if note else ""
+    if broken:
+        raise SpsamError("\n".join([*broken, "remove these files to begin the run anew"]))
+    return None, ""
+
+
+def load_checkpoint(path: Path, network: Segmenter) -> State:
+    """Puts a run's trained weights into its network.
+
+    Returns:
+        The whole state.
+
+    Raises:
+        InputError: If there is no checkpoint, or it is of another arm.
+        SpsamError: If it is damaged, and the one before it too.
+    """
+    state, _ = read_last(path)
+    if state is None:
+        raise InputError(Problem("there is no such checkpoint", path))
     load_trained_state(network, state["blocks"])
-    if optimizer is not None:
-        optimizer.load_state_dict(state["optimizer"])
-    return int(state["epochs"])
+    return state
+
+
+def digest(value: Any) -> str:
+    """The sha-256 of a state's content: every tensor's type, shape and bytes, every other value."""
+    hasher = hashlib.sha256()
+
+    def feed(item: Any) -> None:
+        if isinstance(item, Tensor):
+            hasher.update(f"{item.dtype}{tuple(item.shape)}".encode())
+            plain = item.detach().cpu().contiguous().reshape(-1)
+            hasher.update(plain.view(torch.uint8).numpy().data)
+        elif isinstance(item, dict):
+            for key, inner in item.items():
+                hasher.update(f"{key!r}:".encode())
+                feed(inner)
+        elif isinstance(item, list | tuple):
+            hasher.update(f"{len(item)}[".encode())
+            for inner in item:
+                feed(inner)
+        else:
+            hasher.update(repr(item).encode())
+
+    feed(value)
+    return hasher.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Brings renames to the disk; where folders cannot be opened, the system sees to it."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

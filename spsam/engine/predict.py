@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from spsam.config.schema import InferenceConfig, TrainConfig
-from spsam.model.segmenter import Segmenter
+from spsam.model.segmenter import Output, Segmenter
+
+Place = tuple[slice, slice, slice]
+OnTile = Callable[[Output, Sequence[Place]], None]
 
 
 def autocast(device: torch.device, train: TrainConfig) -> torch.autocast:
     """The precision that a run computes in."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=train.precision == "bf16")
+    kind = torch.float16 if train.precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, kind, enabled=train.precision != "fp32")
 
 
-@torch.inference_mode()
 def predict_logits(
     network: Segmenter,
     image: Tensor,
@@ -35,39 +39,144 @@ def predict_logits(
     Returns:
         `(K, D, H, W)` float32 on the network's device.
     """
-    # MONAI takes seconds to import, and a plan or a table needs none of it.
-    from monai.inferers.utils import sliding_window_inference
-
-    network.eval()
-    device = next(network.parameters()).device
-
-    def tile_logits(tiles: Tensor) -> Tensor:
-        with autocast(device, train):
-            logits: Tensor | None = network(tiles).logits
-        assert logits is not None
-        return logits.float()
-
-    logits: object = sliding_window_inference(
-        image[None].to(device, torch.float32),
-        roi_size=(network.depth, *network.image_size),
-        sw_batch_size=inference.batch_size,
-        predictor=_mirrored(tile_logits) if inference.mirror else tile_logits,
-        overlap=1 - inference.step,
-        mode="gaussian",
-        sigma_scale=inference.sigma,
-    )
-    assert isinstance(logits, Tensor)
-    return logits[0]
+    logits = SlidingLogits(network, image, inference, train)
+    return logits.slices(0, logits.shape[1])
 
 
-def _mirrored(predictor: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The mean over all mirrorings of a tile `(B, M, D, H, W)`."""
-    flips = [axes for n in range(4) for axes in itertools.combinations((2, 3, 4), n)]
+class SlidingLogits:
+    """Final logits of a prepared volume, from the first slice to the last as they are asked for.
 
-    def mean(tiles: Tensor) -> Tensor:
-        total = predictor(tiles)
-        for axes in flips[1:]:
-            total = total + predictor(tiles.flip(axes)).flip(axes)
-        return total / len(flips)
+    Tiles come in the order of their depth: what no further tile reaches is finished, and what was
+    taken is given up. A volume of any length needs memory for little more than a tile's depth.
 
-    return mean
+    Args:
+        network: In any mode; left in evaluation mode.
+        image: `(M, D, H, W)` prepared intensities, any size; on any device.
+        inference: Step, Gaussian, mirroring.
+        train: For the precision the network was trained in.
+        on_tile: Called with what the network gave for some tiles, not mirrored, and their places
+            in the volume; a place may begin before the volume, which is padded then.
+    """
+
+    def __init__(
+        self,
+        network: Segmenter,
+        image: Tensor,
+        inference: InferenceConfig,
+        train: TrainConfig,
+        on_tile: OnTile | None = None,
+    ) -> None:
+        self._network = network.eval()
+        self._device = next(network.parameters()).device
+        self._inference, self._train = inference, train
+        self._on_tile = on_tile
+        size = image.shape[1:]
+        self._tile = (network.depth, *network.image_size)
+        # Half of what is missing on either side, as in training.
+        missing = [max(0, tile - have) for tile, have in zip(self._tile, size, strict=True)]
+        self._before = [each // 2 for each in missing]
+        pads = [(each // 2, each - each // 2) for each in missing]
+        flat = [number for pair in reversed(pads) for number in pair]
+        self._image = functional.pad(image, flat) if any(missing) else image
+        self._slabs = self._run()
+        self._held: list[Tensor] = [next(self._slabs)]
+        self._first = 0
+        self.shape: tuple[int, ...] = (len(self._held[0]), *size)
+
+    def slices(self, first: int, stop: int) -> Tensor:
+        """Slices `first` to `stop`, `(K, n, H, W)` float32; earlier ones are gone afterwards."""
+        first, stop = first + self._before[0], stop + self._before[0]
+        while self._first + sum(each.shape[1] for each in self._held) < stop:
+            self._held.append(next(self._slabs))
+        held = torch.cat(self._held, dim=1) if len(self._held) > 1 else self._held[0]
+        self._held = [held[:, first - self._first :]]
+        self._first = first
+        inside = [
+            slice(before, before + size)
+            for before, size in zip(self._before[1:], self.shape[2:], strict=True)
+        ]
+        return self._held[0][:, : stop - first, inside[0], inside[1]]
+
+    @torch.inference_mode()
+    def _run(self) -> Iterator[Tensor]:
+        """Finished slices of the padded volume, `(K, n, H, W)`, in order."""
+        # MONAI takes seconds to import, and a plan or a table needs none of it.
+        from monai.data.utils import compute_importance_map
+
+        weights = compute_importance_map(
+            self._tile, mode="gaussian", sigma_scale=self._inference.sigma, device=self._device
+        )
+        size = tuple(self._image.shape[1:])
+        depths, rows, columns = (
+            starts(have, tile, self._inference.step)
+            for have, tile in zip(size, self._tile, strict=True)
+        )
+        total: Tensor | None = None
+        counts = torch.zeros((self._tile[0], *size[1:]), device=self._device)
+        for depth, following in zip(depths, [*depths[1:], size[0]], strict=True):
+            corners = [(depth, row, column) for row in rows for column in columns]
+            for begin in range(0, len(corners), self._inference.batch_size):
+                some = corners[begin : begin + self._inference.batch_size]
+                places = [self._place(corner) for corner in some]
+                for place, logits in zip(places, self._tiles(places), strict=True):
+                    if total is None:
+                        total = torch.zeros((len(logits), *counts.shape), device=self._device)
+                    _, h, w = place
+                    total[:, :, h, w] += logits * weights
+                    counts[:, h, w] += weights
+            assert total is not None
+            done = following - depth if following < size[0] else self._tile[0]
+            yield total[:, :done] / counts[:done]
+            total = _moved(total, done, axis=1)
+            counts = _moved(counts, done, axis=0)
+
+    def _place(self, corner: tuple[int, int, int]) -> Place:
+        d, h, w = (slice(a, a + tile) for a, tile in zip(corner, self._tile, strict=True))
+        return d, h, w
+
+    def _tiles(self, places: Sequence[Place]) -> Tensor:
+        """Logits `(n, K, d, h, w)` of some tiles, averaged over mirrorings."""
+        tiles = torch.stack([self._image[(slice(None), *place)] for place in places])
+        tiles = tiles.to(self._device, torch.float32)
+        flips: list[tuple[int, ...]] = [()]
+        if self._inference.mirror:
+            flips = [axes for n in range(4) for axes in itertools.combinations((2, 3, 4), n)]
+        total: Tensor | None = None
+        for axes in flips:
+            with autocast(self._device, self._train):
+                output = self._network(tiles.flip(axes) if axes else tiles)
+            if self._on_tile is not None and not axes:
+                self._on_tile(output, [self._unpadded(place) for place in places])
+            assert output.logits is not None
+            logits = output.logits.float()
+            logits = logits.flip(axes) if axes else logits
+            total = logits if total is None else total + logits
+        assert total is not None
+        return total / len(flips) if len(flips) > 1 else total
+
+    def _unpadded(self, place: Place) -> Place:
+        d, h, w = (
+            slice(each.start - before, each.stop - before)
+            for each, before in zip(place, self._before, strict=True)
+        )
+        return d, h, w
+
+
+def starts(size: int, tile: int, step: float) -> list[int]:
+    """Where tiles begin along an axis, the last one at its end.
+
+    Args:
+        size: Of the axis, not smaller than a tile.
+        tile: Of a tile.
+        step: Between two tiles, in tiles; never less than a voxel.
+    """
+    stride = max(1, int(tile * step)) if tile < size else tile
+    count = -(-(size - tile) // stride) + 1
+    return [min(index * stride, size - tile) for index in range(count)]
+
+
+def _moved(values: Tensor, by: int, axis: int) -> Tensor:
+    """The values, `by` places nearer to the beginning, zeros at the end."""
+    kept = values.narrow(axis, by, values.shape[axis] - by)
+    end = torch.zeros_like(values.narrow(axis, 0, by))
+    return torch.cat([kept, end], dim=axis)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,7 +19,8 @@ from spsam.data.store import PreparedStore
 from spsam.engine.assemble import network_for
 from spsam.engine.evaluate import CaseScore, evaluate, preview
 from spsam.engine.recording.cost import PeakMemory, gigaflops, larger, step_seconds
-from spsam.engine.train import Metrics, fit
+from spsam.engine.training.progress import Metrics
+from spsam.engine.training.train import Training, fit
 from spsam.engine.validate import validation_dice
 from spsam.metrics.hausdorff import CONVENTION as DIAGONAL
 from spsam.model.segmenter import Segmenter
@@ -42,6 +44,7 @@ class Job:
         device: `cpu`, `cuda` or `cuda:1`.
         checkpoint: SAM's weights; None for random ones.
         workers: Processes that make training patches.
+        devices: How many of its kind train together.
         validate_every: Epochs between two scores of the validation cases; 0: none. They change
             nothing of the run.
     """
@@ -55,6 +58,7 @@ class Job:
     device: str = "cpu"
     checkpoint: Path | None = None
     workers: int = 0
+    devices: int = 1
     validate_every: int = 0
 
 
@@ -63,6 +67,7 @@ def execute(
     *,
     on_epoch: Callable[[Metrics], None],
     on_progress: Callable[[str, int, int], None],
+    on_note: Callable[[str], None],
 ) -> None:
     """Trains and scores a run; goes on where it stopped if it was interrupted.
 
@@ -73,24 +78,44 @@ def execute(
         job: The run.
         on_epoch: Called with every epoch's metrics.
         on_progress: Called with (stage, done, total); stages are `train` and `evaluate`.
+        on_note: Called with what the user should know.
     """
-    config = job.config
     device = torch.device(job.device)
     memory = PeakMemory(device)
-    torch.manual_seed(config.seed)
-    network = network_for(config, job.plan.patch_size, job.checkpoint).to(device)
-    fit(
+    network = build(job, device)
+    told: dict[str, Any] = {
+        "on_epoch": on_epoch,
+        "on_step": lambda done, total: on_progress("train", done, total),
+        "on_note": on_note,
+    }
+    if job.devices > 1:
+        from spsam.engine.training.together import train_together
+
+        train_together(job, **told)
+    # After several processes it finds the work done, and takes their weights.
+    fit(training(job, network, **told))
+    score(job, network, memory, lambda done, total: on_progress("evaluate", done, total))
+
+
+def build(job: Job, device: torch.device) -> Segmenter:
+    """The run's network as it starts."""
+    torch.manual_seed(job.config.seed)
+    return network_for(job.config, job.plan.patch_size, job.checkpoint).to(device)
+
+
+def training(job: Job, network: Segmenter, **options: Any) -> Training:
+    """The run's training; `options` are further attributes of `Training`."""
+    return Training(
         network,
         training_patches(job),
-        config.arm,
+        job.config.arm,
         checkpoint=job.folder.checkpoint,
         log=job.folder.metrics,
+        about=about(job),
         workers=job.workers,
-        on_epoch=on_epoch,
-        on_step=lambda done, total: on_progress("train", done, total),
         measure=lambda epoch: _validate(job, network, epoch),
+        **options,
     )
-    score(job, network, memory, lambda done, total: on_progress("evaluate", done, total))
 
 
 def _validate(job: Job, network: Segmenter, epoch: int) -> Metrics:
@@ -101,6 +126,17 @@ def _validate(job: Job, network: Segmenter, epoch: int) -> Metrics:
         return {}
     cases = [job.dataset.case(case) for case in job.split.val]
     return {VALIDATION_DICE: validation_dice(network, job.store, cases, job.config)}
+
+
+def about(job: Job) -> Mapping[str, Any]:
+    """What a checkpoint says of its run: enough to segment a new volume with it."""
+    return {
+        "config": job.config.model_dump_json(),
+        "plan": job.plan.to_dict(),
+        "raw_ids": list(job.dataset.raw_ids),
+        "channel_names": list(job.dataset.channel_names),
+        "intensities": job.store.index["statistics"],
+    }
 
 
 def training_patches(job: Job) -> PatchDataset:

@@ -24,7 +24,7 @@ def validation_dice(
     Training goes on as if nobody had looked: the random generators are put back.
 
     Args:
-        network: Half-way trained; left in evaluation mode.
+        network: Half-way trained; left in the mode it is in.
         store: Prepared images.
         cases: Of the split's validation part.
         config: The run's configuration.
@@ -32,7 +32,7 @@ def validation_dice(
     Returns:
         In 0…1; NaN where the convention leaves every class out.
     """
-    device = next(network.parameters()).device
+    device, was_training = next(network.parameters()).device, network.training
     scores = []
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         for case in cases:
@@ -44,5 +44,6 @@ def validation_dice(
             assert reference is not None
             convention = config.arm.evaluation.convention
             scores.append(dice(labels, reference, config.data.num_classes, convention)[1:])
+    network.train(was_training)
     values = np.ma.masked_invalid(np.array(scores))
     return float(np.ma.filled(values.mean(axis=0).mean(), np.nan))

@@ -69,7 +69,7 @@ def dice(
         )
     _check_range(predicted, num_classes, "prediction")
     _check_range(referred, num_classes, "reference")
-    return dice_of_counts(*_counts(predicted, referred, num_classes), convention)
+    return dice_of_counts(*counts(predicted, referred, num_classes), convention)
 
 
 def dice_of_counts(
@@ -108,10 +108,16 @@ def _rule(convention: str) -> Convention:
     return CONVENTIONS[convention]
 
 
-def _counts(
+def counts(
     prediction: NDArray[Any], reference: NDArray[Any], num_classes: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Voxels of each class in both, in the prediction and in the reference, `(K,)` each."""
+    """Voxels of each class in both, in the prediction and in the reference, `(K,)` each.
+
+    Args:
+        prediction: Class indices in 0 … K-1, of an integer type, any shape.
+        reference: The same shape.
+        num_classes: K, background included.
+    """
     table = np.zeros((3, num_classes), dtype=np.int64)
     flat_prediction, flat_reference = prediction.reshape(-1), reference.reshape(-1)
     for start in range(0, flat_prediction.size, CHUNK):

@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,8 +78,14 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # The process's number: twins may write the same table at once.
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
+    try:
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, path)
+    except OSError:
+        # A full disk: half a draft is of no use to anyone.
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
 
 
 def _row(line: str, path: Path, number: int) -> Row:

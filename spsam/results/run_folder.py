@@ -51,8 +51,9 @@ class RunFolder:
         """Status, seconds, parameters, environment and cost, JSON.
 
         `cost`, once the run is scored: `gflops` (one forward pass of one patch), `step_seconds`
-        (median of an optimiser step, by phase: `generator`, `joint`), `training_seconds` and
-        `evaluation_seconds`, `peak_memory_bytes` and `peak_memory_of` (`device` or `process`).
+        (of an optimiser step, the median of the epochs' means, by phase: `generator`, `joint`),
+        `training_seconds` and `evaluation_seconds`, `peak_memory_bytes` and `peak_memory_of`
+        (`device` or `process`).
         """
         return self.path / "run.json"
 

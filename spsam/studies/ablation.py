@@ -37,8 +37,8 @@ def run_ablation(
         KeyboardInterrupt: If the user stopped it.
     """
     watch, backend = watch or Watcher(), backend or Backend()
-    _check_weights(ablation, backend)
-    stores = _prepare(ablation, watch, backend)
+    check_weights(ablation, backend)
+    stores = prepare(ablation, watch, backend)
     tracker = Tracker(ablation.request.home, watch.warn)
     data = ablation.dataset
     tags = {"data": data.name, "data_fingerprint": data.fingerprint, "preset": ablation.preset}
@@ -74,7 +74,12 @@ def _run_all(ablation: Ablation, runner: Runner, watch: Watcher) -> None:
             runner(arm, run, label)
 
 
-def _prepare(ablation: Ablation, watch: Watcher, backend: Backend) -> dict[str, PreparedStore]:
+def prepare(ablation: Ablation, watch: Watcher, backend: Backend) -> dict[str, PreparedStore]:
+    """The data of every plan, prepared once.
+
+    Raises:
+        InputError: With every problem in every file.
+    """
     folder = ablation.request.home / "prepared"
     stores: dict[str, PreparedStore] = {}
     for arm in ablation.arms:
@@ -85,7 +90,12 @@ def _prepare(ablation: Ablation, watch: Watcher, backend: Backend) -> dict[str, 
     return stores
 
 
-def _check_weights(ablation: Ablation, backend: Backend) -> None:
+def check_weights(ablation: Ablation, backend: Backend) -> None:
+    """Loads the weights that unfinished runs will want.
+
+    Raises:
+        InputError: If they are of another model.
+    """
     seen: set[tuple[Path, str, int | None]] = set()
     for arm in ablation.arms:
         if arm.checkpoint is None or all(_done(run.folder) for run in arm.runs):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spsam.config.schema import ArmConfig, RunConfig
 from spsam.results.run_folder import RunFolder
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 OnEpoch = Callable[[dict[str, float]], None]
 OnProgress = Callable[[str, int, int], None]
+OnNote = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Task:
         device: Where it computes.
         checkpoint: SAM's weights; None for random ones.
         workers: Processes that make training patches.
+        devices: How many of its kind train together.
         validate_every: Epochs between two scores of the validation cases; 0: none.
     """
 
@@ -61,6 +63,7 @@ class Task:
     device: str
     checkpoint: Path | None
     workers: int
+    devices: int = 1
     validate_every: int = 0
 
 
@@ -128,7 +131,61 @@ class Backend:
 
         return prepare(dataset, plan, folder, progress=progress)
 
-    def execute(self, task: Task, *, on_epoch: OnEpoch, on_progress: OnProgress) -> None:
+    def check_devices(self, device: str, count: int, arm: ArmConfig) -> None:
+        """Whether so many devices can share an arm's batch.
+
+        Raises:
+            InputError: If they cannot.
+        """
+        if count > 1:
+            from spsam.engine.training.together import check_devices
+
+            check_devices(device, count, arm.train.batch_size, arm.train.accumulate)
+
+    def measure(
+        self, config: RunConfig, plan: Plan, device: str, devices: int
+    ) -> dict[str, Any] | None:
+        """Memory and seconds of a few steps, see `spsam.engine.training.measure.Cost`.
+
+        Returns:
+            None where the memory does not suffice.
+        """
+        from spsam.engine.training.measure import measure
+
+        cost = measure(config, plan.patch_size, device, devices)
+        return None if cost is None else cost.to_dict()
+
+    def fit(
+        self, config: RunConfig, plan: Plan, device: str, devices: int, memory: float | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """How a run's batches are computed so that they fit into memory, and what they take then.
+
+        Args:
+            config: Of the run.
+            plan: Its patch.
+            device: Where it computes.
+            devices: How many of its kind.
+            memory: GB that may be used; None takes what is free.
+
+        Returns:
+            Changes of `train`, none of which changes a result, and the cost.
+
+        Raises:
+            InputError: If it cannot be made to fit.
+        """
+        from spsam.engine.training.measure import fit_memory
+
+        limit = None if memory is None else int(memory * 1e9)
+        found = fit_memory(config, plan.patch_size, device, devices, limit)
+        changes = {
+            "accumulate": found.accumulate,
+            "checkpoint_activations": found.checkpoint_activations,
+        }
+        return changes, found.cost.to_dict()
+
+    def execute(
+        self, task: Task, *, on_epoch: OnEpoch, on_progress: OnProgress, on_note: OnNote
+    ) -> None:
         """Trains and scores one run; goes on from its checkpoint if there is one."""
         from spsam.engine.run import Job, execute
 
@@ -142,6 +199,7 @@ class Backend:
             device=task.device,
             checkpoint=task.checkpoint,
             workers=task.workers,
+            devices=task.devices,
             validate_every=task.validate_every,
         )
-        execute(job, on_epoch=on_epoch, on_progress=on_progress)
+        execute(job, on_epoch=on_epoch, on_progress=on_progress, on_note=on_note)

@@ -7,6 +7,7 @@ import math
 import time
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
@@ -114,13 +115,21 @@ class Runner:
             device=self._ablation.device,
             checkpoint=arm.checkpoint,
             workers=arm.arm.train.workers if workers is None else workers,
+            devices=self._ablation.request.devices,
             validate_every=self._validate_every,
         )
         before, began = float(folder.read().get("seconds", 0)), time.perf_counter()
         try:
-            self._backend.execute(task, on_epoch=self._on_epoch, on_progress=self._watch.progress)
+            self._backend.execute(
+                task,
+                on_epoch=self._on_epoch,
+                on_progress=self._watch.progress,
+                on_note=self._watch.warn,
+            )
         finally:
-            folder.note(seconds=round(before + time.perf_counter() - began, 2))
+            # On a full disk what went wrong is worth more than how long it took.
+            with suppress(OSError):
+                folder.note(seconds=round(before + time.perf_counter() - began, 2))
         folder.read_rows()  # a run without scores is not finished
         folder.note(status="finished")
 
@@ -130,8 +139,9 @@ class Runner:
 
     def _failed(self, run: PlannedRun, error: Exception) -> str:
         folder = run.folder
-        folder.note(status="failed")
-        write_text(folder.error, "".join(traceback.format_exception(error)))
+        with suppress(OSError):
+            folder.note(status="failed")
+            write_text(folder.error, "".join(traceback.format_exception(error)))
         self._tracker.finish("FAILED", files=[folder.error])
         reason = (str(error).strip().splitlines() or [""])[0]
         if not isinstance(error, SpsamError):

@@ -40,6 +40,7 @@ class Request:
         checkpoint: SAM's official weights; None takes those that an arm names.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
         workers: Processes that make training patches; None takes the arm's.
+        devices: How many of its kind train a run together.
         name: Of the study's folder; None makes one of data and preset.
         plugins: Folders with components of the user's own.
     """
@@ -55,6 +56,7 @@ class Request:
     checkpoint: Path | None = None
     device: str = "auto"
     workers: int | None = None
+    devices: int = 1
     name: str | None = None
     plugins: Sequence[Path] = ()
 
@@ -171,6 +173,9 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
         split = split_cases(dataset, request.split, request.fold)
     raise_all(problems)
 
+    for arm, _ in arms:
+        with gather(problems):
+            backend.check_devices(device, request.devices, arm)
     planned: list[PlannedArm] = []
     planner = Planner(request, backend, preset, dataset, split)
     for arm, parent in arms:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsam.config.identity import NOT_IDENTITY, canonical_json, identity, run_id
+from spsam.config.identity import CAME_LATER, NOT_IDENTITY, canonical_json, identity, run_id
 from spsam.config.schema import RunConfig
 
 SLOTS = (
@@ -60,11 +60,49 @@ def test_what_is_not_identity_is_exactly_this() -> None:
         "arm.backbone.checkpoint",
         "arm.train.workers",
         "arm.train.checkpoint_every",
+        "arm.train.checkpoint_minutes",
+        "arm.train.accumulate",
+        "arm.train.checkpoint_activations",
+        "arm.train.compile",
+        "arm.train.deterministic",
         "arm.inference.batch_size",
         "preset",
         "data.name",
         "data.split_name",
     )
+
+
+def test_what_came_later_is_exactly_this() -> None:
+    assert CAME_LATER == {
+        "arm.train.schedule": "poly",
+        "arm.train.warmup_epochs": 0,
+        "arm.train.optimizer.betas": [0.9, 0.999],
+        "arm.train.deep_supervision.weights": None,
+        "arm.train.loss.cross_entropy": 1.0,
+        "arm.train.loss.dice": 1.0,
+        "arm.train.loss.generator": 1.0,
+        "arm.train.loss.mask": 1.0,
+    }
+
+
+def test_a_run_keeps_its_id_when_the_schema_grows() -> None:
+    # Made without any of those keys.
+    assert run_id(config()) == "1f36d2f616ee8b6e"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"arm__train__schedule": "cosine"},
+        {"arm__train__warmup_epochs": 1},
+        {"arm__train__optimizer": {"betas": (0.9, 0.99)}},
+        {"arm__train__deep_supervision": {"weights": (1.0,)}},
+        {"arm__train__loss": {"mask": 2.0}},
+        {"arm__train__precision": "fp16"},
+    ],
+)
+def test_what_came_later_is_identity_where_it_is_used(change: dict[str, Any]) -> None:
+    assert run_id(config(**change)) != run_id(config())
 
 
 @pytest.mark.parametrize(
@@ -76,6 +114,9 @@ def test_what_is_not_identity_is_exactly_this() -> None:
         {"arm__plugins": ("folder",)},
         {"arm__backbone__checkpoint": "file.pth"},
         {"arm__train__workers": 3},
+        {"arm__train__accumulate": 2},
+        {"arm__train__checkpoint_activations": True},
+        {"arm__train__checkpoint_minutes": None},
         {"preset": "other"},
         {"data__name": "e"},
     ],

@@ -92,3 +92,109 @@ def write_msd(
 def truncate(path: Path, share: float = 0.5) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
+
+
+def write_synapse(folder: Path, numbers: Sequence[int] = (1, 2, 5, 6, 7, 9)) -> Path:
+    """The challenge's `img/` and `label/`, with all thirteen ids of organs in the labels."""
+    for number in numbers:
+        image = random_image(number) - 200
+        label = np.zeros(SHAPE, np.uint8)
+        label.ravel()[: 14 * 20] = np.repeat(np.arange(14), 20)
+        write_image(folder / "img" / f"img{number:04d}.nii.gz", image)
+        write_image(folder / "label" / f"label{number:04d}.nii.gz", label)
+    return folder
+
+
+def write_synapse_slices(folder: Path, train: Sequence[int] = (5, 6), test: int = 1) -> Path:
+    """What TransUNet shares: slices in `train_npz`, a volume in `test_vol_h5`."""
+    import h5py
+
+    for part in ("train_npz", "test_vol_h5"):
+        (folder / part).mkdir(parents=True)
+    for number in (*train, test):
+        image = np.random.default_rng(number).random(SHAPE).astype(np.float32)
+        label = blocks(values=(1, 2, 8)).astype(np.float32)
+        if number == test:
+            with h5py.File(folder / "test_vol_h5" / f"case{number:04d}.npy.h5", "w") as file:
+                file["image"], file["label"] = image, label
+            continue
+        for index in range(SHAPE[0]):
+            name = f"case{number:04d}_slice{index:03d}.npz"
+            np.savez(folder / "train_npz" / name, image=image[index], label=label[index])
+    return folder
+
+
+AMOS_LABELS = (
+    "background;spleen;right kidney;left kidney;gall bladder;esophagus;liver;stomach;arota;"
+    "postcava;pancreas;right adrenal gland;left adrenal gland;duodenum;bladder;prostate/uterus"
+)
+
+
+def write_amos(folder: Path, numbers: Sequence[int] = (1, 4, 5, 6, 7, 507)) -> Path:
+    """AMOS22 with the organs as its `dataset.json` spells them."""
+    entries = []
+    for number in numbers:
+        name = f"amos_{number:04d}.nii.gz"
+        write_image(folder / "imagesTr" / name, random_image(number) - 300)
+        write_image(folder / "labelsTr" / name, blocks(values=(1, 8, 15)))
+        entries.append({"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"})
+    content = {
+        "name": "AMOS",
+        "modality": {"0": "CT"},
+        "labels": {str(number): name for number, name in enumerate(AMOS_LABELS.split(";"))},
+        "training": entries,
+        "validation": [],
+    }
+    (folder / "dataset.json").write_text(json.dumps(content))
+    return folder
+
+
+def write_nnunet(folder: Path, cases: int = 5, ending: str = ".nii.gz", **changes: Any) -> Path:
+    """nnU-Net v2's raw layout with two channels; `changes` replace entries of `dataset.json`."""
+    for number in range(cases):
+        for channel in range(2):
+            image = random_image(10 * number + channel)
+            write_image(folder / "imagesTr" / f"bt_{number:03d}_{channel:04d}{ending}", image)
+        write_image(folder / "labelsTr" / f"bt_{number:03d}{ending}", blocks(values=(1, 2)))
+    content: dict[str, Any] = {
+        "channel_names": {"0": "T1", "1": "T2"},
+        "labels": {"background": 0, "edema": 2, "core": 1},
+        "numTraining": cases,
+        "file_ending": ending,
+    }
+    (folder / "dataset.json").write_text(json.dumps({**content, **changes}))
+    return folder
+
+
+def write_dicom(
+    folder: Path,
+    array: npt.NDArray[np.int16],
+    *,
+    spacing: Sequence[float] = (3.0, 0.8, 0.7),
+    series: str = "1.2.826.0.1.3680043.2.1125.1",
+    direction: Sequence[float] = (1, 0, 0, 0, 1, 0, 0, 0, 1),
+    first: int = 0,
+) -> Path:
+    """One file a slice, upwards from (−10, 20, 5) mm; names run against the positions."""
+    folder.mkdir(parents=True, exist_ok=True)
+    matrix = np.reshape(np.asarray(direction, float), (3, 3))
+    for index, plane in enumerate(array):
+        image = SimpleITK.GetImageFromArray(plane[None])
+        image.SetSpacing(spacing[::-1])
+        position = np.array([-10.0, 20.0, 5.0]) + matrix[:, 2] * spacing[0] * index
+        cosines = (*matrix[:, 0], *matrix[:, 1])
+        tags = {
+            "0008|0060": "CT",
+            "0020|000e": series,
+            "0020|000d": "1.2.826.0.1.3680043.2.1125.9",
+            "0020|0013": str(index + 1),
+            "0020|0032": "\\".join(f"{value:.6f}" for value in position),
+            "0020|0037": "\\".join(f"{value:.6f}" for value in cosines),
+        }
+        for key, value in tags.items():
+            image.SetMetaData(key, value)
+        writer = SimpleITK.ImageFileWriter()
+        writer.KeepOriginalImageUIDOn()
+        writer.SetFileName(str(folder / f"{first + len(array) - index:03d}.dcm"))
+        writer.Execute(image)
+    return folder

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spsam.data.chunked import pack
 from spsam.data.store import PreparedStore, case_file
 from spsam.data.volume import Geometry
 
@@ -25,10 +26,13 @@ def write_store(
     """`cases`: id -> image `(M, D, H, W)`, label `(D, H, W)`; the original grid is the same."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, (image, label) in cases.items():
-        np.save(case_file(folder, name, "image.npy"), image.astype(np.float32))
-        np.save(case_file(folder, name, "label.npy"), label.astype(np.uint8))
-        voxels = np.argwhere(label > 0)
-        values = label[label > 0][:, None]
+        case_file(folder, name, "image.b2nd").write_bytes(pack(image.astype(np.float32)))
+        case_file(folder, name, "label.b2nd").write_bytes(pack(label.astype(np.uint8)))
+        values = np.sort(label[label > 0], kind="stable")[:, None]
+        voxels = np.concatenate(
+            [np.argwhere(label == value) for value in np.unique(label[label > 0])]
+            or [np.zeros((0, 3))]
+        )
         np.save(
             case_file(folder, name, "foreground.npy"), np.hstack([values, voxels]).astype(np.int32)
         )

@@ -66,7 +66,7 @@ def test_a_patch_is_a_cut_of_the_volume(store: PreparedStore) -> None:
             name
             for name in store.ids
             if flat.max() < store.case(name).label.size
-            and np.array_equal(store.case(name).label.ravel()[flat.numpy()], patch["label"])
+            and np.array_equal(store.case(name).label[...].ravel()[flat.numpy()], patch["label"])
             and np.array_equal(store.case(name).image[0].ravel()[flat.numpy()], patch["image"][0])
         ]
         assert len(found) == 1

@@ -56,7 +56,7 @@ def test_the_depth_axis_follows_the_coarsest_spacing() -> None:
     data = dataset(((160, 12, 150), (1.0, 6.0, 1.5)))
     made = planned(data)
     assert made.depth_axis == 1
-    assert made.axes() == (1, 0, 2)
+    assert made.turn(data.cases[0].geometry()).axes == (1, 0, 2)
     assert made.spacing == (6.0, 1.0, 1.5)
     assert made.target_shape(data.cases[0].geometry()) == (12, 160, 150)
     assert made.patch_size == (12, 160, 160)

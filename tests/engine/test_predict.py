@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from spsam.engine.predict import predict_logits
-from spsam.model.segmenter import Output
+from spsam.engine.predict import SlidingLogits, predict_logits, starts
+from spsam.model.network import Output
 from spsam.registry.arms import load_arm
 
 ARM = load_arm("base", {"inference.mirror": False})
@@ -55,3 +59,54 @@ def test_mirroring_averages_both_sides() -> None:
     expected = predict_logits(Pointwise(), volume, ARM.inference, ARM.train)
     assert (plain - expected).abs().max() > 0.9
     torch.testing.assert_close(both, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("step", [0.5, 0.3, 0.75, 1.0])
+@pytest.mark.parametrize("shape", [(2, 16, 16), (7, 40, 23), (1, 9, 50), (6, 16, 17)])
+def test_it_is_monais_sliding_window(step: float, shape: tuple[int, int, int]) -> None:
+    from monai.inferers.utils import sliding_window_inference
+
+    inference = load_arm("base", {"inference.mirror": False, "inference.step": step}).inference
+    volume = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
+    network = Sided()
+    expected = sliding_window_inference(
+        volume[None],
+        roi_size=(network.depth, *network.image_size),
+        sw_batch_size=1,
+        predictor=lambda tiles: network.eval()(tiles).logits,
+        overlap=1 - step,
+        mode="gaussian",
+        sigma_scale=inference.sigma,
+    )
+    assert torch.equal(predict_logits(network, volume, inference, ARM.train), expected[0])
+
+
+def test_slices_are_given_up_once_taken_and_the_same_in_pieces() -> None:
+    volume = torch.randn(1, 40, 20, 23, generator=torch.Generator().manual_seed(0))
+    whole = predict_logits(Sided(), volume, ARM.inference, ARM.train)
+    stream = SlidingLogits(Sided(), volume, ARM.inference, ARM.train)
+    assert stream.shape == whole.shape
+    pieces = []
+    for first in range(0, 40, 3):
+        # A slice may be asked for again at a piece's beginning, as interpolation does.
+        begin = max(0, first - 1)
+        pieces.append(stream.slices(begin, min(40, first + 3))[:, first - begin :])
+        held = sum(each.shape[1] for each in stream._held)
+        assert held <= 3 + 1 + network_depth()
+    assert torch.equal(torch.cat(pieces, 1), whole)
+
+
+def network_depth() -> int:
+    return Sided.depth
+
+
+@given(size=st.integers(1, 60), tile=st.integers(1, 30), step=st.floats(0.05, 1))
+def test_tiles_cover_an_axis_and_stay_on_it(size: int, tile: int, step: float) -> None:
+    size = max(size, tile)
+    found = starts(size, tile, step)
+    assert found[0] == 0
+    assert found[-1] == size - tile
+    assert all(
+        0 < b - a <= max(1, tile * step, 0) + 1e-9 or tile == size
+        for a, b in itertools.pairwise(found)
+    )

@@ -14,7 +14,7 @@ from spsam.data.store import PreparedStore
 from spsam.data.volume import Geometry, Volume
 from spsam.errors import InputError
 from spsam.results.rows import Row, write_rows
-from spsam.studies.backend import Backend, OnEpoch, OnProgress, Size, Task
+from spsam.studies.backend import Backend, OnEpoch, OnNote, OnProgress, Size, Task
 from spsam.studies.watch import Ending, RunLabel, Watcher
 
 GEOMETRY = Geometry(
@@ -87,7 +87,9 @@ class FakeBackend(Backend):
         progress(1, 1)
         return cast(PreparedStore, object())
 
-    def execute(self, task: Task, *, on_epoch: OnEpoch, on_progress: OnProgress) -> None:
+    def execute(
+        self, task: Task, *, on_epoch: OnEpoch, on_progress: OnProgress, on_note: OnNote
+    ) -> None:
         arm = task.config.arm
         self.executed.append(arm.name)
         self.tasks.append(task)

@@ -183,7 +183,9 @@ def test_a_run_in_other_hands_is_waited_for_and_not_run_twice(plan: Planner, boo
         with task.folder.lock():
             held.set()
             assert let_go.wait(30)
-            FakeBackend().execute(task, on_epoch=lambda _: None, on_progress=lambda *_: None)
+            FakeBackend().execute(
+                task, on_epoch=lambda _: None, on_progress=lambda *_: None, on_note=print
+            )
             task.folder.note(status="finished")
 
     ablation, backend, watch = plan("S1", "S2"), FakeBackend(), Patient()

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.sources.known import ACDC
 from spsam.data.volume import read_geometry, read_volume
 from spsam.errors import InputError, Problem
 
@@ -14,9 +15,6 @@ LAYOUT = (
     "ACDC: [training/|testing/]patient001/patient001_frame01.nii.gz and "
     "patient001_frame01_gt.nii.gz"
 )
-# By name and id (Bernard et al., IEEE TMI 2018); the same numbers as our class indices.
-CLASSES = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
-
 _PARTS = ("training", "testing")
 _PATIENT = re.compile(r"patient\d+")
 _FRAME = re.compile(r"(patient\d+_frame\d+)(_gt)?\.nii(?:\.gz)?")
@@ -39,7 +37,7 @@ def open(folder: Path) -> DataSet:
     problems: list[Problem] = []
     unlabelled: list[str] = []
     seen: dict[str, Path] = {}
-    ids = {raw: index for index, raw in enumerate(CLASSES.values())}
+    ids = ACDC.class_of()
     for patient in _patients(folder):
         if patient.name in seen:
             problems.append(Problem(f"the patient is also in {seen[patient.name]}", patient))
@@ -65,15 +63,16 @@ def open(folder: Path) -> DataSet:
         shown = ", ".join(unlabelled[:5]) + (", …" if len(unlabelled) > 5 else "")
         notes.append(f"{len(unlabelled)} frames without a reference are left out: {shown}")
     return DataSet(
-        name="acdc",
+        name=ACDC.name,
         cases=tuple(sorted(cases, key=lambda case: case.id)),
-        class_names=tuple(CLASSES),
-        raw_ids=tuple(CLASSES.values()),
+        class_names=ACDC.classes,
+        raw_ids=ACDC.raw_ids(),
         channel_names=("MR",),
-        modality="MR",
+        modality=ACDC.modality,
         fingerprint=_fingerprint(cases),
-        published="acdc",
+        published=ACDC.name,
         folder=folder.parent if folder.name in _PARTS else folder,
+        splits=ACDC.splits,
         notes=tuple(notes),
     )
 

@@ -38,7 +38,7 @@ def gigaflops(network: Segmenter, in_channels: int, train: TrainConfig) -> float
 def step_seconds(
     epochs: Iterable[Mapping[str, float]], generator_epochs: int
 ) -> dict[str, float | None]:
-    """Median seconds of an optimiser step in each phase, without the making of patches.
+    """Seconds of an optimiser step in each phase, without the making of patches: a median of means.
 
     Args:
         epochs: The lines of `metrics.jsonl`; what is there has survived interruptions.

@@ -32,7 +32,7 @@ class CaseCounts:
     ) -> None:
         self.case = case.id
         self._reference = torch.from_numpy(
-            np.ascontiguousarray(np.transpose(reference, case.axes).astype(np.uint8))
+            np.ascontiguousarray(case.turn.there(_cut(reference, case)).astype(np.uint8))
         )
         spacing = [case.original.spacing[axis] for axis in case.axes]
         self._box = around(self._reference.numpy() > 0, spacing, MARGIN)
@@ -75,6 +75,13 @@ class CaseCounts:
         self.voxels += np.bincount(bins, minlength=BINS)
         self.confidence += np.bincount(bins, weights=sure, minlength=BINS)
         self.correct += np.bincount(bins[right], minlength=BINS)
+
+
+def _cut(reference: NDArray[np.integer], case: PreparedCase) -> NDArray[np.integer]:
+    """What preparation has left of the volume, on the original axes."""
+    if case.box is None:
+        return reference
+    return reference[tuple(slice(*bounds) for bounds in case.box)]
 
 
 def confidences(logits: Tensor, labels: Tensor, activation: str) -> Tensor:

@@ -155,7 +155,7 @@ def trained_run(
         dataset=dataset,
         split=split,
         device=backend.device(device),
-        checkpoint=_weights(config, checkpoint, backend),
+        checkpoint=weights_of(config, checkpoint, backend),
         run=folder,
     )
 
@@ -225,7 +225,12 @@ def _split_name(config: RunConfig, dataset: DataSet) -> str | None:
     return name if name in ("file", "five_fold", *dataset.splits) else None
 
 
-def _weights(config: RunConfig, given: Path | None, backend: Backend) -> Path | None:
+def weights_of(config: RunConfig, given: Path | None, backend: Backend) -> Path | None:
+    """SAM's weights of a run: those given, else where it had them; None for random ones.
+
+    Raises:
+        InputError: If there is no such file, or it has other weights.
+    """
     wanted = config.checkpoint_sha256
     if wanted is None:
         return None

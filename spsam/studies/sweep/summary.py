@@ -34,7 +34,7 @@ class SweepOutcome:
     Attributes:
         counts: Trials by state, in words.
         best: The best trials: one, or with several objectives those that none beats in all.
-        importances: By objective, of each dimension that every trial has; empty while unknown.
+        importances: By objective, of each dimension; empty while there are too few trials.
         files: What was written.
     """
 
@@ -109,7 +109,7 @@ def _plain(sweep: Sweep, trial: FrozenTrial) -> dict[str, Any]:
 
 
 def _importances(sweep: Sweep, study: Study) -> dict[str, dict[str, float]]:
-    """FANOVA's shares; of what only some trials have, such as a component's own, there is none."""
+    """Shares of what finished trials differ by, as Optuna computes them."""
     from optuna.importance import get_param_importances
 
     found: dict[str, dict[str, float]] = {}

@@ -10,6 +10,7 @@ from torch import Tensor
 from spsam.config.schema import TrainConfig
 from spsam.data.store import PreparedCase
 from spsam.data.volume import Geometry, Volume
+from spsam.engine.assemble import build_unet
 from spsam.engine.recording.pictures import MOST, picture, shown
 from spsam.model.network import SelfPromptSAM
 
@@ -88,6 +89,15 @@ def test_prompts_lie_on_the_organ(
     wanted = [columns.min(), rows.min(), columns.max(), rows.max()]
     # A pixel of the prepared grid is two here, and its centre stands for it.
     np.testing.assert_allclose(box[1:], wanted, atol=1.6)
+
+
+def test_a_plain_network_has_no_prompts() -> None:
+    case, volume = example((4, 90, 100), (0, 1, 2))
+    assert volume.label is not None
+    network = build_unet("unet2d", in_channels=1, num_classes=3, depth=3, image_size=(64, 64))
+    panel = picture(network, case, volume, volume.label, TrainConfig())
+    assert (panel.mask, panel.points, panel.boxes) == (None, None, None)
+    assert panel.image.shape == panel.reference.shape
 
 
 def test_few_of_many_cases_are_shown() -> None:

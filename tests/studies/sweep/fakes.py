@@ -11,7 +11,7 @@ from typing import Any
 import spsam.data.dataset
 import spsam.studies.one_run
 from spsam.results.rows import Row
-from spsam.studies.backend import OnEpoch, OnProgress, Task
+from spsam.studies.backend import Task
 from spsam.studies.sweep.plan import Sweep, SweepRequest, plan_sweep
 from spsam.studies.sweep.trials import Worker
 from spsam.studies.watch import Watcher
@@ -42,10 +42,10 @@ class SweepBackend(FakeBackend):
         self.ledger = ledger
         self.dies_at = dies_at
 
-    def execute(self, task: Task, *, on_epoch: OnEpoch, on_progress: OnProgress) -> None:
+    def execute(self, task: Task, **told: Any) -> None:
         if len(self.executed) + 1 == self.dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        super().execute(task, on_epoch=on_epoch, on_progress=on_progress)
+        super().execute(task, **told)
         with self.ledger.open("a") as lines:
             lines.write(f"{task.folder.run_id}\n")
 

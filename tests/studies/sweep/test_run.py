@@ -14,7 +14,7 @@ import spsam.studies.sweep.summary
 from spsam.config.yaml_file import read_yaml
 from spsam.errors import InputError
 from spsam.registry.arms import load_arm
-from spsam.studies.backend import OnEpoch, OnProgress, Task
+from spsam.studies.backend import Task
 from spsam.studies.sweep.plan import Sweep
 from spsam.studies.sweep.run import run_sweep
 from spsam.studies.sweep.storage import open_study, shown_storage
@@ -97,11 +97,11 @@ def test_several_objectives_give_a_front(tmp_path: Path) -> None:
 
 
 class Failing(SweepBackend):
-    def execute(self, task: Task, *, on_epoch: OnEpoch, on_progress: OnProgress) -> None:
+    def execute(self, task: Task, **told: Any) -> None:
         if len(self.executed) == 1:
             self.executed.append("failed")
             raise RuntimeError("out of memory")
-        super().execute(task, on_epoch=on_epoch, on_progress=on_progress)
+        super().execute(task, **told)
 
 
 def test_a_failed_trial_is_told_and_the_others_go_on(tmp_path: Path) -> None:
@@ -111,10 +111,10 @@ def test_a_failed_trial_is_told_and_the_others_go_on(tmp_path: Path) -> None:
 
 
 class Interrupted(SweepBackend):
-    def execute(self, task: Task, *, on_epoch: OnEpoch, on_progress: OnProgress) -> None:
+    def execute(self, task: Task, **told: Any) -> None:
         if len(self.executed) == 2:
             raise KeyboardInterrupt
-        super().execute(task, on_epoch=on_epoch, on_progress=on_progress)
+        super().execute(task, **told)
 
 
 def test_an_interrupted_trial_is_tried_again_with_its_values(tmp_path: Path) -> None:

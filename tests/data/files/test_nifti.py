@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from spsam.data.nifti import nifti_problems
+from spsam.data.files.nifti import nifti_problems
 from tests.data.layouts import SHAPE, random_image, truncate, write_image
 
 

@@ -9,12 +9,24 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsam.engine.loss import (
+from spsam.config.schema import DeepSupervisionConfig, TrainConfig
+from spsam.engine.training.loss import (
+    Activation,
+    dice_of_sums,
+    dice_sums,
     downsample_labels,
-    segmentation_loss,
-    soft_dice_loss,
     supervision_weights,
+    training_loss,
 )
+from spsam.model.network import Output
+
+
+def segmentation_loss(
+    logits: torch.Tensor, labels: torch.Tensor, activation: Activation = "softmax"
+) -> torch.Tensor:
+    """The final masks' loss."""
+    output = Output(logits, None, [torch.zeros_like(logits)], None)
+    return training_loss(output, labels, TrainConfig(), activation)["mask"]
 
 
 def test_softmax_loss_is_cross_entropy_plus_monai_dice() -> None:
@@ -64,15 +76,15 @@ def test_background_is_left_out_of_dice_unless_asked_for() -> None:
     target = torch.zeros(1, 2, 1, 4, 4)
     target[:, 0] = 1
     probabilities = torch.stack([torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)], 1)
-    without = soft_dice_loss(probabilities, target, background=False, smooth=1e-5)
-    with_it = soft_dice_loss(probabilities, target, background=True, smooth=1e-5)
+    without = dice_of_sums(dice_sums(probabilities, target, background=False), 1e-5)
+    with_it = dice_of_sums(dice_sums(probabilities, target, background=True), 1e-5)
     assert without == pytest.approx(0, abs=1e-6)
     assert with_it == pytest.approx(0.5, abs=1e-4)
 
 
 @given(levels=st.integers(1, 7), decay=st.floats(0.1, 1), drop=st.booleans())
 def test_supervision_weights_sum_to_one_and_fall(levels: int, decay: float, drop: bool) -> None:
-    weights = supervision_weights(levels, decay, drop)
+    weights = supervision_weights(levels, DeepSupervisionConfig(decay=decay, drop_coarsest=drop))
     assert math.isclose(sum(weights), 1)
     assert weights == sorted(weights, reverse=True)
     assert (weights[-1] == 0) == (drop and levels > 1)
@@ -84,3 +96,29 @@ def test_labels_are_downsampled_at_pixel_centres_without_new_values() -> None:
     assert small.shape == (1, 1, 4, 4)
     assert set(small.unique().tolist()) <= set(labels.unique().tolist())
     assert downsample_labels(labels, (1, 8, 8)) is labels
+
+
+@given(levels=st.integers(1, 7), given=st.lists(st.floats(0.1, 5), min_size=1, max_size=4))
+def test_weights_may_be_given_one_by_one(levels: int, given: list[float]) -> None:
+    weights = supervision_weights(levels, DeepSupervisionConfig(weights=tuple(given)))
+    assert math.isclose(sum(weights), 1)
+    assert [weight > 0 for weight in weights] == [level < len(given) for level in range(levels)]
+    assert weights[0] == pytest.approx(given[0] / sum(given[:levels]))
+
+
+def test_terms_and_losses_are_weighted() -> None:
+    torch.manual_seed(0)
+    labels = torch.randint(0, 3, (2, 1, 8, 8))
+    output = Output(torch.randn(2, 3, 1, 8, 8), None, [torch.randn(2, 3, 1, 8, 8)], None)
+
+    def terms(**weights: float) -> dict[str, float]:
+        config = TrainConfig.model_validate({"loss": weights})
+        return {k: float(v) for k, v in training_loss(output, labels, config, "softmax").items()}
+
+    whole = terms()
+    entropy, dice = terms(dice=0), terms(cross_entropy=0)
+    assert whole["mask"] == pytest.approx(entropy["mask"] + dice["mask"])
+    assert whole["total"] == pytest.approx(whole["generator"] + whole["mask"])
+    weighted = terms(generator=0.25, mask=3)
+    expected = 0.25 * whole["generator"] + 3 * whole["mask"]
+    assert weighted["total"] == pytest.approx(expected)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch.utils.data import Dataset
 
-from spsam.engine.checkpoint import load_trained_state, trained_state
-from spsam.engine.train import fit, make_optimizer, poly_lr
+from spsam.config.schema import ArmConfig
+from spsam.engine.checkpoint import load_trained_state, read_whole, trained_state
+from spsam.engine.training.step import make_optimizer
+from spsam.engine.training.train import Training, fit, learning_rate
 from spsam.errors import InputError, SpsamError
 from spsam.model.network import SelfPromptSAM
 from spsam.registry.arms import load_arm
 
-from .networks import ARMS, small
+from ..networks import ARMS, small
 
 SCHEDULE = {
     "train.epochs": 3,
@@ -45,6 +48,16 @@ class Patches(Dataset):
         return {"image": image, "label": label}
 
 
+def training(folder: Path, network: SelfPromptSAM, arm: ArmConfig, **options: Any) -> Training:
+    usual: dict[str, Any] = {
+        "patches": Patches(arm.train.epochs * arm.train.iterations * arm.train.batch_size),
+        "checkpoint": folder / "checkpoint.pt",
+        "log": folder / "metrics.jsonl",
+        "about": {},
+    }
+    return Training(network, arm=arm, **(usual | options))
+
+
 class InterruptedRunError(Exception):
     pass
 
@@ -56,15 +69,7 @@ def train(folder: Path, name: str = ARMS[-1], stop_after: int | None = None) -> 
         if stop_after is not None and metrics["epoch"] + 1 == stop_after:
             raise InterruptedRunError
 
-    fit(
-        network,
-        Patches(),
-        load_arm(name, SCHEDULE),
-        checkpoint=folder / "checkpoint.pt",
-        log=folder / "metrics.jsonl",
-        on_epoch=on_epoch,
-        on_step=lambda done, total: None,
-    )
+    fit(training(folder, network, load_arm(name, SCHEDULE), on_epoch=on_epoch))
     return network
 
 
@@ -96,22 +101,14 @@ def test_phases(tmp_path: Path) -> None:
         state = trained_state(network)
         seen.append({key.split(".")[0] for key in state if not torch.equal(state[key], start[key])})
 
-    fit(
-        network,
-        Patches(),
-        arm,
-        checkpoint=tmp_path / "c.pt",
-        log=tmp_path / "m.jsonl",
-        on_epoch=on_epoch,
-        on_step=lambda done, total: None,
-    )
+    fit(training(tmp_path, network, arm, on_epoch=on_epoch))
     assert "mask_head" not in seen[0]
     assert "prompt_generator" in seen[0]
     assert "mask_head" in seen[1]
-    lines = [json.loads(line) for line in (tmp_path / "m.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert "loss/mask" not in lines[0]
     assert "loss/mask" in lines[1]
-    assert lines[-1]["lr"] == pytest.approx(poly_lr(arm.train, 2))
+    assert lines[-1]["lr"] == pytest.approx(learning_rate(arm.train, 2))
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
@@ -120,26 +117,23 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
         "train.generator_epochs": 15,
         "train.optimizer.momentum": 0.9,
     }
-    fit(
-        small(ARMS[1]),
-        Patches(30),
-        load_arm(ARMS[1], overrides),
-        checkpoint=tmp_path / "c.pt",
-        log=tmp_path / "m.jsonl",
-        on_epoch=lambda metrics: None,
-        on_step=lambda done, total: None,
-    )
-    losses = [json.loads(x)["loss/total"] for x in (tmp_path / "m.jsonl").read_text().splitlines()]
+    fit(training(tmp_path, small(ARMS[1]), load_arm(ARMS[1], overrides)))
+    log = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["loss/total"] for line in log]
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_poly_schedule() -> None:
-    train_config = load_arm(ARMS[0]).train
-    assert poly_lr(train_config, 0) == train_config.optimizer.lr
-    half = train_config.epochs // 2
-    assert poly_lr(train_config, half) == pytest.approx(
-        train_config.optimizer.lr * 0.5**0.9, rel=0.01
-    )
+def test_schedules() -> None:
+    poly = load_arm(ARMS[0]).train
+    assert learning_rate(poly, 0) == poly.optimizer.lr
+    assert learning_rate(poly, poly.epochs // 2) == pytest.approx(poly.optimizer.lr * 0.5**0.9)
+    cosine = load_arm(ARMS[0], {"train.schedule": "cosine", "train.warmup_epochs": 4}).train
+    rates = [learning_rate(cosine, epoch) for epoch in range(cosine.epochs)]
+    assert rates[0] == pytest.approx(rates[3] / 4, rel=1e-3)
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+    assert rates[cosine.epochs // 2] == pytest.approx(cosine.optimizer.lr / 2)
+    constant = load_arm(ARMS[0], {"train.schedule": "constant"}).train
+    assert {learning_rate(constant, epoch) for epoch in (0, 9, 999)} == {constant.optimizer.lr}
 
 
 def test_the_optimiser_holds_the_added_blocks_and_nothing_else() -> None:
@@ -157,18 +151,30 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path: Path) -> No
             return patch | {"image": patch["image"] * float("nan")}
 
     with pytest.raises(SpsamError, match=r"the loss became nan.*train\.optimizer\.lr"):
-        fit(
-            small(ARMS[0]),
-            Broken(),
-            load_arm(ARMS[0], SCHEDULE),
-            checkpoint=tmp_path / "c.pt",
-            log=tmp_path / "m.jsonl",
-            on_epoch=lambda metrics: None,
-            on_step=lambda done, total: None,
-        )
-    assert not (tmp_path / "c.pt").exists()
+        fit(training(tmp_path, small(ARMS[0]), load_arm(ARMS[0], SCHEDULE), patches=Broken()))
+    # What was there before the first bad step is kept.
+    kept = read_whole(tmp_path / "checkpoint.pt")
+    assert kept["progress"]["steps"] == 0
+    assert all(value.isfinite().all() for value in kept["blocks"].values())
 
 
 def test_weights_of_another_arm_are_refused() -> None:
     with pytest.raises(InputError, match="another arm"):
         load_trained_state(small(ARMS[-1]), trained_state(small(ARMS[0])))
+
+
+def test_a_gradient_that_is_no_number_ends_the_run_before_it_is_kept(tmp_path: Path) -> None:
+    network = small(ARMS[0])
+    first = next(iter(network.prompt_generator.parameters()))
+    calls: list[int] = []
+
+    def spoil(gradient: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return gradient * float("nan") if len(calls) == 4 else gradient
+
+    first.register_hook(spoil)
+    with pytest.raises(SpsamError, match="the gradient became nan"):
+        fit(training(tmp_path, network, load_arm(ARMS[0], SCHEDULE)))
+    kept = read_whole(tmp_path / "checkpoint.pt")
+    assert kept["progress"]["steps"] == 2
+    assert all(value.isfinite().all() for value in kept["blocks"].values())

@@ -43,6 +43,27 @@ def nifti_problems(path: Path) -> list[Problem]:
     return []
 
 
+def shear(path: Path) -> float:
+    """How far a NIfTI file's axes are from right angles: the largest cosine between two.
+
+    With a qform beside it the image library reads a sheared sform as the nearest upright grid, and
+    says nothing. Zero for another format.
+    """
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
+        return 0.0
+    with path.open("rb") as stream:
+        packed = path.name.lower().endswith(".gz")
+        header = (gzip.GzipFile(fileobj=stream) if packed else stream).read(_HEADER)
+    for order in "<>":
+        if len(header) == _HEADER and struct.unpack_from(f"{order}i", header)[0] == _HEADER:
+            if struct.unpack_from(f"{order}h", header, 254)[0] <= 0:
+                return 0.0
+            rows = np.reshape(struct.unpack_from(f"{order}12f", header, 280), (3, 4))
+            axes = rows[:, :3] / np.maximum(np.linalg.norm(rows[:, :3], axis=0), 1e-12)
+            return float(np.abs(axes.T @ axes - np.eye(3)).max())
+    return 0.0
+
+
 def _voxel_problems(path: Path, content: bytes, order: str) -> list[Problem]:
     dims = struct.unpack_from(f"{order}8h", content, 40)
     kind, bits = struct.unpack_from(f"{order}2h", content, 70)

@@ -1,0 +1,266 @@
+"""`spsam data`: data sets that are known, what is wrong with yours, and its prepared form."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spsam.errors import InputError
+
+if TYPE_CHECKING:
+    from spsam.data.cases import DataSet
+    from spsam.data.examine import Report
+
+app = typer.Typer(
+    help="Data sets: what is known, what is wrong with yours, make it fast.",
+    epilog="Example: spsam data check path/to/ACDC",
+    no_args_is_help=True,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SplitOption = Annotated[
+    str | None, typer.Option(help="A split's name or file; else the data set's own.")
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; else as many as cores.")]
+
+
+@app.command("list", epilog="Example: spsam data list --json")
+def list_data(as_json: AsJson = False) -> None:
+    """List the data sets and layouts that `--data` takes."""
+    from spsam.data.dataset import BUILT_IN, LAYOUTS
+    from spsam.data.sources import volumes
+    from spsam.data.sources.known import KNOWN
+
+    if as_json:
+        content = {
+            "built_in": list(BUILT_IN),
+            "layouts": [layout.description for layout in LAYOUTS],
+            "new_scans": volumes.LAYOUT,
+            "known": [
+                {
+                    "name": known.name,
+                    "title": known.title,
+                    "modality": known.modality,
+                    "ids": dict(known.organs),
+                    "classes": list(known.classes),
+                    "splits": {
+                        name: {part: len(patients) for part, patients in parts.items()}
+                        for name, parts in known.splits.items()
+                    },
+                    "source": known.source,
+                }
+                for known in KNOWN
+            ],
+        }
+        typer.echo(json.dumps(content, indent=2))
+        return
+    typer.echo(f"built in: {', '.join(BUILT_IN)}\n\nfolders, by their layout:")
+    for layout in LAYOUTS:
+        typer.echo(f"  {layout.description}")
+    typer.echo(f"\nnew scans, for prediction: {volumes.LAYOUT}\n\ndata sets with a name:")
+    for known in KNOWN:
+        typer.echo(f"  {known.name} – {known.title} ({known.modality}); {known.source}")
+        typer.echo(f"    classes  {', '.join(known.classes[1:])}")
+        for name, parts in known.splits.items():
+            sizes = " / ".join(str(len(patients)) for patients in parts.values())
+            typer.echo(f"    split    {name}: {sizes} patients")
+    typer.echo("\nEvery one also has five_fold, by patient. Look at yours: spsam data check PATH")
+
+
+@app.command("check", epilog="Example: spsam data check path/to/ACDC --json")
+def check_data(
+    path: Annotated[str, typer.Argument(help="A folder of a known layout, or new scans.")],
+    split: SplitOption = None,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Examine every case and say what is wrong, with exit code 2 where training would break.
+
+    Nothing is changed.
+    """
+    from spsam.cli.progress import watched
+    from spsam.data.examine import examine
+
+    try:
+        dataset = _open(path)
+    except InputError as error:
+        if as_json:
+            content = {"data": path, "errors": [str(problem) for problem in error.problems]}
+            typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+            raise typer.Exit(2) from error
+        raise
+    report = watched(
+        lambda watch: examine(
+            dataset, split=split, workers=workers, progress=partial(watch.stage, "checking")
+        )
+    )
+    typer.echo(_as_json(report) if as_json else _as_text(report))
+    if report.errors:
+        raise typer.Exit(2)
+
+
+@app.command("prepare", epilog="Example: spsam data prepare path/to/ACDC")
+def prepare_data(
+    path: Annotated[str, typer.Argument(help="`phantom` or a folder of a known layout.")],
+    *,
+    split: SplitOption = None,
+    fold: Annotated[int, typer.Option(help="Fold of the split.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Where results go; else $SPSAM_HOME or ./spsam-runs.")
+    ] = None,
+    workers: Workers = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a data set onto one grid, once; training does it by itself where it is not done."""
+    from spsam.cli.progress import watched
+    from spsam.config.places import home
+    from spsam.config.schema import PatchConfig
+    from spsam.data.dataset import open_dataset
+    from spsam.data.plan import plan
+    from spsam.data.prepare import prepare, prepared_folder
+    from spsam.data.split import split_cases
+
+    dataset = open_dataset(path)
+    chosen = split_cases(dataset, split, fold)
+    made = plan(dataset, chosen.train, **PatchConfig().model_dump())
+    folder = home(out) / "prepared"
+    target = prepared_folder(dataset, made, folder)
+    was_there = target.is_dir()
+    if not dry_run:
+        watched(
+            lambda watch: prepare(
+                dataset, made, folder, workers=workers, progress=partial(watch.stage, "preparing")
+            )
+        )
+    content: dict[str, Any] = {
+        "folder": str(target),
+        "cases": len(dataset.cases),
+        "spacing": list(made.spacing),
+        "anisotropic": made.anisotropic,
+        "orientation": made.orientation,
+        "crop": made.crop,
+        "intensities": made.modality,
+        "split": chosen.name,
+        "was_prepared": was_there,
+        "bytes": sum(file.stat().st_size for file in target.glob("*")) if target.is_dir() else 0,
+    }
+    if as_json:
+        typer.echo(json.dumps(content, indent=2))
+        return
+    spacing = " × ".join(f"{value:.4g}" for value in made.spacing)
+    depth = "slices as acquired" if made.anisotropic else "resampled on every axis"
+    typer.echo(f"{dataset.name}: {len(dataset.cases)} cases onto {spacing} mm (depth first)")
+    typer.echo(f"  {depth}; orientation {made.orientation}; {_scheme(made.modality, made.crop)}")
+    state = "would go to" if dry_run else "already in" if was_there else "now in"
+    size = f", {content['bytes'] / 1e6:.1f} MB" if target.is_dir() else ""
+    typer.echo(f"  {state} {target}{size}")
+
+
+def _scheme(modality: str, crop: bool) -> str:
+    if modality == "CT":
+        return "clipped to the 0.5–99.5 percentiles of the training foreground, z-score"
+    return "cropped to what is not zero, z-score of that" if crop else "z-score of each volume"
+
+
+def _open(path: str) -> DataSet:
+    """A data set, or new scans as one without classes."""
+    from spsam.data.dataset import open_dataset, open_scans
+
+    try:
+        return open_dataset(path)
+    except InputError as error:
+        if Path(path).exists():
+            try:
+                return open_scans(Path(path))
+            except InputError:
+                raise error from None
+        raise
+
+
+def _as_json(report: Report) -> str:
+    dataset = report.dataset
+    content: dict[str, Any] = {
+        "data": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "modality": dataset.modality,
+        "channels": list(dataset.channel_names),
+        "classes": list(dataset.class_names),
+        "cases": len(dataset.cases),
+        "patients": len({case.patient for case in dataset.cases}),
+        "orientations": report.orientations,
+        "cases_of_class": report.cases_of_class,
+        "split": None,
+        "notes": _notes(report),
+        "errors": [str(problem) for problem in report.errors],
+        "warnings": [str(problem) for problem in report.warnings],
+        "geometry": {
+            each.id: {"size": each.geometry.shape, "spacing": each.geometry.spacing}
+            for each in report.facts
+            if each.geometry
+        },
+    }
+    if report.split is not None:
+        sizes = {part: len(getattr(report.split, part)) for part in ("train", "val", "test")}
+        content["split"] = {"name": report.split.name, "hash": report.split.hash, **sizes}
+    return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def _notes(report: Report) -> list[str]:
+    return [*report.dataset.notes, *(report.split.notes if report.split else ())]
+
+
+def _as_text(report: Report) -> str:
+    dataset = report.dataset
+    patients = len({case.patient for case in dataset.cases})
+    channels = ", ".join(dataset.channel_names)
+    lines = [
+        f"{dataset.name}: {_count(len(dataset.cases), 'case')} of {_count(patients, 'patient')}, "
+        f"{channels}",
+        *_ranges(report),
+        "  orientation  "
+        + ", ".join(f"{code} {count}" for code, count in report.orientations.items()),
+    ]
+    if dataset.num_classes > 1:
+        present = (f"{name} {count}" for name, count in report.cases_of_class.items())
+        lines.append(f"  cases with   {', '.join(present)}")
+    if report.split is not None:
+        split = report.split
+        sizes = f"train {len(split.train)}, val {len(split.val)}, test {len(split.test)}"
+        lines.append(f"  split        {split.name} ({split.hash}): {sizes}")
+    lines += [f"  note         {note}" for note in _notes(report)]
+    for title, problems in (("warning", report.warnings), ("error", report.errors)):
+        if problems:
+            lines += ["", f"{_count(len(problems), title)}:", *(f"  {each}" for each in problems)]
+    verdict = "training would break" if report.errors else "nothing that would break training"
+    return "\n".join([*lines, "", verdict])
+
+
+def _count(number: int, of: str) -> str:
+    return f"{number} {of}" if number == 1 else f"{number} {of}s"
+
+
+def _ranges(report: Report) -> list[str]:
+    """Smallest, median and largest size and spacing along the array's axes."""
+    import numpy as np
+
+    known = [each.geometry for each in report.facts if each.geometry]
+    if not known:
+        return []
+    lines = []
+    for title, values in (
+        ("size", [geometry.shape for geometry in known]),
+        ("spacing mm", [geometry.spacing for geometry in known]),
+    ):
+        low, middle, high = (
+            np.min(values, axis=0),
+            np.median(values, axis=0),
+            np.max(values, axis=0),
+        )
+        shown = (" × ".join(f"{value:.4g}" for value in each) for each in (low, middle, high))
+        lines.append(f"  {title:<12} {' … '.join(shown)}  (z × y × x; least … median … most)")
+    return lines

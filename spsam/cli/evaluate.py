@@ -1,0 +1,74 @@
+"""`spsam evaluate`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EPILOG = "Example: spsam evaluate segmented/ labels/ --save scores/"
+
+
+def evaluate(  # noqa: PLR0917 - the command line's options
+    predictions: Annotated[Path, typer.Argument(help="Folder of predicted label maps.")],
+    references: Annotated[
+        Path, typer.Argument(help="Folder of references: the same names, or NAME_gt.")
+    ],
+    classes: Annotated[
+        str | None,
+        typer.Option(help="NAME=ID,… [default: those that predict wrote, else all ids]."),
+    ] = None,
+    convention: Annotated[
+        str, typer.Option(help="What an empty class scores: nnunet, nnformer, transunet.")
+    ] = "nnunet",
+    tolerance: Annotated[
+        float | None, typer.Option(min=0, help="mm, of the surface Dice [default: 2].")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Folder for scores.csv and scores.json.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")] = False,
+) -> None:
+    """Score label maps: Dice, IoU, HD95, surface Dice and volume error, by case and class."""
+    from spsam.cli.progress import watched
+    from spsam.studies.scores import plan_scoring, score, to_json, write_scores
+
+    planned = plan_scoring(
+        predictions, references, classes=classes, convention=convention, tolerance=tolerance
+    )
+    scores = watched(lambda watch: score(planned, watch))
+    files = write_scores(save, planned, scores) if save is not None else []
+    if as_json:
+        typer.echo(json.dumps(to_json(planned, scores), indent=2))
+        return
+    _print(to_json(planned, scores))
+    for file in files:
+        typer.echo(str(file))
+
+
+def _print(result: dict[str, object]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    means = result["means"]
+    assert isinstance(means, dict)
+    table = Table(
+        caption=f"Means over {result['cases']} cases, then over classes; empty classes by the "
+        f"convention {result['convention']}; surface Dice within "
+        f"{result['surface_dice_tolerance_mm']} mm; volume error (predicted - reference) / "
+        "reference",
+    )
+    heads = ("class", "Dice %", "IoU %", "HD95 mm", "surface Dice %", "volume error %")
+    for head in heads:
+        table.add_column(head, justify="left" if head == "class" else "right")
+    for name, values in means.items():
+        cells = [
+            "–" if value is None else f"{value if metric == 'hd95' else 100 * value:.2f}"
+            for metric, value in values.items()
+        ]
+        table.add_row(name, *cells)
+    console = Console() if sys.stdout.isatty() else Console(width=120)
+    console.print(table)

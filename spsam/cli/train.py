@@ -1,0 +1,134 @@
+"""`spsam train`."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spsam.errors import InputError
+
+if TYPE_CHECKING:
+    from spsam.results.run_folder import RunFolder
+    from spsam.studies.costs import Costs
+
+EPILOG = "Example: spsam train S9 --data path/to/ACDC --preset cpu"
+
+
+def train(  # noqa: PLR0917 - the command line's options
+    arm: Annotated[str, typer.Argument(help="An arm's name, or the path of a YAML file.")],
+    data: Annotated[str, typer.Option(help="A built-in data set or a folder.")] = "phantom",
+    preset: Annotated[
+        str | None, typer.Option(help="Schedule [default: demo on the phantom, cpu elsewhere].")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, patches and augmentation.")] = 0,
+    fold: Annotated[int, typer.Option(help="Fold of the split.")] = 0,
+    split: Annotated[
+        str | None, typer.Option(help="Name or file of a split [default: the data set's].")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A value on top of the arm. Repeatable."),
+    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="SAM's official weights.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    devices: Annotated[
+        int, typer.Option(min=1, help="How many devices of that kind share each batch.")
+    ] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that make training patches.")
+    ] = None,
+    fit: Annotated[
+        bool, typer.Option("--fit", help="Compute batches so that they fit into memory.")
+    ] = False,
+    memory: Annotated[
+        float | None, typer.Option(min=0, help="GB that --fit may use [default: what is free].")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of results; else $SPSAM_HOME, else ./spsam-runs.")
+    ] = None,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(help="Folder with blocks of your own. Repeatable.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell memory and time; write nothing.")
+    ] = False,
+    no_measure: Annotated[
+        bool, typer.Option("--no-measure", help="With --dry-run: take no steps to measure.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")] = False,
+) -> None:
+    """Train one arm and score it; the same command goes on where it stopped."""
+    from spsam.cli.ablate import header, plan_json, plan_text
+    from spsam.cli.progress import watched
+    from spsam.config.overrides import parse_overrides
+    from spsam.config.places import home
+    from spsam.studies.costs import costs, fitted
+    from spsam.studies.plan import Request, plan_ablation
+    from spsam.studies.train import train_one
+
+    request = Request(
+        arms=[arm],
+        home=home(out),
+        data=data,
+        preset=preset,
+        seeds=[seed],
+        fold=fold,
+        split=split,
+        overrides=parse_overrides(overrides or []),
+        checkpoint=checkpoint,
+        device=device,
+        workers=workers,
+        devices=devices,
+        plugins=plugin or (),
+    )
+    planned = plan_ablation(request)
+    if len(planned.arms) != 1:
+        raise InputError(f"{arm}: expected one arm; spsam ablate {arm} runs several")
+    measured: Costs = {}
+    if fit:
+        planned, measured = watched(lambda watch: fitted(planned, watch, memory))
+    if dry_run:
+        if not (measured or no_measure):
+            measured = watched(lambda watch: costs(planned, watch))
+        typer.echo(plan_json(planned, measured) if as_json else plan_text(planned, measured))
+        return
+    if not as_json:
+        typer.echo(header(planned))
+    folder = watched(lambda watch: train_one(planned, watch))
+    failed = folder.status != "finished"
+    if as_json:
+        typer.echo(json.dumps(_result(folder), indent=2))
+    elif not failed:
+        _print(folder)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _result(folder: RunFolder) -> dict[str, Any]:
+    from spsam.reporting.means import class_means, mean_dice
+
+    result: dict[str, Any] = {"folder": str(folder.path), **folder.read()}
+    if folder.status == "finished":
+        rows = folder.read_rows()
+        names = _classes(folder)
+        means = [mean_dice(rows, len(names)), *class_means(rows, len(names)).tolist()]
+        # A class that no case scores is null: NaN is no JSON.
+        dice, *classes = [None if math.isnan(value) else value for value in means]
+        result["dice"], result["dice_by_class"] = dice, dict(zip(names[1:], classes, strict=True))
+    return result
+
+
+def _classes(folder: RunFolder) -> list[str]:
+    names = {row.class_id: row.class_name for row in folder.read_rows()}
+    return [names[key] for key in sorted(names)]
+
+
+def _print(folder: RunFolder) -> None:
+    result = _result(folder)
+    for name, value in [*result["dice_by_class"].items(), ("mean", result["dice"])]:
+        typer.echo(f"  {name:24} Dice {'–' if value is None else f'{100 * value:.2f}'}")
+    typer.echo(f"{folder.path}: configuration, checkpoint, scores and predictions")
+    typer.echo(f"spsam predict {folder.path} IMAGE --output FOLDER: segment new volumes")

@@ -1,0 +1,114 @@
+"""Where a volume's voxels lie, and how its axes run in the patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+Triple = tuple[float, float, float]
+Axes = tuple[int, int, int]
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
+IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+_POSITIVE, _NEGATIVE = "LPS", "RAI"
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where a volume's voxels lie.
+
+    Attributes:
+        shape: Number of voxels along the array's axes (z, y, x).
+        spacing: mm along the array's axes (z, y, x).
+        origin: Position (x, y, z) in mm of the first voxel's centre.
+        direction: The 3×3 direction cosines, row by row, in the file's (x, y, z) order.
+    """
+
+    shape: tuple[int, int, int]
+    spacing: Triple
+    origin: Triple = (0.0, 0.0, 0.0)
+    direction: tuple[float, ...] = IDENTITY
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A choice of axes and directions; there and back without loss.
+
+    Attributes:
+        axes: For each axis of the result, the axis of the array that becomes it.
+        flips: For each axis of the result, whether it runs the other way.
+    """
+
+    axes: Axes = (0, 1, 2)
+    flips: tuple[bool, bool, bool] = (False, False, False)
+
+    def there(self, array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+        """A view of the array, turned; axes before the last three stay."""
+        lead = array.ndim - 3
+        turned = np.transpose(array, (*range(lead), *(lead + axis for axis in self.axes)))
+        return turned[(..., *self._steps())]
+
+    def back(self, array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+        """A view of a turned array on the axes it had; axes before the last three stay."""
+        lead = array.ndim - 3
+        order = [lead + int(axis) for axis in np.argsort(self.axes)]
+        return np.transpose(array[(..., *self._steps())], (*range(lead), *order))
+
+    def _steps(self) -> tuple[slice, slice, slice]:
+        first, second, third = (slice(None, None, -1 if flip else 1) for flip in self.flips)
+        return first, second, third
+
+
+def orientation(geometry: Geometry) -> str:
+    """Where the axes (x, y, z) run to in the patient, each as its nearest: such as `LPS`.
+
+    Letters as DICOM's: left, posterior, superior; right, anterior, inferior.
+    """
+    cosines = np.reshape(geometry.direction, (3, 3))
+    # Oblique axes: the pairing with the least angles, each direction once.
+    rows = max(
+        permutations(range(3)),
+        key=lambda order: sum(abs(cosines[row, axis]) for axis, row in enumerate(order)),
+    )
+    return "".join(
+        (_POSITIVE if cosines[row, axis] >= 0 else _NEGATIVE)[row] for axis, row in enumerate(rows)
+    )
+
+
+def turn_to(wanted: str, geometry: Geometry) -> Turn:
+    """What brings an array (z, y, x) of that geometry to an orientation.
+
+    Args:
+        wanted: As of `orientation`.
+        geometry: The array's.
+    """
+    # Codes are in (x, y, z) order, axes in (z, y, x).
+    there, here = wanted[::-1], orientation(geometry)[::-1]
+    axes, flips = [], []
+    for letter in there:
+        direction = _row(letter)
+        axis = next(index for index in range(3) if _row(here[index]) == direction)
+        axes.append(axis)
+        flips.append(here[axis] != letter)
+    return Turn((axes[0], axes[1], axes[2]), (flips[0], flips[1], flips[2]))
+
+
+def _row(letter: str) -> int:
+    return (_POSITIVE if letter in _POSITIVE else _NEGATIVE).index(letter)
+
+
+def nonzero_box(image: npt.NDArray[np.generic]) -> Box:
+    """The smallest box (start, stop) per axis of what is not zero in any channel `(M, D, H, W)`."""
+    filled = (image != 0).any(axis=0)
+    bounds = []
+    for axis in range(3):
+        found = np.flatnonzero(filled.any(axis=tuple(other for other in range(3) if other != axis)))
+        assert len(found), "an image that is all zero does not pass the checks"
+        bounds.append((int(found[0]), int(found[-1]) + 1))
+    return bounds[0], bounds[1], bounds[2]

@@ -1,0 +1,118 @@
+"""One volume brought onto a plan's grid, with what leads back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from spsam.data.cases import Case
+from spsam.data.check import load_checked
+from spsam.data.geometry import Box, nonzero_box
+from spsam.data.plan import Plan
+from spsam.data.resample import resample_image, resample_label
+from spsam.data.store import PreparedCase
+from spsam.data.volume import Floats, Volume
+
+# Of each channel: low, high, mean and std.
+Statistics = Sequence[Mapping[str, float]]
+
+
+def preprocess(
+    case: Case,
+    plan: Plan,
+    statistics: Statistics | None,
+    *,
+    channels: int,
+    raw_ids: Sequence[int] = (),
+) -> PreparedCase:
+    """Reads, checks and prepares one case in memory, as `prepare` does with a data set.
+
+    Args:
+        case: With or without a reference; without one its label is all background.
+        plan: How.
+        statistics: Of the training cases (`statistics` in a store's index), for CT.
+        channels: How many the image should have.
+        raw_ids: For each class, the id it has in label files.
+
+    Returns:
+        The case, without its list of foreground voxels.
+
+    Raises:
+        InputError: With every problem found.
+    """
+    volume = load_checked(case, channels)
+    return preprocess_volume(volume, case, plan, statistics, raw_ids)
+
+
+def preprocess_volume(
+    volume: Volume,
+    case: Case,
+    plan: Plan,
+    statistics: Statistics | None,
+    raw_ids: Sequence[int] = (),
+) -> PreparedCase:
+    """As `preprocess`, of a volume that is read and checked."""
+    original = volume.geometry
+    image, label = volume.image, volume.label
+    box: Box | None = None
+    mask = None
+    if plan.crop:
+        box = nonzero_box(image)
+        inside = tuple(slice(*bounds) for bounds in box)
+        image = image[(slice(None), *inside)]
+        label = None if label is None else label[inside]
+        mask = (image != 0).any(axis=0)
+    depth, height, width = image.shape[1:]
+    cut = replace(original, shape=(depth, height, width))
+    turn = plan.turn(cut)
+    shape = plan.target_shape(cut)
+    image = resample_image(turn.there(normalise(image, statistics, mask)), shape)
+    prepared = (
+        np.zeros(shape, np.uint8) if label is None else resample_label(turn.there(label), shape)
+    )
+    extent = [cut.shape[axis] * cut.spacing[axis] for axis in turn.axes]
+    first, second, third = (length / size for length, size in zip(extent, shape, strict=True))
+    return PreparedCase(
+        id=case.id,
+        patient=case.patient,
+        image=image,
+        label=prepared,
+        foreground={},
+        spacing=(first, second, third),
+        original=original,
+        axes=turn.axes,
+        raw_ids=tuple(raw_ids),
+        flips=turn.flips,
+        box=box,
+    )
+
+
+def normalise(
+    image: Floats, statistics: Statistics | None, mask: npt.NDArray[np.bool_] | None = None
+) -> Floats:
+    """Zero mean and unit deviation per channel: of the volume, or of the training foreground.
+
+    Args:
+        image: `(M, D, H, W)`.
+        statistics: Of the training foreground, to which values are clipped first; None takes each
+            volume's own mean and deviation.
+        mask: `(D, H, W)`, where given only these voxels count, and the others become zero.
+    """
+    result = np.empty_like(image)
+    for index, channel in enumerate(image):
+        if statistics is None:
+            # In double precision: the sum over a large volume is beyond float32.
+            values = channel
+            counted = channel if mask is None else channel[mask]
+            mean, deviation = counted.mean(dtype=np.float64), counted.std(dtype=np.float64)
+        else:
+            of_training = statistics[index]
+            values = channel.clip(of_training["low"], of_training["high"])
+            mean, deviation = of_training["mean"], of_training["std"]
+        result[index] = (values - mean) / max(float(deviation), 1e-8)
+    if mask is not None:
+        result[:, ~mask] = 0
+    return result

@@ -1,0 +1,88 @@
+"""AMOS22 in its official layout, of which the CT volumes."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.sources import dataset_json
+from spsam.data.sources.known import AMOS
+from spsam.data.volume import read_geometry, read_volume
+from spsam.errors import InputError, Problem
+
+LAYOUT = "AMOS22: dataset.json whose 'training' lists imagesTr/amos_0001.nii.gz …"
+
+_NUMBER = re.compile(r"amos_(\d{4})")
+# Volumes from this number on are MR.
+_FIRST_MR = 500
+
+
+def recognise(folder: Path) -> bool:
+    """Whether a `dataset.json` lists volumes called `amos_…`."""
+    training = dataset_json.peek(folder).get("training")
+    return isinstance(training, list) and any(
+        isinstance(entry, dict) and _NUMBER.search(str(entry.get("image"))) for entry in training
+    )
+
+
+def open(folder: Path) -> DataSet:
+    """Opens the labelled training volumes that are CT: the paper's five folds are of those.
+
+    Raises:
+        InputError: With every mistake in `dataset.json` and every missing file.
+    """
+    path = folder / dataset_json.FILE
+    content = dataset_json.read(path)
+    problems: list[Problem] = []
+    labels = dataset_json.names(content, "labels", path, problems)
+    numbers = {_plain(name): number for number, name in labels.items() if number != 0}
+    if labels and numbers.keys() != AMOS.organs.keys():
+        odd = sorted(numbers.keys() ^ AMOS.organs.keys())
+        message = f"expected the fifteen organs of AMOS22 in 'labels'; wrong: {', '.join(odd)}"
+        problems.append(Problem(message, path))
+    pairs = dataset_json.pairs(content, folder, path, problems)
+    ct = {name: files for name, files in pairs.items() if _number(name) < _FIRST_MR}
+    if pairs and not ct:
+        problems.append(Problem(f"'training' lists no CT volume (amos_0001 … {_FIRST_MR})", path))
+    if problems:
+        raise InputError(problems)
+    class_of = AMOS.class_of(numbers)
+    cases = [
+        Case(
+            id=name,
+            patient=name,
+            load=partial(read_volume, image, label, class_of),
+            geometry=partial(read_geometry, image),
+            files=(image, label),
+        )
+        for name, (image, label) in sorted(ct.items())
+    ]
+    left = len(pairs) - len(ct)
+    return DataSet(
+        name=AMOS.name,
+        cases=tuple(cases),
+        class_names=AMOS.classes,
+        raw_ids=AMOS.raw_ids(numbers),
+        channel_names=("CT",),
+        modality=AMOS.modality,
+        fingerprint=fingerprint_files(
+            folder, [path, *(file for case in cases for file in case.files)]
+        ),
+        published=AMOS.name,
+        folder=folder,
+        notes=(f"{left} MR volumes (amos_{_FIRST_MR:04d} …) are left out",) if left else (),
+    )
+
+
+def _number(name: str) -> int:
+    match = _NUMBER.search(name)
+    # A volume of another name is not one of the MR ones.
+    return int(match[1]) if match else 0
+
+
+def _plain(name: str) -> str:
+    """An organ as our table calls it; the official file has words of its own for some."""
+    plain = dataset_json.short(name, name)
+    return AMOS.aliases.get(plain, plain)

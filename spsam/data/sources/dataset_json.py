@@ -1,0 +1,97 @@
+"""Reading a `dataset.json`, which three layouts have, each with its own keys."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from spsam.errors import InputError, Problem
+
+FILE = "dataset.json"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The object in the file.
+
+    Raises:
+        InputError: If it is not JSON, or not an object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(Problem("is not a text file in UTF-8", path)) from error
+    except json.JSONDecodeError as error:
+        raise InputError(Problem(f"is not valid JSON: {error.msg}", path, error.lineno)) from error
+    if not isinstance(content, dict):
+        raise InputError(Problem("expected a JSON object at the top", path))
+    return content
+
+
+def peek(folder: Path) -> dict[str, Any]:
+    """What the folder's `dataset.json` says, to recognise it by; empty if that cannot be read."""
+    path = folder / FILE
+    try:
+        return read(path) if path.is_file() else {}
+    except (InputError, OSError):
+        return {}
+
+
+def names(content: dict[str, Any], key: str, path: Path, problems: list[Problem]) -> dict[int, str]:
+    """The mapping id -> name under `key`; mistakes are appended to `problems`."""
+    value = content.get(key)
+    expected = f'expected \'{key}\' to be an object of names by id, like {{"0": "…", "1": "…"}}'
+    if not isinstance(value, dict) or not value:
+        problems.append(Problem(expected, path))
+        return {}
+    found: dict[int, str] = {}
+    for number, name in value.items():
+        if not re.fullmatch(r"\d+", number) or not isinstance(name, str):
+            problems.append(Problem(f"{expected}; got {number!r}: {name!r}", path))
+            return {}
+        found[int(number)] = name
+    twice = sorted({name for name in found.values() if list(found.values()).count(name) > 1})
+    if twice and key == "labels":
+        problems.append(Problem(f"'labels' has the same name twice: {', '.join(twice)}", path))
+    return found
+
+
+def pairs(
+    content: dict[str, Any], folder: Path, path: Path, problems: list[Problem]
+) -> dict[str, tuple[Path, Path]]:
+    """Case id -> image and label file of the list 'training'; mistakes go to `problems`."""
+    training = content.get("training")
+    if not isinstance(training, list) or not training:
+        problems.append(Problem("expected 'training' to be a list of images and labels", path))
+        return {}
+    found: dict[str, tuple[Path, Path]] = {}
+    for entry in training:
+        files = entry if isinstance(entry, dict) else {}
+        first, second = files.get("image"), files.get("label")
+        if not isinstance(first, str) or not isinstance(second, str):
+            message = f"expected 'image' and 'label' in each entry of 'training', got {entry!r}"
+            problems.append(Problem(message, path))
+            continue
+        image, label = folder / first, folder / second
+        name = re.sub(r"\.nii(\.gz)?$|\.[^.]+$", "", image.name)
+        if name in found:
+            problems.append(Problem(f"'training' lists {name} twice", path))
+        found[name] = (image, label)
+        problems += [
+            Problem("the file does not exist, but dataset.json lists it", file)
+            for file in (image, label)
+            if not file.is_file()
+        ]
+    return found
+
+
+def short(name: str, otherwise: str) -> str:
+    """A name in lower case that may stand in a file's name."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or otherwise
+
+
+def is_ct(channels: Sequence[str]) -> bool:
+    """Whether all channels are of a CT, by their names."""
+    return all(name.upper().startswith("CT") for name in channels)

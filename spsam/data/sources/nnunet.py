@@ -1,0 +1,124 @@
+"""nnU-Net v2's raw layout: one file a channel, `dataset.json` with `channel_names`."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.sources import dataset_json
+from spsam.data.sources.volumes import ENDINGS
+from spsam.data.volume import read_geometry, read_volume
+from spsam.errors import InputError, Problem
+
+LAYOUT = (
+    "nnU-Net v2 raw: imagesTr/CASE_0000.nii.gz …, labelsTr/CASE.nii.gz and dataset.json with "
+    "'channel_names', 'labels', 'file_ending'"
+)
+
+
+def recognise(folder: Path) -> bool:
+    """Whether there is a `dataset.json` with `channel_names`."""
+    return "channel_names" in dataset_json.peek(folder)
+
+
+def open(folder: Path) -> DataSet:
+    """Opens the labelled cases; every case counts as a patient.
+
+    Raises:
+        InputError: With every mistake in `dataset.json` and every missing file; also where labels
+            are regions or `ignore`, which training here knows nothing of.
+    """
+    path = folder / dataset_json.FILE
+    content = dataset_json.read(path)
+    problems: list[Problem] = []
+    channels = dataset_json.names(content, "channel_names", path, problems)
+    if channels and sorted(channels) != list(range(len(channels))):
+        shown = ", ".join(map(str, sorted(channels)))
+        problems.append(Problem(f"expected 'channel_names' 0, 1, …, got {shown}", path))
+    labels = _labels(content, path, problems)
+    ending = content.get("file_ending")
+    if ending not in ENDINGS:
+        message = f"expected 'file_ending' to be one of {', '.join(ENDINGS)}, got {ending!r}"
+        problems.append(Problem(message, path))
+    if problems:
+        raise InputError(problems)
+    cases = _cases(folder, len(channels), str(ending), sorted(labels), problems)
+    if problems:
+        raise InputError(problems)
+    names = [channels[index] for index in sorted(channels)]
+    name = re.sub(r"^Dataset\d{3}_", "", folder.resolve().name)
+    return DataSet(
+        name=dataset_json.short(str(content.get("name") or name), "nnunet"),
+        cases=tuple(cases),
+        class_names=("background", *(labels[raw] for raw in sorted(labels)[1:])),
+        raw_ids=tuple(sorted(labels)),
+        channel_names=tuple(names),
+        modality="CT" if dataset_json.is_ct(names) else "MR",
+        fingerprint=fingerprint_files(
+            folder, [path, *(file for case in cases for file in case.files)]
+        ),
+        folder=folder,
+    )
+
+
+def _labels(content: dict[str, Any], path: Path, problems: list[Problem]) -> dict[int, str]:
+    """Id -> name; the file has it the other way round."""
+    value = content.get("labels")
+    if not isinstance(value, dict) or not value:
+        message = 'expected \'labels\' to be an object like {"background": 0, "organ": 1}'
+        problems.append(Problem(message, path))
+        return {}
+    regions = sorted(name for name, number in value.items() if isinstance(number, list))
+    if regions:
+        problems.append(
+            Problem(
+                f"'labels' has regions ({', '.join(regions)}): classes that overlap cannot be "
+                "trained here; give each voxel one label, and list plain numbers",
+                path,
+            )
+        )
+    if "ignore" in value:
+        message = "'labels' has 'ignore': partly annotated volumes cannot be trained here"
+        problems.append(Problem(message, path))
+    labels: dict[int, str] = {}
+    for name, number in value.items():
+        if isinstance(number, list):
+            continue
+        if not re.fullmatch(r"\d+", str(number)):
+            problems.append(Problem(f"expected a number for label '{name}', got {number!r}", path))
+        elif int(number) in labels:
+            message = f"labels '{labels[int(number)]}' and '{name}' have the same number {number}"
+            problems.append(Problem(message, path))
+        else:
+            labels[int(number)] = name
+    if 0 not in labels:
+        problems.append(Problem("'labels' has no id 0 for the background", path))
+    return labels
+
+
+def _cases(
+    folder: Path, channels: int, ending: str, raw_ids: list[int], problems: list[Problem]
+) -> list[Case]:
+    place = folder / "labelsTr"
+    labels = sorted(place.glob(f"*{ending}")) if place.is_dir() else []
+    if not labels:
+        problems.append(Problem(f"there is no label (labelsTr/*{ending})", folder))
+    class_of = {raw: index for index, raw in enumerate(raw_ids)}
+    cases = []
+    for label in labels:
+        name = label.name[: -len(ending)]
+        images = tuple(
+            folder / "imagesTr" / f"{name}_{channel:04d}{ending}" for channel in range(channels)
+        )
+        problems += [
+            Problem("the image does not exist, but its label does", image)
+            for image in images
+            if not image.is_file()
+        ]
+        load = partial(read_volume, images, label, class_of)
+        geometry = partial(read_geometry, images[0])
+        cases.append(Case(name, name, load, geometry, (*images, label)))
+    return cases

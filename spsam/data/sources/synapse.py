@@ -1,0 +1,90 @@
+"""Synapse (BTCV) as the challenge gives it out: `img/img0001.nii.gz`, `label/label0001.nii.gz`."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.sources.known import SYNAPSE
+from spsam.data.volume import read_geometry, read_volume
+from spsam.errors import InputError, Problem
+
+LAYOUT = "Synapse (BTCV): [RawData/][Training/]img/img0001.nii.gz and label/label0001.nii.gz"
+
+_ABOVE = ("", "Training", "RawData/Training", "RawData")
+_FILE = {kind: re.compile(rf"{kind}(\d{{4}})\.nii(?:\.gz)?") for kind in ("img", "label")}
+
+
+def recognise(folder: Path) -> bool:
+    """Whether there are numbered images in `img/` beside a folder `label/`."""
+    return _root(folder) is not None
+
+
+def open(folder: Path) -> DataSet:
+    """Opens the folder of `img/` and `label/`, or one above it.
+
+    The classes are the eight organs that publications score; the other five are background.
+
+    Raises:
+        InputError: If a label has no image, or nothing is labelled.
+    """
+    root = _root(folder)
+    assert root is not None, "recognised"
+    images, labels = (_numbered(root, kind) for kind in ("img", "label"))
+    problems = [
+        Problem(f"the image img{number}.nii.gz is missing", labels[number])
+        for number in sorted(labels.keys() - images.keys())
+    ]
+    both = sorted(images.keys() & labels.keys())
+    if not problems and not both:
+        problems.append(Problem("no image has a label (label/label0001.nii.gz …)", folder))
+    if problems:
+        raise InputError(problems)
+    class_of = SYNAPSE.class_of()
+    cases = [
+        Case(
+            id=f"case{number}",
+            patient=f"case{number}",
+            load=partial(read_volume, images[number], labels[number], class_of),
+            geometry=partial(read_geometry, images[number]),
+            files=(images[number], labels[number]),
+        )
+        for number in both
+    ]
+    alone = sorted(images.keys() - labels.keys())
+    notes = [f"{len(alone)} images without a label are left out"] if alone else []
+    return DataSet(
+        name=SYNAPSE.name,
+        cases=tuple(cases),
+        class_names=SYNAPSE.classes,
+        raw_ids=SYNAPSE.raw_ids(),
+        channel_names=("CT",),
+        modality=SYNAPSE.modality,
+        fingerprint=fingerprint_files(root, [file for case in cases for file in case.files]),
+        published=SYNAPSE.name,
+        folder=folder,
+        splits=SYNAPSE.splits,
+        notes=tuple(notes),
+    )
+
+
+def _root(folder: Path) -> Path | None:
+    for above in _ABOVE:
+        root = folder / above
+        if (root / "label").is_dir() and _numbered(root, "img"):
+            return root
+    return None
+
+
+def _numbered(root: Path, kind: str) -> dict[str, Path]:
+    """Number as it is written -> file."""
+    if not (root / kind).is_dir():
+        return {}
+    found = {}
+    for path in sorted((root / kind).iterdir()):
+        match = _FILE[kind].fullmatch(path.name)
+        if match:
+            found[match[1]] = path
+    return found

@@ -1,0 +1,168 @@
+"""Synapse as it is widely shared after TransUNet's preprocessing: slices to train, volumes to test.
+
+Intensities are clipped to −125…275 HU and scaled to 0…1, organs are numbered anew, and voxel sizes
+are gone.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.geometry import Geometry
+from spsam.data.sources.known import SYNAPSE, SYNAPSE_PREPROCESSED
+from spsam.data.volume import Volume, check_image, class_indices
+from spsam.errors import InputError, Problem
+
+LAYOUT = (
+    "Synapse, preprocessed: train_npz/case0005_slice000.npz … and test_vol_h5/case0001.npy.h5, "
+    "each with 'image' and 'label'"
+)
+
+_SLICE = re.compile(r"(case\d{4})_slice(\d{3,})\.npz")
+_VOLUME = re.compile(r"(case\d{4})\.npy\.h5")
+_UNKNOWN = (1.0, 1.0, 1.0)
+
+
+def recognise(folder: Path) -> bool:
+    """Whether one of the two folders has a file of that kind."""
+    return bool(_slices(folder) or _volumes(folder))
+
+
+def open(folder: Path) -> DataSet:
+    """Opens the folder above `train_npz` and `test_vol_h5`.
+
+    Raises:
+        InputError: If a volume lacks slices, or is in both folders.
+    """
+    slices, volumes = _slices(folder), _volumes(folder)
+    problems = []
+    for name, files in slices.items():
+        if sorted(files) != list(range(len(files))):
+            lacking = sorted(set(range(max(files))) - files.keys())
+            shown = ", ".join(map(str, lacking[:5])) + (", …" if len(lacking) > 5 else "")
+            problems.append(Problem(f"slices {shown} of {name} are missing", folder / "train_npz"))
+    problems += [
+        Problem(f"{name} is also in train_npz", volumes[name])
+        for name in sorted(volumes.keys() & slices.keys())
+    ]
+    if problems:
+        raise InputError(problems)
+    class_of = SYNAPSE.class_of(SYNAPSE_PREPROCESSED)
+    cases = [
+        _case(name, _stack, tuple(files[number] for number in sorted(files)), class_of)
+        for name, files in slices.items()
+    ]
+    cases += [_case(name, _whole, (file,), class_of) for name, file in volumes.items()]
+    return DataSet(
+        name=f"{SYNAPSE.name}_preprocessed",
+        cases=tuple(sorted(cases, key=lambda case: case.id)),
+        class_names=SYNAPSE.classes,
+        raw_ids=SYNAPSE.raw_ids(SYNAPSE_PREPROCESSED),
+        channel_names=("CT",),
+        modality=SYNAPSE.modality,
+        fingerprint=fingerprint_files(folder, [file for case in cases for file in case.files]),
+        published=SYNAPSE.name,
+        folder=folder,
+        splits=SYNAPSE.splits,
+        notes=("voxel sizes are not in these files: 1 mm is assumed, distances are in voxels",),
+    )
+
+
+def _case(name: str, read: Any, files: tuple[Path, ...], class_of: Mapping[int, int]) -> Case:
+    return Case(
+        id=name,
+        patient=name,
+        load=partial(_load, read, files, class_of),
+        geometry=partial(_geometry, read, files),
+        files=files,
+    )
+
+
+def _slices(folder: Path) -> dict[str, dict[int, Path]]:
+    found: dict[str, dict[int, Path]] = {}
+    place = folder / "train_npz"
+    for path in sorted(place.iterdir()) if place.is_dir() else []:
+        match = _SLICE.fullmatch(path.name)
+        if match:
+            found.setdefault(match[1], {})[int(match[2])] = path
+    return found
+
+
+def _volumes(folder: Path) -> dict[str, Path]:
+    place = folder / "test_vol_h5"
+    matches = ((path, _VOLUME.fullmatch(path.name)) for path in place.glob("*.npy.h5"))
+    return {match[1]: path for path, match in sorted(matches) if match}
+
+
+def _load(read: Any, files: Sequence[Path], class_of: Mapping[int, int]) -> Volume:
+    image, label = read(files)
+    problems = check_image(image[None], files[0])
+    classes = None
+    try:
+        classes = class_indices(label[None], files[0], class_of)
+    except InputError as error:
+        problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return Volume(image[None].astype(np.float32, copy=False), classes, _UNKNOWN)
+
+
+def _geometry(read: Any, files: Sequence[Path]) -> Geometry:
+    if read is _stack:
+        first, _ = _stack(files[:1])
+        return Geometry((len(files), *first.shape[1:]), _UNKNOWN)
+    image, _ = read(files)
+    return Geometry(image.shape, _UNKNOWN)
+
+
+def _stack(files: Sequence[Path]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Image and label `(D, H, W)` of a volume's slices, one file each."""
+    parts: dict[str, list[npt.NDArray[Any]]] = {"image": [], "label": []}
+    problems = []
+    for file in files:
+        try:
+            with np.load(file, allow_pickle=False) as content:
+                read = {key: content[key] for key in parts}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            problems.append(_unreadable(file, error))
+            continue
+        for key, array in read.items():
+            expected = parts[key][0].shape if parts[key] else read["image"].shape
+            if array.ndim != 2 or array.shape != expected:
+                message = f"expected '{key}' of one size, {expected}, got {array.shape}"
+                problems.append(Problem(message, file))
+            parts[key].append(array)
+    if problems:
+        raise InputError(problems)
+    return np.stack(parts["image"]), np.stack(parts["label"])
+
+
+def _whole(files: Sequence[Path]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Image and label `(D, H, W)` of one file."""
+    import h5py
+
+    (file,) = files
+    try:
+        with h5py.File(file, "r") as content:
+            image, label = content["image"][()], content["label"][()]
+    except (OSError, KeyError, RuntimeError) as error:
+        raise InputError(_unreadable(file, error)) from error
+    if image.ndim != 3 or image.shape != label.shape:
+        message = f"expected 'image' and 'label' of one size (D, H, W), got {image.shape} and "
+        raise InputError(Problem(f"{message}{label.shape}", file))
+    return image, label
+
+
+def _unreadable(file: Path, error: Exception) -> Problem:
+    why = "it lacks 'image' or 'label'" if isinstance(error, KeyError) else "the file is damaged"
+    return Problem(f"cannot be read: {why}; copy it again from its source", file)

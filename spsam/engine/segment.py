@@ -1,0 +1,244 @@
+"""New volumes segmented by trained runs: one, or the mean of several."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spsam.config.schema import InferenceConfig, RunConfig
+from spsam.data.cases import Case
+from spsam.data.plan import Plan
+from spsam.data.preprocess import preprocess
+from spsam.data.restore import PIECE, name_pieces, restored, write_labels
+from spsam.data.store import PreparedCase
+from spsam.engine.assemble import network_for
+from spsam.engine.checkpoint import load_trained_state, read_last
+from spsam.engine.given_prompts import GivenPrompts
+from spsam.engine.predict import SlidingLogits
+from spsam.errors import InputError, Problem
+from spsam.model.segmenter import Segmenter
+from spsam.results.rows import write_text
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a checkpoint says of its run.
+
+    Attributes:
+        path: The checkpoint.
+        config: The run's configuration.
+        plan: Patch and grid.
+        raw_ids: For each class, the id it has in label files.
+        intensities: Statistics of the training cases, for CT.
+        blocks: The trained weights.
+        steps: For how many of the schedule's steps it was trained.
+    """
+
+    path: Path
+    config: RunConfig
+    plan: Plan
+    raw_ids: tuple[int, ...]
+    intensities: Any
+    blocks: dict[str, Tensor]
+    steps: int
+
+    @property
+    def total(self) -> int:
+        """The schedule's steps."""
+        return self.config.arm.train.epochs * self.config.arm.train.iterations
+
+
+@dataclass(frozen=True)
+class Member:
+    """A trained network and how it wants its images."""
+
+    recipe: Recipe
+    network: Segmenter
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Reads a checkpoint; SAM's weights are not in it.
+
+    Raises:
+        InputError: If it is missing, damaged, or of a version that says nothing of its run.
+    """
+    state, _ = read_last(path)
+    if state is None:
+        raise InputError(Problem("there is no such checkpoint", path))
+    if "about" not in state or "config" not in state["about"]:
+        raise InputError(
+            Problem(
+                "the checkpoint says nothing of its run, as the first version's: train anew", path
+            )
+        )
+    about = state["about"]
+    return Recipe(
+        path,
+        RunConfig.model_validate_json(about["config"]),
+        Plan.from_dict(about["plan"]),
+        tuple(about["raw_ids"]),
+        about["intensities"],
+        state["blocks"],
+        int(state["progress"]["steps"]),
+    )
+
+
+def check_ensemble(recipes: Sequence[Recipe]) -> None:
+    """Whether the runs' answers can be averaged.
+
+    Raises:
+        InputError: With all that differs.
+    """
+    first = recipes[0]
+    problems = []
+    for other in recipes[1:]:
+        ours, theirs = first.config.data, other.config.data
+        for name, one, two in (
+            ("classes", ours.class_names, theirs.class_names),
+            ("label ids", first.raw_ids, other.raw_ids),
+            ("channels", ours.in_channels, theirs.in_channels),
+        ):
+            if one != two:
+                message = f"cannot be averaged with {first.path}: {name} {two}, there {one}"
+                problems.append(Problem(message, other.path))
+    if problems:
+        raise InputError(problems)
+
+
+def load_member(recipe: Recipe, sam: Path | None, device: str) -> Member:
+    """Builds the network of a run and puts its weights in.
+
+    Args:
+        recipe: Of the run.
+        sam: SAM's weights; None for random ones.
+        device: Where it computes.
+    """
+    network = network_for(recipe.config, recipe.plan.patch_size, sam)
+    load_trained_state(network, recipe.blocks)
+    return Member(recipe, network.to(torch.device(device)).eval())
+
+
+def segment(
+    members: Sequence[Member],
+    case: Case,
+    name: Path,
+    *,
+    mirror: bool | None = None,
+    probabilities: bool = False,
+    prompts: bool = False,
+) -> None:
+    """Segments one volume and writes its label map in its own grid, last of all files.
+
+    Logits of several runs are averaged on the original grid, as nnU-Net averages folds, and named
+    by the first one's mask head. Memory is bounded by the image, the label map and two tiles'
+    depth of logits.
+
+    Args:
+        members: Of runs whose classes are the same.
+        case: The volume.
+        name: Of the files, without an ending: `NAME.nii.gz`, and where wanted
+            `NAME_probabilities.npy` `(K, D, H, W)` float16 on the axes (z, y, x), and
+            `NAME_prompts.jsonl`, see `GivenPrompts`.
+        mirror: Average over all mirrorings; None as each run says.
+        probabilities: Whether to write those.
+        prompts: Whether to write the prompts that the networks gave themselves.
+
+    Raises:
+        InputError: With every problem of the volume, or if the runs turn it differently.
+    """
+    prepared, streams = [], []
+    given = GivenPrompts()
+    for number, member in enumerate(members):
+        recipe = member.recipe
+        channels = recipe.config.data.in_channels
+        ready = preprocess(
+            case, recipe.plan, recipe.intensities, channels=channels, raw_ids=recipe.raw_ids
+        )
+        prepared.append(ready)
+        streams.append(
+            SlidingLogits(
+                member.network,
+                torch.from_numpy(np.ascontiguousarray(ready.image, np.float32)),
+                _inference(recipe.config.arm.inference, mirror),
+                recipe.config.arm.train,
+                given.of(ready, member.network, number) if prompts else None,
+            )
+        )
+    first = prepared[0]
+    if any((each.turn, each.box) != (first.turn, first.box) for each in prepared):
+        raise InputError(
+            f"{case.id}: the runs prepare it on different axes; predict with each by itself"
+        )
+    pieces = [restored(stream, ready) for stream, ready in zip(streams, prepared, strict=True)]
+    head = members[0].network.mask_head
+    name.parent.mkdir(parents=True, exist_ok=True)
+    chances = _Probabilities(name, first, len(first.raw_ids)) if probabilities else None
+
+    def keep(start: int, logits: Tensor, labels: Tensor) -> None:
+        if chances is not None:
+            chances.add(
+                start, logits.softmax(0) if head.activation == "softmax" else logits.sigmoid()
+            )
+
+    try:
+        labels = name_pieces(_mean(pieces), first, head.labels, keep)
+        if chances is not None:
+            chances.finish()
+    finally:
+        if chances is not None:
+            chances.clear()
+    if prompts:
+        lines = [json.dumps(line) + "\n" for line in given.lines]
+        write_text(_with(name, "_prompts.jsonl"), "".join(lines))
+    write_labels(_with(name, ".nii.gz"), labels, first)
+
+
+def _inference(config: InferenceConfig, mirror: bool | None) -> InferenceConfig:
+    return config if mirror is None else config.model_copy(update={"mirror": mirror})
+
+
+def _mean(pieces: Sequence[Iterator[Tensor]]) -> Iterator[Tensor]:
+    for together in zip(*pieces, strict=True):
+        yield together[0] if len(together) == 1 else torch.stack(together).mean(0)
+
+
+def _with(name: Path, ending: str) -> Path:
+    return name.with_name(name.name + ending)
+
+
+class _Probabilities:
+    """A file that is written piece by piece, and gets its name when it is whole."""
+
+    def __init__(self, name: Path, case: PreparedCase, num_classes: int) -> None:
+        self._path = _with(name, "_probabilities.npy")
+        self._draft = self._path.with_name(f".{os.getpid()}-{self._path.name}")
+        shape = (num_classes, *case.original.shape)
+        whole = np.lib.format.open_memmap(self._draft, "w+", np.float16, shape)
+        # What was cut away is background.
+        whole[0] = 1
+        inside = tuple(slice(*bounds) for bounds in case.box) if case.box else ()
+        # A view: what is written into it is turned back, and stands where it was cut out.
+        self._view: Any = case.turn.there(whole[(slice(None), *inside)])
+        self._whole: Any = whole
+
+    def add(self, start: int, probabilities: Tensor) -> None:
+        self._view[:, start : start + PIECE] = probabilities.cpu().numpy()
+
+    def finish(self) -> None:
+        self._whole.flush()
+        self._view = self._whole = None
+        os.replace(self._draft, self._path)
+
+    def clear(self) -> None:
+        self._view = self._whole = None
+        with suppress(OSError):
+            self._draft.unlink(missing_ok=True)

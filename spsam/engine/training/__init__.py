@@ -1,0 +1,1 @@
+"""Training: one loop, its steps, losses and batches, and what they take."""

@@ -1,0 +1,54 @@
+"""Batches in their order, from any step on, and what a dead worker means."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from spsam.config.schema import TrainConfig
+from spsam.data.patches import Patch
+from spsam.engine.training.group import Group
+
+
+def batches(
+    patches: Dataset[Patch], train: TrainConfig, first: int, workers: int, group: Group
+) -> Iterator[Patch]:
+    """This process's share of every batch from step `first` to the last.
+
+    Step s takes the patches s·B … s·B + B - 1, whatever was interrupted; with n processes, the r-th
+    takes the r-th n-th of them.
+
+    Args:
+        patches: At least epochs · iterations · batch_size.
+        train: Steps and batch size.
+        first: The first step.
+        workers: Processes that make patches; 0 makes them in this one.
+        group: The processes that share a batch.
+    """
+    own = train.batch_size // group.count
+    steps = range(first, train.epochs * train.iterations)
+    starts = (step * train.batch_size + group.rank * own for step in steps)
+    loader = DataLoader(
+        patches,
+        batch_sampler=[list(range(start, start + own)) for start in starts],
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_deaf if workers else None,
+        # Of its own: a loader draws a seed, which must not come out of the network's sequence.
+        generator=torch.Generator(),
+    )
+    return iter(loader)
+
+
+def is_dead_worker(error: Exception) -> bool:
+    """Whether a process that makes patches was killed, by the system or by someone."""
+    return isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
+
+
+def _deaf(worker: int) -> None:
+    """A signal to the whole process group is the trainer's to handle; workers end with it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

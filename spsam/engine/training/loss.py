@@ -1,0 +1,152 @@
+"""The training objective: cross-entropy + soft Dice, deep supervision, two phases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from spsam.config.schema import DeepSupervisionConfig, TrainConfig
+from spsam.model.segmenter import Output
+
+Activation = Literal["sigmoid", "softmax"]
+Gather = Callable[[Tensor], Tensor]
+
+
+def alone(sums: Tensor) -> Tensor:
+    """A batch computed in one piece: its sums are its own."""
+    return sums
+
+
+def dice_sums(probabilities: Tensor, target: Tensor, *, background: bool) -> Tensor:
+    """What the Dice of a batch is made of, so that a batch may be computed in pieces.
+
+    Args:
+        probabilities: `(B, K, D, h, w)` in 0..1.
+        target: `(B, K, D, h, w)` one-hot, same type.
+        background: Whether class 0 counts.
+
+    Returns:
+        `(2, k)`: overlap, and the sum of both, over all voxels of the piece; k is K or K - 1.
+    """
+    first = 0 if background else 1
+    axes = (0, 2, 3, 4)
+    probabilities, target = probabilities[:, first:], target[:, first:]
+    overlap = (probabilities * target).sum(axes)
+    return torch.stack((overlap, probabilities.sum(axes) + target.sum(axes)))
+
+
+def dice_of_sums(sums: Tensor, smooth: float) -> Tensor:
+    """One minus the mean soft Dice over classes, of `(2, k)` sums over the whole batch."""
+    overlap, total = sums
+    loss: Tensor = 1 - ((2 * overlap + smooth) / (total + smooth)).mean()
+    return loss
+
+
+def loss_parts(
+    logits: Tensor, labels: Tensor, *, activation: Activation, background: bool
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy, and the sums of the Dice; of binary masks where they are sigmoid ones.
+
+    Args:
+        logits: `(B, K, D, h, w)`.
+        labels: `(B, D, h, w)` integer.
+        activation: What turns the logits into probabilities.
+        background: Whether Dice counts class 0.
+    """
+    logits = logits.float()
+    target = functional.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
+    if activation == "softmax":
+        entropy = functional.cross_entropy(logits, labels)
+        probabilities = logits.softmax(1)
+    else:
+        entropy = functional.binary_cross_entropy_with_logits(logits, target)
+        probabilities = logits.sigmoid()
+    return entropy, dice_sums(probabilities, target, background=background)
+
+
+def supervision_weights(levels: int, config: DeepSupervisionConfig) -> list[float]:
+    """Weights of the outputs, finest first, summing to one."""
+    if config.weights is not None:
+        weights = [*config.weights, *[0.0] * levels][:levels]
+    else:
+        weights = [config.decay**level for level in range(levels)]
+    if config.drop_coarsest and levels > 1:
+        weights[-1] = 0.0
+    return [weight / sum(weights) for weight in weights]
+
+
+def downsample_labels(labels: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Labels `(B, D, H, W)` at another `(D, h, w)`, by the nearest pixel's centre."""
+    if tuple(labels.shape[1:]) == tuple(size):
+        return labels
+    resized = functional.interpolate(labels[:, None].float(), size=size, mode="nearest-exact")
+    return resized[:, 0].to(labels.dtype)
+
+
+def training_loss(
+    output: Output,
+    labels: Tensor,
+    config: TrainConfig,
+    activation: Activation,
+    gather: Gather = alone,
+) -> dict[str, Tensor]:
+    """The loss of one step, or of a piece of it, and its terms.
+
+    The generator's deep-supervision loss alone in the first phase, in which the decoder was not
+    run; that loss plus the final masks' loss after it. The latter alone for a network without a
+    prompt generator.
+
+    Args:
+        output: Of the network.
+        labels: `(B, D, H, W)`.
+        config: Weights.
+        activation: The mask head's.
+        gather: From the piece's Dice sums `(n, 2, k)` to the whole batch's: the mean of all
+            pieces' losses, and of their gradients, is then that of the batch.
+
+    Returns:
+        `total`, `generator` where there is one and, in the second phase, `mask`: scalars.
+    """
+    weights = supervision_weights(len(output.auxiliary), config.deep_supervision)
+    used = [index for index, weight in enumerate(weights) if weight > 0]
+    levels = [output.auxiliary[index] for index in used]
+    background = config.loss.dice_background
+    parts = [
+        loss_parts(
+            logits,
+            downsample_labels(labels, logits.shape[2:]),
+            activation="softmax",
+            background=background,
+        )
+        for logits in levels
+    ]
+    if output.logits is not None:
+        parts.append(
+            loss_parts(output.logits, labels, activation=activation, background=background)
+        )
+    losses = _losses(parts, config, gather)
+    if not output.auxiliary:
+        return {"mask": losses[-1], "total": losses[-1]}
+    generator = torch.stack(
+        [weights[index] * loss for index, loss in zip(used, losses, strict=False)]
+    ).sum()
+    terms = {"generator": generator, "total": generator}
+    if output.logits is not None:
+        terms["mask"] = losses[-1]
+        terms["total"] = config.loss.generator * generator + config.loss.mask * terms["mask"]
+    return terms
+
+
+def _losses(
+    parts: Sequence[tuple[Tensor, Tensor]], config: TrainConfig, gather: Gather
+) -> list[Tensor]:
+    sums = gather(torch.stack([own for _, own in parts]))
+    options = config.loss
+    return [
+        options.cross_entropy * entropy + options.dice * dice_of_sums(whole, options.smooth)
+        for (entropy, _), whole in zip(parts, sums, strict=True)
+    ]

@@ -1,0 +1,280 @@
+"""What a run will take: memory and time of a few steps on random patches, before it begins."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor
+
+from spsam.config.schema import RunConfig, TrainConfig
+from spsam.data.patches import Patch
+from spsam.engine.assemble import network_for
+from spsam.engine.recording.cost import PeakMemory
+from spsam.engine.training.group import Group
+from spsam.engine.training.step import Stepper
+from spsam.engine.training.train import execute_as
+from spsam.errors import InputError
+
+STEPS = 3
+# A step that takes longer than this, in seconds, is measured once.
+_LONG = 20.0
+# Share of the free memory that a run may expect to have.
+_ROOM = 0.9
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Memory of one device in bytes, and seconds.
+
+    Attributes:
+        weights: Parameters and buffers, SAM's included.
+        training: Gradients and the optimiser's state.
+        activations: What one piece of a batch keeps for the way back.
+        peak: The most in use: on a GPU what torch allocates, else what the process holds more than
+            before.
+        free: What the device has free.
+        generator_step: Seconds of a step in the first phase.
+        joint_step: Seconds of a step in the second phase.
+        steps: How many were measured of each, after one that was not.
+        seconds: All steps of the run.
+    """
+
+    weights: int
+    training: int
+    activations: int
+    peak: int
+    free: int
+    generator_step: float
+    joint_step: float
+    steps: int
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How a batch is computed so that it fits.
+
+    Attributes:
+        accumulate: Pieces of a batch, one after the other.
+        checkpoint_activations: Whether the encoder's blocks are computed twice.
+        cost: Of that.
+    """
+
+    accumulate: int
+    checkpoint_activations: bool
+    cost: Cost
+
+
+def measure(
+    config: RunConfig, patch: tuple[int, int, int], device: str, devices: int = 1
+) -> Cost | None:
+    """Takes a few steps of both phases on random patches, with random weights of SAM.
+
+    Args:
+        config: Of the run.
+        patch: (D, H, W).
+        device: Where; of several, one is measured.
+        devices: How many share a batch.
+
+    Returns:
+        None where the memory does not suffice.
+    """
+    where = torch.device(device)
+    _give_back()
+    free = _free(where)
+    try:
+        with _no_more_than(free, where):
+            return _measure(config, patch, where, devices, free)
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        return None
+    finally:
+        _give_back()
+
+
+def fit_memory(
+    config: RunConfig,
+    patch: tuple[int, int, int],
+    device: str,
+    devices: int = 1,
+    limit: int | None = None,
+) -> Fitting:
+    """The fastest way to compute the run's batches that fits; none of them changes a result.
+
+    Blocks computed twice cost less time than a batch in pieces, which costs a first pass.
+
+    Args:
+        config: Of the run.
+        patch: (D, H, W).
+        device: Where.
+        devices: How many share a batch.
+        limit: Bytes that may be used; None takes nine tenths of what is free.
+
+    Raises:
+        InputError: If not even a single patch fits.
+    """
+    own = config.arm.train.batch_size // devices
+    cost = None
+    for accumulate in (count for count in range(1, own + 1) if own % count == 0):
+        for twice in (False, True):
+            cost = measure(_changed(config, accumulate, twice), patch, device, devices)
+            if cost is not None and cost.peak <= (limit or _ROOM * cost.free):
+                return Fitting(accumulate, twice, cost)
+    free = cost.free if cost else _free(torch.device(device))
+    needed = f"{cost.peak / 1e9:.1f} GB" if cost else "more than there is"
+    raise InputError(
+        f"--fit: one patch at a time, with the encoder's blocks computed twice, takes {needed}; "
+        f"{(limit or free) / 1e9:.1f} GB are at hand: choose a smaller patch (patch.max_size), "
+        "backbone.encoder_size or backbone"
+    )
+
+
+def _measure(
+    config: RunConfig, patch: tuple[int, int, int], device: torch.device, devices: int, free: int
+) -> Cost:
+    train = config.arm.train
+    before = 0 if device.type == "cuda" else psutil.Process().memory_info().rss
+    memory = PeakMemory(device)
+    network = network_for(_random_weights(config), patch, None).to(device).train()
+    execute_as(train, network)
+    stepper = Stepper(network, train, Group())
+    batch = _batch(config, patch, train.batch_size // devices)
+    with _kept(network) as kept:
+        joint, steps = _seconds(stepper, batch, device, kept, decode=True)
+    generator, _ = _seconds(stepper, batch, device, {}, decode=False)
+    first = train.generator_epochs * train.iterations
+    return Cost(
+        weights=_bytes([*network.parameters(), *network.buffers()]),
+        training=_bytes(stepper.parameters) + _bytes(_tensors(stepper.optimizer.state_dict())),
+        activations=kept["bytes"],
+        peak=memory.read()["peak_memory_bytes"] - before,
+        free=free,
+        generator_step=round(generator, 4),
+        joint_step=round(joint, 4),
+        steps=steps,
+        seconds=round(first * generator + (train.epochs * train.iterations - first) * joint, 1),
+    )
+
+
+def _seconds(
+    stepper: Stepper, batch: Patch, device: torch.device, kept: dict[str, Any], *, decode: bool
+) -> tuple[float, int]:
+    """Mean seconds of a step, and of how many; the first one warms up and counts activations."""
+    counts = [1, STEPS]
+    for count in counts:
+        began = time.perf_counter()
+        for _ in range(count):
+            stepper(batch, 1e-6, decode=decode)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds = (time.perf_counter() - began) / count
+        kept["counting"] = False
+        if seconds > _LONG:
+            return seconds, count
+    return seconds, STEPS
+
+
+@contextmanager
+def _kept(network: torch.nn.Module) -> Iterator[dict[str, Any]]:
+    """Counts bytes that are kept for the way back, each storage once, weights not."""
+    weights = {each.untyped_storage().data_ptr() for each in network.parameters()}
+    found: dict[str, Any] = {"bytes": 0, "counting": True}
+    seen: set[int] = set()
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        place = storage.data_ptr()
+        if found["counting"] and place not in seen and place not in weights:
+            seen.add(place)
+            found["bytes"] += storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield found
+
+
+def _batch(config: RunConfig, patch: tuple[int, int, int], count: int) -> Patch:
+    data = config.data
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "image": torch.randn(count, data.in_channels, *patch, generator=generator),
+        "label": torch.randint(0, data.num_classes, (count, *patch), generator=generator),
+    }
+
+
+def _random_weights(config: RunConfig) -> RunConfig:
+    """Real weights take as long, and would have to be read."""
+    backbone = config.arm.backbone.model_copy(update={"weights": "random", "checkpoint": None})
+    arm = config.arm.model_copy(update={"backbone": backbone})
+    return config.model_copy(update={"arm": arm})
+
+
+def _changed(config: RunConfig, accumulate: int, twice: bool) -> RunConfig:
+    changes = {"accumulate": accumulate, "checkpoint_activations": twice}
+    train: TrainConfig = config.arm.train.model_copy(update=changes)
+    return config.model_copy(update={"arm": config.arm.model_copy(update={"train": train})})
+
+
+def _bytes(tensors: list[Any]) -> int:
+    return sum(each.numel() * each.element_size() for each in tensors)
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else ()
+    return [tensor for item in inner for tensor in _tensors(item)]
+
+
+def _free(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def _give_back() -> None:
+    """Frees what an earlier measurement has left, also to the system."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+@contextmanager
+def _no_more_than(free: int, device: torch.device) -> Iterator[None]:
+    """Allocations beyond what is free fail, where the system would end some process instead."""
+    if device.type == "cuda" or sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    kind = resource.RLIMIT_AS
+    soft, hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (psutil.Process().memory_info().vms + free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(kind, (soft, hard))
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        "can't allocate memory" in text or "out of memory" in text
+    )

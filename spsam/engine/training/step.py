@@ -1,0 +1,139 @@
+"""One step of training: a batch, in as many pieces and processes as it is computed in."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from spsam.config.schema import TrainConfig
+from spsam.data.patches import Patch
+from spsam.engine.predict import autocast
+from spsam.engine.training.group import Group
+from spsam.engine.training.loss import Gather, training_loss
+from spsam.model.segmenter import Segmenter
+
+
+class Stepper:
+    """Moves the added blocks by one step.
+
+    A batch's Dice is taken over all its patches, whatever pieces and processes compute them: each
+    loss is given the sums of the whole batch, in which its own part alone carries a gradient. With
+    `accumulate` those sums need a first pass without gradients; the result is that of one piece, up
+    to rounding.
+
+    Args:
+        network: On the device it trains on.
+        train: Losses, precision, pieces.
+        group: The processes that share the batch.
+
+    Attributes:
+        optimizer: Over the added blocks' parameters.
+        scaler: Scales fp16's loss; does nothing in another precision.
+    """
+
+    def __init__(self, network: Segmenter, train: TrainConfig, group: Group) -> None:
+        self.network = network
+        self.train = train
+        self.group = group
+        self.device = next(network.parameters()).device
+        self.parameters = [parameter for _, parameter in network.trained_parameters()]
+        self.optimizer = make_optimizer(network, train)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=train.precision == "fp16")
+
+    def __call__(self, batch: Patch, lr: float, *, decode: bool) -> dict[str, Tensor]:
+        """One step.
+
+        Args:
+            batch: This process's share of the patches.
+            lr: The learning rate.
+            decode: Whether the mask decoder takes part: the second phase.
+
+        Returns:
+            The batch's loss, its terms, and the norm of their gradient before clipping, still on
+            the device.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        pieces = self._pieces(batch)
+        whole = self._sums(pieces, decode) if len(pieces) > 1 else None
+        self.optimizer.zero_grad(set_to_none=True)
+        shown: dict[str, Tensor] = {}
+        for piece in pieces:
+            terms = self._loss(piece, decode, _Whole(len(pieces), self.group, whole))
+            self.scaler.scale(terms["total"] / len(pieces)).backward()  # type: ignore[no-untyped-call]
+            for name, value in terms.items():
+                part = value.detach() / len(pieces)
+                shown[name] = shown[name] + part if name in shown else part
+        self.group.average_gradients(self.parameters)
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.train.clip_norm or math.inf)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        means = self.group.sum(torch.stack(list(shown.values()))) / self.group.count
+        # A scaled loss that was too large costs a step and is no failure.
+        shown["gradient"] = norm.nan_to_num(0, 0, 0) if self.scaler.is_enabled() else norm
+        return dict(zip(shown, [*means, shown["gradient"]], strict=True))
+
+    def _loss(self, piece: Patch, decode: bool, gather: Gather) -> dict[str, Tensor]:
+        with autocast(self.device, self.train):
+            output = self.network(piece["image"], decode=decode)
+        activation = self.network.mask_head.activation
+        return training_loss(output, piece["label"], self.train, activation, gather)
+
+    @torch.no_grad()
+    def _sums(self, pieces: list[Patch], decode: bool) -> Tensor:
+        """The Dice sums of the whole batch; leaves the random state for the second pass."""
+        found: list[Tensor] = []
+
+        def keep(sums: Tensor) -> Tensor:
+            found.append(sums)
+            return sums
+
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            for piece in pieces:
+                self._loss(piece, decode, keep)
+        return self.group.sum(torch.stack(found).sum(0))
+
+    def _pieces(self, batch: Patch) -> list[Patch]:
+        image = batch["image"].to(self.device, non_blocking=True)
+        label = batch["label"].to(self.device, non_blocking=True)
+        count = self.train.accumulate
+        pairs = zip(image.chunk(count), label.chunk(count), strict=True)
+        return [{"image": some, "label": its} for some, its in pairs]
+
+
+class _Whole:
+    """From a piece's Dice sums to the batch's."""
+
+    def __init__(self, pieces: int, group: Group, whole: Tensor | None) -> None:
+        self.count = pieces * group.count
+        self.group = group
+        self.whole = whole
+
+    def __call__(self, sums: Tensor) -> Tensor:
+        if self.count == 1:
+            return sums
+        whole = self.group.sum(sums.detach()) if self.whole is None else self.whole
+        # The pieces' gradients are averaged, and this one's alone is known here.
+        own = sums * self.count
+        return own + (whole - own).detach()
+
+
+def make_optimizer(network: Segmenter, train: TrainConfig) -> torch.optim.Optimizer:
+    """The optimiser over the added blocks' parameters, and over nothing else."""
+    parameters = [parameter for _, parameter in network.trained_parameters()]
+    options = train.optimizer
+    if options.name == "adamw":
+        return torch.optim.AdamW(
+            parameters, lr=options.lr, betas=options.betas, weight_decay=options.weight_decay
+        )
+    return torch.optim.SGD(
+        parameters,
+        lr=options.lr,
+        momentum=options.momentum,
+        nesterov=options.nesterov,
+        weight_decay=options.weight_decay,
+    )

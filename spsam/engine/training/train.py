@@ -1,0 +1,228 @@
+"""The training loop of one run."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from spsam.config.schema import ArmConfig, TrainConfig
+from spsam.data.patches import Patch
+from spsam.engine.checkpoint import load_trained_state, read_last, save_whole, trained_state
+from spsam.engine.training.batches import batches, is_dead_worker
+from spsam.engine.training.group import Group
+from spsam.engine.training.progress import Metrics, Progress, random_state, set_random_state
+from spsam.engine.training.step import Stepper
+from spsam.errors import SpsamError, Stopped
+from spsam.model.network import SelfPromptSAM
+from spsam.model.segmenter import Segmenter
+from spsam.results.rows import write_text
+
+# How often a run goes back to one checkpoint because a data worker died.
+_PATIENCE = 3
+
+
+def learning_rate(train: TrainConfig, epoch: int) -> float:
+    """The rate of an epoch: `lr · (1 − e/E)^power`, half a cosine or constant, after a rise."""
+    share = epoch / train.epochs
+    factor = 1.0
+    if train.schedule == "poly":
+        factor = (1 - share) ** train.poly_power
+    elif train.schedule == "cosine":
+        factor = (1 + math.cos(math.pi * share)) / 2
+    rise = (epoch + 1) / train.warmup_epochs if epoch < train.warmup_epochs else 1.0
+    return float(train.optimizer.lr * factor * rise)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training is made of.
+
+    Attributes:
+        network: On the device it trains on.
+        patches: At least epochs · iterations · batch_size patches.
+        arm: Its `train` section is the schedule.
+        checkpoint: Written at the start, after every `checkpoint_every` epochs, whenever
+            `checkpoint_minutes` are over, and at the end.
+        log: One JSON line an epoch.
+        about: Plain values that every checkpoint carries.
+        workers: Processes that make patches; 0 makes them in this one.
+        measure: Called with an epoch's number after it; what it returns joins the metrics.
+        group: The processes that train together.
+        on_epoch: Called with the epoch's metrics.
+        on_step: Called with (steps done, steps in all).
+        on_note: Called with what the user should know.
+    """
+
+    network: Segmenter
+    patches: Dataset[Patch]
+    arm: ArmConfig
+    checkpoint: Path
+    log: Path
+    about: Mapping[str, Any]
+    workers: int = 0
+    measure: Callable[[int], Metrics] = lambda epoch: {}
+    group: Group = field(default_factory=Group)
+    on_epoch: Callable[[Metrics], None] = lambda metrics: None
+    on_step: Callable[[int, int], None] = lambda done, total: None
+    on_note: Callable[[str], None] = lambda note: None
+
+
+def fit(training: Training) -> None:
+    """Trains the added blocks, from the last checkpoint if there is one.
+
+    Patch number i is the same whatever was interrupted, and a checkpoint has every other state: a
+    resumed run ends with the bits of an uninterrupted one on the same machine.
+
+    Raises:
+        SpsamError: If the loss is no longer a finite number, a checkpoint cannot be written or
+            read, or data workers die again and again.
+        Stopped: If SIGTERM came; the checkpoint is of that moment.
+    """
+    execute_as(training.arm.train, training.network)
+    tried = steps = 0
+    while True:
+        stepper = Stepper(training.network, training.arm.train, training.group)
+        progress = _restore(training, stepper)
+        tried = tried + 1 if progress.steps == steps else 1
+        steps = progress.steps
+        try:
+            return _loop(training, stepper, progress)
+        except RuntimeError as error:
+            if not is_dead_worker(error):
+                raise
+            if tried > _PATIENCE:
+                raise SpsamError(
+                    f"processes that make patches died {tried} times after step {steps}: {error}; "
+                    "perhaps memory ran out: use fewer --workers, or 0"
+                ) from error
+            training.on_note(f"a process that makes patches died; back to step {steps} ({error})")
+
+
+def _loop(training: Training, stepper: Stepper, progress: Progress) -> None:
+    train, group = training.arm.train, training.group
+    total, saved = train.epochs * train.iterations, time.monotonic()
+    patches = batches(training.patches, train, progress.steps, training.workers, group)
+    training.on_step(progress.steps, total)
+    training.network.train()
+    with _stop_signal(group) as stop:
+        while progress.steps < total:
+            epoch = progress.steps // train.iterations
+            lr = learning_rate(train, epoch)
+            began = time.perf_counter()
+            batch = next(patches)
+            progress.waited += time.perf_counter() - began
+            progress.add(stepper(batch, lr, decode=epoch >= train.generator_epochs))
+            training.on_step(progress.steps, total)
+            ended = progress.steps % train.iterations == 0
+            metrics = progress.end_epoch(train.iterations, lr) if ended else None
+            if metrics is not None and group.rank == 0:
+                # Before the checkpoint, which keeps the metrics too.
+                metrics.update(training.measure(epoch))
+                progress.leave_out()
+            if stop.asked or _due(train, progress.steps, time.monotonic() - saved):
+                _save(training, stepper, progress)
+                saved = time.monotonic()
+            if metrics is not None and group.rank == 0:
+                with training.log.open("a", encoding="utf-8") as lines:
+                    lines.write(json.dumps(metrics) + "\n")
+                training.on_epoch(metrics)
+            if stop.asked:
+                raise Stopped(stop.asked)
+
+
+def _due(train: TrainConfig, steps: int, seconds: float) -> bool:
+    epochs, inside = divmod(steps, train.iterations)
+    if not inside and (epochs % train.checkpoint_every == 0 or epochs == train.epochs):
+        return True
+    return train.checkpoint_minutes is not None and seconds >= 60 * train.checkpoint_minutes
+
+
+def _save(training: Training, stepper: Stepper, progress: Progress) -> None:
+    state = {
+        "about": dict(training.about),
+        "progress": progress.state(),
+        "blocks": trained_state(training.network),
+        "optimizer": stepper.optimizer.state_dict(),
+        "scaler": stepper.scaler.state_dict(),
+        "random": random_state(),
+    }
+    if training.group.rank == 0:
+        save_whole(training.checkpoint, state, keep=True)
+    progress.leave_out()
+
+
+def _restore(training: Training, stepper: Stepper) -> Progress:
+    """Takes up the last checkpoint, or writes the first: then the disk is known to take them."""
+    state, note = read_last(training.checkpoint)
+    if note:
+        training.on_note(note)
+    if state is None:
+        progress = Progress()
+        _save(training, stepper, progress)
+    else:
+        load_trained_state(training.network, state["blocks"])
+        stepper.optimizer.load_state_dict(state["optimizer"])
+        stepper.scaler.load_state_dict(state.get("scaler", {}))
+        progress = Progress.restored(state, training.arm.train.iterations, training.log)
+        if "random" in state:
+            set_random_state(state["random"])
+    if training.group.rank == 0:
+        # Lines of epochs after the checkpoint will come again; lost ones are in it.
+        lines = [json.dumps(metrics) + "\n" for metrics in progress.history]
+        write_text(training.log, "".join(lines))
+    return progress
+
+
+def execute_as(train: TrainConfig, network: Segmenter) -> None:
+    """Sets up what changes how a network is computed, and not what."""
+    if train.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(train.deterministic)
+    parts: list[nn.Module] = [network]
+    if isinstance(network, SelfPromptSAM):
+        network.image_encoder.checkpointed = train.checkpoint_activations
+        # What lies between them, the prompts, is no tensor program on a processor.
+        parts = [network.image_encoder, network.prompt_generator]
+    if train.compile:
+        for part in parts:
+            part.compile()
+
+
+class _Stop:
+    asked = 0
+
+
+@contextmanager
+def _stop_signal(group: Group) -> Iterator[_Stop]:
+    """Catches SIGTERM, so that the step under way is ended and kept; one of several ends at once.
+
+    A scheduler sends it before it kills. Ctrl-C stops at once; a run then goes on from its last
+    checkpoint.
+    """
+    stop = _Stop()
+    if group.count > 1 or threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.asked = number
+
+    before = signal.signal(signal.SIGTERM, ask)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)

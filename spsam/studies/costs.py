@@ -1,0 +1,74 @@
+"""What runs will take, told before they begin; and how they are made to fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from spsam.config.schema import ArmConfig
+from spsam.studies.backend import Backend
+from spsam.studies.plan import Ablation, PlannedArm
+from spsam.studies.watch import Watcher
+
+Costs = Mapping[str, Mapping[str, Any] | None]
+
+
+def costs(ablation: Ablation, watch: Watcher, backend: Backend | None = None) -> Costs:
+    """Memory and seconds a step of every arm, measured; None where memory does not suffice.
+
+    Returns:
+        By the arm's name, what `spsam.engine.training.measure.Cost` has.
+    """
+    backend = backend or Backend()
+    found: dict[str, Mapping[str, Any] | None] = {}
+    for number, planned in enumerate(ablation.arms):
+        watch.stage(f"measuring {planned.arm.name}", number, len(ablation.arms))
+        found[planned.arm.name] = backend.measure(
+            planned.runs[0].config, planned.plan, ablation.device, ablation.request.devices
+        )
+    watch.stage("measuring", len(ablation.arms), len(ablation.arms))
+    return found
+
+
+def fitted(
+    ablation: Ablation, watch: Watcher, memory: float | None = None, backend: Backend | None = None
+) -> tuple[Ablation, Costs]:
+    """The same runs, computed so that they fit into memory; their identities are the same.
+
+    Args:
+        ablation: Planned.
+        watch: Told what was chosen.
+        memory: GB that may be used; None takes what is free.
+        backend: The engine.
+
+    Raises:
+        InputError: If a run cannot be made to fit.
+    """
+    backend = backend or Backend()
+    arms: list[PlannedArm] = []
+    found: dict[str, Mapping[str, Any] | None] = {}
+    for planned in ablation.arms:
+        changes, cost = backend.fit(
+            planned.runs[0].config, planned.plan, ablation.device, ablation.request.devices, memory
+        )
+        watch.say(
+            f"{planned.arm.name}: train.accumulate {changes['accumulate']}, "
+            f"train.checkpoint_activations {str(changes['checkpoint_activations']).lower()}: "
+            f"{cost['peak'] / 1e9:.2f} GB, {cost['joint_step']:.2f} s a step"
+        )
+        found[planned.arm.name] = cost
+        arms.append(_changed(planned, changes))
+    return replace(ablation, arms=arms), found
+
+
+def _changed(planned: PlannedArm, changes: Mapping[str, Any]) -> PlannedArm:
+    def arm(config: ArmConfig) -> ArmConfig:
+        train = config.train.model_copy(update=dict(changes))
+        return config.model_copy(update={"train": train})
+
+    runs = [
+        replace(run, config=run.config.model_copy(update={"arm": arm(run.config.arm)}))
+        for run in planned.runs
+    ]
+    return replace(planned, arm=arm(planned.arm), runs=runs)

@@ -1,0 +1,302 @@
+"""A folder of predictions scored against a folder of references."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spsam.config.problems import gather, raise_all
+from spsam.errors import InputError, Problem
+from spsam.metrics.dice import CONVENTIONS
+from spsam.results.rows import write_text
+from spsam.studies.predict import RECORD
+from spsam.studies.watch import Watcher
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# Metrics in the order of the table, with what each is counted in.
+METRICS = {"dice": "", "iou": "", "hd95": "mm", "surface_dice": "", "volume_error": ""}
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number.
+
+    Attributes:
+        case: The reference's name.
+        class_id: The class's id in the files.
+        class_name: Its name.
+        metric: One of `METRICS`.
+        value: None where the convention leaves the class out.
+    """
+
+    case: str
+    class_id: int
+    class_name: str
+    metric: str
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What is scored, checked.
+
+    Attributes:
+        pairs: Name of each case, its prediction and its reference.
+        classes: Name of each foreground class by its id in the files.
+        convention: What an empty class scores.
+        tolerance: Of the surface Dice, mm.
+        notes: What the user should know.
+    """
+
+    pairs: Sequence[tuple[str, Path, Path]]
+    classes: Mapping[int, str]
+    convention: str
+    tolerance: float
+    notes: Sequence[str]
+
+
+def plan_scoring(
+    predictions: Path,
+    references: Path,
+    *,
+    classes: str | None = None,
+    convention: str = "nnunet",
+    tolerance: float | None = None,
+) -> Scoring:
+    """Pairs the files of two folders; reads no image yet.
+
+    Args:
+        predictions: Folder of label maps.
+        references: Folder of label maps of the same names, or with `_gt` behind them.
+        classes: `NAME=ID,…`; None takes those of `spsam predict`'s record, else the ids that the
+            references have.
+        convention: A key of `CONVENTIONS`.
+        tolerance: Of the surface Dice, mm; None takes the usual one.
+
+    Raises:
+        InputError: With every mistake: a folder that is none, a reference without its prediction.
+    """
+    from spsam.metrics.surface import TOLERANCE
+
+    problems: list[Problem] = []
+    found: list[dict[str, Path]] = []
+    for folder in (predictions, references):
+        with gather(problems):
+            found.append(_label_maps(folder))
+    named: dict[int, str] = {}
+    with gather(problems):
+        named = _classes(classes, predictions)
+    if convention not in CONVENTIONS:
+        problems.append(
+            Problem(f"--convention {convention}: expected one of {', '.join(CONVENTIONS)}")
+        )
+    raise_all(problems)
+    made, wanted = found
+    missing = sorted(wanted.keys() - made.keys())
+    if missing:
+        shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+        raise InputError(
+            Problem(
+                f"{len(missing)} of {len(wanted)} references have no prediction here: {shown}",
+                predictions,
+            )
+        )
+    more = sorted(made.keys() - wanted.keys())
+    notes = [f"{len(more)} predictions have no reference and are left out"] if more else []
+    pairs = [(name, made[name], wanted[name]) for name in sorted(wanted)]
+    return Scoring(pairs, named, convention, TOLERANCE if tolerance is None else tolerance, notes)
+
+
+def score(scoring: Scoring, watch: Watcher | None = None) -> list[Score]:
+    """Scores every pair.
+
+    Raises:
+        InputError: With every file that cannot be read, grids that differ, ids that are no class.
+    """
+    watch = watch or Watcher()
+    for note in scoring.notes:
+        watch.warn(note)
+    problems: list[Problem] = []
+    volumes: dict[int, str] = dict(scoring.classes)
+    if not volumes:
+        ids: set[int] = set()
+        for number, (_, _, reference) in enumerate(scoring.pairs):
+            watch.stage("reading references", number, len(scoring.pairs))
+            with gather(problems):
+                ids |= {int(value) for value in _ids(reference)[0]}
+        volumes = {value: str(value) for value in sorted(ids - {0})}
+    scores: list[Score] = []
+    for number, (name, prediction, reference) in enumerate(scoring.pairs):
+        watch.stage("scoring", number, len(scoring.pairs))
+        with gather(problems):
+            scores += _case(name, prediction, reference, volumes, scoring)
+    raise_all(problems)
+    watch.stage("scoring", len(scoring.pairs), len(scoring.pairs))
+    return scores
+
+
+def means(scores: Sequence[Score]) -> dict[str, dict[str, float | None]]:
+    """By class, and `mean` of all classes: mean over the cases that count, by metric."""
+    found: dict[str, dict[str, float | None]] = {}
+    for name in dict.fromkeys(each.class_name for each in scores):
+        own = [each for each in scores if each.class_name == name]
+        found[name] = {
+            metric: _mean(each.value for each in own if each.metric == metric) for metric in METRICS
+        }
+    found["mean"] = {
+        metric: _mean(each[metric] for each in list(found.values())) for metric in METRICS
+    }
+    return found
+
+
+def to_json(scoring: Scoring, scores: Sequence[Score]) -> dict[str, Any]:
+    """Everything as plain values."""
+    return {
+        "convention": scoring.convention,
+        "surface_dice_tolerance_mm": scoring.tolerance,
+        "cases": len(scoring.pairs),
+        "means": means(scores),
+        "scores": [asdict(each) for each in scores],
+    }
+
+
+def write_scores(folder: Path, scoring: Scoring, scores: Sequence[Score]) -> list[Path]:
+    """Writes `scores.csv`, a line a number, and `scores.json`, with the means."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(["case", "class_id", "class_name", "metric", "value", "convention"])
+    for each in scores:
+        value = "" if each.value is None else f"{each.value:.6g}"
+        row = [each.case, each.class_id, each.class_name, each.metric, value, scoring.convention]
+        lines.writerow(row)
+    files = [folder / "scores.csv", folder / "scores.json"]
+    write_text(files[0], text.getvalue())
+    write_text(files[1], json.dumps(to_json(scoring, scores), indent=1) + "\n")
+    return files
+
+
+def _case(
+    name: str, prediction: Path, reference: Path, classes: Mapping[int, str], scoring: Scoring
+) -> list[Score]:
+    import numpy as np
+
+    from spsam.metrics.dice import counts, dice_of_counts
+    from spsam.metrics.hausdorff import hd95
+    from spsam.metrics.overlap import iou_of_counts, volume_error_of_counts
+    from spsam.metrics.surface import surface_dice
+
+    problems: list[Problem] = []
+    maps, geometries = [], []
+    for path in (prediction, reference):
+        with gather(problems):
+            _, labels, geometry = _as_classes(path, classes)
+            maps.append(labels)
+            geometries.append(geometry)
+    raise_all(problems)
+    made, wanted = geometries
+    if made.shape != wanted.shape or not np.allclose(made.spacing, wanted.spacing, atol=1e-3):
+        shown = [f"{each.shape} at {each.spacing} mm" for each in (made, wanted)]
+        raise InputError(
+            Problem(f"expected the grid of {reference}, {shown[1]}, got {shown[0]}", prediction)
+        )
+    num_classes = len(classes) + 1
+    table = counts(maps[0], maps[1], num_classes)
+    values = {
+        "dice": dice_of_counts(*table, scoring.convention),
+        "iou": iou_of_counts(*table, scoring.convention),
+        "hd95": hd95(maps[0], maps[1], num_classes, wanted.spacing),
+        "surface_dice": surface_dice(
+            maps[0], maps[1], num_classes, wanted.spacing, scoring.tolerance
+        ),
+        "volume_error": volume_error_of_counts(table[1], table[2]),
+    }
+    return [
+        Score(name, class_id, class_name, metric, _plain(values[metric][k]))
+        for k, (class_id, class_name) in enumerate(classes.items(), start=1)
+        for metric in METRICS
+    ]
+
+
+def _as_classes(
+    path: Path, classes: Mapping[int, str]
+) -> tuple[NDArray[np.generic], NDArray[np.int16], Any]:
+    import numpy as np
+
+    present, ids, geometry = _ids(path)
+    unknown = [int(value) for value in present if value != 0 and int(value) not in classes]
+    if unknown:
+        known = ", ".join(f"{key} {name}" for key, name in classes.items())
+        raise InputError(Problem(f"label values {unknown} are no classes; expected {known}", path))
+    labels = np.zeros(ids.shape, np.int16)
+    for k, class_id in enumerate(classes, start=1):
+        labels[ids == class_id] = k
+    return present, labels, geometry
+
+
+def _ids(path: Path) -> tuple[NDArray[np.generic], NDArray[np.generic], Any]:
+    """The ids that a label map has, all its voxels `(D, H, W)`, and its geometry."""
+    import numpy as np
+
+    from spsam.data.files.image import read_array
+
+    array, geometry = read_array(path)
+    if len(array) != 1:
+        raise InputError(Problem(f"expected one label map, got {len(array)}", path))
+    present = np.unique(array)
+    if np.any(present != present.astype(np.int64)) or present.min() < 0:
+        raise InputError(Problem("expected whole numbers from 0: this is no label map", path))
+    return present, array[0], geometry
+
+
+def _label_maps(folder: Path) -> dict[str, Path]:
+    from spsam.data.sources.volumes import stem
+
+    if not folder.is_dir():
+        raise InputError(Problem("expected a folder of label maps", folder))
+    files = {
+        re.sub(r"_gt$", "", name): file
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and (name := stem(file)) is not None
+    }
+    # Beside ACDC's references lie the images.
+    with_gt = {
+        re.sub(r"_gt$", "", name): file
+        for file in files.values()
+        if (name := stem(file)) is not None and name.endswith("_gt")
+    }
+    if not files:
+        raise InputError(Problem("there is no label map (.nii.gz, .nrrd, .mha) in it", folder))
+    return with_gt or files
+
+
+def _classes(text: str | None, predictions: Path) -> dict[int, str]:
+    if text is None:
+        record = predictions / RECORD
+        if not record.is_file():
+            return {}
+        said = json.loads(record.read_text(encoding="utf-8"))["classes"]
+        return {int(key): str(name) for key, name in said.items() if int(key) != 0}
+    pairs = [re.fullmatch(r"\s*(.+?)\s*=\s*(\d+)\s*", each) for each in text.split(",")]
+    found = {int(pair[2]): pair[1] for pair in pairs if pair is not None and int(pair[2]) > 0}
+    if len(found) < len(pairs):
+        raise InputError(f"--classes {text}: expected NAME=ID,NAME=ID with ids from 1, each once")
+    return dict(sorted(found.items()))
+
+
+def _plain(value: Any) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _mean(values: Any) -> float | None:
+    counted = [value for value in values if value is not None]
+    return sum(counted) / len(counted) if counted else None

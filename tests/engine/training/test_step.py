@@ -1,0 +1,138 @@
+"""A batch in pieces, blocks computed twice, other precisions: what changes a step and what not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from spsam.engine.checkpoint import trained_state
+from spsam.engine.training.group import Group
+from spsam.engine.training.step import Stepper
+from spsam.engine.training.train import execute_as
+from spsam.registry.arms import load_arm
+
+from ..networks import ARMS, small
+from .test_train import Patches
+
+BATCH: Any = {
+    key: torch.stack([Patches()[index][key] for index in range(4)]) for key in ("image", "label")
+}
+
+
+def steps(count: int = 2, name: str = ARMS[-1], **train: Any) -> tuple[Any, dict[str, Any]]:
+    """Losses of some steps on one batch of four patches, and the trained weights."""
+    overrides = {"train.batch_size": 4} | {f"train.{key}": value for key, value in train.items()}
+    network = small(name, noise=0.05).train()
+    config = load_arm(name, overrides).train
+    execute_as(config, network)
+    stepper = Stepper(network, config, Group())
+    losses = [
+        {key: float(value) for key, value in stepper(BATCH, 0.01, decode=True).items()}
+        for _ in range(count)
+    ]
+    return losses, trained_state(network)
+
+
+@pytest.fixture(scope="module")
+def whole() -> tuple[Any, dict[str, Any]]:
+    return steps()
+
+
+@pytest.mark.parametrize("pieces", [2, 4])
+def test_pieces_of_a_batch_give_its_losses_and_its_step(pieces: int, whole: Any) -> None:
+    losses, weights = steps(accumulate=pieces)
+    for got, expected in zip(losses, whole[0], strict=True):
+        assert got == pytest.approx(expected, rel=1e-4)
+    for key, value in weights.items():
+        torch.testing.assert_close(value, whole[1][key], rtol=1e-2, atol=1e-4)
+
+
+def test_losses_of_the_pieces_alone_would_be_others(whole: Any) -> None:
+    """Dice over a batch is not the mean of its patches' Dice: the test above can fail."""
+    network = small(ARMS[-1], noise=0.05).train()
+    stepper = Stepper(network, load_arm(ARMS[-1]).train, Group())
+    alone = []
+    for index in range(4):
+        piece: Any = {key: value[index : index + 1] for key, value in BATCH.items()}
+        stepper.train = stepper.train.model_copy(update={"clip_norm": None})
+        stepper.scaler.step = lambda optimizer: None  # type: ignore[method-assign]
+        alone.append(float(stepper(piece, 0.0, decode=True)["total"]))
+    assert abs(sum(alone) / 4 - whole[0][0]["total"]) > 1e-4
+
+
+def test_blocks_computed_twice_give_the_same_bits_and_keep_less(whole: Any) -> None:
+    losses, weights = steps(checkpoint_activations=True)
+    assert losses == whole[0]
+    assert all(torch.equal(weights[key], whole[1][key]) for key in weights)
+
+    kept = []
+    for checkpointed in (False, True):
+        network = small(ARMS[-1])
+        network.image_encoder.checkpointed = checkpointed
+        sizes: dict[int, int] = {}
+
+        def pack(tensor: torch.Tensor, sizes: dict[int, int] = sizes) -> torch.Tensor:
+            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            network.encode(BATCH["image"])
+        kept.append(sum(sizes.values()))
+    assert kept[1] < 0.8 * kept[0]
+
+
+def test_bf16_loses_little(whole: Any) -> None:
+    # One step: on a processor without bf16 torch's way back through a 3D convolution may be NaN.
+    losses, _ = steps(1, precision="bf16")
+    assert losses[0]["total"] == pytest.approx(whole[0][0]["total"], rel=0.01)
+    assert losses[0]["total"] != whole[0][0]["total"]
+
+
+def test_fp16_takes_a_step_with_its_scaled_loss() -> None:
+    # The arm without 3D convolutions in its generator: in fp16 those take a processor minutes.
+    (fp32,), first = steps(1, ARMS[0])
+    (fp16,), second = steps(1, ARMS[0], precision="fp16")
+    assert fp16["total"] == pytest.approx(fp32["total"], rel=0.01)
+    for key, value in second.items():
+        torch.testing.assert_close(value, first[key], rtol=0.05, atol=1e-3)
+
+
+def test_the_scaled_loss_of_fp16_leaves_out_a_step_with_infinite_gradients() -> None:
+    network = small(ARMS[0]).train()
+    stepper = Stepper(network, load_arm(ARMS[0], {"train.precision": "fp16"}).train, Group())
+    scale = stepper.scaler.get_scale()
+    before = {key: value.clone() for key, value in trained_state(network).items()}
+    next(iter(network.prompt_generator.parameters())).register_hook(lambda g: g * float("inf"))
+    stepper(BATCH, 0.01, decode=False)
+    after = trained_state(network)
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert stepper.scaler.get_scale() < scale
+
+
+def test_compiled_parts_give_the_same_losses(whole: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The compiler itself takes a minute; what it is given is traced here, and run as it is.
+    original = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda m: original(m, backend="eager"))
+    losses, weights = steps(compile=True)
+    for got, expected in zip(losses, whole[0], strict=True):
+        assert got == pytest.approx(expected, rel=1e-5)
+    assert weights.keys() == whole[1].keys()
+
+
+def test_deterministic_operations_are_all_there_are_on_a_processor(whole: Any) -> None:
+    try:
+        assert steps(deterministic=True)[0] == whole[0]
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_no_component_mixes_patches_or_draws(whole: Any) -> None:
+    """Batch norm would make pieces another computation, dropout would make their passes differ."""
+    for name in ARMS:
+        for module in small(name).modules():
+            assert not isinstance(module, torch.nn.modules.batchnorm._NormBase) or isinstance(
+                module, torch.nn.modules.instancenorm._InstanceNorm
+            )
+            assert not (isinstance(module, torch.nn.Dropout) and module.p > 0)
