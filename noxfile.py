@@ -65,6 +65,14 @@ def benchmarks(session: nox.Session) -> None:
     session.run(tool("python"), "benchmarks/data.py", *session.posargs, env=threads)
 
 
+@nox.session(python=PYTHON, default=False)
+def methods(session: nox.Session) -> None:
+    """A step beside SAMed's and nnU-Net's: `nox -s methods -- --size 512 --precision bf16`."""
+    session.install("-c", "constraints.txt", "-e", ".[bench]", env=INSTALL)
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    session.run("python", "benchmarks/methods.py", *session.posargs, env=threads)
+
+
 @nox.session(python=PYTHON)
 def lint(session: nox.Session) -> None:
     """Style, format and the direction of imports; an environment of its own, ready in seconds."""

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 import spsam
 from spsam.cli import (
     ablate,
+    bench,
     data,
     evaluate,
     predict,
@@ -19,6 +20,7 @@ from spsam.cli import (
     prompts,
     registry,
     report,
+    sweep,
     train,
     ui,
 )
@@ -61,6 +63,7 @@ app = typer.Typer(
 )
 app.command("ablate", epilog=ablate.EPILOG)(ablate.ablate)
 app.command("train", epilog=train.EPILOG)(train.train)
+app.command("bench", epilog=bench.EPILOG)(bench.bench)
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command("pretrain", epilog=pretrain.EPILOG)(pretrain.pretrain)
@@ -68,6 +71,7 @@ app.command("prompts", epilog=prompts.EPILOG)(prompts.prompts)
 app.add_typer(data.app, name="data")
 app.add_typer(registry.app, name="registry")
 app.add_typer(report.app, name="report")
+app.command("sweep", epilog=sweep.EPILOG)(sweep.sweep)
 app.command("ui", epilog=ui.EPILOG)(ui.ui)
 
 

@@ -16,9 +16,18 @@ Place = tuple[slice, slice, slice]
 OnTile = Callable[[Output, Sequence[Place]], None]
 
 
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def precision(train: TrainConfig) -> torch.dtype:
+    """The type that a run computes in."""
+    return PRECISIONS[train.precision]
+
+
 def autocast(device: torch.device, train: TrainConfig) -> torch.autocast:
     """The precision that a run computes in."""
-    kind = torch.float16 if train.precision == "fp16" else torch.bfloat16
+    # torch wants a type of less than 32 bits also where it is off.
+    kind = torch.bfloat16 if train.precision == "fp32" else precision(train)
     return torch.autocast(device.type, kind, enabled=train.precision != "fp32")
 
 

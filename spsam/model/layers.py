@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -10,6 +13,26 @@ LEAK = 0.01
 
 ONLY_IN_PLANE = (1, 2, 2)
 """Stride and kernel of an upsampling that doubles the plane and leaves the slices alone."""
+
+
+def trained_convolutions(device: torch.device) -> AbstractContextManager[None]:
+    """What convolutions that train are to run in: on a CPU autocast is left.
+
+    oneDNN's bf16 gradient of a 3D convolution's weight writes past its buffers on CPUs with AMX
+    (torch 2.15): from about 64 × 64 pixels a slice the gradient is NaN or the process dies.
+    """
+    if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return nullcontext()
+    return torch.autocast("cpu", enabled=False)
+
+
+class Conv3d(nn.Conv3d):
+    """Convolution that trains in any precision, see `trained_convolutions`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, C, D, H, W)` to `(B, C', D, H', W')`."""
+        with trained_convolutions(x.device):
+            return super().forward(x.to(self.weight.dtype) if x.device.type == "cpu" else x)
 
 
 class InstanceNorm(nn.InstanceNorm3d):
@@ -45,7 +68,7 @@ def conv_block(in_channels: int, out_channels: int, kernel: tuple[int, int, int]
     """
     padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
     return nn.Sequential(
-        nn.Conv3d(in_channels, out_channels, kernel, padding=padding, bias=False),
+        Conv3d(in_channels, out_channels, kernel, padding=padding, bias=False),
         InstanceNorm(out_channels),
         nn.LeakyReLU(LEAK),
     )

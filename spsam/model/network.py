@@ -11,7 +11,7 @@ from spsam.model.depth_pos_embeds.base import DepthPosEmbed
 from spsam.model.input_adapters.base import InputAdapter
 from spsam.model.mask_heads.base import MaskHead
 from spsam.model.prompt_generators.base import PromptGenerator
-from spsam.model.prompts.base import Prompt
+from spsam.model.prompts.base import Prompt, Prompts
 from spsam.model.sam.image_encoder import ImageEncoder
 from spsam.model.sam.mask_decoder import DecoderPrompts, PromptedMaskDecoder
 from spsam.model.segmenter import Output, Segmenter
@@ -132,9 +132,7 @@ class SelfPromptSAM(Segmenter):
         neck, auxiliary = self.encode(volume)
         if not decode:
             return Output(None, None, auxiliary, None)
-        prompts = self.prompt(
-            auxiliary[0], self.image_encoder.image_size, self.mask_decoder.mask_size
-        )
+        prompts = self.prompts_of(auxiliary)
         logits = self.mask_head(self.decode(neck, prompts))
         return Output(logits, self.mask_head.labels(logits), auxiliary, prompts)
 
@@ -152,11 +150,31 @@ class SelfPromptSAM(Segmenter):
             ValueError: If the volume's depth or size is not what the network was built for.
         """
         self.check(volume)
-        slices = self.input_adapter(volume)
+        maps = self.encode_slices(self.input_adapter(volume))
+        return maps[-1], self.generate(maps)
+
+    def encode_slices(self, slices: Tensor) -> list[Tensor]:
+        """The encoder's taps, shallow first, and its neck's output, `(B·D, C_i, gh, gw)` each.
+
+        Args:
+            slices: `(B·D, 3, h, w)`, of the input adapter.
+        """
         taps, neck = self.image_encoder(
             slices, depth=self.depth, adapters=self.adapter, depth_pos=self.depth_pos_embed
         )
-        return neck, self.prompt_generator([_unfold(map_, self.depth) for map_ in (*taps, neck)])
+        return [*taps, neck]
+
+    def generate(self, maps: list[Tensor]) -> list[Tensor]:
+        """The prompt generator's logits of `encode_slices`' maps, finest first."""
+        auxiliary: list[Tensor] = self.prompt_generator([_unfold(x, self.depth) for x in maps])
+        return auxiliary
+
+    def prompts_of(self, auxiliary: list[Tensor]) -> Prompts:
+        """SAM's prompts of the generator's logits."""
+        prompts: Prompts = self.prompt(
+            auxiliary[0], self.image_encoder.image_size, self.mask_decoder.mask_size
+        )
+        return prompts
 
     def decode(self, embedding: Tensor, prompts: DecoderPrompts) -> Tensor:
         """SAM's raw masks for given prompts, before the mask head.

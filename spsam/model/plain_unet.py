@@ -7,6 +7,7 @@ from math import prod
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spsam.model.layers import trained_convolutions
 from spsam.model.mask_heads.softmax import SoftmaxHead
 from spsam.model.segmenter import Output, Segmenter
 
@@ -84,7 +85,8 @@ class PlainUNet(Segmenter):
         size = images.shape[2:]
         missing = [-extent % multiple for extent, multiple in zip(size, self.multiple, strict=True)]
         margins = [part for after in reversed(missing) for part in (0, after)]
-        logits: Tensor = self.unet(functional.pad(images, margins))
+        with trained_convolutions(images.device):
+            logits: Tensor = self.unet(functional.pad(images, margins))
         for axis, extent in enumerate(size, start=2):
             logits = logits.narrow(axis, 0, extent)
         return logits

@@ -89,6 +89,14 @@ class Tracker:
                 return found is not None and found.info.status == "FINISHED"
         return True
 
+    def address(self, run_id: str) -> str:
+        """MLflow's own id of a run of the study; empty if there is none (or tracking is off)."""
+        with self._guarded():
+            if self._client is not None:
+                found = self._find(self._client, "run_id", run_id)
+                return str(found.info.run_id) if found is not None else ""
+        return ""
+
     def begin(
         self, run_id: str, name: str, *, tags: Mapping[str, str], params: Mapping[str, Any]
     ) -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from spsam.model.layers import InstanceNorm, conv_block, doubling, resize_in_plane
+from spsam.model.layers import Conv3d, InstanceNorm, conv_block, doubling, resize_in_plane
 
 
 def test_instance_norm_is_torchs_where_torch_has_one() -> None:
@@ -46,3 +46,16 @@ def test_resize_is_bilinear_slice_by_slice(size: tuple[int, int]) -> None:
 def test_resize_to_the_same_size_is_nothing() -> None:
     x = torch.randn(1, 1, 1, 3, 4)
     assert resize_in_plane(x, (3, 4)) is x
+
+
+def test_bf16_on_a_cpu_leaves_a_convolution_s_gradient_whole() -> None:
+    """oneDNN's own bf16 gradient of these sizes is NaN, or the end of the process."""
+    layer, x = Conv3d(64, 32, 3, padding=1, bias=False), torch.randn(1, 64, 4, 64, 64)
+    layer(x).square().sum().backward()
+    assert layer.weight.grad is not None
+    expected, layer.weight.grad = layer.weight.grad, None
+    with torch.autocast("cpu", torch.bfloat16):
+        layer(x).square().sum().backward()
+    torch.testing.assert_close(
+        layer.weight.grad, expected, rtol=0.02, atol=float(expected.std()) / 20
+    )

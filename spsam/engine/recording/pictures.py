@@ -13,7 +13,7 @@ from spsam.config.schema import TrainConfig
 from spsam.data.store import PreparedCase
 from spsam.data.volume import Volume
 from spsam.engine.predict import autocast
-from spsam.engine.recording.counts import around
+from spsam.engine.recording.counts import around, as_prepared
 from spsam.model.network import SelfPromptSAM
 from spsam.model.prompts.types import PADDING, Prompts
 from spsam.model.segmenter import Segmenter
@@ -48,7 +48,7 @@ def picture(
     """
     assert volume.label is not None
     image, reference, prediction = (
-        np.transpose(map_, case.axes) for map_ in (volume.image[0], volume.label, labels)
+        as_prepared(map_, case) for map_ in (volume.image[0], volume.label, labels)
     )
     pixels = (reference > 0).sum(axis=(1, 2))
     index = int(pixels.argmax()) if pixels.any() else len(reference) // 2
@@ -56,7 +56,7 @@ def picture(
     crop = around(reference[index] > 0, spacing[1:], _MARGIN) or (slice(None), slice(None))
     prompts: dict[str, Any] = {}
     if isinstance(network, SelfPromptSAM):
-        prompts = _prompts(network, case, _Grid(case, network, index, crop), train)
+        prompts = _prompts(network, case, _Grid(case, network, image.shape, index, crop), train)
     return Panel(
         case=case.id,
         slice=index,
@@ -87,12 +87,16 @@ class _Grid:
     """One patch around a crop, and the way from it back to the crop's pixels."""
 
     def __init__(
-        self, case: PreparedCase, network: SelfPromptSAM, index: int, crop: tuple[slice, ...]
+        self,
+        case: PreparedCase,
+        network: SelfPromptSAM,
+        original: tuple[int, ...],
+        index: int,
+        crop: tuple[slice, ...],
     ) -> None:
         self.size = (network.depth, *network.image_size)
         self.encoder = network.image_encoder.image_size
         prepared = case.label.shape
-        original = [case.original.shape[axis] for axis in case.axes]
         # Pixels of the original grid over those of the prepared one.
         self.scale = [whole / small for whole, small in zip(original, prepared, strict=True)]
         bounds = [(index, index + 1)]

@@ -21,22 +21,31 @@ def alone(sums: Tensor) -> Tensor:
     return sums
 
 
-def dice_sums(probabilities: Tensor, target: Tensor, *, background: bool) -> Tensor:
+def dice_sums(probabilities: Tensor, labels: Tensor, *, background: bool) -> Tensor:
     """What the Dice of a batch is made of, so that a batch may be computed in pieces.
 
     Args:
         probabilities: `(B, K, D, h, w)` in 0..1.
-        target: `(B, K, D, h, w)` one-hot, same type.
+        labels: `(B, D, h, w)` class indices.
         background: Whether class 0 counts.
 
     Returns:
         `(2, k)`: overlap, and the sum of both, over all voxels of the piece; k is K or K - 1.
     """
-    first = 0 if background else 1
-    axes = (0, 2, 3, 4)
-    probabilities, target = probabilities[:, first:], target[:, first:]
-    overlap = (probabilities * target).sum(axes)
-    return torch.stack((overlap, probabilities.sum(axes) + target.sum(axes)))
+    # Of a voxel only its own class's probability overlaps. Line by line: sums over all voxels at
+    # once would make the threads of a GPU wait for each other.
+    lines = labels.reshape(-1, labels.shape[-1])
+    own = _own(probabilities, labels).reshape(lines.shape)
+    zeros = own.new_zeros(lines.shape[0], probabilities.shape[1])
+    overlap = zeros.scatter_add(1, lines, own).sum(0)
+    voxels = zeros.scatter_add(1, lines, torch.ones_like(own)).sum(0)
+    sums = torch.stack((overlap, probabilities.sum((0, 2, 3, 4)) + voxels))
+    return sums if background else sums[:, 1:]
+
+
+def _own(values: Tensor, labels: Tensor) -> Tensor:
+    """Of every voxel its own class's value: `(B, K, D, h, w)`, `(B, D, h, w)` to the latter."""
+    return values.gather(1, labels[:, None])[:, 0]
 
 
 def dice_of_sums(sums: Tensor, smooth: float) -> Tensor:
@@ -58,14 +67,16 @@ def loss_parts(
         background: Whether Dice counts class 0.
     """
     logits = logits.float()
-    target = functional.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
     if activation == "softmax":
-        entropy = functional.cross_entropy(logits, labels)
-        probabilities = logits.softmax(1)
+        logarithms = logits.log_softmax(1)
+        entropy = functional.nll_loss(logarithms, labels)
+        probabilities = logarithms.exp()
     else:
-        entropy = functional.binary_cross_entropy_with_logits(logits, target)
+        # -log sigmoid(x) is softplus(x) - x, and -log(1 - sigmoid(x)) is softplus(x).
+        total = functional.softplus(logits).sum() - _own(logits, labels).sum()
+        entropy = total / logits.numel()
         probabilities = logits.sigmoid()
-    return entropy, dice_sums(probabilities, target, background=background)
+    return entropy, dice_sums(probabilities, labels, background=background)
 
 
 def supervision_weights(levels: int, config: DeepSupervisionConfig) -> list[float]:

@@ -93,7 +93,7 @@ def measure(
         None where the memory does not suffice.
     """
     where = torch.device(device)
-    _give_back()
+    give_back()
     free = _free(where)
     try:
         with _no_more_than(free, where):
@@ -103,7 +103,7 @@ def measure(
             raise
         return None
     finally:
-        _give_back()
+        give_back()
 
 
 def fit_memory(
@@ -246,7 +246,7 @@ def _free(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def _give_back() -> None:
+def give_back() -> None:
     """Frees what an earlier measurement has left, also to the system."""
     gc.collect()
     if torch.cuda.is_available():

@@ -126,9 +126,15 @@ def make_optimizer(network: Segmenter, train: TrainConfig) -> torch.optim.Optimi
     """The optimiser over the added blocks' parameters, and over nothing else."""
     parameters = [parameter for _, parameter in network.trained_parameters()]
     options = train.optimizer
+    # One launch instead of several for each parameter.
+    fused = parameters[0].is_cuda
     if options.name == "adamw":
         return torch.optim.AdamW(
-            parameters, lr=options.lr, betas=options.betas, weight_decay=options.weight_decay
+            parameters,
+            lr=options.lr,
+            betas=options.betas,
+            weight_decay=options.weight_decay,
+            fused=fused,
         )
     return torch.optim.SGD(
         parameters,
@@ -136,4 +142,5 @@ def make_optimizer(network: Segmenter, train: TrainConfig) -> torch.optim.Optimi
         momentum=options.momentum,
         nesterov=options.nesterov,
         weight_decay=options.weight_decay,
+        fused=fused,
     )

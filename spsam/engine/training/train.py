@@ -22,6 +22,7 @@ from torch.utils.data import Dataset
 from spsam.config.schema import ArmConfig, TrainConfig
 from spsam.data.patches import Patch
 from spsam.engine.checkpoint import load_trained_state, read_last, save_whole, trained_state
+from spsam.engine.predict import precision
 from spsam.engine.training.batches import batches, is_dead_worker
 from spsam.engine.training.group import Group
 from spsam.engine.training.progress import Metrics, Progress, random_state, set_random_state
@@ -60,6 +61,7 @@ class Training:
         log: One JSON line an epoch.
         about: Plain values that every checkpoint carries.
         workers: Processes that make patches; 0 makes them in this one.
+        measure: Called with an epoch's number after it; what it returns joins the metrics.
         group: The processes that train together.
         on_epoch: Called with the epoch's metrics.
         on_step: Called with (steps done, steps in all).
@@ -73,6 +75,7 @@ class Training:
     log: Path
     about: Mapping[str, Any]
     workers: int = 0
+    measure: Callable[[int], Metrics] = lambda epoch: {}
     group: Group = field(default_factory=Group)
     on_epoch: Callable[[Metrics], None] = lambda metrics: None
     on_step: Callable[[int, int], None] = lambda done, total: None
@@ -127,6 +130,10 @@ def _loop(training: Training, stepper: Stepper, progress: Progress) -> None:
             training.on_step(progress.steps, total)
             ended = progress.steps % train.iterations == 0
             metrics = progress.end_epoch(train.iterations, lr) if ended else None
+            if metrics is not None and group.rank == 0:
+                # Before the checkpoint, which keeps the metrics too.
+                metrics.update(training.measure(epoch))
+                progress.leave_out()
             if stop.asked or _due(train, progress.steps, time.monotonic() - saved):
                 _save(training, stepper, progress)
                 saved = time.monotonic()
@@ -189,6 +196,7 @@ def execute_as(train: TrainConfig, network: Segmenter) -> None:
     parts: list[nn.Module] = [network]
     if isinstance(network, SelfPromptSAM):
         network.image_encoder.checkpointed = train.checkpoint_activations
+        network.freeze_in(precision(train))
         # What lies between them, the prompts, is no tensor program on a processor.
         parts = [network.image_encoder, network.prompt_generator]
     if train.compile:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from spsam.errors import InputError
 from spsam.model.input_adapters.base import ENCODER_CHANNELS, InputAdapter, fold_slices
-from spsam.model.layers import InstanceNorm, doubling, resize_in_plane
+from spsam.model.layers import Conv3d, InstanceNorm, doubling, resize_in_plane
 
 KERNEL = 3
 
@@ -94,6 +94,6 @@ def _carry_picture(layers: nn.Sequential, in_channels: int, hidden: int) -> None
         last.weight[channel, minus, centre, centre, centre] = -1
 
 
-def _conv(in_channels: int, out_channels: int) -> nn.Conv3d:
+def _conv(in_channels: int, out_channels: int) -> Conv3d:
     # No bias: the instance norm behind it would take it away again.
-    return nn.Conv3d(in_channels, out_channels, KERNEL, padding=KERNEL // 2, bias=False)
+    return Conv3d(in_channels, out_channels, KERNEL, padding=KERNEL // 2, bias=False)

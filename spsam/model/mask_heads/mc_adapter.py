@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spsam.errors import InputError
+from spsam.model.layers import Conv3d
 from spsam.model.mask_heads.base import MaskHead
 
 
@@ -48,9 +49,9 @@ class MCAdapterHead(MaskHead):
         size, padding = (1, kernel, kernel), (0, kernel // 2, kernel // 2)
         hidden = expansion * num_classes
         self.layers = nn.Sequential(
-            nn.Conv3d(num_classes, hidden, size, padding=padding),
+            Conv3d(num_classes, hidden, size, padding=padding),
             nn.GELU(),
-            nn.Conv3d(hidden, num_classes, size, padding=padding),
+            Conv3d(hidden, num_classes, size, padding=padding),
         )
         if init == "identity":
             _carry_masks(self.layers, num_classes, kernel // 2)

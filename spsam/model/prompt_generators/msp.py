@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from spsam.errors import InputError
-from spsam.model.layers import LEAK, InstanceNorm, conv_block, doubling, resize_in_plane
+from spsam.errors import InputError, nearest
+from spsam.model.layers import LEAK, Conv3d, InstanceNorm, conv_block, doubling, resize_in_plane
 from spsam.model.prompt_generators.base import PromptGenerator
 
 DIVISORS = (1, 2, 2, 4, 4)
 """Of C, a level each: for SAM's C = 256 the widths 256, 128, 128, 64, 64."""
+
+JOININGS = ("concat", "sum")
+"""How a tap joins what comes from below."""
 
 
 class MSPGenerator(PromptGenerator):
@@ -24,6 +28,10 @@ class MSPGenerator(PromptGenerator):
     where there are more levels than taps, the further ones only double and convolve. A 1×1 head
     on every level gives its logits (paper's Sec. 2.2).
 
+    The last levels cost most: half of the generator's work is at the patch's own resolution. With
+    `finest` 2 or 4 it ends there, as SAM's own masks do, whose pixels are 4 of the patch's for
+    ViT-B at the patch's size; a bilinear resize does what is left.
+
     Args:
         tap_dims: Channels of the taps, shallow first.
         neck_dim: C, channels of the neck's output.
@@ -34,6 +42,10 @@ class MSPGenerator(PromptGenerator):
             None takes C, C/2, C/2, C/4, C/4.
         kernel: Odd sizes (depth, height, width) of the convolutions.
         convs: Convolutions on every level, each with instance norm and LeakyReLU.
+        finest: Side of the last level's pixels, in pixels of the patch: 1, 2, 4, … Rounded down to
+            what doublings of the grid reach.
+        joining: How a tap joins: `concat`, beside what comes from below (the paper's), or `sum`,
+            added to it, so that the convolution takes half of the channels, or a third.
     """
 
     def __init__(
@@ -47,24 +59,31 @@ class MSPGenerator(PromptGenerator):
         widths: tuple[int, ...] | None = None,
         kernel: tuple[int, int, int] = (3, 3, 3),
         convs: int = 1,
+        finest: int = 1,
+        joining: Literal["concat", "sum"] = "concat",
     ) -> None:
         super().__init__()
         if widths is None:
             widths = tuple(max(1, neck_dim // divisor) for divisor in DIVISORS)
-        _check(widths, kernel, convs)
+        _check(widths, kernel, convs, finest, joining)
         self.image_size = image_size
-        steps = doublings(grid, image_size)
+        self.joining = joining
+        steps = max(doublings(grid, image_size) - (finest.bit_length() - 1), 0)
         self.taps_of_level = assign_taps(len(tap_dims), steps)
         self.ups, self.skips = nn.ModuleList(), nn.ModuleList()
         self.stages, self.heads = nn.ModuleList(), nn.ModuleList()
         below = neck_dim
         for level, taps in enumerate(self.taps_of_level):
             width = widths[min(level, len(widths) - 1)]
-            self.skips.append(nn.ModuleList(_skip(tap_dims[tap], width, level) for tap in taps))
+            own = width if level else below
+            joining_width = width if joining == "concat" else own
+            self.skips.append(
+                nn.ModuleList(_skip(tap_dims[tap], joining_width, level) for tap in taps)
+            )
             self.ups.append(doubling(below, width) if level else nn.Identity())
-            joined = (width if level else below) + width * len(taps)
+            joined = own + width * len(taps) if joining == "concat" else own
             self.stages.append(_stage(joined, width, kernel, convs))
-            self.heads.append(nn.Conv3d(width, num_classes, 1))
+            self.heads.append(Conv3d(width, num_classes, 1))
             below = width
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
@@ -75,8 +94,13 @@ class MSPGenerator(PromptGenerator):
             self.taps_of_level, self.ups, self.skips, self.stages, self.heads, strict=True
         ):
             assert isinstance(skips, nn.ModuleList)
+            joined = up(x)
             joining = [skip(taps[i]) for i, skip in zip(tap_indices, skips, strict=True)]
-            x = stage(torch.cat([up(x), *joining], dim=1))
+            if self.joining == "concat":
+                joined = torch.cat([joined, *joining], dim=1)
+            else:
+                joined = sum(joining, start=joined)
+            x = stage(joined)
             logits.append(head(x))
         logits[-1] = resize_in_plane(logits[-1], self.image_size)
         return logits[::-1]
@@ -121,10 +145,20 @@ def _stage(joined: int, width: int, kernel: tuple[int, int, int], convs: int) ->
     )
 
 
-def _check(widths: tuple[int, ...], kernel: tuple[int, int, int], convs: int) -> None:
+def _check(
+    widths: tuple[int, ...],
+    kernel: tuple[int, int, int],
+    convs: int,
+    finest: int,
+    joining: str,
+) -> None:
     if not widths or min(widths) < 1:
         raise InputError(f"widths are positive, one a level at least for the first: got {widths}")
     if len(kernel) != 3 or any(size < 1 or size % 2 == 0 for size in kernel):
         raise InputError(f"a kernel is three odd sizes (depth, height, width): got {kernel}")
     if convs < 1:
         raise InputError(f"every level convolves at least once: got convs {convs}")
+    if finest < 1 or finest & (finest - 1):
+        raise InputError(f"finest is a power of two, pixels of the patch: got {finest}")
+    if joining not in JOININGS:
+        raise InputError(f"unknown joining '{joining}' of taps{nearest(joining, JOININGS)}")

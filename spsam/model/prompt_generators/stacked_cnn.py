@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from spsam.errors import InputError
-from spsam.model.layers import conv_block, resize_in_plane
+from spsam.model.layers import Conv3d, conv_block, resize_in_plane
 from spsam.model.prompt_generators.base import PromptGenerator
 
 
@@ -54,7 +54,7 @@ class StackedCNN(PromptGenerator):
                 for layer in range(layers)
             )
         )
-        self.head = nn.Conv3d(width, num_classes, 1)
+        self.head = Conv3d(width, num_classes, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """The neck's `(B, C, D, gh, gw)`, last of the maps, to `[(B, K, D, H, W)]`."""

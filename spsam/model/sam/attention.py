@@ -78,7 +78,10 @@ class Attention(nn.Module):
         scaled = query * size**-0.5
         by_row = _relative(query, self.rel_pos_h, window[0])
         by_column = _relative(query.transpose(1, 2), self.rel_pos_w, window[1]).transpose(1, 2)
-        long_queries = [scaled, by_row[..., :height], by_column[..., :width]]
+        # A slice that leaves nothing out would still be copied on the way back.
+        full = (height, width) == window
+        kept = (by_row, by_column) if full else (by_row[..., :height], by_column[..., :width])
+        long_queries = [scaled, *kept]
         row, column = (
             torch.eye(side, dtype=key.dtype, device=key.device) for side in (height, width)
         )
@@ -91,7 +94,7 @@ class Attention(nn.Module):
             dim=3,
         ).flatten(1, 2)
         values = value.flatten(1, 2)
-        if (height, width) != window:
+        if not full:
             bias = self.qkv.bias.to(key.dtype).view(3, self.heads, 1, size)
             _, padded_key, padded_value = bias.repeat(1, m // self.heads, 1, 1).unbind(0)
             # The padding's own column: its logit in the queries, one in its key, zero in others.

@@ -139,9 +139,12 @@ def _shape_of(state: Mapping[str, Tensor]) -> tuple[int, int, int] | None:
 
 def official_state(encoder: ImageEncoder, decoder: PromptedMaskDecoder) -> dict[str, Tensor]:
     """Every weight and buffer of the model under the name that SAM's own files give it."""
-    targets = {_official_name(name): value for name, value in encoder.state_dict().items()}
-    targets.update(decoder.state_dict())
-    return targets
+    return {**encoder_state(encoder), **decoder.state_dict()}
+
+
+def encoder_state(encoder: ImageEncoder) -> dict[str, Tensor]:
+    """The image encoder's weights under SAM's own names, which begin with `image_encoder.`."""
+    return {_official_name(name): value for name, value in encoder.state_dict().items()}
 
 
 def _official_name(name: str) -> str:

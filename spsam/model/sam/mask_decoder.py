@@ -136,7 +136,7 @@ class PromptedMaskDecoder(nn.Module):
             adapters=adapters,
             depth_pos=depth_pos,
         )
-        masks = self._masks(queries, keys, (FIRST_MASK_TOKEN,))
+        masks = self._single(queries, keys)
         return masks.reshape(volumes * depth, classes, *self.mask_size)
 
     def attend(
@@ -164,9 +164,7 @@ class PromptedMaskDecoder(nn.Module):
             `(B·D·K, gh · gw, C)`.
         """
         tokens = torch.cat([self._output_tokens(sparse.shape[0]), sparse], dim=1)
-        image = embedding.unsqueeze(1) + dense  # (B·D, 1 or K, C, gh, gw)
-        classes = sparse.shape[0] // embedding.shape[0]
-        image = image.expand(-1, classes, -1, -1, -1).flatten(0, 1)
+        image = self._image(embedding, dense, sparse.shape[0] // embedding.shape[0])
         position = depth_pos.decoder_position(self._image_position())
         return TwoWayPass(
             transformer=self.mask_decoder.transformer,
@@ -191,6 +189,15 @@ class PromptedMaskDecoder(nn.Module):
         masks = self._masks(queries, keys, tokens)
         quality: Tensor = self.mask_decoder.iou_prediction_head(queries[:, 0])
         return masks.reshape(-1, count, *self.mask_size), quality
+
+    def _image(self, embedding: Tensor, dense: Tensor, classes: int) -> Tensor:
+        """The image with the mask prompts of every class, `(B·D·K, C, gh, gw)`."""
+        image = embedding.unsqueeze(1) + dense  # (B·D, 1 or K, C, gh, gw)
+        return image.expand(-1, classes, -1, -1, -1).flatten(0, 1)
+
+    def _single(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """SAM's single mask, `(B·D·K, 1, 4gh · 4gw)`."""
+        return self._masks(queries, keys, (FIRST_MASK_TOKEN,))
 
     def _output_tokens(self, count: int) -> Tensor:
         """SAM's quality and mask tokens, `(count, 5, C)`."""

@@ -15,6 +15,7 @@ from spsam.engine.training.loss import (
     dice_of_sums,
     dice_sums,
     downsample_labels,
+    loss_parts,
     supervision_weights,
     training_loss,
 )
@@ -73,8 +74,7 @@ def test_perfect_masks_cost_nothing_and_wrong_ones_do() -> None:
 
 
 def test_background_is_left_out_of_dice_unless_asked_for() -> None:
-    target = torch.zeros(1, 2, 1, 4, 4)
-    target[:, 0] = 1
+    target = torch.zeros(1, 1, 4, 4, dtype=torch.long)
     probabilities = torch.stack([torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)], 1)
     without = dice_of_sums(dice_sums(probabilities, target, background=False), 1e-5)
     with_it = dice_of_sums(dice_sums(probabilities, target, background=True), 1e-5)
@@ -122,3 +122,29 @@ def test_terms_and_losses_are_weighted() -> None:
     weighted = terms(generator=0.25, mask=3)
     expected = 0.25 * whole["generator"] + 3 * whole["mask"]
     assert weighted["total"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("background", [False, True])
+def test_sums_and_gradients_are_those_of_one_hot_targets(
+    activation: Activation, background: bool
+) -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(2, 4, 3, 5, 6, requires_grad=True)
+    labels = torch.randint(0, 4, (2, 3, 5, 6))
+    target = torch.nn.functional.one_hot(labels, 4).movedim(-1, 1).float()
+    weight = torch.randn(2, 4 if background else 3)
+    if activation == "softmax":
+        probabilities, expected = logits.softmax(1), -(logits.log_softmax(1) * target).sum(1).mean()
+    else:
+        probabilities = logits.sigmoid()
+        expected = torch.nn.functional.binary_cross_entropy(probabilities, target)
+    axes, first = (0, 2, 3, 4), 0 if background else 1
+    overlap = (probabilities * target).sum(axes)[first:]
+    both = (probabilities + target).sum(axes)[first:]
+    wanted = torch.autograd.grad(expected + (weight * torch.stack((overlap, both))).sum(), logits)
+    entropy, sums = loss_parts(logits, labels, activation=activation, background=background)
+    torch.testing.assert_close(sums, torch.stack((overlap, both)))
+    torch.testing.assert_close(entropy, expected)
+    got = torch.autograd.grad(entropy + (weight * sums).sum(), logits)
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-6)

@@ -44,9 +44,9 @@ def whole() -> tuple[Any, dict[str, Any]]:
 def test_pieces_of_a_batch_give_its_losses_and_its_step(pieces: int, whole: Any) -> None:
     losses, weights = steps(accumulate=pieces)
     for got, expected in zip(losses, whole[0], strict=True):
-        # Over all weights, rounding adds up in the gradient's norm more than in the loss.
-        assert got.pop("gradient") == pytest.approx(expected["gradient"], rel=5e-3)
-        assert got == pytest.approx({key: expected[key] for key in got}, rel=1e-4)
+        # After a step, what rounding did to it is in the next one's gradient.
+        assert got.pop("gradient") == pytest.approx(expected["gradient"], rel=2e-3)
+        assert got == pytest.approx({k: expected[k] for k in got}, rel=1e-4)
     for key, value in weights.items():
         torch.testing.assert_close(value, whole[1][key], rtol=1e-2, atol=1e-4)
 
@@ -138,3 +138,20 @@ def test_no_component_mixes_patches_or_draws(whole: Any) -> None:
                 module, torch.nn.modules.instancenorm._InstanceNorm
             )
             assert not (isinstance(module, torch.nn.Dropout) and module.p > 0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="asks a GPU whether it was waited for")
+@pytest.mark.parametrize("decode", [False, True])
+def test_a_step_never_waits_for_the_gpu(decode: bool) -> None:
+    network = small(ARMS[-1], noise=0.05).to("cuda").train()
+    config = load_arm(ARMS[-1], {"train.batch_size": 4, "train.precision": "bf16"}).train
+    execute_as(config, network)
+    stepper = Stepper(network, config, Group())
+    batch: Any = {key: value.to("cuda") for key, value in BATCH.items()}
+    stepper(batch, 0.01, decode=decode)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        stepper(batch, 0.01, decode=decode)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -161,3 +161,26 @@ def test_a_kernel_in_the_plane_is_a_value() -> None:
 def test_wrong_values(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         generator(**wrong)
+
+
+@pytest.mark.parametrize(("finest", "sides"), [(1, [8, 4, 2]), (2, [8, 2]), (4, [8]), (64, [8])])
+def test_a_coarser_last_level_ends_sooner(finest: int, sides: list[int]) -> None:
+    module = generator(finest=finest)
+    outputs = module(maps())
+    assert [o.shape[3] for o in outputs] == sides
+    assert [tap for level in module.taps_of_level for tap in level] == [3, 2, 1, 0]
+    assert outputs[0].shape[3:] == (8, 8)
+
+
+@pytest.mark.parametrize("image", [(2, 2), (8, 8), (32, 32)])
+def test_added_taps_count_as_concatenated_ones_do(image: tuple[int, int]) -> None:
+    module, inputs = generator(image=image, joining="sum"), maps()
+    module(inputs)[0].square().sum().backward()
+    assert all(bool(x.grad is not None and x.grad.any()) for x in inputs)
+    assert count(module) < count(generator(image=image))
+
+
+@pytest.mark.parametrize("wrong", [{"finest": 3}, {"finest": 0}, {"joining": "add"}])
+def test_wrong_last_levels_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"finest is a power of two|unknown joining"):
+        generator(**wrong)

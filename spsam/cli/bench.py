@@ -1,0 +1,97 @@
+"""`spsam bench`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from spsam.engine.bench.run import Bench, Timing
+
+EPILOG = "Example: spsam bench S9 --backbone sam_vit_b --size 256 --against official"
+
+
+def bench(  # noqa: PLR0917 - the command line's options
+    arm: Annotated[str, typer.Argument(help="An arm's name, or the path of a YAML file.")] = "S9",
+    preset: Annotated[
+        str | None, typer.Option(help="Values of a preset on top of the arm.")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="sam_tiny, sam_vit_b, … [default: the arm's].")
+    ] = None,
+    size: Annotated[int, typer.Option(min=8, help="Height and width of a patch, pixels.")] = 128,
+    depth: Annotated[int, typer.Option(min=1, help="Slices of a patch.")] = 4,
+    batch: Annotated[int, typer.Option(min=1, help="Patches of a step.")] = 1,
+    classes: Annotated[int, typer.Option(min=2, help="Classes, background included.")] = 4,
+    channels: Annotated[int, typer.Option(min=1, help="Image modalities.")] = 1,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, bf16 or fp16 [default: the arm's].")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A value on top of the arm. Repeatable."),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="official: the same on segment-anything's own modules.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Steps behind a median.")] = 5,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of a CPU.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")] = False,
+) -> None:
+    """Measure a network: parameters, operations, memory, and a step's time part by part."""
+    from spsam.config.overrides import parse_overrides
+    from spsam.registry.arms import load_arm
+
+    values = parse_overrides(overrides or [])
+    # What this verb sets by options; weights are random, so none are asked for.
+    own = {"backbone.name": backbone, "train.precision": precision, "backbone.weights": "random"}
+    values = {**{key: value for key, value in own.items() if value is not None}, **values}
+    config = load_arm(arm, values, preset=Path(preset) if preset else None)
+
+    from spsam.engine.bench.run import Sizes
+    from spsam.engine.bench.run import bench as measured
+    from spsam.engine.device import pick_device
+
+    result = measured(
+        config,
+        Sizes(batch, channels, classes, (depth, size, size)),
+        device=pick_device(device),
+        repeats=repeats,
+        threads=threads,
+        against=against,
+    )
+    typer.echo(json.dumps(result.to_dict(), indent=2) if as_json else _text(result))
+
+
+def _text(result: Bench) -> str:
+    sizes = result.sizes
+    patch = " × ".join(str(side) for side in sizes.patch)
+    lines = [
+        f"{result.arm} on {result.backbone}, {sizes.batch} × {patch}, {sizes.classes} classes, "
+        f"{result.precision}, {result.device}",
+        f"{result.parameters['trained']:,} parameters train of {result.parameters['total']:,}, "
+        f"from {result.trained_from} on; {result.gigaflops:,.1f} GFLOPs a patch",
+        f"milliseconds of the {result.seconds_of}, medians of {result.repeats}",
+        "",
+    ]
+    columns: dict[str, Timing] = {"here": result.own, **result.against}
+    lines.append(_row("", list(columns), ["ratio"] * len(result.ratio)))
+    for name in [*result.own.parts, "step", "inference"]:
+        times = [f"{1e3 * _seconds(timing, name):.1f}" for timing in columns.values()]
+        lines.append(_row(name, times, [f"{r[name]:.2f}" for r in result.ratio.values()]))
+    memory = [f"{timing.peak_memory_bytes / 1e6:.0f}" for timing in columns.values()]
+    ratios = [f"{r['peak_memory_bytes']:.2f}" for r in result.ratio.values()]
+    return "\n".join([*lines, _row("peak memory, MB", memory, ratios)])
+
+
+def _seconds(timing: Timing, name: str) -> float:
+    own = {"step": timing.step, "inference": timing.inference}
+    return own[name] if name in own else timing.parts[name]
+
+
+def _row(name: str, values: list[str], ratios: list[str]) -> str:
+    return f"{name:18}" + "".join(f"{value:>12}" for value in [*values, *ratios])

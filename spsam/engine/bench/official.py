@@ -1,0 +1,103 @@
+"""The same network on unmodified `segment-anything` modules: what speed is measured against."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from segment_anything.modeling import ImageEncoderViT
+from segment_anything.modeling.image_encoder import window_partition, window_unpartition
+from torch import Tensor, nn
+
+from spsam.model.adapters.placement import AdapterSet
+from spsam.model.network import SelfPromptSAM
+from spsam.model.sam.backbones import Backbone
+from spsam.model.sam.checkpoint import encoder_state
+from spsam.model.sam.image_encoder import DepthTokens, ImageEncoder
+from spsam.model.sam.mask_decoder import PromptedMaskDecoder
+
+PREFIX = "image_encoder."
+
+
+class OfficialEncoder(ImageEncoder):
+    """The package's image encoder, its blocks opened where adapters go, as anyone would do it.
+
+    Args:
+        spec: Which SAM.
+        source: Whose weights it takes.
+    """
+
+    def __init__(self, spec: Backbone, source: ImageEncoder) -> None:
+        nn.Module.__init__(self)
+        self.image_size, self.grid = source.image_size, source.grid
+        self.global_blocks = source.global_blocks
+        self.checkpointed = False
+        self.vit = ImageEncoderViT(
+            # One number; only positions depend on it, and they come from the source.
+            img_size=spec.native_size,
+            patch_size=spec.patch,
+            embed_dim=spec.embed_dim,
+            depth=spec.depth,
+            num_heads=spec.heads,
+            out_chans=spec.out_dim,
+            norm_layer=lambda dim: nn.LayerNorm(dim, eps=1e-6),
+            use_rel_pos=True,
+            window_size=spec.window,
+            global_attn_indexes=spec.global_blocks,
+        )
+        for whole, value in encoder_state(source).items():
+            name = whole.removeprefix(PREFIX)
+            *path, last = name.split(".")
+            module = self.vit.get_submodule(".".join(path))
+            setattr(module, last, nn.Parameter(value.clone(), requires_grad=False))
+        self.requires_grad_(False).eval()
+
+    def forward(
+        self, slices: Tensor, *, depth: int, adapters: AdapterSet, depth_pos: DepthTokens
+    ) -> tuple[list[Tensor], Tensor]:
+        """As `ImageEncoder`."""
+        folded = (slices.shape[0] // depth, depth)
+        x = depth_pos.encoder_tokens(self.vit.patch_embed(slices) + self.vit.pos_embed)
+        taps: list[Tensor] = []
+        for index, block in enumerate(self.vit.blocks):
+            site = adapters.encoder_site(index)
+            attended = block.norm1(x)
+            if block.window_size > 0:
+                windows, padded = window_partition(attended, block.window_size)
+                attended = window_unpartition(
+                    block.attn(windows), block.window_size, padded, (x.shape[1], x.shape[2])
+                )
+            else:
+                attended = block.attn(attended)
+            x = x + adapters.serial(site, "after_attention", attended, folded)
+            y = block.norm2(x)
+            x = x + adapters.parallel(site, "parallel_mlp", y, block.mlp(y), folded)
+            if index in self.global_blocks:
+                taps.append(x.permute(0, 3, 1, 2))
+        return taps, self.vit.neck(x.permute(0, 3, 1, 2))
+
+
+class OfficialDecoder(PromptedMaskDecoder):
+    """SAM's mask decoder with what the package's own method does beside one mask.
+
+    It repeats the image embedding for every prompt, decodes all four masks and predicts their
+    quality.
+    """
+
+    def _image(self, embedding: Tensor, dense: Tensor, classes: int) -> Tensor:
+        repeated = torch.repeat_interleave(embedding, classes, dim=0)
+        return repeated + dense.expand(len(embedding), classes, -1, *self.grid).flatten(0, 1)
+
+    def _single(self, queries: Tensor, keys: Tensor) -> Tensor:
+        masks, _quality = self.every_mask(queries, keys)
+        return masks[:, :1].flatten(2)
+
+
+def on_official_modules(network: SelfPromptSAM, spec: Backbone) -> SelfPromptSAM:
+    """A copy of a network whose SAM is the package's; added blocks and all weights are the same."""
+    other = copy.deepcopy(network)
+    other.image_encoder = OfficialEncoder(spec, network.image_encoder)
+    decoder = OfficialDecoder(spec, network.image_encoder.image_size)
+    decoder.load_state_dict(network.mask_decoder.state_dict())
+    other.mask_decoder = decoder
+    return other.train()

@@ -1,0 +1,144 @@
+"""One training step, timed part by part."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from spsam.config.schema import TrainConfig
+from spsam.data.patches import Patch
+from spsam.engine.predict import autocast
+from spsam.engine.training.loss import training_loss
+from spsam.engine.training.step import make_optimizer
+from spsam.model.network import SelfPromptSAM
+from spsam.model.segmenter import Output
+
+PARTS = (
+    "input_adapter",
+    "encoder",
+    "generator",
+    "prompts",
+    "decoder",
+    "head",
+    "loss",
+    "backward",
+    "optimiser",
+)
+"""Of a step, in its order; `decoder` is prompt encoder and mask decoder."""
+
+FORWARD = PARTS[:6]
+"""What inference takes."""
+
+Seconds = dict[str, float]
+
+
+class Parts:
+    """Seconds of the parts of steps: of the processor on a CPU, of the clock on a GPU.
+
+    A processor's time does not count how long the machine did something else.
+
+    Args:
+        device: Where the step runs.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.seconds: Seconds = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Adds what runs inside to a part."""
+        began = self._now()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + self._now() - began
+
+    def _now(self) -> float:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+            return time.perf_counter()
+        return time.process_time()
+
+
+class TimedStep:
+    """A step of training whose parts can be timed one by one.
+
+    Args:
+        network: On its device.
+        train: Losses, optimiser, precision.
+        batch: Patches.
+    """
+
+    def __init__(self, network: SelfPromptSAM, train: TrainConfig, batch: Patch) -> None:
+        self.network, self.train = network, train
+        self.device = next(network.parameters()).device
+        self.image = batch["image"].to(self.device)
+        self.labels = batch["label"].to(self.device)
+        self.parameters = [parameter for _, parameter in network.trained_parameters()]
+        self.optimizer = make_optimizer(network, train)
+
+    def __call__(self) -> Seconds:
+        """One step: forward, loss, backward, optimiser."""
+        parts = Parts(self.device)
+        output = self._forward(parts)
+        with parts.part("loss"):
+            terms = training_loss(
+                output, self.labels, self.train, self.network.mask_head.activation
+            )
+        with parts.part("backward"):
+            self.optimizer.zero_grad(set_to_none=True)
+            terms["total"].backward()  # type: ignore[no-untyped-call]
+        with parts.part("optimiser"):
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.train.clip_norm or torch.inf)
+            self.optimizer.step()
+        return parts.seconds
+
+    @torch.no_grad()
+    def infer(self) -> Seconds:
+        """One forward pass, as in prediction."""
+        parts = Parts(self.device)
+        self._forward(parts)
+        return parts.seconds
+
+    def _forward(self, parts: Parts) -> Output:
+        network = self.network
+        with autocast(self.device, self.train):
+            with parts.part("input_adapter"):
+                slices = network.input_adapter(self.image)
+            with parts.part("encoder"):
+                maps = network.encode_slices(slices)
+            with parts.part("generator"):
+                auxiliary = network.generate(maps)
+            with parts.part("prompts"):
+                prompts = network.prompts_of(auxiliary)
+            with parts.part("decoder"):
+                masks = network.decode(maps[-1], prompts)
+            with parts.part("head"):
+                logits = network.mask_head(masks)
+        return Output(logits, None, auxiliary, prompts)
+
+
+def random_batch(
+    batch: int, channels: int, patch: tuple[int, int, int], classes: int, seed: int = 0
+) -> Patch:
+    """Noise, and labels in bands: every class is in every slice, as one region."""
+    generator = torch.Generator().manual_seed(seed)
+    bands = torch.arange(patch[1]) * classes // patch[1]
+    return {
+        "image": torch.randn(batch, channels, *patch, generator=generator),
+        "label": bands[:, None].expand(batch, *patch).contiguous(),
+    }
+
+
+def in_turns(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[Any]]:
+    """What every way returned, taking turns after one round that does not count."""
+    results: dict[str, list[Any]] = {name: [] for name in ways}
+    for turn in range(repeats + 1):
+        for name, way in ways.items():
+            result = way()
+            if turn:
+                results[name].append(result)
+    return results

@@ -1,0 +1,213 @@
+"""What one arm's network costs: parameters, operations, memory, time by part."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from spsam.config.schema import ArmConfig
+from spsam.engine.assemble import build_network
+from spsam.engine.bench.official import on_official_modules
+from spsam.engine.bench.parts import FORWARD, PARTS, Seconds, TimedStep, in_turns, random_batch
+from spsam.engine.recording.cost import PeakMemory, gigaflops
+from spsam.engine.training.measure import give_back
+from spsam.engine.training.train import execute_as
+from spsam.errors import InputError
+from spsam.model.network import SelfPromptSAM
+from spsam.model.sam.backbones import backbone_spec
+
+AGAINST = ("official",)
+"""What an arm can be compared with."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of the patches of a step.
+
+    Attributes:
+        batch: B.
+        channels: M, image modalities.
+        classes: K, background included.
+        patch: (D, H, W).
+    """
+
+    batch: int
+    channels: int
+    classes: int
+    patch: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Of one network.
+
+    Attributes:
+        parts: Median seconds of a step's parts.
+        step: Median seconds of a whole step.
+        inference: Median seconds of a forward pass without gradients, all patches.
+        peak_memory_bytes: The most that a step holds beyond the network itself.
+    """
+
+    parts: Seconds
+    step: float
+    inference: float
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a network costs.
+
+    Attributes:
+        arm: Its name.
+        backbone: Which SAM.
+        sizes: Of the patches.
+        precision: As in `train.precision`.
+        device: Where it ran.
+        seconds_of: `processor` or `clock`.
+        repeats: Steps behind a median.
+        trained_from: The first part that trains: no part before it goes backward.
+        parameters: Trained ones by slot, `trained` in all, `total` with SAM's.
+        gigaflops: 10⁹ operations of the forward pass of one patch.
+        own: The network's timing.
+        against: That of the network it was compared with, by name.
+        ratio: `own` over `against`: step, inference, memory and parts.
+    """
+
+    arm: str
+    backbone: str
+    sizes: Sizes
+    precision: str
+    device: str
+    seconds_of: str
+    repeats: int
+    trained_from: str
+    parameters: dict[str, int]
+    gigaflops: float
+    own: Timing
+    against: dict[str, Timing] = field(default_factory=dict)
+    ratio: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+
+def bench(
+    arm: ArmConfig,
+    sizes: Sizes,
+    *,
+    device: str,
+    repeats: int = 5,
+    threads: int = 1,
+    against: str | None = None,
+) -> Bench:
+    """Takes steps of an arm on random patches, with random weights of SAM.
+
+    Networks that are compared have the same weights and take turns in one process, so that what
+    else the machine does meets both alike.
+
+    Args:
+        arm: The arm; its `train` section gives loss, optimiser, precision and execution.
+        sizes: Of the patches.
+        device: Where.
+        repeats: Steps of each network after one that warms up.
+        threads: Of a CPU; with more than one, code of many small operations waits a lot.
+        against: `official`: the same network on unmodified `segment-anything` modules.
+
+    Raises:
+        InputError: If the arm is none of Self-Prompt SAM, or `against` is unknown.
+    """
+    if against is not None and against not in AGAINST:
+        raise InputError(f"--against {against}: expected one of {', '.join(AGAINST)}")
+    where = torch.device(device)
+    torch.set_num_threads(threads)
+    network = build_network(
+        _on_random_weights(arm),
+        in_channels=sizes.channels,
+        num_classes=sizes.classes,
+        depth=sizes.patch[0],
+        image_size=sizes.patch[1:],
+    )
+    if not isinstance(network, SelfPromptSAM):
+        raise InputError(f"arm '{arm.name}' has no parts to time: bench takes arms on SAM")
+    operations = gigaflops(
+        network, sizes.channels, arm.train.model_copy(update={"precision": "fp32"})
+    )
+    networks = {"own": network}
+    if against:
+        networks[against] = on_official_modules(network, backbone_spec(arm.backbone.name))
+    execute_as(arm.train, network)
+    batch = random_batch(sizes.batch, sizes.channels, sizes.patch, sizes.classes)
+    steps = {
+        name: TimedStep(each.to(where).train(), arm.train, batch) for name, each in networks.items()
+    }
+    timings = _timings(steps, where, repeats)
+    own = timings.pop("own")
+    counts = network.parameter_groups()
+    total = sum(parameter.numel() for parameter in network.parameters())
+    return Bench(
+        arm=arm.name,
+        backbone=arm.backbone.name,
+        sizes=sizes,
+        precision=arm.train.precision,
+        device=torch.cuda.get_device_name(where) if where.type == "cuda" else "cpu",
+        seconds_of="clock" if where.type == "cuda" else "processor",
+        repeats=repeats,
+        trained_from=network.training_starts(),
+        parameters={**counts, "trained": sum(counts.values()), "total": total},
+        gigaflops=operations,
+        own=own,
+        against=timings,
+        ratio={name: _ratio(own, other) for name, other in timings.items()},
+    )
+
+
+def _timings(steps: dict[str, TimedStep], device: torch.device, repeats: int) -> dict[str, Timing]:
+    peaks = {name: peak(step, step.optimizer, device) for name, step in steps.items()}
+    trained = in_turns(dict(steps), repeats)
+    inferred = in_turns({name: step.infer for name, step in steps.items()}, repeats)
+    return {
+        name: Timing(
+            parts={part: _median([one[part] for one in trained[name]]) for part in PARTS},
+            step=_median([sum(one.values()) for one in trained[name]]),
+            inference=_median([sum(one[part] for part in FORWARD) for one in inferred[name]]),
+            peak_memory_bytes=peaks[name],
+        )
+        for name in steps
+    }
+
+
+def peak(step: Callable[[], object], optimizer: torch.optim.Optimizer, device: torch.device) -> int:
+    """Bytes of the second step beyond what was held before: the first one makes the optimiser's."""
+    step()
+    optimizer.zero_grad(set_to_none=True)
+    give_back()
+    memory = PeakMemory(device)
+    before = memory.read()["peak_memory_bytes"]
+    step()
+    return max(int(memory.read()["peak_memory_bytes"]) - int(before), 0)
+
+
+def _ratio(own: Timing, other: Timing) -> dict[str, float]:
+    pairs = {
+        "step": (own.step, other.step),
+        "inference": (own.inference, other.inference),
+        "peak_memory_bytes": (own.peak_memory_bytes, other.peak_memory_bytes),
+        **{part: (own.parts[part], other.parts[part]) for part in PARTS},
+    }
+    return {name: round(a / b, 3) if b else float("nan") for name, (a, b) in pairs.items()}
+
+
+def _median(values: list[float]) -> float:
+    return round(statistics.median(values), 6)
+
+
+def _on_random_weights(arm: ArmConfig) -> ArmConfig:
+    """Real weights take as long, and would have to be read."""
+    backbone = arm.backbone.model_copy(update={"weights": "random", "checkpoint": None})
+    return arm.model_copy(update={"backbone": backbone})
