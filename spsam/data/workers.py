@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -48,7 +49,7 @@ def run_all(
             report(len(results), len(jobs))
         return results
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=one_thread)
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_begin)
     try:
         futures = [pool.submit(function, *job) for job in jobs]
         for done, future in enumerate(as_completed(futures), start=1):
@@ -62,6 +63,20 @@ def run_all(
     finally:
         # What has not begun is dropped, so that Ctrl-C does not wait for the whole data set.
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin() -> None:
+    """A worker keeps to one thread, and does not outlive a parent that was killed."""
+    one_thread()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # Its queue tells a worker nothing: each of its siblings keeps the other end open.
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _cores() -> int:

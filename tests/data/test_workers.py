@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from spsam.data.workers import run_all
@@ -45,3 +49,33 @@ def test_a_dead_process_is_explained() -> None:
 
 def test_no_jobs_no_results() -> None:
     assert run_all(square, [], None, None) == []
+
+
+def sleep(value: int) -> None:
+    time.sleep(60)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_workers_do_not_outlive_a_parent_that_was_killed() -> None:
+    code = (
+        "from tests.data.test_workers import *; run_all(sleep, [(n,) for n in range(4)], 2, None)"
+    )
+    root = Path(__file__).resolve().parents[2]
+    parent = subprocess.Popen(
+        [sys.executable, "-c", f"if __name__ == '__main__':\n    {code}"], cwd=root
+    )
+    family: list[psutil.Process] = []
+    until = time.monotonic() + 60
+    # The two workers, and the process that keeps track of what is shared.
+    while len(family) < 3 and time.monotonic() < until:
+        time.sleep(0.05)
+        family = psutil.Process(parent.pid).children(recursive=True)
+    # So that the workers have begun to work.
+    time.sleep(2)
+    parent.kill()
+    parent.wait()
+    _, alive = psutil.wait_procs(family, timeout=30)
+    for process in alive:
+        process.kill()
+    assert len(family) >= 3
+    assert alive == []
