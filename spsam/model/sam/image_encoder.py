@@ -56,8 +56,8 @@ class ImageEncoder(nn.Module):
             global_attn_indexes=spec.global_blocks,
             neck_chans=spec.out_dim,
             num_classes=0,
-            # SAM's; timm has 1e-5.
-            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            # SAM's epsilon, timm's is 1e-5; its annotation wants a class.
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),  # type: ignore[arg-type]
         )
         assert vit.pos_embed is not None
         self.patch_embed = vit.patch_embed
