@@ -49,7 +49,10 @@ def test_two_arms_on_files_of_the_official_layout(
         assert said["status"] == "finished"
         rows = [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
         cases = {row["case"] for row in rows}
-        assert len(rows) == 4 * len(cases)
+        # Dice of every class, and HD95 of those that are not background.
+        assert len(rows) == (4 + 3) * len(cases)
+        assert (run / "measures.npz").is_file()
+        assert (run / "panels.npz").is_file()
         assert (run / "preview.png").stat().st_size > 10_000
         for case in cases:
             patient = case.split("_")[0]

@@ -20,6 +20,7 @@ from spsam.cli import (
     prompts,
     registry,
     report,
+    sweep,
     train,
     ui,
 )
@@ -70,6 +71,7 @@ app.command("prompts", epilog=prompts.EPILOG)(prompts.prompts)
 app.add_typer(data.app, name="data")
 app.add_typer(registry.app, name="registry")
 app.add_typer(report.app, name="report")
+app.command("sweep", epilog=sweep.EPILOG)(sweep.sweep)
 app.command("ui", epilog=ui.EPILOG)(ui.ui)
 
 

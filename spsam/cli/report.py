@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from spsam.reporting.report import Report
 
 app = typer.Typer(
-    help="Tables of what was measured (LaTeX, Markdown, CSV, HTML, PDF), and their provenance.",
+    help="Tables, figures and a page of what was measured, and where the numbers come from.",
     epilog="Example: spsam report --table my_table.yaml",
     invoke_without_command=True,
 )
@@ -40,6 +40,7 @@ def report(  # noqa: PLR0917 - the command line's options
         list[Path] | None, typer.Option(help="YAML file of a table of your own. Repeatable.")
     ] = None,
     pdf: Annotated[bool, typer.Option(help="Compile the tables, where LaTeX is installed.")] = True,
+    figures: Annotated[bool, typer.Option(help="Draw figures and write the HTML page.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Report the studies below a folder of results. Missing runs are holes in the tables."""
@@ -54,7 +55,9 @@ def report(  # noqa: PLR0917 - the command line's options
     for study in found:
         # Several studies must not write over each other's.
         folder = output / study.name if output and len(found) > 1 else output
-        done = write_report(study, folder, formats=wanted, own_tables=table or (), pdf=pdf)
+        done = write_report(
+            study, folder, formats=wanted, own_tables=table or (), pdf=pdf, figures=figures
+        )
         reports.append(done)
         if not as_json:
             typer.echo(_text(done))
@@ -161,6 +164,11 @@ def _formats(text: str, most: int | None = None) -> list[str]:
 
 def _text(done: Report) -> str:
     lines = [f"{done.study.name}: {len(done.tables)} tables in {done.folder}"]
+    lines += [
+        f"  without the figure {figure.name}: {figure.caption}"
+        for figure in done.figures
+        if not figure.files
+    ]
     lines += [f"  hole      {hole}" for hole in done.holes[:10]]
     if len(done.holes) > 10:
         lines.append(f"  and {len(done.holes) - 10} more (--json shows all)")
@@ -173,6 +181,10 @@ def _plain(done: Report) -> dict[str, Any]:
         "folder": str(done.folder),
         "tables": {
             table.name: json.loads(table.frame().to_json(orient="records")) for table in done.tables
+        },
+        "figures": {
+            figure.name: [str(file) for file in figure.files] or figure.caption
+            for figure in done.figures
         },
         "files": [str(path) for path in done.files],
         "holes": list(done.holes),

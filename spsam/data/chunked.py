@@ -12,7 +12,7 @@ import numpy.typing as npt
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 # (D, H, W) of what lies together in the file, and of what is unpacked at once.
-_CHUNK, _BLOCK = (4, 64, 64), (1, 64, 64)
+_CHUNK, _BLOCK = (4, 64, 64), (1, 32, 64)
 
 
 class Chunked(NDArrayOperatorsMixin):

@@ -109,9 +109,13 @@ def cut_out(
     """A copy of the box of `size` from `start` in the last three axes, zeros beyond the array."""
     low = np.maximum(start, 0)
     high = np.minimum(start + np.array(size), array.shape[-3:])
+    d, h, w = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    if np.array_equal(high - low, size):
+        # Within the array nothing is to be filled; what was unpacked from a file is a copy already.
+        piece = array[..., d, h, w]
+        return piece if piece.flags.owndata else piece.copy()
     result = np.zeros((*array.shape[:-3], *size), array.dtype)
     if np.all(high > low):
-        d, h, w = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
         z, y, x = (slice(int(a), int(b)) for a, b in zip(low - start, high - start, strict=True))
         result[..., z, y, x] = array[..., d, h, w]
     return result

@@ -76,6 +76,24 @@ def split_cases(dataset: DataSet, name: str | Path | None = None, fold: int = 0)
     return _assign(dataset, path.stem, _read(path), path)
 
 
+def validation_split(split: Split) -> Split:
+    """The same training cases, scored on the validation cases: for whoever chooses anything.
+
+    No test case is left in it, so that nothing can be chosen by one.
+
+    Raises:
+        InputError: If the split has no validation cases.
+    """
+    if not split.val:
+        raise InputError(
+            f"split '{split.name}' has no validation cases, and values are never chosen by test "
+            "cases: take another split (--split five_fold), or put a split.json with val beside "
+            "the data"
+        )
+    cases = {"train": set(split.train), "val": set(split.val), "test": set(split.val)}
+    return _split(f"{split.name}-validation", cases, split.notes)
+
+
 def _usual(dataset: DataSet) -> tuple[str, tuple[str, ...]]:
     """The data set's own split, if this copy has patients of it; else five folds and why."""
     here = {case.patient for case in dataset.cases} | {case.id for case in dataset.cases}

@@ -21,12 +21,13 @@ from spsam.engine.evaluate import CaseScore, evaluate, preview
 from spsam.engine.recording.cost import PeakMemory, gigaflops, larger, step_seconds
 from spsam.engine.training.progress import Metrics
 from spsam.engine.training.train import Training, fit
+from spsam.engine.validate import validation_dice
 from spsam.metrics.hausdorff import CONVENTION as DIAGONAL
 from spsam.model.segmenter import Segmenter
 from spsam.results.measures import write_measures
 from spsam.results.panels import write_panels
 from spsam.results.rows import Row, write_rows
-from spsam.results.run_folder import RunFolder
+from spsam.results.run_folder import VALIDATION_DICE, RunFolder
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Job:
         checkpoint: SAM's weights; None for random ones.
         workers: Processes that make training patches.
         devices: How many of its kind train together.
+        validate_every: Epochs between two scores of the validation cases; 0: none. They change
+            nothing of the run.
     """
 
     config: RunConfig
@@ -56,6 +59,7 @@ class Job:
     checkpoint: Path | None = None
     workers: int = 0
     devices: int = 1
+    validate_every: int = 0
 
 
 def execute(
@@ -109,8 +113,19 @@ def training(job: Job, network: Segmenter, **options: Any) -> Training:
         log=job.folder.metrics,
         about=about(job),
         workers=job.workers,
+        measure=lambda epoch: _validate(job, network, epoch),
         **options,
     )
+
+
+def _validate(job: Job, network: Segmenter, epoch: int) -> Metrics:
+    """Dice of the validation cases, where it is due: masks train in the joint phase only."""
+    train = job.config.arm.train
+    due = job.validate_every and (epoch + 1) % job.validate_every == 0
+    if not due or epoch < train.generator_epochs:
+        return {}
+    cases = [job.dataset.case(case) for case in job.split.val]
+    return {VALIDATION_DICE: validation_dice(network, job.store, cases, job.config)}
 
 
 def about(job: Job) -> Mapping[str, Any]:

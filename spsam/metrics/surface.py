@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,7 +64,10 @@ def _score(
     from monai.metrics.surface_dice import compute_surface_dice
 
     made, wanted = (torch.from_numpy(mask)[None, None] for mask in (predicted, referred))
-    result = compute_surface_dice(
-        made, wanted, [tolerance], include_background=True, spacing=list(spacing)
-    )
+    with warnings.catch_warnings():
+        # MONAI calls a function of its own with an argument that it has deprecated.
+        warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
+        result = compute_surface_dice(
+            made, wanted, [tolerance], include_background=True, spacing=list(spacing)
+        )
     return float(result)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from spsam.errors import InputError, Problem
+from spsam.reporting.figures.draw import ReportFigure, draw_figures
 from spsam.reporting.measured import Measured, find_studies, read_study
+from spsam.reporting.page.build import write_prompts_page, write_study_page
 from spsam.reporting.prompts.stored import (
     cell_runs,
     find_prompt_studies,
@@ -39,6 +41,7 @@ class Report:
         folder: Where the report is.
         tables: As they were written.
         files: Everything that was written.
+        figures: Those that were drawn, and those that were left out.
         holes: Runs that are failed or missing.
     """
 
@@ -47,6 +50,7 @@ class Report:
     tables: Sequence[Table]
     files: Sequence[Path]
     holes: Sequence[str] = field(default_factory=tuple)
+    figures: Sequence[ReportFigure] = field(default_factory=tuple)
 
 
 def all_studies(root: Path) -> list[Path]:
@@ -74,8 +78,11 @@ def write_report(
     formats: Sequence[str],
     own_tables: Sequence[Path] = (),
     pdf: bool = True,
+    figures: bool = True,
 ) -> Report:
     """Writes the report of one study; runs that are missing are holes in it.
+
+    The page, `index.html`, holds all of it.
 
     Args:
         study: Its folder: of an ablation or a study of prompts.
@@ -83,6 +90,7 @@ def write_report(
         formats: Of `spsam.reporting.render.files.FORMATS`.
         own_tables: YAML files that describe further tables; of an ablation only.
         pdf: Compile all tables into one PDF, where LaTeX is installed.
+        figures: Draw the figures, and write the page; a study of prompts has drawn its own.
 
     Raises:
         InputError: If the study or a table of the user's own is wrong; nothing is written then.
@@ -90,25 +98,58 @@ def write_report(
     """
     folder = output or study / FOLDER
     if find_studies(study):
-        measured = read_study(study)
-        tables, runs = _of_ablation(measured, own_tables)
-        lines = measured.runs[measured.runs["state"] != "finished"]
-        holes = [
-            f"{arm} seed {seed}: {state}"
-            for arm, seed, state in zip(lines["arm"], lines["seed"], lines["state"], strict=True)
-        ]
-    else:
-        about, rows = read_prompt_study(study)
-        tables, runs, holes = prompt_tables(about, rows), cell_runs(about), []
+        return _report_ablation(study, folder, formats, own_tables, pdf=pdf, figures=figures)
+    about, rows = read_prompt_study(study)
+    tables = prompt_tables(about, rows)
+    files = _write_tables(tables, cell_runs(about), folder, formats, study.name, pdf=pdf)
+    if figures:
+        files.append(write_prompts_page(about, study, tables, folder))
+    return Report(study, folder, tables, files)
+
+
+def _report_ablation(
+    folder_of_study: Path,
+    folder: Path,
+    formats: Sequence[str],
+    own_tables: Sequence[Path],
+    *,
+    pdf: bool,
+    figures: bool,
+) -> Report:
+    measured = read_study(folder_of_study)
+    study = Study(measured)
+    tables, runs = _of_ablation(study, own_tables)
+    lines = measured.runs[measured.runs["state"] != "finished"]
+    holes = [
+        f"{arm} seed {seed}: {state}"
+        for arm, seed, state in zip(lines["arm"], lines["seed"], lines["state"], strict=True)
+    ]
+    files = _write_tables(tables, runs, folder, formats, folder_of_study.name, pdf=pdf)
+    drawn = draw_figures(study, folder / "figures") if figures else []
+    files += [file for figure in drawn for file in figure.files]
+    if figures:
+        files.append(write_study_page(measured, tables, drawn, folder))
+    return Report(folder_of_study, folder, tables, files, holes, drawn)
+
+
+def _write_tables(
+    tables: Sequence[Table],
+    runs: Mapping[str, Any],
+    folder: Path,
+    formats: Sequence[str],
+    title: str,
+    *,
+    pdf: bool,
+) -> list[Path]:
     files = [path for table in tables for path in write_table(table, folder, formats)]
     files += [write_provenance(table, runs, folder) for table in tables if _has_sources(table)]
-    document = to_document(tables, study.name)
+    document = to_document(tables, title)
     write_text(folder / "tables.tex", document)
     files.append(folder / "tables.tex")
     if pdf and has_latex():
         compile_pdf(document, folder / "tables.pdf")
         files.append(folder / "tables.pdf")
-    return Report(study, folder, tables, files, holes)
+    return files
 
 
 def ablation_tables(study: Study, *, mixed: bool = True) -> list[Table]:
@@ -125,12 +166,10 @@ def ablation_tables(study: Study, *, mixed: bool = True) -> list[Table]:
     return [table for table in tables if table is not None]
 
 
-def _of_ablation(
-    measured: Measured, own_tables: Sequence[Path]
-) -> tuple[list[Table], Mapping[str, Any]]:
+def _of_ablation(study: Study, own_tables: Sequence[Path]) -> tuple[list[Table], Mapping[str, Any]]:
     # First, since they may be wrong.
+    measured = study.measured
     own = [custom_table(path, measured) for path in own_tables]
-    study = Study(measured)
     tables = ablation_tables(study)
     config = _last_config(measured)
     if config is not None:

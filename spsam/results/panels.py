@@ -27,7 +27,7 @@ class Panel:
 
     Attributes:
         case: Its id.
-        slice: Index of the slice along the plan's depth axis.
+        slice: Index of the slice, in the volume as preparation cut and turned it.
         aspect: Height over width of a pixel.
         image: `(h, w)` uint8, first channel.
         reference: `(h, w)` uint8 class indices.

@@ -16,6 +16,9 @@ from spsam.results.rows import Row, read_rows, write_text
 
 Status = Literal["planned", "running", "finished", "failed"]
 
+VALIDATION_DICE = "dice/validation"
+"""The metric of an epoch after which the validation cases were scored."""
+
 
 class RunBusyError(SpsamError):
     """Another process is at work on the run."""

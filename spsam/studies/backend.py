@@ -51,6 +51,7 @@ class Task:
         checkpoint: SAM's weights; None for random ones.
         workers: Processes that make training patches.
         devices: How many of its kind train together.
+        validate_every: Epochs between two scores of the validation cases; 0: none.
     """
 
     config: RunConfig
@@ -63,6 +64,7 @@ class Task:
     checkpoint: Path | None
     workers: int
     devices: int = 1
+    validate_every: int = 0
 
 
 class Backend:
@@ -198,5 +200,6 @@ class Backend:
             checkpoint=task.checkpoint,
             workers=task.workers,
             devices=task.devices,
+            validate_every=task.validate_every,
         )
         execute(job, on_epoch=on_epoch, on_progress=on_progress, on_note=on_note)

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from spsam.data.store import PreparedStore
 
 
+class RunStopped(SpsamError):  # noqa: N818 - nothing went wrong
+    """A listener wants no more of the run, which can be gone on with."""
+
+
 class Runner:
     """Takes a study's runs one after the other.
 
@@ -34,27 +38,34 @@ class Runner:
         stores: Prepared data by the plan's key.
         backend: The engine.
         tracker: Open.
-        watch: Told what happens.
+        watch: Told what happens; may end a run by `RunStopped`.
+        tags: For MLflow, besides those that every run has.
+        validate_every: Epochs between two scores of the validation cases; 0: none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what a run needs, named by its callers
         self,
         ablation: Ablation,
         stores: Mapping[str, PreparedStore],
         backend: Backend,
         tracker: Tracker,
         watch: Watcher,
+        tags: Mapping[str, str] | None = None,
+        validate_every: int = 0,
     ) -> None:
         self._ablation = ablation
         self._stores = stores
         self._backend = backend
         self._tracker = tracker
         self._watch = watch
+        self._tags = tags or {}
+        self._validate_every = validate_every
 
     def __call__(self, arm: PlannedArm, run: PlannedRun, label: RunLabel) -> None:
         """Runs what is not finished; the caller holds the run's lock.
 
-        Whatever goes wrong in the run is written into its folder. Only an interruption comes out.
+        Whatever goes wrong in the run is written into its folder. Only an interruption comes out,
+        and a listener's `RunStopped`.
         """
         try:
             finished = is_finished(run.folder)
@@ -68,7 +79,7 @@ class Runner:
                 self._watch.run_begins(label, epochs=arm.arm.train.epochs, resumed=resumed)
                 self._execute(arm, run)
             dice = self._record(arm, run, fresh=not finished)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, RunStopped):
             self._tracker.finish("KILLED")
             raise
         except Exception as error:  # the run's boundary: recorded here, the others go on
@@ -105,6 +116,7 @@ class Runner:
             checkpoint=arm.checkpoint,
             workers=arm.arm.train.workers if workers is None else workers,
             devices=self._ablation.request.devices,
+            validate_every=self._validate_every,
         )
         before, began = float(folder.read().get("seconds", 0)), time.perf_counter()
         try:
@@ -172,6 +184,7 @@ class Runner:
                 "data_fingerprint": config.data.fingerprint,
                 "preset": config.preset,
                 "git_commit": str(git.get("commit", "")),
+                **self._tags,
             },
             params=dict(_flat(config.model_dump(mode="json"))),
         )

@@ -177,7 +177,7 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
         with gather(problems):
             backend.check_devices(device, request.devices, arm)
     planned: list[PlannedArm] = []
-    planner = _Planner(request, backend, preset, dataset, split)
+    planner = Planner(request, backend, preset, dataset, split)
     for arm, parent in arms:
         with gather(problems):
             planned.append(planner.arm(arm, parent))
@@ -185,8 +185,16 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     return Ablation(request, Path(preset).stem, device, dataset, split, planned)
 
 
-class _Planner:
-    """Plans arms; what several share is worked out once."""
+class Planner:
+    """Plans arms; what several share is worked out once.
+
+    Args:
+        request: What was asked for.
+        backend: The engine.
+        preset: The preset's name or path.
+        dataset: The data.
+        split: Which cases train and which are scored.
+    """
 
     def __init__(
         self, request: Request, backend: Backend, preset: str, dataset: DataSet, split: Split
@@ -200,6 +208,11 @@ class _Planner:
         self.hashes: dict[Path, str] = {}
 
     def arm(self, arm: ArmConfig, parent: ArmConfig | None) -> PlannedArm:
+        """One arm and its runs.
+
+        Raises:
+            InputError: If its blocks do not fit together or its weights are missing.
+        """
         checkpoint = self.checkpoint(arm)
         plan = self.plan(arm.patch)
         diff = differences(arm, parent)
@@ -217,6 +230,7 @@ class _Planner:
         )
 
     def run(self, arm: ArmConfig, seed: int, sha256: str | None) -> PlannedRun:
+        """The arm with one seed; `sha256` is that of its weights."""
         dataset, split = self.dataset, self.split
         config = RunConfig(
             arm=arm,
@@ -237,6 +251,7 @@ class _Planner:
         return PlannedRun(config, RunFolder(self.request.home, run_id(config)))
 
     def plan(self, patch: PatchConfig) -> Plan:
+        """Patch size and spacing."""
         from spsam.data.plan import plan
 
         key = patch.model_dump_json()
@@ -245,6 +260,7 @@ class _Planner:
         return self.plans[key]
 
     def checkpoint(self, arm: ArmConfig) -> Path | None:
+        """SAM's weights, if the arm takes any; their hash is kept."""
         if arm.network != "self_prompt_sam" or arm.backbone.weights == "random":
             return None
         path = self.request.checkpoint or arm.backbone.checkpoint

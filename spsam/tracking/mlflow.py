@@ -32,7 +32,12 @@ _PARAMS_A_CALL = 100
 
 def store(home: Path) -> str:
     """The tracking address: the environment's MLFLOW_TRACKING_URI, else a database in `home`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_database(home)}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database(home)}"
+
+
+def database(home: Path) -> Path:
+    """The local database's file, which need not be there."""
+    return (home / "mlflow.db").resolve()
 
 
 class Tracker:
@@ -83,6 +88,14 @@ class Tracker:
                 found = self._find(self._client, "run_id", run_id)
                 return found is not None and found.info.status == "FINISHED"
         return True
+
+    def address(self, run_id: str) -> str:
+        """MLflow's own id of a run of the study; empty if there is none (or tracking is off)."""
+        with self._guarded():
+            if self._client is not None:
+                found = self._find(self._client, "run_id", run_id)
+                return str(found.info.run_id) if found is not None else ""
+        return ""
 
     def begin(
         self, run_id: str, name: str, *, tags: Mapping[str, str], params: Mapping[str, Any]
@@ -225,15 +238,11 @@ def _experiment(client: MlflowClient, home: Path) -> str:
         return str(found.experiment_id)
     if os.environ.get("MLFLOW_TRACKING_URI"):
         return str(client.create_experiment(name))  # the server knows where its artifacts go
-    with closing(sqlite3.connect(_database(home))) as database:
+    with closing(sqlite3.connect(database(home))) as connection:
         # Readers (the page) and writers (runs) then do not wait for each other.
-        database.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA journal_mode=WAL")
     place = (home / "mlartifacts").resolve().as_uri()
     return str(client.create_experiment(name, artifact_location=place))
-
-
-def _database(home: Path) -> Path:
-    return (home / "mlflow.db").resolve()
 
 
 def _allowed(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import locale
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,8 @@ def write_dicom(
     """One file a slice, upwards from (−10, 20, 5) mm; names run against the positions."""
     folder.mkdir(parents=True, exist_ok=True)
     matrix = np.reshape(np.asarray(direction, float), (3, 3))
+    # The library's DICOM writer sets the process's locale to C, and other tests read UTF-8.
+    before = locale.setlocale(locale.LC_ALL)
     for index, plane in enumerate(array):
         image = SimpleITK.GetImageFromArray(plane[None])
         image.SetSpacing(spacing[::-1])
@@ -197,4 +200,5 @@ def write_dicom(
         writer.KeepOriginalImageUIDOn()
         writer.SetFileName(str(folder / f"{first + len(array) - index:03d}.dcm"))
         writer.Execute(image)
+    locale.setlocale(locale.LC_ALL, before)
     return folder

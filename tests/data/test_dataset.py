@@ -20,8 +20,8 @@ def test_names_and_folders_are_told_apart(tmp_path: Path) -> None:
 def test_an_unknown_name_lists_names_and_layouts() -> None:
     with pytest.raises(InputError, match="did you mean 'phantom'") as caught:
         open_dataset("fantom")
-    assert "dataset.json" in str(caught.value)
-    assert "patient001_frame01_gt.nii.gz" in str(caught.value)
+    assert "ACDC, Synapse" in str(caught.value)
+    assert "spsam data list" in str(caught.value)
 
 
 def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path) -> None:

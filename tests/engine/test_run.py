@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from spsam.data.store import PreparedCase, PreparedStore
 from spsam.engine.run import Job, execute
+from spsam.metrics.dice import dice_of_counts
+from spsam.results.measures import read_measures
+from spsam.results.panels import read_panels
 from spsam.studies.backend import Backend, Task
 from spsam.studies.plan import Request, plan_ablation
 
@@ -46,4 +50,17 @@ def test_only_training_cases_train_and_only_test_cases_are_scored(
     assert trained <= set(split.train)
     assert len(trained) > 5
     assert scored == list(split.test)
-    assert {row.case for row in run.folder.read_rows()} == set(split.test)
+    rows = run.folder.read_rows()
+    assert {row.case for row in rows} == set(split.test)
+    # What it leaves for reports agrees with its scores.
+    measures, panels = read_measures(run.folder.measures), read_panels(run.folder.panels)
+    assert measures.cases == tuple(split.test) == tuple(panel.case for panel in panels)
+    whole = [measures.counts[measures.case == n].sum(axis=0) for n in range(len(split.test))]
+    dice = dice_of_counts(*np.moveaxis(np.array(whole), -1, 0))
+    told = [row.value for row in rows if row.metric == "dice"]
+    np.testing.assert_array_equal(dice.ravel(), told)
+    assert {row.class_id for row in rows if row.metric == "hd95"} == {1, 2, 3}
+    cost = run.folder.read()["cost"]
+    assert cost["gflops"] > 0
+    assert cost["step_seconds"].keys() == {"generator", "joint"}
+    assert cost["peak_memory_bytes"] > 1 << 27

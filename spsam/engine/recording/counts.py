@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ class CaseCounts:
     ) -> None:
         self.case = case.id
         self._reference = torch.from_numpy(
-            np.ascontiguousarray(case.turn.there(_cut(reference, case)).astype(np.uint8))
+            np.ascontiguousarray(as_prepared(reference, case).astype(np.uint8))
         )
         spacing = [case.original.spacing[axis] for axis in case.axes]
         self._box = around(self._reference.numpy() > 0, spacing, MARGIN)
@@ -77,11 +78,16 @@ class CaseCounts:
         self.correct += np.bincount(bins[right], minlength=BINS)
 
 
-def _cut(reference: NDArray[np.integer], case: PreparedCase) -> NDArray[np.integer]:
-    """What preparation has left of the volume, on the original axes."""
-    if case.box is None:
-        return reference
-    return reference[tuple(slice(*bounds) for bounds in case.box)]
+def as_prepared(array: NDArray[Any], case: PreparedCase) -> NDArray[Any]:
+    """An array of the original grid, cut and turned as preparation did, at its own resolution.
+
+    Args:
+        array: `(D, H, W)`, array axes (z, y, x).
+        case: The case.
+    """
+    if case.box is not None:
+        array = array[tuple(slice(*bounds) for bounds in case.box)]
+    return case.turn.there(array)
 
 
 def confidences(logits: Tensor, labels: Tensor, activation: str) -> Tensor:

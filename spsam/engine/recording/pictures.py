@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from spsam.config.schema import TrainConfig
 from spsam.data.store import PreparedCase
 from spsam.data.volume import Volume
 from spsam.engine.predict import autocast
-from spsam.engine.recording.counts import around
+from spsam.engine.recording.counts import around, as_prepared
 from spsam.model.network import SelfPromptSAM
 from spsam.model.prompts.types import PADDING, Prompts
 from spsam.model.segmenter import Segmenter
@@ -37,7 +37,7 @@ def picture(
     labels: NDArray[np.integer],
     train: TrainConfig,
 ) -> Panel:
-    """Crops the slice with the most foreground, and asks for the prompts there, if there are any.
+    """Crops the slice with the most foreground, and asks a network with prompts for them there.
 
     Args:
         network: Left in evaluation mode.
@@ -48,44 +48,55 @@ def picture(
     """
     assert volume.label is not None
     image, reference, prediction = (
-        np.transpose(map_, case.axes) for map_ in (volume.image[0], volume.label, labels)
+        as_prepared(map_, case) for map_ in (volume.image[0], volume.label, labels)
     )
     pixels = (reference > 0).sum(axis=(1, 2))
     index = int(pixels.argmax()) if pixels.any() else len(reference) // 2
     spacing = [volume.spacing[axis] for axis in case.axes]
     crop = around(reference[index] > 0, spacing[1:], _MARGIN) or (slice(None), slice(None))
-    panel = Panel(
+    prompts: dict[str, Any] = {}
+    if isinstance(network, SelfPromptSAM):
+        prompts = _prompts(network, case, _Grid(case, network, image.shape, index, crop), train)
+    return Panel(
         case=case.id,
         slice=index,
         aspect=round(spacing[1] / spacing[2], 4),
         image=_bytes(image[index][crop]),
         reference=reference[index][crop].astype(np.uint8),
         prediction=prediction[index][crop].astype(np.uint8),
-        mask=None,
-        points=None,
-        boxes=None,
+        **prompts,
     )
-    if not isinstance(network, SelfPromptSAM):
-        return panel
-    grid = _Grid(case, network, index, crop)
-    with torch.inference_mode(), autocast(next(network.parameters()).device, train):
-        prompts = network.eval()(grid.tile(case)).prompts
+
+
+def _prompts(
+    network: SelfPromptSAM, case: PreparedCase, grid: _Grid, train: TrainConfig
+) -> dict[str, Any]:
+    """`mask`, `points` and `boxes` of a `Panel`."""
+    device = next(network.parameters()).device
+    with torch.inference_mode(), autocast(device, train):
+        prompts = network.eval()(grid.tile(case).to(device)).prompts
     assert prompts is not None
-    return replace(
-        panel, mask=grid.mask(prompts), points=grid.points(prompts), boxes=grid.boxes(prompts)
-    )
+    return {
+        "mask": grid.mask(prompts),
+        "points": grid.points(prompts),
+        "boxes": grid.boxes(prompts),
+    }
 
 
 class _Grid:
     """One patch around a crop, and the way from it back to the crop's pixels."""
 
     def __init__(
-        self, case: PreparedCase, network: SelfPromptSAM, index: int, crop: tuple[slice, ...]
+        self,
+        case: PreparedCase,
+        network: SelfPromptSAM,
+        original: tuple[int, ...],
+        index: int,
+        crop: tuple[slice, ...],
     ) -> None:
         self.size = (network.depth, *network.image_size)
         self.encoder = network.image_encoder.image_size
         prepared = case.label.shape
-        original = [case.original.shape[axis] for axis in case.axes]
         # Pixels of the original grid over those of the prepared one.
         self.scale = [whole / small for whole, small in zip(original, prepared, strict=True)]
         bounds = [(index, index + 1)]

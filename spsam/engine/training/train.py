@@ -61,6 +61,7 @@ class Training:
         log: One JSON line an epoch.
         about: Plain values that every checkpoint carries.
         workers: Processes that make patches; 0 makes them in this one.
+        measure: Called with an epoch's number after it; what it returns joins the metrics.
         group: The processes that train together.
         on_epoch: Called with the epoch's metrics.
         on_step: Called with (steps done, steps in all).
@@ -74,6 +75,7 @@ class Training:
     log: Path
     about: Mapping[str, Any]
     workers: int = 0
+    measure: Callable[[int], Metrics] = lambda epoch: {}
     group: Group = field(default_factory=Group)
     on_epoch: Callable[[Metrics], None] = lambda metrics: None
     on_step: Callable[[int, int], None] = lambda done, total: None
@@ -128,6 +130,10 @@ def _loop(training: Training, stepper: Stepper, progress: Progress) -> None:
             training.on_step(progress.steps, total)
             ended = progress.steps % train.iterations == 0
             metrics = progress.end_epoch(train.iterations, lr) if ended else None
+            if metrics is not None and group.rank == 0:
+                # Before the checkpoint, which keeps the metrics too.
+                metrics.update(training.measure(epoch))
+                progress.leave_out()
             if stop.asked or _due(train, progress.steps, time.monotonic() - saved):
                 _save(training, stepper, progress)
                 saved = time.monotonic()

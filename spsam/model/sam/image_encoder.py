@@ -56,7 +56,7 @@ class ImageEncoder(nn.Module):
             global_attn_indexes=spec.global_blocks,
             neck_chans=spec.out_dim,
             num_classes=0,
-            # SAM's epsilon, timm's is 1e-5; its annotation wants a class.
+            # SAM's epsilon; timm has 1e-5. It takes whatever makes a norm; its annotation, a class.
             norm_layer=partial(nn.LayerNorm, eps=1e-6),  # type: ignore[arg-type]
         )
         assert vit.pos_embed is not None

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from spsam.config.schema import TrainConfig
+from spsam.data.geometry import Turn
 from spsam.data.store import PreparedCase
 from spsam.data.volume import Geometry, Volume
+from spsam.engine.assemble import build_unet
 from spsam.engine.recording.pictures import MOST, picture, shown
 from spsam.model.network import SelfPromptSAM
 
@@ -36,16 +40,22 @@ def seeing() -> SelfPromptSAM:
 
 
 def example(
-    prepared: tuple[int, int, int], axes: tuple[int, int, int]
+    prepared: tuple[int, int, int],
+    axes: tuple[int, int, int],
+    flips: tuple[bool, bool, bool] = (False, False, False),
+    margin: int = 0,
 ) -> tuple[PreparedCase, Volume]:
     """A block that fills the same place of both grids; the original one is twice as fine."""
     label = np.zeros(prepared, np.uint8)
     label[1:-1, 30:42, 20:36] = 1
     fine = label.repeat(2, axis=1).repeat(2, axis=2)
     fine[2] = np.roll(fine[2], 1) | fine[2]  # the slice with the most foreground
-    back = np.argsort(axes)
-    original = np.ascontiguousarray(np.transpose(fine, back))
-    spacing = tuple(np.array([4.0, 1.0, 2.0])[back])
+    turn = Turn(axes, flips)
+    cut = turn.back(fine)
+    # Preparation may cut a part out of the volume and turn it over.
+    box = tuple((margin, margin + size) for size in cut.shape) if margin else None
+    original = np.pad(cut, margin)
+    spacing = tuple(np.array([4.0, 1.0, 2.0])[np.argsort(axes)])
     case = PreparedCase(
         id="block",
         patient="p",
@@ -55,17 +65,21 @@ def example(
         spacing=(4.0, 2.0, 4.0),
         original=Geometry(original.shape, spacing),
         axes=axes,
+        flips=flips,
+        box=box,  # type: ignore[arg-type]
         raw_ids=(0, 1, 2),
     )
     return case, Volume(original[None].astype(np.float32), original, spacing)
 
 
 @pytest.mark.parametrize("prepared", [(4, 90, 100), (4, 50, 40)], ids=["larger", "smaller"])
-@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1)])
-def test_prompts_lie_on_the_organ(
-    prepared: tuple[int, int, int], axes: tuple[int, int, int]
-) -> None:
-    case, volume = example(prepared, axes)
+@pytest.mark.parametrize(
+    "placed",
+    [((0, 1, 2),), ((2, 0, 1),), ((0, 2, 1), (True, False, True), 3)],
+    ids=["as it is", "other axes", "cut and turned over"],
+)
+def test_prompts_lie_on_the_organ(prepared: tuple[int, int, int], placed: tuple[Any, ...]) -> None:
+    case, volume = example(prepared, *placed)
     assert volume.label is not None
     panel = picture(seeing(), case, volume, volume.label, TrainConfig())
     assert (panel.case, panel.slice, panel.aspect) == ("block", 2, 0.5)
@@ -88,6 +102,15 @@ def test_prompts_lie_on_the_organ(
     wanted = [columns.min(), rows.min(), columns.max(), rows.max()]
     # A pixel of the prepared grid is two here, and its centre stands for it.
     np.testing.assert_allclose(box[1:], wanted, atol=1.6)
+
+
+def test_a_plain_network_has_no_prompts() -> None:
+    case, volume = example((4, 90, 100), (0, 1, 2))
+    assert volume.label is not None
+    network = build_unet("unet2d", in_channels=1, num_classes=3, depth=3, image_size=(64, 64))
+    panel = picture(network, case, volume, volume.label, TrainConfig())
+    assert (panel.mask, panel.points, panel.boxes) == (None, None, None)
+    assert panel.image.shape == panel.reference.shape
 
 
 def test_few_of_many_cases_are_shown() -> None:

@@ -178,3 +178,19 @@ def test_a_gradient_that_is_no_number_ends_the_run_before_it_is_kept(tmp_path: P
     kept = read_whole(tmp_path / "checkpoint.pt")
     assert kept["progress"]["steps"] == 2
     assert all(value.isfinite().all() for value in kept["blocks"].values())
+
+
+def test_what_is_measured_after_an_epoch_stands_in_its_metrics(tmp_path: Path) -> None:
+    heard: list[dict[str, float]] = []
+    fit(
+        training(
+            tmp_path,
+            small(ARMS[-1]),
+            load_arm(ARMS[-1], SCHEDULE),
+            measure=lambda epoch: {"dice/validation": epoch / 10} if epoch else {},
+            on_epoch=heard.append,
+        )
+    )
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    for metrics in (heard, lines):
+        assert [m.get("dice/validation") for m in metrics] == [None, 0.1, 0.2]

@@ -1,0 +1,178 @@
+"""`spsam sweep`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spsam.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from spsam.studies.sweep.plan import Sweep
+    from spsam.studies.sweep.summary import SweepOutcome
+
+EPILOG = "Example: spsam sweep adapter --data path/to/ACDC --preset cpu --trials 50 --workers 2"
+
+
+def sweep(  # noqa: PLR0917 - the command line's options
+    space: Annotated[
+        str, typer.Argument(help="The sweep's YAML file, or its name in ablations/sweeps.")
+    ],
+    data: Annotated[str, typer.Option(help="A built-in data set or a folder.")] = "phantom",
+    preset: Annotated[str | None, typer.Option(help="Schedule [default: the file's].")] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, help="In all, earlier starts' included [default: the file's]."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that take trials.")] = 1,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="A journal file, or a database's URL [default: a journal in --out]."),
+    ] = None,
+    fold: Annotated[int, typer.Option(help="Fold of the split.")] = 0,
+    split: Annotated[
+        str | None, typer.Option(help="Name or file of a split [default: the data set's].")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A value of every trial. Repeatable."),
+    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="SAM's official weights.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of results; else $SPSAM_HOME, else ./spsam-runs.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the study [default: of file, data and preset].")
+    ] = None,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(help="Folder with blocks of your own. Repeatable.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and show the sweep; write nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")] = False,
+) -> None:
+    """Search for better values of an arm, by validation cases. The same command goes on."""
+    from spsam.config.overrides import parse_overrides
+    from spsam.config.places import home
+    from spsam.config.problems import gather, raise_all
+    from spsam.studies.sweep.plan import SweepRequest, plan_sweep
+
+    problems: list[Problem] = []
+    values: dict[str, Any] = {}
+    with gather(problems):
+        values = parse_overrides(overrides or [])
+    request = SweepRequest(
+        space=space,
+        home=home(out),
+        data=data,
+        preset=preset,
+        fold=fold,
+        split=split,
+        overrides=values,
+        checkpoint=checkpoint,
+        device=device,
+        trials=trials,
+        workers=workers,
+        storage=storage,
+        name=name,
+        plugins=plugin or (),
+    )
+    try:
+        planned = plan_sweep(request)
+    except InputError as error:
+        raise InputError([*problems, *error.problems]) from error
+    raise_all(problems)
+    if dry_run:
+        typer.echo(json.dumps(planned.describe(), indent=2) if as_json else plan_text(planned))
+    else:
+        _run(planned, as_json)
+
+
+def header(planned: Sweep) -> str:
+    """What is about to be searched, in a few lines."""
+    about = planned.describe()
+    data, cases, train = about["data"], about["cases"], planned.base.arm.train
+    better = {"dice": "highest mean Dice of the validation cases"}
+    wanted = [better.get(name, f"fewest {name}") for name in about["objectives"]]
+    pruner = about["pruner"]["name"]
+    if pruner != "none":
+        by = "validation Dice" if planned.config.prune_by == "dice" else "training loss"
+        pruner += f" by {by}, every {planned.config.prune_every} epochs"
+    lines = [
+        f"study     {about['name']}, kept in {about['storage']}",
+        f"arm       {about['arm']}, preset {about['preset']}: {train.epochs} epochs of "
+        f"{train.iterations} steps; device {about['device']}",
+        f"data      {data['name']}, split {data['split_name']}: {cases['train']} cases train, "
+        f"{cases['scored']} validation cases are scored, no test case is seen",
+        *[f"note      {note}" for note in about["notes"]],
+        f"looks for {', '.join(wanted)}",
+        f"search    {about['sampler']['name']}; pruner {pruner}",
+        f"trials    {about['trials']} in all, {about['workers']} at a time",
+    ]
+    return "\n".join(lines)
+
+
+def plan_text(planned: Sweep) -> str:
+    """The space, an entry a line."""
+    lines = [header(planned), ""]
+    for dimension in planned.space:
+        where = "" if dimension.needs is None else f" (only with {dimension.needs[1]})"
+        if dimension.range is None:
+            values = ", ".join(map(str, dimension.choices or ()))
+        else:
+            bounds = dimension.range
+            values = f"{bounds.low} … {bounds.high}"
+            values += ", by orders of magnitude" if bounds.log else ""
+            values += "" if bounds.step is None else f", in steps of {bounds.step}"
+        lines.append(f"{dimension.key}: {values}{where}")
+    return "\n".join([*lines, "", "Nothing was run: --dry-run."])
+
+
+def _run(planned: Sweep, as_json: bool) -> None:
+    from spsam.cli.progress import watched
+    from spsam.studies.sweep.run import run_sweep
+
+    if not as_json:
+        typer.echo(header(planned))
+    outcome = watched(lambda watch: run_sweep(planned, watch))
+    if as_json:
+        typer.echo(json.dumps(result_json(planned, outcome), indent=2))
+    else:
+        typer.echo(_result_text(planned, outcome))
+    raise typer.Exit(0 if outcome.best else 1)
+
+
+def result_json(planned: Sweep, outcome: SweepOutcome) -> dict[str, Any]:
+    """The plan with what it came to, as plain values."""
+    return {
+        **planned.describe(),
+        "counts": outcome.counts,
+        "best": outcome.best,
+        "importances": outcome.importances,
+        "files": [str(path) for path in outcome.files],
+    }
+
+
+def _result_text(planned: Sweep, outcome: SweepOutcome) -> str:
+    lines = [", ".join(f"{count} {state}" for state, count in outcome.counts.items())]
+    for entry in outcome.best:
+        scored = ", ".join(f"{name} {value:.4g}" for name, value in entry["values"].items())
+        lines += [f"trial {entry['trial']}: {scored}", *[f"  {line}" for line in entry["set"]]]
+    for objective, shares in outcome.importances.items():
+        told = ", ".join(f"{key} {share:.2f}" for key, share in shares.items())
+        lines.append(f"importance for {objective}: {told}")
+    lines += [str(path) for path in outcome.files]
+    if outcome.best:
+        best = planned.folder / "best.yaml"
+        lines.append(
+            f"spsam ablate {planned.config.arm} {best} --data {planned.request.data} --preset "
+            f"{planned.context.preset}: the best values on the test cases"
+        )
+    else:
+        lines.append("no trial finished; trials.csv says why")
+    return "\n".join(lines)

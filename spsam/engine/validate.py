@@ -1,0 +1,49 @@
+"""Scores of validation cases while a run trains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from spsam.config.schema import RunConfig
+from spsam.data.cases import Case
+from spsam.data.restore import restore_labels
+from spsam.data.store import PreparedStore
+from spsam.engine.predict import predict_logits
+from spsam.metrics.dice import dice
+from spsam.model.segmenter import Segmenter
+
+
+def validation_dice(
+    network: Segmenter, store: PreparedStore, cases: Sequence[Case], config: RunConfig
+) -> float:
+    """Mean Dice over foreground classes, as a run's final scores are averaged.
+
+    Training goes on as if nobody had looked: the random generators are put back.
+
+    Args:
+        network: Half-way trained; left in the mode it is in.
+        store: Prepared images.
+        cases: Of the split's validation part.
+        config: The run's configuration.
+
+    Returns:
+        In 0…1; NaN where the convention leaves every class out.
+    """
+    device, was_training = next(network.parameters()).device, network.training
+    scores = []
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        for case in cases:
+            prepared = store.case(case.id)
+            image = torch.from_numpy(np.array(prepared.image, dtype=np.float32))
+            logits = predict_logits(network, image, config.arm.inference, config.arm.train)
+            labels = restore_labels(logits, prepared, network.mask_head.labels)
+            reference = case.load().label
+            assert reference is not None
+            convention = config.arm.evaluation.convention
+            scores.append(dice(labels, reference, config.data.num_classes, convention)[1:])
+    network.train(was_training)
+    values = np.ma.masked_invalid(np.array(scores))
+    return float(np.ma.filled(values.mean(axis=0).mean(), np.nan))

@@ -1,0 +1,77 @@
+"""Whether a network is as often right as it is sure."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spsam.reporting.figures.recorded import recorded
+from spsam.reporting.figures.style import GREY, WIDTH, Drawing, colour, dashes, new_figure
+from spsam.reporting.tables.study import Study
+from spsam.results.measures import BINS, MARGIN, read_measures
+
+_FEWEST = 20  # A bin with fewer voxels says nothing.
+
+
+def draw(study: Study) -> Drawing:
+    """Above: accuracy against confidence; below: how many voxels have that confidence."""
+    found, missing = recorded(study, "measures.npz", read_measures)
+    figure = new_figure(WIDTH, 3.9)
+    reliability, share = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    reliability.plot([0, 1], [0, 1], color=GREY, lw=0.9, ls=(0, (4, 2)))
+    edges = np.linspace(0, 1, BINS + 1)
+    for place, arm in enumerate(study.measured.arms):
+        if arm.name not in found:
+            continue
+        runs = found[arm.name]
+        voxels, confidence, correct = (
+            np.sum([getattr(run, name).sum(axis=0) for run in runs], axis=0)
+            for name in ("voxels", "confidence", "correct")
+        )
+        many = voxels >= _FEWEST
+        error = expected_calibration_error(voxels, confidence, correct)
+        reliability.plot(
+            confidence[many] / voxels[many],
+            correct[many] / voxels[many],
+            "o",
+            ls=dashes(place),
+            ms=3.5,
+            color=colour(place),
+            label=f"{arm.name}   ECE {100 * error:.1f}%   ({runs[0].activation})",
+        )
+        total = max(int(voxels.sum()), 1)
+        share.stairs(100 * voxels / total, edges, color=colour(place), ls=dashes(place), lw=1.2)
+    reliability.set_ylabel("accuracy")
+    reliability.set_ylim(0, 1.02)
+    reliability.set_xlim(0, 1)
+    reliability.grid()
+    reliability.legend(loc="upper left")
+    share.set_xlabel("confidence")
+    share.set_ylabel("voxels, %")
+    share.grid(axis="y")
+    return Drawing(
+        figure,
+        f"Reliability over the voxels in the box around the reference's foreground and {MARGIN:g} "
+        f"mm more, all test cases and seeds together, {BINS} bins; below, the share of voxels in "
+        "each. On the dashed line a network is as often right as it is sure. ECE: the mean "
+        "distance to it, weighted by voxels. Confidence of a softmax head is the named class's "
+        "probability; of a sigmoid head the named class's sigmoid, or, where no class says yes, "
+        f"one minus the largest foreground sigmoid.{missing}",
+    )
+
+
+def expected_calibration_error(
+    voxels: NDArray[np.int64], confidence: NDArray[np.float64], correct: NDArray[np.int64]
+) -> float:
+    """Mean distance between accuracy and confidence over bins, weighted by their voxels.
+
+    Args:
+        voxels: `(bins,)`.
+        confidence: `(bins,)`, sums.
+        correct: `(bins,)`.
+
+    Returns:
+        In 0…1; NaN without voxels.
+    """
+    total = float(voxels.sum())
+    return float(np.abs(correct - confidence).sum() / total) if total else float("nan")

@@ -1,0 +1,79 @@
+"""The spread of each class over the test cases, arm beside arm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spsam.reporting.figures.style import Drawing, NothingToDrawError, colour, facets
+from spsam.reporting.tables.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_POINTS = 60  # Above this many cases points would hide the box.
+
+
+def draw(study: Study) -> Drawing:
+    """An axis a class, a box an arm; where cases are few each is a point too."""
+    rows = study.measured.rows
+    rows = rows[(rows["metric"] == "dice") & (rows["class_id"] > 0) & rows["value"].notna()]
+    if rows.empty:
+        raise NothingToDrawError("No run is finished yet.")
+    arms = [arm.name for arm in study.measured.arms]
+    # One value a case: seeds on one case are no further cases.
+    grouped = rows.groupby(["class_id", "arm", "case"], observed=True)["value"].mean()
+    means: dict[Any, NDArray[np.float64]] = {
+        key: 100 * values.to_numpy() for key, values in grouped.groupby(level=[0, 1], observed=True)
+    }
+    classes = study.measured.class_names
+    figure, axes = facets(len(classes) - 1, columns=3, height=2.1, share=True)
+    for k, axis in enumerate(axes, start=1):
+        for place, arm in enumerate(arms):
+            # An arm without a finished run keeps its place, empty.
+            if (k, arm) in means:
+                _box(axis, place, means[k, arm])
+        axis.set_title(classes[k])
+        axis.set_xticks(range(len(arms)), arms, rotation=0 if len(arms) < 7 else 90)
+        axis.set_xlim(-0.6, len(arms) - 0.4)
+        axis.set_ylim(-3, 103)
+        axis.grid(axis="y")
+    for axis in axes[:: min(3, len(axes))]:
+        axis.set_ylabel("Dice, percent")
+    return Drawing(
+        figure,
+        f"Dice by class over {len(study.cases)} test cases. A value is one case's mean over "
+        "finished seeds; what the convention leaves out is not there. Box: "
+        "quartiles and median; whiskers: to the last case within 1.5 times the quartiles' "
+        "distance; diamond: mean.",
+    )
+
+
+def _box(axis: Axes, place: int, values: NDArray[np.float64]) -> None:
+    shade = colour(place)
+    axis.boxplot(
+        values,
+        positions=[place],
+        widths=0.55,
+        showmeans=True,
+        showfliers=len(values) > _POINTS,
+        patch_artist=True,
+        boxprops={"facecolor": shade, "alpha": 0.25, "edgecolor": shade},
+        medianprops={"color": shade, "linewidth": 1.6},
+        whiskerprops={"color": shade},
+        capprops={"color": shade},
+        flierprops={"marker": ".", "markersize": 2, "markeredgecolor": shade},
+        meanprops={
+            "marker": "D",
+            "markersize": 3.5,
+            "markerfacecolor": "white",
+            "markeredgecolor": shade,
+        },
+        manage_ticks=False,
+    )
+    if len(values) <= _POINTS:
+        # The same places every time: a figure must not change when it is drawn again.
+        shift = np.random.default_rng(place).uniform(-0.18, 0.18, len(values))
+        axis.plot(place + shift, values, ".", ms=3, color=shade, alpha=0.7)

@@ -1,0 +1,75 @@
+"""All figures of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from spsam.reporting.figures import (
+    calibration,
+    classes,
+    curves,
+    depth,
+    panels,
+    pareto,
+    waterfall,
+)
+from spsam.reporting.figures.style import Drawing, NothingToDrawError, save, styled
+from spsam.reporting.tables.study import Study
+
+FIGURES: Mapping[str, tuple[str, Callable[[Study], Drawing]]] = {
+    "waterfall": ("What each change does", waterfall.draw),
+    "classes": ("Dice by class", classes.draw),
+    "panels": ("Best, median and worst case", panels.draw),
+    "curves": ("Training", curves.draw),
+    "pareto": ("Dice and its cost", pareto.draw),
+    "calibration": ("Calibration", calibration.draw),
+    "depth": ("Slices along the organs", depth.draw),
+}
+"""Name -> title and function, in the order of the page."""
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """A figure of a report.
+
+    Attributes:
+        name: The stem of its files.
+        title: Above it.
+        caption: Below it; of a figure that was left out, why.
+        files: PDF and PNG; empty where it was left out.
+    """
+
+    name: str
+    title: str
+    caption: str
+    files: tuple[Path, ...] = ()
+
+    @property
+    def png(self) -> Path | None:
+        """The picture for a page."""
+        return next((file for file in self.files if file.suffix == ".png"), None)
+
+
+def draw_figures(study: Study, folder: Path) -> list[ReportFigure]:
+    """Draws and saves what the study has the data for; the rest says what it lacks.
+
+    Args:
+        study: The study.
+        folder: Where the files go.
+    """
+    drawn = []
+    with styled():
+        for name, (title, draw) in FIGURES.items():
+            try:
+                drawing = draw(study)
+            except NothingToDrawError as error:
+                drawn.append(ReportFigure(name, title, str(error)))
+                # Of an earlier report, whose runs may be gone.
+                for ending in ("pdf", "png"):
+                    (folder / f"{name}.{ending}").unlink(missing_ok=True)
+                continue
+            files = save(drawing.figure, folder, name)
+            drawn.append(ReportFigure(name, title, drawing.caption, tuple(files)))
+    return drawn

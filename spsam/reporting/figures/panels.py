@@ -1,0 +1,167 @@
+"""The paper's Fig. 3: image, prompts, reference and every arm, for three cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spsam.reporting.figures.recorded import recorded
+from spsam.reporting.figures.style import CLASS_COLOURS, Drawing, NothingToDrawError, new_figure
+from spsam.reporting.tables.study import Study
+from spsam.results.panels import Panel, read_panels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SIDE = 1.2  # inches
+
+
+def draw(study: Study) -> Drawing:
+    """A row for the best, the median and the worst case of the last arm, a column an arm."""
+    found, _ = recorded(study, "panels.npz", read_panels, first=True)
+    arms = [arm.name for arm in study.measured.arms if arm.name in found]
+    panels = {arm: {panel.case: panel for panel in found[arm][0]} for arm in arms}
+    dice = _case_dice(study, arms)
+    shown = {case: value for case, value in dice[arms[-1]].items() if case in panels[arms[-1]]}
+    if not shown:
+        raise NothingToDrawError("The runs have kept no picture of a case that has a score.")
+    rows = _choose(shown)
+    # A plain network takes no prompts.
+    asked = next((arm for arm in reversed(arms) if any(map(_has_prompts, found[arm][0]))), None)
+    columns = ["image", *([f"prompts ({asked})"] if asked else []), "reference", *arms]
+    height = _SIDE * len(rows) + 0.7
+    figure = new_figure(_SIDE * len(columns) + 0.3, height)
+    grid = figure.subplots(len(rows), len(columns), squeeze=False)
+    for line, (name, case) in zip(grid, rows.items(), strict=True):
+        last = panels[arms[-1]][case]
+        line[0].set_ylabel(f"{name}\n{case}", fontsize=7.5)
+        _show(line[0], last, None)
+        if asked and case in panels[asked]:
+            _show(line[1], last, panels[asked][case].mask, alpha=0.3)
+            _prompts(line[1], panels[asked][case])
+        _show(line[-len(arms) - 1], last, last.reference)
+        for axis, arm in zip(line[-len(arms) :], arms, strict=True):
+            panel = panels[arm].get(case)
+            if panel is None:
+                axis.remove()
+                continue
+            _show(axis, panel, panel.prediction)
+            axis.set_xlabel(f"Dice {100 * dice[arm].get(case, np.nan):.1f}", fontsize=7.5)
+    for axis, title in zip(grid[0], columns, strict=True):
+        axis.set_title(title, fontsize=8.5)
+    _legend(figure, study.measured.class_names, list(rows.values()), panels[arms[-1]])
+    return Drawing(
+        figure,
+        f"The best, the median and the worst test case of {arms[-1]}: the slice with the most "
+        "foreground, cropped around it; each arm's first finished seed. Below an arm: mean Dice "
+        "of the whole case, percent. Prompts are those that the network made of a patch around "
+        "the organs and gave to SAM: points (filled: in the class; crosses: outside it), boxes, "
+        "and in colour the class whose mask prompt is the largest.",
+    )
+
+
+def _has_prompts(panel: Panel) -> bool:
+    return any(part is not None for part in (panel.mask, panel.points, panel.boxes))
+
+
+def _case_dice(study: Study, arms: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Mean Dice of each case in each arm's first finished seed."""
+    rows = study.measured.rows
+    rows = rows[(rows["metric"] == "dice") & (rows["class_id"] > 0)]
+    result = {}
+    for arm in arms:
+        of_arm = rows[(rows["arm"] == arm) & (rows["run_id"] == study.finished(arm)[0])]
+        means = of_arm.groupby("case", observed=True)["value"].mean().dropna()
+        result[arm] = {str(case): float(value) for case, value in means.items()}
+    return result
+
+
+def _choose(scores: Mapping[str, float]) -> dict[str, str]:
+    """Best, median and worst case, each once."""
+    order = sorted(scores, key=lambda case: (scores[case], case))
+    places = {"best": order[-1], "median": order[len(order) // 2], "worst": order[0]}
+    kept: dict[str, str] = {}
+    for name, case in places.items():
+        if case not in kept.values():
+            kept[name] = case
+    return kept
+
+
+def _show(
+    axis: Axes, panel: Panel, labels: NDArray[np.uint8] | None, *, alpha: float = 0.55
+) -> None:
+    from matplotlib.colors import ListedColormap
+
+    axis.imshow(panel.image, cmap="gray", vmin=0, vmax=255, aspect=panel.aspect)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    if labels is not None:
+        colours = (labels.astype(int) - 1) % len(CLASS_COLOURS)
+        axis.imshow(
+            np.ma.masked_where(labels == 0, colours),
+            cmap=ListedColormap(CLASS_COLOURS),
+            vmin=0,
+            vmax=len(CLASS_COLOURS) - 1,
+            alpha=alpha,
+            interpolation="nearest",
+            aspect=panel.aspect,
+        )
+
+
+def _prompts(axis: Axes, panel: Panel) -> None:
+    """Foreground's points and boxes; those of the background would cover everything."""
+    from matplotlib.patches import Rectangle
+
+    height, width = panel.image.shape
+    for box in panel.boxes if panel.boxes is not None else ():
+        k, x1, y1, x2, y2 = box
+        if k > 0:
+            # Corners are pixels inside: the line runs around them.
+            axis.add_patch(
+                Rectangle(
+                    (x1 - 0.5, y1 - 0.5),
+                    x2 - x1 + 1,
+                    y2 - y1 + 1,
+                    fill=False,
+                    ec=_colour(k),
+                    lw=1.2,
+                )
+            )
+    for k, x, y, inside in panel.points if panel.points is not None else ():
+        if k > 0:
+            axis.plot(
+                x,
+                y,
+                "o" if inside else "X",
+                ms=4.5,
+                mfc=_colour(k),
+                mec="white" if inside else "black",
+                mew=0.8,
+            )
+    axis.set_xlim(-0.5, width - 0.5)
+    axis.set_ylim(height - 0.5, -0.5)
+
+
+def _colour(k: float) -> str:
+    return CLASS_COLOURS[(int(k) - 1) % len(CLASS_COLOURS)]
+
+
+def _legend(
+    figure: object, names: Sequence[str], cases: Sequence[str], panels: Mapping[str, Panel]
+) -> None:
+    """The classes that the rows show."""
+    from matplotlib.patches import Patch
+
+    seen = {int(k) for case in cases for k in np.unique(panels[case].reference)}
+    handles = [
+        Patch(color=_colour(k), label=name) for k, name in enumerate(names) if k and k in seen
+    ]
+    if handles:
+        figure.legend(  # type: ignore[attr-defined]
+            handles=handles, loc="outside lower center", ncols=min(8, len(handles))
+        )

@@ -1,0 +1,148 @@
+"""How all figures look, and how they are saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spsam.errors import SpsamError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which colour-blind readers tell apart, without the yellow, which white
+# paper swallows; then grey and wine, so that nine arms have nine colours.
+BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PALETTE = (BLUE, ORANGE, GREEN, VERMILION, "#CC79A7", "#56B4E9", "#000000", "#999999", "#882255")
+DASHES = ("-", "--", ":")
+GREY = "#8A8A8A"
+
+CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+"""Of foreground classes, the first after the background; they repeat."""
+
+WIDTH = 7.2
+"""Inches: the text of a page, or two columns."""
+
+_STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.labelsize": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "axes.edgecolor": "#444444",
+    "axes.axisbelow": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.6,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "figure.constrained_layout.h_pad": 0.07,
+    "figure.constrained_layout.w_pad": 0.07,
+    # Editable text in a paper's figures, not outlines of letters.
+    "pdf.fonttype": 42,
+    "savefig.facecolor": "white",
+}
+
+_DPI = 180
+
+
+class NothingToDrawError(SpsamError):
+    """The study lacks what a figure shows; the message is a sentence for the reader."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure that is not saved yet.
+
+    Attributes:
+        figure: Of matplotlib.
+        caption: What a reader must know.
+    """
+
+    figure: Figure
+    caption: str
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The style, while figures are made and saved; a user's own settings come back after."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches, which no window shows."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def facets(count: int, *, columns: int, height: float, share: bool) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` axes in rows; places that stay empty are taken out.
+
+    Args:
+        count: How many.
+        columns: At most so many beside each other.
+        height: Inches a row.
+        share: Whether all have the same axes.
+    """
+    across = min(columns, count)
+    rows = -(-count // across)
+    figure = new_figure(WIDTH, height * rows + 0.35)
+    grid = figure.subplots(rows, across, squeeze=False, sharex=share, sharey=share)
+    axes = list(grid.ravel())
+    for axis in axes[count:]:
+        axis.remove()
+    # Whoever stands above an empty place is the last of its column.
+    for axis in axes[max(0, count - across) : count]:
+        axis.tick_params(labelbottom=True)
+    return figure, axes[:count]
+
+
+def colour(index: int) -> str:
+    """The colour of an arm by its place in the study."""
+    return PALETTE[index % len(PALETTE)]
+
+
+def dashes(index: int) -> str:
+    """The line style of an arm by its place: another one where colours begin again."""
+    return DASHES[index // len(PALETTE) % len(DASHES)]
+
+
+def legend(figure: Figure, axis: Axes, *, columns: int = 6) -> None:
+    """One legend below all axes."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)))
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Writes a figure as PDF and PNG."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.pdf", folder / f"{name}.png"]
+    # Without a date, the same study gives the same files.
+    figure.savefig(paths[0], metadata={"CreationDate": None}, dpi=_DPI)
+    figure.savefig(paths[1], dpi=_DPI)
+    return paths
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """Names in a sentence."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -1,0 +1,71 @@
+"""From arm to arm: how far each change moves the mean Dice."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spsam.reporting.figures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    VERMILION,
+    WIDTH,
+    Drawing,
+    NothingToDrawError,
+    new_figure,
+)
+from spsam.reporting.render.model import number, signed
+from spsam.reporting.tables.study import Study
+
+
+def draw(study: Study) -> Drawing:
+    """A row an arm: a bar from its parent's mean to its own, with the change's 95% interval."""
+    scores = study.scores("dice")
+    # Without a score: no finished run, or a convention that leaves everything out.
+    arms = [arm for arm in study.measured.arms if not np.isnan(scores[arm.name].mean())]
+    if not arms:
+        raise NothingToDrawError("No run is finished yet.")
+    means = {arm.name: 100 * float(scores[arm.name].mean()) for arm in arms}
+    changes = study.comparisons("dice")
+    figure = new_figure(WIDTH, 0.42 * len(arms) + 1.0)
+    axis = figure.subplots()
+    rows = {arm.name: row for row, arm in enumerate(arms)}
+    for arm in arms:
+        row, mean, change = rows[arm.name], means[arm.name], changes.get(arm.name)
+        if change is None:
+            low, high = (100 * end for end in study.interval("dice", arm.name))
+            shade, text = BLUE, number(mean)
+        else:
+            above = means[change.against]
+            low, high = above + 100 * change.low, above + 100 * change.high
+            shade = GREEN if mean >= above else VERMILION
+            axis.barh(row, mean - above, left=above, height=0.5, color=shade, alpha=0.35)
+            # From the parent's row down or up to the bar's beginning.
+            axis.plot([above, above], [rows[change.against], row], color=GREY, lw=0.8, zorder=1)
+            text = f"{number(mean)}  ({signed(100 * change.change)}{change.mark})"
+        axis.plot(mean, row, "o", color=shade, ms=5, zorder=3)
+        if not np.isnan(low):
+            axis.plot([low, high], [row, row], color=shade, lw=1.6, zorder=2)
+        side = np.nanmax([mean, high, mean if change is None else above])
+        axis.annotate(
+            text, (side, row), (6, 0), textcoords="offset points", va="center", fontsize=8
+        )
+    axis.set_yticks(range(len(arms)), [f"{arm.name}   {_short(arm.title)}" for arm in arms])
+    axis.set_ylim(len(arms) - 0.4, -0.6)
+    axis.set_xlabel("mean Dice, percent")
+    axis.margins(x=0.12)
+    axis.grid(axis="x")
+    left, right = axis.get_xlim()
+    axis.set_xlim(left, right + 0.12 * (right - left))
+    return Drawing(
+        figure,
+        f"Mean Dice over {len(study.cases)} test cases of {study.patients} patients, then over "
+        "classes and finished seeds. A bar goes from the mean of the arm that an arm "
+        "is a change of to its own; its line is the change's 95% interval over patients, paired "
+        "(BCa bootstrap). A blue dot is an arm whose parent is not among the finished arms, with "
+        "the interval of its mean. Stars: significant after Holm; a single seed has none.",
+    )
+
+
+def _short(title: str, most: int = 46) -> str:
+    return title if len(title) <= most else f"{title[: most - 1]}…"

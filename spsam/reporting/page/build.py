@@ -1,0 +1,144 @@
+"""Builds the page: the template with everything in it, pictures too."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import spsam
+from spsam.reporting.figures.draw import ReportFigure
+from spsam.reporting.measured import FINISHED, Measured
+from spsam.reporting.page.facts import (
+    address,
+    differences,
+    environments,
+    run_facts,
+    study_facts,
+)
+from spsam.reporting.render.html import to_html
+from spsam.reporting.render.model import Table
+from spsam.reporting.render.templates import html_templates
+from spsam.results.rows import write_text
+
+PAGE = "index.html"
+
+_LONG = 25  # Rows above which a table is folded.
+
+
+def write_study_page(
+    measured: Measured,
+    tables: Sequence[Table],
+    figures: Sequence[ReportFigure],
+    folder: Path,
+) -> Path:
+    """Writes the page of an ablation.
+
+    Args:
+        measured: The study.
+        tables: In the order of the page.
+        figures: The same.
+        folder: Where the page goes, and where the tables' files are.
+
+    Returns:
+        The page.
+    """
+    runs = run_facts(measured, folder)
+    return _write(
+        folder,
+        title=measured.name,
+        facts=study_facts(measured),
+        tables=_tables(tables, folder),
+        figures=_figures(figures, folder),
+        differences=differences(measured),
+        environment=environments(measured),
+        runs=runs,
+        holes=[run for run in runs if run.state != FINISHED],
+        home=str(measured.folder.resolve().parents[1]),
+    )
+
+
+def write_prompts_page(
+    about: Mapping[str, Any], study: Path, tables: Sequence[Table], folder: Path
+) -> Path:
+    """Writes the page of a study of prompts, with the pictures that the study itself drew.
+
+    Args:
+        about: The study's description.
+        study: Its folder.
+        tables: In the order of the page.
+        folder: Where the page goes.
+
+    Returns:
+        The page.
+    """
+    data = about["data"]
+    pictures = [
+        ReportFigure(file.stem, _title(file.stem), "", (file,))
+        for file in sorted(study.glob("*.png"))
+    ]
+    facts = [
+        ("Data", f"{data['name']}, fingerprint {data['fingerprint']}"),
+        ("Split", f"{data['split_name']}, fold {data['fold']}, hash {data['split_hash']}"),
+        ("Cases", str(len(about["cases"]))),
+        ("Network", str(about.get("network", ""))),
+    ]
+    return _write(
+        folder,
+        title=str(about["title"]),
+        facts=facts,
+        tables=_tables(tables, folder),
+        figures=_figures(pictures, folder),
+        differences=[],
+        environment=[],
+        runs=[],
+        holes=[],
+        home="",
+    )
+
+
+def _write(folder: Path, **values: Any) -> Path:
+    page = html_templates().get_template("page.html.j2")
+    write_text(folder / PAGE, page.render(version=spsam.__version__, **values))
+    return folder / PAGE
+
+
+def _tables(tables: Sequence[Table], folder: Path) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": table.name,
+            "title": _title(table.name),
+            "html": to_html(table),
+            "folded": len(table.lines) > _LONG,
+            "files": {
+                file.suffix.removeprefix("."): address(file, folder)
+                for ending in ("csv", "tex", "md")
+                if (file := folder / f"{table.name}.{ending}").is_file()
+            },
+        }
+        for table in tables
+    ]
+
+
+def _figures(figures: Sequence[ReportFigure], folder: Path) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": figure.name,
+            "title": figure.title,
+            "caption": figure.caption,
+            "image": None if figure.png is None else _data_uri(figure.png),
+            "files": {
+                file.suffix.removeprefix("."): address(file, folder) for file in figure.files
+            },
+        }
+        for figure in figures
+    ]
+
+
+def _data_uri(png: Path) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png.read_bytes()).decode('ascii')}"
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").replace("-", " ").capitalize()

@@ -1,0 +1,157 @@
+"""What a page says of a study beside tables and figures."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from spsam.errors import SpsamError
+from spsam.reporting.measured import FINISHED, Measured
+from spsam.results.run_folder import RunFolder
+from spsam.tracking.lookup import run_pages
+
+_TAIL = 25  # lines of an error
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """One run on the page.
+
+    Attributes:
+        arm: Its arm.
+        seed: Its seed.
+        run_id: Its identity.
+        state: `finished`, `failed` or `missing`.
+        seconds: What it took; None where that is not known.
+        commit: The git commit it ran at, with `+` where files differed; empty if unknown.
+        files: Name -> address relative to the page.
+        mlflow: Its page below the address of `spsam ui`; empty where it is not there.
+        log: The end of its error; empty without one.
+    """
+
+    arm: str
+    seed: int
+    run_id: str
+    state: str
+    seconds: float | None
+    commit: str
+    files: Mapping[str, str]
+    mlflow: str
+    log: str
+
+
+def study_facts(measured: Measured) -> list[tuple[str, str]]:
+    """Data, split, seeds and the like, as pairs of words."""
+    about, data = measured.about, measured.data
+    cases = about["cases"]
+    states = Counter(measured.runs["state"])
+    return [
+        ("Data", f"{data['name']}, fingerprint {data['fingerprint']}"),
+        ("Split", f"{data['split_name']}, fold {data['fold']}, hash {data['split_hash']}"),
+        ("Cases", ", ".join(f"{number} {part}" for part, number in cases.items())),
+        ("Classes", ", ".join(measured.class_names[1:])),
+        ("Arms", ", ".join(arm.name for arm in measured.arms)),
+        ("Seeds", ", ".join(map(str, measured.seeds))),
+        ("Preset", str(about.get("preset", ""))),
+        ("Runs", f"{states[FINISHED]} of {len(measured.runs)} finished"),
+        *[("Note", str(note)) for note in about.get("notes", ())],
+    ]
+
+
+def differences(measured: Measured) -> list[dict[str, str]]:
+    """Every setting in which an arm differs from the arm it is a change of."""
+    return [
+        {
+            "arm": arm.name,
+            "title": arm.title,
+            "parent": arm.parent or "",
+            "key": str(change.get("key", "")),
+            "before": _value(change.get("parent")),
+            "after": _value(change.get("value")),
+        }
+        for arm in measured.arms
+        for change in arm.diff
+    ]
+
+
+def environments(measured: Measured) -> list[tuple[str, list[tuple[str, int]]]]:
+    """What the runs ran in: name -> its values, with how many runs each."""
+    counts: dict[str, Counter[str]] = {}
+    for folder in measured.runs["folder"].unique():
+        for key, value in _flat(_record(Path(folder)).get("environment") or {}):
+            counts.setdefault(key, Counter())[_value(value)] += 1
+    return [(key, values.most_common()) for key, values in counts.items()]
+
+
+def run_facts(measured: Measured, page: Path) -> list[RunFacts]:
+    """The study's runs, in its order.
+
+    Args:
+        measured: The study.
+        page: The page's folder, which addresses start from.
+    """
+    pages = run_pages(measured.folder.resolve().parents[1])
+    found = []
+    for line in measured.runs.to_dict("records"):
+        folder = Path(line["folder"])
+        commit = str(line["git_commit"] or "")[:12]
+        seconds = _record(folder).get("seconds")
+        found.append(
+            RunFacts(
+                arm=str(line["arm"]),
+                seed=int(line["seed"]),
+                run_id=str(line["run_id"]),
+                state=str(line["state"]),
+                seconds=float(seconds) if isinstance(seconds, int | float) else None,
+                commit=f"{commit}+" if commit and line["git_dirty"] else commit,
+                files=_files(folder, page),
+                mlflow=pages.get(str(line["run_id"]), ""),
+                log="" if line["state"] == FINISHED else _log(folder),
+            )
+        )
+    return found
+
+
+def address(file: Path, page: Path) -> str:
+    """A file's address relative to a page's folder."""
+    relative = os.path.relpath(file.resolve(), page.resolve())
+    return quote(Path(relative).as_posix())
+
+
+def _files(folder: Path, page: Path) -> dict[str, str]:
+    run = RunFolder(folder.parents[1], folder.name)
+    named = (run.config, run.record, run.metrics, run.rows, run.preview, run.predictions, run.error)
+    return {file.name: address(file, page) for file in named if file.exists()}
+
+
+def _record(folder: Path) -> Mapping[str, Any]:
+    try:
+        return RunFolder(folder.parents[1], folder.name).read()
+    except SpsamError:  # a hole in the tables already
+        return {}
+
+
+def _log(folder: Path) -> str:
+    try:
+        text = RunFolder(folder.parents[1], folder.name).error.read_text("utf-8", errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.rstrip().splitlines()[-_TAIL:])
+
+
+def _flat(value: Mapping[str, Any], above: Sequence[str] = ()) -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            yield from _flat(item, (*above, key))
+        else:
+            yield ".".join((*above, key)), item
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

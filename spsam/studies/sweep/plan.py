@@ -1,0 +1,289 @@
+"""From a sweep's file to a checked search. Planning writes nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spsam.config.overrides import flag
+from spsam.config.places import layers
+from spsam.config.problems import Place, gather, raise_all
+from spsam.config.schema import ArmConfig
+from spsam.config.sweep import SweepConfig, load_sweep
+from spsam.config.yaml_file import YamlFile
+from spsam.errors import InputError, Problem, nearest
+from spsam.registry.arms import load_arm, preset_path
+from spsam.studies.backend import Backend
+from spsam.studies.plan import Ablation, PlannedArm, Planner, Request
+from spsam.studies.sweep.search import search_problems
+from spsam.studies.sweep.space import Dimension, as_numbers, dimensions
+from spsam.studies.sweep.storage import shown_storage
+
+
+@dataclass(frozen=True)
+class SweepRequest:
+    """A sweep as it is asked for.
+
+    Attributes:
+        space: Name or path of the sweep's file.
+        home: The folder of all results.
+        data: Name or folder of a data set.
+        preset: Name or path of a preset; None takes the file's.
+        fold: Of the split.
+        split: Name or path of a split; None takes the data set's own.
+        overrides: Values of every trial, by dotted key.
+        checkpoint: SAM's official weights; None takes those that the arm names.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`.
+        trials: In all, earlier starts' included; None takes the file's.
+        workers: Processes that take trials.
+        storage: Path of a journal file or URL of a database; None: a journal in the study's folder.
+        name: Of the study; None makes one of file, data and preset.
+        plugins: Folders with components of the user's own.
+    """
+
+    space: str
+    home: Path
+    data: str = "phantom"
+    preset: str | None = None
+    fold: int = 0
+    split: str | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: Path | None = None
+    device: str = "auto"
+    trials: int | None = None
+    workers: int = 1
+    storage: str | None = None
+    name: str | None = None
+    plugins: Sequence[Path] = ()
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A planned sweep.
+
+    Attributes:
+        request: What was asked for.
+        config: The file.
+        space: What is searched.
+        context: The arm without any change, the data and the validation split, as an ablation of
+            that one arm: trials are planned and run like its runs.
+        planner: Plans a trial.
+    """
+
+    request: SweepRequest
+    config: SweepConfig
+    space: Sequence[Dimension]
+    context: Ablation
+    planner: Planner
+
+    @property
+    def base(self) -> PlannedArm:
+        """The arm that every trial is a change of."""
+        return self.context.arms[0]
+
+    @property
+    def trials(self) -> int:
+        """Trials in all."""
+        return self.request.trials or self.config.trials
+
+    @property
+    def name(self) -> str:
+        """The study's name in storage, and its folder's."""
+        stem = Path(self.request.space).stem
+        label = self.request.name or f"{stem}-{self.context.dataset.name}-{self.context.preset}"
+        return re.sub(r"[^A-Za-z0-9._-]+", "_", label)
+
+    @property
+    def folder(self) -> Path:
+        """Where everything about the study goes, its trials' runs excepted."""
+        return self.request.home / "sweeps" / self.name
+
+    def plan_trial(self, number: int, values: Mapping[str, Any]) -> PlannedArm:
+        """The trial's arm and its one run.
+
+        Raises:
+            InputError: If the values do not fit together.
+        """
+        arm = _arm(self.request, self.config, self.context.request.preset, values)
+        labels = {"name": f"{self.name}-{number}", "title": f"trial {number}"}
+        labels |= {"parent": self.base.arm.name}
+        return self.planner.arm(arm.model_copy(update=labels), self.base.arm)
+
+    def signature(self) -> dict[str, Any]:
+        """What a study may not be continued without: trials of another one do not compare."""
+        base = self.base.runs[0]
+        return {
+            "arm, preset, data or fixed values": base.folder.run_id,
+            "objectives": list(self.config.objectives),
+            "pruned by": self.config.prune_by if self.config.pruner.name != "none" else None,
+            **{f"space.{dimension.key}": dimension.describe() for dimension in self.space},
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """The plan as plain values."""
+        split = self.context.split
+        return {
+            "name": self.name,
+            "title": self.config.title,
+            "arm": self.config.arm,
+            "preset": self.context.preset,
+            "data": self.base.runs[0].config.data.model_dump(mode="json"),
+            "cases": {"train": len(split.train), "scored": len(split.test)},
+            "notes": [*self.context.dataset.notes, *split.notes],
+            "device": self.context.device,
+            "space": {dimension.key: dimension.describe() for dimension in self.space},
+            "objectives": list(self.config.objectives),
+            "sampler": self.config.sampler.model_dump(mode="json"),
+            "pruner": self.config.pruner.model_dump(mode="json"),
+            "trials": self.trials,
+            "workers": self.request.workers,
+            "storage": shown_storage(self.request.storage, self.folder),
+            "base_run_id": self.base.runs[0].folder.run_id,
+            "base_trained_parameters": self.base.size.trained,
+        }
+
+
+def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
+    """Reads a sweep and tries every choice and both ends of every range on the arm.
+
+    Raises:
+        InputError: With every mistake, at the line of the file that makes it.
+    """
+    from spsam.data.dataset import open_dataset
+    from spsam.data.split import split_cases, validation_split
+
+    backend = backend or Backend()
+    problems: list[Problem] = []
+    config, file = load_sweep(sweep_path(request.space))
+    preset = request.preset or config.preset or ("demo" if request.data == "phantom" else "cpu")
+    places = {key: Place(file.path, file.line((key,))) for key in ("sampler", "pruner", "arm")}
+    problems += search_problems(config.sampler, config.pruner, places)
+    with gather(problems):
+        preset_path(preset)
+    with gather(problems):
+        device = backend.device(request.device)
+    with gather(problems):
+        dataset = open_dataset(request.data)
+        split = validation_split(split_cases(dataset, request.split, request.fold))
+    if problems:
+        _check_space(request, config, file, None, problems)
+        raise_all(problems)
+    asked = Request(
+        arms=[config.arm],
+        home=request.home,
+        data=request.data,
+        preset=preset,
+        seeds=[config.seed],
+        fold=request.fold,
+        split=request.split,
+        checkpoint=request.checkpoint,
+        device=request.device,
+        plugins=request.plugins,
+    )
+    planner = Planner(asked, backend, preset, dataset, split)
+    with gather(problems):
+        arm = _arm(request, config, preset, {})
+        base = planner.arm(arm, None)
+    space = _check_space(request, config, file, planner, problems)
+    raise_all(problems)
+    context = Ablation(asked, Path(preset).stem, device, dataset, split, [base])
+    return Sweep(request, config, space, context, planner)
+
+
+def sweep_path(name_or_path: str) -> Path:
+    """The file of a sweep, by its path or its name below ablations/sweeps.
+
+    Raises:
+        InputError: If there is none.
+    """
+    if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path:
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise InputError(f"there is no sweep file {path}")
+        return path
+    files = [file for layer in layers("ablations") for file in (layer / "sweeps").glob("*.yaml")]
+    known = {file.stem: file for file in files}
+    if name_or_path not in known:
+        raise InputError(f"unknown sweep '{name_or_path}'{nearest(name_or_path, known)}")
+    return known[name_or_path]
+
+
+def _arm(
+    request: SweepRequest, config: SweepConfig, preset: str | None, values: Mapping[str, Any]
+) -> ArmConfig:
+    fixed = {**config.set, **request.overrides}
+    if request.checkpoint:
+        fixed.setdefault("backbone.weights", "checkpoint")
+    return load_arm(config.arm, {**fixed, **values}, preset=preset, plugins=tuple(request.plugins))
+
+
+def _check_space(
+    request: SweepRequest,
+    config: SweepConfig,
+    file: YamlFile,
+    planner: Planner | None,
+    problems: list[Problem],
+) -> list[Dimension]:
+    """The dimensions; every mistake goes to `problems`."""
+    places = {key: Place(file.path, file.line(("space", key))) for key in config.space}
+    fixed = {**config.set, **request.overrides}
+    space, found = dimensions(config.space, fixed, places)
+    problems += found
+    preset = request.preset or config.preset or ("demo" if request.data == "phantom" else "cpu")
+    known: list[Problem] = []
+    with gather(known):
+        _arm(request, config, preset, {})
+    problems += [_in_set(problem, config, file) for problem in known]
+    checked = []
+    for dimension in space:
+        said: dict[str, list[Any]] = {}
+        for probe in dimension.probes():
+            value = probe[dimension.path]
+            tried: list[Problem] = []
+            with gather(tried):
+                arm = _arm(request, config, preset, probe)
+                if dimension.range is not None and value == dimension.range.low:
+                    dimension = as_numbers(dimension, _value(arm, dimension))  # noqa: PLW2901
+                if planner is not None and not known:
+                    planner.arm(arm, None)
+            for problem in tried:
+                if problem not in known:
+                    said.setdefault(_bare(problem.message, dimension.path, value), []).append(value)
+        for message, values in said.items():
+            # What is wrong with the key itself is so with every value.
+            which = f"with {values[0]!r}: " if len(values) == 1 else ""
+            told = f"space.{dimension.key}: {which}{message}"
+            problems.append(places[dimension.key].problem(told))
+        checked.append(dimension)
+    return checked
+
+
+def _bare(message: str, key: str, value: Any) -> str:
+    """A message without the words that say where an override came from."""
+    said = f"{flag(tuple(key.split('.')), value)}: "
+    return message.removeprefix(said).removeprefix(f"{key}: ")
+
+
+def _in_set(problem: Problem, config: SweepConfig, file: YamlFile) -> Problem:
+    """A mistake in a fixed value, at its line where it stands in the file."""
+    for key, value in config.set.items():
+        if problem.message.startswith(flag(tuple(key.split(".")), value)):
+            message = f"set.{key}: {_bare(problem.message, key, value)}"
+            return Place(file.path, file.line(("set", key))).problem(message)
+    if problem.file is None and problem.message.startswith("unknown arm"):
+        return Place(file.path, file.line(("arm",))).problem(f"arm: {problem.message}")
+    return problem
+
+
+def _value(arm: ArmConfig, dimension: Dimension) -> Any:
+    """What the schema made of a dimension's value."""
+    keys = dimension.path.split(".")
+    if keys[0] == "blocks" and len(keys) == 3:
+        keys.insert(2, "params")
+    value: Any = arm.model_dump()
+    for key in keys:
+        value = value[key]
+    return value

@@ -1,0 +1,156 @@
+"""Runs a planned sweep: in this process, or in several that share the study's storage."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from spsam.errors import SpsamError
+from spsam.studies.backend import Backend
+from spsam.studies.sweep.plan import Sweep, SweepRequest, plan_sweep
+from spsam.studies.sweep.storage import open_study
+from spsam.studies.sweep.summary import SweepOutcome, summarise, trial_line
+from spsam.studies.sweep.trials import Worker, count_begun
+from spsam.studies.watch import Watcher
+from spsam.tracking.mlflow import Tracker
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+_PATIENCE = 20.0
+"""Seconds that interrupted workers have to put their trials back."""
+
+
+def run_sweep(
+    sweep: Sweep, watch: Watcher | None = None, backend: Backend | None = None
+) -> SweepOutcome:
+    """Takes trials until there are enough, then writes what they came to.
+
+    Every trial is a run in the store of results: equal values are not trained twice. An interrupted
+    call (Ctrl-C) puts its trials back into the queue; a second start, at once or later, shares the
+    study.
+
+    Args:
+        sweep: Of `plan_sweep`.
+        watch: Told what happens.
+        backend: The engine.
+
+    Raises:
+        InputError: If data, weights or storage turn out to be wrong, before any trial is begun.
+        KeyboardInterrupt: If the user stopped it.
+    """
+    watch, backend = watch or Watcher(), backend or Backend()
+    base, context = sweep.base, sweep.context
+    open_study(sweep)
+    if base.checkpoint is not None:
+        backend.check_weights(base.arm, context.dataset, base.plan, base.checkpoint)
+    backend.prepare(context.dataset, base.plan, sweep.request.home / "prepared", watch.preparing)
+    tracker = _tracker(sweep, watch)
+    try:
+        if sweep.request.workers == 1:
+            Worker(sweep, backend, tracker, watch, _teller(sweep, watch)).work()
+        else:
+            _share(sweep, backend, watch)
+        outcome = summarise(sweep)
+    except BaseException as error:
+        tracker.close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    tracker.close("FINISHED", outcome.files)
+    return outcome
+
+
+def _tracker(sweep: Sweep, watch: Watcher) -> Tracker:
+    tracker = Tracker(sweep.request.home, watch.warn)
+    data = sweep.context.dataset
+    tags = {
+        "data": data.name,
+        "data_fingerprint": data.fingerprint,
+        "preset": sweep.context.preset,
+        "optuna_study": sweep.name,
+    }
+    tracker.open(sweep.name, f"sweep {sweep.folder.resolve()}", tags)
+    return tracker
+
+
+def _teller(sweep: Sweep, watch: Watcher) -> Callable[[Study, FrozenTrial], None]:
+    def tell(study: Study, trial: FrozenTrial) -> None:
+        watch.say(trial_line(sweep, study, trial))
+        begun = count_begun(study.get_trials(deepcopy=False))
+        watch.stage("trials", begun, max(begun, sweep.trials))
+
+    return tell
+
+
+def _share(sweep: Sweep, backend: Backend, watch: Watcher) -> None:
+    """Starts the workers and passes on what they say, until all are done."""
+    context = multiprocessing.get_context("spawn")
+    said: Any = context.Queue()
+    workers = [
+        context.Process(target=_serve, args=(sweep.request, backend, said))
+        for _ in range(sweep.request.workers)
+    ]
+    try:
+        for worker in workers:
+            worker.start()
+        while any(worker.is_alive() for worker in workers):
+            _pass_on(said, watch, 0.5)
+    finally:
+        for worker in workers:
+            if worker.pid is not None:
+                # After Ctrl-C they are stopping already: the terminal told them too.
+                worker.join(_PATIENCE)
+                if worker.is_alive():
+                    worker.terminate()
+        _pass_on(said, watch, 0.1)
+    died = [worker for worker in workers if worker.exitcode]
+    if len(died) == len(workers):
+        raise SpsamError("all workers of the sweep died; the same command goes on")
+    if died:
+        watch.warn(f"{len(died)} of {len(workers)} workers died; the same command tries again")
+
+
+def _pass_on(said: Any, watch: Watcher, timeout: float) -> None:
+    try:
+        while True:
+            what, *details = said.get(timeout=timeout)
+            getattr(watch, what)(*details)
+    except queue.Empty:
+        pass
+
+
+def _serve(request: SweepRequest, backend: Backend, said: Any) -> None:
+    """What a worker's process does; it plans for itself, since data sets do not travel."""
+    # Read by torch when it is imported, which is later.
+    share = max(1, (os.cpu_count() or 1) // request.workers)
+    os.environ.setdefault("OMP_NUM_THREADS", str(share))
+    watch = _Distant(said)
+    try:
+        sweep = plan_sweep(request, backend)
+        tracker = _tracker(sweep, watch)
+        Worker(sweep, backend, tracker, watch, _teller(sweep, watch)).work()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except SpsamError as error:
+        watch.warn(f"a worker ended: {error}")
+        sys.exit(1)
+
+
+class _Distant(Watcher):
+    """Sends what matters to the process that started the worker."""
+
+    def __init__(self, said: Any) -> None:
+        self._said = said
+
+    def say(self, text: str) -> None:
+        self._said.put(("say", text))
+
+    def warn(self, text: str) -> None:
+        self._said.put(("warn", text))
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        self._said.put(("stage", name, done, total))

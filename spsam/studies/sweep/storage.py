@@ -1,0 +1,150 @@
+"""Where a sweep's Optuna study is kept, and whether it may be continued."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from spsam.errors import InputError, Problem
+from spsam.studies.sweep.retry import retry
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.storages import BaseStorage
+
+    from spsam.studies.sweep.plan import Sweep
+
+JOURNAL = "journal.log"
+SIGNATURE = "spsam"
+_HEARTBEAT_SECONDS = 30
+_PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^@]*@")
+
+
+def is_database(storage: str | None) -> bool:
+    """Whether a storage is a database's URL, not a journal file's path."""
+    return storage is not None and "://" in storage
+
+
+def shown_storage(storage: str | None, folder: Path) -> str:
+    """The storage as people may see it: without a password."""
+    if storage is None:
+        return str(folder / JOURNAL)
+    return _PASSWORD.sub(r"\1:***@", storage)
+
+
+def open_storage(storage: str | None, folder: Path) -> BaseStorage:
+    """Opens a storage, made anew if there is none.
+
+    Args:
+        storage: Path of a journal file, or the URL of a database; None: a journal in the folder.
+        folder: The study's.
+
+    Raises:
+        InputError: If it cannot be written, reached or understood.
+    """
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if storage is not None and is_database(storage):
+        return _open_database(storage, folder)
+    path = Path(storage) if storage is not None else folder / JOURNAL
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        raise InputError(
+            Problem(
+                f"cannot be written ({error.strerror}), and the sweep's trials are kept there: "
+                "give --storage or --out another place",
+                path,
+            )
+        ) from error
+    try:
+        return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+    except (ValueError, KeyError, TypeError, AssertionError) as error:
+        raise InputError(Problem("is no journal of Optuna's", path)) from error
+
+
+def open_study(sweep: Sweep) -> Study:
+    """The sweep's study, made if there is none.
+
+    Raises:
+        InputError: If the storage does not work, or its study of this name has another space.
+    """
+    import optuna
+    from optuna.study import StudyDirection
+
+    storage = open_storage(sweep.request.storage, sweep.folder)
+    sweep.folder.mkdir(parents=True, exist_ok=True)
+    upwards = [objective == "dice" for objective in sweep.config.objectives]
+    directions = [StudyDirection.MAXIMIZE if up else StudyDirection.MINIMIZE for up in upwards]
+    # Two starts at once must not both find it missing.
+    with FileLock(sweep.folder / "study.lock"):
+        known = {summary.study_name for summary in optuna.get_all_study_summaries(storage)}
+        if sweep.name not in known:
+            study = optuna.create_study(
+                storage=storage, study_name=sweep.name, directions=directions
+            )
+            study.set_user_attr(SIGNATURE, json.dumps(sweep.signature()))
+            return study
+    study = optuna.load_study(study_name=sweep.name, storage=storage)
+    _same(sweep, study)
+    return study
+
+
+def _same(sweep: Sweep, study: Study) -> None:
+    text = study.user_attrs.get(SIGNATURE)
+    where = shown_storage(sweep.request.storage, sweep.folder)
+    advice = "take it back, or give the new study another --name"
+    if text is None:
+        raise InputError(f"the study '{sweep.name}' in {where} was not made by spsam; {advice}")
+    old, new = json.loads(text), json.loads(json.dumps(sweep.signature()))
+    changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    if changed:
+        told = [
+            Problem(
+                f"the study '{sweep.name}' in {where} was begun with another {key}: "
+                f"{_shown(old, key)} then, {_shown(new, key)} now; {advice}"
+            )
+            for key in changed
+        ]
+        raise InputError(told)
+
+
+def _shown(signature: dict[str, Any], key: str) -> str:
+    return json.dumps(signature[key]) if key in signature else "nothing"
+
+
+def _open_database(url: str, folder: Path) -> BaseStorage:
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    shown = shown_storage(url, folder)
+    # The schema's own messages: one line each at every start.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # The heartbeat is what a worker that died on another machine is known by.
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.storages.RDBStorage(
+                url,
+                heartbeat_interval=_HEARTBEAT_SECONDS,
+                heartbeat_stale_trial_callback=retry,
+            )
+    except ImportError as error:
+        raise InputError(
+            f"--storage {shown}: the database's driver is not installed: {error}; for "
+            "PostgreSQL psycopg2-binary, for MySQL pymysql"
+        ) from error
+    except (SQLAlchemyError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = shown_storage(reason, folder)
+        raise InputError(f"--storage {shown}: cannot be opened: {reason}") from error

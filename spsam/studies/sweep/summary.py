@@ -1,0 +1,222 @@
+"""What a sweep came to: best values, importances, pictures, files."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML
+
+from spsam.config.overrides import flag
+from spsam.results.rows import write_text
+from spsam.studies.sweep.retry import RETRY_OF
+from spsam.studies.sweep.space import overrides
+from spsam.studies.sweep.storage import open_study
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+    from spsam.studies.sweep.plan import Sweep
+
+
+@dataclass(frozen=True)
+class SweepOutcome:
+    """What a sweep came to.
+
+    Attributes:
+        counts: Trials by state, in words.
+        best: The best trials: one, or with several objectives those that none beats in all.
+        importances: By objective, of each dimension; empty while there are too few trials.
+        files: What was written.
+    """
+
+    counts: dict[str, int]
+    best: list[dict[str, Any]]
+    importances: dict[str, dict[str, float]]
+    files: list[Path]
+
+
+def summarise(sweep: Sweep) -> SweepOutcome:
+    """Reads the study and writes its table, best arm, pictures and a page around them."""
+    study = open_study(sweep)
+    best = [_plain(sweep, trial) for trial in _best(study)]
+    importances = _importances(sweep, study)
+    trials = study.get_trials(deepcopy=False)
+    again = {trial.user_attrs[RETRY_OF] for trial in trials if RETRY_OF in trial.user_attrs}
+    counts: dict[str, int] = {}
+    for trial in trials:
+        state = "tried again" if trial.number in again else trial.state.name.lower()
+        counts[state] = counts.get(state, 0) + 1
+    table = sweep.folder / "trials.csv"
+    write_text(table, study.trials_dataframe().to_csv(index=False))
+    files = [table]
+    if best:
+        files.append(sweep.folder / "best.yaml")
+        write_text(files[-1], _arm_file(sweep, best[0]))
+    files += _draw(sweep, study)
+    page = sweep.folder / "sweep.md"
+    write_text(page, _page(sweep, counts, best, importances, files))
+    record = sweep.folder / "sweep.json"
+    result = {"counts": counts, "best": best, "importances": importances}
+    write_text(record, json.dumps({**sweep.describe(), **result}, indent=2) + "\n")
+    return SweepOutcome(counts, best, importances, [page, *files, record])
+
+
+def trial_line(sweep: Sweep, study: Study, trial: FrozenTrial) -> str:
+    """A trial that is over, in a line."""
+    values = ", ".join(f"{k}={_short(v)}" for k, v in trial.params.items())
+    state = trial.state.name.lower()
+    # A pruned trial's value is the last that the pruner saw, which may be a loss.
+    if state != "complete":
+        why = trial.user_attrs.get("error")
+        return f"trial {trial.number}: {state}, with {values}" + (f": {why}" if why else "")
+    scored = ", ".join(
+        f"{name} {_short(value)}"
+        for name, value in zip(sweep.config.objectives, trial.values, strict=True)
+    )
+    numbers = [best.number for best in _best(study)]
+    ahead = "best so far" if trial.number in numbers else f"best: trial {numbers[0]}"
+    return f"trial {trial.number}: {scored}, with {values} ({ahead})"
+
+
+def _best(study: Study) -> list[FrozenTrial]:
+    """The first objective's best comes first."""
+    from optuna.study import StudyDirection
+
+    sign = -1 if study.directions[0] == StudyDirection.MAXIMIZE else 1
+    found = sorted(study.best_trials, key=lambda trial: (sign * trial.values[0], trial.number))
+    return found if len(study.directions) > 1 else found[:1]
+
+
+def _plain(sweep: Sweep, trial: FrozenTrial) -> dict[str, Any]:
+    values = overrides(sweep.space, trial.params)
+    return {
+        "trial": trial.number,
+        "values": dict(zip(sweep.config.objectives, trial.values, strict=True)),
+        "run_id": trial.user_attrs.get("run_id"),
+        "mlflow_run": trial.user_attrs.get("mlflow_run"),
+        "overrides": values,
+        "set": [flag(tuple(key.split(".")), value) for key, value in values.items()],
+    }
+
+
+def _importances(sweep: Sweep, study: Study) -> dict[str, dict[str, float]]:
+    """Shares of what finished trials differ by, as Optuna computes them."""
+    from optuna.importance import get_param_importances
+
+    found: dict[str, dict[str, float]] = {}
+    for index, name in enumerate(sweep.config.objectives):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found[name] = dict(get_param_importances(study, target=_value_of(index)))
+        except (ValueError, RuntimeError):
+            continue  # too few trials, or all alike
+    return found
+
+
+def _value_of(index: int) -> Callable[[FrozenTrial], float]:
+    return lambda trial: float(trial.values[index])
+
+
+def _draw(sweep: Sweep, study: Study) -> list[Path]:
+    """Pictures of what the study has enough trials for."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+    import optuna.visualization.matplotlib as draw
+
+    names: list[str] = list(sweep.config.objectives)
+    jobs: list[tuple[str, Callable[[], Any]]] = []
+    for index, name in enumerate(names):
+        about: dict[str, Any] = {"target": _value_of(index), "target_name": name}
+        end = "" if len(names) == 1 else f"-{name}"
+        jobs += [
+            (f"history{end}", partial(draw.plot_optimization_history, study, **about)),
+            (f"importances{end}", partial(draw.plot_param_importances, study, **about)),
+            (f"parallel{end}", partial(draw.plot_parallel_coordinate, study, **about)),
+            (f"slice{end}", partial(draw.plot_slice, study, **about)),
+        ]
+    if len(names) in (2, 3):
+        jobs.append(("pareto", partial(draw.plot_pareto_front, study, target_names=list(names))))
+    files = []
+    for stem, job in jobs:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                job()
+            except (ValueError, RuntimeError, IndexError):
+                plt.close("all")
+                continue  # too few trials, or all alike
+            file = sweep.folder / "plots" / f"{stem}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            draft = file.with_name(f".{file.name}.{os.getpid()}")
+            plt.gcf().savefig(draft, format="png", dpi=120, bbox_inches="tight")
+            plt.close("all")
+            os.replace(draft, file)
+            files.append(file)
+    return files
+
+
+def _arm_file(sweep: Sweep, best: Mapping[str, Any]) -> str:
+    """An arm's file with the best values, to be run by `spsam ablate`."""
+    config = sweep.config
+    arm = config.arm if "/" not in config.arm else str(Path(config.arm).resolve())
+    data: dict[str, Any] = {"base": arm, "title": f"{config.title}: trial {best['trial']}"}
+    for key, value in {**config.set, **sweep.request.overrides, **best["overrides"]}.items():
+        *above, last = key.split(".")
+        if above == ["blocks"] and isinstance(value, str):
+            above, last = [*above, last], "name"  # parameters may follow
+        part = data
+        for name in above:
+            part = part.setdefault(name, {})
+        part[last] = value
+    text = io.StringIO()
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    writer.dump(data, text)
+    run = f"spsam ablate {sweep.folder / 'best.yaml'} --preset {sweep.context.preset}"
+    return f"# {run} --data {sweep.request.data}\n{text.getvalue()}"
+
+
+def _page(
+    sweep: Sweep,
+    counts: Mapping[str, int],
+    best: list[dict[str, Any]],
+    importances: Mapping[str, Mapping[str, float]],
+    files: list[Path],
+) -> str:
+    split = sweep.context.split
+    told = ", ".join(f"{count} {state}" for state, count in counts.items())
+    lines = [
+        f"# {sweep.config.title}",
+        "",
+        f"{told} trials on {sweep.context.dataset.name}; trained on {len(split.train)} cases, "
+        f"scored on the {len(split.test)} validation cases of the split. No test case was seen: "
+        "for a result to report, run the best values by `spsam ablate`.",
+        "",
+    ]
+    for entry in best:
+        scored = ", ".join(f"{name} {_short(value)}" for name, value in entry["values"].items())
+        lines += [f"- trial {entry['trial']}: {scored}", "", "  ```"]
+        lines += [*[f"  {line}" for line in entry["set"]], "  ```", ""]
+    for name, shares in importances.items():
+        lines += [f"Importance for {name}:", "", "| parameter | share |", "| --- | ---: |"]
+        lines += [f"| {key} | {share:.2f} |" for key, share in shares.items()] + [""]
+    pictures = [file for file in files if file.suffix == ".png"]
+    lines += [f"![{file.stem}]({file.relative_to(sweep.folder).as_posix()})" for file in pictures]
+    return "\n".join(lines) + "\n"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

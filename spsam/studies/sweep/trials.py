@@ -1,0 +1,273 @@
+"""One worker of a sweep: takes trials until there are enough.
+
+A worker takes a trial while it holds the study's lock, and then holds the trial's own lock until
+its result is told. So workers and starts that share a folder of results never take one trial too
+many; and in a journal, which has no heartbeat, a running trial whose lock is free is one whose
+worker died.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from spsam.errors import SpsamError
+from spsam.results.run_folder import VALIDATION_DICE, RunFolder
+from spsam.studies.backend import Backend
+from spsam.studies.one_run import Runner, RunStopped
+from spsam.studies.plan import PlannedArm
+from spsam.studies.summary import is_finished
+from spsam.studies.sweep.plan import Sweep
+from spsam.studies.sweep.retry import RETRY_OF, retry
+from spsam.studies.sweep.search import make_pruner, make_sampler
+from spsam.studies.sweep.space import suggest
+from spsam.studies.sweep.storage import is_database, open_study
+from spsam.studies.watch import Ending, RunLabel, Watcher
+from spsam.tracking.mlflow import Tracker
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.trial import FrozenTrial
+
+    from spsam.data.store import PreparedStore
+
+OnTrial = Callable[["Study", "FrozenTrial"], None]
+
+
+class Worker:
+    """Takes a sweep's trials, one after the other.
+
+    Args:
+        sweep: The sweep.
+        backend: The engine.
+        tracker: Open.
+        watch: Told what happens within trials.
+        on_trial: Called with every trial that is over.
+    """
+
+    def __init__(
+        self, sweep: Sweep, backend: Backend, tracker: Tracker, watch: Watcher, on_trial: OnTrial
+    ) -> None:
+        self._sweep = sweep
+        self._backend = backend
+        self._tracker = tracker
+        self._watch = watch
+        self._on_trial = on_trial
+        self._study = open_study(sweep)
+        self._study.pruner = make_pruner(sweep.config.pruner)
+        self._taking = FileLock(sweep.folder / "take.lock")
+        self._held: FileLock | None = None
+        self._number = 0
+        self._stores: dict[str, PreparedStore] = {}
+
+    def work(self) -> None:
+        """Takes trials until the sweep has as many as it wants.
+
+        Raises:
+            KeyboardInterrupt: If the user stopped it; the trial at hand goes back into the queue.
+        """
+        while self._take():
+            pass
+
+    def _take(self) -> bool:
+        study = self._study
+        self._taking.acquire()
+        try:
+            trials = study.get_trials(deepcopy=False)
+            if not is_database(self._sweep.request.storage):
+                self._retry_dead(trials)
+                trials = study.get_trials(deepcopy=False)
+            if not _wanted(trials, self._sweep.trials):
+                return False
+            study.sampler = make_sampler(self._sweep.config.sampler, len(trials))
+            with warnings.catch_warnings():
+                # Optuna says of parts of itself that they are new.
+                warnings.simplefilter("ignore")
+                study.optimize(self._trial, n_trials=1, catch=(Exception,))
+            self._on_trial(study, study.get_trials(deepcopy=False)[self._number])
+        finally:
+            if self._held is not None:
+                self._held.release()
+                self._held = None
+            self._taking.release()
+        return True
+
+    def _retry_dead(self, trials: list[FrozenTrial]) -> None:
+        from optuna.trial import TrialState
+
+        for trial in trials:
+            if trial.state == TrialState.RUNNING:
+                lock = self._lock(trial.number)
+                try:
+                    lock.acquire(timeout=0)
+                except Timeout:
+                    continue
+                self._study.tell(trial.number, state=TrialState.FAIL)
+                lock.release()
+                self._watch.say(f"trial {trial.number}: its worker died; it is tried again")
+                retry(self._study, trial)
+
+    def _trial(self, trial: Trial) -> tuple[float, ...]:
+        """Optuna's objective."""
+        from optuna import TrialPruned
+
+        self._number = trial.number
+        self._held = self._lock(trial.number)
+        self._held.acquire()
+        values = suggest(self._sweep.space, trial)
+        self._taking.release()
+        frozen = self._study.get_trials(deepcopy=False)[trial.number]
+        try:
+            return self._run(trial, self._sweep.plan_trial(trial.number, values))
+        except KeyboardInterrupt:
+            retry(self._study, frozen)
+            raise
+        except TrialPruned:
+            raise
+        except Exception as error:  # the trial's boundary: Optuna marks it, the others go on
+            trial.set_user_attr("error", str(error) or type(error).__name__)
+            raise
+
+    def _run(self, trial: Trial, arm: PlannedArm) -> tuple[float, ...]:
+        from optuna import TrialPruned
+
+        sweep, run = self._sweep, arm.runs[0]
+        trial.set_user_attr("run_id", run.folder.run_id)
+        self._prepare(arm)
+        pruned_by = sweep.config.prune_by if sweep.config.pruner.name != "none" else None
+        watch = _TrialWatcher(trial, self._watch, arm, pruned_by, sweep.config.prune_every)
+        runner = Runner(
+            sweep.context,
+            self._stores,
+            self._backend,
+            self._tracker,
+            watch,
+            tags={"optuna_study": sweep.name, "optuna_trial": str(trial.number)},
+            validate_every=sweep.config.prune_every if pruned_by == "dice" else 0,
+        )
+        label = RunLabel(
+            trial.number + 1, sweep.trials, f"trial {trial.number}", run.config.seed,
+            run.folder.run_id,
+        )  # fmt: skip
+        # Another trial may be at the same run: equal values, equal run.
+        with run.folder.lock(wait=True):
+            try:
+                runner(arm, run, label)
+            except RunStopped as stopped:
+                raise TrialPruned(str(stopped)) from stopped
+            if not is_finished(run.folder):
+                raise SpsamError(watch.failure or f"{run.folder.path}: did not finish")
+        trial.set_user_attr("mlflow_run", self._tracker.address(run.folder.run_id))
+        measured = measure(run.folder, len(run.config.data.class_names))
+        for name, value in measured.items():
+            trial.set_user_attr(name, value)
+        found = tuple(measured[name] for name in sweep.config.objectives)
+        missing = [n for n, v in zip(sweep.config.objectives, found, strict=True) if math.isnan(v)]
+        if missing:
+            raise SpsamError(f"{run.folder.path}: has no {missing[0]}")
+        return found
+
+    def _prepare(self, arm: PlannedArm) -> None:
+        if arm.plan.key not in self._stores:
+            self._stores[arm.plan.key] = self._backend.prepare(
+                self._sweep.context.dataset,
+                arm.plan,
+                self._sweep.request.home / "prepared",
+                self._watch.preparing,
+            )
+
+    def _lock(self, number: int) -> FileLock:
+        folder = self._sweep.folder / ".trials"
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / f"{number}.lock")
+
+
+def measure(folder: RunFolder, num_classes: int) -> dict[str, float]:
+    """Every objective's value of a finished run; NaN where the run does not have it."""
+    from spsam.reporting.means import mean_dice
+
+    record = folder.read()
+    steps = record.get("cost", {}).get("step_seconds", {})
+    return {
+        "dice": mean_dice(folder.read_rows(), num_classes),
+        "trained_parameters": float(record["trained_parameters"]),
+        "step_seconds": float(steps.get("joint") or math.nan),
+    }
+
+
+def count_begun(trials: list[FrozenTrial]) -> int:
+    """Trials that were begun; one that was tried again counts once."""
+    from optuna.trial import TrialState
+
+    return sum(
+        trial.state != TrialState.WAITING and RETRY_OF not in trial.user_attrs for trial in trials
+    )
+
+
+def _wanted(trials: list[FrozenTrial], total: int) -> bool:
+    from optuna.trial import TrialState
+
+    return count_begun(trials) < total or any(t.state == TrialState.WAITING for t in trials)
+
+
+class _TrialWatcher(Watcher):
+    """Tells Optuna how a trial goes, and stops it where the pruner says so."""
+
+    def __init__(
+        self, trial: Trial, outer: Watcher, arm: PlannedArm, by: str | None, every: int
+    ) -> None:
+        self._trial = trial
+        self._outer = outer
+        self._arm = arm
+        self._by = by
+        self._every = every
+        self._known: set[int] = set()
+        self.failure: str | None = None
+
+    def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:
+        self._outer.run_begins(run, epochs=epochs, resumed=resumed)
+        # What the run went through in an earlier trial counts here too.
+        if resumed:
+            for metrics in self._arm.runs[0].folder.read_metrics():
+                self._report(metrics)
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        self._outer.progress(stage, done, total)
+
+    def epoch(self, metrics: dict[str, float]) -> None:
+        self._outer.epoch(metrics)
+        if self._report(metrics) and self._trial.should_prune():
+            raise RunStopped(f"pruned after epoch {int(metrics['epoch']) + 1}")
+
+    def warn(self, text: str) -> None:
+        self._outer.warn(text)
+
+    def say(self, text: str) -> None:
+        self._outer.say(text)
+
+    def run_ends(self, run: RunLabel, ending: Ending, detail: str) -> None:
+        if ending == "failed":
+            self.failure = detail
+
+    def _report(self, metrics: dict[str, float]) -> bool:
+        """Whether there was something to report."""
+        epoch = int(metrics["epoch"])
+        value = self._seen(metrics, epoch)
+        # Epochs after the last checkpoint are run again, and are known already.
+        if value is None or math.isnan(value) or epoch in self._known:
+            return False
+        self._known.add(epoch)
+        self._trial.report(value, epoch)
+        return True
+
+    def _seen(self, metrics: dict[str, Any], epoch: int) -> float | None:
+        """What the pruner sees of an epoch; more is better, as of the objective."""
+        if self._by == "dice":
+            return metrics.get(VALIDATION_DICE)
+        # Before the joint phase the loss is another one.
+        due = (epoch + 1) % self._every == 0 and epoch >= self._arm.arm.train.generator_epochs
+        return -float(metrics["loss/total"]) if self._by == "loss" and due else None

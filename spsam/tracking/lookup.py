@@ -1,0 +1,35 @@
+"""Where a run is in MLflow, read from the local database without importing MLflow."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from spsam.tracking.mlflow import database
+
+
+def run_pages(home: Path) -> dict[str, str]:
+    """The pages of runs below the address of `spsam ui`, by run id.
+
+    Args:
+        home: The folder of all results.
+
+    Returns:
+        E.g. `#/experiments/1/runs/3f…`; empty where there is no local database.
+    """
+    file = database(home)
+    if not file.is_file():
+        return {}
+    query = (
+        "SELECT tags.value, runs.experiment_id, runs.run_uuid FROM tags "
+        "JOIN runs ON runs.run_uuid = tags.run_uuid "
+        "WHERE tags.key = 'run_id' AND runs.lifecycle_stage = 'active' ORDER BY runs.start_time"
+    )
+    try:
+        # Read-only: a report makes no database and locks none.
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as base:
+            found = base.execute(query).fetchall()
+    except sqlite3.Error:
+        return {}
+    return {run: f"#/experiments/{experiment}/runs/{uuid}" for run, experiment, uuid in found}

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from spsam.cli.main import app
+from spsam.config.schema import RunConfig
+from spsam.data.plan import Plan
+from spsam.errors import InputError, Stopped
+from spsam.results.run_folder import RunFolder
+from tests.studies.fakes import FakeBackend, tiny_dataset
+
+COST = {
+    "weights": 24_000_000,
+    "training": 12_000_000,
+    "activations": 13_000_000,
+    "peak": 180_000_000,
+    "free": 19_700_000_000,
+    "generator_step": 0.25,
+    "joint_step": 0.5,
+    "steps": 3,
+    "seconds": 7200.0,
+}
+ACT: dict[str, Any] = {}
+RANDOM = ["--set", "backbone.weights=random"]
+
+
+class Engine(FakeBackend):
+    def __init__(self) -> None:
+        super().__init__(lambda arm, epoch: ACT["act"](arm, epoch))
+
+    def measure(self, *_: object) -> dict[str, Any] | None:
+        return ACT["cost"]
+
+    def fit(
+        self, config: RunConfig, plan: Plan, device: str, devices: int, memory: float | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        if memory is not None and memory < 0.1:
+            raise InputError("--fit: does not fit")
+        return {"accumulate": 1, "checkpoint_activations": True}, COST
+
+
+@pytest.fixture(autouse=True)
+def _fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ACT["act"], ACT["cost"] = lambda arm, epoch: None, COST
+    monkeypatch.chdir(tmp_path)
+    for module in ("plan", "ablation", "costs", "train"):
+        monkeypatch.setattr(f"spsam.studies.{module}.Backend", Engine)
+    monkeypatch.setattr("spsam.data.dataset.open_dataset", lambda name: tiny_dataset())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nothing://there")
+
+
+def spsam(*arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments, "--data", "tiny", "--preset", "smoke", *RANDOM])
+
+
+def test_dry_run_tells_memory_and_time_and_writes_nothing(tmp_path: Path) -> None:
+    result = spsam("train", "S9", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "memory: 180 MB at most (weights 24 MB" in result.stdout
+    assert "0.250 s a step of the generator alone, 0.500 s of both (mean of 3); " in result.stdout
+    assert "training 2 h 0 min" in result.stdout
+    plan = json.loads(spsam("train", "S9", "--dry-run", "--json").stdout)
+    assert plan["arms"][0]["cost"] == COST
+    plain = spsam("train", "S9", "--dry-run", "--no-measure")
+    assert "memory" not in plain.stdout
+    ACT["cost"] = None
+    assert "more than is free" in spsam("train", "S9", "--dry-run").stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_ablation_tells_it_where_it_is_asked() -> None:
+    assert "cost" not in spsam("ablate", "S1,S2", "--dry-run", "--json").stdout
+    plan = json.loads(spsam("ablate", "S1,S2", "--dry-run", "--measure", "--json").stdout)
+    assert [arm["cost"] for arm in plan["arms"]] == [COST, COST]
+
+
+def test_fit_says_what_it_chose_and_keeps_the_run(tmp_path: Path) -> None:
+    plain = json.loads(spsam("train", "S9", "--dry-run", "--json").stdout)
+    fitted = spsam("train", "S9", "--fit", "--dry-run", "--json")
+    assert "train.accumulate 1, train.checkpoint_activations true: 0.18 GB" in fitted.stderr
+    assert json.loads(fitted.stdout)["arms"][0]["run_id"] == plain["arms"][0]["run_id"]
+    assert spsam("train", "S9", "--fit", "--memory", "0.01").exit_code == 2
+    done = spsam("train", "S9", "--fit", "--json")
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    assert said["run_id"] == plain["arms"][0]["run_id"]
+    assert "checkpoint_activations: true" in (Path(said["folder"]) / "config.yaml").read_text()
+
+
+def test_a_run_is_trained_once_whatever_the_tracking_server_does() -> None:
+    first = spsam("train", "S3")
+    assert first.exit_code == 0, first.output
+    assert "going on without it" in first.stderr
+    assert "left" in first.stdout
+    assert "mean" in first.stdout
+    again = spsam("train", "S3")
+    assert again.exit_code == 0
+    assert "finished before" in again.stderr
+
+
+def test_several_arms_are_refused() -> None:
+    result = spsam("train", "S1..S3")
+    assert result.exit_code == 2
+    assert "expected one arm; spsam ablate S1..S3" in result.stderr
+
+
+def test_a_signal_ends_the_command_with_its_code() -> None:
+    def stop(arm: str, epoch: int) -> None:
+        raise Stopped(15)
+
+    ACT["act"] = stop
+    result = spsam("train", "S1")
+    assert result.exit_code == 143
+    assert "the same command goes on" in result.stderr
+
+
+def test_a_full_disk_is_one_sentence_even_where_nothing_can_be_noted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere/metrics.jsonl")
+    note = RunFolder.note
+
+    def fill(arm: str, epoch: int) -> None:
+        def no_room(self: RunFolder, **values: Any) -> None:
+            raise full
+
+        monkeypatch.setattr(RunFolder, "note", no_room)
+        raise full
+
+    ACT["act"] = fill
+    result = spsam("train", "S1")
+    assert result.exit_code == 1
+    assert "No space left on device" in result.stderr
+    assert "Traceback" not in result.output
+    monkeypatch.setattr(RunFolder, "note", note)
+    ACT["act"] = lambda arm, epoch: None
+    assert spsam("train", "S1").exit_code == 0

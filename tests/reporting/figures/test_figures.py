@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spsam.reporting.figures import classes, depth
+from spsam.reporting.figures.calibration import expected_calibration_error
+from spsam.reporting.figures.depth import PARTS, profile
+from spsam.reporting.figures.draw import FIGURES, ReportFigure, draw_figures
+from spsam.reporting.figures.pareto import front
+from spsam.reporting.figures.style import save, styled
+from spsam.reporting.measured import read_study
+from spsam.reporting.tables.study import Study
+from spsam.results.measures import BINS, Measures
+from tests.reporting.recorded import record
+from tests.reporting.store import make_study
+
+RECORDED = {"panels", "curves", "calibration", "depth"}
+
+
+def draw(study: Path, folder: Path) -> dict[str, ReportFigure]:
+    return {f.name: f for f in draw_figures(Study(read_study(study)), folder)}
+
+
+def test_a_study_with_everything_has_every_figure(tmp_path: Path) -> None:
+    study = make_study(tmp_path, seeds=(0, 1), status={("S2", 1): "failed"})
+    for number, run in enumerate(("S1run000", "S1run001", "S2run000", "S3run000", "S3run001")):
+        record(tmp_path, run, seed=number)
+    found = draw(study, tmp_path / "first")
+    assert list(found) == list(FIGURES)
+    for figure in found.values():
+        assert [file.suffix for file in figure.files] == [".pdf", ".png"]
+        assert figure.files[0].read_bytes().startswith(b"%PDF")
+        assert figure.files[1].read_bytes().startswith(b"\x89PNG")
+        assert figure.caption.endswith(".")
+    with styled():
+        again = save(classes.draw(Study(read_study(study))).figure, tmp_path / "second", "classes")
+    for one, other in zip(found["classes"].files, again, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_what_is_not_recorded_is_left_out_with_a_sentence(tmp_path: Path) -> None:
+    study = make_study(tmp_path, seeds=(0,))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "depth.png").write_bytes(b"of an earlier report")
+    found = draw(study, tmp_path / "out")
+    absent = {name for name, figure in found.items() if not figure.files}
+    assert absent == RECORDED
+    assert all(found[name].caption.endswith(".") for name in absent)
+    assert "optimiser step" in found["pareto"].caption.partition("Not shown")[2]
+    assert not (tmp_path / "out" / "depth.png").exists()
+
+
+def test_a_study_without_a_finished_run_has_no_figure(tmp_path: Path) -> None:
+    status = dict.fromkeys([("S1", 0), ("S2", 0)], "failed") | {("S3", 0): "missing"}
+    study = make_study(tmp_path, seeds=(0,), status=status)
+    found = draw(study, tmp_path / "out")
+    assert not any(figure.files for figure in found.values())
+
+
+def test_one_case_and_scores_that_are_no_numbers_draw(tmp_path: Path) -> None:
+    study = make_study(
+        tmp_path,
+        arms=("S1", "A_1$&<x>"),
+        seeds=(0,),
+        cases=1,
+        value=lambda arm, *_: math.nan if arm else 0.5,
+        titles={"S1": "a title that is far too long to be written beside an axis in full, really"},
+    )
+    for run in ("S1run000", "A_1$&<x>run000"):
+        record(tmp_path, run, cases=1)
+    of = Study(read_study(study))
+    with styled():
+        for name in ("waterfall", "classes", "pareto"):
+            assert save(FIGURES[name][1](of).figure, tmp_path / "out", name)
+
+
+def test_a_damaged_record_is_no_crash(tmp_path: Path) -> None:
+    study = make_study(tmp_path, arms=("S1", "S2"), seeds=(0,))
+    record(tmp_path, "S1run000")
+    record(tmp_path, "S2run000")
+    (tmp_path / "runs" / "S2run000" / "measures.npz").write_bytes(b"PK\x03\x04 half")
+    with styled():
+        assert "S2 seed 0" in depth.draw(Study(read_study(study))).caption
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=12))
+def test_the_front_is_what_nothing_beats(points: list[tuple[int, int]]) -> None:
+    costs, values = [float(c) for c, _ in points], [float(v) for _, v in points]
+    chosen = {points[i] for i in front(costs, values)}
+    beaten = {
+        (c, v) for c, v in points if any(a <= c and b >= v and (a, b) != (c, v) for a, b in points)
+    }
+    assert chosen == set(points) - beaten
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.integers(0, 2**31))
+def test_the_calibration_error_is_its_definition(sure: list[float], seed: int) -> None:
+    right = np.random.default_rng(seed).random(len(sure)) < 0.5
+    bins = np.minimum((np.array(sure) * BINS).astype(int), BINS - 1)
+    voxels = np.bincount(bins, minlength=BINS)
+    expected = sum(
+        (bins == b).mean() * abs(right[bins == b].mean() - np.array(sure)[bins == b].mean())
+        for b in set(bins.tolist())
+    )
+    got = expected_calibration_error(
+        voxels,
+        np.bincount(bins, weights=sure, minlength=BINS),
+        np.bincount(bins[right], minlength=BINS),
+    )
+    assert got == pytest.approx(expected)
+
+
+def test_a_profile_runs_from_the_first_to_the_last_slice() -> None:
+    # Class 1 fills slices 2 to 9: one a part. Its Dice falls from 1 to 0; class 2 is nowhere.
+    both = np.zeros((12, 3), np.int64)
+    both[2:10, 1] = np.arange(8)[::-1]
+    total = np.zeros((12, 3), np.int64)
+    total[2:10, 1] = 7
+    measures = Measures(
+        cases=("one",),
+        case=np.zeros(12, np.int32),
+        slice=np.arange(12, dtype=np.int32),
+        counts=np.stack([both, total, total], axis=-1),
+        voxels=np.zeros((1, BINS), np.int64),
+        confidence=np.zeros((1, BINS)),
+        correct=np.zeros((1, BINS), np.int64),
+        activation="softmax",
+    )
+    found = profile(measures)
+    assert found.shape == (3, PARTS)
+    np.testing.assert_allclose(found[1], np.arange(8)[::-1] / 7)
+    assert np.isnan(found[[0, 2]]).all()

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from spsam.reporting.report import Report, write_report
+from tests.reporting.recorded import record
+from tests.reporting.store import make_study
+
+EMPTY = {"br", "img", "link", "meta"}
+
+
+class Page(HTMLParser):
+    """Checks that elements close in order, and collects addresses and ids."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+        self.ids: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in EMPTY:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name == "href":
+                (self.links if tag == "a" else self.loaded).append(str(value))
+            elif name == "src":
+                self.loaded.append(str(value))
+            elif name == "id":
+                self.ids.append(str(value))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    home = tmp_path_factory.mktemp("home")
+    status = {("S2", 1): "failed", ("S3", 0): "missing"}
+    titles = {"S1": "</script><b>bold & _under_"}
+    study = make_study(home, seeds=(0, 1), status=status, titles=titles)
+    error = home / "runs" / "S2run001" / "error.txt"
+    error.write_text("Traceback\n" * 40 + "ValueError: <b>1 & 2</b>\n")
+    for run in (home / "runs").iterdir():
+        if (run / "rows.jsonl").exists():
+            record(home, run.name)
+    with closing(sqlite3.connect(home / "mlflow.db")) as base:
+        base.executescript(
+            "CREATE TABLE runs(run_uuid, experiment_id, lifecycle_stage, start_time);"
+            "CREATE TABLE tags(key, value, run_uuid);"
+            "INSERT INTO runs VALUES('f00d', 1, 'active', 0);"
+            "INSERT INTO tags VALUES('run_id', 'S1run000', 'f00d');"
+        )
+    return write_report(study, formats=["html", "csv"], pdf=False)
+
+
+def test_the_page_is_whole_and_needs_nothing_else(report: Report) -> None:
+    text = (report.folder / "index.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    assert all(address.startswith("data:") for address in page.loaded)
+    assert sum(address.startswith("data:image/png") for address in page.loaded) == 7
+    assert "<script" not in text
+    assert "@import" not in text
+    assert not re.search(r"url\((?!data:)", text)
+    for link in page.links:
+        if link.startswith("#"):
+            assert link[1:] in page.ids
+        elif not link.startswith("http://127.0.0.1:"):
+            assert (report.folder / unquote(link)).exists(), link
+
+
+def test_it_says_what_is_there_and_what_is_missing(report: Report) -> None:
+    text = (report.folder / "index.html").read_text(encoding="utf-8")
+    for said in (
+        *("0123456789abcdef", "fedcba9876543210", "8 train, 2 val, 6 test", "4 of 6 finished"),
+        *("S2 seed 1: failed", "S3 seed 0: missing", "ValueError: &lt;b&gt;1 &amp; 2&lt;/b&gt;"),
+        *("blocks.adapter", "Linux-6.1-x86_64", "0123456789ab", "#/experiments/1/runs/f00d"),
+        "&lt;/script&gt;&lt;b&gt;bold &amp; _under_",
+    ):
+        assert said in text, said
+    assert text.count("Traceback\n") == 24  # the error's end, not all of it
+    written = {file.suffix for file in report.files}
+    assert written == {".html", ".csv", ".json", ".tex", ".pdf", ".png"}
+
+
+def test_a_report_never_imports_torch_and_is_quick(report: Report) -> None:
+    """Processor time: other processes on the machine make nothing fail."""
+    code = (
+        "import resource, sys; from spsam.cli.main import main\n"
+        "sys.argv[1:] = ['report', '--studies', sys.argv[1], '--output', sys.argv[2]]\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = {'torch', 'monai', 'timm', 'mlflow'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "own, tex = (resource.getrusage(who) for who in"
+        " (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))\n"
+        "assert own.ru_utime + tex.ru_utime < 30\n"
+    )
+    output = report.folder.parent / "again"
+    command = [sys.executable, "-c", code, str(report.study), str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (output / "index.html").is_file()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_browser_shows_it(report: Report, tmp_path: Path, width: int) -> None:
+    """The picture stays in $SPSAM_ARTIFACTS, to be looked at."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if browser is None:
+        pytest.skip("Chromium is not installed")
+    folder = Path(os.environ.get("SPSAM_ARTIFACTS", tmp_path)).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    picture = folder / f"report-{width}.png"
+    command = [
+        *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
+        *(f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},6000"),
+        *(f"--screenshot={picture}", (report.folder / "index.html").as_uri()),
+    ]
+    subprocess.run(command, capture_output=True, check=True, timeout=300)
+    from PIL import Image
+
+    with Image.open(picture) as image:
+        assert image.width == width
+        grey = image.convert("L")
+        # Text and figures all the way down, not an empty page.
+        for top in range(0, 5000, 1000):
+            low, high = grey.crop((0, top, width, top + 1000)).getextrema()
+            assert low < 80
+            assert high > 200
