@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli.options import (
+    AsJson,
+    Checkpoint,
+    Data,
+    Device,
+    Devices,
+    Fit,
+    Fold,
+    Memory,
+    Out,
+    PatchWorkers,
+    Plugin,
+    Preset,
+    SplitName,
+)
 from spsam.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,47 +39,31 @@ def ablate(  # noqa: PLR0917 - the command line's options
         list[str] | None,
         typer.Argument(help="Names, ranges (A1..A9), lists with commas, paths of YAML files."),
     ] = None,
-    data: Annotated[str, typer.Option(help="A built-in data set or a folder.")] = "phantom",
-    preset: Annotated[
-        str | None, typer.Option(help="Schedule [default: demo on the phantom, cpu elsewhere].")
-    ] = None,
+    data: Data = "phantom",
+    preset: Preset = None,
     seeds: Annotated[str, typer.Option(help="How many (3), or which (0,1,2; 7,).")] = "1",
-    fold: Annotated[int, typer.Option(help="Fold of the split.")] = 0,
-    split: Annotated[
-        str | None, typer.Option(help="Name or file of a split [default: the data set's].")
-    ] = None,
+    fold: Fold = 0,
+    split: SplitName = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A value on top of every arm. Repeatable."),
     ] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="SAM's official weights.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
-    workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that make training patches.")
-    ] = None,
-    devices: Annotated[
-        int, typer.Option(min=1, help="How many devices of that kind share each batch.")
-    ] = 1,
-    fit: Annotated[
-        bool, typer.Option("--fit", help="Compute batches so that they fit into memory.")
-    ] = False,
-    memory: Annotated[
-        float | None, typer.Option(min=0, help="GB that --fit may use [default: what is free].")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of results; else $SPSAM_HOME, else ./spsam-runs.")
-    ] = None,
+    checkpoint: Checkpoint = None,
+    device: Device = "auto",
+    workers: PatchWorkers = None,
+    devices: Devices = 1,
+    fit: Fit = False,
+    memory: Memory = None,
+    out: Out = None,
     name: Annotated[str | None, typer.Option(help="Name of the study's folder.")] = None,
-    plugin: Annotated[
-        list[Path] | None, typer.Option(help="Folder with blocks of your own. Repeatable.")
-    ] = None,
+    plugin: Plugin = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would run; write nothing.")
     ] = False,
     measure: Annotated[
         bool, typer.Option("--measure", help="With --dry-run: measure memory and time, too.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run arms on a data set and print the table. Finished runs are not run again."""
     from spsam.cli.progress import watched

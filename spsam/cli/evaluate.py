@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from spsam.cli.options import AsJson
+
 EPILOG = "Example: spsam evaluate segmented/ labels/ --save scores/"
 
 
@@ -30,7 +32,7 @@ def evaluate(  # noqa: PLR0917 - the command line's options
     save: Annotated[
         Path | None, typer.Option(help="Folder for scores.csv and scores.json.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Score label maps: Dice, IoU, HD95, surface Dice and volume error, by case and class."""
     from spsam.cli.progress import watched

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from spsam.cli.options import AsJson, Device
+
 EPILOG = "Example: spsam predict spsam-runs/runs/RUN scans/ --output segmented/"
 
 
@@ -32,7 +34,7 @@ def predict(  # noqa: PLR0917 - the command line's options
     checkpoint: Annotated[
         Path | None, typer.Option(help="SAM's official weights, where the run had some.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    device: Device = "auto",
     mirror: Annotated[
         bool | None,
         typer.Option(
@@ -54,7 +56,7 @@ def predict(  # noqa: PLR0917 - the command line's options
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be segmented; write nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Segment new volumes, without any prompt; what is segmented is not segmented again."""
     from spsam.cli.progress import watched

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spsam.cli.options import AsJson
+
 if TYPE_CHECKING:
     from spsam.model.sam.promptable import PromptableSAM
     from spsam.studies.watch import Watcher
@@ -34,7 +36,7 @@ def pretrain(  # noqa: PLR0917 - the command line's options
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the recipe; write nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Teach a small SAM to answer prompts, on procedural pictures alone; resumable."""
     from spsam.config.overrides import parse_overrides

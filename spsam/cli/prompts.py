@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli.options import AsJson, Checkpoint, Device, Out, Plugin
 from spsam.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def prompts(  # noqa: PLR0917 - the command line's options
     backbone: Annotated[
         str | None, typer.Option(help="Plain SAM: sam_tiny, sam_vit_b, sam_vit_l or sam_vit_h.")
     ] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="SAM's official weights.")] = None,
+    checkpoint: Checkpoint = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Plain SAM: a value of its arm."),
@@ -55,17 +56,13 @@ def prompts(  # noqa: PLR0917 - the command line's options
         int | None, typer.Option(help="How many draws of what is random [default: the study's].")
     ] = None,
     limit: Annotated[int | None, typer.Option(help="How many test cases [default: all].")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of results; else $SPSAM_HOME, else ./spsam-runs.")
-    ] = None,
-    plugin: Annotated[
-        list[Path] | None, typer.Option(help="Folder with blocks of your own. Repeatable.")
-    ] = None,
+    device: Device = "auto",
+    out: Out = None,
+    plugin: Plugin = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be asked; write nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Study which prompts SAM needs, which point, and how good they must be."""
     from spsam.config.overrides import parse_overrides

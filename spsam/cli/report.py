@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli.options import AsJson
 from spsam.errors import InputError, Problem, nearest
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ Studies = Annotated[
     Path | None,
     typer.Option(help="Folder of results, or of one study; else $SPSAM_HOME, else ./spsam-runs."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")]
 
 
 @app.callback()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli.options import AsJson, Checkpoint, Data, Device, Fold, Out, Plugin, SplitName
 from spsam.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def sweep(  # noqa: PLR0917 - the command line's options
     space: Annotated[
         str, typer.Argument(help="The sweep's YAML file, or its name in ablations/sweeps.")
     ],
-    data: Annotated[str, typer.Option(help="A built-in data set or a folder.")] = "phantom",
+    data: Data = "phantom",
     preset: Annotated[str | None, typer.Option(help="Schedule [default: the file's].")] = None,
     trials: Annotated[
         int | None,
@@ -32,29 +32,23 @@ def sweep(  # noqa: PLR0917 - the command line's options
         str | None,
         typer.Option(help="A journal file, or a database's URL [default: a journal in --out]."),
     ] = None,
-    fold: Annotated[int, typer.Option(help="Fold of the split.")] = 0,
-    split: Annotated[
-        str | None, typer.Option(help="Name or file of a split [default: the data set's].")
-    ] = None,
+    fold: Fold = 0,
+    split: SplitName = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A value of every trial. Repeatable."),
     ] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="SAM's official weights.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of results; else $SPSAM_HOME, else ./spsam-runs.")
-    ] = None,
+    checkpoint: Checkpoint = None,
+    device: Device = "auto",
+    out: Out = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the study [default: of file, data and preset].")
     ] = None,
-    plugin: Annotated[
-        list[Path] | None, typer.Option(help="Folder with blocks of your own. Repeatable.")
-    ] = None,
+    plugin: Plugin = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and show the sweep; write nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Search for better values of an arm, by validation cases. The same command goes on."""
     from spsam.config.overrides import parse_overrides
