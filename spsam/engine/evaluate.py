@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from spsam.config.schema import RunConfig
 from spsam.data.cases import Case, DataSet
-from spsam.data.restore import restore_labels, write_labels
+from spsam.data.restore import write_labels
 from spsam.data.store import PreparedStore
-from spsam.engine.predict import predict_logits
+from spsam.engine.predict import predict_labels
 from spsam.engine.preview import Example, choose, draw_preview
 from spsam.engine.recording.counts import CaseCounts, gather
 from spsam.engine.recording.pictures import picture, shown
@@ -96,12 +95,10 @@ def evaluate(
     to_show = shown(len(cases))
     for case in cases:
         prepared = store.case(case.id)
-        image = torch.from_numpy(np.array(prepared.image, dtype=np.float32))
-        logits = predict_logits(network, image, config.arm.inference, config.arm.train)
         volume = case.load()
         assert volume.label is not None
         count = CaseCounts(prepared, volume.label, num_classes, activation)
-        labels = restore_labels(logits, prepared, network.mask_head.labels, count.add)
+        labels = predict_labels(network, prepared, config.arm, count.add)
         write_labels(predictions / f"{case.id}.nii.gz", labels, prepared)
         pair = (labels, volume.label, num_classes)
         overlap, distance = dice(*pair, convention), hd95(*pair, volume.spacing)

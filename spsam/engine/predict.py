@@ -5,16 +5,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spsam.config.schema import InferenceConfig, TrainConfig
+from spsam.config.pretrain import PretrainRecipe
+from spsam.config.schema import ArmConfig, InferenceConfig, TrainConfig
+from spsam.data.restore import restore_labels
+from spsam.data.store import PreparedCase
 from spsam.model.segmenter import Output, Segmenter
 
 Place = tuple[slice, slice, slice]
 OnTile = Callable[[Output, Sequence[Place]], None]
-
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -24,10 +28,10 @@ def precision(train: TrainConfig) -> torch.dtype:
     return PRECISIONS[train.precision]
 
 
-def autocast(device: torch.device, train: TrainConfig) -> torch.autocast:
-    """The precision that a run computes in."""
+def autocast(device: torch.device, train: TrainConfig | PretrainRecipe) -> torch.autocast:
+    """The precision that a training computes in."""
     # torch wants a type of less than 32 bits also where it is off.
-    kind = torch.bfloat16 if train.precision == "fp32" else precision(train)
+    kind = torch.bfloat16 if train.precision == "fp32" else PRECISIONS[train.precision]
     return torch.autocast(device.type, kind, enabled=train.precision != "fp32")
 
 
@@ -50,6 +54,28 @@ def predict_logits(
     """
     logits = SlidingLogits(network, image, inference, train)
     return logits.slices(0, logits.shape[1])
+
+
+def predict_labels(
+    network: Segmenter,
+    case: PreparedCase,
+    arm: ArmConfig,
+    on_piece: Callable[[int, Tensor, Tensor], None] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """Labels of a prepared case on its original grid; logits are held for some slices at a time.
+
+    Args:
+        network: In any mode; left in evaluation mode.
+        case: The case.
+        arm: For inference and precision.
+        on_piece: As in `restore_labels`.
+
+    Returns:
+        `(D, H, W)` class indices, array axes (z, y, x).
+    """
+    image = torch.from_numpy(np.array(case.image, dtype=np.float32))
+    logits = SlidingLogits(network, image, arm.inference, arm.train)
+    return restore_labels(logits, case, network.mask_head.labels, on_piece)
 
 
 class SlidingLogits:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch.utils.data import DataLoader, Subset
 from spsam.config.pretrain import PretrainRecipe
 from spsam.data.questions import Lesson, Question, Questions
 from spsam.engine.checkpoint import save_whole
+from spsam.engine.predict import autocast
 from spsam.model.sam.backbones import backbone_spec
 from spsam.model.sam.checkpoint import official_state
 from spsam.model.sam.promptable import Asked, PromptableSAM
@@ -153,7 +153,7 @@ def _step(
         masks=batch["rough"].flatten(0, 1) if rng.random() < recipe.mask_prompts else None,
     )
     metrics: Metrics = {}
-    with _autocast(recipe):
+    with autocast(torch.device("cpu"), recipe):
         embedding = sam.embed(batch["image"])
         found = pictures(embedding)
     at_once = picture_loss(found.float(), batch["borders"], batch["flat"])
@@ -162,7 +162,7 @@ def _step(
     for number in range(recipe.rounds):
         # A single point may mean a part or the whole: the best of three answers counts.
         ambiguous = kind == "point" and number == 0 and asked.masks is None
-        with _autocast(recipe):
+        with autocast(torch.device("cpu"), recipe):
             masks, quality = sam.answer(embedding, asked)
         answers = masks[:, 1:] if ambiguous else masks[:, :1]
         answers = functional.interpolate(
@@ -291,10 +291,6 @@ def save_weights(sam: PromptableSAM, path: Path, recipe: PretrainRecipe) -> str:
     save_file(state, partial, metadata={"recipe": recipe.model_dump_json()})
     os.replace(partial, path)
     return file_sha256(path)
-
-
-def _autocast(recipe: PretrainRecipe) -> AbstractContextManager[None]:
-    return torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16")
 
 
 def _lines_until(log: Path, step: int) -> list[str]:

@@ -9,9 +9,8 @@ import torch
 
 from spsam.config.schema import RunConfig
 from spsam.data.cases import Case
-from spsam.data.restore import restore_labels
 from spsam.data.store import PreparedStore
-from spsam.engine.predict import predict_logits
+from spsam.engine.predict import predict_labels
 from spsam.metrics.dice import dice
 from spsam.model.segmenter import Segmenter
 
@@ -37,9 +36,7 @@ def validation_dice(
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         for case in cases:
             prepared = store.case(case.id)
-            image = torch.from_numpy(np.array(prepared.image, dtype=np.float32))
-            logits = predict_logits(network, image, config.arm.inference, config.arm.train)
-            labels = restore_labels(logits, prepared, network.mask_head.labels)
+            labels = predict_labels(network, prepared, config.arm)
             reference = case.load().label
             assert reference is not None
             convention = config.arm.evaluation.convention
