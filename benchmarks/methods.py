@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
+from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -33,6 +33,7 @@ from spsam.config.overrides import parse_overrides
 from spsam.config.schema import TrainConfig
 from spsam.data.patches import Patch
 from spsam.engine.assemble import build_network
+from spsam.engine.bench.official import package_encoder
 from spsam.engine.bench.parts import Parts, in_turns, random_batch
 from spsam.engine.bench.run import peak
 from spsam.engine.device import pick_device
@@ -82,18 +83,7 @@ class Samed(nn.Module):
         super().__init__()
         self.mask_head = SoftmaxHead(classes)
         self.size, grid = (size, size), size // spec.patch
-        self.image_encoder = ImageEncoderViT(
-            img_size=size,
-            patch_size=spec.patch,
-            embed_dim=spec.embed_dim,
-            depth=spec.depth,
-            num_heads=spec.heads,
-            out_chans=spec.out_dim,
-            norm_layer=lambda dim: nn.LayerNorm(dim, eps=1e-6),
-            use_rel_pos=True,
-            window_size=spec.window,
-            global_attn_indexes=spec.global_blocks,
-        ).requires_grad_(False)
+        self.image_encoder = package_encoder(spec, size).requires_grad_(False)
         for block in self.image_encoder.blocks:
             block.attn.qkv = LoraQKV(block.attn.qkv)
         self.prompt_encoder = PromptEncoder(spec.out_dim, (grid, grid), self.size, 16)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spsam.cli.options import AsJson, Device
+
 if TYPE_CHECKING:
     from spsam.engine.bench.run import Bench, Timing
 
@@ -39,16 +41,15 @@ def bench(  # noqa: PLR0917 - the command line's options
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Steps behind a median.")] = 5,
     threads: Annotated[int, typer.Option(min=1, help="Threads of a CPU.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")] = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Measure a network: parameters, operations, memory, and a step's time part by part."""
     from spsam.config.overrides import parse_overrides
     from spsam.registry.arms import load_arm
 
     values = parse_overrides(overrides or [])
-    # What this verb sets by options; weights are random, so none are asked for.
-    own = {"backbone.name": backbone, "train.precision": precision, "backbone.weights": "random"}
+    own = {"backbone.name": backbone, "train.precision": precision}
     values = {**{key: value for key, value in own.items() if value is not None}, **values}
     config = load_arm(arm, values, preset=Path(preset) if preset else None)
 

@@ -108,6 +108,12 @@ def build_network(
     )
 
 
+def on_random_weights(arm: ArmConfig) -> ArmConfig:
+    """The arm for whoever measures what it costs: real weights take as long, and are to be read."""
+    backbone = arm.backbone.model_copy(update={"weights": "random", "checkpoint": None})
+    return arm.model_copy(update={"backbone": backbone})
+
+
 def network_size(
     arm: ArmConfig, *, in_channels: int, num_classes: int, patch: tuple[int, int, int]
 ) -> NetworkSize:
@@ -145,7 +151,7 @@ def network_for(
     Args:
         config: The run's configuration.
         patch: (D, H, W).
-        checkpoint: SAM's weights; None for random ones.
+        checkpoint: SAM's weights; None takes what the arm says.
     """
     shape: Any = {
         "in_channels": config.data.in_channels,

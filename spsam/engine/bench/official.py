@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import torch
 from segment_anything.modeling import ImageEncoderViT
@@ -19,6 +20,27 @@ from spsam.model.sam.mask_decoder import PromptedMaskDecoder
 PREFIX = "image_encoder."
 
 
+def package_encoder(spec: Backbone, size: int) -> ImageEncoderViT:
+    """The package's image encoder.
+
+    Args:
+        spec: Which SAM.
+        size: H = W of its input, pixels.
+    """
+    return ImageEncoderViT(
+        img_size=size,
+        patch_size=spec.patch,
+        embed_dim=spec.embed_dim,
+        depth=spec.depth,
+        num_heads=spec.heads,
+        out_chans=spec.out_dim,
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        use_rel_pos=True,
+        window_size=spec.window,
+        global_attn_indexes=spec.global_blocks,
+    )
+
+
 class OfficialEncoder(ImageEncoder):
     """The package's image encoder, its blocks opened where adapters go, as anyone would do it.
 
@@ -32,19 +54,8 @@ class OfficialEncoder(ImageEncoder):
         self.image_size, self.grid = source.image_size, source.grid
         self.global_blocks = source.global_blocks
         self.checkpointed = False
-        self.vit = ImageEncoderViT(
-            # One number; only positions depend on it, and they come from the source.
-            img_size=spec.native_size,
-            patch_size=spec.patch,
-            embed_dim=spec.embed_dim,
-            depth=spec.depth,
-            num_heads=spec.heads,
-            out_chans=spec.out_dim,
-            norm_layer=lambda dim: nn.LayerNorm(dim, eps=1e-6),
-            use_rel_pos=True,
-            window_size=spec.window,
-            global_attn_indexes=spec.global_blocks,
-        )
+        # One number; only positions depend on it, and they come from the source.
+        self.vit = package_encoder(spec, spec.native_size)
         for whole, value in encoder_state(source).items():
             name = whole.removeprefix(PREFIX)
             *path, last = name.split(".")

@@ -10,14 +10,13 @@ from typing import Any
 import torch
 
 from spsam.config.schema import ArmConfig
-from spsam.engine.assemble import build_network
+from spsam.engine.assemble import build_network, on_random_weights
 from spsam.engine.bench.official import on_official_modules
 from spsam.engine.bench.parts import FORWARD, PARTS, Seconds, TimedStep, in_turns, random_batch
 from spsam.engine.recording.cost import PeakMemory, gigaflops
 from spsam.engine.training.measure import give_back
 from spsam.engine.training.train import execute_as
 from spsam.errors import InputError
-from spsam.model.network import SelfPromptSAM
 from spsam.model.sam.backbones import backbone_spec
 
 AGAINST = ("official",)
@@ -124,17 +123,17 @@ def bench(
     """
     if against is not None and against not in AGAINST:
         raise InputError(f"--against {against}: expected one of {', '.join(AGAINST)}")
+    if arm.network != "self_prompt_sam":
+        raise InputError(f"arm '{arm.name}' has no parts to time: bench takes arms on SAM")
     where = torch.device(device)
     torch.set_num_threads(threads)
     network = build_network(
-        _on_random_weights(arm),
+        on_random_weights(arm),
         in_channels=sizes.channels,
         num_classes=sizes.classes,
         depth=sizes.patch[0],
         image_size=sizes.patch[1:],
     )
-    if not isinstance(network, SelfPromptSAM):
-        raise InputError(f"arm '{arm.name}' has no parts to time: bench takes arms on SAM")
     operations = gigaflops(
         network, sizes.channels, arm.train.model_copy(update={"precision": "fp32"})
     )
@@ -205,9 +204,3 @@ def _ratio(own: Timing, other: Timing) -> dict[str, float]:
 
 def _median(values: list[float]) -> float:
     return round(statistics.median(values), 6)
-
-
-def _on_random_weights(arm: ArmConfig) -> ArmConfig:
-    """Real weights take as long, and would have to be read."""
-    backbone = arm.backbone.model_copy(update={"weights": "random", "checkpoint": None})
-    return arm.model_copy(update={"backbone": backbone})

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from spsam.config.schema import RunConfig, TrainConfig
 from spsam.data.patches import Patch
-from spsam.engine.assemble import network_for
+from spsam.engine.assemble import network_for, on_random_weights
 from spsam.engine.recording.cost import PeakMemory
 from spsam.engine.training.group import Group
 from spsam.engine.training.step import Stepper
@@ -149,7 +149,8 @@ def _measure(
     train = config.arm.train
     before = 0 if device.type == "cuda" else psutil.Process().memory_info().rss
     memory = PeakMemory(device)
-    network = network_for(_random_weights(config), patch, None).to(device).train()
+    random = config.model_copy(update={"arm": on_random_weights(config.arm)})
+    network = network_for(random, patch, None).to(device).train()
     execute_as(train, network)
     stepper = Stepper(network, train, Group())
     batch = _batch(config, patch, train.batch_size // devices)
@@ -214,13 +215,6 @@ def _batch(config: RunConfig, patch: tuple[int, int, int], count: int) -> Patch:
         "image": torch.randn(count, data.in_channels, *patch, generator=generator),
         "label": torch.randint(0, data.num_classes, (count, *patch), generator=generator),
     }
-
-
-def _random_weights(config: RunConfig) -> RunConfig:
-    """Real weights take as long, and would have to be read."""
-    backbone = config.arm.backbone.model_copy(update={"weights": "random", "checkpoint": None})
-    arm = config.arm.model_copy(update={"backbone": backbone})
-    return config.model_copy(update={"arm": arm})
 
 
 def _changed(config: RunConfig, accumulate: int, twice: bool) -> RunConfig:
