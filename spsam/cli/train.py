@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli.options import (
+    AsJson,
+    Checkpoint,
+    Data,
+    Device,
+    Devices,
+    Fit,
+    Fold,
+    Memory,
+    Out,
+    PatchWorkers,
+    Plugin,
+    Preset,
+    SplitName,
+)
 from spsam.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from spsam.results.rows import Row
     from spsam.results.run_folder import RunFolder
     from spsam.studies.costs import Costs
 
@@ -20,46 +37,30 @@ EPILOG = "Example: spsam train S9 --data path/to/ACDC --preset cpu"
 
 def train(  # noqa: PLR0917 - the command line's options
     arm: Annotated[str, typer.Argument(help="An arm's name, or the path of a YAML file.")],
-    data: Annotated[str, typer.Option(help="A built-in data set or a folder.")] = "phantom",
-    preset: Annotated[
-        str | None, typer.Option(help="Schedule [default: demo on the phantom, cpu elsewhere].")
-    ] = None,
+    data: Data = "phantom",
+    preset: Preset = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, patches and augmentation.")] = 0,
-    fold: Annotated[int, typer.Option(help="Fold of the split.")] = 0,
-    split: Annotated[
-        str | None, typer.Option(help="Name or file of a split [default: the data set's].")
-    ] = None,
+    fold: Fold = 0,
+    split: SplitName = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A value on top of the arm. Repeatable."),
     ] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="SAM's official weights.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
-    devices: Annotated[
-        int, typer.Option(min=1, help="How many devices of that kind share each batch.")
-    ] = 1,
-    workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that make training patches.")
-    ] = None,
-    fit: Annotated[
-        bool, typer.Option("--fit", help="Compute batches so that they fit into memory.")
-    ] = False,
-    memory: Annotated[
-        float | None, typer.Option(min=0, help="GB that --fit may use [default: what is free].")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of results; else $SPSAM_HOME, else ./spsam-runs.")
-    ] = None,
-    plugin: Annotated[
-        list[Path] | None, typer.Option(help="Folder with blocks of your own. Repeatable.")
-    ] = None,
+    checkpoint: Checkpoint = None,
+    device: Device = "auto",
+    devices: Devices = 1,
+    workers: PatchWorkers = None,
+    fit: Fit = False,
+    memory: Memory = None,
+    out: Out = None,
+    plugin: Plugin = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell memory and time; write nothing.")
     ] = False,
     no_measure: Annotated[
         bool, typer.Option("--no-measure", help="With --dry-run: take no steps to measure.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train one arm and score it; the same command goes on where it stopped."""
     from spsam.cli.ablate import header, plan_json, plan_text
@@ -103,7 +104,7 @@ def train(  # noqa: PLR0917 - the command line's options
     if as_json:
         typer.echo(json.dumps(_result(folder), indent=2))
     elif not failed:
-        _print(folder)
+        _print(folder, _result(folder))
     raise typer.Exit(1 if failed else 0)
 
 
@@ -113,7 +114,7 @@ def _result(folder: RunFolder) -> dict[str, Any]:
     result: dict[str, Any] = {"folder": str(folder.path), **folder.read()}
     if folder.status == "finished":
         rows = folder.read_rows()
-        names = _classes(folder)
+        names = _classes(rows)
         means = [mean_dice(rows, len(names)), *class_means(rows, len(names)).tolist()]
         # A class that no case scores is null: NaN is no JSON.
         dice, *classes = [None if math.isnan(value) else value for value in means]
@@ -121,13 +122,12 @@ def _result(folder: RunFolder) -> dict[str, Any]:
     return result
 
 
-def _classes(folder: RunFolder) -> list[str]:
-    names = {row.class_id: row.class_name for row in folder.read_rows()}
+def _classes(rows: Iterable[Row]) -> list[str]:
+    names = {row.class_id: row.class_name for row in rows}
     return [names[key] for key in sorted(names)]
 
 
-def _print(folder: RunFolder) -> None:
-    result = _result(folder)
+def _print(folder: RunFolder, result: dict[str, Any]) -> None:
     for name, value in [*result["dice_by_class"].items(), ("mean", result["dice"])]:
         typer.echo(f"  {name:24} Dice {'–' if value is None else f'{100 * value:.2f}'}")
     typer.echo(f"{folder.path}: configuration, checkpoint, scores and predictions")

@@ -14,7 +14,7 @@ from typing import Any
 
 from spsam.config.overrides import flag, leaves
 from spsam.config.places import layers
-from spsam.config.problems import Place, PlaceOf
+from spsam.config.problems import Place, PlaceOf, places_in
 from spsam.config.yaml_file import KeyPath, YamlFile, read_yaml
 from spsam.errors import InputError, Problem
 
@@ -106,7 +106,7 @@ def compose(
         composed.problems += _reserved(file, diff)
         if file is not files[-1]:
             diff = {key: value for key, value in diff.items() if key not in _LABELS}
-        composed.merge(diff, _places(file))
+        composed.merge(diff, places_in(file))
         if index == 0 and preset is not None:
             _lay_preset(composed, read_yaml(preset))
     for keys, value in leaves(overrides or {}):
@@ -183,11 +183,7 @@ def _lay_preset(composed: Composed, file: YamlFile) -> None:
                 "base: a preset has none; it is laid over any arm", file.path, file.line(("base",))
             )
         )
-    composed.merge(diff, _places(file))
-
-
-def _places(file: YamlFile) -> PlaceOf:
-    return lambda path: Place(file.path, file.line(path))
+    composed.merge(diff, places_in(file))
 
 
 def _set(composed: Composed, keys: tuple[str, ...], value: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from spsam.config.yaml_file import KeyPath
+from spsam.config.yaml_file import KeyPath, YamlFile
 from spsam.errors import InputError, Problem, nearest
 
 
@@ -39,6 +39,12 @@ class Place(NamedTuple):
 
 
 PlaceOf = Callable[[KeyPath], Place]
+
+
+def places_in(file: YamlFile) -> PlaceOf:
+    """Where the values of a file stand."""
+    return lambda path: Place(file.path, file.line(path))
+
 
 # pydantic's words -> what a person who writes YAML calls it.
 _WORDS = {

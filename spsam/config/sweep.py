@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import Self
 
 from spsam.config.fields import Count, Section, chosen
-from spsam.config.problems import Place, check, raise_all
+from spsam.config.problems import check, places_in, raise_all
 from spsam.config.schema import Block
 from spsam.config.yaml_file import KeyPath, YamlFile, read_yaml
 from spsam.errors import Problem
@@ -95,10 +95,7 @@ def load_sweep(path: Path) -> tuple[SweepConfig, YamlFile]:
         InputError: With every mistake of the file, each with its line.
     """
     file = read_yaml(path)
-
-    def place(keys: KeyPath) -> Place:
-        return Place(file.path, file.line(keys))
-
+    place = places_in(file)
     config, problems = check(SweepConfig, file.data, place)
     space = file.data.get("space")
     for key, entry in space.items() if isinstance(space, dict) else ():

@@ -9,8 +9,8 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from spsam.config.fields import Section, chosen
-from spsam.config.problems import Place, check, raise_all
-from spsam.config.yaml_file import KeyPath, YamlFile, read_yaml
+from spsam.config.problems import check, places_in, raise_all
+from spsam.config.yaml_file import YamlFile, read_yaml
 
 
 class Filters(Section):
@@ -56,11 +56,7 @@ def load_table(path: Path) -> tuple[TableConfig, YamlFile]:
         InputError: With every mistake of the file, each with its line.
     """
     file = read_yaml(path)
-
-    def place(key: KeyPath) -> Place:
-        return Place(file.path, file.line(key))
-
-    table, problems = check(TableConfig, file.data, place)
+    table, problems = check(TableConfig, file.data, places_in(file))
     raise_all(problems)
     assert isinstance(table, TableConfig)
     return table, file

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spsam.data.cases import DataSet
+from spsam.data.files.json_object import read_object
 from spsam.errors import InputError, Problem, nearest
 
 PARTS = ("train", "val", "test")
@@ -107,14 +108,7 @@ def _usual(dataset: DataSet) -> tuple[str, tuple[str, ...]]:
 
 
 def _read(path: Path) -> dict[str, tuple[str, ...]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise InputError(Problem("is not a text file in UTF-8", path)) from error
-    except json.JSONDecodeError as error:
-        raise InputError(Problem(f"is not valid JSON: {error.msg}", path, error.lineno)) from error
-    if not isinstance(content, dict):
-        raise InputError(Problem("expected an object with train, val and test", path))
+    content = read_object(path, "an object with train, val and test")
     problems = []
     parts: dict[str, tuple[str, ...]] = {}
     for part in PARTS:

@@ -62,11 +62,7 @@ def dice(
     """
     _rule(convention)  # before the work
     predicted, referred = _array(prediction, "prediction"), _array(reference, "reference")
-    if predicted.shape != referred.shape:
-        raise InputError(
-            "prediction and reference are to have the same shape: "
-            f"got {predicted.shape} and {referred.shape}"
-        )
+    check_same_shape(predicted, referred)
     _check_range(predicted, num_classes, "prediction")
     _check_range(referred, num_classes, "reference")
     return dice_of_counts(*counts(predicted, referred, num_classes), convention)
@@ -98,6 +94,19 @@ def dice_of_counts(
     np.divide(2.0 * both, total, out=scores, where=total > 0)
     scores[(in_reference == 0) & (in_prediction > 0)] = rule.invented
     return scores
+
+
+def check_same_shape(prediction: NDArray[Any], reference: NDArray[Any]) -> None:
+    """Refuses label maps of two grids.
+
+    Raises:
+        InputError: If the shapes differ.
+    """
+    if prediction.shape != reference.shape:
+        raise InputError(
+            "prediction and reference are to have the same shape: "
+            f"got {prediction.shape} and {reference.shape}"
+        )
 
 
 def _rule(convention: str) -> Convention:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from spsam.errors import InputError
+from spsam.metrics.dice import check_same_shape
 
 PERCENTILE = 95.0
 
@@ -43,11 +44,7 @@ def hd95(
     Raises:
         InputError: If the shapes differ, or there is not one spacing an axis.
     """
-    if prediction.shape != reference.shape:
-        raise InputError(
-            "prediction and reference are to have the same shape: "
-            f"got {prediction.shape} and {reference.shape}"
-        )
+    check_same_shape(prediction, reference)
     if len(spacing) != prediction.ndim or min(spacing) <= 0:
         raise InputError(
             f"expected a positive spacing for each of {prediction.ndim} axes, got {tuple(spacing)}"

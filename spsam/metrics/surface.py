@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spsam.errors import InputError
+from spsam.metrics.dice import check_same_shape
 
 TOLERANCE = 2.0
 """mm [C]: about the in-plane resolution of the data sets at hand."""
@@ -38,11 +38,7 @@ def surface_dice(
     Raises:
         InputError: If the shapes differ.
     """
-    if prediction.shape != reference.shape:
-        raise InputError(
-            "prediction and reference are to have the same shape: "
-            f"got {prediction.shape} and {reference.shape}"
-        )
+    check_same_shape(prediction, reference)
     scores = np.full(num_classes, np.nan)
     for k in range(1, num_classes):
         predicted, referred = prediction == k, reference == k

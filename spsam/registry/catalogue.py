@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from spsam.config.places import layers
-from spsam.config.problems import Place, check, unique
+from spsam.config.problems import check, places_in, unique
 from spsam.config.yaml_file import YamlFile, read_yaml
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.slots import SLOTS, Slot
@@ -148,7 +148,7 @@ def _read_card(slot: str, path: Path, plugin: Path | None, problems: list[Proble
     except InputError as error:
         problems.extend(error.problems)
         return None
-    read, found = check(_CardFile, file.data, lambda at: Place(path, file.line(at)))
+    read, found = check(_CardFile, file.data, places_in(file))
     problems.extend(found)
     if read is None:
         return None

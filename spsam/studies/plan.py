@@ -162,7 +162,7 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     backend = backend or Backend()
     problems: list[Problem] = []
     arms: list[tuple[ArmConfig, ArmConfig | None]] = []
-    preset = request.preset or ("demo" if request.data == "phantom" else "cpu")
+    preset = request.preset or default_preset(request.data)
     with gather(problems):
         preset_path(preset)
         arms = _load_arms(request, preset)
@@ -183,6 +183,11 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
             planned.append(planner.arm(arm, parent))
     raise_all(problems)
     return Ablation(request, Path(preset).stem, device, dataset, split, planned)
+
+
+def default_preset(data: str) -> str:
+    """The schedule of a data set, where none is named."""
+    return "demo" if data == "phantom" else "cpu"
 
 
 class Planner:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.files.json_object import read_object
 from spsam.data.sources import dataset_json
 from spsam.data.sources.known import AMOS
 from spsam.data.volume import read_geometry, read_volume
@@ -34,7 +35,7 @@ def open(folder: Path) -> DataSet:
         InputError: With every mistake in `dataset.json` and every missing file.
     """
     path = folder / dataset_json.FILE
-    content = dataset_json.read(path)
+    content = read_object(path)
     problems: list[Problem] = []
     labels = dataset_json.names(content, "labels", path, problems)
     numbers = {_plain(name): number for number, name in labels.items() if number != 0}

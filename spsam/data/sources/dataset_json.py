@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from spsam.data.files.json_object import read_object
 from spsam.errors import InputError, Problem
 
 FILE = "dataset.json"
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The object in the file.
-
-    Raises:
-        InputError: If it is not JSON, or not an object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise InputError(Problem("is not a text file in UTF-8", path)) from error
-    except json.JSONDecodeError as error:
-        raise InputError(Problem(f"is not valid JSON: {error.msg}", path, error.lineno)) from error
-    if not isinstance(content, dict):
-        raise InputError(Problem("expected a JSON object at the top", path))
-    return content
 
 
 def peek(folder: Path) -> dict[str, Any]:
     """What the folder's `dataset.json` says, to recognise it by; empty if that cannot be read."""
     path = folder / FILE
     try:
-        return read(path) if path.is_file() else {}
+        return read_object(path) if path.is_file() else {}
     except (InputError, OSError):
         return {}
 

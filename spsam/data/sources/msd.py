@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.files.json_object import read_object
 from spsam.data.sources import dataset_json
 from spsam.data.volume import read_geometry, read_volume
 from spsam.errors import InputError, Problem
@@ -32,7 +33,7 @@ def open(folder: Path) -> DataSet:
         InputError: With every mistake in `dataset.json` and every missing file.
     """
     path = folder / dataset_json.FILE
-    content = dataset_json.read(path)
+    content = read_object(path)
     problems: list[Problem] = []
     channels = dataset_json.names(content, "modality", path, problems)
     labels = dataset_json.names(content, "labels", path, problems)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.files.json_object import read_object
 from spsam.data.sources import dataset_json
 from spsam.data.sources.volumes import ENDINGS
 from spsam.data.volume import read_geometry, read_volume
@@ -32,7 +33,7 @@ def open(folder: Path) -> DataSet:
             are regions or `ignore`, which training here knows nothing of.
     """
     path = folder / dataset_json.FILE
-    content = dataset_json.read(path)
+    content = read_object(path)
     problems: list[Problem] = []
     channels = dataset_json.names(content, "channel_names", path, problems)
     if channels and sorted(channels) != list(range(len(channels))):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spsam.data.store import PreparedCase
+from spsam.metrics.dice import counts
 from spsam.results.measures import BINS, MARGIN, Measures
 
 
@@ -55,11 +56,8 @@ class CaseCounts:
         reference = self._reference[first : first + len(labels)]
         predicted = labels.cpu()
         for offset in range(len(predicted)):
-            found, wanted = predicted[offset], reference[offset]
-            for column, some in enumerate((found[found == wanted], found, wanted)):
-                self.counts[first + offset, :, column] = np.bincount(
-                    some.numpy().ravel(), minlength=self._num_classes
-                )
+            pair = (predicted[offset].numpy(), reference[offset].numpy())
+            self.counts[first + offset] = np.stack(counts(*pair, self._num_classes), axis=1)
         if self._box is None:
             return
         depth, rows, columns = self._box

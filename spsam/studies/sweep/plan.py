@@ -17,7 +17,7 @@ from spsam.config.yaml_file import YamlFile
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.arms import load_arm, preset_path
 from spsam.studies.backend import Backend
-from spsam.studies.plan import Ablation, PlannedArm, Planner, Request
+from spsam.studies.plan import Ablation, PlannedArm, Planner, Request, default_preset
 from spsam.studies.sweep.search import search_problems
 from spsam.studies.sweep.space import Dimension, as_numbers, dimensions
 from spsam.studies.sweep.storage import shown_storage
@@ -158,7 +158,7 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
     backend = backend or Backend()
     problems: list[Problem] = []
     config, file = load_sweep(sweep_path(request.space))
-    preset = request.preset or config.preset or ("demo" if request.data == "phantom" else "cpu")
+    preset = request.preset or config.preset or default_preset(request.data)
     places = {key: Place(file.path, file.line((key,))) for key in ("sampler", "pruner", "arm")}
     problems += search_problems(config.sampler, config.pruner, places)
     with gather(problems):
@@ -232,7 +232,7 @@ def _check_space(
     fixed = {**config.set, **request.overrides}
     space, found = dimensions(config.space, fixed, places)
     problems += found
-    preset = request.preset or config.preset or ("demo" if request.data == "phantom" else "cpu")
+    preset = request.preset or config.preset or default_preset(request.data)
     known: list[Problem] = []
     with gather(known):
         _arm(request, config, preset, {})

@@ -106,14 +106,12 @@ class Worker:
                     lock.acquire(timeout=0)
                 except Timeout:
                     continue
-                # Told between the list and the lock? Its worker holds the lock until it is.
-                now = self._study.get_trials(deepcopy=False)[trial.number]
-                dead = now.state == TrialState.RUNNING
-                if dead:
-                    self._study.tell(trial.number, state=TrialState.FAIL)
                 lock.release()
-                if not dead:
+                # A worker holds its trial's lock until it has told it: that may just have been.
+                now = self._study.get_trials(deepcopy=False)[trial.number]
+                if now.state != TrialState.RUNNING:
                     continue
+                self._study.tell(trial.number, state=TrialState.FAIL)
                 self._watch.say(f"trial {trial.number}: its worker died; it is tried again")
                 retry(self._study, trial)
 
