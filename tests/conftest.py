@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -45,3 +46,29 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real data sets are not beside this checkout (../shared/data)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of results with a small ACDC beside them, and two runs (seeds 0 and 1) of S9.
+
+    `run0` and `run1` lead to the runs. Shared by all tests: whoever changes something copies first.
+    """
+    from typer.testing import CliRunner
+
+    from spsam.cli.main import app
+    from tests.data.layouts import write_acdc
+
+    home = tmp_path_factory.mktemp("home")
+    data = write_acdc(home / "acdc")
+    few = ["train.epochs=1", "train.generator_epochs=0", "backbone.weights=random"]
+    command = ["train", "S9", "--data", str(data), "--preset", "smoke", "--out", str(home)]
+    command += [word for value in few for word in ("--set", value)]
+    for seed in (0, 1):
+        result = CliRunner().invoke(app, [*command, "--seed", str(seed), "--json"])
+        assert result.exit_code == 0, result.output
+        said = json.loads(result.stdout)
+        assert said["status"] == "finished"
+        assert set(said["dice_by_class"]) == {"RV", "MYO", "LV"}
+        (home / f"run{seed}").symlink_to(said["folder"])
+    return home

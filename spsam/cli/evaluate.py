@@ -36,8 +36,10 @@ def evaluate(  # noqa: PLR0917 - the command line's options
 ) -> None:
     """Score label maps: Dice, IoU, HD95, surface Dice and volume error, by case and class."""
     from spsam.cli.progress import watched
+    from spsam.config.places import folder_to_be
     from spsam.studies.scores import plan_scoring, score, to_json, write_scores
 
+    save = save and folder_to_be(save)
     planned = plan_scoring(
         predictions, references, classes=classes, convention=convention, tolerance=tolerance
     )

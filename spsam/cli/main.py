@@ -27,7 +27,12 @@ from spsam.cli import (
 from spsam.errors import InputError, SpsamError
 
 # A full, protected or failing disk is no mistake of the program's.
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
+_ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room and give the same command again"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "name a folder that is yours"),
+    errno.EFBIG: "the disk takes no file so large",
+    errno.EIO: "the disk fails: see the system's log",
+}
 
 
 class Verbs(TyperGroup):
@@ -45,10 +50,10 @@ class Verbs(TyperGroup):
             typer.echo(f"failed: {error}", err=True)
             raise typer.Exit(1) from error
         except OSError as error:
-            if error.errno not in _DISK:
+            if error.errno not in _ADVICE:
                 raise
             place = f"{error.filename}: " if error.filename else ""
-            typer.echo(f"failed: {place}{error.strerror}", err=True)
+            typer.echo(f"failed: {place}{error.strerror}: {_ADVICE[error.errno]}", err=True)
             raise typer.Exit(1) from error
 
 

@@ -46,10 +46,11 @@ def report(  # noqa: PLR0917 - the command line's options
     """Report the studies below a folder of results. Missing runs are holes in the tables."""
     if context.invoked_subcommand is not None:
         return
-    from spsam.config.places import home
+    from spsam.config.places import folder_to_be, home
     from spsam.reporting.report import all_studies, write_report
 
     wanted = _formats(formats)
+    output = output and folder_to_be(output)
     found = all_studies(home(studies))
     reports = []
     for study in found:

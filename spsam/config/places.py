@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from spsam.errors import InputError
+from spsam.errors import InputError, Problem
 
 Kind = Literal["registry", "ablations", "reports"]
 
@@ -44,8 +44,26 @@ def layers(kind: Kind) -> list[Path]:
 
 
 def home(out: Path | None = None) -> Path:
-    """Where results go: `out` if given, else the environment's SPSAM_HOME, else ./spsam-runs."""
+    """Where results go: `out` if given, else the environment's SPSAM_HOME, else ./spsam-runs.
+
+    Raises:
+        InputError: If there is a file in its place.
+    """
     if out is not None:
-        return out
+        return folder_to_be(out)
     named = os.environ.get("SPSAM_HOME")
-    return Path(named) if named else Path("spsam-runs")
+    return folder_to_be(Path(named) if named else Path("spsam-runs"))
+
+
+def folder_to_be(path: Path) -> Path:
+    """The path itself, of a folder that is there or can be made.
+
+    Raises:
+        InputError: If it is a file, or lies below one.
+    """
+    for place in (path, *path.parents):
+        if place.is_dir():
+            break
+        if place.exists():
+            raise InputError(Problem("expected a folder for results, this is a file", place))
+    return path

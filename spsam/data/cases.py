@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from spsam.data.volume import Geometry, Volume
-from spsam.errors import InputError, nearest
+from spsam.errors import InputError, Problem, nearest
 
 Modality = Literal["MR", "CT"]
 
@@ -98,20 +98,35 @@ def fingerprint_files(root: Path, files: Iterable[Path]) -> str:
 
     Returns:
         The first 16 hex digits.
+
+    Raises:
+        InputError: With every file that cannot be read.
     """
     ordered = sorted((file.relative_to(root).as_posix(), file) for file in set(files))
     with ThreadPoolExecutor(8) as pool:
         ends = list(pool.map(_ends, (file for _, file in ordered)))
+    problems = [end for end in ends if isinstance(end, Problem)]
+    if problems:
+        raise InputError(problems)
     total = hashlib.sha256()
-    for (relative, _), (size, digest) in zip(ordered, ends, strict=True):
-        total.update(f"{relative}\0{size}\0{digest}\n".encode())
+    for (relative, _), end in zip(ordered, ends, strict=True):
+        total.update(f"{relative}\0{end}\n".encode())
     return total.hexdigest()[:16]
 
 
-def _ends(file: Path) -> tuple[int, str]:
+def _ends(file: Path) -> str | Problem:
+    """A file's size and the hash of its ends, or why it cannot be read."""
+    try:
+        return _size_and_digest(file)
+    except OSError as error:
+        advice = "see what it should be" if file.is_dir() else "see whether it is there and yours"
+        return Problem(f"cannot be read: {error.strerror}; {advice}", file)
+
+
+def _size_and_digest(file: Path) -> str:
     size = file.stat().st_size
     with file.open("rb") as stream:
         digest = hashlib.sha256(stream.read(_END))
         stream.seek(max(_END, size - _END))
         digest.update(stream.read(_END))
-    return size, digest.hexdigest()
+    return f"{size}\0{digest.hexdigest()}"

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial as bind
 from pathlib import Path
@@ -61,10 +62,25 @@ def prepare(
     target = prepared_folder(dataset, plan, folder)
     if (target / INDEX).is_file():
         return PreparedStore(target)
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):
-        if not (target / INDEX).is_file():
-            _prepare_all(dataset, plan, target, workers, progress)
+    lock = Path(f"{target}.lock")
+    try:
+        with FileLock(lock):
+            try:
+                if not (target / INDEX).is_file():
+                    _prepare_all(dataset, plan, target, workers, progress)
+            except InputError:
+                # While it is held: who waits for it sees that it is gone, and makes another.
+                with suppress(OSError):
+                    lock.unlink()
+                raise
+    except InputError:
+        for each in made:
+            # Not where another process has put something meanwhile.
+            with suppress(OSError):
+                each.rmdir()
+        raise
     return PreparedStore(target)
 
 

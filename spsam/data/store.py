@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from spsam.data.chunked import Chunked
 from spsam.data.geometry import Axes, Box, Geometry, Triple, Turn
+from spsam.errors import SpsamError
 
 INDEX = "store.json"
 # Each open case holds two files open, of which a process may have about a thousand.
@@ -64,11 +65,18 @@ class PreparedStore:
 
     Args:
         folder: A folder that `prepare` has finished.
+
+    Raises:
+        SpsamError: If its index is damaged.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.index: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        try:
+            self.index: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        except ValueError as error:
+            message = "is damaged; remove this folder, and it is prepared again"
+            raise SpsamError(f"{folder / INDEX}: {message}") from error
         self._open: OrderedDict[str, PreparedCase] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:

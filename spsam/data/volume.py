@@ -13,8 +13,9 @@ import numpy.typing as npt
 import SimpleITK
 
 from spsam.data.files.image import read_array, read_geometry
+from spsam.data.files.nifti import nifti_problems
 from spsam.data.geometry import IDENTITY, Geometry, Triple
-from spsam.errors import InputError, Problem
+from spsam.errors import InputError, Problem, SpsamError
 
 __all__ = [
     "Floats",
@@ -112,7 +113,11 @@ def read_volume(
 
 
 def write_label(path: Path, ids: npt.NDArray[np.integer], geometry: Geometry) -> None:
-    """Writes `(D, H, W)` ids on a grid; the file is there completely or not at all."""
+    """Writes `(D, H, W)` ids on a grid; the file is there completely or not at all.
+
+    Raises:
+        SpsamError: If the disk is full or protected; what was there is as it was.
+    """
     assert ids.shape == geometry.shape, (ids.shape, geometry.shape)
     image = sitk.GetImageFromArray(ids)
     image.SetSpacing(geometry.spacing[::-1])
@@ -123,7 +128,13 @@ def write_label(path: Path, ids: npt.NDArray[np.integer], geometry: Geometry) ->
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         sitk.WriteImage(image, str(temporary), useCompression=True)
+        # On a full disk the library leaves half a NIfTI file, and says nothing.
+        if nifti_problems(temporary):
+            raise RuntimeError("the file is not complete")
         os.replace(temporary, path)
+    except RuntimeError as error:
+        message = "the label map cannot be written: the disk is full or protected; make room and "
+        raise SpsamError(f"{path}: {message}give the same command again") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -34,7 +34,7 @@ def load_trained_state(network: Segmenter, state: dict[str, Tensor]) -> None:
     """Puts weights into the added blocks.
 
     Raises:
-        InputError: If the names are not exactly the network's.
+        InputError: If names or shapes are not exactly the network's.
     """
     expected = trained_state(network)
     missing = sorted(expected.keys() - state.keys())
@@ -43,6 +43,13 @@ def load_trained_state(network: Segmenter, state: dict[str, Tensor]) -> None:
         raise InputError(
             "the checkpoint is of another arm: "
             f"missing {missing[:3] or 'nothing'}, unexpected {unexpected[:3] or 'nothing'}"
+        )
+    other = [name for name in sorted(state) if state[name].shape != expected[name].shape]
+    if other:
+        came, wanted = (tuple(each[other[0]].shape) for each in (state, expected))
+        raise InputError(
+            f"the checkpoint is of another arm or version: {other[0]} has the shape {came}, "
+            f"expected {wanted}; train anew"
         )
     for slot, block in network.blocks().items():
         start = f"{slot}."
@@ -120,8 +127,16 @@ def read_last(path: Path) -> tuple[State | None, str]:
     Raises:
         SpsamError: If there are checkpoints and none is sound.
     """
+    state, note, broken = last_sound(path)
+    if state is None and broken:
+        raise SpsamError("\n".join([*broken, "remove these files to begin the run anew"]))
+    return state, note
+
+
+def last_sound(path: Path) -> tuple[State | None, str, list[str]]:
+    """As `read_last`; and what is wrong with each file that is not sound."""
     there = [file for file in (path, previous(path)) if file.exists()]
-    broken = []
+    broken: list[str] = []
     for file in there:
         try:
             state = read_whole(file)
@@ -130,10 +145,8 @@ def read_last(path: Path) -> tuple[State | None, str]:
             continue
         missing = "" if path in there else f"{path}: is missing"
         note = "; ".join([*broken, *([missing] if missing else [])])
-        return state, f"{note}; going on from {file.name}" if note else ""
-    if broken:
-        raise SpsamError("\n".join([*broken, "remove these files to begin the run anew"]))
-    return None, ""
+        return state, f"{note}; going on from {file.name}" if note else "", broken
+    return None, "", broken
 
 
 def load_checkpoint(path: Path, network: Segmenter) -> State:

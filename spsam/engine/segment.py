@@ -21,7 +21,7 @@ from spsam.data.preprocess import preprocess
 from spsam.data.restore import PIECE, name_pieces, restored, write_labels
 from spsam.data.store import PreparedCase
 from spsam.engine.assemble import network_for
-from spsam.engine.checkpoint import load_trained_state, read_last
+from spsam.engine.checkpoint import last_sound, load_trained_state
 from spsam.engine.given_prompts import GivenPrompts
 from spsam.engine.predict import SlidingLogits
 from spsam.errors import InputError, Problem
@@ -71,9 +71,11 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         InputError: If it is missing, damaged, or of a version that says nothing of its run.
     """
-    state, _ = read_last(path)
+    state, _, broken = last_sound(path)
     if state is None:
-        raise InputError(Problem("there is no such checkpoint", path))
+        lines = broken or [f"{path}: there is no such checkpoint"]
+        advice = "; copy it again from where it was trained" if broken else ""
+        raise InputError([Problem(line + advice) for line in lines])
     if "about" not in state or "config" not in state["about"]:
         raise InputError(
             Problem(
@@ -81,15 +83,20 @@ def read_recipe(path: Path) -> Recipe:
             )
         )
     about = state["about"]
-    return Recipe(
-        path,
-        RunConfig.model_validate_json(about["config"]),
-        Plan.from_dict(about["plan"]),
-        tuple(about["raw_ids"]),
-        about["intensities"],
-        state["blocks"],
-        int(state["progress"]["steps"]),
-    )
+    try:
+        return Recipe(
+            path,
+            RunConfig.model_validate_json(about["config"]),
+            Plan.from_dict(about["plan"]),
+            tuple(about["raw_ids"]),
+            about["intensities"],
+            state["blocks"],
+            int(state["progress"]["steps"]),
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        why = str(error).splitlines()[0]
+        message = f"the checkpoint is of another version of spsam ({why}): train anew"
+        raise InputError(Problem(message, path)) from error
 
 
 def check_ensemble(recipes: Sequence[Recipe]) -> None:
@@ -219,16 +226,23 @@ class _Probabilities:
     """A file that is written piece by piece, and gets its name when it is whole."""
 
     def __init__(self, name: Path, case: PreparedCase, num_classes: int) -> None:
+        self._view: Any = None
+        self._whole: Any = None
         self._path = _with(name, "_probabilities.npy")
         self._draft = self._path.with_name(f".{os.getpid()}-{self._path.name}")
         shape = (num_classes, *case.original.shape)
         whole = np.lib.format.open_memmap(self._draft, "w+", np.float16, shape)
+        try:
+            _reserve(self._draft)
+        except OSError:
+            self.clear()
+            raise
         # What was cut away is background.
         whole[0] = 1
         inside = tuple(slice(*bounds) for bounds in case.box) if case.box else ()
         # A view: what is written into it is turned back, and stands where it was cut out.
-        self._view: Any = case.turn.there(whole[(slice(None), *inside)])
-        self._whole: Any = whole
+        self._view = case.turn.there(whole[(slice(None), *inside)])
+        self._whole = whole
 
     def add(self, start: int, probabilities: Tensor) -> None:
         self._view[:, start : start + PIECE] = probabilities.cpu().numpy()
@@ -242,3 +256,10 @@ class _Probabilities:
         self._view = self._whole = None
         with suppress(OSError):
             self._draft.unlink(missing_ok=True)
+
+
+def _reserve(file: Path) -> None:
+    """Takes the disk's room at once: a mapped file on a full disk ends the process by a signal."""
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)

@@ -139,7 +139,7 @@ def score(scoring: Scoring, watch: Watcher | None = None) -> list[Score]:
     for number, (name, prediction, reference) in enumerate(scoring.pairs):
         watch.stage("scoring", number, len(scoring.pairs))
         with gather(problems):
-            scores += _case(name, prediction, reference, volumes, scoring)
+            scores += _case(name, prediction, reference, volumes, scoring, watch)
     raise_all(problems)
     watch.stage("scoring", len(scoring.pairs), len(scoring.pairs))
     return scores
@@ -186,7 +186,12 @@ def write_scores(folder: Path, scoring: Scoring, scores: Sequence[Score]) -> lis
 
 
 def _case(
-    name: str, prediction: Path, reference: Path, classes: Mapping[int, str], scoring: Scoring
+    name: str,
+    prediction: Path,
+    reference: Path,
+    classes: Mapping[int, str],
+    scoring: Scoring,
+    watch: Watcher,
 ) -> list[Score]:
     import numpy as np
 
@@ -209,6 +214,9 @@ def _case(
         raise InputError(
             Problem(f"expected the grid of {reference}, {shown[1]}, got {shown[0]}", prediction)
         )
+    if not np.allclose(made.direction, wanted.direction, atol=1e-3):
+        # Well-known references carry another direction than their images, so it is no mistake.
+        watch.warn(f"{prediction}: its axes point elsewhere than {reference}'s; scored by voxel")
     num_classes = len(classes) + 1
     table = counts(maps[0], maps[1], num_classes)
     values = {
@@ -263,20 +271,21 @@ def _label_maps(folder: Path) -> dict[str, Path]:
 
     if not folder.is_dir():
         raise InputError(Problem("expected a folder of label maps", folder))
-    files = {
-        re.sub(r"_gt$", "", name): file
-        for file in sorted(folder.rglob("*"))
-        if file.is_file() and (name := stem(file)) is not None
-    }
-    # Beside ACDC's references lie the images.
-    with_gt = {
-        re.sub(r"_gt$", "", name): file
-        for file in files.values()
-        if (name := stem(file)) is not None and name.endswith("_gt")
-    }
+    named = [(stem(file), file) for file in sorted(folder.rglob("*")) if file.is_file()]
+    files = [(name, file) for name, file in named if name is not None]
     if not files:
         raise InputError(Problem("there is no label map (.nii.gz, .nrrd, .mha) in it", folder))
-    return with_gt or files
+    # Beside ACDC's references lie the images.
+    with_gt = [(name.removesuffix("_gt"), file) for name, file in files if name.endswith("_gt")]
+    found: dict[str, Path] = {}
+    problems: list[Problem] = []
+    for name, file in with_gt or files:
+        if name in found:
+            message = f"is a second label map of '{name}', beside {found[name]}: take one away"
+            problems.append(Problem(message, file))
+        found[name] = file
+    raise_all(problems)
+    return found
 
 
 def _classes(text: str | None, predictions: Path) -> dict[int, str]:
@@ -284,8 +293,12 @@ def _classes(text: str | None, predictions: Path) -> dict[int, str]:
         record = predictions / RECORD
         if not record.is_file():
             return {}
-        said = json.loads(record.read_text(encoding="utf-8"))["classes"]
-        return {int(key): str(name) for key, name in said.items() if int(key) != 0}
+        try:
+            said = json.loads(record.read_text(encoding="utf-8"))["classes"]
+            return {int(key): str(name) for key, name in said.items() if int(key) != 0}
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            message = "is no record of spsam predict, or a damaged one: name the classes by "
+            raise InputError(Problem(f"{message}--classes NAME=ID,…", record)) from error
     pairs = [re.fullmatch(r"\s*(.+?)\s*=\s*(\d+)\s*", each) for each in text.split(",")]
     found = {int(pair[2]): pair[1] for pair in pairs if pair is not None and int(pair[2]) > 0}
     if len(found) < len(pairs):

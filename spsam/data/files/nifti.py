@@ -28,7 +28,10 @@ def nifti_problems(path: Path) -> list[Problem]:
     name = path.name.lower()
     if not name.endswith((".nii", ".nii.gz")):
         return []
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return [Problem(f"cannot be read: {error.strerror}; see whether it is yours", path)]
     if name.endswith(".gz"):
         try:
             content = gzip.decompress(content)

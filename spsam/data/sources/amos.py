@@ -61,6 +61,9 @@ def open(folder: Path) -> DataSet:
         for name, (image, label) in sorted(ct.items())
     ]
     left = len(pairs) - len(ct)
+    notes = dataset_json.count_notes(content, len(pairs))
+    if left:
+        notes.append(f"{left} MR volumes (amos_{_FIRST_MR:04d} …) are left out")
     return DataSet(
         name=AMOS.name,
         cases=tuple(cases),
@@ -73,7 +76,7 @@ def open(folder: Path) -> DataSet:
         ),
         published=AMOS.name,
         folder=folder,
-        notes=(f"{left} MR volumes (amos_{_FIRST_MR:04d} …) are left out",) if left else (),
+        notes=tuple(notes),
     )
 
 

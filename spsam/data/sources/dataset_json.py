@@ -70,6 +70,14 @@ def pairs(
     return found
 
 
+def count_notes(content: dict[str, Any], found: int) -> list[str]:
+    """What is said where `numTraining` is not the number of labelled volumes."""
+    said = content.get("numTraining", found)
+    if said == found:
+        return []
+    return [f"{FILE} says numTraining {said}, {found} labelled volumes are here: is all copied?"]
+
+
 def short(name: str, otherwise: str) -> str:
     """A name in lower case that may stand in a file's name."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or otherwise

@@ -62,6 +62,7 @@ def open(folder: Path) -> DataSet:
             folder, [path, *(file for case in cases for file in case.files)]
         ),
         folder=folder,
+        notes=tuple(dataset_json.count_notes(content, len(cases))),
     )
 
 

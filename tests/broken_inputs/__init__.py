@@ -1,0 +1,1 @@
+"""The corpus of broken inputs: one module a family, one entry a kind."""

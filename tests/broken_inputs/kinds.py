@@ -1,0 +1,131 @@
+"""What a kind of broken input is, and the place it is made in."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+Command = list[object]
+
+
+@dataclass
+class Place:
+    """An empty folder, which is the current one, and what cannot be put there as a file.
+
+    Attributes:
+        folder: The folder; whatever is in it when the command begins must be there unchanged when
+            the command has ended.
+        patch: Undone after the test.
+        request: Of the test, for fixtures that only some kinds need.
+        room: Bytes that no file may grow beyond while the command runs: what a full disk does.
+    """
+
+    folder: Path
+    patch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest
+    room: int | None = None
+
+    @property
+    def out(self) -> Path:
+        """Where results would go; not there yet."""
+        return self.folder / "out"
+
+    @property
+    def home(self) -> Path:
+        """Results with two finished runs of S9 on a small ACDC, `run0` and `run1`; not to be
+        changed."""
+        found: Path = self.request.getfixturevalue("two_runs")
+        return found
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def deny(self, *names: str) -> None:
+        """Opening a file of such a name fails, as without permission; root may read anything."""
+        whole = Path.open
+
+        def denied(self: Path, *arguments: object, **named: object) -> object:
+            if self.name in names:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+            return whole(self, *arguments, **named)  # type: ignore[arg-type, call-overload]
+
+        self.patch.setattr(Path, "open", denied)
+
+    def protect(self, code: int = errno.EROFS) -> None:
+        """Nothing can be made below `out`, as on a disk that is read-only."""
+        whole = Path.mkdir
+
+        def protected(self: Path, *arguments: object, **named: object) -> None:
+            if "out" in self.parts:
+                raise OSError(code, os.strerror(code), str(self))
+            whole(self, *arguments, **named)  # type: ignore[arg-type]
+
+        self.patch.setattr(Path, "mkdir", protected)
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Within, the disk has only `room`."""
+        if self.room is None:
+            yield
+            return
+        resource = pytest.importorskip("resource", reason="no limits on this system")
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.room, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way in which an input can be broken.
+
+    Attributes:
+        name: Of the test.
+        make: Breaks the input and gives the command lines, each of which must say it.
+        says: A pattern that the output has: what is wrong, where, and what to do.
+        code: The exit code: 2 the input is wrong, 1 something failed, 0 a warning.
+        leaves: Patterns of files that may be left: of work that the next command goes on with.
+    """
+
+    name: str
+    make: Callable[[Place], Sequence[Command]]
+    says: str
+    code: int = 2
+    leaves: tuple[str, ...] = ()
+
+
+def check(data: object, *more: object) -> Command:
+    return ["data", "check", data, "--workers", 1, *more]
+
+
+def prepare(place: Place, data: object, *more: object) -> Command:
+    return ["data", "prepare", data, "--workers", 1, "--out", place.out, *more]
+
+
+def train(place: Place, *more: object, arm: object = "S1") -> Command:
+    return ["train", arm, "--preset", "smoke", "--out", place.out, *more]
+
+
+def ablate(place: Place, *more: object) -> Command:
+    return ["ablate", *more, "--preset", "smoke", "--out", place.out]
+
+
+def predict(place: Place, *named: object) -> Command:
+    return ["predict", *named, "-o", place.out]
+
+
+def evaluate(place: Place, *more: object) -> Command:
+    """Of the folders that `label_maps` writes."""
+    folders = [place.folder / "made", place.folder / "wanted"]
+    return ["evaluate", *folders, "--save", place.out, *more]
