@@ -39,9 +39,7 @@ VERBS = {"data", "train", "ablate", "predict", "evaluate", "prompts", "report", 
 
 
 @pytest.fixture
-def place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Place:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Place:
     for name in ("SPSAM_HOME", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -55,7 +53,7 @@ def place(
 def test_a_broken_input_is_a_sentence_and_leaves_nothing(kind: Kind, place: Place) -> None:
     for command in kind.make(place):
         before = everything(place.folder)
-        with place.full():
+        with place.as_it_is():
             result = CliRunner().invoke(app, [str(word) for word in command])
         if not isinstance(result.exception, SystemExit | None):
             raise result.exception

@@ -169,17 +169,20 @@ def _scheme(modality: str, crop: bool) -> str:
 
 def _open(path: str) -> DataSet:
     """A data set, or new scans as one without classes."""
-    from spsam.data.dataset import open_dataset, open_scans
+    from spsam.data.dataset import LAYOUTS, open_dataset, open_scans
 
+    place = Path(path)
     try:
         return open_dataset(path)
     except InputError as error:
-        if Path(path).exists():
-            try:
-                return open_scans(Path(path))
-            except InputError:
-                raise error from None
-        raise
+        known = place.is_dir() and any(layout.recognise(place) for layout in LAYOUTS)
+        if known or not place.exists():
+            raise
+        try:
+            return open_scans(place)
+        except InputError as scans:
+            # Nobody but the user knows which of both it was meant to be.
+            raise InputError([*error.problems, *scans.problems]) from None
 
 
 def _as_json(report: Report) -> str:

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from spsam.errors import SpsamError
+
 # (D, H, W) of what lies together in the file, and of what is unpacked at once.
 _CHUNK, _BLOCK = (4, 64, 64), (1, 32, 64)
 
@@ -22,6 +24,9 @@ class Chunked(NDArrayOperatorsMixin):
 
     Args:
         path: A file that `pack` made.
+
+    Raises:
+        SpsamError: At the first use, or later, if the file is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,8 +39,15 @@ class Chunked(NDArrayOperatorsMixin):
     def _array(self) -> Any:
         import blosc2
 
-        # One thread: patches are small, and a data worker has siblings.
-        return blosc2.open(str(self.path), mmap_mode="r", dparams={"nthreads": 1})
+        try:
+            # One thread: patches are small, and a data worker has siblings.
+            return blosc2.open(str(self.path), mmap_mode="r", dparams={"nthreads": 1})
+        except RuntimeError as error:
+            raise self._damaged() from error
+
+    def _damaged(self) -> SpsamError:
+        advice = f"remove {self.path.parent}, and it is prepared again"
+        return SpsamError(f"{self.path}: the prepared array is damaged: {advice}")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -63,7 +75,10 @@ class Chunked(NDArrayOperatorsMixin):
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> npt.NDArray[Any]:
-        result: npt.NDArray[Any] = self._array[key]
+        try:
+            result: npt.NDArray[Any] = self._array[key]
+        except RuntimeError as error:
+            raise self._damaged() from error
         return result
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:

@@ -110,7 +110,11 @@ def read_whole(path: Path) -> State:
             raise ValueError("no weights of added blocks are in it")
         # Checkpoints of the first version have no hash.
         sound = state.pop(_DIGEST, None) in (None, digest(state))
-    except (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+    except pickle.UnpicklingError as error:
+        # The library's own words advise to run whatever is in the file.
+        message = "is no checkpoint, or a damaged one: it holds no weights, or more than weights"
+        raise InputError(Problem(message, path)) from error
+    except (OSError, RuntimeError, EOFError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(Problem(f"is no checkpoint, or a damaged one: {reason}", path)) from error
     if not sound:
@@ -129,7 +133,7 @@ def read_last(path: Path) -> tuple[State | None, str]:
     """
     state, note, broken = last_sound(path)
     if state is None and broken:
-        raise SpsamError("\n".join([*broken, "remove these files to begin the run anew"]))
+        raise SpsamError("; ".join([*broken, "remove these files to begin the run anew"]))
     return state, note
 
 

@@ -231,8 +231,8 @@ class _Probabilities:
         self._path = _with(name, "_probabilities.npy")
         self._draft = self._path.with_name(f".{os.getpid()}-{self._path.name}")
         shape = (num_classes, *case.original.shape)
-        whole = np.lib.format.open_memmap(self._draft, "w+", np.float16, shape)
         try:
+            whole = np.lib.format.open_memmap(self._draft, "w+", np.float16, shape)
             _reserve(self._draft)
         except OSError:
             self.clear()

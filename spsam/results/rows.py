@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,16 +75,25 @@ def read_rows(path: Path) -> list[Row]:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file by way of a neighbour and a rename, so that it is never half there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The process's number: twins may write the same table at once.
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    write_texts({path: text})
+
+
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Writes text files that belong together: on a full disk none of them is there."""
+    drafts: dict[Path, Path] = {}
     try:
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, path)
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # The process's number: twins may write the same table at once.
+            drafts[path] = path.with_name(f".{path.name}.{os.getpid()}")
+            drafts[path].write_text(text, encoding="utf-8")
+        for path, draft in drafts.items():
+            os.replace(draft, path)
     except OSError:
         # A full disk: half a draft is of no use to anyone.
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
+        for draft in drafts.values():
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
         raise
 
 

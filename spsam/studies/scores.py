@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from spsam.config.problems import gather, raise_all
 from spsam.errors import InputError, Problem
 from spsam.metrics.dice import CONVENTIONS
-from spsam.results.rows import write_text
+from spsam.results.rows import write_texts
 from spsam.studies.predict import RECORD
 from spsam.studies.watch import Watcher
 
@@ -136,10 +136,10 @@ def score(scoring: Scoring, watch: Watcher | None = None) -> list[Score]:
                 ids |= {int(value) for value in _ids(reference)[0]}
         volumes = {value: str(value) for value in sorted(ids - {0})}
     scores: list[Score] = []
-    for number, (name, prediction, reference) in enumerate(scoring.pairs):
+    for number, pair in enumerate(scoring.pairs):
         watch.stage("scoring", number, len(scoring.pairs))
         with gather(problems):
-            scores += _case(name, prediction, reference, volumes, scoring, watch)
+            scores += _case(pair, volumes, scoring, watch)
     raise_all(problems)
     watch.stage("scoring", len(scoring.pairs), len(scoring.pairs))
     return scores
@@ -180,18 +180,13 @@ def write_scores(folder: Path, scoring: Scoring, scores: Sequence[Score]) -> lis
         row = [each.case, each.class_id, each.class_name, each.metric, value, scoring.convention]
         lines.writerow(row)
     files = [folder / "scores.csv", folder / "scores.json"]
-    write_text(files[0], text.getvalue())
-    write_text(files[1], json.dumps(to_json(scoring, scores), indent=1) + "\n")
+    means_too = json.dumps(to_json(scoring, scores), indent=1) + "\n"
+    write_texts({files[0]: text.getvalue(), files[1]: means_too})
     return files
 
 
 def _case(
-    name: str,
-    prediction: Path,
-    reference: Path,
-    classes: Mapping[int, str],
-    scoring: Scoring,
-    watch: Watcher,
+    pair: tuple[str, Path, Path], classes: Mapping[int, str], scoring: Scoring, watch: Watcher
 ) -> list[Score]:
     import numpy as np
 
@@ -200,6 +195,7 @@ def _case(
     from spsam.metrics.overlap import iou_of_counts, volume_error_of_counts
     from spsam.metrics.surface import surface_dice
 
+    name, prediction, reference = pair
     problems: list[Problem] = []
     maps, geometries = [], []
     for path in (prediction, reference):

@@ -127,7 +127,9 @@ def of_other_classes(place: Place) -> Sequence[Command]:
 
 def resumed(place: Place) -> Sequence[Command]:
     """A training that was interrupted, whose checkpoints are both damaged."""
-    shutil.copytree(place.home / "runs", place.out / "runs", ignore=shutil.ignore_patterns("run[01]"))
+    shutil.copytree(
+        place.home / "runs", place.out / "runs", ignore=shutil.ignore_patterns("run[01]")
+    )
     shutil.copytree(place.home / "prepared", place.out / "prepared")
     named = (place.home / "run0").resolve().name
     folder = place.out / "runs" / named
@@ -159,60 +161,126 @@ def saved(content: Any) -> Callable[[Path], object]:
 
 
 KINDS = (
-    Kind("weights that are not there", sam("sam.pth", lambda path: None),
-         r"sam\.pth: there is no such checkpoint file"),
-    Kind("weights that are a folder", sam("sam.pth", Path.mkdir),
-         r"sam\.pth: there is no such checkpoint file"),
-    Kind("weights of another network", sam("sam.pth", saved({"conv1.weight": torch.zeros(3)})),
-         r"sam\.pth holds conv1\.weight…, expected the names of SAM's own checkpoints"),
-    Kind("weights of another SAM", sam("sam.pth", partial(changed, larger)),
-         r"sam\.pth: expected a checkpoint of sam_tiny \(width \d+, .*\), got one of .*width 768"),
-    Kind("weights of which some are missing",
-         sam("sam.pth", partial(changed, lambda s: s.pop(next(n for n in s if "neck" in n)))),
-         r"sam\.pth: expected every weight of sam_tiny and no other, got 1 missing"),
-    Kind("weights with something else among them",
-         sam("sam.pth", saved({"image_encoder.x": torch.zeros(1), "epoch": 3})),
-         r"sam\.pth holds something else than weights under epoch"),
-    Kind("weights that are a list", sam("sam.pth", saved([1, 2])),
-         r"sam\.pth holds a list, expected SAM's state dict"),
-    Kind("weights that are text", sam("sam.pth", lambda path: path.write_text("404: not found")),
-         r"sam\.pth is not a PyTorch file \(it begins with b'404:'\); give a SAM checkpoint"),
+    Kind(
+        "weights that are not there",
+        sam("sam.pth", lambda path: None),
+        r"sam\.pth: there is no such checkpoint file",
+    ),
+    Kind(
+        "weights that are a folder",
+        sam("sam.pth", Path.mkdir),
+        r"sam\.pth: there is no such checkpoint file",
+    ),
+    Kind(
+        "weights of another network",
+        sam("sam.pth", saved({"conv1.weight": torch.zeros(3)})),
+        r"sam\.pth holds conv1\.weight…, expected the names of SAM's own checkpoints",
+    ),
+    Kind(
+        "weights of another SAM",
+        sam("sam.pth", partial(changed, larger)),
+        r"sam\.pth: expected a checkpoint of sam_tiny \(width \d+, .*\), got one of .*width 768",
+    ),
+    Kind(
+        "weights of which some are missing",
+        sam("sam.pth", partial(changed, lambda s: s.pop(next(n for n in s if "neck" in n)))),
+        r"sam\.pth: expected every weight of sam_tiny and no other, got 1 missing",
+    ),
+    Kind(
+        "weights with something else among them",
+        sam("sam.pth", saved({"image_encoder.x": torch.zeros(1), "epoch": 3})),
+        r"sam\.pth holds something else than weights under epoch",
+    ),
+    Kind(
+        "weights that are a list",
+        sam("sam.pth", saved([1, 2])),
+        r"sam\.pth holds a list, expected SAM's state dict",
+    ),
+    Kind(
+        "weights that are text",
+        sam("sam.pth", lambda path: path.write_text("404: not found")),
+        r"sam\.pth is not a PyTorch file \(it begins with b'404:'\); give a SAM checkpoint",
+    ),
     Kind("weights cut off", sam("sam.pth", cut), r"sam\.pth is cut short .*copy it again"),
-    Kind("weights as safetensors, cut off", sam("sam.safetensors", cut),
-         r"sam\.safetensors cannot be read as safetensors .*copy or make it again"),
-    Kind("weights that would run code", sam("sam.pth", pickled),
-         r"sam\.pth cannot be read as PyTorch weights .*; it is damaged or holds more"),
+    Kind(
+        "weights as safetensors, cut off",
+        sam("sam.safetensors", cut),
+        r"sam\.safetensors cannot be read as safetensors .*copy or make it again",
+    ),
+    Kind(
+        "weights that would run code",
+        sam("sam.pth", pickled),
+        r"sam\.pth cannot be read as PyTorch weights .*; it is damaged or holds more",
+    ),
     Kind("a checkpoint that is not there", missing, r"checkpoint\.pt: there is no such checkpoint"),
-    Kind("a run without a checkpoint", nobodys,
-         r"expected a trained run first: its folder, its checkpoint\.pt, or an id of"),
+    Kind(
+        "a run without a checkpoint",
+        nobodys,
+        r"expected a trained run first: its folder, its checkpoint\.pt, or an id of",
+    ),
     Kind("a run without volumes", without_volumes, "expected volumes after the runs: image files"),
-    Kind("a checkpoint that is text", run(lambda file: file.write_text("nothing")),
-         rf"checkpoint\.pt: is no checkpoint, or a damaged one.*; {AGAIN}"),
-    Kind("a checkpoint cut off", run(truncate),
-         rf"checkpoint\.pt: is no checkpoint, or a damaged one.*; {AGAIN}"),
-    Kind("a checkpoint of no bytes", run(lambda file: file.write_bytes(b"")),
-         rf"checkpoint\.pt: is no checkpoint, or a damaged one.*; {AGAIN}"),
-    Kind("a checkpoint of another program", run(saved({"state_dict": {"a": torch.zeros(2)}})),
-         r"checkpoint\.pt: is no checkpoint, .*: no weights of added blocks are in it"),
-    Kind("a checkpoint that would run code",
-         run(lambda file: file.write_bytes(pickle.dumps({"blocks": Code()}))),
-         rf"checkpoint\.pt: is no checkpoint, or a damaged one.*; {AGAIN}"),
-    Kind("a checkpoint with another content", run(other_content),
-         rf"checkpoint\.pt: the checkpoint is damaged: its content has another hash; {AGAIN}"),
-    Kind("a checkpoint of the first version", edited(lambda state: state.pop("about")),
-         r"checkpoint\.pt: the checkpoint says nothing of its run.*: train anew"),
-    Kind("a checkpoint of another version",
-         edited(lambda state: state["about"].update(config='{"arm": 3}')),
-         r"checkpoint\.pt: the checkpoint is of another version of spsam .*: train anew"),
-    Kind("a checkpoint that lacks its plan", edited(lambda state: state["about"].pop("plan")),
-         r"checkpoint\.pt: the checkpoint is of another version of spsam .*: train anew"),
+    Kind(
+        "a checkpoint that is text",
+        run(lambda file: file.write_text("nothing")),
+        rf"checkpoint\.pt: is no checkpoint, or a damaged one.*; {AGAIN}",
+    ),
+    Kind(
+        "a checkpoint cut off",
+        run(truncate),
+        rf"checkpoint\.pt: is no checkpoint, or a damaged one.*; {AGAIN}",
+    ),
+    Kind(
+        "a checkpoint of no bytes",
+        run(lambda file: file.write_bytes(b"")),
+        rf"checkpoint\.pt: is no checkpoint, or a damaged one.*; {AGAIN}",
+    ),
+    Kind(
+        "a checkpoint of another program",
+        run(saved({"state_dict": {"a": torch.zeros(2)}})),
+        r"checkpoint\.pt: is no checkpoint, .*: no weights of added blocks are in it",
+    ),
+    Kind(
+        "a checkpoint that would run code",
+        run(lambda file: file.write_bytes(pickle.dumps({"blocks": Code()}))),
+        rf"checkpoint\.pt: is no checkpoint, or a damaged one.*; {AGAIN}",
+    ),
+    Kind(
+        "a checkpoint with another content",
+        run(other_content),
+        rf"checkpoint\.pt: the checkpoint is damaged: its content has another hash; {AGAIN}",
+    ),
+    Kind(
+        "a checkpoint of the first version",
+        edited(lambda state: state.pop("about")),
+        r"checkpoint\.pt: the checkpoint says nothing of its run.*: train anew",
+    ),
+    Kind(
+        "a checkpoint of another version",
+        edited(lambda state: state["about"].update(config='{"arm": 3}')),
+        r"checkpoint\.pt: the checkpoint is of another version of spsam .*: train anew",
+    ),
+    Kind(
+        "a checkpoint that lacks its plan",
+        edited(lambda state: state["about"].pop("plan")),
+        r"checkpoint\.pt: the checkpoint is of another version of spsam .*: train anew",
+    ),
     Kind("blocks of another arm", edited(fewer), "the checkpoint is of another arm: missing"),
-    Kind("blocks of another shape", edited(narrower),
-         r"the checkpoint is of another arm or version: .* has the shape \(1.*, expected"),
-    Kind("runs of other classes", of_other_classes,
-         r"other\.pt: cannot be averaged with .*checkpoint\.pt: label ids \(0, 1, 2, 7\), there"),
-    Kind("a training with two damaged checkpoints", resumed,
-         r"(?s)checkpoint\.pt: is no checkpoint.*previous\.pt: is no.*remove these files to begin",
-         1, ("out/runs/*", "out/mlflow.db")),
+    Kind(
+        "blocks of another shape",
+        edited(narrower),
+        r"the checkpoint is of another arm or version: .* has the shape \(1.*, expected",
+    ),
+    Kind(
+        "runs of other classes",
+        of_other_classes,
+        r"other\.pt: cannot be averaged with .*checkpoint\.pt: label ids \(0, 1, 2, 7\), there",
+    ),
+    Kind(
+        "a training with two damaged checkpoints",
+        resumed,
+        r"(?s)checkpoint\.pt: is no checkpoint.*previous\.pt: is no.*remove these files to begin",
+        1,
+        ("out/runs/*", "out/mlflow.db"),
+    ),
     Kind("a study of a run without its checkpoint", prompted, "--run .*mine: the run is not fini"),
 )

@@ -100,7 +100,10 @@ def nothing_labelled(place: Place) -> Sequence[Command]:
 
 
 def case_in_both_folders(place: Place) -> Sequence[Command]:
-    return [check(write_synapse_slices(place.folder / "data", train=(1, 5), test=1))]
+    data = write_synapse_slices(place.folder / "data")
+    volumes = data / "test_vol_h5"
+    shutil.copy(volumes / "case0001.npy.h5", volumes / "case0005.npy.h5")
+    return [check(data)]
 
 
 def strangers(place: Place) -> Sequence[Command]:
@@ -132,82 +135,169 @@ def two_of_one_name(folder: Path) -> None:
 
 TRAIN = ["patient001", "patient002"]
 KINDS = (
-    Kind("a folder that no reader knows", strangers,
-         "data: the folder's layout is not recognised; expected .*ACDC.*Synapse.*nnU-Net"),
-    Kind("a folder that is not there", named_data("no/such/folder"),
-         "no/such/folder: the data folder does not exist; expected"),
-    Kind("a misspelt data set", named_data("phantm"),
-         "no data set and no folder 'phantm'; did you mean 'phantom'?"),
+    Kind(
+        "a folder that no reader knows",
+        strangers,
+        "data: the folder's layout is not recognised; expected .*ACDC.*Synapse.*nnU-Net",
+    ),
+    Kind(
+        "a folder that is not there",
+        named_data("no/such/folder"),
+        "no/such/folder: the data folder does not exist; expected",
+    ),
+    Kind(
+        "a misspelt data set",
+        named_data("phantm"),
+        "no data set and no folder 'phantm'; did you mean 'phantom'?",
+    ),
     Kind("a file for a folder", file_as_data, r"data\.txt: expected a folder, this is a file"),
-    Kind("a dataset.json cut off", rewritten(b'{\n "name": "Organs",\n "modal'),
-         rf"{JSON}:3: is not valid JSON"),
+    Kind(
+        "a dataset.json cut off",
+        rewritten(b'{\n "name": "Organs",\n "modal'),
+        rf"{JSON}:3: is not valid JSON",
+    ),
     Kind("a dataset.json with a list", rewritten(b"[]"), rf"{JSON}: expected a JSON object"),
-    Kind("a dataset.json in another encoding", rewritten('{"name": "Größe"}'.encode("latin-1")),
-         rf"{JSON}: is not a text file in UTF-8"),
-    Kind("a dataset.json without labels", described(lambda c: c.pop("labels")),
-         rf"{JSON}: expected 'labels' to be an object of names by id"),
-    Kind("a dataset.json without cases", described(lambda c: c.update(training=[])),
-         rf"{JSON}: expected 'training' to be a list of images and labels"),
-    Kind("an entry without its label", described(lambda c: c["training"][1].pop("label")),
-         rf"{JSON}: expected 'image' and 'label' in each entry of 'training', got"),
-    Kind("a case that is listed twice",
-         described(lambda c: c["training"].append(c["training"][0])),
-         rf"{JSON}: 'training' lists organ_000 twice"),
+    Kind(
+        "a dataset.json in another encoding",
+        rewritten('{"name": "Größe"}'.encode("latin-1")),
+        rf"{JSON}: is not a text file in UTF-8",
+    ),
+    Kind(
+        "a dataset.json without labels",
+        described(lambda c: c.pop("labels")),
+        rf"{JSON}: expected 'labels' to be an object of names by id",
+    ),
+    Kind(
+        "a dataset.json without cases",
+        described(lambda c: c.update(training=[])),
+        rf"{JSON}: expected 'training' to be a list of images and labels",
+    ),
+    Kind(
+        "an entry without its label",
+        described(lambda c: c["training"][1].pop("label")),
+        rf"{JSON}: expected 'image' and 'label' in each entry of 'training', got",
+    ),
+    Kind(
+        "a case that is listed twice",
+        described(lambda c: c["training"].append(c["training"][0])),
+        rf"{JSON}: 'training' lists organ_000 twice",
+    ),
     Kind(
         "a wrong numTraining",
         lambda place: described(lambda c: c.update(numTraining=20))(place)[:1],
         rf"{JSON} says numTraining 20, 5 labelled volumes are here: is all copied\?",
         code=0,
     ),
-    Kind("channels that are not counted from 0", nnunet(channel_names={"0": "T1", "2": "T2"}),
-         rf"{JSON}: expected 'channel_names' 0, 1, …, got 0, 2"),
-    Kind("more channels than files", nnunet(channel_names={"0": "T1", "1": "T2", "2": "FLAIR"}),
-         r"bt_000_0002\.nii\.gz: the image does not exist, but its label does"),
-    Kind("an ending that is unknown", nnunet(file_ending=".png"),
-         rf"{JSON}: expected 'file_ending' to be one of \.nii\.gz, .*, got '\.png'"),
-    Kind("an ending that no label has", nnunet(file_ending=".mha"),
-         r"data: there is no label \(labelsTr/\*\.mha\)"),
-    Kind("frames without a reference", nothing_labelled,
-         r"acdc: no frame has a reference \(\*_gt\.nii\.gz\)"),
+    Kind(
+        "channels that are not counted from 0",
+        nnunet(channel_names={"0": "T1", "2": "T2"}),
+        rf"{JSON}: expected 'channel_names' 0, 1, …, got 0, 2",
+    ),
+    Kind(
+        "more channels than files",
+        nnunet(channel_names={"0": "T1", "1": "T2", "2": "FLAIR"}),
+        r"bt_000_0002\.nii\.gz: the image does not exist, but its label does",
+    ),
+    Kind(
+        "an ending that is unknown",
+        nnunet(file_ending=".png"),
+        rf"{JSON}: expected 'file_ending' to be one of \.nii\.gz, .*, got '\.png'",
+    ),
+    Kind(
+        "an ending that no label has",
+        nnunet(file_ending=".mha"),
+        r"data: there is no label \(labelsTr/\*\.mha\)",
+    ),
+    Kind(
+        "frames without a reference",
+        nothing_labelled,
+        r"acdc: no frame has a reference \(\*_gt\.nii\.gz\)",
+    ),
     Kind("a patient in two folders", patient_twice, "patient001: the patient is also in"),
-    Kind("a case as slices and as a volume", case_in_both_folders,
-         r"case0001\.npy\.h5: case0001 is also in train_npz"),
-    Kind("a patient on both sides of a split",
-         split(train=TRAIN, test=["patient002", "patient003"]),
-         r"split\.json: 1 patients are in both train and test: patient002; a patient belongs"),
-    Kind("one image on both sides of a split", same_image_on_both_sides,
-         "patient001_frame01, patient004_frame01 are the same image, in train and test of split"),
-    Kind("a split of unknown patients", split(train=["p1", "p2"], test=["patient003"]),
-         r"split\.json: no train case of split 'file' is in the data set"),
-    Kind("a split that tests nothing", split(train=TRAIN, test=[]),
-         r"split\.json: no test case of split 'file'"),
-    Kind("a split without its test", split(train=TRAIN),
-         r"split\.json: expected 'test' to be a list of patients or cases"),
-    Kind("a split of numbers", split(train=[1, 2], test=["patient003"]),
-         r"split\.json: expected 'train' to be a list of patients or cases"),
-    Kind("a split that is no JSON", named_split("--split", "half.json"),
-         r"half\.json:3: is not valid JSON"),
-    Kind("a misspelt split", named_split("--split", "fivefold"),
-         "no split and no file 'fivefold'; did you mean 'five_fold'"),
-    Kind("a fold that there is not", named_split("--split", "five_fold", "--fold", 5),
-         "expected a fold from 0 to 4, got 5"),
-    Kind("a fold of a split without folds",
-         named_split("--split", "acdc_70_10_20", "--fold", 1),
-         "split 'acdc_70_10_20' has no folds, got fold 1; use fold 0 or five_fold"),
-    Kind("too few patients for five folds", named_split("--split", "five_fold", patients=3),
-         r"five folds need at least 5 patients, acdc has 3; put a split\.json"),
+    Kind(
+        "a case as slices and as a volume",
+        case_in_both_folders,
+        r"case0005\.npy\.h5: case0005 is also in train_npz",
+    ),
+    Kind(
+        "a patient on both sides of a split",
+        split(train=TRAIN, test=["patient002", "patient003"]),
+        r"split\.json: 1 patients are in both train and test: patient002; a patient belongs",
+    ),
+    Kind(
+        "one image on both sides of a split",
+        same_image_on_both_sides,
+        "patient001_frame01, patient004_frame01 are the same image, in train and test of split",
+    ),
+    Kind(
+        "a split of unknown patients",
+        split(train=["p1", "p2"], test=["patient003"]),
+        r"split\.json: no train case of split 'file' is in the data set",
+    ),
+    Kind(
+        "a split that tests nothing",
+        split(train=TRAIN, test=[]),
+        r"split\.json: no test case of split 'file'",
+    ),
+    Kind(
+        "a split without its test",
+        split(train=TRAIN),
+        r"split\.json: expected 'test' to be a list of patients or cases",
+    ),
+    Kind(
+        "a split of numbers",
+        split(train=[1, 2], test=["patient003"]),
+        r"split\.json: expected 'train' to be a list of patients or cases",
+    ),
+    Kind(
+        "a split that is no JSON",
+        named_split("--split", "half.json"),
+        r"half\.json:3: is not valid JSON",
+    ),
+    Kind(
+        "a misspelt split",
+        named_split("--split", "fivefold"),
+        "no split and no file 'fivefold'; did you mean 'five_fold'",
+    ),
+    Kind(
+        "a fold that there is not",
+        named_split("--split", "five_fold", "--fold", 5),
+        "expected a fold from 0 to 4, got 5",
+    ),
+    Kind(
+        "a fold of a split without folds",
+        named_split("--split", "acdc_70_10_20", "--fold", 1),
+        "split 'acdc_70_10_20' has no folds, got fold 1; use fold 0 or five_fold",
+    ),
+    Kind(
+        "too few patients for five folds",
+        named_split("--split", "five_fold", patients=3),
+        r"five folds need at least 5 patients, acdc has 3; put a split\.json",
+    ),
     Kind(
         "a split with patients that are not here",
         lambda place: split(train=[*TRAIN, "patient099"], test=["patient003"])(place)[:1],
         r"1 of 3 train entries of split 'file' are not in this copy of acdc: patient099",
         code=0,
     ),
-    Kind("scans of which there are none", scans(lambda folder: folder.mkdir()),
-         "scans: there is no volume in the folder; expected an image"),
-    Kind("scans that are pictures", scans(lambda folder: folder.write_bytes(b"\x89PNG")),
-         r"scans: expected an image \(\.nii, \.nii\.gz, \.nrrd, \.mha\)"),
-    Kind("two scans of one name", scans(two_of_one_name),
-         "scans: two volumes are called 'a'; rename one"),
-    Kind("a scan that is not there", scans(lambda folder: None),
-         "scans: there is no such file or folder"),
+    Kind(
+        "scans of which there are none",
+        scans(lambda folder: folder.mkdir()),
+        "scans: there is no volume in the folder; expected an image",
+    ),
+    Kind(
+        "scans that are pictures",
+        scans(lambda folder: folder.write_bytes(b"\x89PNG")),
+        r"scans: expected an image \(\.nii, \.nii\.gz, \.nrrd, \.mha\)",
+    ),
+    Kind(
+        "two scans of one name",
+        scans(two_of_one_name),
+        "scans: two volumes are called 'a'; rename one",
+    ),
+    Kind(
+        "a scan that is not there",
+        scans(lambda folder: None),
+        "scans: there is no such file or folder",
+    ),
 )

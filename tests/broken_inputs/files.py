@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -102,13 +103,13 @@ def folder_instead(folder: Path) -> None:
 
 def without_permission(place: Place) -> Sequence[Command]:
     data = write_msd(place.folder / "organs", 5)
-    place.deny(IMAGE)
+    place.denied = (IMAGE,)
     return [check(data), prepare(place, data)]
 
 
 def scan_without_permission(place: Place) -> Sequence[Command]:
     file = write_image(place.folder / "scan.nii.gz", random_image(1))
-    place.deny(file.name)
+    place.denied = (file.name,)
     return [predict(place, place.home / "run0", file)]
 
 
@@ -122,6 +123,14 @@ def nan_in_ablation(place: Place) -> Sequence[Command]:
     data = write_msd(place.folder / "organs", 5)
     with_voxel(np.nan)(data / "imagesTr" / IMAGE)
     return [ablate(place, "S1", "--data", data)]
+
+
+def frame_copied(place: Place) -> Sequence[Command]:
+    data = write_acdc(place.folder / "acdc", 5, frames=(1,))
+    for end in ("", "_gt"):
+        file = data / "patient002" / f"patient002_frame01{end}.nii.gz"
+        shutil.copy(file, file.with_name(f"patient002_frame99{end}.nii.gz"))
+    return [check(data)]
 
 
 def rest_of(folder: Path, pattern: str) -> None:
@@ -142,7 +151,9 @@ def slices(spoil: Callable[[Path], object]) -> Make:
 NPZ, H5 = "train_npz/case0005_slice002.npz", "test_vol_h5/case0001.npy.h5"
 
 KINDS = (
-    Kind("a gzip file that ends early", image(truncate), f"{IMAGE}: .*compressed data end.*{AGAIN}"),
+    Kind(
+        "a gzip file that ends early", image(truncate), f"{IMAGE}: .*compressed data end.*{AGAIN}"
+    ),
     Kind(
         "text renamed to .nii.gz",
         image(lambda p: p.write_text("patient 7, see the other disk\n" * 20)),
@@ -153,7 +164,9 @@ KINDS = (
         image(lambda p: p.write_bytes(gzip.compress(b"\x89PNG\r\n\x1a\n" * 99))),
         f"{IMAGE}: cannot be read as an image .*{AGAIN}",
     ),
-    Kind("a file of no bytes", image(lambda p: p.write_bytes(b"")), f"{IMAGE}: .*truncated.*{AGAIN}"),
+    Kind(
+        "a file of no bytes", image(lambda p: p.write_bytes(b"")), f"{IMAGE}: .*truncated.*{AGAIN}"
+    ),
     Kind(
         "a packed file of no bytes",
         image(lambda p: p.write_bytes(gzip.compress(b""))),
@@ -182,10 +195,20 @@ KINDS = (
     Kind("a .nii file cut off", scan("a.nii", truncate), rf"a\.nii: .*expected \d+ bytes.*{AGAIN}"),
     Kind("an .mha file cut off", scan("a.mha", truncate), rf"a\.mha: cannot be read.*{AGAIN}"),
     Kind("an .nrrd file cut off", scan("a.nrrd", truncate), rf"a\.nrrd: cannot be read.*{AGAIN}"),
-    Kind("a scan to predict cut off", spoilt_scan, rf"scan\.nii\.gz: the file is trunc.*{AGAIN}", 1,
-         ("out/predict.json",)),
-    Kind("a scan to predict without permission", scan_without_permission,
-         r"scan\.nii\.gz: cannot be read: Permission denied", 1, ("out/predict.json",)),
+    Kind(
+        "a scan to predict cut off",
+        spoilt_scan,
+        rf"scan\.nii\.gz: the file is trunc.*{AGAIN}",
+        1,
+        ("out/predict.json",),
+    ),
+    Kind(
+        "a scan to predict without permission",
+        scan_without_permission,
+        r"scan\.nii\.gz: cannot be read: Permission denied",
+        1,
+        ("out/predict.json",),
+    ),
     Kind(
         "an image that is missing",
         other(write_nnunet, lambda d: rest_of(d, "imagesTr/bt_002_0001*")),
@@ -206,14 +229,24 @@ KINDS = (
         other(write_synapse, lambda d: rest_of(d, "img/img0005*")),
         r"label0005\.nii\.gz: the image img0005\.nii\.gz is missing",
     ),
-    Kind("slices that are missing", slices(lambda d: rest_of(d, NPZ)), "slices 2 of case0005 are m"),
+    Kind(
+        "a frame copied under another name",
+        frame_copied,
+        "patient002_frame01, patient002_frame99 are the same image",
+        0,
+    ),
+    Kind(
+        "slices that are missing", slices(lambda d: rest_of(d, NPZ)), "slices 2 of case0005 are m"
+    ),
     Kind("an .npz file cut off", slices(lambda d: truncate(d / NPZ)), rf"slice002\.npz: .*{AGAIN}"),
     Kind(
         "an .npz file without its label",
         slices(lambda d: np.savez(d / NPZ, image=np.eye(9))),
         r"slice002\.npz: cannot be read: it lacks 'image' or 'label'",
     ),
-    Kind("an .h5 file cut off", slices(lambda d: truncate(d / H5)), rf"npy\.h5: .*damaged.*{AGAIN}"),
+    Kind(
+        "an .h5 file cut off", slices(lambda d: truncate(d / H5)), rf"npy\.h5: .*damaged.*{AGAIN}"
+    ),
     Kind(
         "a DICOM series with a slice missing",
         series(lambda d: rest_of(d, "003.dcm")),

@@ -139,9 +139,7 @@ KINDS = (
     ),
     Kind(
         "an image that lacks a channel",
-        organs(
-            lambda d: write_image(d / IMAGE, random_image(1)), modality={"0": "T1", "1": "T2"}
-        ),
+        organs(lambda d: write_image(d / IMAGE, random_image(1)), modality={"0": "T1", "1": "T2"}),
         f"{IMAGE}: expected 2 channels, the image has 1",
     ),
     Kind(
@@ -154,12 +152,23 @@ KINDS = (
         f"{IMAGE}: expected a 3D image, got 2 dimensions",
     ),
     Kind("a flat scan", flat_scan, r"flat\.nii\.gz: expected a 3D image, got 2 dimensions"),
-    Kind("a channel of another grid", channel_of_another_grid,
-         r"bt_001_0001\.nii\.gz: the channel's size 5 × 20 × 23 is not that of its image"),
-    Kind("channels that are not all there", lonely_channels,
-         "expected channels 0000, 0001, … of a, got 0000, 0002"),
-    Kind("a scan of another modality than the run's", channels_missing_in_a_scan,
-         r"scan\.nii\.gz: expected 1 channels, the image has 2", 1, ("out/predict.json",)),
+    Kind(
+        "a channel of another grid",
+        channel_of_another_grid,
+        r"bt_001_0001\.nii\.gz: the channel's size 5 × 20 × 23 is not that of its image",
+    ),
+    Kind(
+        "channels that are not all there",
+        lonely_channels,
+        "expected channels 0000, 0001, … of a, got 0000, 0002",
+    ),
+    Kind(
+        "a scan of another modality than the run's",
+        channels_missing_in_a_scan,
+        r"scan\.nii\.gz: expected 1 channels, the image has 2",
+        1,
+        ("out/predict.json",),
+    ),
     Kind(
         "a sheared sform",
         organs(lambda d: repacked(d, lambda content: lean(content, 0))),
@@ -208,6 +217,10 @@ KINDS = (
         label_maps(lambda p: write_image(p, ORGANS, spacing=(8.0, 1.5, 1.0))),
         r"made/a\.nii\.gz: expected the grid of .* got \(5, 20, 24\) at \(8\.0, 1\.5, 1\.0\) mm",
     ),
-    Kind("a prediction of another direction", scored_with_a_warning,
-         r"warning: .*made/a\.nii\.gz: its axes point elsewhere than .*; scored by voxel", 0),
+    Kind(
+        "a prediction of another direction",
+        scored_with_a_warning,
+        r"warning: .*made/a\.nii\.gz: its axes point elsewhere than .*; scored by voxel",
+        0,
+    ),
 )

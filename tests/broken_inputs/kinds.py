@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,12 +25,16 @@ class Place:
         patch: Undone after the test.
         request: Of the test, for fixtures that only some kinds need.
         room: Bytes that no file may grow beyond while the command runs: what a full disk does.
+        denied: Names of files that cannot be read while it runs; root may read any.
+        protected: Whether nothing can be made below `out` while it runs.
     """
 
     folder: Path
     patch: pytest.MonkeyPatch
     request: pytest.FixtureRequest
     room: int | None = None
+    denied: tuple[str, ...] = ()
+    protected: bool = False
 
     @property
     def out(self) -> Path:
@@ -49,31 +54,22 @@ class Place:
         path.write_text(text, encoding="utf-8")
         return path
 
-    def deny(self, *names: str) -> None:
-        """Opening a file of such a name fails, as without permission; root may read anything."""
-        whole = Path.open
+    @contextmanager
+    def as_it_is(self) -> Iterator[None]:
+        """Within, the disk and its files are as this place says."""
+        with self.patch.context() as patch, self._full():
+            patch.setattr(Path, "open", _refusing(Path.open, errno.EACCES, self._is_denied))
+            patch.setattr(Path, "mkdir", _refusing(Path.mkdir, errno.EROFS, self._is_protected))
+            yield
 
-        def denied(self: Path, *arguments: object, **named: object) -> object:
-            if self.name in names:
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
-            return whole(self, *arguments, **named)  # type: ignore[arg-type, call-overload]
+    def _is_denied(self, path: Path) -> bool:
+        return path.name in self.denied
 
-        self.patch.setattr(Path, "open", denied)
-
-    def protect(self, code: int = errno.EROFS) -> None:
-        """Nothing can be made below `out`, as on a disk that is read-only."""
-        whole = Path.mkdir
-
-        def protected(self: Path, *arguments: object, **named: object) -> None:
-            if "out" in self.parts:
-                raise OSError(code, os.strerror(code), str(self))
-            whole(self, *arguments, **named)  # type: ignore[arg-type]
-
-        self.patch.setattr(Path, "mkdir", protected)
+    def _is_protected(self, path: Path) -> bool:
+        return self.protected and self.out.name in path.parts
 
     @contextmanager
-    def full(self) -> Iterator[None]:
-        """Within, the disk has only `room`."""
+    def _full(self) -> Iterator[None]:
         if self.room is None:
             yield
             return
@@ -84,6 +80,19 @@ class Place:
             yield
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def _refusing(
+    whole: Callable[..., Any], code: int, refused: Callable[[Path], bool]
+) -> Callable[..., Any]:
+    """The method, failing where a path is refused."""
+
+    def method(self: Path, *arguments: Any, **named: Any) -> Any:
+        if refused(self):
+            raise OSError(code, os.strerror(code), str(self))
+        return whole(self, *arguments, **named)
+
+    return method
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.broken_inputs.geometry import LABEL, ORGANS, label_maps, organs
 from tests.broken_inputs.kinds import Command, Kind, Place, ablate, check, evaluate, prepare
-from tests.data.layouts import blocks, write_amos, write_image, write_msd, write_nnunet
+from tests.data.layouts import blocks, truncate, write_amos, write_image, write_msd, write_nnunet
 
 Make = Callable[[Place], Sequence[Command]]
 
@@ -84,24 +84,49 @@ def below_zero() -> np.ndarray:
 
 
 KINDS = (
-    Kind("fractions", label(halves()), f"{LABEL}: label values 0.5 are out of range; expected 0, 1"),
-    Kind("numbers below zero", label(below_zero()), f"{LABEL}: label values -2, -1 are out of range"),
+    Kind(
+        "a label cut off",
+        organs(lambda data: truncate(data / LABEL)),
+        f"{LABEL}: the file is truncated or damaged.*copy it again",
+    ),
+    Kind(
+        "fractions", label(halves()), f"{LABEL}: label values 0.5 are out of range; expected 0, 1"
+    ),
+    Kind(
+        "numbers below zero", label(below_zero()), f"{LABEL}: label values -2, -1 are out of range"
+    ),
     Kind(
         "NaN in a label",
         label(np.where(ORGANS == 2, np.nan, ORGANS).astype(np.float32)),
         rf"{LABEL}: .* \d+ voxels that are NaN or infinite",
     ),
-    Kind("an unknown number", label(blocks(values=(1, 7))),
-         f"{LABEL}: label values 7 are out of range; expected 0, 1, 2"),
-    Kind("an unknown number in an ablation's data", unknown_in_ablation,
-         f"error: .*{LABEL}: label values 7 are out of range"),
-    Kind("several maps in one file", label(np.stack([ORGANS, ORGANS])),
-         f"{LABEL}: expected one label map, got 2"),
-    Kind("a label that is all background", one_label_empty,
-         f"{LABEL}: organ_002: the label is all background", 0),
+    Kind(
+        "an unknown number",
+        label(blocks(values=(1, 7))),
+        f"{LABEL}: label values 7 are out of range; expected 0, 1, 2",
+    ),
+    Kind(
+        "an unknown number in an ablation's data",
+        unknown_in_ablation,
+        f"error: .*{LABEL}: label values 7 are out of range",
+    ),
+    Kind(
+        "several maps in one file",
+        label(np.stack([ORGANS, ORGANS])),
+        f"{LABEL}: expected one label map, got 2",
+    ),
+    Kind(
+        "a label that is all background",
+        one_label_empty,
+        f"{LABEL}: organ_002: the label is all background",
+        0,
+    ),
     Kind("a class that no case has", class_of_no_case, "no case has class 'spleen'", 0),
-    Kind("no foreground in any CT", nothing_labelled,
-         "error: no training case of organs has any foreground"),
+    Kind(
+        "no foreground in any CT",
+        nothing_labelled,
+        "error: no training case of organs has any foreground",
+    ),
     Kind(
         "regions in nnU-Net's labels",
         names(labels={"background": 0, "whole": [1, 2], "core": 1}),
@@ -132,17 +157,26 @@ KINDS = (
         decathlon_names({"0": "background", "1": "liver", "2": "liver"}),
         r"dataset\.json: 'labels' has the same name twice: liver",
     ),
-    Kind("an organ that AMOS22 has not", strange_organs,
-         r"dataset\.json: expected the fifteen organs of AMOS22 in 'labels'; wrong: .*milt.*spleen"),
+    Kind(
+        "an organ that AMOS22 has not",
+        strange_organs,
+        r"dataset\.json: expected the fifteen organs of AMOS22 in 'labels'; wrong: .*milt.*spleen",
+    ),
     Kind(
         "a prediction with an unknown number",
         label_maps(lambda p: write_image(p, blocks(values=(1, 9)))),
         r"made/a\.nii\.gz: label values \[9\] are no classes; expected 1 1, 2 2",
     ),
-    Kind("a prediction of fractions", label_maps(lambda p: write_image(p, halves())),
-         r"made/a\.nii\.gz: expected whole numbers from 0: this is no label map"),
-    Kind("a prediction below zero", label_maps(lambda p: write_image(p, below_zero())),
-         r"made/a\.nii\.gz: expected whole numbers from 0"),
+    Kind(
+        "a prediction of fractions",
+        label_maps(lambda p: write_image(p, halves())),
+        r"made/a\.nii\.gz: expected whole numbers from 0: this is no label map",
+    ),
+    Kind(
+        "a prediction below zero",
+        label_maps(lambda p: write_image(p, below_zero())),
+        r"made/a\.nii\.gz: expected whole numbers from 0",
+    ),
     Kind(
         "a reference without its prediction",
         scored(spoil=lambda f: write_image(f / "wanted" / "b.nii.gz", ORGANS)),
@@ -153,8 +187,14 @@ KINDS = (
         scored(spoil=lambda f: write_image(f / "made" / "a.mha", ORGANS)),
         r"a\.nii\.gz: is a second label map of 'a', beside .*a\.mha: take one away",
     ),
-    Kind("classes that are no pairs", scored("--classes", "liver,spleen=2"),
-         "--classes liver,spleen=2: expected NAME=ID,NAME=ID with ids from 1, each once"),
-    Kind("a convention that is none", scored("--convention", "nnunnet"),
-         "--convention nnunnet: expected one of .*nnunet"),
+    Kind(
+        "classes that are no pairs",
+        scored("--classes", "liver,spleen=2"),
+        "--classes liver,spleen=2: expected NAME=ID,NAME=ID with ids from 1, each once",
+    ),
+    Kind(
+        "a convention that is none",
+        scored("--convention", "nnunnet"),
+        "--convention nnunnet: expected one of .*nnunet",
+    ),
 )

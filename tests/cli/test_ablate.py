@@ -110,12 +110,6 @@ def test_every_mistake_of_the_command_line_at_once(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_arms_is_a_helpful_mistake() -> None:
-    result = ablate()
-    assert result.exit_code == 2
-    assert "S9" in result.stderr
-
-
 @pytest.mark.parametrize(
     ("text", "seeds"), [("1", (0,)), ("3", (0, 1, 2)), ("0,1,4", (0, 1, 4)), ("7,", (7,))]
 )

@@ -47,13 +47,6 @@ def test_all_tables_are_one_pdf_within_the_page(home: Path) -> None:
     assert (folder / "report" / "tables.pdf").read_bytes().startswith(b"%PDF")
 
 
-def test_an_empty_place_says_what_to_run(home: Path) -> None:
-    result = spsam()
-    assert result.exit_code == 2
-    assert "spsam ablate S1..S9" in result.stderr
-    assert not home.exists()
-
-
 def test_output_format_and_own_table(home: Path, tmp_path: Path) -> None:
     folder = make_study(home)
     (tmp_path / "mine.yaml").write_text("title: Mine\nrows: class\n")
@@ -75,21 +68,6 @@ def test_several_studies_do_not_write_over_each_other(home: Path) -> None:
     make_prompt_study(home)
     assert spsam("--output", "out", "--format", "csv", "--no-pdf").exit_code == 0
     assert {path.name for path in Path("out").iterdir()} == {"one", "prompts-01"}
-
-
-def test_mistakes_write_nothing(home: Path, tmp_path: Path) -> None:
-    folder = make_study(home)
-    (tmp_path / "mine.yaml").write_text("title: Mine\ncolumns: [dcie]\n")
-    result = spsam("--table", "mine.yaml")
-    assert result.exit_code == 2
-    assert "mine.yaml:2: unknown column 'dcie'; did you mean 'dice'?" in result.stderr
-    result = spsam("--format", "latx,pdf")
-    assert result.exit_code == 2
-    assert "--format latx: unknown; did you mean 'latex'?" in result.stderr
-    assert "--format pdf" in result.stderr
-    (tmp_path / "ablation.yaml").write_text("title: x\n")
-    assert "rename it" in spsam("--table", "ablation.yaml").stderr
-    assert not (folder / "report").exists()
 
 
 def test_trace_leads_to_the_runs(home: Path) -> None:

@@ -105,12 +105,6 @@ def test_a_run_is_trained_once_whatever_the_tracking_server_does() -> None:
     assert "finished before" in again.stderr
 
 
-def test_several_arms_are_refused() -> None:
-    result = spsam("train", "S1..S3")
-    assert result.exit_code == 2
-    assert "expected one arm; spsam ablate S1..S3" in result.stderr
-
-
 def test_a_signal_ends_the_command_with_its_code() -> None:
     def stop(arm: str, epoch: int) -> None:
         raise Stopped(15)

@@ -32,13 +32,32 @@ def test_a_shift_is_measured_in_mm() -> None:
     assert hd95(cube(4), cube(4), 2, SPACING)[1] == 0
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_it_is_monais(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    labels = []
-    for _ in range(2):
-        fields = rng.normal(size=(4, 9, 18, 17))
-        labels.append(ndimage.gaussian_filter(fields, (0, 2, 2, 2)).argmax(axis=0))
+def masks(kind: str) -> list[NDArray[np.int64]]:
+    """Two label maps of three classes: smooth ones, and those at which implementations differ."""
+    rng = np.random.default_rng(0)
+    first, second = (np.zeros((9, 18, 17), np.int64) for _ in range(2))
+    if kind == "smooth":
+        fields = rng.normal(size=(2, 4, 9, 18, 17))
+        return list(ndimage.gaussian_filter(fields, (0, 0, 2, 2, 2)).argmax(axis=1))
+    if kind == "noise":
+        return list(rng.integers(0, 4, (2, 9, 18, 17)))
+    if kind == "voxels":
+        # 1 and 3 are a voxel each, of 2 one lies far from the others.
+        first[4, 5, 5], second[4, 9, 5], first[2, 2, 2], second[2, 2, 3] = 1, 1, 3, 3
+        first[6, 3:6, 3:6], second[6, 3:6, 3:6], second[0, 17, 16] = 2, 2, 2
+    elif kind == "border":
+        first[:, :, :3], second[:, :, :4], first[:, 8:, 5:], second[:, 9:, 6:] = 1, 1, 2, 2
+        first[0, 0, 4:], second[8, 0, 4:] = 3, 3
+    else:
+        # Shells around each other, and a slab of one slice.
+        first[1:8, 2:12, 2:12], first[3:6, 4:8, 4:8], first[4, 14:, :] = 1, 2, 3
+        second[1:8, 3:13, 2:11], second[2:6, 5:9, 4:9], second[5, 15:, :] = 1, 2, 3
+    return [first, second]
+
+
+@pytest.mark.parametrize("kind", ["smooth", "noise", "voxels", "border", "shells"])
+def test_it_is_monais(kind: str) -> None:
+    labels = masks(kind)
     # What lies around an organ, and how far, changes nothing but what a missed one costs.
     padded = [np.pad(label, ((1, 2), (3, 0), (0, 7))).astype(np.uint8) for label in labels]
     one_hot = [
