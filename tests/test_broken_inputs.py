@@ -62,13 +62,15 @@ def test_a_broken_input_is_a_sentence_and_leaves_nothing(kind: Kind, place: Plac
         assert "Traceback" not in result.output
         after = everything(place.folder)
         if kind.code == 1:
-            # Work that was begun may be gone on with: see `leaves`. Folders are no output.
-            after = {
-                name: content
-                for name, content in after.items()
-                if name in before
-                or (content is not None and not any(fnmatch(name, each) for each in kind.leaves))
-            }
+            # Work that was begun may be gone on with. Folders alone are no output.
+            before, after = (
+                {
+                    name: content
+                    for name, content in files.items()
+                    if content is not None and not any(fnmatch(name, each) for each in kind.leaves)
+                }
+                for files in (before, after)
+            )
         assert after == before
 
 

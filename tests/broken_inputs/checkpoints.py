@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from spsam.engine.checkpoint import digest, previous, read_whole, save_whole
 from spsam.model.sam.backbones import BACKBONES
-from tests.broken_inputs.kinds import Command, Kind, Place, ablate, predict, train
+from tests.broken_inputs.kinds import RECORDS, Command, Kind, Place, ablate, predict, train
 from tests.data.layouts import random_image, truncate, write_image
 
 Make = Callable[[Place], Sequence[Command]]
@@ -280,7 +280,7 @@ KINDS = (
         resumed,
         r"(?s)checkpoint\.pt: is no checkpoint.*previous\.pt: is no.*remove these files to begin",
         1,
-        ("out/runs/*", "out/mlflow.db"),
+        RECORDS,
     ),
     Kind("a study of a run without its checkpoint", prompted, "--run .*mine: the run is not fini"),
 )

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.broken_inputs.kinds import (
+    PIECES,
+    RECORDS,
     Command,
     Kind,
     Place,
@@ -258,7 +260,7 @@ KINDS = (
         full_while_preparing,
         r"failed: .*(File too large|No space)",
         1,
-        ("out/prepared/*",),
+        PIECES,
     ),
     Kind("a full disk while scoring", full_while_scoring, "failed: .*File too large", 1),
     Kind(
@@ -280,7 +282,7 @@ KINDS = (
         full_while_training,
         r"checkpoint\.pt: the checkpoint cannot be written: File too large; .*make room",
         1,
-        ("out/runs/*", "out/prepared/*.lock"),
+        RECORDS,
     ),
     Kind(
         "predictions of other runs",
@@ -318,14 +320,14 @@ KINDS = (
         damaged_array,
         r"(?s)failed.*image\.b2nd.*damaged",
         1,
-        ("out/runs/*", "out/prepared/*.lock"),
+        (*RECORDS, "out/runs/*/checkpoint.pt"),
     ),
     Kind(
         "a run whose record is damaged",
         damaged_record,
         r"run\.json: is damaged; remove the folder to run it again",
         1,
-        ("out/runs/.locks/*", "out/prepared/*.lock"),
+        RECORDS,
     ),
     Kind(
         "no results to report",

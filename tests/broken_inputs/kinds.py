@@ -14,6 +14,18 @@ import pytest
 
 Command = list[object]
 
+# What a run that failed may leave or change: no checkpoint, no scores.
+RECORDS = (
+    *(f"out/runs/*/{name}" for name in ("run.json", "config.yaml", "error.txt", "metrics.jsonl")),
+    "out/runs/.locks/*",
+    "out/prepared/*.lock",
+)
+# What a preparation that was interrupted leaves: whole files.
+PIECES = (
+    "out/prepared/*.lock",
+    *(f"out/prepared/*.partial/*.{ending}" for ending in ("json", "b2nd", "npy")),
+)
+
 
 @dataclass
 class Place:
@@ -104,7 +116,8 @@ class Kind:
         make: Breaks the input and gives the command lines, each of which must say it.
         says: A pattern that the output has: what is wrong, where, and what to do.
         code: The exit code: 2 the input is wrong, 1 something failed, 0 a warning.
-        leaves: Patterns of files that may be left: of work that the next command goes on with.
+        leaves: Patterns of files that may be left or changed, where something failed: records of
+            it, and finished pieces of work that the next command goes on from.
     """
 
     name: str
