@@ -12,7 +12,7 @@ import SimpleITK
 from typer.testing import CliRunner, Result
 
 from spsam.cli.main import app
-from tests.data.layouts import blocks, random_image, write_image
+from tests.data.layouts import blocks, random_image, write_dicom, write_image
 
 
 def spsam(*arguments: object) -> Result:
@@ -123,6 +123,35 @@ def test_turned_short_and_lonely_volumes_keep_their_grid(home: Path, tmp_path: P
             # A tile's padding lies outside the volume by half a tile at most.
             assert np.all(np.array(line["point"]) > -40)
             assert np.all(np.array(line["point"]) < size + 40)
+
+
+def test_a_series_is_segmented_as_dicom_seg(home: Path, tmp_path: Path) -> None:
+    highdicom = pytest.importorskip("highdicom")
+    turn = (1, 0, 0, 0, 0, 1, 0, -1, 0)
+    pixels = np.random.default_rng(0).integers(0, 500, (6, 20, 24)).astype(np.int16)
+    series = write_dicom(tmp_path / "scan", pixels, direction=turn)
+    out = tmp_path / "out"
+    result = spsam("predict", home / "run0", series, "-o", out, "--dicom-seg")
+    assert result.exit_code == 0, result.output
+    assert sorted(file.name for file in out.iterdir()) == [
+        "predict.json",
+        "scan.dcm",
+        "scan.nii.gz",
+    ]
+    labels = read(out / "scan.nii.gz")
+    assert labels.any()
+    made = highdicom.seg.segread(out / "scan.dcm")
+    names = [made.get_segment_description(k).segment_label for k in made.segment_numbers]
+    assert names == ["RV", "MYO", "LV"]
+    # By the place in mm that every frame says it has.
+    volume = made.get_volume(combine_segments=True)
+    image = SimpleITK.ReadImage(str(out / "scan.nii.gz"))
+    # Rows and columns come in this order in a frame.
+    for index in np.argwhere(volume.array):
+        x, y, z = (volume.affine @ [*index, 1])[:3]
+        at = image.TransformPhysicalPointToIndex((float(x), float(y), float(z)))
+        assert volume.array[tuple(index)] == labels[at[::-1]]
+    assert np.count_nonzero(volume.array) == np.count_nonzero(labels)
 
 
 def test_a_volume_that_cannot_be_read_does_not_stop_the_others(home: Path, tmp_path: Path) -> None:

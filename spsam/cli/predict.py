@@ -47,6 +47,10 @@ def predict(  # noqa: PLR0917 - the command line's options
     prompts: Annotated[
         bool, typer.Option("--prompts", help="Write the prompts that the network gave itself, too.")
     ] = False,
+    dicom_seg: Annotated[
+        bool,
+        typer.Option("--dicom-seg", help="Of DICOM series: write NAME.dcm, a DICOM-SEG, too."),
+    ] = False,
     naming: Annotated[
         Naming, typer.Option(help="input, or amos: as its leaderboard wants it.")
     ] = Naming.input,
@@ -65,6 +69,9 @@ def predict(  # noqa: PLR0917 - the command line's options
     from spsam.studies.predict import predict as run
 
     options = {"mirror": mirror, "probabilities": probabilities, "prompts": prompts}
+    if dicom_seg:
+        # Only then: a folder that was begun by an earlier version is gone on with.
+        options["dicom_seg"] = True
     planned = plan_prediction(
         named,
         home=home(out),

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from spsam.config.schema import InferenceConfig, RunConfig
 from spsam.data.cases import Case
+from spsam.data.files.dicom_seg import write_segmentation
 from spsam.data.plan import Plan
 from spsam.data.preprocess import preprocess
 from spsam.data.restore import PIECE, name_pieces, restored, write_labels
@@ -142,6 +143,7 @@ def segment(
     mirror: bool | None = None,
     probabilities: bool = False,
     prompts: bool = False,
+    dicom_seg: bool = False,
 ) -> None:
     """Segments one volume and writes its label map in its own grid, last of all files.
 
@@ -158,6 +160,8 @@ def segment(
         mirror: Average over all mirrorings; None as each run says.
         probabilities: Whether to write those.
         prompts: Whether to write the prompts that the networks gave themselves.
+        dicom_seg: Whether to write `NAME.dcm`, too: the label map as DICOM-SEG of the volume's
+            DICOM series, see `spsam.data.files.dicom_seg`.
 
     Raises:
         InputError: With every problem of the volume, or if the runs turn it differently.
@@ -206,6 +210,10 @@ def segment(
     if prompts:
         lines = [json.dumps(line) + "\n" for line in given.lines]
         write_text(_with(name, "_prompts.jsonl"), "".join(lines))
+    if dicom_seg:
+        names = members[0].recipe.config.data.class_names
+        spacing = first.original.spacing[0]
+        write_segmentation(_with(name, ".dcm"), labels, case.files[0], names, spacing)
     write_labels(_with(name, ".nii.gz"), labels, first)
 
 

@@ -96,6 +96,7 @@ def plan_prediction(
     Raises:
         InputError: With every mistake.
     """
+    from spsam.data.files.dicom_seg import segmentation_problems
     from spsam.data.sources.volumes import open_volumes
     from spsam.engine.segment import check_ensemble, read_recipe
 
@@ -115,6 +116,8 @@ def plan_prediction(
             cases += open_volumes(each)
     with gather(problems):
         chosen = backend.device(device)
+    if (options or {}).get("dicom_seg"):
+        problems += [each for case in cases for each in segmentation_problems(case.files[0])]
     raise_all(problems)
     check_ensemble(recipes)
     names = [_name(case.id, naming) for case in cases]

@@ -348,6 +348,11 @@ KINDS = (
     ),
     Kind("a record without its scores", record(other_rows), r"rows\.csv\.gz", 1),
     Kind(
+        "a DICOM-SEG of what is no series",
+        lambda place: [[*predict(place, place.home / "run0", scan(place)), "--dicom-seg"]],
+        r"a\.nii\.gz: expected a DICOM series, a DICOM-SEG refers to one",
+    ),
+    Kind(
         "two results of one name",
         segmented_twice,
         "two volumes would be called amos_0007: predict them apart",

@@ -191,6 +191,7 @@ def write_dicom(
             "0020|000e": series,
             "0020|000d": "1.2.826.0.1.3680043.2.1125.9",
             "0020|0013": str(index + 1),
+            "0020|0052": "1.2.826.0.1.3680043.2.1125.8",
             "0020|0032": "\\".join(f"{value:.6f}" for value in position),
             "0020|0037": "\\".join(f"{value:.6f}" for value in cosines),
         }

@@ -36,6 +36,11 @@ def series_in(folder: Path) -> list[str]:
         sitk.ProcessObject.SetGlobalWarningDisplay(warns)
 
 
+def ordered_files(folder: Path) -> tuple[str, ...]:
+    """The files of the folder's first series, in the order of its volume's slices."""
+    return _files(folder, series_in(folder)[0])
+
+
 def read_series(folder: Path) -> Any:
     """The one series of a folder, its slices ordered by their position.
 
