@@ -113,7 +113,7 @@ class Samed(nn.Module):
             torch.cat(masks).float(), self.size, mode="bilinear", align_corners=False
         )
         logits = large.reshape(batch, depth, *large.shape[1:]).transpose(1, 2)
-        return Output(logits, None, [], None)
+        return Output(logits, [], None)
 
 
 class NnUNet(nn.Module):
@@ -144,7 +144,7 @@ class NnUNet(nn.Module):
 
     def forward(self, volume: Tensor) -> Output:
         """`(B, 1, D, H, W)` to logits `(B, K, D, H, W)`."""
-        return Output(self.unet(volume), None, [], None)
+        return Output(self.unet(volume), [], None)
 
 
 class Step:

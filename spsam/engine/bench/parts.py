@@ -118,7 +118,7 @@ class TimedStep:
                 masks = network.decode(maps[-1], prompts)
             with parts.part("head"):
                 logits = network.mask_head(masks)
-        return Output(logits, None, auxiliary, prompts)
+        return Output(logits, auxiliary, prompts)
 
 
 def random_batch(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +16,7 @@ from torch import Tensor
 from spsam.config.schema import RunConfig, TrainConfig
 from spsam.data.patches import Patch
 from spsam.engine.assemble import network_for, on_random_weights
+from spsam.engine.device import give_back
 from spsam.engine.recording.cost import PeakMemory
 from spsam.engine.training.group import Group
 from spsam.engine.training.step import Stepper
@@ -238,16 +237,6 @@ def _free(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
-
-
-def give_back() -> None:
-    """Frees what an earlier measurement has left, also to the system."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager
