@@ -34,10 +34,11 @@ from spsam.config.schema import TrainConfig
 from spsam.data.patches import Patch
 from spsam.engine.assemble import build_network
 from spsam.engine.bench.official import package_encoder
-from spsam.engine.bench.parts import Parts, in_turns, random_batch
+from spsam.engine.bench.parts import Parts, in_turns
 from spsam.engine.bench.run import peak
 from spsam.engine.device import pick_device
 from spsam.engine.predict import autocast
+from spsam.engine.training.batches import random_batch
 from spsam.engine.training.loss import training_loss
 from spsam.engine.training.train import execute_as
 from spsam.model.mask_heads.base import MaskHead

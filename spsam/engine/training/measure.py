@@ -18,6 +18,7 @@ from spsam.data.patches import Patch
 from spsam.engine.assemble import network_for, on_random_weights
 from spsam.engine.device import give_back
 from spsam.engine.recording.cost import PeakMemory
+from spsam.engine.training.batches import random_batch
 from spsam.engine.training.group import Group
 from spsam.engine.training.step import Stepper
 from spsam.engine.training.train import execute_as
@@ -152,7 +153,9 @@ def _measure(
     network = network_for(random, patch, None).to(device).train()
     execute_as(train, network)
     stepper = Stepper(network, train, Group())
-    batch = _batch(config, patch, train.batch_size // devices)
+    data = config.data
+    own = train.batch_size // devices
+    batch = random_batch(own, data.in_channels, patch, data.num_classes)
     with _kept(network) as kept:
         joint, steps = _seconds(stepper, batch, device, kept, decode=True)
     generator, _ = _seconds(stepper, batch, device, {}, decode=False)
@@ -205,15 +208,6 @@ def _kept(network: torch.nn.Module) -> Iterator[dict[str, Any]]:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         yield found
-
-
-def _batch(config: RunConfig, patch: tuple[int, int, int], count: int) -> Patch:
-    data = config.data
-    generator = torch.Generator().manual_seed(0)
-    return {
-        "image": torch.randn(count, data.in_channels, *patch, generator=generator),
-        "label": torch.randint(0, data.num_classes, (count, *patch), generator=generator),
-    }
 
 
 def _changed(config: RunConfig, accumulate: int, twice: bool) -> RunConfig:
