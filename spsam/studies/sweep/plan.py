@@ -19,7 +19,7 @@ from spsam.registry.arms import load_arm, preset_path
 from spsam.studies.backend import Backend
 from spsam.studies.plan import Ablation, PlannedArm, Planner, Request, default_preset
 from spsam.studies.sweep.search import search_problems
-from spsam.studies.sweep.space import Dimension, as_numbers, dimensions
+from spsam.studies.sweep.space import Dimension, as_numbers, dimensions, overrides
 from spsam.studies.sweep.storage import shown_storage
 
 
@@ -100,6 +100,20 @@ class Sweep:
     def folder(self) -> Path:
         """Where everything about the study goes, its trials' runs excepted."""
         return self.request.home / "sweeps" / self.name
+
+    def start(self) -> dict[str, Any] | None:
+        """The arm's own values as a trial's parameters; None where the space does not hold them."""
+        arm, params = self.base.arm, {}
+        for dimension in self.space:
+            if dimension.needs is not None and not _chooses(arm, *dimension.needs):
+                continue
+            value = _value(arm, dimension.path)
+            if not dimension.holds(value):
+                return None
+            params[dimension.key] = dimension.named(value)
+        trial = self.plan_trial(0, overrides(self.space, params))
+        same = trial.runs[0].folder.run_id == self.base.runs[0].folder.run_id
+        return params if same else None
 
     def plan_trial(self, number: int, values: Mapping[str, Any]) -> PlannedArm:
         """The trial's arm and its one run.
@@ -246,7 +260,7 @@ def _check_space(
             with gather(tried):
                 arm = _arm(request, config, preset, probe)
                 if dimension.range is not None and value == dimension.range.low:
-                    dimension = as_numbers(dimension, _value(arm, dimension))  # noqa: PLW2901
+                    dimension = as_numbers(dimension, _value(arm, dimension.path))  # noqa: PLW2901
                 if planner is not None and not known:
                     planner.arm(arm, None)
             for problem in tried:
@@ -278,12 +292,16 @@ def _in_set(problem: Problem, config: SweepConfig, file: YamlFile) -> Problem:
     return problem
 
 
-def _value(arm: ArmConfig, dimension: Dimension) -> Any:
-    """What the schema made of a dimension's value."""
-    keys = dimension.path.split(".")
-    if keys[0] == "blocks" and len(keys) == 3:
-        keys.insert(2, "params")
+def _value(arm: ArmConfig, path: str) -> Any:
+    """What the schema made of a value; a slot's is the component's name."""
+    keys = path.split(".")
+    if keys[0] == "blocks" and len(keys) > 1:
+        keys.insert(2, "params" if len(keys) > 2 else "name")
     value: Any = arm.model_dump()
     for key in keys:
         value = value[key]
     return value
+
+
+def _chooses(arm: ArmConfig, slot: str, component: str) -> bool:
+    return bool(_value(arm, slot) == component)

@@ -63,6 +63,20 @@ class Dimension:
             yield {**before, self.path: self.range.low}
             yield {**before, self.path: self.range.high}
 
+    def holds(self, value: Any) -> bool:
+        """Whether a value may come out; a component by its name."""
+        if self.choices is not None:
+            return _label(value) in [_label(choice) for choice in self.choices]
+        assert self.range is not None
+        if not isinstance(value, int | float) or not self.range.low <= value <= self.range.high:
+            return False
+        steps = (value - self.range.low) / (self.range.step or 1)
+        return self.range.step is None or abs(steps - round(steps)) < 1e-9
+
+    def named(self, value: Any) -> Any:
+        """What Optuna calls a value that the dimension holds."""
+        return value if self.choices is None else _label(value)
+
     def describe(self) -> dict[str, Any]:
         """Plain values that are equal for equal dimensions."""
         if self.choices is not None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 JOURNAL = "journal.log"
 SIGNATURE = "spsam"
+START = "start"
+"""Marks the trial that is the arm as it is."""
 _HEARTBEAT_SECONDS = 30
 _PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^@]*@")
 
@@ -94,6 +96,10 @@ def open_study(sweep: Sweep) -> Study:
                 storage=storage, study_name=sweep.name, directions=directions
             )
             study.set_user_attr(SIGNATURE, json.dumps(sweep.signature()))
+            start = sweep.start()
+            if start is not None:
+                # What every other trial is to beat comes first.
+                study.enqueue_trial(start, user_attrs={START: True})
             return study
     study = optuna.load_study(study_name=sweep.name, storage=storage)
     _same(sweep, study)
