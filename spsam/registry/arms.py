@@ -11,6 +11,7 @@ from spsam.config.compose import Composed, compose
 from spsam.config.places import layers
 from spsam.config.problems import check, raise_all
 from spsam.config.schema import ArmConfig
+from spsam.config.study import is_study
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.catalogue import Catalogue
 from spsam.registry.signature import parameters, validate
@@ -78,6 +79,11 @@ def load_parent(
     """Reads the arm that an arm's file names as its base; None for a root."""
     chain = compose(_path_of(name_or_path), find=arm_path).chain
     return _load(chain[-2], overrides, preset, plugins) if len(chain) > 1 else None
+
+
+def root_of(name_or_path: str | Path) -> Path:
+    """The file that an arm's line begins with."""
+    return compose(_path_of(name_or_path), find=arm_path).chain[0]
 
 
 def expand(items: Sequence[str]) -> list[str | Path]:
@@ -157,12 +163,37 @@ def preset_path(name: str) -> Path:
     Raises:
         InputError: If there is none; names the nearest.
     """
+    return named_file(name, "presets", "preset")
+
+
+def named_file(name: str, below: str, what: str) -> Path:
+    """A file known by its name in a folder below the arms, or a path of one.
+
+    Args:
+        name: The name or the path.
+        below: The folder.
+        what: What such a file is called.
+
+    Raises:
+        InputError: If there is none; names the nearest.
+    """
     if _is_path(name):
-        return _existing(Path(name), "preset")
-    known = _named("presets")
+        return _existing(Path(name), what)
+    known = _named(below)
     if name not in known:
-        raise InputError(f"unknown preset '{name}'{nearest(name, known)}")
+        raise InputError(f"unknown {what} '{name}'{nearest(name, known)}")
     return known[name]
+
+
+def study_path(word: str) -> Path | None:
+    """The file of a study that a word names, by its path or its name; None where it names none.
+
+    An arm of the same name comes first.
+    """
+    if _is_path(word):
+        path = Path(word)
+        return path if is_study(path) else None
+    return None if word in _named(".") else _named("studies").get(word)
 
 
 def _load(

@@ -16,8 +16,8 @@ from ruamel.yaml import YAML
 
 from spsam.config.overrides import flag
 from spsam.results.rows import write_text
+from spsam.studies.space import overrides
 from spsam.studies.sweep.retry import RETRY_OF
-from spsam.studies.sweep.space import overrides
 from spsam.studies.sweep.storage import open_study
 
 if TYPE_CHECKING:
