@@ -276,6 +276,8 @@ def result_json(ablation: Ablation, outcome: Outcome) -> dict[str, Any]:
     records: list[dict[str, Any]] = json.loads(outcome.table.frame().to_json(orient="records"))
     for arm, record in zip(plan["arms"], records, strict=True):
         arm["result"] = {key: record[key] for key in record if key not in ("arm", "title")}
+    if len(outcome.tables) > 1:
+        plan["effects"] = json.loads(outcome.tables[1].frame().to_json(orient="records"))
     plan["caption"] = outcome.table.caption
     plan["files"] = [str(path) for path in outcome.files]
     plan["failed"] = [str(folder.path) for folder in outcome.failed]
@@ -289,7 +291,8 @@ def _print_table(outcome: Outcome) -> None:
 
     # Into a file or a pipe the whole table goes, whatever the width of a terminal.
     console = Console() if sys.stdout.isatty() else Console(width=200)
-    console.print(to_rich(outcome.table, console.width))
+    for table in outcome.tables:
+        console.print(to_rich(table, console.width))
     for path in outcome.files:
         typer.echo(str(path))
     home = outcome.files[0].parents[2]

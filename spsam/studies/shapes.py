@@ -146,15 +146,21 @@ def _varied(config: OneAtATime | Factorial, file: YamlFile, load: Loader) -> lis
     with gather(problems):
         base = load(base_file)
     known = list(problems)
-    space, found = dimensions(config.factors, load.overrides, place, "factors")
-    problems += found
+    # One at a time, a component's parameter is that of the base's component, whatever else varies.
+    single = isinstance(config, OneAtATime)
+    parts = [{key: value} for key, value in config.factors.items()] if single else [config.factors]
+    space: list[Dimension] = []
+    for part in parts:
+        some, found = dimensions(part, load.overrides, place, "factors")
+        space += some
+        problems += found
     _, found = probed(space, place, "factors", lambda values: load(base_file, values), known)
     raise_all([*problems, *found])
     assert base is not None
     # As the file has them: the first is the slowest to change.
     space.sort(key=lambda dimension: list(config.factors).index(dimension.key))
     names = dict(zip([dimension.key for dimension in space], _short(space), strict=True))
-    if isinstance(config, OneAtATime):
+    if single:
         return [MadeArm(base, None), *_singly(space, names, base, base_file, load)]
     cells = list(itertools.islice(_cells(space), MOST_ARMS + 1))
     if len(cells) > MOST_ARMS:
