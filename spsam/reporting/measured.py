@@ -64,6 +64,11 @@ class MeasuredArm:
     run_ids: Sequence[str]
     levels: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def label(self) -> str:
+        """What it is called where space is short."""
+        return " · ".join(self.levels.values()) or self.name
+
 
 @dataclass(frozen=True)
 class Measured:

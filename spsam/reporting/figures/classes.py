@@ -13,6 +13,7 @@ from spsam.reporting.tables.study import Study
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_LETTERS = 24  # Side by side below an axis.
 _POINTS = 60  # Above this many cases points would hide the box.
 
 
@@ -23,6 +24,7 @@ def draw(study: Study) -> Drawing:
     if rows.empty:
         raise NothingToDrawError("No run is finished yet.")
     arms = [arm.name for arm in study.measured.arms]
+    labels = [arm.label for arm in study.measured.arms]
     # One value a case: seeds on one case are no further cases.
     grouped = rows.groupby(["class_id", "arm", "case"], observed=True)["value"].mean()
     means: dict[Any, NDArray[np.float64]] = {
@@ -36,7 +38,8 @@ def draw(study: Study) -> Drawing:
             if (k, arm) in means:
                 _box(axis, place, means[k, arm])
         axis.set_title(classes[k])
-        axis.set_xticks(range(len(arms)), arms, rotation=0 if len(arms) < 7 else 90)
+        upright = len(arms) > 6 or len(arms) * max(map(len, labels)) > _LETTERS
+        axis.set_xticks(range(len(arms)), labels, rotation=90 if upright else 0)
         axis.set_xlim(-0.6, len(arms) - 0.4)
         axis.set_ylim(-3, 103)
         axis.grid(axis="y")

@@ -78,18 +78,17 @@ def contrasts(cells: Sequence[Levels], design: Sequence[Levels] | None = None) -
     Returns:
         Main effects first; none where the cells do not suffice for all of them.
     """
-    factors = list(dict.fromkeys(factor for cell in design or cells for factor in cell))
+    design = cells if design is None else design
+    factors = list(dict.fromkeys(factor for cell in design for factor in cell))
     there = {(factor, level) for cell in cells for factor, level in cell.items()}
-    levels = {
-        f: list(dict.fromkeys(c[f] for c in design or cells if f in c and (f, c[f]) in there))
-        for f in factors
-    }
+    planned = {f: list(dict.fromkeys(c[f] for c in design if f in c)) for f in factors}
+    levels = {f: [level for level in planned[f] if (f, level) in there] for f in factors}
     if not all(levels.values()):
         return []
     pairs = [
         (one, other)
         for one, other in itertools.combinations(factors, 2)
-        if _crossed(cells, one, other, levels)
+        if _crossed(design, one, other, planned)
     ]
     terms: list[tuple[str, ...]] = [*((factor,) for factor in factors), *pairs]
     codes = {f: np.stack([_code(cell.get(f), levels[f]) for cell in cells]) for f in factors}

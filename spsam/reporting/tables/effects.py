@@ -80,13 +80,8 @@ def _line(study: Study, metric: Metric, kind: str, effect: Effect) -> Line:
         Cell(reference, {"reference": reference}),
         Cell(f"{signed(scale * effect.value)}{interval}", values, source=source),
         Cell(p_text(effect.p), {"p": effect.p}, source=source),
-        Cell(
-            f"{p_text(effect.corrected)}{stars(effect.corrected)}",
-            {"p_holm": effect.corrected},
-            source=source,
-        ),
+        Cell(holm, {"p_holm": effect.corrected}, source=source),
     )
     pairs = zip(contrast.factors, contrast.levels, strict=True)
     key = ",".join(f"{name}={word}" for name, word in pairs)
     return Line(key if metric.key == "dice" else f"{key}:{metric.key}", cells)
-
