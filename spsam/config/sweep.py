@@ -52,6 +52,14 @@ class SweepConfig(Section):
         return value
 
     @model_validator(mode="after")
+    def _searches_by_one_objective(self) -> Self:
+        if self.sampler.name == "cmaes" and len(self.objectives) > 1:
+            raise PydanticCustomError(
+                "said", "sampler 'cmaes': expected one objective; nsga2 and tpe take several"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _prunes_one_objective(self) -> Self:
         if self.pruner.name != "none" and len(self.objectives) > 1:
             raise PydanticCustomError(

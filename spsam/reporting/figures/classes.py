@@ -31,14 +31,16 @@ def draw(study: Study) -> Drawing:
         key: 100 * values.to_numpy() for key, values in grouped.groupby(level=[0, 1], observed=True)
     }
     classes = study.measured.class_names
-    figure, axes = facets(len(classes) - 1, columns=3, height=2.1, share=True)
+    longest = max(map(len, labels))
+    upright = len(arms) > 6 or len(arms) * longest > _LETTERS
+    height = 2.1 + (0.06 * longest if upright else 0)
+    figure, axes = facets(len(classes) - 1, columns=3, height=height, share=True)
     for k, axis in enumerate(axes, start=1):
         for place, arm in enumerate(arms):
             # An arm without a finished run keeps its place, empty.
             if (k, arm) in means:
                 _box(axis, place, means[k, arm])
         axis.set_title(classes[k])
-        upright = len(arms) > 6 or len(arms) * max(map(len, labels)) > _LETTERS
         axis.set_xticks(range(len(arms)), labels, rotation=90 if upright else 0)
         axis.set_xlim(-0.6, len(arms) - 0.4)
         axis.set_ylim(-3, 103)

@@ -64,7 +64,7 @@ def draw(study: Study) -> Drawing:
     # Labels keep apart on the page, so the page must stand.
     figure.draw_without_rendering()
     for axis, found in zip(axes, points.values(), strict=True):
-        shown = [(place, labels[name], *rest) for place, name, *rest in found]
+        shown = [(place, labels[name], cost, value) for place, name, cost, value in found]
         _label(axis, shown, 72 / figure.dpi)
     caption = (
         "Mean Dice against cost. Joined by the line: the Pareto front, arms that no other arm "

@@ -28,7 +28,7 @@ def _no_mlflow(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) 
     monkeypatch.setattr(spsam.studies.sweep.run, "Tracker", lambda *_: NoTracker())
     if request.function is not test_a_sweep_finds_runs_tells_and_draws:
         # Pictures and importances take longer than all the rest.
-        monkeypatch.setattr(spsam.studies.sweep.summary, "_draw", lambda *_: [])
+        monkeypatch.setattr(spsam.studies.sweep.summary, "draw", lambda *_: [])
         monkeypatch.setattr(spsam.studies.sweep.summary, "_importances", lambda *_: {})
 
 
