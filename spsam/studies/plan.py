@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 from spsam.config.identity import run_id
 from spsam.config.problems import gather, raise_all
 from spsam.config.schema import ArmConfig, DataIdentity, PatchConfig, RunConfig
-from spsam.config.study import Study, StudyFile, load_study
+from spsam.config.study import Study, StudyFile
 from spsam.errors import InputError, Problem
 from spsam.model.sam.backbones import backbone_spec
-from spsam.registry.arms import differences, preset_path, study_path
+from spsam.registry.arms import differences
+from spsam.registry.files import preset_path
 from spsam.results.run_folder import RunFolder
+from spsam.studies.asked import asked_arms, completed, named_study, without_twins
 from spsam.studies.backend import Backend, Size
-from spsam.studies.shapes import Loader, MadeArm, listed_arms, study_arms
+from spsam.studies.shapes import MadeArm
 
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet
@@ -200,13 +202,13 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     study: StudyFile | None = None
     arms: list[MadeArm] = []
     with gather(problems):
-        study = _named_study(request)
-    request = _completed(request, None if study is None else study.config)
+        study = named_study(request)
+    request = completed(request, None if study is None else study.config)
     preset = request.preset or default_preset(request.data)
     if not problems:
         with gather(problems):
             preset_path(preset)
-            arms = _load_arms(request, study, preset)
+            arms = asked_arms(request, study, preset)
     with gather(problems):
         device = backend.device(request.device)
     with gather(problems):
@@ -227,7 +229,7 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     shape = None if study is None else study.config
     dropped: list[str] = []
     if shape is not None and shape.shape != "arms":
-        planned, dropped = _without_twins(planned, shape)
+        planned, dropped = without_twins(planned, shape)
     return Ablation(
         request, Path(preset).stem, device, dataset, splits, planned, shape, tuple(dropped)
     )
@@ -340,59 +342,6 @@ class Planner:
         if path not in self.hashes:
             self.hashes[path] = self.backend.file_sha256(path)
         return path
-
-
-def _named_study(request: Request) -> StudyFile | None:
-    """The study that a request is about.
-
-    Raises:
-        InputError: If it is named among others, or its file is wrong.
-    """
-    paths = {word: path for word in request.arms if (path := study_path(word)) is not None}
-    if paths and len(request.arms) > 1:
-        raise InputError(f"{next(iter(paths))} is a study: name it alone, or list arms in it")
-    return load_study(next(iter(paths.values()))) if paths else None
-
-
-def _completed(request: Request, study: Study | None) -> Request:
-    """The request with the study's values where it has none, and defaults where neither has."""
-    return replace(
-        request,
-        preset=request.preset or (study.preset if study else None),
-        seeds=tuple(request.seeds) or (study.seed_numbers if study else (0,)),
-        folds=tuple(request.folds) or (study.folds if study else (0,)),
-        overrides={**(study.set if study else {}), **request.overrides},
-    )
-
-
-def _load_arms(request: Request, study: StudyFile | None, preset: str) -> list[MadeArm]:
-    overrides = dict(request.overrides)
-    if request.checkpoint:
-        # Naming a file means using it, unless the user said otherwise.
-        overrides.setdefault("backbone.weights", "checkpoint")
-    load = Loader(overrides, preset, request.plugins)
-    return listed_arms(request.arms, load) if study is None else study_arms(study, load)
-
-
-def _without_twins(arms: Sequence[PlannedArm], study: Study) -> tuple[list[PlannedArm], list[str]]:
-    """The arms of a study without those that are equal to one before, and what was left out.
-
-    Raises:
-        InputError: If two cells of a product are equal: its effects would have no meaning.
-    """
-    first: dict[str, str] = {}
-    kept, dropped = [], []
-    for planned in arms:
-        twin = first.setdefault(planned.runs[0].folder.run_id, planned.arm.name)
-        if twin == planned.arm.name:
-            kept.append(planned)
-        else:
-            dropped.append(f"{planned.arm.name} is equal to {twin} and left out")
-    if dropped and study.shape == "factorial":
-        raise InputError(
-            [Problem(f"{said}: give each factor values that differ") for said in dropped]
-        )
-    return kept, dropped
 
 
 def _describe_arm(planned: PlannedArm) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from spsam.config.schema import ArmConfig, Block
 from spsam.config.study import Arms, Factorial, LeaveOneOut, OneAtATime, StudyFile
 from spsam.config.yaml_file import YamlFile
 from spsam.errors import InputError, Problem, nearest
-from spsam.registry.arms import expand, load_arm, load_parent, root_of
+from spsam.registry.arms import load_arm, load_parent, root_of
+from spsam.registry.files import expand
 from spsam.registry.slots import SLOTS
 from spsam.studies.probe import in_file, probed
 from spsam.studies.space import Dimension, dimensions, label

@@ -13,7 +13,8 @@ from spsam.config.schema import ArmConfig
 from spsam.config.sweep import SweepConfig, load_sweep
 from spsam.config.yaml_file import YamlFile
 from spsam.errors import Problem
-from spsam.registry.arms import load_arm, named_file, preset_path
+from spsam.registry.arms import load_arm
+from spsam.registry.files import named_file, preset_path
 from spsam.studies.backend import Backend
 from spsam.studies.plan import Ablation, PlannedArm, Planner, Request, default_preset
 from spsam.studies.probe import in_file, probed, value_of
