@@ -174,14 +174,12 @@ class Runner:
     def _begin_tracking(self, arm: PlannedArm, run: PlannedRun) -> None:
         config = run.config
         git = run.folder.read().get("environment", {}).get("git") or {}
-        fold = f" fold {config.data.fold}" if len(self._ablation.splits) > 1 else ""
         self._tracker.begin(
             run.folder.run_id,
-            f"{arm.arm.name} seed {config.seed}{fold}",
+            f"{arm.arm.name} seed {config.seed}",
             tags={
                 "arm": arm.arm.name,
                 "seed": str(config.seed),
-                "fold": str(config.data.fold),
                 "data": config.data.name,
                 "data_fingerprint": config.data.fingerprint,
                 "preset": config.preset,
