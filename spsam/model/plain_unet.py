@@ -80,7 +80,7 @@ class PlainUNet(Segmenter):
         logits = self._padded(images)
         if not self.spatial:
             logits = logits.reshape(batch, depth, *logits.shape[1:]).transpose(1, 2)
-        return Output(logits, self.mask_head.labels(logits), [], None)
+        return Output(logits, [], None)
 
     def _padded(self, images: Tensor) -> Tensor:
         """Logits of images of any size: made a multiple of the strides, cut again."""
