@@ -29,6 +29,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import report
 import torch
+from matplotlib.ticker import LogLocator
 
 from spsam.engine.assemble import build_network, on_random_weights
 from spsam.engine.bench.parts import TimedStep
@@ -212,6 +213,9 @@ def _series(
     # At least a decade: a line that hardly rises is to look so.
     low, high = min(values), max(values)
     middle = (low * high) ** 0.5
+    panel.minorticks_off()
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.yaxis.set_major_formatter("{x:g}")
     panel.set_ylim(min(low / 1.3, middle / 3.2), max(high * 1.3, middle * 3.2))
 
 
