@@ -100,7 +100,7 @@ class Runner:
             trained_parameters=arm.size.trained,
             total_parameters=arm.size.total,
             parameters=arm.size.blocks,
-            plan=arm.plan.to_dict(),
+            plan=run.plan.to_dict(),
             environment=environment(self._ablation.device),
         )
         self._begin_tracking(arm, run)
@@ -109,9 +109,9 @@ class Runner:
             config=run.config,
             folder=folder,
             dataset=self._ablation.dataset,
-            split=self._ablation.split,
-            plan=arm.plan,
-            store=self._stores[arm.plan.key],
+            split=run.split,
+            plan=run.plan,
+            store=self._stores[run.plan.key],
             device=self._ablation.device,
             checkpoint=arm.checkpoint,
             workers=arm.arm.train.workers if workers is None else workers,
