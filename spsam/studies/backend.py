@@ -68,7 +68,25 @@ class Task:
 
 
 class Backend:
-    """The engine in this process. Tests, and executors elsewhere, take its place."""
+    """The engine in this process. Tests take its place; processes get a copy.
+
+    Attributes:
+        modules: What a run imports, for a process that imports before it is told what to run.
+    """
+
+    modules: tuple[str, ...] = (
+        "spsam.engine.run",
+        "spsam.model.network",
+        "spsam.data.augment",
+        "segment_anything",
+        "timm",
+    )
+
+    def gpus(self) -> int:
+        """How many this machine has."""
+        import torch
+
+        return torch.cuda.device_count()
 
     def device(self, name: str) -> str:
         """The device that `--device` names.

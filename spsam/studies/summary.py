@@ -29,6 +29,12 @@ class Outcome:
     files: list[Path]
     failed: list[RunFolder]
 
+    def scores(self) -> dict[str, dict[str, float]]:
+        """Of each arm that has any: mean Dice in 0…1, over its runs."""
+        lines = self.table.frame()
+        found = zip(lines["arm"], lines["dice"], strict=True)
+        return {str(arm): {"dice/mean": dice / 100} for arm, dice in found if dice == dice}
+
 
 def is_finished(folder: RunFolder) -> bool:
     """Whether a run need not be run again.
