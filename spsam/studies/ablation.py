@@ -58,7 +58,8 @@ def run_ablation(
         InputError: If data or weights turn out to be wrong, before any run is begun.
         KeyboardInterrupt: If the user stopped it.
     """
-    watch, backend = watch or Watcher(), backend or Backend()
+    watch = watch or Watcher()
+    backend = backend or (executor.backend if executor else Backend())
     executor = executor or InlineExecutor(backend)
     check_weights(ablation, backend)
     executor.prepare()

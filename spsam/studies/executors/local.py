@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
+from types import ModuleType
 from typing import Any
 
 from spsam.errors import Stopped
@@ -71,8 +72,11 @@ class LocalExecutor(Executor):
         if self._context.get_start_method() == "forkserver":
             from multiprocessing.forkserver import ensure_running
 
-            self._context.set_forkserver_preload([__name__, *self.backend.modules])
-            with _threads(self._threads):
+            # What planning took, a run takes too: a fork has it for nothing.
+            ours = [name for name in sys.modules if name.startswith("spsam.")]
+            backend = type(self.backend).__module__
+            self._context.set_forkserver_preload([*ours, backend, *self.backend.modules])
+            with _environment(self._threads):
                 ensure_running()
 
     def room(self) -> bool:
@@ -87,7 +91,7 @@ class LocalExecutor(Executor):
         process = self._context.Process(
             target=_work, args=(assignment, self.backend, says, slot, self._threads)
         )
-        with _threads(self._threads):
+        with _environment(self._threads):
             process.start()
         says.close()
         self._workers.append(_Worker(assignment, process, hears, slot))
@@ -144,16 +148,27 @@ def _lost(worker: _Worker) -> Ended:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """For processes that start now: libraries read it when they are imported."""
+def _environment(threads: int) -> Iterator[None]:
+    """For processes that start now: threads of libraries, and where this process imports from.
+
+    The program itself is hidden from them: each would run it anew, up to its guard, for nothing.
+    """
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    new = [name for name in names if name not in os.environ]
-    os.environ.update(dict.fromkeys(new, str(count)))
+    new = {name: str(threads) for name in names if name not in os.environ}
+    new["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    before = {name: os.environ.get(name) for name in new}
+    os.environ.update(new)
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
     finally:
-        for name in new:
-            del os.environ[name]
+        sys.modules["__main__"] = program
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _work(
@@ -169,6 +184,10 @@ def _work(
     signal.signal(signal.SIGTERM, _stop)
     faulthandler.enable()
     os.environ.update(slot)
+    if slot and ":" in assignment.task.device:
+        # The one GPU that the process sees is its first.
+        task = replace(assignment.task, device=assignment.task.device.partition(":")[0])
+        assignment = replace(assignment, task=task)
     threading.Thread(target=_end_with_the_study, daemon=True).start()
     torch = sys.modules.get("torch")
     if torch is not None and "OMP_NUM_THREADS" not in os.environ:
