@@ -138,9 +138,7 @@ def ablate(  # noqa: PLR0917 - the command line's options
             measured = watched(lambda watch: costs(ablation, watch))
         typer.echo(plan_json(ablation, measured) if as_json else plan_text(ablation, measured))
     else:
-        engine = make_executor(
-            executor, ablation, None, jobs, measured, slurm=slurm, detach=detach
-        )
+        engine = make_executor(executor, ablation, None, jobs, measured, slurm=slurm, detach=detach)
         _run(ablation, engine, part, retry_failed=retry_failed, as_json=as_json)
 
 

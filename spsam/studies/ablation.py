@@ -74,9 +74,8 @@ def run_ablation(
         if book is not None:
             book.close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", None)
         raise
-    finally:
-        executor.close()
-    book.close("FAILED" if outcome.failed else "FINISHED", outcome)
+    missing = executor.detached and not outcome.complete
+    book.close("RUNNING" if missing else "FAILED" if outcome.failed else "FINISHED", outcome)
     return outcome
 
 
@@ -105,9 +104,7 @@ class _Book:
         self._tracker = tracker
         data = ablation.dataset
         tags = {"data": data.name, "data_fingerprint": data.fingerprint, "preset": ablation.preset}
-        self._mirror = Mirror(
-            tracker, lambda: tracker.open(ablation.name, ablation.name, tags)
-        )
+        self._mirror = Mirror(tracker, lambda: tracker.open(ablation.name, ablation.name, tags))
         self._due = 0.0
 
     def __call__(self, assignment: Assignment, news: News) -> float | None:

@@ -81,7 +81,7 @@ class Ended:
     detail: str = ""
 
 
-def assign(
+def assign(  # noqa: PLR0917 - what makes a run
     ablation: Ablation,
     stores: Mapping[str, PreparedStore],
     arm: PlannedArm,
@@ -168,9 +168,7 @@ def settled(assignment: Assignment) -> Ended | None:
     return None
 
 
-def compute(
-    assignment: Assignment, backend: Backend, tell: Tell, *, logged: bool = False
-) -> Ended:
+def compute(assignment: Assignment, backend: Backend, tell: Tell, *, logged: bool = False) -> Ended:
     """Trains and scores a run, or records why not; the caller holds its lock. See `attempt`."""
     folder = assignment.folder
     try:

@@ -78,10 +78,10 @@ class Schedule:
             try:
                 while self._waiting or self._at:
                     self._start()
-                    if self._executor.detached:
-                        break
                     for ended in self._executor.wait(_LOOK):
                         self._end(ended)
+                    if self._executor.detached:
+                        break
             except BaseException:
                 self._executor.stop()
                 for run_id in self._at:
@@ -97,7 +97,7 @@ class Schedule:
             done = settled(assignment)
             if done is not None:
                 self._end(done)
-            elif _is_locked(assignment):
+            elif not self._executor.has(assignment) and _is_locked(assignment):
                 self._put_back(assignment)
             else:
                 self._at.add(assignment.run_id)

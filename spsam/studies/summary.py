@@ -29,11 +29,16 @@ class Outcome:
     files: list[Path]
     failed: list[RunFolder]
 
+    @property
+    def complete(self) -> bool:
+        """Whether every arm has all its runs."""
+        return bool((self.table.frame()["state"] == "finished").all())
+
     def scores(self) -> dict[str, dict[str, float]]:
         """Of each arm that has any: mean Dice in 0…1, over its runs."""
-        lines = self.table.frame()
+        lines = self.table.frame().dropna(subset=["dice"])
         found = zip(lines["arm"], lines["dice"], strict=True)
-        return {str(arm): {"dice/mean": dice / 100} for arm, dice in found if dice == dice}
+        return {str(arm): {"dice/mean": dice / 100} for arm, dice in found}
 
 
 def is_finished(folder: RunFolder) -> bool:

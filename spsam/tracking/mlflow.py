@@ -46,7 +46,8 @@ def database(home: Path) -> Path:
 class Tracker:
     """One study in MLflow: a parent run, in it groups if there are any, in these runs.
 
-    One run is at hand at a time; `begin` goes from one to the other and back. Methods may be called in any state: with tracking off they do nothing.
+    One run is at hand at a time; `begin` goes from one to the other and back. Methods may be called
+    in any state: with tracking off they do nothing.
 
     Args:
         home: The folder of all results.
@@ -222,7 +223,8 @@ class Tracker:
         for file in files:
             if file.is_file():
                 client.log_artifact(number, str(file))
-        client.set_terminated(number, ending)
+        if ending != "RUNNING":
+            client.set_terminated(number, ending)
 
     def _group(self, client: MlflowClient, name: str) -> str:
         if name not in self._groups:
@@ -236,7 +238,7 @@ class Tracker:
         )
         return found[0] if found else None
 
-    def _find_or_make(
+    def _find_or_make(  # noqa: PLR0917 - what a run of MLflow has
         self,
         client: MlflowClient,
         name: str,

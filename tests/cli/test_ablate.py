@@ -32,7 +32,8 @@ def _fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def ablate(*arguments: str) -> Any:
-    return CliRunner().invoke(app, ["ablate", *arguments, "--preset", "smoke"])
+    words = ["ablate", *arguments, "--preset", "smoke", "--executor", "inline"]
+    return CliRunner().invoke(app, words)
 
 
 def test_the_table_is_shown_and_its_files_named(tmp_path: Path) -> None:

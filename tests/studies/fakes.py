@@ -43,9 +43,7 @@ def tiny_dataset() -> DataSet:
     """Eight patients with headers only."""
     return DataSet(
         name="tiny",
-        cases=tuple(
-            Case(f"case{n}", f"patient{n}", _no_volume, _geometry) for n in range(8)
-        ),
+        cases=tuple(Case(f"case{n}", f"patient{n}", _no_volume, _geometry) for n in range(8)),
         class_names=("background", "left", "right"),
         raw_ids=(0, 1, 2),
         channel_names=("MR",),

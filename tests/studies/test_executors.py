@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import spsam.studies.ablation
+from spsam.config.slurm import SlurmConfig
 from spsam.errors import InputError
 from spsam.studies.ablation import run_ablation
 from spsam.studies.executors.base import Executor
@@ -19,9 +19,11 @@ from spsam.studies.executors.choose import make_executor, slots
 from spsam.studies.executors.inline import InlineExecutor
 from spsam.studies.executors.local import LocalExecutor
 from spsam.studies.executors.memory import Memory
+from spsam.studies.executors.slurm import SlurmExecutor
 from spsam.studies.plan import Ablation
 from tests.studies.conftest import Planner
-from tests.studies.fakes import FakeBackend, LoggedBackend, Recorder, read_json, score
+from tests.studies.fakes import FakeBackend, LoggedBackend, Recorder, score
+from tests.studies.slurm import needs_slurm
 
 Make = Callable[[FakeBackend], Executor]
 
@@ -35,10 +37,15 @@ def local(backend: FakeBackend) -> Executor:
     return LocalExecutor(backend, slots=[{}, {}])
 
 
-@pytest.fixture(params=[InlineExecutor, local], ids=["inline", "local"])
-def make(request: pytest.FixtureRequest) -> Make:
-    made: Make = request.param
-    return made
+@pytest.fixture(
+    params=["inline", "local", pytest.param("slurm", marks=[pytest.mark.slurm, needs_slurm])]
+)
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    def slurm(backend: FakeBackend) -> Executor:
+        return SlurmExecutor(backend, tmp_path / "study", SlurmConfig(minutes=5))
+
+    made: dict[str, Make] = {"inline": InlineExecutor, "local": local, "slurm": slurm}
+    return made[request.param]
 
 
 def rows(ablation: Ablation) -> dict[str, str]:
@@ -85,9 +92,7 @@ def test_a_failure_is_recorded_with_the_log_and_stays_a_hole(
     assert mended.log().count("S2 0") == 1
 
 
-def test_shards_are_parts_that_make_up_the_study(
-    plan: Planner, make: Make, tmp_path: Path
-) -> None:
+def test_shards_are_parts_that_make_up_the_study(plan: Planner, make: Make, tmp_path: Path) -> None:
     backend = LoggedBackend(tmp_path / "log")
     ablation = plan("S1..S3", seeds=(0, 1))
     first = run_ablation(ablation, executor=make(backend), shard=(1, 2))

@@ -30,7 +30,7 @@ class Executor(ABC):
         self.backend = backend
         self._hear: Hear = lambda run_id, what, *details: None
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - not every one has something to begin
         """Begins what takes time before the first run, and goes on beside the caller."""
 
     def listen(self, hear: Hear) -> None:
@@ -40,6 +40,10 @@ class Executor(ABC):
     @abstractmethod
     def room(self) -> bool:
         """Whether another run may be given now."""
+
+    def has(self, assignment: Assignment) -> bool:
+        """Whether it is at work on the run already, since an earlier start of the study."""
+        return False
 
     @abstractmethod
     def start(self, assignment: Assignment) -> None:
@@ -52,9 +56,6 @@ class Executor(ABC):
     @abstractmethod
     def stop(self) -> None:
         """Ends what is at work, which keeps what it has; nothing runs afterwards."""
-
-    def close(self) -> None:
-        """Lets go of what it holds; nothing is at work."""
 
     def tell(self, run_id: str) -> Callable[..., None]:
         """What `attempt` tells of a run in this process."""

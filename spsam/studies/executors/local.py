@@ -198,7 +198,7 @@ def _work(
     def tell(what: str, *details: Any) -> None:
         nonlocal told
         if what == "progress":
-            stage, done, total = details
+            _, done, total = details
             if done != total and time.monotonic() - told < _SECONDS_BETWEEN_STEPS:
                 return
             told = time.monotonic()
