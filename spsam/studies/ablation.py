@@ -14,7 +14,7 @@ from spsam.studies.executors.base import Executor
 from spsam.studies.executors.inline import InlineExecutor
 from spsam.studies.plan import Ablation
 from spsam.studies.schedule import News, Schedule
-from spsam.studies.summary import Outcome, is_finished, summarise
+from spsam.studies.summary import Outcome, is_finished, summarise, write_plan
 from spsam.studies.tracked import Mirror, final_scores
 from spsam.studies.watch import RunLabel, Watcher
 from spsam.tracking.mlflow import Ending, Tracker
@@ -66,6 +66,7 @@ def run_ablation(
     book = None
     try:
         stores = prepare(ablation, watch, backend)
+        write_plan(ablation)
         book = _Book(ablation, Tracker(ablation.request.home, watch.warn))
         runs = _assignments(ablation, stores, shard)
         Schedule(runs, executor, watch, book, retry_failed=retry_failed).run()

@@ -50,6 +50,12 @@ def is_finished(folder: RunFolder) -> bool:
     return folder.status == "finished" and folder.rows.is_file()
 
 
+def write_plan(ablation: Ablation) -> None:
+    """Writes what the study consists of into its folder: readers need it to find its runs."""
+    plan = json.dumps(ablation.describe(), indent=2)
+    write_text(ablation.folder / "ablation.json", plan + "\n")
+
+
 def summarise(ablation: Ablation) -> Outcome:
     """Makes the table of what is there now, and writes it into the study's folder."""
     from spsam.reporting.measured import read_study
@@ -57,8 +63,7 @@ def summarise(ablation: Ablation) -> Outcome:
     from spsam.reporting.tables.ablation import ablation_table
     from spsam.reporting.tables.study import Study
 
-    plan = json.dumps(ablation.describe(), indent=2)
-    write_text(ablation.folder / "ablation.json", plan + "\n")
+    write_plan(ablation)
     measured = read_study(ablation.folder)
     table = ablation_table(Study(measured), name="table")
     files = write_table(table, ablation.folder)

@@ -70,8 +70,13 @@ def final_scores(folder: RunFolder, names: list[str]) -> dict[str, float]:
     return scores | {f"dice/{name}": mean for name, mean in zip(names[1:], means, strict=True)}
 
 
-def mirror(
-    tracker: Tracker, folder: RunFolder, config: Mapping[str, Any], group: str, ending: Ending
+def mirror(  # noqa: PLR0917 - a run and where it goes
+    tracker: Tracker,
+    folder: RunFolder,
+    config: Mapping[str, Any],
+    group: str,
+    ending: Ending,
+    tags: Mapping[str, str] | None = None,
 ) -> None:
     """Brings MLflow up to date with a run's folder; what is there already is left.
 
@@ -81,13 +86,14 @@ def mirror(
         config: What config.yaml says.
         group: See `begin`.
         ending: Of a run that is not finished; `RUNNING` leaves it open.
+        tags: See `begin`.
     """
     if is_finished(folder):
         if not tracker.recorded(folder.run_id):
-            begin(tracker, folder, config, group=group)
+            begin(tracker, folder, config, tags, group)
             finish(tracker, folder, config)
         return
-    begin(tracker, folder, config, group=group)
+    begin(tracker, folder, config, tags, group)
     tracker.epoch(*folder.read_metrics())
     if ending != "RUNNING":
         tracker.finish(ending, files=[folder.error] if ending == "FAILED" else [])
