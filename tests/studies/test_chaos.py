@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from spsam.studies.sync import sync
 from spsam.tracking.mlflow import Tracker
 from tests.studies.chaos import study
 from tests.studies.fakes import LoggedBackend
+from tests.studies.slurm import answers, needs_slurm
 
 
 def slurm(*command: str) -> str:
