@@ -71,7 +71,8 @@ class LineWatcher(Watcher):
         self._at: dict[str, _Run] = {}
         self._now: _Run | None = None
         self._seconds: list[float] = []
-        self._first: int | None = None
+        self._turns = False
+        self._first = 1
         self._ended = 0
 
     def say(self, text: str) -> None:
@@ -88,15 +89,18 @@ class LineWatcher(Watcher):
             self.say(f"{name}: {done}/{total}")
 
     def turn(self, run: RunLabel) -> None:
-        """What is told next is of this run."""
+        """What is told next is of this run; who never says so has one at a time."""
+        self._turns = True
         self._now = self._at.get(run.run_id)
 
     def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:
         """A line."""
+        if not self._turns:
+            # A sweep goes on after the trials of earlier starts, and tells no end of a trial.
+            self._first = self._first if self._at else run.number
+            self._ended = run.number - self._first
+            self._at.clear()
         self._now = self._at[run.run_id] = _Run(run, epochs, time.monotonic())
-        if self._first is None:
-            # A study may begin anywhere: a sweep goes on after the trials of earlier starts.
-            self._first = run.number - self._ended
         self._last = self._now.began
         self.say(f"{run}: {'goes on where it stopped' if resumed else 'begins'}")
 
@@ -126,7 +130,7 @@ class LineWatcher(Watcher):
             seconds = time.monotonic() - begun.began
             self._seconds.append(seconds)
             took = f" in {span(seconds)}"
-        left = run.total - (self._first or 1) + 1 - self._ended
+        left = run.total - self._first + 1 - self._ended
         more = ""
         if left > 0 and self._seconds:
             mean = sum(self._seconds) / len(self._seconds)
@@ -191,9 +195,12 @@ class BarWatcher(LineWatcher):
     def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:
         """A bar of its own."""
         super().run_begins(run, epochs=epochs, resumed=resumed)
+        for gone in [run_id for run_id in self._tasks if run_id not in self._at]:
+            self._bars.remove_task(self._tasks.pop(gone))
+            self._shares.pop(gone, None)
         if self._all is None:
             # Speed counts from here: what was finished before took no time.
-            left = run.total - (self._first or 1) + 1 - self._ended
+            left = run.total - self._first + 1 - self._ended
             self._all = self._bars.add_task("all runs", total=left, detail="")
             self._before = self._ended
         if run.run_id not in self._tasks:
@@ -241,5 +248,5 @@ class BarWatcher(LineWatcher):
     def _show_all(self, run: RunLabel) -> None:
         if self._all is not None:
             done = self._ended - self._before + sum(self._shares.values())
-            detail = f"{self._ended + (self._first or 1) - 1}/{run.total}"
+            detail = f"{self._ended + self._first - 1}/{run.total}"
             self._bars.update(self._all, completed=done, detail=detail)

@@ -106,11 +106,11 @@ class Schedule:
     def _heard(self, run_id: str, what: str, *details: Any) -> None:
         """What the executor tells of a run."""
         assignment = self._all[run_id]
+        self._watch.turn(assignment.label)
         if what == "begins":
             epochs = assignment.task.config.arm.train.epochs
             self._watch.run_begins(assignment.label, epochs=epochs, resumed=details[0])
             return
-        self._watch.turn(assignment.label)
         getattr(self._watch, what)(*details)
         if what == "epoch":
             self._on_news(assignment, "epoch")
