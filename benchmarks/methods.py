@@ -34,10 +34,11 @@ from spsam.config.schema import TrainConfig
 from spsam.data.patches import Patch
 from spsam.engine.assemble import build_network
 from spsam.engine.bench.official import package_encoder
-from spsam.engine.bench.parts import Parts, in_turns, random_batch
+from spsam.engine.bench.parts import Parts, in_turns
 from spsam.engine.bench.run import peak
 from spsam.engine.device import pick_device
 from spsam.engine.predict import autocast
+from spsam.engine.training.batches import random_batch
 from spsam.engine.training.loss import training_loss
 from spsam.engine.training.train import execute_as
 from spsam.model.mask_heads.base import MaskHead
@@ -113,7 +114,7 @@ class Samed(nn.Module):
             torch.cat(masks).float(), self.size, mode="bilinear", align_corners=False
         )
         logits = large.reshape(batch, depth, *large.shape[1:]).transpose(1, 2)
-        return Output(logits, None, [], None)
+        return Output(logits, [], None)
 
 
 class NnUNet(nn.Module):
@@ -144,7 +145,7 @@ class NnUNet(nn.Module):
 
     def forward(self, volume: Tensor) -> Output:
         """`(B, 1, D, H, W)` to logits `(B, K, D, H, W)`."""
-        return Output(self.unet(volume), None, [], None)
+        return Output(self.unet(volume), [], None)
 
 
 class Step:

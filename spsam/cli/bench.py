@@ -17,7 +17,7 @@ EPILOG = "Example: spsam bench S9 --backbone sam_vit_b --size 256 --against offi
 
 
 def bench(  # noqa: PLR0917 - the command line's options
-    arm: Annotated[str, typer.Argument(help="An arm's name, or the path of a YAML file.")] = "S9",
+    arm: Annotated[str, typer.Argument(help="An arm's name, or the path of a YAML file.")],
     preset: Annotated[
         str | None, typer.Option(help="Values of a preset on top of the arm.")
     ] = None,

@@ -131,10 +131,10 @@ class SelfPromptSAM(Segmenter):
         """
         neck, auxiliary = self.encode(volume)
         if not decode:
-            return Output(None, None, auxiliary, None)
+            return Output(None, auxiliary, None)
         prompts = self.prompts_of(auxiliary)
         logits = self.mask_head(self.decode(neck, prompts))
-        return Output(logits, self.mask_head.labels(logits), auxiliary, prompts)
+        return Output(logits, auxiliary, prompts)
 
     def encode(self, volume: Tensor) -> tuple[Tensor, list[Tensor]]:
         """What does not depend on prompts, so that many prompts can share it.

@@ -18,11 +18,14 @@ KERNEL = 3
 
 
 class PlainUNet(Segmenter):
-    """MONAI's `UNet` with residual units and instance norm; nothing of SAM.
+    """MONAI's `DynUNet`, which is nnU-Net's network, with instance norm; nothing of SAM.
 
     It takes the same patches as Self-Prompt SAM and trains on the final logits alone. The planar
     one segments every slice by itself. The spatial one halves slices later
-    than the plane, and only while there are two or more.
+    than the plane, and only while there are two or more; its finest level convolves in the plane.
+
+    MONAI's `UNet` will not do: its last level has one channel a class, under an instance norm, and
+    a class that is in few slices is never learnt (decision 25).
 
     Args:
         in_channels: M, image modalities.
@@ -42,7 +45,7 @@ class PlainUNet(Segmenter):
         spatial: bool,
     ) -> None:
         # MONAI takes seconds to import; no other network needs it.
-        from monai.networks.nets.unet import UNet
+        from monai.networks.nets.dynunet import DynUNet
 
         super().__init__()
         self.depth, self.image_size = depth, image_size
@@ -50,17 +53,16 @@ class PlainUNet(Segmenter):
         self.spatial = spatial
         planar: list[tuple[int, ...]] = [(2, 2)] * (len(CHANNELS) - 1)
         strides = halvings(depth) if spatial else planar
-        self.unet = UNet(
+        first = (1, KERNEL, KERNEL) if spatial else (KERNEL, KERNEL)
+        self.unet = DynUNet(
             spatial_dims=3 if spatial else 2,
             in_channels=in_channels,
             out_channels=num_classes,
-            channels=CHANNELS,
-            # MONAI takes one stride an axis; its annotation says one number.
-            strides=strides,  # type: ignore[arg-type]
-            kernel_size=KERNEL,
-            num_res_units=2,
-            act="LEAKYRELU",
-            norm=("INSTANCE", {"affine": True}),
+            kernel_size=[first, *[(KERNEL,) * len(first)] * len(strides)],
+            strides=[(1,) * len(first), *strides],
+            upsample_kernel_size=strides,
+            filters=CHANNELS,
+            norm_name=("INSTANCE", {"affine": True}),
         )
         self.multiple = tuple(
             prod(stride[axis] for stride in strides) for axis in range(len(strides[0]))
@@ -78,7 +80,7 @@ class PlainUNet(Segmenter):
         logits = self._padded(images)
         if not self.spatial:
             logits = logits.reshape(batch, depth, *logits.shape[1:]).transpose(1, 2)
-        return Output(logits, self.mask_head.labels(logits), [], None)
+        return Output(logits, [], None)
 
     def _padded(self, images: Tensor) -> Tensor:
         """Logits of images of any size: made a multiple of the strides, cut again."""

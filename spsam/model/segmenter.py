@@ -20,14 +20,12 @@ class Output:
     Attributes:
         logits: `(B, K, D, H, W)` final logits of the mask head, background first; None where the
             decoder was not run.
-        labels: `(B, D, H, W)` the head's label map; None where the decoder was not run.
         auxiliary: The prompt generator's logits, finest `(B, K, D, H, W)` first, each further one
             at a lower resolution in the plane; empty for a network without one.
         prompts: The points, boxes and masks given to SAM; None where the decoder was not run.
     """
 
     logits: Tensor | None
-    labels: Tensor | None
     auxiliary: list[Tensor]
     prompts: Prompts | None
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,17 @@ class Measured:
     def test_cases(self) -> int:
         """How many cases the split scores."""
         return int(self.about["cases"]["test"])
+
+    def part(self, names: Collection[str]) -> Measured:
+        """The same study with some of its arms alone, in its order."""
+        rows, runs = (
+            frame[frame["arm"].isin(list(names))].assign(
+                arm=lambda kept: kept["arm"].astype("category").cat.remove_unused_categories()
+            )
+            for frame in (self.rows, self.runs)
+        )
+        arms = [arm for arm in self.arms if arm.name in names]
+        return dataclasses.replace(self, arms=arms, rows=rows, runs=runs)
 
 
 def find_studies(root: Path) -> list[Path]:

@@ -29,7 +29,7 @@ class Pointwise(nn.Module):
     def forward(self, tiles: Tensor) -> Output:
         assert not self.training
         assert tiles.shape[2:] == (self.depth, *self.image_size)
-        return Output(tiles * self.scale[:, None, None, None], None, [], None)
+        return Output(tiles * self.scale[:, None, None, None], [], None)
 
 
 class Sided(Pointwise):
@@ -37,7 +37,7 @@ class Sided(Pointwise):
 
     def forward(self, tiles: Tensor) -> Output:
         ramp = torch.linspace(-1, 1, tiles.shape[-1])
-        return Output(super().forward(tiles).logits + ramp, None, [], None)
+        return Output(super().forward(tiles).logits + ramp, [], None)
 
 
 @pytest.mark.parametrize("shape", [(2, 16, 16), (5, 40, 23), (1, 9, 50)])

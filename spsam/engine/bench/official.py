@@ -15,7 +15,7 @@ from spsam.model.network import SelfPromptSAM
 from spsam.model.sam.backbones import Backbone
 from spsam.model.sam.checkpoint import encoder_state
 from spsam.model.sam.image_encoder import DepthTokens, ImageEncoder
-from spsam.model.sam.mask_decoder import PromptedMaskDecoder
+from spsam.model.sam.mask_decoder import FIRST_MASK_TOKEN, PromptedMaskDecoder
 
 PREFIX = "image_encoder."
 
@@ -91,8 +91,8 @@ class OfficialEncoder(ImageEncoder):
 class OfficialDecoder(PromptedMaskDecoder):
     """SAM's mask decoder with what the package's own method does beside one mask.
 
-    It repeats the image embedding for every prompt, decodes all four masks and predicts their
-    quality.
+    It repeats the image embedding for every prompt, upscales it by transposed convolutions, decodes
+    all four masks and predicts their quality.
     """
 
     def _image(self, embedding: Tensor, dense: Tensor, classes: int) -> Tensor:
@@ -100,8 +100,14 @@ class OfficialDecoder(PromptedMaskDecoder):
         return repeated + dense.expand(len(embedding), classes, -1, *self.grid).flatten(0, 1)
 
     def _single(self, queries: Tensor, keys: Tensor) -> Tensor:
-        masks, _quality = self.every_mask(queries, keys)
-        return masks[:, :1].flatten(2)
+        decoder = self.mask_decoder
+        image = keys.transpose(1, 2).reshape(-1, keys.shape[2], *self.grid)
+        upscaled = decoder.output_upscaling(image)
+        networks = enumerate(decoder.output_hypernetworks_mlps, FIRST_MASK_TOKEN)
+        weights = torch.stack([network(queries[:, token]) for token, network in networks], dim=1)
+        decoder.iou_prediction_head(queries[:, 0])
+        masks: Tensor = weights @ upscaled.flatten(2)
+        return masks[:, :1]
 
 
 def on_official_modules(network: SelfPromptSAM, spec: Backbone) -> SelfPromptSAM:

@@ -118,19 +118,7 @@ class TimedStep:
                 masks = network.decode(maps[-1], prompts)
             with parts.part("head"):
                 logits = network.mask_head(masks)
-        return Output(logits, None, auxiliary, prompts)
-
-
-def random_batch(
-    batch: int, channels: int, patch: tuple[int, int, int], classes: int, seed: int = 0
-) -> Patch:
-    """Noise, and labels in bands: every class is in every slice, as one region."""
-    generator = torch.Generator().manual_seed(seed)
-    bands = torch.arange(patch[1]) * classes // patch[1]
-    return {
-        "image": torch.randn(batch, channels, *patch, generator=generator),
-        "label": bands[:, None].expand(batch, *patch).contiguous(),
-    }
+        return Output(logits, auxiliary, prompts)
 
 
 def in_turns(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[Any]]:

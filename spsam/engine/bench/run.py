@@ -12,9 +12,10 @@ import torch
 from spsam.config.schema import ArmConfig
 from spsam.engine.assemble import build_network, on_random_weights
 from spsam.engine.bench.official import on_official_modules
-from spsam.engine.bench.parts import FORWARD, PARTS, Seconds, TimedStep, in_turns, random_batch
+from spsam.engine.bench.parts import FORWARD, PARTS, Seconds, TimedStep, in_turns
+from spsam.engine.device import give_back
 from spsam.engine.recording.cost import PeakMemory, gigaflops
-from spsam.engine.training.measure import give_back
+from spsam.engine.training.batches import random_batch
 from spsam.engine.training.train import execute_as
 from spsam.errors import InputError
 from spsam.model.sam.backbones import backbone_spec

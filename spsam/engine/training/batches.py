@@ -52,3 +52,23 @@ def _deaf(worker: int) -> None:
     """A signal to the whole process group is the trainer's to handle; workers end with it."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def random_batch(
+    batch: int, channels: int, patch: tuple[int, int, int], classes: int, seed: int = 0
+) -> Patch:
+    """Noise, and labels in bands: every class is in every slice, as one region.
+
+    Args:
+        batch: B.
+        channels: M, image modalities.
+        patch: (D, H, W).
+        classes: K, background included.
+        seed: Of the noise.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    bands = torch.arange(patch[1]) * classes // patch[1]
+    return {
+        "image": torch.randn(batch, channels, *patch, generator=generator),
+        "label": bands[:, None].expand(batch, *patch).contiguous(),
+    }

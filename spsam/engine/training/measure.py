@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,7 +16,9 @@ from torch import Tensor
 from spsam.config.schema import RunConfig, TrainConfig
 from spsam.data.patches import Patch
 from spsam.engine.assemble import network_for, on_random_weights
+from spsam.engine.device import give_back
 from spsam.engine.recording.cost import PeakMemory
+from spsam.engine.training.batches import random_batch
 from spsam.engine.training.group import Group
 from spsam.engine.training.step import Stepper
 from spsam.engine.training.train import execute_as
@@ -153,7 +153,9 @@ def _measure(
     network = network_for(random, patch, None).to(device).train()
     execute_as(train, network)
     stepper = Stepper(network, train, Group())
-    batch = _batch(config, patch, train.batch_size // devices)
+    data = config.data
+    own = train.batch_size // devices
+    batch = random_batch(own, data.in_channels, patch, data.num_classes)
     with _kept(network) as kept:
         joint, steps = _seconds(stepper, batch, device, kept, decode=True)
     generator, _ = _seconds(stepper, batch, device, {}, decode=False)
@@ -208,15 +210,6 @@ def _kept(network: torch.nn.Module) -> Iterator[dict[str, Any]]:
         yield found
 
 
-def _batch(config: RunConfig, patch: tuple[int, int, int], count: int) -> Patch:
-    data = config.data
-    generator = torch.Generator().manual_seed(0)
-    return {
-        "image": torch.randn(count, data.in_channels, *patch, generator=generator),
-        "label": torch.randint(0, data.num_classes, (count, *patch), generator=generator),
-    }
-
-
 def _changed(config: RunConfig, accumulate: int, twice: bool) -> RunConfig:
     changes = {"accumulate": accumulate, "checkpoint_activations": twice}
     train: TrainConfig = config.arm.train.model_copy(update=changes)
@@ -238,16 +231,6 @@ def _free(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
-
-
-def give_back() -> None:
-    """Frees what an earlier measurement has left, also to the system."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager

@@ -126,15 +126,14 @@ def make_optimizer(network: Segmenter, train: TrainConfig) -> torch.optim.Optimi
     """The optimiser over the added blocks' parameters, and over nothing else."""
     parameters = [parameter for _, parameter in network.trained_parameters()]
     options = train.optimizer
-    # One launch instead of several for each parameter.
-    fused = parameters[0].is_cuda
     if options.name == "adamw":
         return torch.optim.AdamW(
             parameters,
             lr=options.lr,
             betas=options.betas,
             weight_decay=options.weight_decay,
-            fused=fused,
+            # One pass over a parameter instead of one an operation.
+            fused=True,
         )
     return torch.optim.SGD(
         parameters,
@@ -142,5 +141,5 @@ def make_optimizer(network: Segmenter, train: TrainConfig) -> torch.optim.Optimi
         momentum=options.momentum,
         nesterov=options.nesterov,
         weight_decay=options.weight_decay,
-        fused=fused,
+        fused=True,
     )

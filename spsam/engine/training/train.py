@@ -22,6 +22,7 @@ from torch.utils.data import Dataset
 from spsam.config.schema import ArmConfig, TrainConfig
 from spsam.data.patches import Patch
 from spsam.engine.checkpoint import load_trained_state, read_last, save_whole, trained_state
+from spsam.engine.device import keep_memory
 from spsam.engine.predict import precision
 from spsam.engine.training.batches import batches, is_dead_worker
 from spsam.engine.training.group import Group
@@ -190,6 +191,7 @@ def _restore(training: Training, stepper: Stepper) -> Progress:
 
 def execute_as(train: TrainConfig, network: Segmenter) -> None:
     """Sets up what changes how a network is computed, and not what."""
+    keep_memory()
     if train.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(train.deterministic)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -24,6 +24,12 @@ class Adapter(nn.Module, ABC):
 
     mixes_depth: ClassVar[bool]
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # Another forward makes an inherited change one of another adapter.
+        if "forward" in vars(cls) and "change" not in vars(cls):
+            cls.change = Adapter.change  # type: ignore[method-assign]
+
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Adapts tokens, the adapter's own skip included.
@@ -34,6 +40,17 @@ class Adapter(nn.Module, ABC):
         Returns:
             The same shape.
         """
+
+    def change(self, x: Tensor) -> Tensor:
+        """What the adapter adds to tokens, `A(x) - x`, for places beside a sublayer.
+
+        Args:
+            x: As in `forward`.
+
+        Returns:
+            The same shape.
+        """
+        return self(x) - x  # type: ignore[no-any-return]
 
 
 def hidden_width(dim: int, ratio: float) -> int:

@@ -45,6 +45,10 @@ class DFusedAdapter(Adapter):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, D, N, dim)` to the same shape."""
+        return x + self.change(x)
+
+    def change(self, x: Tensor) -> Tensor:
+        """The bottleneck alone."""
         hidden = functional.gelu(self.down(x))
-        adapted: Tensor = x + self.up(hidden + self.depth_mlp(hidden))
-        return adapted
+        change: Tensor = self.up(hidden + self.depth_mlp(hidden))
+        return change

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
+
+from spsam.model.adapters.base import Adapter
 
 ENCODER_PLACES = ("after_attention", "parallel_mlp")
 BLOCK_PLACES = (
@@ -117,7 +120,13 @@ class AdapterSet(nn.Module):
         """
         if place not in site:
             return output
-        return output + self.parallel_scale * (_adapt(site[place], x, folded) - x)
+        adapter, unfolded = site[place], x.reshape(*folded, -1, x.shape[-1])
+        # An adapter that knows its own change need not add its tokens for them to be taken away.
+        if isinstance(adapter, Adapter):
+            change = adapter.change(unfolded)
+        else:
+            change = adapter(unfolded) - unfolded
+        return torch.add(output, change.reshape(x.shape), alpha=self.parallel_scale)
 
 
 def _adapt(adapter: nn.Module, x: Tensor, folded: tuple[int, int]) -> Tensor:

@@ -38,5 +38,9 @@ class VanillaAdapter(Adapter):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, D, N, dim)` to the same shape."""
-        adapted: Tensor = x + self.up(functional.gelu(self.down(x)))
-        return adapted
+        return x + self.change(x)
+
+    def change(self, x: Tensor) -> Tensor:
+        """The bottleneck alone."""
+        change: Tensor = self.up(functional.gelu(self.down(x)))
+        return change

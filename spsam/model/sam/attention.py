@@ -109,6 +109,9 @@ class Attention(nn.Module):
 def _parts(x: Tensor, axis: int, window: int) -> list[Tensor]:
     """The whole windows of an axis, and what is left; a part that would be empty is left out."""
     whole = x.shape[axis] // window * window
+    if whole == x.shape[axis]:
+        # A part that leaves nothing out would still be copied on the way back.
+        return [x]
     cuts = (0, whole), (whole, x.shape[axis] - whole)
     return [x.narrow(axis, start, length) for start, length in cuts if length]
 

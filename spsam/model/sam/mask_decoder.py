@@ -14,6 +14,7 @@ from torch.nn import functional
 from spsam.model.adapters.placement import AdapterSet
 from spsam.model.sam.backbones import Backbone, token_grid
 from spsam.model.sam.two_way import TwoWayPass
+from spsam.model.sam.upscaling import masks_of_tokens
 
 NEGATIVE_POINT, POSITIVE_POINT, TOP_LEFT, BOTTOM_RIGHT = 0, 1, 2, 3
 """Rows of SAM's point embeddings: a point outside, a point inside, two corners of a box."""
@@ -270,8 +271,6 @@ class PromptedMaskDecoder(nn.Module):
     def _masks(self, queries: Tensor, keys: Tensor, tokens: Sequence[int]) -> Tensor:
         """Masks `(n, m, 4gh · 4gw)` of m mask tokens, from tokens and image tokens `(n, N, C)`."""
         decoder = self.mask_decoder
-        image = keys.transpose(1, 2).reshape(-1, keys.shape[2], *self.grid)
-        upscaled = decoder.output_upscaling(image)  # (n, C / 8, 4gh, 4gw)
         weights = torch.stack(
             [
                 decoder.output_hypernetworks_mlps[token - FIRST_MASK_TOKEN](queries[:, token])
@@ -279,8 +278,7 @@ class PromptedMaskDecoder(nn.Module):
             ],
             dim=1,
         )  # (n, m, C / 8)
-        masks: Tensor = weights @ upscaled.flatten(2)
-        return masks
+        return masks_of_tokens(decoder.output_upscaling, keys, weights, self.grid)
 
 
 def _full_precision(module: nn.Module) -> AbstractContextManager[None]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from spsam.reporting.figures import (
     calibration,
     classes,
@@ -28,6 +30,9 @@ FIGURES: Mapping[str, tuple[str, Callable[[Study], Drawing]]] = {
     "depth": ("Slices along the organs", depth.draw),
 }
 """Name -> title and function, in the order of the page."""
+
+MOST_ARMS = 40
+"""In one figure: beyond it nobody can read the names."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +60,14 @@ class ReportFigure:
 def draw_figures(study: Study, folder: Path) -> list[ReportFigure]:
     """Draws and saves what the study has the data for; the rest says what it lacks.
 
+    Of a study with more arms than `MOST_ARMS` the best are drawn.
+
     Args:
         study: The study.
         folder: Where the files go.
     """
     drawn = []
+    study, left_out = _readable(study)
     with styled():
         for name, (title, draw) in FIGURES.items():
             try:
@@ -71,5 +79,19 @@ def draw_figures(study: Study, folder: Path) -> list[ReportFigure]:
                     (folder / f"{name}.{ending}").unlink(missing_ok=True)
                 continue
             files = save(drawing.figure, folder, name)
-            drawn.append(ReportFigure(name, title, drawing.caption, tuple(files)))
+            drawn.append(ReportFigure(name, title, drawing.caption + left_out, tuple(files)))
     return drawn
+
+
+def _readable(study: Study) -> tuple[Study, str]:
+    """The arms that fit in a figure, and what its caption says of the others."""
+    arms = study.measured.arms
+    if len(arms) <= MOST_ARMS:
+        return study, ""
+    scores = study.scores("dice")
+    means = np.nan_to_num([float(scores[arm.name].mean()) for arm in arms], nan=-1)
+    best = np.argsort(-means, kind="stable")[:MOST_ARMS]
+    part = study.measured.part({arms[index].name for index in best})
+    return Study(
+        part
+    ), f" Of {len(arms)} arms the {MOST_ARMS} with the highest mean Dice are shown."

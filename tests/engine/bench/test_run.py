@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from spsam.engine.assemble import build_network
-from spsam.engine.bench.parts import FORWARD, PARTS, TimedStep, in_turns, random_batch
+from spsam.engine.bench.parts import FORWARD, PARTS, TimedStep, in_turns
 from spsam.engine.bench.run import Sizes, bench
+from spsam.engine.training.batches import random_batch
 from spsam.engine.training.group import Group
 from spsam.engine.training.step import Stepper
 from spsam.errors import InputError

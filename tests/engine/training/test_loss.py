@@ -26,7 +26,7 @@ def segmentation_loss(
     logits: torch.Tensor, labels: torch.Tensor, activation: Activation = "softmax"
 ) -> torch.Tensor:
     """The final masks' loss."""
-    output = Output(logits, None, [torch.zeros_like(logits)], None)
+    output = Output(logits, [torch.zeros_like(logits)], None)
     return training_loss(output, labels, TrainConfig(), activation)["mask"]
 
 
@@ -109,7 +109,7 @@ def test_weights_may_be_given_one_by_one(levels: int, given: list[float]) -> Non
 def test_terms_and_losses_are_weighted() -> None:
     torch.manual_seed(0)
     labels = torch.randint(0, 3, (2, 1, 8, 8))
-    output = Output(torch.randn(2, 3, 1, 8, 8), None, [torch.randn(2, 3, 1, 8, 8)], None)
+    output = Output(torch.randn(2, 3, 1, 8, 8), [torch.randn(2, 3, 1, 8, 8)], None)
 
     def terms(**weights: float) -> dict[str, float]:
         config = TrainConfig.model_validate({"loss": weights})

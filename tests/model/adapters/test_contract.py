@@ -6,6 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
+
+from spsam.model.adapters.vanilla import VanillaAdapter
 
 from ..components import Sizes, build, components, inputs, run, sizes
 
@@ -45,3 +48,25 @@ def test_slices_meet_where_it_is_said_and_only_there(
 @every_adapter
 def test_every_adapter_says_whether_it_mixes(slot: str, component: type) -> None:
     assert isinstance(vars(component).get("mixes_depth"), bool)
+
+
+@every_adapter
+@given(s=sizes())
+@settings(max_examples=10)
+@torch.no_grad()
+def test_the_change_is_what_the_adapter_adds(slot: str, component: type, s: Sizes) -> None:
+    adapter = build(slot, component, s, noise=0.5).double()
+    x = inputs(slot, s)[0].double()
+    torch.testing.assert_close(adapter.change(x), adapter(x) - x)
+
+
+def test_an_adapter_of_another_forward_does_not_inherit_the_change() -> None:
+    class Twice(VanillaAdapter):
+        mixes_depth = False
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + 2 * super().change(x)
+
+    adapter = Twice(8, 1, init="default")
+    x = torch.randn(1, 1, 3, 8)
+    torch.testing.assert_close(adapter.change(x), adapter(x) - x)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 from segment_anything.modeling import (
-    ImageEncoderViT,
     MaskDecoder,
     PromptEncoder,
     Sam,
@@ -17,6 +15,7 @@ from segment_anything.modeling import (
 )
 from torch import Tensor, nn
 
+from spsam.engine.bench.official import package_encoder
 from spsam.model.adapters.placement import AdapterSet
 from spsam.model.sam.backbones import BACKBONES, Backbone
 
@@ -43,18 +42,7 @@ def package_sam(spec: Backbone, seed: int = 0) -> Sam:
     grid = spec.native_grid
     size = (spec.native_size, spec.native_size)
     sam = Sam(
-        image_encoder=ImageEncoderViT(
-            img_size=spec.native_size,
-            patch_size=spec.patch,
-            embed_dim=spec.embed_dim,
-            depth=spec.depth,
-            num_heads=spec.heads,
-            out_chans=spec.out_dim,
-            norm_layer=partial(nn.LayerNorm, eps=1e-6),
-            use_rel_pos=True,
-            window_size=spec.window,
-            global_attn_indexes=spec.global_blocks,
-        ),
+        image_encoder=package_encoder(spec, spec.native_size),
         prompt_encoder=PromptEncoder(spec.out_dim, grid, size, 16),
         mask_decoder=MaskDecoder(
             transformer_dim=spec.out_dim,

@@ -13,7 +13,7 @@ from spsam.reporting.figures.calibration import expected_calibration_error
 from spsam.reporting.figures.depth import PARTS, profile
 from spsam.reporting.figures.draw import FIGURES, ReportFigure, draw_figures
 from spsam.reporting.figures.pareto import front
-from spsam.reporting.figures.style import save, styled
+from spsam.reporting.figures.style import Drawing, save, styled
 from spsam.reporting.measured import read_study
 from spsam.reporting.tables.study import Study
 from spsam.results.measures import BINS, Measures
@@ -136,3 +136,24 @@ def test_a_profile_runs_from_the_first_to_the_last_slice() -> None:
     assert found.shape == (3, PARTS)
     np.testing.assert_allclose(found[1], np.arange(8)[::-1] / 7)
     assert np.isnan(found[[0, 2]]).all()
+
+
+def test_of_many_arms_the_best_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = make_study(tmp_path, seeds=(0, 1), status={("S2", 1): "failed"})
+    measured = read_study(study)
+    means = {name: scores.mean() for name, scores in Study(measured).scores("dice").items()}
+    best = sorted(means, key=lambda name: -means[name])[:2]
+    monkeypatch.setattr("spsam.reporting.figures.draw.MOST_ARMS", 2)
+    seen: list[Study] = []
+
+    def spy(part: Study) -> Drawing:
+        seen.append(part)
+        return classes.draw(part)
+
+    monkeypatch.setattr("spsam.reporting.figures.draw.FIGURES", {"classes": ("Classes", spy)})
+    (figure,) = draw_figures(Study(measured), tmp_path / "out")
+    assert figure.caption.endswith("Of 3 arms the 2 with the highest mean Dice are shown.")
+    assert [arm.name for arm in seen[0].measured.arms] == sorted(best)
+    assert set(seen[0].measured.rows["arm"].unique()) == set(best)
+    # What a part scores is what it scored in the whole.
+    assert all(seen[0].scores("dice")[name].mean() == means[name] for name in best)
