@@ -39,7 +39,7 @@ def tool(name: str) -> str:
 @nox.session(python=PYTHON, default=False)
 def environment(session: nox.Session) -> None:
     """The one environment of demo, tests and types: torch alone is several gigabytes."""
-    session.install("-c", "constraints.txt", "-e", ".[test,types]", env=INSTALL)
+    session.install("-c", "constraints.txt", "-e", ".[slurm,test,types]", env=INSTALL)
     ENVIRONMENT["bin"] = Path(session.bin)
 
 
@@ -63,6 +63,20 @@ def benchmarks(session: nox.Session) -> None:
     """Ratios side by side: `nox -s benchmarks -- --data path/to/ACDC`."""
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     session.run(tool("python"), "benchmarks/data.py", *session.posargs, env=threads)
+
+
+@nox.session(venv_backend="none", requires=["environment"], default=False)
+def scheduling(session: nox.Session) -> None:
+    """What an executor costs a run: `nox -s scheduling -- --runs 200 [--slurm FILE]`."""
+    session.run(tool("python"), "benchmarks/scheduling.py", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"], default=False)
+def slurm(session: nox.Session) -> None:
+    """The tests that want a Slurm; with two nodes of this machine's own also those that lose one."""
+    found = session.run("sinfo", "--noheader", external=True, silent=True)
+    session.log(f"on {found}")
+    session.run(tool("python"), "-m", "pytest", "-m", "slurm", *session.posargs)
 
 
 @nox.session(python=PYTHON, default=False)
