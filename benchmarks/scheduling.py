@@ -71,7 +71,7 @@ def main() -> None:
     from scheduling import Trivial  # under the name by which other processes know it
 
     name = "slurm" if asked.slurm else "local"
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         backend = Trivial(asked.seconds, engine=not asked.light)
         request = Request(["S1"], home=Path(folder), preset="smoke", seeds=range(asked.runs))
         ablation = plan_ablation(request, backend)
