@@ -73,7 +73,7 @@ def scheduling(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"], default=False)
 def slurm(session: nox.Session) -> None:
-    """The tests that want a Slurm; with two nodes of this machine's own also those that lose one."""
+    """The tests that want a Slurm; of two nodes on this machine, one is lost."""
     found = session.run("sinfo", "--noheader", external=True, silent=True)
     session.log(f"on {found}")
     session.run(tool("python"), "-m", "pytest", "-m", "slurm", *session.posargs)

@@ -270,6 +270,8 @@ def _run(
         typer.echo(json.dumps(result_json(ablation, outcome), indent=2))
     else:
         _print_table(outcome)
+        if executor.detached and not outcome.complete:
+            typer.echo("jobs are submitted; the same command without --detach waits for them")
     raise typer.Exit(1 if outcome.failed else 0)
 
 

@@ -53,7 +53,7 @@ class Schedule:
         self._waiting: deque[Assignment] = deque()
         self._all = {assignment.run_id: assignment for assignment in assignments}
         self._at: set[str] = set()
-        self._busy: set[str] = set()
+        self._busy: dict[str, str] = {}
         self._deaths: Counter[str] = Counter()
         self._executor = executor
         self._watch = watch
@@ -117,11 +117,12 @@ class Schedule:
 
     def _put_back(self, assignment: Assignment) -> None:
         self._waiting.append(assignment)
-        label, alone = assignment.label, not self._at and len(self._waiting) == len(self._busy)
-        if assignment.run_id not in self._busy:
-            self._busy.add(assignment.run_id)
+        run_id, label = assignment.run_id, assignment.label
+        if run_id not in self._busy:
+            self._busy[run_id] = "told"
             self._watch.say(f"{label}: another process is at it; going on with the next")
-        elif alone and self._busy:
+        elif self._busy[run_id] == "told" and not self._at:
+            self._busy[run_id] = "waited for"
             self._watch.say(f"{label}: waiting for the other process")
 
     def _end(self, ended: Ended) -> None:

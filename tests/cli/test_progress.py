@@ -78,5 +78,7 @@ def test_several_runs_at_once_are_told_apart() -> None:
     assert "[2/4] S2 seed 0: evaluate 2/8" in told
     assert "[3/4] S3 seed 0: evaluate 3/8" in told
     assert "[2/4] S2 seed 0: evaluate 7/8" in told
-    assert any(line.startswith("[3/4] S3 seed 0: finished in 0 s, Dice 60.00; about") for line in told)
+    assert any(
+        line.startswith("[3/4] S3 seed 0: finished in 0 s, Dice 60.00; about") for line in told
+    )
     assert told[-1] == "[4/4] S4 seed 0: failed, failed before"
