@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -252,13 +253,14 @@ def work(assignments: Sequence[Assignment], backend: Backend) -> None:
 
 def _share(assignment: Assignment, backend: Backend, rank: int, count: int) -> None:
     """One process of several: the first takes the lock and records, all train."""
-    hosts = subprocess.run(
-        ["scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]],
-        capture_output=True, text=True, check=True,
-    ).stdout.split()  # fmt: skip
+    nodes = _slurm("scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]).split()
+    # Where Slurm itself reaches the node; its name need not be known to the others.
+    said = _slurm("scontrol", "--oneliner", "show", "node", nodes[0])
+    found = re.search(r"NodeAddr=(\S+)", said)
+    host = found[1] if found else nodes[0]
     # A port that other jobs on the node hardly have.
     port = 20000 + int(os.environ["SLURM_JOB_ID"]) % 20000
-    member = Member(rank, count, int(os.environ["SLURM_LOCALID"]), hosts[0], port)
+    member = Member(rank, count, int(os.environ["SLURM_LOCALID"]), host, port)
     shared = replace(assignment, task=replace(assignment.task, member=member))
     if rank:
         if settled(shared) is None:
