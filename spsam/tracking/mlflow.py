@@ -1,7 +1,7 @@
 """Everything about MLflow: where people look. The run's folder stays the truth.
 
 MLflow is imported when a `Tracker` is opened, which costs seconds. No failure of it ends a run: the
-first one is said, then tracking stays off; the same command records what is missing later.
+first one is said, then tracking stays off; `spsam sync` records what is missing later.
 """
 
 from __future__ import annotations
@@ -265,8 +265,8 @@ class Tracker:
             self._client = None
             lines = str(error).strip().splitlines() or [type(error).__name__]
             self._warn(
-                f"MLflow ({store(self._home)}) failed, going on without it: {lines[0]}; the same "
-                "command records the finished runs there once it works again"
+                f"MLflow ({store(self._home)}) failed, going on without it: {lines[0]}; spsam sync "
+                "records what is missing there once it works again"
             )
 
 
