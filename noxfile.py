@@ -79,6 +79,20 @@ def slurm(session: nox.Session) -> None:
     session.run(tool("python"), "-m", "pytest", "-m", "slurm", *session.posargs)
 
 
+def scaling(session: nox.Session) -> None:
+    """Cost against sizes, backbones and runs, drawn anew: `nox -s scaling -- --repeats 5`."""
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    pictures = ["--pictures", "docs/pictures"]
+    session.run(tool("python"), "benchmarks/scaling.py", *pictures, *session.posargs, env=threads)
+
+
+@nox.session(venv_backend="none", requires=["environment"], default=False)
+def planner(session: nox.Session) -> None:
+    """Memory planned beside memory held: `nox -s planner -- --only S9`."""
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    session.run(tool("python"), "benchmarks/planner.py", *session.posargs, env=threads)
+
+
 @nox.session(python=PYTHON, default=False)
 def methods(session: nox.Session) -> None:
     """A step beside SAMed's and nnU-Net's: `nox -s methods -- --size 512 --precision bf16`."""

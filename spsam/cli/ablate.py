@@ -16,7 +16,6 @@ from spsam.cli.options import (
     Device,
     Devices,
     Fit,
-    Fold,
     Memory,
     Out,
     PatchWorkers,
@@ -39,12 +38,20 @@ _SHOWN_CHANGES = 4
 def ablate(  # noqa: PLR0917 - the command line's options
     arms: Annotated[
         list[str] | None,
-        typer.Argument(help="Names, ranges (A1..A9), lists with commas, paths of YAML files."),
+        typer.Argument(
+            help="Names, ranges (A1..A9), lists with commas, paths of YAML files; or a study."
+        ),
     ] = None,
     data: Data = "phantom",
     preset: Preset = None,
-    seeds: Annotated[str, typer.Option(help="How many (3), or which (0,1,2; 7,).")] = "1",
-    fold: Fold = 0,
+    seeds: Annotated[
+        str | None,
+        typer.Option(help="How many (3), or which (0,1,2; 7,) [default: the study's, else 1]."),
+    ] = None,
+    fold: Annotated[
+        str | None,
+        typer.Option(help="Which folds (0; 0,2; 0..4) [default: the study's, else 0]."),
+    ] = None,
     split: SplitName = None,
     overrides: Annotated[
         list[str] | None,
@@ -82,14 +89,19 @@ def ablate(  # noqa: PLR0917 - the command line's options
         bool, typer.Option("--dry-run", help="Show what would run; write nothing.")
     ] = False,
     measure: Annotated[
-        bool, typer.Option("--measure", help="With --dry-run: measure memory and time, too.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--measure/--no-measure",
+            help="With --dry-run: measure memory and time, too [default: of a study].",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run arms on a data set and print the table. Finished runs are not run again."""
     from spsam.cli.progress import watched
     from spsam.config.overrides import parse_overrides
     from spsam.config.places import home
+    from spsam.config.problems import gather, raise_all
     from spsam.errors import Problem
     from spsam.studies.costs import costs, fitted
     from spsam.studies.executors.choose import make_executor
@@ -98,28 +110,24 @@ def ablate(  # noqa: PLR0917 - the command line's options
     problems: list[Problem] = []
     values: dict[str, Any] = {}
     numbers: tuple[int, ...] = ()
-    try:
+    folds: tuple[int, ...] = ()
+    with gather(problems):
         values = parse_overrides(overrides or [])
-    except InputError as error:
-        problems += error.problems
-    try:
-        numbers = parse_seeds(seeds)
-    except InputError as error:
-        problems += error.problems
+    with gather(problems):
+        numbers = () if seeds is None else parse_seeds(seeds)
+    with gather(problems):
+        folds = () if fold is None else parse_folds(fold)
     part = (1, 1)
-    try:
+    with gather(problems):
         part = parse_shard(shard) if shard else part
-    except InputError as error:
-        problems += error.problems
-    if problems:
-        raise InputError(problems)
+    raise_all(problems)
     request = Request(
         arms=arms or (),
         home=home(out),
         data=data,
         preset=preset,
         seeds=numbers,
-        fold=fold,
+        folds=folds,
         split=split,
         overrides=values,
         checkpoint=checkpoint,
@@ -134,6 +142,8 @@ def ablate(  # noqa: PLR0917 - the command line's options
     if fit:
         ablation, measured = watched(lambda watch: fitted(ablation, watch, memory))
     if dry_run:
+        if measure is None:
+            measure = ablation.study is not None
         if measure and not measured:
             measured = watched(lambda watch: costs(ablation, watch))
         typer.echo(plan_json(ablation, measured) if as_json else plan_text(ablation, measured))
@@ -162,6 +172,23 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
+def parse_folds(text: str) -> tuple[int, ...]:
+    """`1` is fold 1, `0,2` are these two, `0..4` are all from the first to the last.
+
+    Raises:
+        InputError: If it is none of them, or a fold is named twice.
+    """
+    numbers: list[int] = []
+    for word in text.split(","):
+        first, _, last = word.strip().partition("..")
+        if not first.isdecimal() or (".." in word and not last.isdecimal()):
+            raise InputError(f"--fold {text}: expected a fold (0), a list (0,2) or a range (0..4)")
+        numbers += range(int(first), int(last or first) + 1)
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise InputError(f"--fold {text}: expected at least one fold, each once")
+    return tuple(numbers)
+
+
 def parse_shard(text: str) -> tuple[int, int]:
     """`2/3` is the second of three parts.
 
@@ -187,15 +214,20 @@ def header(ablation: Ablation) -> str:
         f"{arm.arm.train.epochs} epochs of {arm.arm.train.iterations} steps"
         for arm in ablation.arms
     )
-    seeds = len(ablation.request.seeds)
+    request, study = ablation.request, ablation.study
+    counts = f"{len(ablation.arms)} × {len(request.seeds)}"
+    words = "arms × seeds"
+    if len(request.folds) > 1:
+        words, counts = f"{words} × folds", f"{counts} × {len(request.folds)}"
     lines = [
+        *([] if study is None else [f"study     {study.title} ({study.shape})"]),
         f"data      {data.name}, fingerprint {data.fingerprint}",
         f"split     {split.name}: {len(split.train)} cases train, {len(split.val)} validate, "
         f"{len(split.test)} are scored",
-        *[f"note      {note}" for note in [*data.notes, *split.notes]],
+        *[f"note      {note}" for note in ablation.notes],
         f"preset    {ablation.preset}: {', '.join(epochs)}",
         f"network   {', '.join(backbones)}; patch {', '.join(sizes)}; device {ablation.device}",
-        f"runs      {len(ablation.runs)}: arms × seeds {len(ablation.arms)} × {seeds}",
+        f"runs      {len(ablation.runs)}: {words} {counts}",
     ]
     return "\n".join(lines)
 
@@ -215,7 +247,7 @@ def plan_text(ablation: Ablation, measured: Costs) -> str:
             f"    trains {planned.size.trained:,} of {planned.size.total:,} parameters; run {ids}"
         )
         lines += [f"    {line}" for line in _cost_lines(planned.arm.name, measured)]
-    return "\n".join([*lines, "", "Nothing was run: --dry-run."])
+    return "\n".join([*lines, *_total(ablation, measured), "", "Nothing was run: --dry-run."])
 
 
 def plan_json(ablation: Ablation, measured: Costs) -> str:
@@ -225,6 +257,21 @@ def plan_json(ablation: Ablation, measured: Costs) -> str:
         if arm["name"] in measured:
             arm["cost"] = measured[arm["name"]]
     return json.dumps(plan, indent=2)
+
+
+def _total(ablation: Ablation, measured: Costs) -> list[str]:
+    """What all runs take, where all were measured."""
+    from spsam.cli.progress import span
+
+    known = [(arm, measured.get(arm.arm.name)) for arm in ablation.arms]
+    if any(cost is None for _, cost in known):
+        return []
+    seconds = sum(cost["seconds"] * len(arm.runs) for arm, cost in known if cost)
+    peak = max(cost["peak"] for _, cost in known if cost)
+    return [
+        f"all {len(ablation.runs)} runs: training {span(seconds)} one after the other, "
+        f"{peak / 1e6:,.0f} MB at most"
+    ]
 
 
 def _cost_lines(name: str, measured: Costs) -> list[str]:
@@ -282,6 +329,8 @@ def result_json(ablation: Ablation, outcome: Outcome) -> dict[str, Any]:
     records: list[dict[str, Any]] = json.loads(outcome.table.frame().to_json(orient="records"))
     for arm, record in zip(plan["arms"], records, strict=True):
         arm["result"] = {key: record[key] for key in record if key not in ("arm", "title")}
+    if len(outcome.tables) > 1:
+        plan["effects"] = json.loads(outcome.tables[1].frame().to_json(orient="records"))
     plan["caption"] = outcome.table.caption
     plan["files"] = [str(path) for path in outcome.files]
     plan["failed"] = [str(folder.path) for folder in outcome.failed]
@@ -295,7 +344,8 @@ def _print_table(outcome: Outcome) -> None:
 
     # Into a file or a pipe the whole table goes, whatever the width of a terminal.
     console = Console() if sys.stdout.isatty() else Console(width=200)
-    console.print(to_rich(outcome.table, console.width))
+    for table in outcome.tables:
+        console.print(to_rich(table, console.width))
     for path in outcome.files:
         typer.echo(str(path))
     home = outcome.files[0].parents[2]

@@ -147,6 +147,7 @@ def result_json(planned: Sweep, outcome: SweepOutcome) -> dict[str, Any]:
         **planned.describe(),
         "counts": outcome.counts,
         "best": outcome.best,
+        "start": outcome.start,
         "importances": outcome.importances,
         "files": [str(path) for path in outcome.files],
     }
@@ -157,6 +158,9 @@ def _result_text(planned: Sweep, outcome: SweepOutcome) -> str:
     for entry in outcome.best:
         scored = ", ".join(f"{name} {value:.4g}" for name, value in entry["values"].items())
         lines += [f"trial {entry['trial']}: {scored}", *[f"  {line}" for line in entry["set"]]]
+    if outcome.start is not None:
+        scored = ", ".join(f"{key} {value:.4g}" for key, value in outcome.start["values"].items())
+        lines.append(f"{planned.config.arm} as it is: {scored}")
     for objective, shares in outcome.importances.items():
         told = ", ".join(f"{key} {share:.2f}" for key, share in shares.items())
         lines.append(f"importance for {objective}: {told}")

@@ -77,7 +77,7 @@ def train(  # noqa: PLR0917 - the command line's options
         data=data,
         preset=preset,
         seeds=[seed],
-        fold=fold,
+        folds=[fold],
         split=split,
         overrides=parse_overrides(overrides or []),
         checkpoint=checkpoint,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,37 +9,13 @@ from pydantic import field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import Self
 
+from spsam.config.choices import choice_or_range_problems
 from spsam.config.fields import Count, Section, chosen
 from spsam.config.problems import check, places_in, raise_all
 from spsam.config.schema import Block
-from spsam.config.yaml_file import KeyPath, YamlFile, read_yaml
-from spsam.errors import Problem
+from spsam.config.yaml_file import YamlFile, read_yaml
 
 Objective = Literal["dice", "trained_parameters", "step_seconds"]
-
-
-class Range(Section):
-    """Numbers from `low` to `high`, both included."""
-
-    low: int | float = chosen(..., "The smallest value.")
-    high: int | float = chosen(..., "The largest value.")
-    step: int | float | None = chosen(None, "Distance of two values; null: any (whole: 1).")
-    log: bool = chosen(False, "Search by orders of magnitude.")
-
-    @model_validator(mode="after")
-    def _makes_sense(self) -> Self:
-        wrong = None
-        if self.low >= self.high:
-            wrong = f"expected low below high, got {self.low} and {self.high}"
-        elif self.log and self.low <= 0:
-            wrong = f"expected low above 0, since log is true, got {self.low}"
-        elif self.log and self.step is not None:
-            wrong = "expected log or step, got both"
-        elif self.step is not None and self.step <= 0:
-            wrong = f"expected a step above 0, got {self.step}"
-        if wrong:
-            raise PydanticCustomError("said", "{wrong}", {"wrong": wrong})
-        return self
 
 
 class SweepConfig(Section):
@@ -77,6 +52,14 @@ class SweepConfig(Section):
         return value
 
     @model_validator(mode="after")
+    def _searches_by_one_objective(self) -> Self:
+        if self.sampler.name == "cmaes" and len(self.objectives) > 1:
+            raise PydanticCustomError(
+                "said", "sampler 'cmaes': expected one objective; nsga2 and tpe take several"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _prunes_one_objective(self) -> Self:
         if self.pruner.name != "none" and len(self.objectives) > 1:
             raise PydanticCustomError(
@@ -99,21 +82,7 @@ def load_sweep(path: Path) -> tuple[SweepConfig, YamlFile]:
     config, problems = check(SweepConfig, file.data, place)
     space = file.data.get("space")
     for key, entry in space.items() if isinstance(space, dict) else ():
-        problems += _entry_problems(entry, place, ("space", key))
+        problems += choice_or_range_problems(entry, place, ("space", key))
     raise_all(problems)
     assert isinstance(config, SweepConfig)
     return config, file
-
-
-def _entry_problems(entry: Any, place: Any, path: KeyPath) -> list[Problem]:
-    if isinstance(entry, dict):
-        return check(Range, entry, place, path)[1]
-    if not isinstance(entry, list):
-        said = f"{path[0]}.{path[1]}: expected a list of choices or {{low: ..., high: ...}}"
-        return [place(path).problem(f"{said}, got {json.dumps(entry, default=str)}")]
-    labels = [json.dumps(item, sort_keys=True, default=str) for item in entry]
-    if len(labels) < 2:
-        said = f"{path[0]}.{path[1]}: expected at least two choices; what never changes belongs"
-        return [place(path).problem(f"{said} under 'set'")]
-    twice = sorted({label for label in labels if labels.count(label) > 1})
-    return [place(path).problem(f"{path[0]}.{path[1]}: names {label} twice") for label in twice]

@@ -68,6 +68,11 @@ def run_all(
 def _begin() -> None:
     """A worker keeps to one thread, and does not outlive a parent that was killed."""
     one_thread()
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """This process ends when the one that started it does, however that came about."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

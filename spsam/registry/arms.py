@@ -1,28 +1,22 @@
-"""Arms and presets: found by name or path, composed, and checked against schema and signatures."""
+"""Arms: composed from their files, and checked against schema and signatures."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from spsam.config.compose import Composed, compose
-from spsam.config.places import layers
 from spsam.config.problems import check, raise_all
 from spsam.config.schema import ArmConfig
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.catalogue import Catalogue
+from spsam.registry.files import arm_path, file_of, preset_path
 from spsam.registry.signature import parameters, validate
 from spsam.registry.slots import SLOTS
 
 COMPONENTS = "components"
 """The section of a base or preset with parameters for components that an arm may choose."""
-
-PROMPT_STUDY = "prompts"
-"""The file beside the arms that is none: the study of prompts."""
-
-_RANGE = re.compile(r"(?P<prefix>.*?)(?P<first>\d+)\.\.(?P<again>.*?)(?P<last>\d+)")
 
 
 def load_arm(
@@ -46,7 +40,7 @@ def load_arm(
     Raises:
         InputError: With every mistake in files and overrides, by file and line.
     """
-    return _load(_path_of(name_or_path), overrides, preset, plugins)
+    return _load(file_of(name_or_path), overrides, preset, plugins)
 
 
 def load_arms(
@@ -76,33 +70,13 @@ def load_parent(
     plugins: Sequence[Path] = (),
 ) -> ArmConfig | None:
     """Reads the arm that an arm's file names as its base; None for a root."""
-    chain = compose(_path_of(name_or_path), find=arm_path).chain
+    chain = compose(file_of(name_or_path), find=arm_path).chain
     return _load(chain[-2], overrides, preset, plugins) if len(chain) > 1 else None
 
 
-def expand(items: Sequence[str]) -> list[str | Path]:
-    """Arms from what a user types.
-
-    Args:
-        items: Names, ranges, paths of YAML files, and lists of these with commas:
-            `["arm1..arm3", "arm6,base", "mine.yaml"]`. A range counts through `<prefix><number>`.
-
-    Returns:
-        Names and paths in the order given, each once.
-
-    Raises:
-        InputError: If a name, range or path leads nowhere; all mistakes at once.
-    """
-    found: dict[str | Path, None] = {}
-    problems: list[Problem] = []
-    for item in items:
-        for word in [item] if Path(item).is_file() else item.split(","):
-            for arm in _expand_word(word.strip(), problems):
-                found[arm] = None
-    if not found and not problems:
-        problems.append(Problem(f"no arm was named; known: {', '.join(arm_names())}"))
-    raise_all(problems)
-    return list(found)
+def root_of(name_or_path: str | Path) -> Path:
+    """The file that an arm's line begins with."""
+    return compose(file_of(name_or_path), find=arm_path).chain[0]
 
 
 def differences(
@@ -127,42 +101,6 @@ def differences(
     new = arm.model_dump(mode="json", exclude=labels)
     changes = _block_differences(arm, parent, Catalogue.load(plugins or arm.plugins))
     return changes + _value_differences(old, new, "")
-
-
-def arm_names() -> list[str]:
-    """All known arms, in natural order (2 before 10)."""
-    return sorted(_named("."), key=_natural)
-
-
-def preset_names() -> list[str]:
-    """All known presets."""
-    return sorted(_named("presets"))
-
-
-def arm_path(name: str) -> Path:
-    """The file of an arm known by name; the current folder's ./ablations wins over the shipped one.
-
-    Raises:
-        InputError: If there is none; names the nearest.
-    """
-    known = _named(".")
-    if name not in known:
-        raise InputError(f"unknown arm '{name}'{nearest(name, known)}")
-    return known[name]
-
-
-def preset_path(name: str) -> Path:
-    """The file of a preset known by name, or a path of one.
-
-    Raises:
-        InputError: If there is none; names the nearest.
-    """
-    if _is_path(name):
-        return _existing(Path(name), "preset")
-    known = _named("presets")
-    if name not in known:
-        raise InputError(f"unknown preset '{name}'{nearest(name, known)}")
-    return known[name]
 
 
 def _load(
@@ -276,61 +214,3 @@ def _value_differences(old: Any, new: Any, above: str) -> list[dict[str, Any]]:
             for change in _value_differences(old.get(key), new[key], f"{above}.{key}".strip("."))
         ]
     return [] if old == new else [{"key": above, "parent": old, "value": new}]
-
-
-def _expand_word(word: str, problems: list[Problem]) -> list[str | Path]:
-    if not word:
-        return []
-    try:
-        if _is_path(word):
-            return [_existing(Path(word), "arm")]
-        names = _range(word)
-    except InputError as error:
-        problems.extend(error.problems)
-        return []
-    known = arm_names()
-    problems.extend(
-        Problem(f"unknown arm '{name}'{nearest(name, known)}")
-        for name in names
-        if name not in known
-    )
-    return list(names)
-
-
-def _range(word: str) -> list[str]:
-    match = _RANGE.fullmatch(word)
-    if match is None or word in arm_names():
-        return [word]
-    prefix, first, last = match["prefix"], match["first"], match["last"]
-    if match["again"] not in ("", prefix):
-        raise InputError(f"'{word}': expected one prefix, e.g. {prefix}{first}..{prefix}{last}")
-    if int(first) > int(last):
-        raise InputError(f"'{word}': expected the smaller number first")
-    width = len(first) if first.startswith("0") else 0
-    return [f"{prefix}{number:0{width}d}" for number in range(int(first), int(last) + 1)]
-
-
-def _path_of(name_or_path: str | Path) -> Path:
-    if isinstance(name_or_path, Path) or _is_path(name_or_path):
-        return _existing(Path(name_or_path), "arm")
-    return arm_path(name_or_path)
-
-
-def _is_path(word: str) -> bool:
-    return word.endswith((".yaml", ".yml")) or "/" in word or "\\" in word
-
-
-def _existing(path: Path, what: str) -> Path:
-    if not path.is_file():
-        raise InputError(f"there is no {what} file {path}")
-    return path
-
-
-def _named(below: str) -> dict[str, Path]:
-    folders = [layer / below for layer in layers("ablations")]
-    found = {path.stem: path for folder in folders for path in folder.glob("*.yaml")}
-    return {name: path for name, path in found.items() if name != PROMPT_STUDY}
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

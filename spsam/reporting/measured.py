@@ -8,7 +8,7 @@ import json
 import math
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,8 @@ class MeasuredArm:
         parent: The arm that it is a change of; None for the first of its line.
         diff: What it changes: mappings with key, parent and value.
         trained_parameters: Of all its added blocks.
-        run_ids: One a seed of the study.
+        run_ids: One for each seed and fold of the study, seed by seed.
+        levels: Of a factorial study: factor -> the value it has here.
     """
 
     name: str
@@ -62,6 +63,12 @@ class MeasuredArm:
     diff: Sequence[Mapping[str, Any]]
     trained_parameters: int
     run_ids: Sequence[str]
+    levels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """What it is called where space is short."""
+        return " · ".join(self.levels.values()) or self.name
 
 
 @dataclass(frozen=True)
@@ -107,8 +114,17 @@ class Measured:
 
     @property
     def seeds(self) -> Sequence[int]:
-        """As many runs an arm."""
+        """As many runs an arm and fold."""
         return tuple(self.about["seeds"])
+
+    @property
+    def split_words(self) -> str:
+        """The split and its folds in words."""
+        folds = folds_of(self.about)
+        numbers = ", ".join(str(fold["fold"]) for fold in folds)
+        hashes = ", ".join(str(fold["split_hash"]) for fold in folds)
+        many = "s" if len(folds) > 1 else ""
+        return f"{self.data['split_name']}, fold{many} {numbers}, hash {hashes}"
 
     @property
     def test_cases(self) -> int:
@@ -152,9 +168,10 @@ def read_study(folder: Path) -> Measured:
     arms = as_arms(about)
     runs, parts = [], []
     for arm in arms:
-        for seed, run_id in zip(about["seeds"], arm.run_ids, strict=True):
+        wanted = [(seed, fold) for seed in about["seeds"] for fold in folds_of(about)]
+        for (seed, fold), run_id in zip(wanted, arm.run_ids, strict=True):
             run = RunFolder(home, run_id)
-            line, scores = _run(run, about["data"])
+            line, scores = _run(run, {**about["data"], **fold})
             runs.append({**line, "arm": arm.name, "seed": seed})
             if scores is not None:
                 parts.append((arm.name, seed, run_id, scores))
@@ -172,7 +189,8 @@ def read_about(file: Path) -> dict[str, Any]:
     try:
         about = json.loads(file.read_text(encoding="utf-8"))
         known = all(key in about for key in ("name", "data", "cases", "seeds", "arms"))
-        whole = known and all(len(a["run_ids"]) == len(about["seeds"]) for a in about["arms"])
+        count = len(about["seeds"]) * len(folds_of(about)) if known else 0
+        whole = known and all(len(arm["run_ids"]) == count for arm in about["arms"])
     except OSError as error:
         raise InputError(Problem(f"cannot be read: {error.strerror or error}", file)) from error
     except (ValueError, TypeError, KeyError):
@@ -180,6 +198,13 @@ def read_about(file: Path) -> dict[str, Any]:
     if not whole or not about["arms"] or not about["seeds"]:
         raise InputError(Problem("is no study's description; run spsam ablate again", file))
     return dict(about)
+
+
+def folds_of(about: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every fold of a study with its split's hash; before there were several, the data's own."""
+    data = about["data"]
+    one = {"fold": data["fold"], "split_hash": data["split_hash"]}
+    return list(about.get("folds") or [one])
 
 
 def as_arms(about: Mapping[str, Any]) -> list[MeasuredArm]:
@@ -192,6 +217,7 @@ def as_arms(about: Mapping[str, Any]) -> list[MeasuredArm]:
             diff=tuple(entry["diff"]),
             trained_parameters=int(entry["trained_parameters"]),
             run_ids=tuple(entry["run_ids"]),
+            levels=entry.get("levels", {}),
         )
         for entry in about["arms"]
     ]

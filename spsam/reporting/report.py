@@ -23,6 +23,7 @@ from spsam.reporting.render.model import Table
 from spsam.reporting.tables.ablation import ablation_table
 from spsam.reporting.tables.comparisons import comparisons_table
 from spsam.reporting.tables.custom import custom_table
+from spsam.reporting.tables.effects import effects_table
 from spsam.reporting.tables.ledger import ledger_of_file
 from spsam.reporting.tables.methods import methods_of, methods_table
 from spsam.reporting.tables.study import Study
@@ -153,13 +154,13 @@ def _write_tables(
 
 
 def ablation_tables(study: Study, *, mixed: bool = True) -> list[Table]:
-    """The tables that are made of rows alone: ablation, comparisons, methods.
+    """The tables that are made of rows alone: ablation, effects, comparisons, methods.
 
     Args:
         study: The study.
         mixed: Fit mixed-effects models.
     """
-    tables = [ablation_table(study), comparisons_table(study, mixed=mixed)]
+    tables = [ablation_table(study), effects_table(study), comparisons_table(study, mixed=mixed)]
     methods = methods_of(str(study.measured.data["name"]))
     if methods is not None:
         tables.append(methods_table(methods, study))

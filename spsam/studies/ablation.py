@@ -140,10 +140,10 @@ def prepare(ablation: Ablation, watch: Watcher, backend: Backend) -> dict[str, P
     """
     folder = ablation.request.home / "prepared"
     stores: dict[str, PreparedStore] = {}
-    for arm in ablation.arms:
-        if arm.plan.key not in stores:
-            stores[arm.plan.key] = backend.prepare(
-                ablation.dataset, arm.plan, folder, watch.preparing
+    for _, run in ablation.runs:
+        if run.plan.key not in stores:
+            stores[run.plan.key] = backend.prepare(
+                ablation.dataset, run.plan, folder, watch.preparing
             )
     return stores
 

@@ -104,9 +104,9 @@ def assign(  # noqa: PLR0917 - what makes a run
         config=run.config,
         folder=run.folder,
         dataset=ablation.dataset,
-        split=ablation.split,
-        plan=arm.plan,
-        store=stores[arm.plan.key],
+        split=run.split,
+        plan=run.plan,
+        store=stores[run.plan.key],
         device=ablation.device,
         checkpoint=arm.checkpoint,
         workers=arm.arm.train.workers if workers is None else workers,
@@ -119,7 +119,7 @@ def assign(  # noqa: PLR0917 - what makes a run
         "trained_parameters": arm.size.trained,
         "total_parameters": arm.size.total,
         "parameters": arm.size.blocks,
-        "plan": arm.plan.to_dict(),
+        "plan": run.plan.to_dict(),
     }
     return Assignment(task, label, about)
 

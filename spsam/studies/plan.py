@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spsam.config.identity import run_id
 from spsam.config.problems import gather, raise_all
 from spsam.config.schema import ArmConfig, DataIdentity, PatchConfig, RunConfig
+from spsam.config.study import Study, StudyFile
 from spsam.errors import InputError, Problem
 from spsam.model.sam.backbones import backbone_spec
-from spsam.registry.arms import differences, expand, load_arm, load_parent, preset_path
+from spsam.registry.arms import differences
+from spsam.registry.files import preset_path
 from spsam.results.run_folder import RunFolder
+from spsam.studies.asked import asked_arms, completed, named_study, without_twins
 from spsam.studies.backend import Backend, Size
+from spsam.studies.shapes import MadeArm
 
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet
@@ -29,12 +33,14 @@ class Request:
     """An ablation as it is asked for.
 
     Attributes:
-        arms: Names, ranges (`A1..A9`), lists with commas, paths of YAML files.
+        arms: Names, ranges (`A1..A9`), lists with commas, paths of YAML files; or one study, by
+            its name or its file's path.
         home: The folder of all results.
         data: Name or folder of a data set.
-        preset: Name or path of a preset; None takes `demo` on the phantom, `cpu` elsewhere.
-        seeds: One run an arm and seed.
-        fold: Of the split.
+        preset: Name or path of a preset; None takes the study's, else `demo` on the phantom and
+            `cpu` elsewhere.
+        seeds: One run an arm, seed and fold; none takes the study's, else 0.
+        folds: Of the split; none takes the study's, else 0.
         split: Name or path of a split; None takes the data set's own.
         overrides: Values on top of every arm, by dotted key.
         checkpoint: SAM's official weights; None takes those that an arm names.
@@ -49,8 +55,8 @@ class Request:
     home: Path
     data: str = "phantom"
     preset: str | None = None
-    seeds: Sequence[int] = (0,)
-    fold: int = 0
+    seeds: Sequence[int] = ()
+    folds: Sequence[int] = ()
     split: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     checkpoint: Path | None = None
@@ -63,15 +69,19 @@ class Request:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One arm with one seed.
+    """One arm with one seed on one fold.
 
     Attributes:
         config: Everything that the run depends on.
         folder: Where it is, or will be.
+        split: Which cases train and which are scored.
+        plan: Patch size and spacing, of the cases that train.
     """
 
     config: RunConfig
     folder: RunFolder
+    split: Split
+    plan: Plan
 
 
 @dataclass(frozen=True)
@@ -83,9 +93,10 @@ class PlannedArm:
         parent: The arm it is a change of; None for the first of its line.
         diff: What it changes, as `registry.arms.differences` gives it.
         size: Parameters of its network.
-        plan: Patch size and spacing.
+        plan: Patch size and spacing, on the first fold.
         checkpoint: SAM's weights; None for random ones.
-        runs: One a seed.
+        runs: Every seed's folds, seed by seed.
+        levels: Of a factorial study: factor -> the value it has here.
     """
 
     arm: ArmConfig
@@ -95,6 +106,7 @@ class PlannedArm:
     plan: Plan
     checkpoint: Path | None
     runs: Sequence[PlannedRun]
+    levels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,27 +118,43 @@ class Ablation:
         preset: The preset's name.
         device: Where runs compute.
         dataset: The data.
-        split: Which cases train and which are scored.
+        splits: Which cases train and which are scored, on every fold.
         arms: In the order of the table.
+        study: The study whose shape made the arms; None where they were named.
+        dropped: Arms that would have been equal to others, in words.
     """
 
     request: Request
     preset: str
     device: str
     dataset: DataSet
-    split: Split
+    splits: Mapping[int, Split]
     arms: Sequence[PlannedArm]
+    study: Study | None = None
+    dropped: Sequence[str] = ()
+
+    @property
+    def split(self) -> Split:
+        """The first fold's."""
+        return next(iter(self.splits.values()))
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of data, splits and arms."""
+        of_splits = [note for split in self.splits.values() for note in split.notes]
+        return [*dict.fromkeys([*self.dataset.notes, *of_splits, *self.dropped])]
 
     @property
     def runs(self) -> list[tuple[PlannedArm, PlannedRun]]:
-        """All runs; every arm's first seed before any arm's second."""
-        count = len(self.request.seeds)
+        """All runs; every arm's first seed and fold before any arm's second."""
+        count = len(self.arms[0].runs)
         return [(arm, arm.runs[index]) for index in range(count) for arm in self.arms]
 
     @property
     def name(self) -> str:
         """The study's name: what was asked for, and a hash of its runs."""
-        label = self.request.name or f"{self.dataset.name}-{self.preset}"
+        made_of = f"{Path(self.request.arms[0]).stem}-" if self.study else ""
+        label = self.request.name or f"{made_of}{self.dataset.name}-{self.preset}"
         names = [f"{arm.arm.name}:{run.folder.run_id}" for arm in self.arms for run in arm.runs]
         digest = hashlib.sha256(" ".join(names).encode()).hexdigest()[:8]
         return f"{re.sub(r'[^A-Za-z0-9._-]+', '_', label)}-{digest}"
@@ -138,16 +166,26 @@ class Ablation:
 
     def describe(self) -> dict[str, Any]:
         """The plan as plain values."""
-        return {
+        scored = {case for split in self.splits.values() for case in split.test}
+        told: dict[str, Any] = {
             "name": self.name,
             "data": self.arms[0].runs[0].config.data.model_dump(mode="json"),
-            "cases": {part: len(getattr(self.split, part)) for part in ("train", "val", "test")},
-            "notes": [*self.dataset.notes, *self.split.notes],
+            # Of several folds those of the first train; all that any of them scores are scored.
+            "cases": {
+                "train": len(self.split.train),
+                "val": len(self.split.val),
+                "test": len(scored),
+            },
+            "notes": self.notes,
             "preset": self.preset,
             "device": self.device,
             "seeds": list(self.request.seeds),
+            "folds": [{"fold": fold, "split_hash": s.hash} for fold, s in self.splits.items()],
             "arms": [_describe_arm(arm) for arm in self.arms],
         }
+        if self.study is not None:
+            told["study"] = {"title": self.study.title, "shape": self.study.shape}
+        return told
 
 
 def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
@@ -161,28 +199,40 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
 
     backend = backend or Backend()
     problems: list[Problem] = []
-    arms: list[tuple[ArmConfig, ArmConfig | None]] = []
-    preset = request.preset or default_preset(request.data)
+    study: StudyFile | None = None
+    arms: list[MadeArm] = []
     with gather(problems):
-        preset_path(preset)
-        arms = _load_arms(request, preset)
+        study = named_study(request)
+    request = completed(request, None if study is None else study.config)
+    preset = request.preset or default_preset(request.data)
+    if not problems:
+        with gather(problems):
+            preset_path(preset)
+            arms = asked_arms(request, study, preset)
     with gather(problems):
         device = backend.device(request.device)
     with gather(problems):
         dataset = open_dataset(request.data)
-        split = split_cases(dataset, request.split, request.fold)
+        splits = {fold: split_cases(dataset, request.split, fold) for fold in request.folds}
     raise_all(problems)
 
-    for arm, _ in arms:
+    for made in arms:
         with gather(problems):
-            backend.check_devices(device, request.devices, arm)
+            backend.check_devices(device, request.devices, made.arm)
     planned: list[PlannedArm] = []
-    planner = Planner(request, backend, preset, dataset, split)
-    for arm, parent in arms:
+    planner = Planner(request, backend, preset, dataset, splits)
+    for made in arms:
         with gather(problems):
-            planned.append(planner.arm(arm, parent))
+            arm = planner.arm(made.arm, made.parent)
+            planned.append(replace(arm, levels=made.levels))
     raise_all(problems)
-    return Ablation(request, Path(preset).stem, device, dataset, split, planned)
+    shape = None if study is None else study.config
+    dropped: list[str] = []
+    if shape is not None and shape.shape != "arms":
+        planned, dropped = without_twins(planned, shape)
+    return Ablation(
+        request, Path(preset).stem, device, dataset, splits, planned, shape, tuple(dropped)
+    )
 
 
 def default_preset(data: str) -> str:
@@ -198,18 +248,23 @@ class Planner:
         backend: The engine.
         preset: The preset's name or path.
         dataset: The data.
-        split: Which cases train and which are scored.
+        splits: Which cases train and which are scored, on every fold.
     """
 
     def __init__(
-        self, request: Request, backend: Backend, preset: str, dataset: DataSet, split: Split
+        self,
+        request: Request,
+        backend: Backend,
+        preset: str,
+        dataset: DataSet,
+        splits: Mapping[int, Split],
     ) -> None:
         self.request = request
         self.backend = backend
         self.preset = Path(preset).stem
         self.dataset = dataset
-        self.split = split
-        self.plans: dict[str, Plan] = {}
+        self.splits = splits
+        self.plans: dict[tuple[str, int], Plan] = {}
         self.hashes: dict[Path, str] = {}
 
     def arm(self, arm: ArmConfig, parent: ArmConfig | None) -> PlannedArm:
@@ -219,7 +274,7 @@ class Planner:
             InputError: If its blocks do not fit together or its weights are missing.
         """
         checkpoint = self.checkpoint(arm)
-        plan = self.plan(arm.patch)
+        plan = self.plan(arm.patch, next(iter(self.splits)))
         diff = differences(arm, parent)
         # An arm that changes nothing of a root is the root under its own name.
         first = parent is None or (not diff and parent.parent is None)
@@ -231,12 +286,16 @@ class Planner:
             size=self.backend.size(arm, self.dataset, plan),
             plan=plan,
             checkpoint=checkpoint,
-            runs=[self.run(arm, seed, sha256) for seed in self.request.seeds],
+            runs=[
+                self.run(arm, seed, fold, sha256)
+                for seed in self.request.seeds
+                for fold in self.splits
+            ],
         )
 
-    def run(self, arm: ArmConfig, seed: int, sha256: str | None) -> PlannedRun:
-        """The arm with one seed; `sha256` is that of its weights."""
-        dataset, split = self.dataset, self.split
+    def run(self, arm: ArmConfig, seed: int, fold: int, sha256: str | None) -> PlannedRun:
+        """The arm with one seed on one fold; `sha256` is that of its weights."""
+        dataset, split = self.dataset, self.splits[fold]
         config = RunConfig(
             arm=arm,
             preset=self.preset,
@@ -245,7 +304,7 @@ class Planner:
                 fingerprint=dataset.fingerprint,
                 split_name=split.name,
                 split_hash=split.hash,
-                fold=self.request.fold,
+                fold=fold,
                 num_classes=dataset.num_classes,
                 class_names=dataset.class_names,
                 in_channels=dataset.in_channels,
@@ -253,15 +312,16 @@ class Planner:
             seed=seed,
             checkpoint_sha256=sha256,
         )
-        return PlannedRun(config, RunFolder(self.request.home, run_id(config)))
+        folder = RunFolder(self.request.home, run_id(config))
+        return PlannedRun(config, folder, split, self.plan(arm.patch, fold))
 
-    def plan(self, patch: PatchConfig) -> Plan:
+    def plan(self, patch: PatchConfig, fold: int) -> Plan:
         """Patch size and spacing."""
         from spsam.data.plan import plan
 
-        key = patch.model_dump_json()
+        key = patch.model_dump_json(), fold
         if key not in self.plans:
-            self.plans[key] = plan(self.dataset, self.split.train, **patch.model_dump())
+            self.plans[key] = plan(self.dataset, self.splits[fold].train, **patch.model_dump())
         return self.plans[key]
 
     def checkpoint(self, arm: ArmConfig) -> Path | None:
@@ -284,28 +344,9 @@ class Planner:
         return path
 
 
-def _load_arms(request: Request, preset: str) -> list[tuple[ArmConfig, ArmConfig | None]]:
-    overrides = dict(request.overrides)
-    if request.checkpoint:
-        # Naming a file means using it, unless the user said otherwise.
-        overrides.setdefault("backbone.weights", "checkpoint")
-    options: dict[str, Any] = {"preset": preset, "plugins": tuple(request.plugins)}
-    problems: list[Problem] = []
-    loaded = []
-    for item in expand(list(request.arms)):
-        with gather(problems):
-            arm = load_arm(item, overrides, **options)
-            loaded.append((arm, load_parent(item, overrides, **options)))
-    names = [arm.name for arm, _ in loaded]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    problems += [Problem(f"two arms are called '{name}': rename a file") for name in twice]
-    raise_all(problems)
-    return loaded
-
-
 def _describe_arm(planned: PlannedArm) -> dict[str, Any]:
     ids = [run.folder.run_id for run in planned.runs]
-    return {
+    told = {
         "name": planned.arm.name,
         "title": planned.arm.title,
         "parent": planned.parent,
@@ -317,3 +358,4 @@ def _describe_arm(planned: PlannedArm) -> dict[str, Any]:
         "total_parameters": planned.size.total,
         "parameters": planned.size.blocks,
     }
+    return told | ({"levels": dict(planned.levels)} if planned.levels else {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,14 +21,19 @@ class Outcome:
     """What an ablation came to.
 
     Attributes:
-        table: Of `spsam.reporting.tables.ablation`.
-        files: The table's files.
+        tables: Of `spsam.reporting.tables.ablation`, and of a factorial study its effects.
+        files: The tables' files.
         failed: The folders of failed runs.
     """
 
-    table: Table
+    tables: Sequence[Table]
     files: list[Path]
     failed: list[RunFolder]
+
+    @property
+    def table(self) -> Table:
+        """The ablation's."""
+        return self.tables[0]
 
     @property
     def complete(self) -> bool:
@@ -61,13 +67,16 @@ def summarise(ablation: Ablation) -> Outcome:
     from spsam.reporting.measured import read_study
     from spsam.reporting.render.files import write_table
     from spsam.reporting.tables.ablation import ablation_table
+    from spsam.reporting.tables.effects import effects_table
     from spsam.reporting.tables.study import Study
 
     write_plan(ablation)
     measured = read_study(ablation.folder)
-    table = ablation_table(Study(measured), name="table")
-    files = write_table(table, ablation.folder)
+    study = Study(measured)
+    effects = effects_table(study)
+    tables = [ablation_table(study, name="table"), *([] if effects is None else [effects])]
+    files = [file for table in tables for file in write_table(table, ablation.folder)]
     states = dict(zip(measured.runs["run_id"], measured.runs["state"], strict=True))
     runs = [run.folder for arm in ablation.arms for run in arm.runs]
     failed = [folder for folder in runs if states[folder.run_id] == "failed"]
-    return Outcome(table, files, failed)
+    return Outcome(tables, files, failed)

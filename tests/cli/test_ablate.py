@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from spsam.cli.ablate import parse_seeds
+from spsam.cli.ablate import parse_folds, parse_seeds
 from spsam.cli.main import app
 from spsam.errors import InputError
 from tests.studies.fakes import FakeBackend, tiny_dataset
@@ -135,3 +135,48 @@ def test_seeds(text: str, seeds: tuple[int, ...]) -> None:
 def test_wrong_seeds(text: str) -> None:
     with pytest.raises(InputError, match="--seeds"):
         parse_seeds(text)
+
+
+STUDY = """\
+title: Two blocks
+shape: factorial
+base: S9
+factors:
+  blocks.adapter: [none, dfused]
+  blocks.mask_head: [argmax, mc_adapter]
+seeds: 2
+"""
+
+
+def test_a_study_is_shown_run_and_its_effects_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "s.yaml").write_text(STUDY)
+    points = {"dfused": 0.1, "mc_adapter": 0.05}
+    monkeypatch.setattr(
+        "tests.studies.fakes.score",
+        lambda arm, seed: 0.5 + sum(gain for name, gain in points.items() if name in arm),
+    )
+    cost = {"weights": 1e6, "training": 1e6, "activations": 1e6, "peak": 3e6, "free": 1e9}
+    cost |= {"generator_step": 0.5, "joint_step": 1.0, "steps": 3, "seconds": 60.0}
+    monkeypatch.setattr("spsam.studies.costs.Backend.measure", lambda *_: cost)
+    shown = ablate("s.yaml", "--dry-run")
+    assert shown.exit_code == 0, shown.stderr
+    assert "runs      8: arms × seeds 4 × 2" in shown.stdout
+    assert "study     Two blocks (factorial)" in shown.stdout
+    assert "all 8 runs: training 8 min one after the other, 3 MB at most" in shown.stdout
+    result = ablate("s.yaml")
+    assert result.exit_code == 0, result.stderr
+    assert "adapter × mask_head" in result.stdout
+    told = json.loads(ablate("s.yaml", "--json").stdout)
+    assert [line["effect"] for line in told["effects"]] == pytest.approx([10, 5, 0])
+
+
+def test_folds_on_the_command_line() -> None:
+    assert parse_folds("2") == (2,)
+    assert parse_folds("0,2..4") == (0, 2, 3, 4)
+    for text in ("", "a", "3..1", "0,0", "1..", "0..1,1"):
+        with pytest.raises(InputError, match="--fold"):
+            parse_folds(text)
+    result = ablate("S1", "--fold", "0..1", "--split", "five_fold", "--seeds", "2", "--dry-run")
+    assert "runs      4: arms × seeds × folds 1 × 2 × 2" in result.stdout, result.stderr

@@ -11,17 +11,8 @@ import pytest
 from spsam.config.schema import Block
 from spsam.config.yaml_file import read_yaml
 from spsam.errors import InputError
-from spsam.registry.arms import (
-    arm_names,
-    arm_path,
-    differences,
-    expand,
-    load_arm,
-    load_arms,
-    load_parent,
-    preset_names,
-    preset_path,
-)
+from spsam.registry.arms import differences, load_arm, load_arms, load_parent
+from spsam.registry.files import arm_names, arm_path, expand, preset_names, preset_path
 
 from . import small
 

@@ -156,9 +156,10 @@ def _measure(
     data = config.data
     own = train.batch_size // devices
     batch = random_batch(own, data.in_channels, patch, data.num_classes)
+    # In the order of a training: what a phase leaves in pieces, the next one has to live with.
+    generator, _ = _seconds(stepper, batch, device, {}, decode=False)
     with _kept(network) as kept:
         joint, steps = _seconds(stepper, batch, device, kept, decode=True)
-    generator, _ = _seconds(stepper, batch, device, {}, decode=False)
     first = train.generator_epochs * train.iterations
     return Cost(
         weights=_bytes([*network.parameters(), *network.buffers()]),

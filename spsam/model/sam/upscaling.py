@@ -28,7 +28,7 @@ def masks_of_tokens(upscaling: Any, keys: Tensor, weights: Tensor, grid: tuple[i
     x = _four_of_each(first, keys)
     x = functional.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps)
     x = last_activation(_four_of_each(second, activation(x)))  # (n, N · 4 · 4, C / 8)
-    masks = weights @ x.transpose(1, 2)
+    masks: Tensor = weights @ x.transpose(1, 2)
     count, (height, width) = masks.shape[1], grid
     # (n, m, gh, gw, row and column of the first doubling, of the second)
     split = masks.reshape(-1, count, height, width, 2, 2, 2, 2)

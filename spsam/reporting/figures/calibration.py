@@ -37,7 +37,7 @@ def draw(study: Study) -> Drawing:
             ls=dashes(place),
             ms=3.5,
             color=colour(place),
-            label=f"{arm.name}   ECE {100 * error:.1f}%   ({runs[0].activation})",
+            label=f"{arm.label}   ECE {100 * error:.1f}%   ({runs[0].activation})",
         )
         total = max(int(voxels.sum()), 1)
         share.stairs(100 * voxels / total, edges, color=colour(place), ls=dashes(place), lw=1.2)

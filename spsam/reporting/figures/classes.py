@@ -13,6 +13,7 @@ from spsam.reporting.tables.study import Study
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_LETTERS = 24  # Side by side below an axis.
 _POINTS = 60  # Above this many cases points would hide the box.
 
 
@@ -23,20 +24,24 @@ def draw(study: Study) -> Drawing:
     if rows.empty:
         raise NothingToDrawError("No run is finished yet.")
     arms = [arm.name for arm in study.measured.arms]
+    labels = [arm.label for arm in study.measured.arms]
     # One value a case: seeds on one case are no further cases.
     grouped = rows.groupby(["class_id", "arm", "case"], observed=True)["value"].mean()
     means: dict[Any, NDArray[np.float64]] = {
         key: 100 * values.to_numpy() for key, values in grouped.groupby(level=[0, 1], observed=True)
     }
     classes = study.measured.class_names
-    figure, axes = facets(len(classes) - 1, columns=3, height=2.1, share=True)
+    longest = max(map(len, labels))
+    upright = len(arms) > 6 or len(arms) * longest > _LETTERS
+    height = 2.1 + (0.06 * longest if upright else 0)
+    figure, axes = facets(len(classes) - 1, columns=3, height=height, share=True)
     for k, axis in enumerate(axes, start=1):
         for place, arm in enumerate(arms):
             # An arm without a finished run keeps its place, empty.
             if (k, arm) in means:
                 _box(axis, place, means[k, arm])
         axis.set_title(classes[k])
-        axis.set_xticks(range(len(arms)), arms, rotation=0 if len(arms) < 7 else 90)
+        axis.set_xticks(range(len(arms)), labels, rotation=90 if upright else 0)
         axis.set_xlim(-0.6, len(arms) - 0.4)
         axis.set_ylim(-3, 103)
         axis.grid(axis="y")

@@ -36,7 +36,7 @@ def draw(study: Study) -> Drawing:
     figure, axes = facets(len(LOSSES), columns=2, height=2.5, share=False)
     begins = set()
     for place, arm in enumerate(study.measured.arms):
-        label: str | None = arm.name
+        label: str | None = arm.label
         for folder in runs[runs["arm"] == arm.name]["folder"]:
             epochs = logs.get(folder, [])
             for axis, loss in zip(axes, LOSSES, strict=True):

@@ -37,7 +37,7 @@ def draw(study: Study) -> Drawing:
                 ls=dashes(place),
                 ms=3,
                 color=colour(place),
-                label=arm.name,
+                label=arm.label,
             )
     for k, axis in enumerate(axes, start=1):
         axis.set_title(classes[k])

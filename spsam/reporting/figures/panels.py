@@ -50,7 +50,8 @@ def draw(study: Study) -> Drawing:
                 continue
             _show(axis, panel, panel.prediction)
             axis.set_xlabel(f"Dice {100 * dice[arm].get(case, np.nan):.1f}", fontsize=7.5)
-    for axis, title in zip(grid[0], columns, strict=True):
+    labels = {arm.name: arm.label.replace(" · ", "\n") for arm in study.measured.arms}
+    for axis, title in zip(grid[0], [labels.get(name, name) for name in columns], strict=True):
         axis.set_title(title, fontsize=8.5)
     _legend(figure, study.measured.class_names, list(rows.values()), panels[arms[-1]])
     return Drawing(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WIDE, _HIGH = 40, 10  # of a label, printer's points
+_LETTER = 4.5
 
 Point = tuple[int, str, float, float]
 
@@ -59,10 +60,12 @@ def draw(study: Study) -> Drawing:
         axis.grid()
         axis.margins(0.15)
     axes[0].set_ylabel("mean Dice, percent")
+    labels = {arm.name: arm.label for _, arm in arms}
     # Labels keep apart on the page, so the page must stand.
     figure.draw_without_rendering()
     for axis, found in zip(axes, points.values(), strict=True):
-        _label(axis, found, 72 / figure.dpi)
+        shown = [(place, labels[name], cost, value) for place, name, cost, value in found]
+        _label(axis, shown, 72 / figure.dpi)
     caption = (
         "Mean Dice against cost. Joined by the line: the Pareto front, arms that no other arm "
         "beats in Dice at the same cost or less. Vertical lines: 95% interval over patients. Time: "
@@ -105,11 +108,12 @@ def _label(axis: Axes, points: Sequence[Point], scale: float) -> None:
         points: Of the axis.
         scale: Printer's points a pixel.
     """
+    wide = max(_WIDE, _LETTER * max(len(name) for _, name, _, _ in points))
     placed: list[tuple[float, float]] = []
     for _, name, cost, value in sorted(points, key=lambda point: -point[3]):
         x, y = axis.transData.transform((cost, value)) * scale
         low = y + 3
-        while any(abs(x - other[0]) < _WIDE and abs(low - other[1]) < _HIGH for other in placed):
+        while any(abs(x - other[0]) < wide and abs(low - other[1]) < _HIGH for other in placed):
             low -= 1
         placed.append((x, low))
         moved = low < y

@@ -50,7 +50,9 @@ def draw(study: Study) -> Drawing:
         axis.annotate(
             text, (side, row), (6, 0), textcoords="offset points", va="center", fontsize=8
         )
-    axis.set_yticks(range(len(arms)), [f"{arm.name}   {_short(arm.title)}" for arm in arms])
+    # The levels of a product's cell say all that its title says.
+    labels = [arm.label if arm.levels else f"{arm.name}   {_short(arm.title)}" for arm in arms]
+    axis.set_yticks(range(len(arms)), labels)
     axis.set_ylim(len(arms) - 0.4, -0.6)
     axis.set_xlabel("mean Dice, percent")
     axis.margins(x=0.12)

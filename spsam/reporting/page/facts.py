@@ -53,7 +53,7 @@ def study_facts(measured: Measured) -> list[tuple[str, str]]:
     states = Counter(measured.runs["state"])
     return [
         ("Data", f"{data['name']}, fingerprint {data['fingerprint']}"),
-        ("Split", f"{data['split_name']}, fold {data['fold']}, hash {data['split_hash']}"),
+        ("Split", measured.split_words),
         ("Cases", ", ".join(f"{number} {part}" for part, number in cases.items())),
         ("Classes", ", ".join(measured.class_names[1:])),
         ("Arms", ", ".join(arm.name for arm in measured.arms)),

@@ -70,9 +70,12 @@ class Comparison:
     @property
     def mark(self) -> str:
         """`*` below 0.05, `**` below 0.01, `***` below 0.001 after correction."""
-        if not self.significant:
-            return ""
-        return "*" * (1 + (self.corrected < 0.01) + (self.corrected < 0.001))
+        return stars(self.corrected) if self.significant else ""
+
+
+def stars(p: float) -> str:
+    """One for a p below 0.05, two below 0.01, three below 0.001."""
+    return "*" * ((p < ALPHA) + (p < 0.01) + (p < 0.001))
 
 
 def compare_all(

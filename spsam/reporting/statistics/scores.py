@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spsam.reporting.measured import Measured
+from spsam.reporting.measured import FINISHED, Measured
 
 Array = NDArray[np.float64]
 
@@ -96,6 +96,11 @@ def arm_scores(measured: Measured, metric: str) -> dict[str, Scores]:
     sums = np.bincount(where[there], values[there], minlength=size).reshape(shape)
     counts = np.bincount(where[there], minlength=size).astype(np.float64).reshape(shape)
     seen = np.bincount(where, minlength=size).reshape(shape).sum(axis=(1, 3)) > 0
+    # A seed that lacks a fold has scores of other patients than the rest: it is a hole.
+    unfinished = measured.runs[measured.runs["state"] != FINISHED]
+    for arm, seed in zip(unfinished["arm"], unfinished["seed"], strict=True):
+        if arm in arms and seed in seed_numbers:
+            seen[arms.index(arm), seed_numbers[seed]] = False
     scored = np.flatnonzero(np.bincount(where, minlength=size).reshape(shape).sum(axis=(0, 2, 3)))
     return {
         arm: Scores(

@@ -11,7 +11,7 @@ import pandas as pd
 from spsam.config.table import Filters, TableConfig, load_table
 from spsam.config.yaml_file import KeyPath, YamlFile
 from spsam.errors import InputError, Problem, nearest
-from spsam.reporting.measured import Measured
+from spsam.reporting.measured import Measured, folds_of
 from spsam.reporting.render.model import (
     Cell,
     Column,
@@ -69,7 +69,11 @@ def select(measured: Measured, filters: Filters) -> Measured:
         arms = [by_name[name] for name in filters.arm]
     seeds = list(measured.seeds if filters.seed is None else filters.seed)
     kept = [measured.seeds.index(seed) for seed in seeds]
-    arms = [dataclasses.replace(arm, run_ids=tuple(arm.run_ids[i] for i in kept)) for arm in arms]
+    folds = len(folds_of(measured.about))
+    of_seeds = [i * folds + fold for i in kept for fold in range(folds)]
+    arms = [
+        dataclasses.replace(arm, run_ids=tuple(arm.run_ids[i] for i in of_seeds)) for arm in arms
+    ]
     names = [arm.name for arm in arms]
     rows, runs = measured.rows, measured.runs
     keep = rows["arm"].isin(names) & rows["seed"].isin(seeds)

@@ -169,7 +169,7 @@ class Study:
         of = f" of {counted(self.patients, 'patient')}" if self.patients else ""
         return (
             f"{how} on {data['name']} (fingerprint {data['fingerprint']}; split "
-            f"{data['split_name']}, fold {data['fold']}, hash {data['split_hash']}): mean over "
+            f"{self.measured.split_words}): mean over "
             f"{counted(cases, 'case')}{of}, then over classes; n={counted(seeds, 'seed')}. "
             f"Preset {about['preset']}; empty classes by the convention {conventions}."
         )

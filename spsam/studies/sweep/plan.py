@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spsam.config.overrides import flag
-from spsam.config.places import layers
 from spsam.config.problems import Place, gather, raise_all
 from spsam.config.schema import ArmConfig
 from spsam.config.sweep import SweepConfig, load_sweep
 from spsam.config.yaml_file import YamlFile
-from spsam.errors import InputError, Problem, nearest
-from spsam.registry.arms import load_arm, preset_path
+from spsam.errors import Problem
+from spsam.registry.arms import load_arm
+from spsam.registry.files import named_file, preset_path
 from spsam.studies.backend import Backend
 from spsam.studies.plan import Ablation, PlannedArm, Planner, Request, default_preset
+from spsam.studies.probe import in_file, probed, value_of
+from spsam.studies.space import Dimension, dimensions, overrides
 from spsam.studies.sweep.search import search_problems
-from spsam.studies.sweep.space import Dimension, as_numbers, dimensions
 from spsam.studies.sweep.storage import shown_storage
 
 
@@ -101,6 +101,23 @@ class Sweep:
         """Where everything about the study goes, its trials' runs excepted."""
         return self.request.home / "sweeps" / self.name
 
+    def start(self) -> dict[str, Any] | None:
+        """The arm's own values as a trial's parameters; None where the space does not hold them."""
+        arm, params = self.base.arm, {}
+        for dimension in self.space:
+            if (
+                dimension.needs is not None
+                and value_of(arm, dimension.needs[0]) != dimension.needs[1]
+            ):
+                continue
+            value = value_of(arm, dimension.path)
+            if not dimension.holds(value):
+                return None
+            params[dimension.key] = dimension.named(value)
+        trial = self.plan_trial(0, overrides(self.space, params))
+        same = trial.runs[0].folder.run_id == self.base.runs[0].folder.run_id
+        return params if same else None
+
     def plan_trial(self, number: int, values: Mapping[str, Any]) -> PlannedArm:
         """The trial's arm and its one run.
 
@@ -177,19 +194,19 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
         data=request.data,
         preset=preset,
         seeds=[config.seed],
-        fold=request.fold,
+        folds=[request.fold],
         split=request.split,
         checkpoint=request.checkpoint,
         device=request.device,
         plugins=request.plugins,
     )
-    planner = Planner(asked, backend, preset, dataset, split)
+    planner = Planner(asked, backend, preset, dataset, {request.fold: split})
     with gather(problems):
         arm = _arm(request, config, preset, {})
         base = planner.arm(arm, None)
     space = _check_space(request, config, file, planner, problems)
     raise_all(problems)
-    context = Ablation(asked, Path(preset).stem, device, dataset, split, [base])
+    context = Ablation(asked, Path(preset).stem, device, dataset, planner.splits, [base])
     return Sweep(request, config, space, context, planner)
 
 
@@ -199,16 +216,7 @@ def sweep_path(name_or_path: str) -> Path:
     Raises:
         InputError: If there is none.
     """
-    if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path:
-        path = Path(name_or_path)
-        if not path.is_file():
-            raise InputError(f"there is no sweep file {path}")
-        return path
-    files = [file for layer in layers("ablations") for file in (layer / "sweeps").glob("*.yaml")]
-    known = {file.stem: file for file in files}
-    if name_or_path not in known:
-        raise InputError(f"unknown sweep '{name_or_path}'{nearest(name_or_path, known)}")
-    return known[name_or_path]
+    return named_file(name_or_path, "sweeps", "sweep")
 
 
 def _arm(
@@ -236,54 +244,14 @@ def _check_space(
     known: list[Problem] = []
     with gather(known):
         _arm(request, config, preset, {})
-    problems += [_in_set(problem, config, file) for problem in known]
-    checked = []
-    for dimension in space:
-        said: dict[str, list[Any]] = {}
-        for probe in dimension.probes():
-            value = probe[dimension.path]
-            tried: list[Problem] = []
-            with gather(tried):
-                arm = _arm(request, config, preset, probe)
-                if dimension.range is not None and value == dimension.range.low:
-                    dimension = as_numbers(dimension, _value(arm, dimension))  # noqa: PLW2901
-                if planner is not None and not known:
-                    planner.arm(arm, None)
-            for problem in tried:
-                if problem not in known:
-                    said.setdefault(_bare(problem.message, dimension.path, value), []).append(value)
-        for message, values in said.items():
-            # What is wrong with the key itself is so with every value.
-            which = f"with {values[0]!r}: " if len(values) == 1 else ""
-            told = f"space.{dimension.key}: {which}{message}"
-            problems.append(places[dimension.key].problem(told))
-        checked.append(dimension)
-    return checked
+    problems += [in_file(problem, file, ("arm",)) for problem in known]
 
+    def load(values: Mapping[str, Any]) -> ArmConfig:
+        arm = _arm(request, config, preset, values)
+        if planner is not None and not known:
+            planner.arm(arm, None)
+        return arm
 
-def _bare(message: str, key: str, value: Any) -> str:
-    """A message without the words that say where an override came from."""
-    said = f"{flag(tuple(key.split('.')), value)}: "
-    return message.removeprefix(said).removeprefix(f"{key}: ")
-
-
-def _in_set(problem: Problem, config: SweepConfig, file: YamlFile) -> Problem:
-    """A mistake in a fixed value, at its line where it stands in the file."""
-    for key, value in config.set.items():
-        if problem.message.startswith(flag(tuple(key.split(".")), value)):
-            message = f"set.{key}: {_bare(problem.message, key, value)}"
-            return Place(file.path, file.line(("set", key))).problem(message)
-    if problem.file is None and problem.message.startswith("unknown arm"):
-        return Place(file.path, file.line(("arm",))).problem(f"arm: {problem.message}")
-    return problem
-
-
-def _value(arm: ArmConfig, dimension: Dimension) -> Any:
-    """What the schema made of a dimension's value."""
-    keys = dimension.path.split(".")
-    if keys[0] == "blocks" and len(keys) == 3:
-        keys.insert(2, "params")
-    value: Any = arm.model_dump()
-    for key in keys:
-        value = value[key]
-    return value
+    space, found = probed(space, places, "space", load, known)
+    problems += found
+    return space

@@ -125,6 +125,9 @@ def _pass_on(said: Any, watch: Watcher, timeout: float) -> None:
 
 def _serve(request: SweepRequest, backend: Backend, said: Any) -> None:
     """What a worker's process does; it plans for itself, since data sets do not travel."""
+    from spsam.data.workers import end_with_parent
+
+    end_with_parent()
     # Read by torch when it is imported, which is later.
     share = max(1, (os.cpu_count() or 1) // request.workers)
     os.environ.setdefault("OMP_NUM_THREADS", str(share))

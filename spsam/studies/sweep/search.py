@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SAMPLERS: Mapping[str, str] = {
     "tpe": "TPESampler",
     "gp": "GPSampler",
+    "cmaes": "CmaEsSampler",
     "random": "RandomSampler",
     "qmc": "QMCSampler",
     "nsga2": "NSGAIISampler",
@@ -82,6 +83,11 @@ def _make(kind: str, known: Mapping[str, str], name: str, params: Mapping[str, A
 
     import optuna
 
+    if (kind, name) == ("sampler", "grid"):
+        raise InputError(
+            "sampler: 'grid' is not offered, since workers that share a study would lose cells of "
+            "it: a study with `shape: factorial`, run by spsam ablate, takes every combination"
+        )
     if name not in known:
         raise InputError(f"{kind}: unknown {kind} '{name}'{nearest(name, known)}")
     made = getattr(getattr(optuna, f"{kind}s"), known[name])

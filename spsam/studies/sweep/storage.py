@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 JOURNAL = "journal.log"
 SIGNATURE = "spsam"
+START = "start"
+"""Marks the trial that is the arm as it is."""
 _HEARTBEAT_SECONDS = 30
+_TRIES, _TRY_AGAIN_SECONDS = 5, 1.0
 _PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^@]*@")
 
 
@@ -94,6 +98,10 @@ def open_study(sweep: Sweep) -> Study:
                 storage=storage, study_name=sweep.name, directions=directions
             )
             study.set_user_attr(SIGNATURE, json.dumps(sweep.signature()))
+            start = sweep.start()
+            if start is not None:
+                # What every other trial is to beat comes first.
+                study.enqueue_trial(start, user_attrs={START: True})
             return study
     study = optuna.load_study(study_name=sweep.name, storage=storage)
     _same(sweep, study)
@@ -124,21 +132,19 @@ def _shown(signature: dict[str, Any], key: str) -> str:
 
 
 def _open_database(url: str, folder: Path) -> BaseStorage:
-    import optuna
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
     shown = shown_storage(url, folder)
     # The schema's own messages: one line each at every start.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        with warnings.catch_warnings():
-            # The heartbeat is what a worker that died on another machine is known by.
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.storages.RDBStorage(
-                url,
-                heartbeat_interval=_HEARTBEAT_SECONDS,
-                heartbeat_stale_trial_callback=retry,
-            )
+        for _ in range(_TRIES):
+            try:
+                return _database(url)
+            except (IntegrityError, ProgrammingError):
+                # Starts at once on an empty database: another one is making the tables.
+                time.sleep(_TRY_AGAIN_SECONDS)
+        return _database(url)
     except ImportError as error:
         raise InputError(
             f"--storage {shown}: the database's driver is not installed: {error}; for "
@@ -148,3 +154,16 @@ def _open_database(url: str, folder: Path) -> BaseStorage:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         reason = shown_storage(reason, folder)
         raise InputError(f"--storage {shown}: cannot be opened: {reason}") from error
+
+
+def _database(url: str) -> BaseStorage:
+    import optuna
+
+    with warnings.catch_warnings():
+        # The heartbeat is what a worker that died on another machine is known by.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.storages.RDBStorage(
+            url,
+            heartbeat_interval=_HEARTBEAT_SECONDS,
+            heartbeat_stale_trial_callback=retry,
+        )

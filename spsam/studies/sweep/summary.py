@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +14,10 @@ from ruamel.yaml import YAML
 
 from spsam.config.overrides import flag
 from spsam.results.rows import write_text
+from spsam.studies.space import overrides
+from spsam.studies.sweep.plots import draw, value_of
 from spsam.studies.sweep.retry import RETRY_OF
-from spsam.studies.sweep.space import overrides
-from spsam.studies.sweep.storage import open_study
+from spsam.studies.sweep.storage import START, open_study
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -34,12 +33,14 @@ class SweepOutcome:
     Attributes:
         counts: Trials by state, in words.
         best: The best trials: one, or with several objectives those that none beats in all.
+        start: The trial that is the arm as it is; None where there is none, or none is over.
         importances: By objective, of each dimension; empty while there are too few trials.
         files: What was written.
     """
 
     counts: dict[str, int]
     best: list[dict[str, Any]]
+    start: dict[str, Any] | None
     importances: dict[str, dict[str, float]]
     files: list[Path]
 
@@ -55,19 +56,20 @@ def summarise(sweep: Sweep) -> SweepOutcome:
     for trial in trials:
         state = "tried again" if trial.number in again else trial.state.name.lower()
         counts[state] = counts.get(state, 0) + 1
+    start = _start(sweep, trials)
     table = sweep.folder / "trials.csv"
     write_text(table, study.trials_dataframe().to_csv(index=False))
     files = [table]
     if best:
         files.append(sweep.folder / "best.yaml")
         write_text(files[-1], _arm_file(sweep, best[0]))
-    files += _draw(sweep, study)
+    files += draw(study, sweep.config.objectives, sweep.folder / "plots")
     page = sweep.folder / "sweep.md"
-    write_text(page, _page(sweep, counts, best, importances, files))
+    write_text(page, _page(sweep, counts, best, start, importances, files))
     record = sweep.folder / "sweep.json"
-    result = {"counts": counts, "best": best, "importances": importances}
+    result = {"counts": counts, "best": best, "start": start, "importances": importances}
     write_text(record, json.dumps({**sweep.describe(), **result}, indent=2) + "\n")
-    return SweepOutcome(counts, best, importances, [page, *files, record])
+    return SweepOutcome(counts, best, start, importances, [page, *files, record])
 
 
 def trial_line(sweep: Sweep, study: Study, trial: FrozenTrial) -> str:
@@ -96,6 +98,19 @@ def _best(study: Study) -> list[FrozenTrial]:
     return found if len(study.directions) > 1 else found[:1]
 
 
+def _start(sweep: Sweep, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
+    """The arm's own trial, by the attempt that came to an end."""
+    from optuna.trial import TrialState
+
+    numbers: set[int] = set()
+    for trial in trials:
+        if trial.user_attrs.get(START) or trial.user_attrs.get(RETRY_OF) in numbers:
+            numbers.add(trial.number)
+            if trial.state == TrialState.COMPLETE:
+                return _plain(sweep, trial)
+    return None
+
+
 def _plain(sweep: Sweep, trial: FrozenTrial) -> dict[str, Any]:
     values = overrides(sweep.space, trial.params)
     return {
@@ -117,54 +132,10 @@ def _importances(sweep: Sweep, study: Study) -> dict[str, dict[str, float]]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                found[name] = dict(get_param_importances(study, target=_value_of(index)))
+                found[name] = dict(get_param_importances(study, target=value_of(index)))
         except (ValueError, RuntimeError):
             continue  # too few trials, or all alike
     return found
-
-
-def _value_of(index: int) -> Callable[[FrozenTrial], float]:
-    return lambda trial: float(trial.values[index])
-
-
-def _draw(sweep: Sweep, study: Study) -> list[Path]:
-    """Pictures of what the study has enough trials for."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-    import optuna.visualization.matplotlib as draw
-
-    names: list[str] = list(sweep.config.objectives)
-    jobs: list[tuple[str, Callable[[], Any]]] = []
-    for index, name in enumerate(names):
-        about: dict[str, Any] = {"target": _value_of(index), "target_name": name}
-        end = "" if len(names) == 1 else f"-{name}"
-        jobs += [
-            (f"history{end}", partial(draw.plot_optimization_history, study, **about)),
-            (f"importances{end}", partial(draw.plot_param_importances, study, **about)),
-            (f"parallel{end}", partial(draw.plot_parallel_coordinate, study, **about)),
-            (f"slice{end}", partial(draw.plot_slice, study, **about)),
-        ]
-    if len(names) in (2, 3):
-        jobs.append(("pareto", partial(draw.plot_pareto_front, study, target_names=list(names))))
-    files = []
-    for stem, job in jobs:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                job()
-            except (ValueError, RuntimeError, IndexError):
-                plt.close("all")
-                continue  # too few trials, or all alike
-            file = sweep.folder / "plots" / f"{stem}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            draft = file.with_name(f".{file.name}.{os.getpid()}")
-            plt.gcf().savefig(draft, format="png", dpi=120, bbox_inches="tight")
-            plt.close("all")
-            os.replace(draft, file)
-            files.append(file)
-    return files
 
 
 def _arm_file(sweep: Sweep, best: Mapping[str, Any]) -> str:
@@ -189,10 +160,11 @@ def _arm_file(sweep: Sweep, best: Mapping[str, Any]) -> str:
     return f"# {run} --data {sweep.request.data}\n{text.getvalue()}"
 
 
-def _page(
+def _page(  # noqa: PLR0917 - what there is to tell, named by its caller
     sweep: Sweep,
     counts: Mapping[str, int],
     best: list[dict[str, Any]],
+    start: Mapping[str, Any] | None,
     importances: Mapping[str, Mapping[str, float]],
     files: list[Path],
 ) -> str:
@@ -210,6 +182,9 @@ def _page(
         scored = ", ".join(f"{name} {_short(value)}" for name, value in entry["values"].items())
         lines += [f"- trial {entry['trial']}: {scored}", "", "  ```"]
         lines += [*[f"  {line}" for line in entry["set"]], "  ```", ""]
+    if start is not None:
+        scored = ", ".join(f"{name} {_short(value)}" for name, value in start["values"].items())
+        lines += [f"{sweep.config.arm} as it is, trial {start['trial']}: {scored}.", ""]
     for name, shares in importances.items():
         lines += [f"Importance for {name}:", "", "| parameter | share |", "| --- | ---: |"]
         lines += [f"| {key} | {share:.2f} |" for key, share in shares.items()] + [""]

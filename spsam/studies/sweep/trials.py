@@ -20,11 +20,11 @@ from spsam.results.run_folder import VALIDATION_DICE, RunFolder
 from spsam.studies.backend import Backend
 from spsam.studies.one_run import Runner, RunStopped
 from spsam.studies.plan import PlannedArm
+from spsam.studies.space import suggest
 from spsam.studies.summary import is_finished
 from spsam.studies.sweep.plan import Sweep
 from spsam.studies.sweep.retry import RETRY_OF, retry
 from spsam.studies.sweep.search import make_pruner, make_sampler
-from spsam.studies.sweep.space import suggest
 from spsam.studies.sweep.storage import is_database, open_study
 from spsam.studies.watch import Ending, RunLabel, Watcher
 from spsam.tracking.mlflow import Tracker

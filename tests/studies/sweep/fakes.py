@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import spsam.data.dataset
 import spsam.studies.one_run
+import spsam.studies.sweep.run
 from spsam.results.rows import Row
 from spsam.studies.backend import Task
 from spsam.studies.sweep.plan import Sweep, SweepRequest, plan_sweep
@@ -88,11 +91,29 @@ def planned(home: Path, text: str = SPACE, **options: Any) -> Sweep:
         spsam.data.dataset.open_dataset = original
 
 
-def take_trials(home: Path, ledger: Path, trials: int, dies_at: int = 0) -> None:
+def take_trials(
+    home: Path, ledger: Path, trials: int, dies_at: int = 0, storage: str | None = None
+) -> None:
     """One worker; the target of a process."""
     # Versions of packages and git's state: most of what such a run costs.
     spsam.studies.one_run.environment = lambda device: {}
-    sweep = planned(home, trials=trials)
+    sweep = planned(home, trials=trials, storage=storage)
     backend = SweepBackend(ledger, dies_at)
     worker = Worker(sweep, backend, NoTracker(), Watcher(), lambda *_: None)  # type: ignore[arg-type]
     worker.work()
+
+
+def start_a_worker(tell: Any) -> None:
+    """A process that starts a worker which waits for ever, and waits itself."""
+    worker = multiprocessing.get_context("spawn").Process(target=_wait_as_a_worker, args=(tell,))
+    worker.start()
+    worker.join()
+
+
+def _wait_as_a_worker(tell: Any) -> None:
+    def plan(*_: Any) -> Any:
+        tell.send(os.getpid())
+        time.sleep(600)
+
+    spsam.studies.sweep.run.plan_sweep = plan
+    spsam.studies.sweep.run._serve(SweepRequest("none", Path()), FakeBackend(), None)

@@ -6,6 +6,7 @@ import pytest
 
 from spsam.config.schema import Block
 from spsam.errors import InputError
+from spsam.studies.space import overrides
 from spsam.studies.sweep.plan import sweep_path
 from spsam.studies.sweep.search import PRUNERS, SAMPLERS, make_pruner, make_sampler
 from tests.studies.sweep.fakes import SPACE, planned
@@ -38,9 +39,9 @@ def test_all_mistakes_of_a_space_are_said_at_once_with_their_lines(tmp_path: Pat
         ("6: space.blocks.adapter: with 'vanila': ", "did you mean 'vanilla'?"),
         ("7: space.blocks.adapter.ratio: ", "write the component too"),
         ("8: space.blocks.adapter.dfused.ratio: ", "has no choice 'dfused'"),
-        ("9: space.blocks.prompt.edt.points: ", "the space chooses no prompt"),
+        ("9: space.blocks.prompt.edt.points: ", "nothing here chooses the prompt"),
         ("10: space.train.optimiser.lr: ", "did you mean 'optimizer'?"),
-        ("11: space.train.epochs: ", "set for every trial too"),
+        ("11: space.train.epochs: ", "fixed by 'set'"),
         ("12: space.train.iterations: with 0: ", "greater than or equal to 1"),
         ("13: sampler: unknown sampler 'tpee'", "did you mean 'tpe'?"),
         ("14: pruner: ", "did you mean 'n_startup_trials'?"),
@@ -122,6 +123,36 @@ def test_every_sampler_suggests(name: str) -> None:
 def test_every_pruner_is_made(name: str) -> None:
     needed = {"percentile": {"percentile": 25.0}, "threshold": {"upper": 1.0}}
     assert make_pruner(Block(name=name, params=needed.get(name, {}))) is not None
+
+
+def test_a_grid_is_a_study() -> None:
+    with pytest.raises(InputError, match=r"not offered.* `shape: factorial`"):
+        make_sampler(Block(name="grid"))
+
+
+def test_cmaes_has_one_objective(tmp_path: Path) -> None:
+    text = SPACE + "objectives: [dice, trained_parameters]\nsampler: cmaes\n"
+    with pytest.raises(InputError, match="'cmaes': expected one objective"):
+        planned(tmp_path, text)
+
+
+def test_the_first_trial_is_the_arm_as_it_is(tmp_path: Path) -> None:
+    text = "title: A\narm: S9\npreset: smoke\nspace:\n  blocks.adapter: [none, dfused]\n"
+    text += "  blocks.adapter.dfused.ratio: {low: 0.1, high: 0.5}\n"
+    sweep = planned(tmp_path, text)
+    start = sweep.start()
+    assert start == {"blocks.adapter": "dfused", "blocks.adapter.dfused.ratio": 0.25}
+    run = sweep.plan_trial(0, overrides(sweep.space, start)).runs[0]
+    assert run.folder.run_id == sweep.base.runs[0].folder.run_id
+    # The space may not hold it.
+    assert planned(tmp_path, text.replace("high: 0.5", "high: 0.2")).start() is None
+    assert (
+        planned(
+            tmp_path,
+            text.replace("none, dfused", "none, vanilla").replace("dfused.ratio", "vanilla.ratio"),
+        ).start()
+        is None
+    )
 
 
 def test_a_samplers_parameters_are_checked() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 import pytest
 
 import spsam.studies.sweep.run
@@ -20,7 +21,15 @@ from spsam.studies.sweep.run import run_sweep
 from spsam.studies.sweep.storage import open_study, shown_storage
 from spsam.studies.sweep.summary import SweepOutcome
 from tests.studies.fakes import Recorder
-from tests.studies.sweep.fakes import SPACE, NoTracker, SweepBackend, planned, take_trials
+from tests.studies.sweep.fakes import (
+    SPACE,
+    NoTracker,
+    SweepBackend,
+    planned,
+    start_a_worker,
+    take_trials,
+)
+from tests.studies.sweep.postgres import server
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +37,7 @@ def _no_mlflow(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) 
     monkeypatch.setattr(spsam.studies.sweep.run, "Tracker", lambda *_: NoTracker())
     if request.function is not test_a_sweep_finds_runs_tells_and_draws:
         # Pictures and importances take longer than all the rest.
-        monkeypatch.setattr(spsam.studies.sweep.summary, "_draw", lambda *_: [])
+        monkeypatch.setattr(spsam.studies.sweep.summary, "draw", lambda *_: [])
         monkeypatch.setattr(spsam.studies.sweep.summary, "_importances", lambda *_: {})
 
 
@@ -59,6 +68,9 @@ def test_a_sweep_finds_runs_tells_and_draws(tmp_path: Path) -> None:
     assert names >= {"parallel.png", "importances.png", "history.png"}
     assert all(path.stat().st_size for path in outcome.files)
     assert outcome.importances["dice"].keys() == {dimension.key for dimension in sweep.space}
+    assert outcome.start is not None
+    assert outcome.start["trial"] == 0
+    assert outcome.start["run_id"] == sweep.base.runs[0].folder.run_id
     # The file of the best values is the trial's arm.
     arm = load_arm(sweep.folder / "best.yaml", preset="smoke")
     kept = read_yaml(tmp_path / "runs" / best["run_id"] / "config.yaml").data["arm"]
@@ -168,6 +180,47 @@ def test_four_workers_lose_none_and_double_none(tmp_path: Path) -> None:
     assert len(runs) == len(set(runs))
     done = {t.user_attrs["run_id"] for t in trials if t.value is not None}
     assert set(runs) == done
+
+
+@pytest.mark.slow
+def test_four_workers_share_a_database(tmp_path: Path) -> None:
+    planned(tmp_path)  # writes the file before they read it
+    context = multiprocessing.get_context("spawn")
+    ledger = tmp_path / "ledger"
+    with server() as url:
+        workers = [
+            context.Process(target=take_trials, args=(tmp_path, ledger, 200, 0, url))
+            for _ in range(4)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(600)
+        assert [worker.exitcode for worker in workers] == [0, 0, 0, 0]
+        trials = open_study(planned(tmp_path, storage=url)).trials
+        changed = SPACE.replace("high: 1e-1", "high: 1e-2")
+        with pytest.raises(InputError, match="was begun with another space") as caught:
+            open_study(planned(tmp_path, changed, storage=url))
+        assert "secret" not in str(caught.value)
+    assert Counter(t.state for t in trials) == {optuna.trial.TrialState.COMPLETE: 200}
+    assert [trial.number for trial in trials] == list(range(200))
+    runs = executed(tmp_path)
+    assert len(runs) == len(set(runs))
+    assert set(runs) == {trial.user_attrs["run_id"] for trial in trials}
+
+
+def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    """By SIGTERM: a scheduler's word, of which a process group's others hear nothing."""
+    context = multiprocessing.get_context("spawn")
+    receives, sends = context.Pipe(duplex=False)
+    parent = context.Process(target=start_a_worker, args=(sends,))
+    parent.start()
+    worker = receives.recv()
+    assert psutil.pid_exists(worker)
+    parent.terminate()
+    parent.join(20)
+    gone, _ = psutil.wait_procs([psutil.Process(worker)] if psutil.pid_exists(worker) else [], 20)
+    assert not psutil.pid_exists(worker) or gone
 
 
 def test_another_space_is_refused_by_what_changed(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""The dimensions of a sweep: what Optuna suggests, and the override that it becomes.
+"""What may vary in an arm: dotted keys with choices or ranges, checked by trying them.
 
-A parameter of a component that a trial may or may not choose has the component's name in its key:
-`blocks.adapter.dfused.ratio` is suggested only where `blocks.adapter` came out as `dfused`.
+A parameter of a component that may or may not be chosen has the component's name in its key:
+`blocks.adapter.dfused.ratio` means something only where `blocks.adapter` came out as `dfused`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from spsam.config.choices import Range
 from spsam.config.problems import Place
-from spsam.config.sweep import Range
 from spsam.errors import Problem, nearest
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Dimension:
     """One entry of a space.
 
     Attributes:
-        key: As it was written; Optuna's name of it.
+        key: As it was written; a sweep's name of it.
         path: The dotted key that it overrides.
         choices: What a list named; None of a range.
         range: The numbers; None of a list.
@@ -42,7 +42,7 @@ class Dimension:
     def suggest(self, trial: BaseTrial) -> Any:
         """A value from Optuna."""
         if self.choices is not None:
-            labels = [_label(choice) for choice in self.choices]
+            labels = [label(choice) for choice in self.choices]
             picked = trial.suggest_categorical(self.key, labels)
             return self.choices[labels.index(picked)]
         assert self.range is not None
@@ -63,6 +63,20 @@ class Dimension:
             yield {**before, self.path: self.range.low}
             yield {**before, self.path: self.range.high}
 
+    def holds(self, value: Any) -> bool:
+        """Whether a value may come out; a component by its name."""
+        if self.choices is not None:
+            return label(value) in [label(choice) for choice in self.choices]
+        assert self.range is not None
+        if not isinstance(value, int | float) or not self.range.low <= value <= self.range.high:
+            return False
+        steps = (value - self.range.low) / (self.range.step or 1)
+        return self.range.step is None or abs(steps - round(steps)) < 1e-9
+
+    def named(self, value: Any) -> Any:
+        """What Optuna calls a value that the dimension holds."""
+        return value if self.choices is None else label(value)
+
     def describe(self) -> dict[str, Any]:
         """Plain values that are equal for equal dimensions."""
         if self.choices is not None:
@@ -72,14 +86,18 @@ class Dimension:
 
 
 def dimensions(
-    space: Mapping[str, Any], fixed: Mapping[str, Any], place: Mapping[str, Place]
+    space: Mapping[str, Any],
+    fixed: Mapping[str, Any],
+    place: Mapping[str, Place],
+    section: str = "space",
 ) -> tuple[list[Dimension], list[Problem]]:
     """Reads a space.
 
     Args:
-        space: Of `SweepConfig`, already well formed.
-        fixed: What every trial sets, by dotted key.
+        space: Dotted key -> choices or a range, already well formed.
+        fixed: What is set everywhere, by dotted key.
         place: Where each key was written.
+        section: Of the file that they stand in.
 
     Returns:
         Slots first, since other dimensions may need their choice; and all mistakes.
@@ -90,9 +108,9 @@ def dimensions(
     for key in sorted(space, key=lambda key: not _is_slot(key)):
         path, needs, wrong = _meaning(key, chosen)
         if wrong is None and path in fixed:
-            wrong = "is set for every trial too ('set' or --set): take one of them out"
+            wrong = "is fixed by 'set' or --set too: take one of them out"
         if wrong is not None:
-            problems.append(place[key].problem(f"space.{key}: {wrong}"))
+            problems.append(place[key].problem(f"{section}.{key}: {wrong}"))
             continue
         entry = space[key]
         if isinstance(entry, Mapping):
@@ -131,7 +149,7 @@ def overrides(space: Sequence[Dimension], params: Mapping[str, Any]) -> dict[str
         if dimension.key in params:
             value = params[dimension.key]
             if dimension.choices is not None:
-                labels = [_label(choice) for choice in dimension.choices]
+                labels = [label(choice) for choice in dimension.choices]
                 value = dimension.choices[labels.index(value)]
             values[dimension.path] = value
     return values
@@ -153,7 +171,7 @@ def _meaning(
             key,
             None,
             (
-                f"the space chooses no {parts[1]}: write {slot}.{parts[-1]} for the arm's own, "
+                f"nothing here chooses the {parts[1]}: write {slot}.{parts[-1]} for the arm's own, "
                 f"or give {slot} a list of components"
             ),
         )
@@ -163,7 +181,7 @@ def _meaning(
             key,
             None,
             (
-                f"the space chooses the {parts[1]}, and parameters belong to one: write the "
+                f"the {parts[1]} is chosen, and parameters belong to one: write the "
                 f"component too, such as {slot}.{first}.{parts[2]}"
             ),
         )
@@ -184,7 +202,7 @@ def _name(choice: Any) -> str:
     return str(choice.get("name")) if isinstance(choice, Mapping) else str(choice)
 
 
-def _label(choice: Any) -> str | int | float | bool | None:
+def label(choice: Any) -> str | int | float | bool | None:
     """What Optuna keeps of a choice: itself, or JSON of a list or a mapping."""
     if choice is None or isinstance(choice, str | int | float | bool):
         return choice

@@ -1,0 +1,166 @@
+"""Files of arms, presets and studies: found by name, range or path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from spsam.config.places import layers
+from spsam.config.problems import raise_all
+from spsam.config.study import is_study
+from spsam.errors import InputError, Problem, nearest
+
+PROMPT_STUDY = "prompts"
+"""The file beside the arms that is none: the study of prompts."""
+
+_RANGE = re.compile(r"(?P<prefix>.*?)(?P<first>\d+)\.\.(?P<again>.*?)(?P<last>\d+)")
+
+
+def expand(items: Sequence[str]) -> list[str | Path]:
+    """Arms from what a user types.
+
+    Args:
+        items: Names, ranges, paths of YAML files, and lists of these with commas:
+            `["arm1..arm3", "arm6,base", "mine.yaml"]`. A range counts through `<prefix><number>`.
+
+    Returns:
+        Names and paths in the order given, each once.
+
+    Raises:
+        InputError: If a name, range or path leads nowhere; all mistakes at once.
+    """
+    found: dict[str | Path, None] = {}
+    problems: list[Problem] = []
+    for item in items:
+        for word in [item] if Path(item).is_file() else item.split(","):
+            for arm in _expand_word(word.strip(), problems):
+                found[arm] = None
+    if not found and not problems:
+        problems.append(Problem(f"no arm was named; known: {', '.join(arm_names())}"))
+    raise_all(problems)
+    return list(found)
+
+
+def arm_names() -> list[str]:
+    """All known arms, in natural order (2 before 10)."""
+    return sorted(_named("."), key=_natural)
+
+
+def preset_names() -> list[str]:
+    """All known presets."""
+    return sorted(_named("presets"))
+
+
+def arm_path(name: str) -> Path:
+    """The file of an arm known by name; the current folder's ./ablations wins over the shipped one.
+
+    Raises:
+        InputError: If there is none; names the nearest.
+    """
+    known = _named(".")
+    if name not in known:
+        raise InputError(f"unknown arm '{name}'{nearest(name, known)}")
+    return known[name]
+
+
+def preset_path(name: str) -> Path:
+    """The file of a preset known by name, or a path of one.
+
+    Raises:
+        InputError: If there is none; names the nearest.
+    """
+    return named_file(name, "presets", "preset")
+
+
+def named_file(name: str, below: str, what: str) -> Path:
+    """A file known by its name in a folder below the arms, or a path of one.
+
+    Args:
+        name: The name or the path.
+        below: The folder.
+        what: What such a file is called.
+
+    Raises:
+        InputError: If there is none; names the nearest.
+    """
+    if _is_path(name):
+        return _existing(Path(name), what)
+    known = _named(below)
+    if name not in known:
+        raise InputError(f"unknown {what} '{name}'{nearest(name, known)}")
+    return known[name]
+
+
+def study_path(word: str) -> Path | None:
+    """The file of a study that a word names, by its path or its name; None where it names none.
+
+    An arm of the same name comes first.
+    """
+    if _is_path(word):
+        path = Path(word)
+        return path if is_study(path) else None
+    return None if word in _named(".") else _named("studies").get(word)
+
+
+def _expand_word(word: str, problems: list[Problem]) -> list[str | Path]:
+    if not word:
+        return []
+    try:
+        if _is_path(word):
+            return [_existing(Path(word), "arm")]
+        names = _range(word)
+    except InputError as error:
+        problems.extend(error.problems)
+        return []
+    known = arm_names()
+    problems.extend(
+        Problem(f"unknown arm '{name}'{nearest(name, known)}")
+        for name in names
+        if name not in known
+    )
+    return list(names)
+
+
+def _range(word: str) -> list[str]:
+    match = _RANGE.fullmatch(word)
+    if match is None or word in arm_names():
+        return [word]
+    prefix, first, last = match["prefix"], match["first"], match["last"]
+    if match["again"] not in ("", prefix):
+        raise InputError(f"'{word}': expected one prefix, e.g. {prefix}{first}..{prefix}{last}")
+    if int(first) > int(last):
+        raise InputError(f"'{word}': expected the smaller number first")
+    width = len(first) if first.startswith("0") else 0
+    return [f"{prefix}{number:0{width}d}" for number in range(int(first), int(last) + 1)]
+
+
+def file_of(name_or_path: str | Path) -> Path:
+    """An arm's file, by its name or path.
+
+    Raises:
+        InputError: If there is none.
+    """
+    if isinstance(name_or_path, Path) or _is_path(name_or_path):
+        return _existing(Path(name_or_path), "arm")
+    return arm_path(name_or_path)
+
+
+def _is_path(word: str) -> bool:
+    return word.endswith((".yaml", ".yml")) or "/" in word or "\\" in word
+
+
+def _existing(path: Path, what: str) -> Path:
+    if not path.is_file():
+        raise InputError(f"there is no {what} file {path}")
+    return path
+
+
+def _named(below: str) -> dict[str, Path]:
+    folders = [layer / below for layer in layers("ablations")]
+    found = {path.stem: path for folder in folders for path in folder.glob("*.yaml")}
+    return {name: path for name, path in found.items() if name != PROMPT_STUDY}
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
