@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from unittest.mock import patch
 
-import spsam.data.dataset
 from spsam.cli.progress import LineWatcher
 from spsam.studies.ablation import run_ablation
 from spsam.studies.executors.choose import make_executor
@@ -17,9 +17,9 @@ from tests.studies.fakes import LoggedBackend, tiny_dataset
 
 
 def study(home: Path, backend: LoggedBackend, arms: str = "S1..S4", seeds: int = 2) -> Ablation:
-    spsam.data.dataset.open_dataset = lambda name: tiny_dataset()
     request = Request(arms=[arms], home=home, data="tiny", preset="smoke", seeds=range(seeds))
-    return plan_ablation(request, backend)
+    with patch("spsam.data.dataset.open_dataset", lambda name: tiny_dataset()):
+        return plan_ablation(request, backend)
 
 
 def main() -> None:
