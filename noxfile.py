@@ -39,7 +39,7 @@ def tool(name: str) -> str:
 @nox.session(python=PYTHON, default=False)
 def environment(session: nox.Session) -> None:
     """The one environment of demo, tests and types: torch alone is several gigabytes."""
-    session.install("-c", "constraints.txt", "-e", ".[test,types]", env=INSTALL)
+    session.install("-c", "constraints.txt", "-e", ".[slurm,test,types]", env=INSTALL)
     ENVIRONMENT["bin"] = Path(session.bin)
 
 
@@ -66,6 +66,19 @@ def benchmarks(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"], default=False)
+def scheduling(session: nox.Session) -> None:
+    """What an executor costs a run: `nox -s scheduling -- --runs 200 [--slurm FILE]`."""
+    session.run(tool("python"), "benchmarks/scheduling.py", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"], default=False)
+def slurm(session: nox.Session) -> None:
+    """The tests that want a Slurm; of two nodes on this machine, one is lost."""
+    found = session.run("sinfo", "--noheader", external=True, silent=True)
+    session.log(f"on {found}")
+    session.run(tool("python"), "-m", "pytest", "-m", "slurm", *session.posargs)
+
+
 def scaling(session: nox.Session) -> None:
     """Cost against sizes, backbones and runs, drawn anew: `nox -s scaling -- --repeats 5`."""
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

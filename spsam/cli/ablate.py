@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,6 +27,7 @@ from spsam.errors import InputError
 
 if TYPE_CHECKING:
     from spsam.studies.costs import Costs
+    from spsam.studies.executors.base import Executor
     from spsam.studies.plan import Ablation
     from spsam.studies.summary import Outcome
 
@@ -64,6 +66,25 @@ def ablate(  # noqa: PLR0917 - the command line's options
     out: Out = None,
     name: Annotated[str | None, typer.Option(help="Name of the study's folder.")] = None,
     plugin: Plugin = None,
+    executor: Annotated[
+        str, typer.Option(help="local (a process a run), slurm, or inline (this process).")
+    ] = "local",
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="The most runs at once [default: what the machine allows]."),
+    ] = None,
+    slurm: Annotated[
+        Path | None, typer.Option(help="YAML: partition, GPUs, nodes, time of a job.")
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="With slurm: leave when all jobs are submitted.")
+    ] = False,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Run every N-th run, from the I-th on.")
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run failed runs again, too.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would run; write nothing.")
     ] = False,
@@ -83,6 +104,7 @@ def ablate(  # noqa: PLR0917 - the command line's options
     from spsam.config.problems import gather, raise_all
     from spsam.errors import Problem
     from spsam.studies.costs import costs, fitted
+    from spsam.studies.executors.choose import make_executor
     from spsam.studies.plan import Request, plan_ablation
 
     problems: list[Problem] = []
@@ -95,6 +117,9 @@ def ablate(  # noqa: PLR0917 - the command line's options
         numbers = () if seeds is None else parse_seeds(seeds)
     with gather(problems):
         folds = () if fold is None else parse_folds(fold)
+    part = (1, 1)
+    with gather(problems):
+        part = parse_shard(shard) if shard else part
     raise_all(problems)
     request = Request(
         arms=arms or (),
@@ -123,7 +148,8 @@ def ablate(  # noqa: PLR0917 - the command line's options
             measured = watched(lambda watch: costs(ablation, watch))
         typer.echo(plan_json(ablation, measured) if as_json else plan_text(ablation, measured))
     else:
-        _run(ablation, as_json)
+        engine = make_executor(executor, ablation, None, jobs, measured, slurm=slurm, detach=detach)
+        _run(ablation, engine, part, retry_failed=retry_failed, as_json=as_json)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -161,6 +187,20 @@ def parse_folds(text: str) -> tuple[int, ...]:
     if not numbers or len(set(numbers)) < len(numbers):
         raise InputError(f"--fold {text}: expected at least one fold, each once")
     return tuple(numbers)
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """`2/3` is the second of three parts.
+
+    Raises:
+        InputError: If it is no such thing.
+    """
+    words = text.split("/")
+    if len(words) == 2 and all(word.isdecimal() for word in words):
+        index, count = map(int, words)
+        if 1 <= index <= count:
+            return index, count
+    raise InputError(f"--shard {text}: expected I/N with I from 1 to N, e.g. 2/3")
 
 
 def header(ablation: Ablation) -> str:
@@ -255,17 +295,30 @@ def _cost_lines(name: str, measured: Costs) -> list[str]:
     ]
 
 
-def _run(ablation: Ablation, as_json: bool) -> None:
+def _run(
+    ablation: Ablation,
+    executor: Executor,
+    shard: tuple[int, int],
+    *,
+    retry_failed: bool,
+    as_json: bool,
+) -> None:
     from spsam.cli.progress import watched
     from spsam.studies.ablation import run_ablation
 
     if not as_json:
         typer.echo(header(ablation))
-    outcome = watched(lambda watch: run_ablation(ablation, watch))
+    outcome = watched(
+        lambda watch: run_ablation(
+            ablation, watch, executor=executor, retry_failed=retry_failed, shard=shard
+        )
+    )
     if as_json:
         typer.echo(json.dumps(result_json(ablation, outcome), indent=2))
     else:
         _print_table(outcome)
+        if executor.detached and not outcome.complete:
+            typer.echo("jobs are submitted; the same command without --detach waits for them")
     raise typer.Exit(1 if outcome.failed else 0)
 
 
@@ -300,3 +353,5 @@ def _print_table(outcome: Outcome) -> None:
     typer.echo(f"spsam ui --out {home}: the same runs in MLflow")
     for folder in outcome.failed:
         typer.echo(f"failed: {folder.error if folder.error.exists() else folder.path}", err=True)
+    if outcome.failed:
+        typer.echo("spsam ablate --retry-failed, with the same words, tries them again", err=True)

@@ -21,6 +21,7 @@ from spsam.cli import (
     registry,
     report,
     sweep,
+    sync,
     train,
     ui,
 )
@@ -77,6 +78,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(registry.app, name="registry")
 app.add_typer(report.app, name="report")
 app.command("sweep", epilog=sweep.EPILOG)(sweep.sweep)
+app.command("sync", epilog=sync.EPILOG)(sync.sync)
 app.command("ui", epilog=ui.EPILOG)(ui.ui)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import typer
@@ -46,8 +47,17 @@ def span(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
+@dataclass
+class _Run:
+    """A run at work."""
+
+    label: RunLabel
+    epochs: int
+    began: float
+
+
 class LineWatcher(Watcher):
-    """A line for what matters, at most two a minute for progress within a run.
+    """A line for what matters, at most two a minute for progress within runs.
 
     Args:
         stream: Where lines go.
@@ -58,10 +68,12 @@ class LineWatcher(Watcher):
         self._stream = stream
         self._every = every
         self._last = time.monotonic()
-        self._run: RunLabel | None = None
-        self._epochs = 0
-        self._began = time.monotonic()
+        self._at: dict[str, _Run] = {}
+        self._now: _Run | None = None
         self._seconds: list[float] = []
+        self._turns = False
+        self._first = 1
+        self._ended = 0
 
     def say(self, text: str) -> None:
         """A line."""
@@ -76,35 +88,54 @@ class LineWatcher(Watcher):
         if done == total or self._is_time():
             self.say(f"{name}: {done}/{total}")
 
+    def turn(self, run: RunLabel) -> None:
+        """What is told next is of this run; who never says so has one at a time."""
+        self._turns = True
+        self._now = self._at.get(run.run_id)
+
     def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:
         """A line."""
-        self._run, self._epochs, self._began = run, epochs, time.monotonic()
-        self._last = self._began
+        if not self._turns:
+            # A sweep goes on after the trials of earlier starts, and tells no end of a trial.
+            self._first = self._first if self._at else run.number
+            self._ended = run.number - self._first
+            self._at.clear()
+        self._now = self._at[run.run_id] = _Run(run, epochs, time.monotonic())
+        self._last = self._now.began
         self.say(f"{run}: {'goes on where it stopped' if resumed else 'begins'}")
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Now and then."""
-        if stage != "train" and self._run is not None and self._is_time():
-            self.say(f"{self._run}: {stage} {done}/{total}")
+        if stage != "train" and self._now is not None and self._is_time():
+            self.say(f"{self._now.label}: {stage} {done}/{total}")
 
     def epoch(self, metrics: dict[str, float]) -> None:
         """Now and then."""
-        if self._run is not None and self._is_time():
+        if self._now is not None and self._is_time():
             epoch = int(metrics.get("epoch", 0)) + 1
             loss = metrics.get("loss/total")
             said = "" if loss is None else f", loss {loss:.3f}"
-            self.say(f"{self._run}: epoch {epoch}/{self._epochs}{said}")
+            self.say(f"{self._now.label}: epoch {epoch}/{self._now.epochs}{said}")
 
     def run_ends(self, run: RunLabel, ending: Ending, detail: str) -> None:
         """A line; with the time left once a run has shown what one takes."""
+        self._ended += 1
+        at_once = len(self._at)
+        begun = self._at.pop(run.run_id, None)
         if ending == "skipped":
             self.say(f"{run}: finished before, {detail}")
             return
-        seconds = time.monotonic() - self._began
-        self._seconds.append(seconds)
-        left = (run.total - run.number) * sum(self._seconds) / len(self._seconds)
-        more = f"; about {span(left)} left" if run.number < run.total else ""
-        self.say(f"{run}: {ending} in {span(seconds)}, {detail}{more}")
+        took = ""
+        if begun is not None:
+            seconds = time.monotonic() - begun.began
+            self._seconds.append(seconds)
+            took = f" in {span(seconds)}"
+        left = run.total - self._first + 1 - self._ended
+        more = ""
+        if left > 0 and self._seconds:
+            mean = sum(self._seconds) / len(self._seconds)
+            more = f"; about {span(left * mean / max(at_once, 1))} left"
+        self.say(f"{run}: {ending}{took}, {detail}{more}")
 
     def close(self) -> None:
         """Nothing is open."""
@@ -118,7 +149,7 @@ class LineWatcher(Watcher):
 
 
 class BarWatcher(LineWatcher):
-    """Two bars, all runs with the time left and the current one, below the lines.
+    """A bar for all runs with the time left, and one for each at work, below the lines.
 
     Args:
         stream: A terminal.
@@ -140,7 +171,9 @@ class BarWatcher(LineWatcher):
             speed_estimate_period=3600,
         )
         self._all: TaskID | None = None
-        self._now: TaskID = self._bars.add_task("", total=None, visible=False, detail="")
+        self._stage: TaskID = self._bars.add_task("", total=None, visible=False, detail="")
+        self._tasks: dict[str, TaskID] = {}
+        self._shares: dict[str, float] = {}
         self._bars.start()
 
     def say(self, text: str) -> None:
@@ -148,47 +181,72 @@ class BarWatcher(LineWatcher):
         self._bars.console.print(text, markup=False, highlight=False)
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """The lower bar."""
-        self._show(name, done, total, f"{done}/{total}")
+        """A bar while it goes on."""
+        detail = f"{done}/{total}"
+        self._bars.update(
+            self._stage,
+            description=name,
+            completed=done,
+            total=total,
+            detail=detail,
+            visible=done < total,
+        )
 
     def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:
-        """Both bars."""
+        """A bar of its own."""
         super().run_begins(run, epochs=epochs, resumed=resumed)
+        for gone in [run_id for run_id in self._tasks if run_id not in self._at]:
+            self._bars.remove_task(self._tasks.pop(gone))
+            self._shares.pop(gone, None)
         if self._all is None:
-            left = run.total - run.number + 1
+            # Speed counts from here: what was finished before took no time.
+            left = run.total - self._first + 1 - self._ended
             self._all = self._bars.add_task("all runs", total=left, detail="")
-            self._first = run.number
-        self._bars.update(self._all, detail=f"{run.number - 1}/{run.total}")
+            self._before = self._ended
+        if run.run_id not in self._tasks:
+            task = self._bars.add_task(str(run), total=None, detail="")
+            self._tasks[run.run_id] = task
+        self._show_all(run)
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Both bars; `train` counts for nine tenths of a run."""
-        assert self._run is not None
-        share = done / max(total, 1)
+        """The run's bar; `train` counts for nine tenths of a run."""
+        if self._now is None:
+            return
+        share, epochs = done / max(total, 1), self._now.epochs
         if stage == "train":
-            epoch = min(done * self._epochs // max(total, 1) + 1, self._epochs)
-            detail, share = f"epoch {epoch}/{self._epochs}", share * _TRAINING
+            epoch = min(done * epochs // max(total, 1) + 1, epochs)
+            detail, share = f"epoch {epoch}/{epochs}", share * _TRAINING
         else:
             detail, share = f"{stage} {done}/{total}", _TRAINING + share * (1 - _TRAINING)
-        self._show(str(self._run), done, total, detail)
-        if self._all is not None:
-            self._bars.update(self._all, completed=self._run.number - self._first + share)
+        self._show(self._now.label, done, total, detail, share)
 
     def epoch(self, metrics: dict[str, float]) -> None:
-        """The bar has it."""
+        """The run's bar, where it does not tell its steps."""
+        if self._now is not None and not self._shares.get(self._now.label.run_id, 0) % 1:
+            done, total = int(metrics.get("epoch", 0)) + 1, self._now.epochs
+            self._show(self._now.label, done, total, f"epoch {done}/{total}", 0)
 
     def run_ends(self, run: RunLabel, ending: Ending, detail: str) -> None:
-        """A line, and both bars."""
+        """A line; its bar goes."""
         super().run_ends(run, ending, detail)
-        self._bars.update(self._now, visible=False)
-        if self._all is not None:
-            done = run.number - self._first + 1
-            self._bars.update(self._all, completed=done, detail=f"{run.number}/{run.total}")
+        self._shares.pop(run.run_id, None)
+        task = self._tasks.pop(run.run_id, None)
+        if task is not None:
+            self._bars.remove_task(task)
+        self._show_all(run)
 
     def close(self) -> None:
         """Takes the bars away."""
         self._bars.stop()
 
-    def _show(self, text: str, done: int, total: int, detail: str) -> None:
-        self._bars.update(
-            self._now, description=text, completed=done, total=total, detail=detail, visible=True
-        )
+    def _show(self, run: RunLabel, done: int, total: int, detail: str, share: float) -> None:
+        self._shares[run.run_id] = share
+        task = self._tasks[run.run_id]
+        self._bars.update(task, completed=done, total=total, detail=detail)
+        self._show_all(run)
+
+    def _show_all(self, run: RunLabel) -> None:
+        if self._all is not None:
+            done = self._ended - self._before + sum(self._shares.values())
+            detail = f"{self._ended + self._first - 1}/{run.total}"
+            self._bars.update(self._all, completed=done, detail=detail)

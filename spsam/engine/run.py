@@ -47,6 +47,8 @@ class Job:
         devices: How many of its kind train together.
         validate_every: Epochs between two scores of the validation cases; 0: none. They change
             nothing of the run.
+        member: Of `Together`, where a cluster has started several processes for the run and this
+            is one of them.
     """
 
     config: RunConfig
@@ -60,6 +62,7 @@ class Job:
     workers: int = 0
     devices: int = 1
     validate_every: int = 0
+    member: Mapping[str, Any] | None = None
 
 
 def execute(
@@ -92,6 +95,11 @@ def execute(
         from spsam.engine.training.together import train_together
 
         train_together(job, **told)
+    if job.member is not None:
+        from spsam.engine.training.together import train_as_member
+
+        if train_as_member(job, **told) > 0:
+            return  # the first one scores
     # After several processes it finds the work done, and takes their weights.
     fit(training(job, network, **told))
     score(job, network, memory, lambda done, total: on_progress("evaluate", done, total))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class RunFolder:
 
     @property
     def record(self) -> Path:
-        """Status, seconds, parameters, environment and cost, JSON.
+        """Status, seconds, parameters, environment, failures and cost, JSON.
 
         `cost`, once the run is scored: `gflops` (one forward pass of one patch), `step_seconds`
         (of an optimiser step, the median of the epochs' means, by phase: `generator`, `joint`),
@@ -94,8 +95,13 @@ class RunFolder:
 
     @property
     def error(self) -> Path:
-        """The traceback of the last failure, if the run failed."""
+        """The traceback of the last failure and the log's end, if the run failed."""
         return self.path / "error.txt"
+
+    @property
+    def log(self) -> Path:
+        """What the run printed, where it had a process of its own."""
+        return self.path / "log.txt"
 
     def read(self) -> dict[str, Any]:
         """What run.json says; `{"status": "planned"}` where there is none yet.
@@ -120,6 +126,31 @@ class RunFolder:
         """`running` also stands for a run that was interrupted: whoever holds the lock knows."""
         status: Status = self.read()["status"]
         return status
+
+    @property
+    def failures(self) -> int:
+        """How often the run has failed so far."""
+        return int(self.read().get("failures", 0))
+
+    def fail(self, reason: str) -> None:
+        """Records a failure, with the end of the log; the caller holds the lock.
+
+        Args:
+            reason: A traceback, or what became of the run's process.
+        """
+        self.note(status="failed", failures=self.failures + 1)
+        tail = self.log_tail()
+        write_text(self.error, reason + (f"\nthe end of {self.log.name}:\n{tail}" if tail else ""))
+
+    def log_tail(self, lines: int = 40) -> str:
+        """The last lines that the run printed."""
+        try:
+            with self.log.open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - 200 * lines))
+                text = log.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:]) + "\n" if text else ""
 
     def note(self, **values: Any) -> None:
         """Changes some values of run.json, all at once or not at all."""

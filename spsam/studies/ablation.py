@@ -2,76 +2,134 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spsam.errors import SpsamError
-from spsam.results.run_folder import RunBusyError, RunFolder
+from spsam.results.run_folder import RunFolder
+from spsam.studies.assignment import Assignment, assign
 from spsam.studies.backend import Backend
-from spsam.studies.one_run import Runner
+from spsam.studies.executors.base import Executor
+from spsam.studies.executors.inline import InlineExecutor
 from spsam.studies.plan import Ablation
-from spsam.studies.summary import Outcome, is_finished, summarise
+from spsam.studies.schedule import News, Schedule
+from spsam.studies.summary import Outcome, is_finished, summarise, write_plan
+from spsam.studies.tracked import Mirror, final_scores
 from spsam.studies.watch import RunLabel, Watcher
-from spsam.tracking.mlflow import Tracker
+from spsam.tracking.mlflow import Ending, Tracker
 
 if TYPE_CHECKING:
     from spsam.data.store import PreparedStore
 
+_ENDINGS: dict[News, Ending] = {
+    "epoch": "RUNNING",
+    "finished": "FINISHED",
+    "failed": "FAILED",
+    "stopped": "KILLED",
+}
+_SHARE_OF_TABLES = 0.05
+"""Of the study's time, what may be spent on making the table anew while it grows."""
+
 
 def run_ablation(
-    ablation: Ablation, watch: Watcher | None = None, backend: Backend | None = None
+    ablation: Ablation,
+    watch: Watcher | None = None,
+    backend: Backend | None = None,
+    *,
+    executor: Executor | None = None,
+    retry_failed: bool = False,
+    shard: tuple[int, int] = (1, 1),
 ) -> Outcome:
     """Runs what is not finished yet, records it, and makes the table anew.
 
-    A failed run is recorded and does not stop the others; the next call tries it again. An
-    interrupted call (Ctrl-C) leaves everything so that the next one goes on. Two calls at once
-    share the work.
+    A failed run is recorded and does not stop the others. An interrupted call (Ctrl-C) leaves
+    everything so that the next one goes on. Several calls at once share the work.
 
     Args:
         ablation: Of `plan_ablation`.
         watch: Told what happens.
         backend: The engine.
+        executor: Where runs are computed; None: in this process.
+        retry_failed: Whether runs that failed before are tried again.
+        shard: (i, n): takes every n-th run from the i-th on, counted from 1.
 
     Raises:
         InputError: If data or weights turn out to be wrong, before any run is begun.
         KeyboardInterrupt: If the user stopped it.
     """
-    watch, backend = watch or Watcher(), backend or Backend()
+    watch = watch or Watcher()
+    backend = backend or (executor.backend if executor else Backend())
+    executor = executor or InlineExecutor(backend)
     check_weights(ablation, backend)
-    stores = prepare(ablation, watch, backend)
-    tracker = Tracker(ablation.request.home, watch.warn)
-    data = ablation.dataset
-    tags = {"data": data.name, "data_fingerprint": data.fingerprint, "preset": ablation.preset}
-    tracker.open(ablation.name, ablation.name, tags)
+    executor.prepare()
+    book = None
     try:
-        _run_all(ablation, Runner(ablation, stores, backend, tracker, watch), watch)
+        stores = prepare(ablation, watch, backend)
+        write_plan(ablation)
+        book = _Book(ablation, Tracker(ablation.request.home, watch.warn))
+        runs = _assignments(ablation, stores, shard)
+        Schedule(runs, executor, watch, book, retry_failed=retry_failed).run()
         outcome = summarise(ablation)
-    except KeyboardInterrupt:
-        tracker.close("KILLED")
+    except BaseException as error:
+        if book is not None:
+            book.close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", None)
         raise
-    tracker.close("FAILED" if outcome.failed else "FINISHED", outcome.files)
+    missing = executor.detached and not outcome.complete
+    book.close("RUNNING" if missing else "FAILED" if outcome.failed else "FINISHED", outcome)
     return outcome
 
 
-def _run_all(ablation: Ablation, runner: Runner, watch: Watcher) -> None:
-    """Takes the runs in order; those in another process's hands come last."""
-    runs = ablation.runs
-    busy = []
+def _assignments(
+    ablation: Ablation, stores: dict[str, PreparedStore], shard: tuple[int, int]
+) -> list[Assignment]:
+    first, step = shard
+    runs = ablation.runs[first - 1 :: step]
+    made = []
     for number, (arm, run) in enumerate(runs, start=1):
         label = RunLabel(number, len(runs), arm.arm.name, run.config.seed, run.folder.run_id)
-        try:
-            with run.folder.lock():
-                runner(arm, run, label)
-        except RunBusyError:
-            watch.say(f"{label}: another process is at it; going on with the next")
-            busy.append((arm, run, label))
-            continue
-        # The table grows while the study runs.
-        summarise(ablation)
-    for arm, run, label in busy:
-        watch.say(f"{label}: waiting for the other process")
-        with run.folder.lock(wait=True):
-            runner(arm, run, label)
+        made.append(assign(ablation, stores, arm, run, label))
+    return made
+
+
+class _Book:
+    """Keeps the table and MLflow up to date while a study runs.
+
+    Args:
+        ablation: The study.
+        tracker: Not open yet; what takes seconds is done beside the runs.
+    """
+
+    def __init__(self, ablation: Ablation, tracker: Tracker) -> None:
+        self._ablation = ablation
+        self._tracker = tracker
+        data = ablation.dataset
+        tags = {"data": data.name, "data_fingerprint": data.fingerprint, "preset": ablation.preset}
+        self._mirror = Mirror(tracker, lambda: tracker.open(ablation.name, ablation.name, tags))
+        self._due = 0.0
+
+    def __call__(self, assignment: Assignment, news: News) -> float | None:
+        """See `spsam.studies.schedule.OnNews`."""
+        folder, config = assignment.folder, assignment.task.config.model_dump(mode="json")
+        self._mirror.changed(folder, config, assignment.label.arm, _ENDINGS[news])
+        if news == "epoch":
+            return None
+        began = time.monotonic()
+        if began >= self._due:
+            summarise(self._ablation)
+            now = time.monotonic()
+            self._due = now + (now - began) / _SHARE_OF_TABLES
+        if news != "finished":
+            return None
+        return final_scores(folder, config["data"]["class_names"])["dice/mean"]
+
+    def close(self, ending: Ending, outcome: Outcome | None) -> None:
+        """Waits for MLflow to have everything."""
+        self._mirror.close()
+        if outcome is None:
+            self._tracker.close(ending)
+        else:
+            self._tracker.close(ending, outcome.files, outcome.scores())
 
 
 def prepare(ablation: Ablation, watch: Watcher, backend: Backend) -> dict[str, PreparedStore]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,25 @@ class Size:
 
 
 @dataclass(frozen=True)
+class Member:
+    """One process of several that a cluster has started for a run.
+
+    Attributes:
+        rank: Its number; 0 scores and writes.
+        count: How many there are, on all nodes.
+        local: Its number on its node, and its GPU.
+        host: The first one's node, where they meet.
+        port: There.
+    """
+
+    rank: int
+    count: int
+    local: int
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
 class Task:
     """One run, ready to be executed.
 
@@ -52,6 +71,7 @@ class Task:
         workers: Processes that make training patches.
         devices: How many of its kind train together.
         validate_every: Epochs between two scores of the validation cases; 0: none.
+        member: Which of several processes this is, where a cluster has started them.
     """
 
     config: RunConfig
@@ -65,10 +85,29 @@ class Task:
     workers: int
     devices: int = 1
     validate_every: int = 0
+    member: Member | None = None
 
 
 class Backend:
-    """The engine in this process. Tests, and executors elsewhere, take its place."""
+    """The engine in this process. Tests take its place; processes get a copy.
+
+    Attributes:
+        modules: What a run imports, for a process that imports before it is told what to run.
+    """
+
+    modules: tuple[str, ...] = (
+        "spsam.engine.run",
+        "spsam.model.network",
+        "spsam.data.augment",
+        "segment_anything",
+        "timm",
+    )
+
+    def gpus(self) -> int:
+        """How many this machine has."""
+        import torch
+
+        return torch.cuda.device_count()
 
     def device(self, name: str) -> str:
         """The device that `--device` names.
@@ -189,6 +228,7 @@ class Backend:
         """Trains and scores one run; goes on from its checkpoint if there is one."""
         from spsam.engine.run import Job, execute
 
+        member = task.member
         job = Job(
             config=task.config,
             dataset=task.dataset,
@@ -201,5 +241,6 @@ class Backend:
             workers=task.workers,
             devices=task.devices,
             validate_every=task.validate_every,
+            member=None if member is None else asdict(member),
         )
         execute(job, on_epoch=on_epoch, on_progress=on_progress, on_note=on_note)

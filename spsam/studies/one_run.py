@@ -1,37 +1,28 @@
-"""One run of a study: executed once, recorded wherever people look."""
+"""One run in this process, recorded wherever people look: of a sweep, or by itself."""
 
 from __future__ import annotations
 
-import io
-import math
-import time
-import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ruamel.yaml import YAML
-
-from spsam.config.schema import RunConfig
 from spsam.errors import SpsamError
-from spsam.results.environment import environment
-from spsam.results.rows import write_text
-from spsam.studies.backend import Backend, Task
+from spsam.studies.assignment import RunStopped, assign, compute, settled
+from spsam.studies.backend import Backend
 from spsam.studies.plan import Ablation, PlannedArm, PlannedRun
-from spsam.studies.summary import is_finished
+from spsam.studies.tracked import begin, final_scores, finish
 from spsam.studies.watch import RunLabel, Watcher
 from spsam.tracking.mlflow import Tracker
 
 if TYPE_CHECKING:
     from spsam.data.store import PreparedStore
 
-
-class RunStopped(SpsamError):  # noqa: N818 - nothing went wrong
-    """A listener wants no more of the run, which can be gone on with."""
+__all__ = ["RunStopped", "Runner"]
 
 
 class Runner:
-    """Takes a study's runs one after the other.
+    """Takes runs one after the other.
 
     Args:
         ablation: The study.
@@ -67,141 +58,34 @@ class Runner:
         Whatever goes wrong in the run is written into its folder. Only an interruption comes out,
         and a listener's `RunStopped`.
         """
+        assignment = assign(self._ablation, self._stores, arm, run, label, self._validate_every)
+        with suppress(SpsamError):
+            # Who asks for one run wants it, whether it failed before or not.
+            assignment = replace(assignment, failures=run.folder.failures)
+        folder, config = run.folder, run.config.model_dump(mode="json")
+
+        def tell(what: str, *details: Any) -> None:
+            if what == "begins":
+                epochs = arm.arm.train.epochs
+                self._watch.run_begins(label, epochs=epochs, resumed=details[0])
+                begin(self._tracker, folder, config, self._tags)
+                return
+            if what == "epoch":
+                self._tracker.epoch(*details)
+            getattr(self._watch, what)(*details)
+
         try:
-            finished = is_finished(run.folder)
-        except SpsamError as error:
-            # Nothing is written: what is left of the folder may be worth a look.
-            self._watch.run_ends(label, "failed", str(error))
-            return
-        try:
-            if not finished:
-                resumed = run.folder.checkpoint.exists()
-                self._watch.run_begins(label, epochs=arm.arm.train.epochs, resumed=resumed)
-                self._execute(arm, run)
-            dice = self._record(arm, run, fresh=not finished)
+            ended = settled(assignment) or compute(assignment, self._backend, tell)
         except (KeyboardInterrupt, RunStopped):
             self._tracker.finish("KILLED")
             raise
-        except Exception as error:  # the run's boundary: recorded here, the others go on
-            self._watch.run_ends(label, "failed", self._failed(run, error))
-        else:
-            ending = "skipped" if finished else "finished"
-            self._watch.run_ends(label, ending, f"Dice {100 * dice:.2f}")  # type: ignore[arg-type]
-
-    def _execute(self, arm: PlannedArm, run: PlannedRun) -> None:
-        folder = run.folder
-        folder.error.unlink(missing_ok=True)
-        write_text(folder.config, _yaml(run.config))
-        folder.note(
-            status="running",
-            run_id=folder.run_id,
-            arm=arm.arm.name,
-            seed=run.config.seed,
-            trained_parameters=arm.size.trained,
-            total_parameters=arm.size.total,
-            parameters=arm.size.blocks,
-            plan=run.plan.to_dict(),
-            environment=environment(self._ablation.device),
-        )
-        self._begin_tracking(arm, run)
-        workers = self._ablation.request.workers
-        task = Task(
-            config=run.config,
-            folder=folder,
-            dataset=self._ablation.dataset,
-            split=run.split,
-            plan=run.plan,
-            store=self._stores[run.plan.key],
-            device=self._ablation.device,
-            checkpoint=arm.checkpoint,
-            workers=arm.arm.train.workers if workers is None else workers,
-            devices=self._ablation.request.devices,
-            validate_every=self._validate_every,
-        )
-        before, began = float(folder.read().get("seconds", 0)), time.perf_counter()
-        try:
-            self._backend.execute(
-                task,
-                on_epoch=self._on_epoch,
-                on_progress=self._watch.progress,
-                on_note=self._watch.warn,
-            )
-        finally:
-            # On a full disk what went wrong is worth more than how long it took.
-            with suppress(OSError):
-                folder.note(seconds=round(before + time.perf_counter() - began, 2))
-        folder.read_rows()  # a run without scores is not finished
-        folder.note(status="finished")
-
-    def _on_epoch(self, metrics: dict[str, float]) -> None:
-        self._tracker.epoch(metrics)
-        self._watch.epoch(metrics)
-
-    def _failed(self, run: PlannedRun, error: Exception) -> str:
-        folder = run.folder
-        with suppress(OSError):
-            folder.note(status="failed")
-            write_text(folder.error, "".join(traceback.format_exception(error)))
-        self._tracker.finish("FAILED", files=[folder.error])
-        reason = (str(error).strip().splitlines() or [""])[0]
-        if not isinstance(error, SpsamError):
-            reason = f"{type(error).__name__}: {reason}"
-        return f"{reason} (see {folder.error})"
-
-    def _record(self, arm: PlannedArm, run: PlannedRun, *, fresh: bool) -> float:
-        """Brings MLflow up to date with a finished run's folder; returns its mean Dice."""
-        from spsam.reporting.means import class_means, mean_dice
-
-        folder, names = run.folder, run.config.data.class_names
-        rows = folder.read_rows()
-        dice = mean_dice(rows, len(names))
-        if not fresh:
-            if self._tracker.recorded(folder.run_id):
-                return dice
-            self._begin_tracking(arm, run)
-        for metrics in folder.read_metrics():
-            self._tracker.epoch(metrics)
-        means = class_means(rows, len(names)).tolist()
-        scores = {"dice/mean": dice}
-        scores |= {f"dice/{name}": mean for name, mean in zip(names[1:], means, strict=True)}
-        self._tracker.finish(
-            "FINISHED",
-            {name: score for name, score in scores.items() if not math.isnan(score)},
-            [folder.config, folder.record, folder.preview],
-        )
-        return dice
-
-    def _begin_tracking(self, arm: PlannedArm, run: PlannedRun) -> None:
-        config = run.config
-        git = run.folder.read().get("environment", {}).get("git") or {}
-        self._tracker.begin(
-            run.folder.run_id,
-            f"{arm.arm.name} seed {config.seed}",
-            tags={
-                "arm": arm.arm.name,
-                "seed": str(config.seed),
-                "data": config.data.name,
-                "data_fingerprint": config.data.fingerprint,
-                "preset": config.preset,
-                "git_commit": str(git.get("commit", "")),
-                **self._tags,
-            },
-            params=dict(_flat(config.model_dump(mode="json"))),
-        )
-
-
-def _flat(value: Any, above: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for key, item in value.items():
-            yield from _flat(item, f"{above}.{key}" if above else str(key))
-    else:
-        yield above, value
-
-
-def _yaml(config: RunConfig) -> str:
-    text = io.StringIO()
-    writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = False
-    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    writer.dump(config.model_dump(mode="json"), text)
-    return text.getvalue()
+        if ended.end == "failed":
+            self._tracker.finish("FAILED", files=[folder.error])
+            self._watch.run_ends(label, "failed", ended.detail)
+            return
+        if ended.end == "finished" or not self._tracker.recorded(folder.run_id):
+            begin(self._tracker, folder, config, self._tags)
+            finish(self._tracker, folder, config)
+        dice = final_scores(folder, config["data"]["class_names"])["dice/mean"]
+        ending = "skipped" if ended.end == "skipped" else "finished"
+        self._watch.run_ends(label, ending, f"Dice {100 * dice:.2f}")  # type: ignore[arg-type]

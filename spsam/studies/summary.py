@@ -35,6 +35,17 @@ class Outcome:
         """The ablation's."""
         return self.tables[0]
 
+    @property
+    def complete(self) -> bool:
+        """Whether every arm has all its runs."""
+        return bool((self.table.frame()["state"] == "finished").all())
+
+    def scores(self) -> dict[str, dict[str, float]]:
+        """Of each arm that has any: mean Dice in 0…1, over its runs."""
+        lines = self.table.frame().dropna(subset=["dice"])
+        found = zip(lines["arm"], lines["dice"], strict=True)
+        return {str(arm): {"dice/mean": dice / 100} for arm, dice in found}
+
 
 def is_finished(folder: RunFolder) -> bool:
     """Whether a run need not be run again.
@@ -45,6 +56,12 @@ def is_finished(folder: RunFolder) -> bool:
     return folder.status == "finished" and folder.rows.is_file()
 
 
+def write_plan(ablation: Ablation) -> None:
+    """Writes what the study consists of into its folder: readers need it to find its runs."""
+    plan = json.dumps(ablation.describe(), indent=2)
+    write_text(ablation.folder / "ablation.json", plan + "\n")
+
+
 def summarise(ablation: Ablation) -> Outcome:
     """Makes the table of what is there now, and writes it into the study's folder."""
     from spsam.reporting.measured import read_study
@@ -53,8 +70,7 @@ def summarise(ablation: Ablation) -> Outcome:
     from spsam.reporting.tables.effects import effects_table
     from spsam.reporting.tables.study import Study
 
-    plan = json.dumps(ablation.describe(), indent=2)
-    write_text(ablation.folder / "ablation.json", plan + "\n")
+    write_plan(ablation)
     measured = read_study(ablation.folder)
     study = Study(measured)
     effects = effects_table(study)

@@ -49,6 +49,9 @@ class Watcher:
     def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:
         """A run is begun, or gone on with."""
 
+    def turn(self, run: RunLabel) -> None:
+        """What is told next is of this run, where several are at work."""
+
     def progress(self, stage: str, done: int, total: int) -> None:
         """Steps (`train`) or cases (`evaluate`) of the current run."""
 

@@ -1,7 +1,7 @@
 """Everything about MLflow: where people look. The run's folder stays the truth.
 
 MLflow is imported when a `Tracker` is opened, which costs seconds. No failure of it ends a run: the
-first one is said, then tracking stays off; the same command records what is missing later.
+first one is said, then tracking stays off; `spsam sync` records what is missing later.
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
-Ending = Literal["FINISHED", "FAILED", "KILLED"]
+Ending = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 EXPERIMENT = "spsam"
 _STUDY = "study"
 _LONGEST_VALUE = 500
+_WITHIN = "within"
+_GROUP = "group"
 _PARAMS_A_CALL = 100
+_METRICS_A_CALL = 1000
 
 
 def store(home: Path) -> str:
@@ -41,9 +44,10 @@ def database(home: Path) -> Path:
 
 
 class Tracker:
-    """One study in MLflow: a parent run, and in it one run after the other.
+    """One study in MLflow: a parent run, in it groups if there are any, in these runs.
 
-    Methods may be called in any state: with tracking off they do nothing.
+    One run is at hand at a time; `begin` goes from one to the other and back. Methods may be called
+    in any state: with tracking off they do nothing.
 
     Args:
         home: The folder of all results.
@@ -57,7 +61,9 @@ class Tracker:
         self._experiment = ""
         self._parent = ""
         self._current = ""
-        self._epochs_seen = -1
+        self._groups: dict[str, str] = {}
+        # By run id: MLflow's own id, and the last epoch there.
+        self._begun: dict[str, tuple[str, int]] = {}
 
     @property
     def on(self) -> bool:
@@ -83,6 +89,8 @@ class Tracker:
 
     def recorded(self, run_id: str) -> bool:
         """Whether the study has this run, complete (or tracking is off)."""
+        if self.on and run_id in self._begun:
+            return False
         with self._guarded():
             if self._client is not None:
                 found = self._find(self._client, "run_id", run_id)
@@ -98,7 +106,13 @@ class Tracker:
         return ""
 
     def begin(
-        self, run_id: str, name: str, *, tags: Mapping[str, str], params: Mapping[str, Any]
+        self,
+        run_id: str,
+        name: str,
+        *,
+        tags: Mapping[str, str],
+        params: Mapping[str, Any],
+        group: str = "",
     ) -> None:
         """Begins a run of the study, or goes on with it.
 
@@ -107,16 +121,21 @@ class Tracker:
             name: Its name on the page.
             tags: Its tags.
             params: Its configuration, flat; a value longer than 500 characters is cut.
+            group: The run between the study and this one, by its name; empty: none.
         """
         from mlflow.entities import Param
 
+        self._current = run_id
+        if run_id in self._begun:
+            return
         with self._guarded():
             if self._client is None:
                 return
             client = self._client
-            self._current = self._find_or_make(client, name, "run_id", run_id, tags)
-            run = client.get_run(self._current)
-            self._epochs_seen = int(run.data.metrics.get("epoch", -1))
+            above = self._group(client, group) if group else self._parent
+            number = self._find_or_make(client, name, "run_id", run_id, tags, above)
+            run = client.get_run(number)
+            self._begun[run_id] = (number, int(run.data.metrics.get("epoch", -1)))
             # A parameter cannot be written twice, not even with the same value on every store.
             new = [
                 Param(_allowed(key), str(value)[:_LONGEST_VALUE])
@@ -124,28 +143,32 @@ class Tracker:
                 if _allowed(key) not in run.data.params
             ]
             for start in range(0, len(new), _PARAMS_A_CALL):
-                client.log_batch(self._current, params=new[start : start + _PARAMS_A_CALL])
+                client.log_batch(number, params=new[start : start + _PARAMS_A_CALL])
 
-    def epoch(self, metrics: Mapping[str, float]) -> None:
-        """Records an epoch's metrics; `metrics["epoch"]` is its number.
+    def epoch(self, *epochs: Mapping[str, float]) -> None:
+        """Records the metrics of epochs; `metrics["epoch"]` is an epoch's number.
 
         An epoch that was recorded before an interruption is not recorded again.
         """
         from mlflow.entities import Metric
 
-        step = int(metrics.get("epoch", self._epochs_seen + 1))
-        if step <= self._epochs_seen:
-            return
+        number, seen = self._begun.get(self._current, ("", -1))
+        now = int(time.time() * 1000)
+        entries = []
+        for metrics in epochs:
+            step = int(metrics.get("epoch", seen + 1))
+            if step > seen:
+                seen = step
+                entries += [
+                    Metric(_allowed(key), float(value), now, step)
+                    for key, value in {**metrics, "epoch": step}.items()
+                ]
         with self._guarded():
-            if self._client is None:
+            if self._client is None or not number:
                 return
-            now = int(time.time() * 1000)
-            entries = [
-                Metric(_allowed(key), float(value), now, step)
-                for key, value in {**metrics, "epoch": step}.items()
-            ]
-            self._client.log_batch(self._current, metrics=entries)
-            self._epochs_seen = step
+            for start in range(0, len(entries), _METRICS_A_CALL):
+                self._client.log_batch(number, metrics=entries[start : start + _METRICS_A_CALL])
+            self._begun[self._current] = (number, seen)
 
     def finish(
         self, ending: Ending, scores: Mapping[str, float] | None = None, files: Iterable[Path] = ()
@@ -157,41 +180,78 @@ class Tracker:
             scores: Final metrics, e.g. `{"dice/mean": 0.9}`.
             files: Files to keep beside it; what does not exist is left out.
         """
-        from mlflow.entities import Metric
-
+        number, _ = self._begun.pop(self._current, ("", -1))
         with self._guarded():
-            if self._client is None:
-                return
-            now = int(time.time() * 1000)
-            entries = [Metric(_allowed(k), float(v), now, 0) for k, v in (scores or {}).items()]
-            if entries:
-                self._client.log_batch(self._current, metrics=entries)
-            for file in files:
-                if file.is_file():
-                    self._client.log_artifact(self._current, str(file))
-            self._client.set_terminated(self._current, ending)
+            if self._client is not None and number:
+                self._end(self._client, number, ending, scores, files)
 
-    def close(self, ending: Ending, files: Iterable[Path] = ()) -> None:
-        """Ends the study's parent run."""
-        self._current = self._parent
-        self.finish(ending, files=files)
+    def close(
+        self,
+        ending: Ending,
+        files: Iterable[Path] = (),
+        groups: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
+        """Ends the study's parent run, and its groups.
+
+        Args:
+            ending: How.
+            files: Files to keep beside it.
+            groups: Final metrics of groups, by name.
+        """
+        with self._guarded():
+            if self._client is not None:
+                for name in {**dict.fromkeys(self._groups), **dict.fromkeys(groups or {})}:
+                    number = self._group(self._client, name)
+                    self._end(self._client, number, ending, (groups or {}).get(name), ())
+                self._end(self._client, self._parent, ending, None, files)
         self._client = None
 
+    def _end(
+        self,
+        client: MlflowClient,
+        number: str,
+        ending: Ending,
+        scores: Mapping[str, float] | None,
+        files: Iterable[Path],
+    ) -> None:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        entries = [Metric(_allowed(k), float(v), now, 0) for k, v in (scores or {}).items()]
+        if entries:
+            client.log_batch(number, metrics=entries)
+        for file in files:
+            if file.is_file():
+                client.log_artifact(number, str(file))
+        if ending != "RUNNING":
+            client.set_terminated(number, ending)
+
+    def _group(self, client: MlflowClient, name: str) -> str:
+        if name not in self._groups:
+            self._groups[name] = self._find_or_make(client, name, _GROUP, name, {}, self._parent)
+        return self._groups[name]
+
     def _find(self, client: MlflowClient, tag: str, value: str) -> Run | None:
-        within = f" and tags.mlflow.parentRunId = '{self._parent}'" if tag != _STUDY else ""
+        within = f" and tags.{_WITHIN} = '{self._parent}'" if tag != _STUDY else ""
         found = client.search_runs(
             [self._experiment], filter_string=f"tags.{tag} = '{value}'{within}", max_results=1
         )
         return found[0] if found else None
 
-    def _find_or_make(
-        self, client: MlflowClient, name: str, tag: str, value: str, tags: Mapping[str, str]
+    def _find_or_make(  # noqa: PLR0917 - what a run of MLflow has
+        self,
+        client: MlflowClient,
+        name: str,
+        tag: str,
+        value: str,
+        tags: Mapping[str, str],
+        above: str = "",
     ) -> str:
         found = self._find(client, tag, value)
         if found is not None:
             client.update_run(found.info.run_id, status="RUNNING")
             return str(found.info.run_id)
-        nested = {"mlflow.parentRunId": self._parent} if tag != _STUDY else {}
+        nested = {"mlflow.parentRunId": above, _WITHIN: self._parent} if above else {}
         made = client.create_run(
             self._experiment, tags={**tags, **nested, tag: value}, run_name=name
         )
@@ -205,8 +265,8 @@ class Tracker:
             self._client = None
             lines = str(error).strip().splitlines() or [type(error).__name__]
             self._warn(
-                f"MLflow ({store(self._home)}) failed, going on without it: {lines[0]}; the same "
-                "command records the finished runs there once it works again"
+                f"MLflow ({store(self._home)}) failed, going on without it: {lines[0]}; spsam sync "
+                "records what is missing there once it works again"
             )
 
 

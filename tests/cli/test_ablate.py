@@ -27,12 +27,14 @@ def _fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("spsam.studies.plan.Backend", Engine)
     monkeypatch.setattr("spsam.studies.ablation.Backend", Engine)
+    monkeypatch.setattr("spsam.studies.executors.choose.Backend", Engine)
     monkeypatch.setattr("spsam.data.dataset.open_dataset", lambda name: tiny_dataset())
     monkeypatch.setattr("spsam.studies.ablation.Tracker.open", lambda *_: None)
 
 
 def ablate(*arguments: str) -> Any:
-    return CliRunner().invoke(app, ["ablate", *arguments, "--preset", "smoke"])
+    words = ["ablate", *arguments, "--preset", "smoke", "--executor", "inline"]
+    return CliRunner().invoke(app, words)
 
 
 def test_the_table_is_shown_and_its_files_named(tmp_path: Path) -> None:
@@ -83,6 +85,12 @@ def test_a_failed_run_ends_with_1_after_the_others() -> None:
     assert "60.00" in result.stdout
     assert "out of memory" in result.stderr
     assert "error.txt" in result.stderr
+
+    ACT["act"] = lambda arm, epoch: None
+    assert ablate("S1", "S2").exit_code == 1  # the hole stays
+    again = ablate("S1", "S2", "--retry-failed")
+    assert again.exit_code == 0
+    assert "55.00" in again.stdout
 
 
 def test_an_interruption_ends_with_130_and_can_be_gone_on_with() -> None:

@@ -19,6 +19,7 @@ VERBS = [
     ["registry"],
     ["registry", "list"],
     ["registry", "show"],
+    ["sync"],
     ["ui"],
 ]
 
@@ -142,3 +143,9 @@ def test_ui_with_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     result = CliRunner().invoke(app, ["ui", "--out", str(tmp_path)])
     assert result.exit_code == 0
     assert "http://example.org" in result.stdout
+
+
+def test_sync_wants_runs(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["sync", "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "there are no runs in" in result.stderr

@@ -54,3 +54,31 @@ def test_bars_keep_what_is_said() -> None:
     said = stream.getvalue()
     assert "[2/3] S2 seed 0: finished" in said
     assert "warning: the server is [away]" in said
+
+
+def test_several_runs_at_once_are_told_apart() -> None:
+    for watch in (LineWatcher(stream := io.StringIO(), every=0), BarWatcher(io.StringIO())):
+        runs = [RunLabel(number, 4, f"S{number}", 0, f"run{number}") for number in range(1, 5)]
+        watch.turn(runs[0])
+        watch.run_ends(runs[0], "skipped", "Dice 50.00")
+        for run in runs[1:3]:
+            watch.turn(run)
+            watch.run_begins(run, epochs=9, resumed=False)
+        for run in runs[1:3]:
+            watch.turn(run)
+            watch.progress("evaluate", run.number, 8)
+            watch.epoch({"epoch": run.number, "loss/total": 0.5})
+        watch.run_ends(runs[2], "finished", "Dice 60.00")
+        watch.turn(runs[1])
+        watch.progress("evaluate", 7, 8)
+        watch.run_ends(runs[1], "failed", "no memory")
+        watch.run_ends(runs[3], "failed", "failed before")
+        watch.close()
+    told = stream.getvalue().splitlines()
+    assert "[2/4] S2 seed 0: evaluate 2/8" in told
+    assert "[3/4] S3 seed 0: evaluate 3/8" in told
+    assert "[2/4] S2 seed 0: evaluate 7/8" in told
+    assert any(
+        line.startswith("[3/4] S3 seed 0: finished in 0 s, Dice 60.00; about") for line in told
+    )
+    assert told[-1] == "[4/4] S4 seed 0: failed, failed before"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,13 +31,19 @@ def _no_volume() -> Volume:
     raise AssertionError("a plan reads no volume")
 
 
+def _geometry() -> Geometry:
+    return GEOMETRY
+
+
+def _nothing(arm: str, epoch: int) -> None:
+    """Lets an epoch be."""
+
+
 def tiny_dataset() -> DataSet:
     """Eight patients with headers only."""
     return DataSet(
         name="tiny",
-        cases=tuple(
-            Case(f"case{n}", f"patient{n}", _no_volume, lambda: GEOMETRY) for n in range(8)
-        ),
+        cases=tuple(Case(f"case{n}", f"patient{n}", _no_volume, _geometry) for n in range(8)),
         class_names=("background", "left", "right"),
         raw_ids=(0, 1, 2),
         channel_names=("MR",),
@@ -57,12 +65,14 @@ class FakeBackend(Backend):
         act: Called with (arm, epoch) at the end of every epoch; may raise.
     """
 
-    def __init__(self, act: Callable[[str, int], None] = lambda arm, epoch: None) -> None:
+    def __init__(self, act: Callable[[str, int], None] = _nothing) -> None:
         self.act = act
         self.executed: list[str] = []
         self.tasks: list[Task] = []
         self.prepared = 0
         self.bad_weights = False
+
+    modules = ()
 
     def device(self, name: str) -> str:
         if name not in ("auto", "cpu"):
@@ -85,7 +95,7 @@ class FakeBackend(Backend):
     ) -> PreparedStore:
         self.prepared += 1
         progress(1, 1)
-        return cast(PreparedStore, object())
+        return cast(PreparedStore, "no store")
 
     def execute(
         self, task: Task, *, on_epoch: OnEpoch, on_progress: OnProgress, on_note: OnNote
@@ -125,6 +135,57 @@ class FakeBackend(Backend):
             for case in task.split.test
             for k, name in enumerate(config.data.class_names)
         ]
+
+
+class LoggedBackend(FakeBackend):
+    """The same in any process: what it does is seen in files.
+
+    Args:
+        file: Has a line for every run that was computed to its end.
+        seconds: That an epoch takes.
+        fails: Arms whose runs raise.
+        dies: Arms whose process gets a signal after an epoch or its end, so many times.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        seconds: float = 0,
+        fails: Collection[str] = (),
+        dies: Mapping[str, tuple[int, int]] | None = None,
+    ) -> None:
+        super().__init__(self._act)
+        self.file = file
+        self.seconds = seconds
+        self.fails = fails
+        self.dies = dies or {}
+
+    def log(self) -> list[str]:
+        return self.file.read_text().splitlines() if self.file.exists() else []
+
+    def execute(
+        self, task: Task, *, on_epoch: OnEpoch, on_progress: OnProgress, on_note: OnNote
+    ) -> None:
+        super().execute(task, on_epoch=on_epoch, on_progress=on_progress, on_note=on_note)
+        self._perhaps_die(task.config.arm.name)
+        with self.file.open("a") as file:
+            file.write(f"{task.config.arm.name} {task.config.seed}\n")
+
+    def _act(self, arm: str, epoch: int) -> None:
+        time.sleep(self.seconds)
+        if arm in self.fails:
+            raise RuntimeError(f"no luck with {arm}")
+        self._perhaps_die(arm)
+
+    def _perhaps_die(self, arm: str) -> None:
+        if arm in self.dies:
+            deaths = self.file.with_name(f"deaths of {arm}")
+            count = len(deaths.read_text()) if deaths.exists() else 0
+            how, times = self.dies[arm]
+            if count < times:
+                deaths.write_text("x" * (count + 1))
+                print(f"{arm} is about to die", flush=True)
+                os.kill(os.getpid(), how)
 
 
 class Recorder(Watcher):

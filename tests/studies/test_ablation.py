@@ -32,19 +32,24 @@ class Book:
     def recorded(self, run_id: str) -> bool:
         return self.runs.get(run_id, {}).get("ending") == "FINISHED"
 
-    def begin(self, run_id: str, name: str, *, tags: Any, params: Any) -> None:
+    def begin(self, run_id: str, name: str, *, tags: Any, params: Any, group: str) -> None:
         self.now = self.runs.setdefault(run_id, {"name": name, "epochs": []})
-        self.now |= {"tags": tags, "params": params}
+        self.now |= {"tags": tags, "params": params, "group": group}
 
-    def epoch(self, metrics: dict[str, float]) -> None:
-        if metrics["epoch"] not in self.now["epochs"]:
-            self.now["epochs"].append(metrics["epoch"])
+    def epoch(self, *epochs: dict[str, float]) -> None:
+        for metrics in epochs:
+            if metrics["epoch"] not in self.now["epochs"]:
+                self.now["epochs"].append(metrics["epoch"])
 
     def finish(self, ending: str, scores: Any = None, files: Any = ()) -> None:
         self.now |= {"ending": ending, "scores": scores, "files": [p.name for p in files]}
 
-    def close(self, ending: str, files: Any = ()) -> None:
-        self.study |= {"ending": ending, "files": [path.name for path in files]}
+    def close(self, ending: str, files: Any = (), groups: Any = None) -> None:
+        self.study |= {
+            "ending": ending,
+            "files": [path.name for path in files],
+            "groups": groups,
+        }
 
 
 @pytest.fixture
@@ -90,7 +95,9 @@ def test_everything_is_run_recorded_and_tabled(plan: Planner, book: Book) -> Non
     assert run["params"]["arm.train.optimizer.lr"] == 0.01
     assert run["tags"]["data_fingerprint"] == "0123456789abcdef"
     assert run["files"] == ["config.yaml", "run.json", "preview.png"]
+    assert run["group"] == "S2"
     assert book.study["ending"] == "FINISHED"
+    assert book.study["groups"]["S2"]["dice/mean"] == pytest.approx(0.6)
 
 
 def test_a_finished_run_is_not_run_again(plan: Planner, book: Book) -> None:
@@ -132,9 +139,15 @@ def test_a_failure_leaves_a_hole_and_the_others_go_on(plan: Planner, book: Book)
     assert book.runs[folder.run_id]["ending"] == "FAILED"
     assert book.study["ending"] == "FAILED"
 
-    # The next call tries it again, from its checkpoint, and the trace of the failure goes.
+    # The hole stays until failed runs are asked for.
+    idle, watch = FakeBackend(), Recorder()
+    assert run_ablation(ablation, watch, idle).failed == [folder]
+    assert idle.executed == []
+    assert "--retry-failed" in {arm: said for arm, _, _, said in watch.ends}["S2"]
+
+    # Then it is tried again, from its checkpoint, and the trace of the failure goes.
     again, watch = FakeBackend(), Recorder()
-    outcome = run_ablation(ablation, watch, again)
+    outcome = run_ablation(ablation, watch, again, retry_failed=True)
     assert again.executed == ["S2"]
     assert watch.begun == [("S2", 0, True)]
     assert outcome.failed == []
@@ -264,8 +277,13 @@ def test_tracked(plan: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     by_name = {run.info.run_name: run for run in runs}
-    assert set(by_name) == {ablation.name, "S1 seed 0", "S2 seed 0"}
-    assert len(runs) == 3
+    assert set(by_name) == {ablation.name, "S1", "S2", "S1 seed 0", "S2 seed 0"}
+    assert len(runs) == 5
+    assert by_name["S2"].data.metrics["dice/mean"] == pytest.approx(0.6)
+    above = by_name["S2 seed 0"].data.tags["mlflow.parentRunId"]
+    assert above == by_name["S2"].info.run_id
+    study = by_name[ablation.name].info.run_id
+    assert by_name["S2"].data.tags["mlflow.parentRunId"] == study
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert by_name["S2 seed 0"].data.metrics["dice/mean"] == pytest.approx(0.6)
     kept = client.list_artifacts(by_name["S2 seed 0"].info.run_id)

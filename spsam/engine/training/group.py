@@ -38,21 +38,35 @@ class Together(Group):
     Args:
         rank: This process.
         count: How many there are.
-        port: On this machine, where they meet.
+        port: Where they meet.
         device: `cpu`, or a GPU of this process's own.
+        host: The machine where they meet.
+        local: This process's number on its machine; None: all are on one.
     """
 
-    def __init__(self, rank: int, count: int, port: int, device: torch.device) -> None:
+    def __init__(  # noqa: PLR0917 - a place in a group, as launchers name it
+        self,
+        rank: int,
+        count: int,
+        port: int,
+        device: torch.device,
+        host: str = "127.0.0.1",
+        local: int | None = None,
+    ) -> None:
         self.rank, self.count = rank, count
-        places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+        places = {"RANK": rank, "LOCAL_RANK": rank if local is None else local, "WORLD_SIZE": count}
         os.environ.update({name: str(value) for name, value in places.items()})
-        os.environ.update({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
+        os.environ.update({"MASTER_ADDR": host, "MASTER_PORT": str(port)})
         if device.type == "cpu":
             os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
         from accelerate import PartialState
 
         self._state = PartialState(cpu=device.type == "cpu")
         assert self._state.num_processes == count
+
+    def leave(self) -> None:
+        """Ends the group: nothing is summed any more."""
+        self._state.destroy_process_group()
 
     def sum(self, value: Tensor) -> Tensor:
         """The sum over all processes, the same in each."""

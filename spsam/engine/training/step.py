@@ -135,11 +135,12 @@ def make_optimizer(network: Segmenter, train: TrainConfig) -> torch.optim.Optimi
             # One pass over a parameter instead of one an operation.
             fused=True,
         )
+    # Not fused: torch's then fails where a parameter has no momentum yet while others do, which is
+    # so for the decoder's at the first step of the second phase.
     return torch.optim.SGD(
         parameters,
         lr=options.lr,
         momentum=options.momentum,
         nesterov=options.nesterov,
         weight_decay=options.weight_decay,
-        fused=True,
     )

@@ -83,6 +83,23 @@ def train_together(
                 process.kill()
 
 
+def train_as_member(job: Job, **told: Callable[..., None]) -> int:
+    """Trains a run as one of several processes, which a cluster has started on its nodes.
+
+    Returns:
+        This one's rank.
+    """
+    assert job.member is not None
+    local = job.member["local"]
+    device = torch.device("cpu" if job.device == "cpu" else f"cuda:{local}")
+    group = Together(**job.member, device=device)
+    if group.rank:
+        told = {name: lambda *_: None for name in told}
+    fit(training(job, build(job, device), group=group, **told))
+    group.leave()
+    return group.rank
+
+
 def _fail(message: str) -> None:
     raise SpsamError(message)
 

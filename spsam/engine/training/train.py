@@ -178,6 +178,9 @@ def _restore(training: Training, stepper: Stepper) -> Progress:
     else:
         load_trained_state(training.network, state["blocks"])
         stepper.optimizer.load_state_dict(state["optimizer"])
+        for group in stepper.optimizer.param_groups:
+            # How a step is computed is no part of where the training stands.
+            group["fused"] = stepper.optimizer.defaults["fused"]
         stepper.scaler.load_state_dict(state.get("scaler", {}))
         progress = Progress.restored(state, training.arm.train.iterations, training.log)
         if "random" in state:

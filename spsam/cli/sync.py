@@ -1,0 +1,33 @@
+"""`spsam sync`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import typer
+
+from spsam.cli.options import AsJson, Out
+from spsam.errors import InputError
+
+EPILOG = "Example: spsam sync --out path/to/results (with MLFLOW_TRACKING_URI set, or not)"
+
+
+def sync(out: Out = None, as_json: AsJson = False) -> None:
+    """Upload to MLflow what it does not have yet; what is there already is left as it is."""
+    from spsam.config.places import home
+    from spsam.studies.sync import sync as upload
+    from spsam.tracking.mlflow import store
+
+    folder = home(out)
+    if not (folder / "runs").is_dir():
+        raise InputError(f"there are no runs in {folder}: name another folder with --out")
+    done = upload(folder, lambda text: typer.echo(f"warning: {text}", err=True))
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(study) for study in done], indent=2))
+    else:
+        typer.echo(f"MLflow: {store(folder)}")
+        for study in done:
+            state = "" if study.complete else ", not complete"
+            typer.echo(f"{study.name}: {study.runs} runs, {study.new} of them new{state}")
+    raise typer.Exit(0 if all(study.complete for study in done) else 1)

@@ -1,0 +1,175 @@
+"""Gives a study's runs to an executor until each is finished, or has failed."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any, Literal
+
+from spsam.errors import SpsamError, Stopped
+from spsam.results.run_folder import RunBusyError
+from spsam.studies.assignment import Assignment, Ended, settled
+from spsam.studies.executors.base import Executor
+from spsam.studies.watch import Watcher
+
+News = Literal["epoch", "finished", "failed", "stopped"]
+OnNews = Callable[[Assignment, News], float | None]
+"""Called when a run has an epoch more or has ended; of a finished one it returns the mean Dice."""
+
+_LOOK = 1.0
+"""Seconds between two looks at runs in other processes' hands."""
+_DEATHS = 3
+"""So many processes may die of a run before it counts as failed."""
+
+
+class Schedule:
+    """Which run is given when, and what is done about the way it ends.
+
+    A run in another study's or process's hands comes last. A run whose process dies is tried again
+    from its checkpoint, after the others have had their turn; the third death is a failure. A run
+    that failed before stays a hole, unless failed runs are asked for.
+
+    Args:
+        assignments: The runs, in their order.
+        executor: Computes them.
+        watch: Told what happens.
+        on_news: Told what changes in a run's folder.
+        retry_failed: Whether runs that failed before are tried again.
+    """
+
+    def __init__(
+        self,
+        assignments: Sequence[Assignment],
+        executor: Executor,
+        watch: Watcher,
+        on_news: OnNews,
+        *,
+        retry_failed: bool = False,
+    ) -> None:
+        self._waiting: deque[Assignment] = deque()
+        self._all = {assignment.run_id: assignment for assignment in assignments}
+        self._at: set[str] = set()
+        self._busy: dict[str, str] = {}
+        self._deaths: Counter[str] = Counter()
+        self._executor = executor
+        self._watch = watch
+        self._on_news = on_news
+        executor.listen(self._heard)
+        for assignment in assignments:
+            failures = 0
+            if retry_failed:
+                # Of the runs that failed until now: who shares the study may fail it once more.
+                with suppress(SpsamError):
+                    failures = assignment.folder.failures
+            self._waiting.append(replace(assignment, failures=failures))
+
+    def run(self) -> None:
+        """Until every run has ended, or goes on by itself.
+
+        Raises:
+            KeyboardInterrupt: If the user, or a signal, stopped it; runs at work keep what they
+                have.
+        """
+        with _stoppable():
+            try:
+                while self._waiting or self._at:
+                    self._start()
+                    for ended in self._executor.wait(_LOOK):
+                        self._end(ended)
+                    if self._executor.detached:
+                        break
+            except BaseException:
+                self._executor.stop()
+                for run_id in self._at:
+                    self._on_news(self._all[run_id], "stopped")
+                raise
+
+    def _start(self) -> None:
+        """Gives runs while there is room; looks once at each that waits."""
+        for _ in range(len(self._waiting)):
+            if not self._executor.room():
+                return
+            assignment = self._waiting.popleft()
+            done = settled(assignment)
+            if done is not None:
+                self._end(done)
+            elif not self._executor.has(assignment) and _is_locked(assignment):
+                self._put_back(assignment)
+            else:
+                self._at.add(assignment.run_id)
+                self._executor.start(assignment)
+
+    def _heard(self, run_id: str, what: str, *details: Any) -> None:
+        """What the executor tells of a run."""
+        assignment = self._all[run_id]
+        self._watch.turn(assignment.label)
+        if what == "begins":
+            epochs = assignment.task.config.arm.train.epochs
+            self._watch.run_begins(assignment.label, epochs=epochs, resumed=details[0])
+            return
+        getattr(self._watch, what)(*details)
+        if what == "epoch":
+            self._on_news(assignment, "epoch")
+
+    def _put_back(self, assignment: Assignment) -> None:
+        self._waiting.append(assignment)
+        run_id, label = assignment.run_id, assignment.label
+        if run_id not in self._busy:
+            self._busy[run_id] = "told"
+            self._watch.say(f"{label}: another process is at it; going on with the next")
+        elif self._busy[run_id] == "told" and not self._at:
+            self._busy[run_id] = "waited for"
+            self._watch.say(f"{label}: waiting for the other process")
+
+    def _end(self, ended: Ended) -> None:
+        assignment = self._all[ended.run_id]
+        self._at.discard(ended.run_id)
+        if ended.end == "busy":
+            self._put_back(assignment)
+            return
+        if ended.end in ("lost", "stopped"):
+            # Someone else's SIGTERM is no wish of the user's.
+            self._deaths[ended.run_id] += ended.end == "lost"
+            if self._deaths[ended.run_id] < _DEATHS:
+                self._watch.warn(f"{assignment.label}: {ended.detail or 'was ended'}; again later")
+                self._waiting.append(assignment)
+                return
+            with suppress(OSError), assignment.folder.lock(wait=True):
+                assignment.folder.fail(f"{ended.detail}, {_DEATHS} times\n")
+        self._watch.turn(assignment.label)
+        if ended.end in ("finished", "skipped"):
+            dice = self._on_news(assignment, "finished")
+            said = f"Dice {100 * dice:.2f}" if dice is not None else ""
+            self._watch.run_ends(assignment.label, ended.end, said)
+        else:
+            self._on_news(assignment, "failed")
+            self._watch.run_ends(assignment.label, "failed", ended.detail)
+
+
+def _is_locked(assignment: Assignment) -> bool:
+    try:
+        with assignment.folder.lock():
+            return False
+    except RunBusyError:
+        return True
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM ends the study as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        raise Stopped(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
