@@ -35,7 +35,6 @@ CORPUS = [
     for family, kinds in FAMILIES.items()
     for kind in kinds
 ]
-VERBS = {"data", "train", "ablate", "predict", "evaluate", "prompts", "report", "sweep"}
 
 
 @pytest.fixture
@@ -83,7 +82,7 @@ def everything(folder: Path) -> dict[str, bytes | None]:
 
 
 def test_the_corpus_is_whole() -> None:
-    """At least sixty kinds are refused, every family is there, and every verb is tried."""
+    """At least sixty kinds are refused, and every family is there."""
     refused = [kind for kinds in FAMILIES.values() for kind in kinds if kind.code != 0]
     assert len(refused) >= 60
     assert all(len(kinds) >= 8 for kinds in FAMILIES.values())
