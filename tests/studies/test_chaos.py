@@ -136,13 +136,15 @@ def test_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         kills = 0
         for _ in until("two processes of runs are killed"):
             # Of the study: the process that imports, and the runs' below it.
-            below = psutil.Process(driver.pid).children(recursive=True)
-            runs = [each for each in below if each.ppid() != driver.pid]
+            runs = []
+            for each in psutil.Process(driver.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    runs += [each] if each.ppid() != driver.pid else []
             running = any("running" in f.read_text() for f in home.glob("runs/*/run.json"))
             if runs and running:
-                victim = chance.choice(runs)
-                victim.kill()
-                kills += 1
+                with suppress(psutil.NoSuchProcess):
+                    chance.choice(runs).kill()
+                    kills += 1
                 time.sleep(0.5)
             if kills == 2:
                 break
