@@ -55,7 +55,9 @@ def tests(session: nox.Session) -> None:
     """The tests, two processes of one thread each; `nox -s tests -- -k dice` runs some of them."""
     # More threads than cores lose far more to waiting than they win.
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    session.run(tool("python"), "-m", "pytest", "-n", "2", *session.posargs, env=threads)
+    session.run(
+        tool("python"), "-m", "pytest", "-n", "2", "-m", "not slurm", *session.posargs, env=threads
+    )
 
 
 @nox.session(venv_backend="none", requires=["environment"], default=False)
