@@ -81,6 +81,7 @@ def slurm(session: nox.Session) -> None:
     session.run(tool("python"), "-m", "pytest", "-m", "slurm", *session.posargs)
 
 
+@nox.session(venv_backend="none", requires=["environment"], default=False)
 def scaling(session: nox.Session) -> None:
     """Cost against sizes, backbones and runs, drawn anew: `nox -s scaling -- --repeats 5`."""
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -90,6 +91,25 @@ def test_bf16_loses_little(whole: Any) -> None:
     losses, _ = steps(1, precision="bf16")
     assert losses[0]["total"] == pytest.approx(whole[0][0]["total"], rel=0.01)
     assert losses[0]["total"] != whole[0][0]["total"]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_parameters_may_begin_in_the_second_phase(optimizer: str) -> None:
+    """The decoder's have no momentum yet when the generator's have."""
+    network = small(ARMS[-1], noise=0.05).train()
+    stepper = Stepper(
+        network, load_arm(ARMS[-1], {"train.optimizer.name": optimizer}).train, Group()
+    )
+    before = copy.deepcopy(trained_state(network))
+    stepper(BATCH, 0.01, decode=False)
+    first = copy.deepcopy(trained_state(network))
+    stepper(BATCH, 0.01, decode=True)
+    moved = {
+        key.partition(".")[0]
+        for key, value in trained_state(network).items()
+        if torch.equal(before[key], first[key]) and not torch.equal(first[key], value)
+    }
+    assert "mask_head" in moved
 
 
 def test_fp16_takes_a_step_with_its_scaled_loss() -> None:
