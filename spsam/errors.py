@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, signal: int) -> None:
         self.exit_code = 128 + signal
         super().__init__(f"stopped by signal {signal}")
+
+
+def stop(number: int, frame: Any) -> None:
+    """A signal's handler that raises `Stopped`."""
+    raise Stopped(number)
 
 
 def nearest(word: str, options: Iterable[str]) -> str:

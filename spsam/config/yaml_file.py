@@ -6,6 +6,7 @@ a tag in a file could reach is ever called.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -190,3 +191,13 @@ def scalar(text: str) -> str | int | float | bool | None:
 
 def _line(node: Node) -> int:
     return int(node.start_mark.line) + 1
+
+
+def to_yaml(data: Mapping[str, Any]) -> str:
+    """Plain values as YAML, one key a line, in their order."""
+    text = io.StringIO()
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    writer.dump(data, text)
+    return text.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 import time
@@ -12,9 +11,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ruamel.yaml import YAML
-
-from spsam.config.schema import RunConfig
+from spsam.config.yaml_file import to_yaml
 from spsam.errors import SpsamError
 from spsam.results.environment import environment
 from spsam.results.rows import write_text
@@ -190,7 +187,7 @@ def _execute(assignment: Assignment, backend: Backend, tell: Tell) -> None:
     folder, task = assignment.folder, assignment.task
     folder.error.unlink(missing_ok=True)
     resumed = folder.checkpoint.exists()
-    write_text(folder.config, _yaml(task.config))
+    write_text(folder.config, to_yaml(task.config.model_dump(mode="json")))
     folder.note(
         status="running",
         run_id=folder.run_id,
@@ -230,12 +227,3 @@ def _into(folder: RunFolder) -> Iterator[None]:
             for number, before in zip((1, 2), kept, strict=True):
                 os.dup2(before, number)
                 os.close(before)
-
-
-def _yaml(config: RunConfig) -> str:
-    text = io.StringIO()
-    writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = False
-    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    writer.dump(config.model_dump(mode="json"), text)
-    return text.getvalue()

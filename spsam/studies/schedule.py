@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Literal
 
-from spsam.errors import SpsamError, Stopped
+from spsam.errors import SpsamError, stop
 from spsam.results.run_folder import RunBusyError
 from spsam.studies.assignment import Assignment, Ended, settled
 from spsam.studies.executors.base import Executor
@@ -164,9 +164,6 @@ def _stoppable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def stop(number: int, frame: Any) -> None:
-        raise Stopped(number)
 
     before = signal.signal(signal.SIGTERM, stop)
     try:

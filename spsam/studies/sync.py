@@ -5,13 +5,11 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
+from spsam.config.yaml_file import read_yaml
 from spsam.errors import SpsamError
 from spsam.results.run_folder import RunBusyError, RunFolder
 from spsam.studies.tracked import final_scores, mirror
@@ -162,10 +160,15 @@ def _ending(folder: RunFolder) -> Ending:
 
 
 def _config(folder: RunFolder) -> dict[str, Any] | None:
-    with suppress(FileNotFoundError):
-        found: dict[str, Any] = YAML(typ="safe").load(folder.config.read_text(encoding="utf-8"))
-        return found
-    return None
+    """A run's config.yaml; None where it was never begun.
+
+    Raises:
+        InputError: If the file is damaged.
+    """
+    if not folder.config.is_file():
+        return None
+    found: dict[str, Any] = read_yaml(folder.config).data
+    return found
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any
 
-from spsam.errors import Stopped
+from spsam.errors import Stopped, stop
 from spsam.studies.assignment import Assignment, Ended, attempt
 from spsam.studies.backend import Backend
 from spsam.studies.executors.base import Executor
@@ -181,7 +181,7 @@ def _work(
     """What a run's process does."""
     # Ctrl-C goes to every process of a terminal; the first one decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, stop)
     faulthandler.enable()
     os.environ.update(slot)
     if slot and ":" in assignment.task.device:
@@ -210,10 +210,6 @@ def _work(
         ended = attempt(assignment, backend, tell, logged=True)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     tell("ended", ended)
-
-
-def _stop(number: int, frame: Any) -> None:
-    raise Stopped(number)
 
 
 def _end_with_the_study() -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from spsam.config.slurm import SlurmConfig, load_slurm
-from spsam.errors import InputError, SpsamError, Stopped
+from spsam.errors import InputError, SpsamError, Stopped, stop
 from spsam.results.rows import write_text
 from spsam.studies.assignment import Assignment, End, Ended, attempt, settled
 from spsam.studies.backend import Backend, Member
@@ -236,7 +236,7 @@ def make_slurm(
 
 def work(assignments: Sequence[Assignment], backend: Backend) -> None:
     """What a job does; several processes of a job, on one or several nodes, compute a run."""
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, stop)
     # Slurm's warning before the time limit; training knows the other signal.
     signal.signal(signal.SIGUSR2, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     rank, count = int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_NTASKS"])
@@ -298,10 +298,6 @@ def _slurm(*command: str) -> str:
 
 def _paths() -> str:
     return shlex.quote(os.pathsep.join(path or os.getcwd() for path in sys.path))
-
-
-def _stop(number: int, frame: Any) -> None:
-    raise Stopped(number)
 
 
 def _tell_nobody(*_: Any) -> None:

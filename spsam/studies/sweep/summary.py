@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -10,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ruamel.yaml import YAML
-
 from spsam.config.overrides import flag
+from spsam.config.yaml_file import to_yaml
 from spsam.results.rows import write_text
 from spsam.studies.space import overrides
 from spsam.studies.sweep.plots import draw, value_of
@@ -151,13 +149,8 @@ def _arm_file(sweep: Sweep, best: Mapping[str, Any]) -> str:
         for name in above:
             part = part.setdefault(name, {})
         part[last] = value
-    text = io.StringIO()
-    writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = False
-    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    writer.dump(data, text)
     run = f"spsam ablate {sweep.folder / 'best.yaml'} --preset {sweep.context.preset}"
-    return f"# {run} --data {sweep.request.data}\n{text.getvalue()}"
+    return f"# {run} --data {sweep.request.data}\n{to_yaml(data)}"
 
 
 def _page(  # noqa: PLR0917 - what there is to tell, named by its caller
