@@ -17,7 +17,7 @@ from spsam.studies.ablation import run_ablation
 from spsam.studies.executors.base import Executor
 from spsam.studies.executors.choose import make_executor, slots
 from spsam.studies.executors.inline import InlineExecutor
-from spsam.studies.executors.local import LocalExecutor
+from spsam.studies.executors.local import LocalExecutor, environment
 from spsam.studies.executors.memory import Memory
 from spsam.studies.executors.slurm import SlurmExecutor
 from spsam.studies.plan import Ablation
@@ -46,6 +46,19 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
 
     made: dict[str, Make] = {"inline": InlineExecutor, "local": local, "slurm": slurm}
     return made[request.param]
+
+
+def test_threads_that_a_person_set_hold_for_every_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch listens to MKL's number more than to OpenMP's."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    with environment(4):
+        assert [os.environ[name] for name in names] == ["4", "4", "4"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with environment(4):
+        assert [os.environ[name] for name in names] == ["1", "1", "1"]
+    assert "MKL_NUM_THREADS" not in os.environ
 
 
 def rows(ablation: Ablation) -> dict[str, str]:

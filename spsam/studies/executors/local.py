@@ -76,7 +76,7 @@ class LocalExecutor(Executor):
             ours = [name for name in sys.modules if name.startswith("spsam.")]
             backend = type(self.backend).__module__
             self._context.set_forkserver_preload([*ours, backend, *self.backend.modules])
-            with _environment(self._threads):
+            with environment(self._threads):
                 ensure_running()
 
     def room(self) -> bool:
@@ -91,7 +91,7 @@ class LocalExecutor(Executor):
         process = self._context.Process(
             target=_work, args=(assignment, self.backend, says, slot, self._threads)
         )
-        with _environment(self._threads):
+        with environment(self._threads):
             process.start()
         says.close()
         self._workers.append(_Worker(assignment, process, hears, slot))
@@ -148,13 +148,15 @@ def _lost(worker: _Worker) -> Ended:
 
 
 @contextmanager
-def _environment(threads: int) -> Iterator[None]:
+def environment(threads: int) -> Iterator[None]:
     """For processes that start now: threads of libraries, and where this process imports from.
 
     The program itself is hidden from them: each would run it anew, up to its guard, for nothing.
     """
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    new = {name: str(threads) for name in names if name not in os.environ}
+    # Whoever set the first means all of them, and torch listens to the second more than to it.
+    share = os.environ.get(names[0], str(threads))
+    new = {name: share for name in names if name not in os.environ}
     new["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
     before = {name: os.environ.get(name) for name in new}
     os.environ.update(new)

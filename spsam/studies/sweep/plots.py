@@ -59,8 +59,18 @@ def draw(study: Study, objectives: Sequence[str], folder: Path) -> list[Path]:
     return files
 
 
-def value_of(index: int) -> Callable[[FrozenTrial], float]:
-    """One of a trial's values."""
+def cost_of(study: Study, index: int) -> Callable[[FrozenTrial], float]:
+    """One of a trial's values, so that less is better: what Optuna's importances take a target for.
+
+    Given the values themselves, they tell of an objective that is to grow what makes it small.
+    """
+    from optuna.study import StudyDirection
+
+    sign = -1.0 if study.directions[index] == StudyDirection.MAXIMIZE else 1.0
+    return lambda trial: sign * float(trial.values[index])
+
+
+def _value_of(index: int) -> Callable[[FrozenTrial], float]:
     return lambda trial: float(trial.values[index])
 
 
@@ -69,11 +79,16 @@ def _jobs(study: Study, names: list[str]) -> list[tuple[str, Callable[[], Any]]]
 
     jobs: list[tuple[str, Callable[[], Any]]] = []
     for index, name in enumerate(names):
-        about: dict[str, Any] = {"target": value_of(index), "target_name": name}
-        end = "" if len(names) == 1 else f"-{name}"
+        about: dict[str, Any] = {"target_name": name}
+        end = ""
+        if len(names) > 1:
+            # Of an only objective Optuna knows the direction, and marks what is best so far.
+            about["target"] = _value_of(index)
+            end = f"-{name}"
+        cost = {**about, "target": cost_of(study, index)}
         jobs += [
             (f"history{end}", partial(plots.plot_optimization_history, study, **about)),
-            (f"importances{end}", partial(plots.plot_param_importances, study, **about)),
+            (f"importances{end}", partial(plots.plot_param_importances, study, **cost)),
             (f"parallel{end}", partial(plots.plot_parallel_coordinate, study, **about)),
             (f"slice{end}", partial(plots.plot_slice, study, **about)),
         ]

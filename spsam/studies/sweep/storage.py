@@ -18,6 +18,7 @@ from spsam.studies.sweep.retry import retry
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.storages import BaseStorage
+    from sqlalchemy.exc import DBAPIError
 
     from spsam.studies.sweep.plan import Sweep
 
@@ -132,7 +133,7 @@ def _shown(signature: dict[str, Any], key: str) -> str:
 
 
 def _open_database(url: str, folder: Path) -> BaseStorage:
-    from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
     shown = shown_storage(url, folder)
     # The schema's own messages: one line each at every start.
@@ -141,8 +142,9 @@ def _open_database(url: str, folder: Path) -> BaseStorage:
         for _ in range(_TRIES):
             try:
                 return _database(url)
-            except (IntegrityError, ProgrammingError):
-                # Starts at once on an empty database: another one is making the tables.
+            except DBAPIError as error:
+                if not _is_being_made(error):
+                    raise
                 time.sleep(_TRY_AGAIN_SECONDS)
         return _database(url)
     except ImportError as error:
@@ -154,6 +156,15 @@ def _open_database(url: str, folder: Path) -> BaseStorage:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         reason = shown_storage(reason, folder)
         raise InputError(f"--storage {shown}: cannot be opened: {reason}") from error
+
+
+def _is_being_made(error: DBAPIError) -> bool:
+    """Starts at once on an empty database: another one is making the tables."""
+    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+    # MySQL calls a table that is there already an operational error, as it does a refused password.
+    told = isinstance(error, OperationalError) and "already exists" in str(error)
+    return told or isinstance(error, IntegrityError | ProgrammingError)
 
 
 def _database(url: str) -> BaseStorage:

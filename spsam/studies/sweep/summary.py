@@ -13,7 +13,7 @@ from spsam.config.overrides import flag
 from spsam.config.yaml_file import to_yaml
 from spsam.results.rows import write_text
 from spsam.studies.space import overrides
-from spsam.studies.sweep.plots import draw, value_of
+from spsam.studies.sweep.plots import cost_of, draw
 from spsam.studies.sweep.retry import RETRY_OF
 from spsam.studies.sweep.storage import START, open_study
 
@@ -130,7 +130,7 @@ def _importances(sweep: Sweep, study: Study) -> dict[str, dict[str, float]]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                found[name] = dict(get_param_importances(study, target=value_of(index)))
+                found[name] = dict(get_param_importances(study, target=cost_of(study, index)))
         except (ValueError, RuntimeError):
             continue  # too few trials, or all alike
     return found

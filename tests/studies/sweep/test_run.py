@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from spsam.studies.sweep.run import run_sweep
 from spsam.studies.sweep.storage import open_study, shown_storage
 from spsam.studies.sweep.summary import SweepOutcome
 from tests.studies.fakes import Recorder
+from tests.studies.sweep.databases import mysql, postgres
 from tests.studies.sweep.fakes import (
     SPACE,
     NoTracker,
@@ -29,7 +32,6 @@ from tests.studies.sweep.fakes import (
     start_a_worker,
     take_trials,
 )
-from tests.studies.sweep.postgres import server
 
 
 @pytest.fixture(autouse=True)
@@ -183,7 +185,10 @@ def test_four_workers_lose_none_and_double_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_four_workers_share_a_database(tmp_path: Path) -> None:
+@pytest.mark.parametrize("server", [postgres, mysql])
+def test_four_workers_share_a_database(
+    tmp_path: Path, server: Callable[[], AbstractContextManager[str]]
+) -> None:
     planned(tmp_path)  # writes the file before they read it
     context = multiprocessing.get_context("spawn")
     ledger = tmp_path / "ledger"
