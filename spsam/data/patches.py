@@ -39,7 +39,8 @@ class PatchDataset(Dataset[Patch]):
         length: How many patches there are.
         seed: Of the sequence.
         foreground: Share of the patches that are centred on a voxel of a class, drawn evenly from
-            those in the volume.
+            those in the volume. The others are centred on any voxel. Both are then pushed into the
+            volume, so that its corners, which the sliding window always visits, are seen as well.
         augment: Keywords of `augment.build`; None or `enabled=False` for plain cuts.
     """
 
@@ -94,10 +95,10 @@ class PatchDataset(Dataset[Patch]):
         if centred and case.foreground:
             classes = sorted(case.foreground)
             voxels = case.foreground[classes[int(rng.integers(len(classes)))]]
-            start = voxels[int(rng.integers(len(voxels)))] - patch // 2
+            centre = voxels[int(rng.integers(len(voxels)))]
         else:
-            start = rng.integers(0, np.maximum(spare, 0) + 1)
-        inside = np.clip(start, 0, np.maximum(spare, 0))
+            centre = rng.integers(0, size)
+        inside = np.clip(centre - patch // 2, 0, np.maximum(spare, 0))
         # As the sliding window pads: half of what is missing on either side.
         first: npt.NDArray[np.int64] = np.where(spare < 0, -(-spare // 2), inside).astype(np.int64)
         return first
