@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import queue
 import sys
 from collections.abc import Callable
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from spsam.errors import SpsamError
 from spsam.studies.backend import Backend
+from spsam.studies.executors.choose import processors
+from spsam.studies.executors.local import environment
 from spsam.studies.sweep.plan import Sweep, SweepRequest, plan_sweep
 from spsam.studies.sweep.storage import open_study
 from spsam.studies.sweep.summary import SweepOutcome, summarise, trial_line
@@ -95,8 +96,9 @@ def _share(sweep: Sweep, backend: Backend, watch: Watcher) -> None:
         for _ in range(sweep.request.workers)
     ]
     try:
-        for worker in workers:
-            worker.start()
+        with environment(max(1, processors() // len(workers))):
+            for worker in workers:
+                worker.start()
         while any(worker.is_alive() for worker in workers):
             _pass_on(said, watch, 0.5)
     finally:
@@ -128,9 +130,6 @@ def _serve(request: SweepRequest, backend: Backend, said: Any) -> None:
     from spsam.data.workers import end_with_parent
 
     end_with_parent()
-    # Read by torch when it is imported, which is later.
-    share = max(1, (os.cpu_count() or 1) // request.workers)
-    os.environ.setdefault("OMP_NUM_THREADS", str(share))
     watch = _Distant(said)
     try:
         sweep = plan_sweep(request, backend)
