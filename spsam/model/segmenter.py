@@ -45,7 +45,10 @@ class Segmenter(nn.Module, ABC):
 
     @abstractmethod
     def blocks(self) -> dict[str, nn.Module]:
-        """The modules that train, by name, in the order of the forward pass."""
+        """The modules that train, by name, in the order of the forward pass.
+
+        One with an attribute `lr_mult` trains at that multiple of the learning rate.
+        """
 
     @abstractmethod
     def forward(self, volume: Tensor, *, decode: bool = True) -> Output:

@@ -15,10 +15,12 @@ ARMS = sorted(p.stem for p in shipped("ablations").glob("*.yaml") if re.fullmatc
 MIXING = {"depth_before", "depth_after", "dfused"}
 
 
-def small(name: str, *, seed: int = 0, noise: float = 0.0, **sizes: int) -> SelfPromptSAM:
+def small(
+    name: str, overrides: Any = None, *, seed: int = 0, noise: float = 0.0, **sizes: int
+) -> SelfPromptSAM:
     """An arm's network on `sam_tiny`; `noise` moves every trained weight away from its start."""
     options = {"in_channels": 1, "num_classes": 3, "depth": 3, "image_size": 64} | sizes
-    network = build_network(load_arm(name), seed=seed, **options).eval()
+    network = build_network(load_arm(name, overrides), seed=seed, **options).eval()
     if noise:
         generator = torch.Generator().manual_seed(7)
         with torch.no_grad():

@@ -55,7 +55,7 @@ class Stepper:
             the device.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("lr_mult", 1.0)
         pieces = self._pieces(batch)
         whole = self._sums(pieces, decode) if len(pieces) > 1 else None
         self.optimizer.zero_grad(set_to_none=True)
@@ -124,7 +124,10 @@ class _Whole:
 
 def make_optimizer(network: Segmenter, train: TrainConfig) -> torch.optim.Optimizer:
     """The optimiser over the added blocks' parameters, and over nothing else."""
-    parameters = [parameter for _, parameter in network.trained_parameters()]
+    by_rate: dict[float, list[nn.Parameter]] = {}
+    for block in network.blocks().values():
+        by_rate.setdefault(getattr(block, "lr_mult", 1.0), []).extend(block.parameters())
+    parameters = [{"params": held, "lr_mult": rate} for rate, held in by_rate.items() if held]
     options = train.optimizer
     if options.name == "adamw":
         return torch.optim.AdamW(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -29,6 +30,7 @@ class MAdapter(InputAdapter):
         hidden: Channels inside, more than M and more than 3.
         init: `identity` starts as what `repeat` gives, standardised, so that a SAM that was taught
             on pictures sees a picture from the first step; `default` as torch does.
+        lr_mult: Its learning rate in units of the other blocks'.
     """
 
     def __init__(
@@ -39,14 +41,18 @@ class MAdapter(InputAdapter):
         *,
         hidden: int = 16,
         init: Literal["identity", "default"] = "identity",
+        lr_mult: float = 1.0,
     ) -> None:
         super().__init__()
+        if not 0 < lr_mult < math.inf:
+            raise InputError(f"lr_mult is to be a positive number, got {lr_mult}")
         if hidden <= max(in_channels, ENCODER_CHANNELS):
             raise InputError(
                 f"an inverted bottleneck is wider inside: hidden is to be more than "
                 f"{max(in_channels, ENCODER_CHANNELS)}, got {hidden}"
             )
         self.encoder_size = encoder_size
+        self.lr_mult = lr_mult
         layers: list[nn.Module] = [_conv(in_channels, hidden), InstanceNorm(hidden), nn.GELU()]
         for _ in range(doublings(image_size, encoder_size)):
             layers += [doubling(hidden, hidden), InstanceNorm(hidden), nn.GELU()]

@@ -22,10 +22,12 @@ BATCH: Any = {
 }
 
 
-def steps(count: int = 2, name: str = ARMS[-1], **train: Any) -> tuple[Any, dict[str, Any]]:
+def steps(
+    count: int = 2, name: str = ARMS[-1], arm: Any = None, **train: Any
+) -> tuple[Any, dict[str, Any]]:
     """Losses of some steps on one batch of four patches, and the trained weights."""
     overrides = {"train.batch_size": 4} | {f"train.{key}": value for key, value in train.items()}
-    network = small(name, noise=0.05).train()
+    network = small(name, arm, noise=0.05).train()
     config = load_arm(name, overrides).train
     execute_as(config, network)
     stepper = Stepper(network, config, Group())
@@ -50,6 +52,20 @@ def test_pieces_of_a_batch_give_its_losses_and_its_step(pieces: int, whole: Any)
         assert got == pytest.approx({k: expected[k] for k in got}, rel=1e-4)
     for key, value in weights.items():
         torch.testing.assert_close(value, whole[1][key], rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_block_learns_at_its_own_multiple_of_the_rate(optimizer: str) -> None:
+    """Without momentum, or at the first step of two means, a step is as long as its rate."""
+    options = {"optimizer.name": optimizer, "optimizer.momentum": 0.0, "optimizer.nesterov": False}
+    options["optimizer.weight_decay"] = 0.0
+    before = trained_state(small(ARMS[-1], noise=0.05))
+    _, plain = steps(1, **options)
+    choice = {"blocks.input_adapter.lr_mult": 0.25}
+    _, slow = steps(1, arm=choice, **options)
+    for key, start in before.items():
+        share = 0.25 if key.startswith("input_adapter") else 1.0
+        torch.testing.assert_close(slow[key] - start, share * (plain[key] - start))
 
 
 def test_losses_of_the_pieces_alone_would_be_others(whole: Any) -> None:

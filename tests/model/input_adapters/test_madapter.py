@@ -47,6 +47,12 @@ def test_a_bottleneck_that_is_not_inverted_is_refused(channels: int, hidden: int
         MAdapter(channels, (4, 4), (4, 4), hidden=hidden)
 
 
+@pytest.mark.parametrize("lr_mult", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_multiple_of_the_rate_that_trains_nothing_is_refused(lr_mult: float) -> None:
+    with pytest.raises(InputError, match="lr_mult"):
+        MAdapter(1, (4, 4), (4, 4), lr_mult=lr_mult)
+
+
 def test_channels_are_standardised() -> None:
     slices = MAdapter(2, (8, 8), (16, 16))(100 + 50 * torch.randn(1, 2, 3, 8, 8))
     spread, mean = torch.std_mean(slices, dim=(0, 2, 3))
