@@ -55,6 +55,7 @@ class Stepper:
             the device.
         """
         for group in self.optimizer.param_groups:
+            # A checkpoint of before blocks had rates of their own brings groups that name none.
             group["lr"] = lr * group.get("lr_mult", 1.0)
         pieces = self._pieces(batch)
         whole = self._sums(pieces, decode) if len(pieces) > 1 else None
