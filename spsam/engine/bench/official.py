@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from spsam.model.adapters.placement import AdapterSet
 from spsam.model.network import SelfPromptSAM
+from spsam.model.prompt_generators.msp import MSPGenerator
 from spsam.model.sam.backbones import Backbone
 from spsam.model.sam.checkpoint import encoder_state
 from spsam.model.sam.image_encoder import DepthTokens, ImageEncoder
@@ -111,8 +112,13 @@ class OfficialDecoder(PromptedMaskDecoder):
 
 
 def on_official_modules(network: SelfPromptSAM, spec: Backbone) -> SelfPromptSAM:
-    """A copy of a network whose SAM is the package's; added blocks and all weights are the same."""
+    """A copy of a network whose SAM is the package's; added blocks and all weights are the same.
+
+    Its generator works layer by layer, as it is written down: no package has one.
+    """
     other = copy.deepcopy(network)
+    if isinstance(other.prompt_generator, MSPGenerator):
+        other.prompt_generator.composed = False
     other.image_encoder = OfficialEncoder(spec, network.image_encoder)
     decoder = OfficialDecoder(spec, network.image_encoder.image_size)
     decoder.load_state_dict(network.mask_decoder.state_dict())

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from spsam.errors import InputError, nearest
 from spsam.model.layers import LEAK, Conv3d, InstanceNorm, conv_block, doubling, resize_in_plane
 from spsam.model.prompt_generators.base import PromptGenerator
+from spsam.model.prompt_generators.joining import convolve_doubled, join
 
 DIVISORS = (1, 2, 2, 4, 4)
 """Of C, a level each: for SAM's C = 256 the widths 256, 128, 128, 64, 64."""
@@ -68,6 +68,8 @@ class MSPGenerator(PromptGenerator):
         _check(widths, kernel, convs, finest, joining)
         self.image_size = image_size
         self.joining = joining
+        # Off only where it is measured what this saves.
+        self.composed = True
         steps = max(doublings(grid, image_size) - (finest.bit_length() - 1), 0)
         self.taps_of_level = assign_taps(len(tap_dims), steps)
         self.ups, self.skips = nn.ModuleList(), nn.ModuleList()
@@ -90,20 +92,31 @@ class MSPGenerator(PromptGenerator):
         """Taps, shallow first, and neck, `(B, C_i, D, gh, gw)` each, to logits, finest first."""
         *taps, x = maps
         logits: list[Tensor] = []
-        for tap_indices, up, skips, stage, head in zip(
+        levels: Iterable[Any] = zip(
             self.taps_of_level, self.ups, self.skips, self.stages, self.heads, strict=True
-        ):
-            assert isinstance(skips, nn.ModuleList)
-            joined = up(x)
-            joining = [skip(taps[i]) for i, skip in zip(tap_indices, skips, strict=True)]
-            if self.joining == "concat":
-                joined = torch.cat([joined, *joining], dim=1)
+        )
+        for level, (indices, up, skips, stage, head) in enumerate(levels):
+            (convolution, *after), *further = stage
+            joining = [taps[index] for index in indices]
+            if level and self.composed:
+                # Every way's last layer is a doubling, which the convolution takes into itself.
+                ways = [list(skip) for skip in skips]
+                joining = [_run(way[:-1], tap) for way, tap in zip(ways, joining, strict=True)]
+                doubled_by = [up, *(way[-1] for way in ways)]
+                x = convolve_doubled([x, *joining], doubled_by, convolution, self.joining)
             else:
-                joined = sum(joining, start=joined)
-            x = stage(joined)
+                joining = [skip(tap) for skip, tap in zip(skips, joining, strict=True)]
+                x = convolution(join([up(x), *joining], self.joining))
+            x = _run([*after, *further], x)
             logits.append(head(x))
         logits[-1] = resize_in_plane(logits[-1], self.image_size)
         return logits[::-1]
+
+
+def _run(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
+    for layer in layers:
+        x = layer(x)
+    return x
 
 
 def doublings(grid: tuple[int, int], image_size: tuple[int, int]) -> int:

@@ -184,3 +184,13 @@ def test_added_taps_count_as_concatenated_ones_do(image: tuple[int, int]) -> Non
 def test_wrong_last_levels_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"finest is a power of two|unknown joining"):
         generator(**wrong)
+
+
+@pytest.mark.parametrize("joining", ["concat", "sum"])
+@pytest.mark.parametrize("image", [(2, 2), (16, 16)])
+def test_composed_or_layer_by_layer(joining: str, image: tuple[int, int]) -> None:
+    module, inputs = generator(image=image, convs=2, joining=joining).double(), maps()
+    inputs = [each.double() for each in inputs]
+    composed = module(inputs)
+    module.composed = False
+    torch.testing.assert_close(module(inputs), composed)

@@ -1,0 +1,87 @@
+"""Maps that are doubled, joined and convolved, without the doubled maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spsam.model.layers import ONLY_IN_PLANE, Conv3d, trained_convolutions
+
+Joining = Literal["concat", "sum"]
+
+
+def join(maps: Sequence[Tensor], joining: Joining) -> Tensor:
+    """Maps `(B, C_i, D, h, w)` beside each other (`concat`) or added (`sum`)."""
+    if joining == "sum":
+        return sum(maps[1:], start=maps[0])
+    return torch.cat(list(maps), dim=1)
+
+
+def convolve_doubled(
+    maps: Sequence[Tensor],
+    doublings: Sequence[nn.ConvTranspose3d],
+    convolution: Conv3d,
+    joining: Joining,
+) -> Tensor:
+    """What `convolution(join([double(map), ...]))` gives.
+
+    Nothing stands between a doubling and the convolution, so both together are one transposed
+    convolution, of as many sides as the convolution's plus one. A pixel of it takes
+    2 × 2 of a map's instead of 3 × 3 of a doubled one's: 12 products a channel instead of 27, and
+    the doubled maps, the largest of the network, are never made. Where that would take more, as
+    for many maps that are added, the two are done one after the other.
+
+    Args:
+        maps: `(B, C_i, D, h, w)` each.
+        doublings: Of each map, ×2 in the plane, without bias, to channels that the convolution
+            takes.
+        convolution: Of odd sides that leaves the size as it is, without bias.
+        joining: How the doubled maps are joined.
+
+    Returns:
+        `(B, C', D, 2h, 2w)`.
+    """
+    if not _pays(doublings, convolution):
+        doubled = [double(each) for double, each in zip(doublings, maps, strict=True)]
+        result: Tensor = convolution(join(doubled, joining))
+        return result
+    kernel = _composed(doublings, convolution, joining)
+    depth, rows, columns = (side // 2 for side in convolution.kernel_size)
+    beside = torch.cat(list(maps), dim=1)
+    with trained_convolutions(beside.device):
+        if beside.device.type == "cpu":
+            beside = beside.to(kernel.dtype)
+        return functional.conv_transpose3d(
+            beside, kernel, stride=ONLY_IN_PLANE, padding=(depth, rows, columns)
+        )
+
+
+def _pays(doublings: Sequence[nn.ConvTranspose3d], convolution: Conv3d) -> bool:
+    """Whether the composed convolution takes fewer products a pixel."""
+    depth, rows, columns = convolution.kernel_size
+    inputs = sum(double.in_channels for double in doublings)
+    composed = depth * (rows // 2 + 1) * (columns // 2 + 1) * inputs * convolution.out_channels
+    first = sum(double.in_channels * double.out_channels for double in doublings)
+    then = depth * rows * columns * convolution.in_channels * convolution.out_channels
+    return composed < first + then
+
+
+def _composed(
+    doublings: Sequence[nn.ConvTranspose3d], convolution: Conv3d, joining: Joining
+) -> Tensor:
+    """`(C_1 + C_2 + ..., C', d, h + 1, w + 1)`: what one pixel of each map becomes."""
+    # In the weights' own precision: a kernel that is rounded twice would be another network.
+    with torch.autocast(convolution.weight.device.type, enabled=False):
+        weights = [double.weight for double in doublings]
+        if joining == "sum":
+            kernel = functional.conv3d(convolution.weight, torch.cat(weights), padding=(0, 1, 1))
+        else:
+            widths = [double.out_channels for double in doublings]
+            parts = zip(torch.split(convolution.weight, widths, dim=1), weights, strict=True)
+            kernels = [functional.conv3d(part, weight, padding=(0, 1, 1)) for part, weight in parts]
+            kernel = torch.cat(kernels, dim=1)
+        return kernel.flip(2, 3, 4).transpose(0, 1)

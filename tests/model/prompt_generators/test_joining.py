@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from spsam.model.layers import Conv3d, doubling
+from spsam.model.prompt_generators import joining as module
+from spsam.model.prompt_generators.joining import Joining, convolve_doubled, join
+
+
+def layers(
+    channels: list[int], widths: list[int], kernel: tuple[int, int, int], joining: Joining
+) -> tuple[list[nn.ConvTranspose3d], Conv3d]:
+    joined = sum(widths) if joining == "concat" else widths[0]
+    padding = tuple(side // 2 for side in kernel)
+    doublings = [doubling(c, w).double() for c, w in zip(channels, widths, strict=True)]
+    return doublings, Conv3d(joined, 3, kernel, padding=padding, bias=False).double()
+
+
+@given(
+    channels=st.lists(st.integers(1, 4), min_size=1, max_size=3),
+    kernel=st.tuples(*[st.sampled_from([1, 3, 5, 7])] * 3),
+    size=st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5)),
+    batch=st.integers(1, 2),
+    joining=st.sampled_from(["concat", "sum"]),
+)
+@settings(max_examples=60)
+def test_it_is_the_convolution_of_doubled_maps(
+    channels: list[int],
+    kernel: tuple[int, int, int],
+    size: tuple[int, int, int],
+    batch: int,
+    joining: Joining,
+) -> None:
+    widths = [index % 3 + 1 if joining == "concat" else 2 for index in range(len(channels))]
+    doublings, convolution = layers(channels, widths, kernel, joining)
+    maps = [torch.randn(batch, c, *size, dtype=torch.float64, requires_grad=True) for c in channels]
+    weights = [convolution.weight, *(each.weight for each in doublings)]
+    one = convolution(join([d(m) for d, m in zip(doublings, maps, strict=True)], joining))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_pays", lambda *_: True)
+        other = convolve_doubled(maps, doublings, convolution, joining)
+    torch.testing.assert_close(other, one)
+    where = torch.randn_like(one)
+    gradients = [torch.autograd.grad(each, [*maps, *weights], where) for each in (one, other)]
+    torch.testing.assert_close(gradients[1], gradients[0])
+
+
+@pytest.mark.parametrize(
+    ("channels", "width", "joining", "composed"),
+    [
+        ([64, 64], 64, "concat", True),
+        ([256, 128], 128, "concat", True),
+        ([32, 32], 32, "sum", True),
+        # Four taps that are added to one map of 64: 384 channels instead of 64.
+        ([128, 64, 64, 64, 64], 64, "sum", False),
+        ([256, 16], 16, "concat", False),
+    ],
+)
+def test_it_is_composed_where_that_takes_fewer_products(
+    channels: list[int], width: int, joining: Joining, composed: bool
+) -> None:
+    joined = width * len(channels) if joining == "concat" else width
+    doublings = [doubling(c, width) for c in channels]
+    convolution = Conv3d(joined, width, 3, padding=1, bias=False)
+    doubled: list[None] = []
+    doublings[0].register_forward_hook(lambda *_: doubled.append(None))
+    maps = [torch.randn(1, c, 1, 2, 2) for c in channels]
+    assert convolve_doubled(maps, doublings, convolution, joining).shape == (1, width, 1, 4, 4)
+    assert bool(doubled) != composed
+
+
+def test_autocast_rounds_no_kernel_twice() -> None:
+    """On a CPU trained convolutions leave autocast: the same result to the bit."""
+    doublings = [doubling(8, 8), doubling(8, 8)]
+    convolution = Conv3d(16, 8, 3, padding=1, bias=False)
+    maps = [torch.randn(2, 8, 2, 4, 4) for _ in range(2)]
+    expected = convolve_doubled(maps, doublings, convolution, "concat")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(convolve_doubled(maps, doublings, convolution, "concat"), expected)
