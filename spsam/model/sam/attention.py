@@ -7,11 +7,13 @@ from timm.models.vision_transformer_sam import Attention as TimmAttention
 from torch import Tensor, nn
 from torch.nn import functional
 
-FUSED_FROM = 1024
-"""Keys from which a CPU uses the fused kernel.
+from spsam.model.sam.attention_in_blocks import AttentionInBlocks
+
+LARGE = 1024
+"""Keys from which a CPU keeps no N×N matrix.
 
 With fewer, two matrix products and a softmax are up to twice as fast, forward and backward
-together. A GPU always uses it: it is one launch and keeps no N×N matrix.
+together. A GPU never does: the fused kernel is one launch.
 """
 
 
@@ -80,6 +82,10 @@ class Attention(nn.Module):
         by_column = _relative(query.transpose(1, 2), self.rel_pos_w, window[1]).transpose(1, 2)
         # A slice that leaves nothing out would still be copied on the way back.
         full = (height, width) == window
+        if full and _in_blocks(key, height * width):
+            tensors = (scaled, key, value, by_row, by_column)
+            blocks: Tensor = AttentionInBlocks.apply(*(each.flatten(1, 2) for each in tensors))
+            return blocks
         kept = (by_row, by_column) if full else (by_row[..., :height], by_column[..., :width])
         long_queries = [scaled, *kept]
         row, column = (
@@ -157,9 +163,19 @@ def _padding(by_row: Tensor, by_column: Tensor, real: tuple[int, int]) -> Tensor
     return torch.logaddexp(below, beside).unsqueeze(3)
 
 
+def _in_blocks(key: Tensor, keys: int) -> bool:
+    """Whether a CPU attends a block of queries after the other.
+
+    Of 16 bits the fused kernel is faster, and it sums in 32. A compiler would unroll the blocks.
+    """
+    exact = key.dtype in (torch.float32, torch.float64)
+    on_cpu = key.device.type == "cpu" and exact
+    return on_cpu and keys >= LARGE and not torch.compiler.is_compiling()
+
+
 def _attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """`softmax(query · keyᵀ) · value` of `(m, N, q)`, `(m, M, q)`, `(m, M, c)`: `(m, N, c)`."""
-    if key.device.type == "cpu" and key.shape[1] < FUSED_FROM:
+    if key.device.type == "cpu" and key.shape[1] < LARGE:
         return torch.bmm(torch.bmm(query, key.transpose(1, 2)).softmax(2), value)
     # The fused kernels want heads of one length.
     longer = functional.pad(value, (0, key.shape[2] - value.shape[2]))

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from spsam.errors import InputError
 from spsam.model.adapters.placement import ENCODER_PLACES, AdapterSet
-from spsam.model.sam import attention
+from spsam.model.sam import attention, attention_in_blocks
+from spsam.model.sam.attention_in_blocks import AttentionInBlocks
 from spsam.model.sam.backbones import Backbone
 from spsam.model.sam.checkpoint import load_official
 from spsam.model.sam.image_encoder import ImageEncoder
@@ -243,6 +244,22 @@ def test_the_depth_position_comes_right_after_the_spatial_one() -> None:
     assert torch.equal(got[0], expected)
 
 
+WAYS = {
+    "products": {"LARGE": 10**9},
+    "fused": {"LARGE": 0, "_in_blocks": lambda *_: False},
+    "blocks": {"LARGE": 0},
+}
+
+
+@pytest.fixture(params=list(WAYS))
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each way to attend, whatever the size; blocks of a few queries."""
+    for name, value in WAYS[request.param].items():
+        monkeypatch.setattr(attention, name, value)
+    monkeypatch.setattr(attention_in_blocks, "BLOCK", 40)
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("size", [40, 32, 24])
 def test_gradients_are_the_package_s(size: int, tmp_path: Path) -> None:
     """Windows with padding, without, and one that is never full; nothing resampled."""
@@ -268,15 +285,24 @@ def test_gradients_are_the_package_s(size: int, tmp_path: Path) -> None:
     assert reference.relative_error(*gradients) <= 1e-9
 
 
-@pytest.mark.parametrize("fused", [True, False])
-def test_both_ways_to_attend_are_one(fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "FUSED_FROM", 0 if fused else 10**9)
-    encoder = build()
-    slices = torch.randn(DEPTH, 3, *SIZE)
-    _, neck = run(encoder, slices, reference.adapters_for(MINI))
-    monkeypatch.undo()
-    _, usual = run(encoder, slices, reference.adapters_for(MINI))
-    assert reference.relative_error(neck, usual) <= 1e-5
+@pytest.mark.parametrize("grid", [(3, 4), (1, 7), (5, 1)])
+@pytest.mark.parametrize("block", [1, 40, 10**6])
+def test_attention_in_blocks_is_its_formula(
+    grid: tuple[int, int], block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention_in_blocks, "BLOCK", block)
+    query, key, value, by_row, by_column = tensors = [
+        torch.randn(2, grid[0] * grid[1], side, dtype=torch.float64, requires_grad=True)
+        for side in (5, 5, 5, *grid)
+    ]
+    bias = (by_row[..., :, None] + by_column[..., None, :]).flatten(2)
+    expected = (query @ key.transpose(1, 2) + bias).softmax(2) @ value
+    got = AttentionInBlocks.apply(*tensors)
+    where = torch.randn_like(expected)
+    torch.testing.assert_close(got, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(got, tensors, where), torch.autograd.grad(expected, tensors, where)
+    )
 
 
 def test_checkpointed_blocks_keep_a_tenth_and_change_no_gradient() -> None:
