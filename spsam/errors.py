@@ -50,6 +50,20 @@ class InputError(SpsamError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+def require(*rules: tuple[object, str]) -> None:
+    """Refuses values that break rules, with every rule that is broken.
+
+    Args:
+        rules: Whether each is kept, and what is said where it is not.
+
+    Raises:
+        InputError: If one is broken.
+    """
+    broken = [Problem(said) for kept, said in rules if not kept]
+    if broken:
+        raise InputError(broken)
+
+
 class Stopped(KeyboardInterrupt):
     """A signal asked the process to end, and what was done so far is safe.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -239,7 +240,7 @@ def plan_text(ablation: Ablation, measured: Costs) -> str:
         parent = f" (from {planned.parent})" if planned.parent else ""
         ids = ", ".join(run.folder.run_id for run in planned.runs)
         lines.append(f"{planned.arm.name}{parent}: {planned.arm.title}")
-        changes = [f"{c['key']}: {c['parent']} -> {c['value']}" for c in planned.diff]
+        changes = _changes(planned.diff)
         lines += [f"    {change}" for change in changes[:_SHOWN_CHANGES]]
         if len(changes) > _SHOWN_CHANGES:
             lines.append(f"    and {len(changes) - _SHOWN_CHANGES} more (--json shows all)")
@@ -248,6 +249,17 @@ def plan_text(ablation: Ablation, measured: Costs) -> str:
         )
         lines += [f"    {line}" for line in _cost_lines(planned.arm.name, measured)]
     return "\n".join([*lines, *_total(ablation, measured), "", "Nothing was run: --dry-run."])
+
+
+def _changes(diff: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line a change; a parameter of a component that the parent has not is set, not changed."""
+    keys = {change["key"] for change in diff}
+    return [
+        f"{change['key']}: {change['value']} (by default {change['parent']})"
+        if change["key"].rpartition(".")[0] in keys
+        else f"{change['key']}: {change['parent']} -> {change['value']}"
+        for change in diff
+    ]
 
 
 def plan_json(ablation: Ablation, measured: Costs) -> str:

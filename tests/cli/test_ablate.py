@@ -70,6 +70,9 @@ def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     text = ablate("S1..S9", "--dry-run").stdout
     assert "blocks.adapter: vanilla -> dfused" in text
     assert arms[3]["run_id"] in text
+    # S7 has no such block: nothing of it changes.
+    text = ablate("S8", "--preset", "cpu", "--dry-run").stdout
+    assert "blocks.input_adapter.lr_mult: 0.1 (by default 1.0)" in text
     assert list(tmp_path.iterdir()) == []
 
 

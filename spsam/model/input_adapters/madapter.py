@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from spsam.errors import InputError
+from spsam.errors import require
 from spsam.model.input_adapters.base import ENCODER_CHANNELS, InputAdapter, fold_slices
 from spsam.model.layers import Conv3d, InstanceNorm, doubling, resize_in_plane
 
@@ -44,13 +44,15 @@ class MAdapter(InputAdapter):
         lr_mult: float = 1.0,
     ) -> None:
         super().__init__()
-        if not 0 < lr_mult < math.inf:
-            raise InputError(f"lr_mult is to be a positive number, got {lr_mult}")
-        if hidden <= max(in_channels, ENCODER_CHANNELS):
-            raise InputError(
-                f"an inverted bottleneck is wider inside: hidden is to be more than "
-                f"{max(in_channels, ENCODER_CHANNELS)}, got {hidden}"
-            )
+        widest = max(in_channels, ENCODER_CHANNELS)
+        require(
+            (
+                hidden > widest,
+                f"an inverted bottleneck is wider inside: hidden is to be more than {widest}, "
+                f"got {hidden}",
+            ),
+            (0 < lr_mult < math.inf, f"lr_mult is to be a positive number, got {lr_mult}"),
+        )
         self.encoder_size = encoder_size
         self.lr_mult = lr_mult
         layers: list[nn.Module] = [_conv(in_channels, hidden), InstanceNorm(hidden), nn.GELU()]

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from spsam.errors import InputError
+from spsam.errors import require
 from spsam.model.layers import Conv3d
 from spsam.model.mask_heads.base import MaskHead
 
@@ -36,16 +36,14 @@ class MCAdapterHead(MaskHead):
         init: Literal["identity", "default"] = "identity",
     ) -> None:
         super().__init__()
-        if expansion < 1 or kernel < 1 or kernel % 2 == 0:
-            raise InputError(
-                "the multi-class adapter has an expansion of at least 1 and an odd kernel: "
-                f"got expansion {expansion}, kernel {kernel}"
-            )
-        if init == "identity" and expansion < 2:
-            raise InputError(
-                f"init 'identity' needs an expansion of at least 2, got {expansion}: "
-                "use init 'default' with it"
-            )
+        least = 2 if init == "identity" else 1
+        require(
+            (kernel >= 1 and kernel % 2, f"a kernel is of an odd size: got {kernel}"),
+            (
+                expansion >= least,
+                f"with init '{init}' the expansion is at least {least}: got {expansion}",
+            ),
+        )
         size, padding = (1, kernel, kernel), (0, kernel // 2, kernel // 2)
         hidden = expansion * num_classes
         self.layers = nn.Sequential(

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from spsam.errors import InputError, nearest
+from spsam.errors import nearest, require
 from spsam.model.layers import LEAK, Conv3d, InstanceNorm, conv_block, doubling, resize_in_plane
 from spsam.model.prompt_generators.base import PromptGenerator
 from spsam.model.prompt_generators.joining import convolve_doubled, join
@@ -165,13 +165,20 @@ def _check(
     finest: int,
     joining: str,
 ) -> None:
-    if not widths or min(widths) < 1:
-        raise InputError(f"widths are positive, one a level at least for the first: got {widths}")
-    if len(kernel) != 3 or any(size < 1 or size % 2 == 0 for size in kernel):
-        raise InputError(f"a kernel is three odd sizes (depth, height, width): got {kernel}")
-    if convs < 1:
-        raise InputError(f"every level convolves at least once: got convs {convs}")
-    if finest < 1 or finest & (finest - 1):
-        raise InputError(f"finest is a power of two, pixels of the patch: got {finest}")
-    if joining not in JOININGS:
-        raise InputError(f"unknown joining '{joining}' of taps{nearest(joining, JOININGS)}")
+    odd = len(kernel) == 3 and all(size >= 1 and size % 2 for size in kernel)
+    require(
+        (
+            widths and min(widths) >= 1,
+            f"widths are positive, one a level at least for the first: got {widths}",
+        ),
+        (odd, f"a kernel is three odd sizes (depth, height, width): got {kernel}"),
+        (convs >= 1, f"every level convolves at least once: got convs {convs}"),
+        (
+            finest >= 1 and not finest & (finest - 1),
+            f"finest is a power of two, pixels of the patch: got {finest}",
+        ),
+        (
+            joining in JOININGS,
+            f"unknown joining '{joining}' of taps{nearest(joining, JOININGS)}",
+        ),
+    )

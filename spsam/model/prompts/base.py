@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spsam.errors import InputError, nearest
+from spsam.errors import nearest, require
 from spsam.model.layers import resize_in_plane
 from spsam.model.prompts.rules import torch_points
 from spsam.model.prompts.rules.points import bounding_boxes, points_outside
@@ -48,15 +48,15 @@ class Prompt(nn.Module, ABC):
 
     def __init__(self, num_classes: int, use: Sequence[str], mask: str, negatives: int = 0) -> None:
         super().__init__()
-        for kind in use:
-            if kind not in KINDS:
-                raise InputError(f"unknown kind of prompt '{kind}'{nearest(kind, KINDS)}")
-        if not use:
-            raise InputError(f"SAM needs at least one kind of prompt of {', '.join(KINDS)}")
-        if mask not in MASKS:
-            raise InputError(f"unknown mask prompt '{mask}'{nearest(mask, MASKS)}")
-        if negatives < 0:
-            raise InputError(f"a number of points is not negative: got negatives {negatives}")
+        require(
+            *(
+                (kind in KINDS, f"unknown kind of prompt '{kind}'{nearest(kind, KINDS)}")
+                for kind in use
+            ),
+            (use, f"SAM needs at least one kind of prompt of {', '.join(KINDS)}"),
+            (mask in MASKS, f"unknown mask prompt '{mask}'{nearest(mask, MASKS)}"),
+            (negatives >= 0, f"a number of points is not negative: got negatives {negatives}"),
+        )
         self.num_classes = num_classes
         self.use = tuple(use)
         self.mask = mask

@@ -49,8 +49,9 @@ def test_a_bottleneck_that_is_not_inverted_is_refused(channels: int, hidden: int
 
 @pytest.mark.parametrize("lr_mult", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_multiple_of_the_rate_that_trains_nothing_is_refused(lr_mult: float) -> None:
-    with pytest.raises(InputError, match="lr_mult"):
-        MAdapter(1, (4, 4), (4, 4), lr_mult=lr_mult)
+    with pytest.raises(InputError, match="lr_mult") as caught:
+        MAdapter(1, (4, 4), (4, 4), hidden=2, lr_mult=lr_mult)
+    assert len(caught.value.problems) == 2
 
 
 def test_channels_are_standardised() -> None:

@@ -194,3 +194,9 @@ def test_composed_or_layer_by_layer(joining: str, image: tuple[int, int]) -> Non
     composed = module(inputs)
     module.composed = False
     torch.testing.assert_close(module(inputs), composed)
+
+
+def test_all_wrong_values_are_said_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        generator(widths=(0,), kernel=(2, 3, 3), convs=0, finest=3, joining="add")
+    assert len(caught.value.problems) == 5
