@@ -106,7 +106,8 @@ def conv_block(in_channels: int, out_channels: int, kernel: tuple[int, int, int]
     return nn.Sequential(
         Conv3d(in_channels, out_channels, kernel, padding=padding, bias=False),
         InstanceNorm(out_channels),
-        nn.LeakyReLU(LEAK),
+        # In place: the norm keeps what came into it, and nobody what it gave.
+        nn.LeakyReLU(LEAK, inplace=True),
     )
 
 

@@ -148,7 +148,7 @@ def _skip(tap_dim: int, width: int, steps: int) -> nn.Sequential:
     for step in range(steps):
         layers.append(doubling(width, width))
         if step < steps - 1:  # Two doublings in a row without it would be one linear map.
-            layers += [InstanceNorm(width), nn.LeakyReLU(LEAK)]
+            layers += [InstanceNorm(width), nn.LeakyReLU(LEAK, inplace=True)]
     return nn.Sequential(*layers)
 
 
