@@ -30,10 +30,10 @@ def convolve_doubled(
     """What `convolution(join([double(map), ...]))` gives.
 
     Nothing stands between a doubling and the convolution, so both together are one transposed
-    convolution, of as many sides as the convolution's plus one. A pixel of it takes
-    2 × 2 of a map's instead of 3 × 3 of a doubled one's: 12 products a channel instead of 27, and
-    the doubled maps, the largest of the network, are never made. Where that would take more, as
-    for many maps that are added, the two are done one after the other.
+    convolution, whose kernel is larger by one in the plane. With a convolution of 3 × 3 × 3 a
+    pixel takes 2 × 2 of a map's instead of 3 × 3 of a doubled one's: 12 products a channel instead
+    of 27, and the doubled maps, the largest of the network, are never made. Where that would take
+    more, as for many maps that are added, the two are done one after the other.
 
     Args:
         maps: `(B, C_i, D, h, w)` each.

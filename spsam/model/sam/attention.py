@@ -166,7 +166,7 @@ def _padding(by_row: Tensor, by_column: Tensor, real: tuple[int, int]) -> Tensor
 def _in_blocks(key: Tensor, keys: int) -> bool:
     """Whether a CPU attends a block of queries after the other.
 
-    Of 16 bits the fused kernel is faster, and it sums in 32. A compiler would unroll the blocks.
+    Not in 16 bits, which the fused kernel sums in 32. A compiler would unroll the blocks.
     """
     exact = key.dtype in (torch.float32, torch.float64)
     on_cpu = key.device.type == "cpu" and exact
