@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 LEAK = 0.01
@@ -92,6 +94,35 @@ class InstanceNorm(nn.InstanceNorm3d):
         return x * self.weight.view(shape) + self.bias.view(shape)
 
 
+class LeakyReLU(nn.Module):
+    """LeakyReLU that keeps its output for the way back, which the next layer keeps anyway.
+
+    torch's own keeps its input, one more map of the size; its form in place does not help behind an
+    instance norm, whose result is a view: autograd copies there.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same shape."""
+        activated: Tensor = _Leaky.apply(x)
+        return activated
+
+
+class _Leaky(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        out = functional.leaky_relu(x, LEAK)
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (out,) = ctx.saved_tensors
+        # The slope is positive, so that the output has its input's sign.
+        before: Tensor = torch.ops.aten.leaky_relu_backward(gradient, out, LEAK, True)
+        return before
+
+
 def conv_block(in_channels: int, out_channels: int, kernel: tuple[int, int, int]) -> nn.Sequential:
     """Convolution of unchanged size, instance norm, LeakyReLU.
 
@@ -106,8 +137,7 @@ def conv_block(in_channels: int, out_channels: int, kernel: tuple[int, int, int]
     return nn.Sequential(
         Conv3d(in_channels, out_channels, kernel, padding=padding, bias=False),
         InstanceNorm(out_channels),
-        # In place: the norm keeps what came into it, and nobody what it gave.
-        nn.LeakyReLU(LEAK, inplace=True),
+        LeakyReLU(),
     )
 
 

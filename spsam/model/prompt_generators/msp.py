@@ -8,7 +8,14 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from spsam.errors import nearest, require
-from spsam.model.layers import LEAK, Conv3d, InstanceNorm, conv_block, doubling, resize_in_plane
+from spsam.model.layers import (
+    Conv3d,
+    InstanceNorm,
+    LeakyReLU,
+    conv_block,
+    doubling,
+    resize_in_plane,
+)
 from spsam.model.prompt_generators.base import PromptGenerator
 from spsam.model.prompt_generators.joining import convolve_doubled, join
 
@@ -148,7 +155,7 @@ def _skip(tap_dim: int, width: int, steps: int) -> nn.Sequential:
     for step in range(steps):
         layers.append(doubling(width, width))
         if step < steps - 1:  # Two doublings in a row without it would be one linear map.
-            layers += [InstanceNorm(width), nn.LeakyReLU(LEAK, inplace=True)]
+            layers += [InstanceNorm(width), LeakyReLU()]
     return nn.Sequential(*layers)
 
 
