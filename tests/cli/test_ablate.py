@@ -71,7 +71,8 @@ def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert "blocks.adapter: vanilla -> dfused" in text
     assert arms[3]["run_id"] in text
     # S7 has no such block: nothing of it changes.
-    text = ablate("S8", "--preset", "cpu", "--dry-run").stdout
+    slower = "components.input_adapter={madapter: {lr_mult: 0.1}}"
+    text = ablate("S8", "--set", slower, "--dry-run").stdout
     assert "blocks.input_adapter.lr_mult: 0.1 (by default 1.0)" in text
     assert list(tmp_path.iterdir()) == []
 
