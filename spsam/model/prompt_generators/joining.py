@@ -45,7 +45,7 @@ def convolve_doubled(
     Returns:
         `(B, C', D, 2h, 2w)`.
     """
-    if not _pays(doublings, convolution):
+    if not _pays(doublings, convolution, maps[0][:, 0].numel()):
         doubled = [double(each) for double, each in zip(doublings, maps, strict=True)]
         result: Tensor = convolution(join(doubled, joining))
         return result
@@ -60,14 +60,22 @@ def convolve_doubled(
         )
 
 
-def _pays(doublings: Sequence[nn.ConvTranspose3d], convolution: Conv3d) -> bool:
-    """Whether the composed convolution takes fewer products a pixel."""
+def _pays(doublings: Sequence[nn.ConvTranspose3d], convolution: Conv3d, map_pixels: int) -> bool:
+    """Whether one composed convolution takes fewer products, its kernel's own included.
+
+    Args:
+        doublings: As in `convolve_doubled`.
+        convolution: As there.
+        map_pixels: B · D · h · w, of a map that is not doubled yet.
+    """
     depth, rows, columns = convolution.kernel_size
+    outputs, pixels = convolution.out_channels, 4 * map_pixels
     inputs = sum(double.in_channels for double in doublings)
-    composed = depth * (rows // 2 + 1) * (columns // 2 + 1) * inputs * convolution.out_channels
-    first = sum(double.in_channels * double.out_channels for double in doublings)
-    then = depth * rows * columns * convolution.in_channels * convolution.out_channels
-    return composed < first + then
+    doubled = sum(double.in_channels * double.out_channels for double in doublings)
+    in_turn = doubled + depth * rows * columns * convolution.in_channels * outputs
+    as_one = depth * (rows // 2 + 1) * (columns // 2 + 1) * inputs * outputs
+    kernel = 4 * doubled * depth * (rows + 1) * (columns + 1) * outputs
+    return as_one * pixels + kernel < in_turn * pixels
 
 
 def _composed(

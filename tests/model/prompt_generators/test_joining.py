@@ -68,16 +68,20 @@ def test_it_is_composed_where_that_takes_fewer_products(
     convolution = Conv3d(joined, width, 3, padding=1, bias=False)
     doubled: list[None] = []
     doublings[0].register_forward_hook(lambda *_: doubled.append(None))
-    maps = [torch.randn(1, c, 1, 2, 2) for c in channels]
-    assert convolve_doubled(maps, doublings, convolution, joining).shape == (1, width, 1, 4, 4)
+    maps = [torch.randn(1, c, 1, 64, 64) for c in channels]
+    assert convolve_doubled(maps, doublings, convolution, joining).shape == (1, width, 1, 128, 128)
     assert bool(doubled) != composed
+    # Of a map this small the kernel would cost more than it saves.
+    convolve_doubled([each[..., :2, :2] for each in maps], doublings, convolution, joining)
+    assert len(doubled) == (1 if composed else 2)
 
 
 def test_autocast_rounds_no_kernel_twice() -> None:
     """On a CPU trained convolutions leave autocast: the same result to the bit."""
     doublings = [doubling(8, 8), doubling(8, 8)]
     convolution = Conv3d(16, 8, 3, padding=1, bias=False)
-    maps = [torch.randn(2, 8, 2, 4, 4) for _ in range(2)]
+    maps = [torch.randn(2, 8, 2, 16, 16) for _ in range(2)]
+    doublings[0].register_forward_hook(lambda *_: pytest.fail("was not composed"))
     expected = convolve_doubled(maps, doublings, convolution, "concat")
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(convolve_doubled(maps, doublings, convolution, "concat"), expected)
