@@ -20,8 +20,8 @@ from torch import Tensor
 from spsam.engine.assemble import build_network
 from spsam.engine.bench.official import package_encoder
 from spsam.engine.bench.parts import Parts, in_turns
-from spsam.engine.device import give_back, keep_memory, pick_device
-from spsam.engine.recording.cost import PeakMemory
+from spsam.engine.bench.run import held
+from spsam.engine.device import keep_memory, pick_device
 from spsam.model.sam.backbones import backbone_spec
 from spsam.registry.arms import load_arm
 
@@ -42,8 +42,8 @@ def main() -> None:
     for size in options.sizes:
         slices = torch.randn(1, 3, size, size, device=device)
         ways = _encoders(options.backbone, size, device)
-        peaks = {name: _peak(way, slices) for name, way in ways.items()}
         passes = {name: _timed(way, slices) for name, way in ways.items()}
+        peaks = {name: held(once, device) for name, once in passes.items()}
         ours, package = (
             statistics.median(seconds) for seconds in in_turns(passes, options.repeats).values()
         )
@@ -79,15 +79,6 @@ def _timed(way: Callable[[Tensor], object], slices: Tensor) -> Callable[[], floa
         return parts.seconds["forward"]
 
     return once
-
-
-@torch.no_grad()
-def _peak(way: Callable[[Tensor], object], slices: Tensor) -> int:
-    give_back()
-    memory = PeakMemory(slices.device)
-    before = int(memory.read()["peak_memory_bytes"])
-    way(slices)
-    return int(memory.read()["peak_memory_bytes"]) - before
 
 
 if __name__ == "__main__":

@@ -186,10 +186,15 @@ def peak(step: Callable[[], object], optimizer: torch.optim.Optimizer, device: t
     """Bytes of the second step beyond what was held before: the first one makes the optimiser's."""
     step()
     optimizer.zero_grad(set_to_none=True)
+    return held(step, device)
+
+
+def held(work: Callable[[], object], device: torch.device) -> int:
+    """The most bytes that some work holds beyond what was held before it."""
     give_back()
     memory = PeakMemory(device)
     before = memory.read()["peak_memory_bytes"]
-    step()
+    work()
     return max(int(memory.read()["peak_memory_bytes"]) - int(before), 0)
 
 

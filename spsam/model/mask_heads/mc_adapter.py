@@ -36,12 +36,16 @@ class MCAdapterHead(MaskHead):
         init: Literal["identity", "default"] = "identity",
     ) -> None:
         super().__init__()
-        least = 2 if init == "identity" else 1
         require(
-            (kernel >= 1 and kernel % 2, f"a kernel is of an odd size: got {kernel}"),
             (
-                expansion >= least,
-                f"with init '{init}' the expansion is at least {least}: got {expansion}",
+                expansion >= 1 and kernel >= 1 and kernel % 2,
+                "the multi-class adapter has an expansion of at least 1 and an odd kernel: "
+                f"got expansion {expansion}, kernel {kernel}",
+            ),
+            (
+                init != "identity" or expansion != 1,
+                f"init 'identity' needs an expansion of at least 2, got {expansion}: "
+                "use init 'default' with it",
             ),
         )
         size, padding = (1, kernel, kernel), (0, kernel // 2, kernel // 2)

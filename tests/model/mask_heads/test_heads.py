@@ -71,14 +71,10 @@ def test_every_head_says_its_activation(slot: str, component: type) -> None:
     assert getattr(component, "activation", None) in ("sigmoid", "softmax")
 
 
-@pytest.mark.parametrize(
-    ("wrong", "mistakes"),
-    [({"expansion": 0}, 1), ({"kernel": 2}, 1), ({"expansion": 0, "kernel": 0}, 2)],
-)
-def test_wrong_values_are_said_at_once(wrong: dict[str, int], mistakes: int) -> None:
-    with pytest.raises(InputError) as caught:
+@pytest.mark.parametrize("wrong", [{"expansion": 0}, {"kernel": 2}])
+def test_wrong_values(wrong: dict[str, int]) -> None:
+    with pytest.raises(InputError, match="got expansion"):
         MCAdapterHead(3, **wrong)
-    assert len(caught.value.problems) == mistakes
 
 
 @pytest.mark.parametrize("k", [1, 2, 16])
@@ -90,5 +86,11 @@ def test_the_multi_class_adapter_starts_with_the_masks_as_they_are(k: int, kerne
 
 
 def test_a_narrow_multi_class_adapter_cannot_start_as_the_identity() -> None:
-    with pytest.raises(InputError, match="at least 2: got 1"):
+    with pytest.raises(InputError, match="at least 2, got 1"):
         MCAdapterHead(3, expansion=1)
+
+
+def test_wrong_values_are_said_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        MCAdapterHead(3, expansion=1, kernel=2)
+    assert len(caught.value.problems) == 2

@@ -253,8 +253,12 @@ WAYS = {
 
 @pytest.fixture(params=list(WAYS))
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each way to attend, whatever the size; blocks of a few queries."""
-    for name, value in WAYS[request.param].items():
+    attend(request.param, monkeypatch)
+
+
+def attend(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one of the ways, whatever the size; blocks of a few queries."""
+    for name, value in WAYS[way].items():
         monkeypatch.setattr(attention, name, value)
     monkeypatch.setattr(attention_in_blocks, "BLOCK", 40)
 
@@ -283,6 +287,17 @@ def test_gradients_are_the_package_s(size: int, tmp_path: Path) -> None:
         (neck * weight).sum().backward()
         gradients.append(own.grad)
     assert reference.relative_error(*gradients) <= 1e-9
+
+
+@pytest.mark.parametrize("name", list(WAYS))
+def test_all_ways_to_attend_are_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    attend(name, monkeypatch)
+    encoder = build()
+    slices = torch.randn(DEPTH, 3, *SIZE)
+    _, neck = run(encoder, slices, reference.adapters_for(MINI))
+    monkeypatch.undo()
+    _, usual = run(encoder, slices, reference.adapters_for(MINI))
+    assert reference.relative_error(neck, usual) <= 1e-5
 
 
 @pytest.mark.parametrize("grid", [(3, 4), (1, 7), (5, 1)])
