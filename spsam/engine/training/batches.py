@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import current_thread, main_thread
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -13,9 +15,10 @@ from spsam.data.patches import Patch
 from spsam.engine.training.group import Group
 
 
+@contextmanager
 def batches(
     patches: Dataset[Patch], train: TrainConfig, first: int, workers: int, group: Group
-) -> Iterator[Patch]:
+) -> Iterator[Iterator[Patch]]:
     """This process's share of every batch from step `first` to the last.
 
     Step s takes the patches s·B … s·B + B - 1, whatever was interrupted; with n processes, the r-th
@@ -25,7 +28,7 @@ def batches(
         patches: At least epochs · iterations · batch_size.
         train: Steps and batch size.
         first: The first step.
-        workers: Processes that make patches; 0 makes them in this one.
+        workers: Processes that make patches, until the context ends; 0 makes them in this one.
         group: The processes that share a batch.
     """
     own = train.batch_size // group.count
@@ -40,12 +43,42 @@ def batches(
         # Of its own: a loader draws a seed, which must not come out of the network's sequence.
         generator=torch.Generator(),
     )
-    return iter(loader)
+    made = iter(loader)
+    with _no_error_from_nowhere():
+        try:
+            yield made
+        finally:
+            # Not left to the last reference, which may be an error's traceback: the workers, deaf
+            # to signals, would keep this process from ending.
+            getattr(made, "_shutdown_workers", lambda: None)()
 
 
 def is_dead_worker(error: Exception) -> bool:
-    """Whether a process that makes patches was killed, by the system or by someone."""
-    return isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
+    """Whether a process that makes patches was killed, by the system or by someone.
+
+    An error that making a patch raised, in whatever process, is not meant.
+    """
+    if isinstance(error, RuntimeError):
+        return "DataLoader worker (pid" in str(error)
+    # Where memory is pinned, a thread takes what the dead had sent and not yet handed over.
+    return isinstance(error, OSError | EOFError) and "in pin memory thread" in str(error)
+
+
+@contextmanager
+def _no_error_from_nowhere() -> Iterator[None]:
+    """Leaves it to `next` to find a dead worker.
+
+    torch would have its death raise, too, in whatever this process does at that moment: within the
+    handling of another error, or in a library that catches everything.
+    """
+    if not hasattr(signal, "SIGCHLD") or current_thread() is not main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
 
 
 def _deaf(worker: int) -> None:

@@ -103,7 +103,7 @@ def fit(training: Training) -> None:
         steps = progress.steps
         try:
             return _loop(training, stepper, progress)
-        except RuntimeError as error:
+        except (RuntimeError, OSError, EOFError) as error:
             if not is_dead_worker(error):
                 raise
             if tried > _PATIENCE:
@@ -117,10 +117,10 @@ def fit(training: Training) -> None:
 def _loop(training: Training, stepper: Stepper, progress: Progress) -> None:
     train, group = training.arm.train, training.group
     total, saved = train.epochs * train.iterations, time.monotonic()
-    patches = batches(training.patches, train, progress.steps, training.workers, group)
-    training.on_step(progress.steps, total)
+    made = batches(training.patches, train, progress.steps, training.workers, group)
     training.network.train()
-    with _stop_signal(group) as stop:
+    with _stop_signal(group) as stop, made as patches:
+        training.on_step(progress.steps, total)
         while progress.steps < total:
             epoch = progress.steps // train.iterations
             lr = learning_rate(train, epoch)
