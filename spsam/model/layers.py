@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 import torch
@@ -18,14 +19,28 @@ ONLY_IN_PLANE = (1, 2, 2)
 
 
 def trained_convolutions(device: torch.device) -> AbstractContextManager[None]:
-    """What convolutions that train are to run in: on a CPU autocast is left.
+    """What convolutions that train are to run in: on most CPUs autocast is left.
 
     oneDNN's bf16 gradient of a 3D convolution's weight writes past its buffers on CPUs with AMX
-    (torch 2.15): from about 64 × 64 pixels a slice the gradient is NaN or the process dies.
+    (torch 2.15): from about 64 × 64 pixels a slice the gradient is NaN or the process dies. It is
+    right with AVX-512's bf16 alone; without either, bf16 is only slower.
     """
-    if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
-        return nullcontext()
-    return torch.autocast("cpu", enabled=False)
+    leaves = device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    return (
+        torch.autocast("cpu", enabled=False) if leaves and not _bf16_is_right() else nullcontext()
+    )
+
+
+def as_precise(x: Tensor, weight: Tensor) -> Tensor:
+    """`x` in the precision of a weight that it meets, where autocast does not see to both."""
+    return x if torch.is_autocast_enabled(x.device.type) else x.to(weight.dtype)
+
+
+@cache
+def _bf16_is_right() -> bool:
+    """Whether this CPU has bf16, and not the kind that goes wrong."""
+    has = torch.cpu.get_capabilities()
+    return bool(has.get("avx512_bf16")) and not has.get("amx_bf16")
 
 
 THIN = 20480
@@ -44,7 +59,7 @@ class Conv3d(nn.Conv3d):
         if x.device.type != "cpu":
             return super().forward(x)
         with trained_convolutions(x.device):
-            x = x.to(self.weight.dtype)
+            x = as_precise(x, self.weight)
             return self._in_halves(x) if self._is_thin(x) else super().forward(x)
 
     def _is_thin(self, x: Tensor) -> bool:

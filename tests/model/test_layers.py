@@ -10,6 +10,7 @@ from spsam.model.layers import (
     Conv3d,
     InstanceNorm,
     LeakyReLU,
+    _bf16_is_right,
     conv_block,
     doubling,
     resize_in_plane,
@@ -57,7 +58,7 @@ def test_resize_to_the_same_size_is_nothing() -> None:
 
 
 def test_bf16_on_a_cpu_leaves_a_convolution_s_gradient_whole() -> None:
-    """oneDNN's own bf16 gradient of these sizes is NaN, or the end of the process."""
+    """With AMX oneDNN's bf16 gradient of these sizes is NaN, or the end of the process."""
     layer, x = Conv3d(64, 32, 3, padding=1, bias=False), torch.randn(1, 64, 4, 64, 64)
     layer(x).square().sum().backward()
     assert layer.weight.grad is not None
@@ -67,6 +68,27 @@ def test_bf16_on_a_cpu_leaves_a_convolution_s_gradient_whole() -> None:
     torch.testing.assert_close(
         layer.weight.grad, expected, rtol=0.02, atol=float(expected.std()) / 20
     )
+
+
+@pytest.mark.parametrize(
+    ("has", "dtype"),
+    [
+        ({}, torch.float32),
+        ({"avx512_bf16": False}, torch.float32),
+        ({"avx512_bf16": True, "amx_bf16": True}, torch.float32),
+        ({"avx512_bf16": True, "amx_bf16": False}, torch.bfloat16),
+    ],
+)
+def test_only_bf16_without_amx_is_trusted(
+    has: dict[str, bool], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    _bf16_is_right.cache_clear()
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            assert Conv3d(2, 2, 3)(torch.zeros(1, 2, 3, 3, 3)).dtype == dtype
+    finally:
+        _bf16_is_right.cache_clear()
 
 
 @pytest.mark.parametrize("kernel", [(3, 3, 3), (1, 3, 3), (1, 5, 3)])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spsam.model.layers import ONLY_IN_PLANE, Conv3d, trained_convolutions
+from spsam.model.layers import ONLY_IN_PLANE, Conv3d, as_precise, trained_convolutions
 
 Joining = Literal["concat", "sum"]
 
@@ -53,10 +53,11 @@ def convolve_doubled(
     depth, rows, columns = (side // 2 for side in convolution.kernel_size)
     beside = torch.cat(list(maps), dim=1)
     with trained_convolutions(beside.device):
-        if beside.device.type == "cpu":
-            beside = beside.to(kernel.dtype)
         return functional.conv_transpose3d(
-            beside, kernel, stride=ONLY_IN_PLANE, padding=(depth, rows, columns)
+            as_precise(beside, kernel),
+            kernel,
+            stride=ONLY_IN_PLANE,
+            padding=(depth, rows, columns),
         )
 
 
