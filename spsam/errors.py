@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +82,25 @@ class Stopped(KeyboardInterrupt):
 def stop(number: int, frame: Any) -> None:
     """A signal's handler that raises `Stopped`."""
     raise Stopped(number)
+
+
+@contextmanager
+def handling(number: int, handler: Any) -> Iterator[None]:
+    """Takes a signal so for a while; only the main thread may, elsewhere nothing changes.
+
+    Args:
+        number: The signal's.
+        handler: As `signal.signal` takes it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        # None is a handler that was not set by Python and cannot be.
+        signal.signal(number, before or signal.SIG_DFL)
 
 
 def nearest(word: str, options: Iterable[str]) -> str:

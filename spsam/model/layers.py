@@ -25,10 +25,9 @@ def trained_convolutions(device: torch.device) -> AbstractContextManager[None]:
     (torch 2.15): from about 64 × 64 pixels a slice the gradient is NaN or the process dies. It is
     right with AVX-512's bf16 alone; without either, bf16 is only slower.
     """
-    leaves = device.type == "cpu" and torch.is_autocast_enabled("cpu")
-    return (
-        torch.autocast("cpu", enabled=False) if leaves and not _bf16_is_right() else nullcontext()
-    )
+    if device.type != "cpu" or not torch.is_autocast_enabled("cpu") or _bf16_is_right():
+        return nullcontext()
+    return torch.autocast("cpu", enabled=False)
 
 
 def as_precise(x: Tensor, weight: Tensor) -> Tensor:

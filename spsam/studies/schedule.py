@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
 
-from spsam.errors import SpsamError, stop
+from spsam.errors import SpsamError, handling, stop
 from spsam.results.run_folder import RunBusyError
 from spsam.studies.assignment import Assignment, Ended, settled
 from spsam.studies.executors.base import Executor
@@ -74,7 +73,8 @@ class Schedule:
             KeyboardInterrupt: If the user, or a signal, stopped it; runs at work keep what they
                 have.
         """
-        with _stoppable():
+        # SIGTERM ends the study as Ctrl-C does.
+        with handling(signal.SIGTERM, stop):
             try:
                 while self._waiting or self._at:
                     self._start()
@@ -156,17 +156,3 @@ def _is_locked(assignment: Assignment) -> bool:
             return False
     except RunBusyError:
         return True
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM ends the study as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import current_thread, main_thread
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from spsam.config.schema import TrainConfig
 from spsam.data.patches import Patch
 from spsam.engine.training.group import Group
+from spsam.errors import handling
 
 
 @contextmanager
@@ -44,7 +44,12 @@ def batches(
         generator=torch.Generator(),
     )
     made = iter(loader)
-    with _no_error_from_nowhere():
+    # Leaves it to `next` to find a dead worker. torch would have its death raise, too, in whatever
+    # this process does then: the handling of another error, a library that catches everything.
+    quiet = (
+        handling(signal.SIGCHLD, signal.SIG_DFL) if hasattr(signal, "SIGCHLD") else nullcontext()
+    )
+    with quiet:
         try:
             yield made
         finally:
@@ -62,23 +67,6 @@ def is_dead_worker(error: Exception) -> bool:
         return "DataLoader worker (pid" in str(error)
     # Where memory is pinned, a thread takes what the dead had sent and not yet handed over.
     return isinstance(error, OSError | EOFError) and "in pin memory thread" in str(error)
-
-
-@contextmanager
-def _no_error_from_nowhere() -> Iterator[None]:
-    """Leaves it to `next` to find a dead worker.
-
-    torch would have its death raise, too, in whatever this process does at that moment: within the
-    handling of another error, or in a library that catches everything.
-    """
-    if not hasattr(signal, "SIGCHLD") or current_thread() is not main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
 
 
 def _deaf(worker: int) -> None:

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from spsam.engine.training.batches import batches, is_dead_worker
 from spsam.engine.training.group import Group
 from spsam.engine.training.progress import Metrics, Progress, random_state, set_random_state
 from spsam.engine.training.step import Stepper
-from spsam.errors import SpsamError, Stopped
+from spsam.errors import SpsamError, Stopped, handling
 from spsam.model.network import SelfPromptSAM
 from spsam.model.segmenter import Segmenter
 from spsam.results.rows import write_text
@@ -221,15 +220,12 @@ def _stop_signal(group: Group) -> Iterator[_Stop]:
     checkpoint.
     """
     stop = _Stop()
-    if group.count > 1 or threading.current_thread() is not threading.main_thread():
+    if group.count > 1:
         yield stop
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
         stop.asked = number
 
-    before = signal.signal(signal.SIGTERM, ask)
-    try:
+    with handling(signal.SIGTERM, ask):
         yield stop
-    finally:
-        signal.signal(signal.SIGTERM, before)
