@@ -76,6 +76,7 @@ class Schedule:
         # SIGTERM ends the study as Ctrl-C does.
         with handling(signal.SIGTERM, stop):
             try:
+                self._skip()
                 while self._waiting or self._at:
                     self._start()
                     for ended in self._executor.wait(_LOOK):
@@ -87,6 +88,16 @@ class Schedule:
                 for run_id in self._at:
                     self._on_news(self._all[run_id], "stopped")
                 raise
+
+    def _skip(self) -> None:
+        """Ends what is settled already: it would be counted into the time that is left."""
+        for _ in range(len(self._waiting)):
+            assignment = self._waiting.popleft()
+            done = settled(assignment)
+            if done is not None:
+                self._end(done)
+            else:
+                self._waiting.append(assignment)
 
     def _start(self) -> None:
         """Gives runs while there is room; looks once at each that waits."""

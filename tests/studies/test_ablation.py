@@ -109,6 +109,19 @@ def test_a_finished_run_is_not_run_again(plan: Planner, book: Book) -> None:
     assert not outcome.table.frame()["dice"].isna().any()
 
 
+def test_finished_runs_are_told_first_and_not_counted_into_the_time(
+    plan: Planner, book: Book
+) -> None:
+    run_ablation(plan("S1", "S3"), backend=FakeBackend())
+    ablation, watch = plan("S1..S3"), Recorder()
+    run_ablation(ablation, watch, FakeBackend())
+    assert [(arm, ending) for arm, _, ending, _ in watch.ends] == [
+        ("S1", "skipped"),
+        ("S3", "skipped"),
+        ("S2", "finished"),
+    ]
+
+
 def test_a_finished_run_is_recorded_where_it_is_missing(plan: Planner, book: Book) -> None:
     ablation = plan("S1")
     run_ablation(ablation, backend=FakeBackend())
