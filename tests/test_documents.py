@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import csv
 import re
 from pathlib import Path
 
@@ -10,7 +11,13 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+RECORDS = ROOT / "reports" / "results"
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "benchmarks" / "README.md",
+    RECORDS / "README.md",
+]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -25,7 +32,7 @@ def blocks(page: Path, language: str) -> list[str]:
     return [text for kind, text in found if kind == language]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if "://" in target:
@@ -36,7 +43,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(linked), target
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_examples_parse(page: Path) -> None:
     for code in blocks(page, "python"):
         ast.parse(code)
@@ -67,3 +74,22 @@ def test_constraints_are_versions_and_no_addresses() -> None:
     for line in lines:
         assert re.fullmatch(r"[a-z0-9.\-]+==[^\s@/]+( ; .+)?", line), line
         assert "//" not in line
+
+
+def test_every_record_is_listed_with_the_dice_of_its_full_arm() -> None:
+    lines = (RECORDS / "README.md").read_text(encoding="utf-8").splitlines()
+    rows = [line.split(" | ") for line in lines if line.startswith("| `")]
+    listed = {
+        name: columns[2]
+        for columns in rows
+        if len(columns) == 4
+        for name in re.findall(r"`(.+?)`", columns[0])
+    }
+    records = {path.name: path for path in RECORDS.iterdir() if path.is_dir()}
+    assert set(listed) == set(records)
+    for name, path in records.items():
+        table = path / "tables" / "ablation.csv"
+        if table.is_file():
+            with table.open(encoding="utf-8") as file:
+                dice = {row["arm"]: float(row["dice"]) for row in csv.DictReader(file)}
+            assert listed[name] == f"{dice['S9']:.1f}"
