@@ -77,14 +77,13 @@ def load_parent(
         overrides: As there.
         preset: As there.
         plugins: As there.
-        among: Files of the arms that it stands beside. Of its bases it is the nearest of these,
-            and the nearest of all if none is.
+        among: Resolved files of the arms that it stands beside. Of its bases it is the nearest of
+            these, and the nearest of all if none is.
     """
     *bases, _ = compose(file_of(name_or_path), find=arm_path).chain
     if not bases:
         return None
-    beside = {path.resolve() for path in among}
-    base = next((path for path in reversed(bases) if path.resolve() in beside), bases[-1])
+    base = next((path for path in reversed(bases) if path.resolve() in among), bases[-1])
     return _load(base, overrides, preset, plugins)
 
 

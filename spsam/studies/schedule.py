@@ -76,7 +76,8 @@ class Schedule:
         # SIGTERM ends the study as Ctrl-C does.
         with handling(signal.SIGTERM, stop):
             try:
-                self._skip()
+                # First, or what is settled already would be counted into the time that is left.
+                self._waiting = deque(each for each in self._waiting if not self._is_over(each))
                 while self._waiting or self._at:
                     self._start()
                     for ended in self._executor.wait(_LOOK):
@@ -89,15 +90,12 @@ class Schedule:
                     self._on_news(self._all[run_id], "stopped")
                 raise
 
-    def _skip(self) -> None:
-        """Ends what is settled already: it would be counted into the time that is left."""
-        for _ in range(len(self._waiting)):
-            assignment = self._waiting.popleft()
-            done = settled(assignment)
-            if done is not None:
-                self._end(done)
-            else:
-                self._waiting.append(assignment)
+    def _is_over(self, assignment: Assignment) -> bool:
+        """Whether a run is not to be computed; it is told of then."""
+        done = settled(assignment)
+        if done is not None:
+            self._end(done)
+        return done is not None
 
     def _start(self) -> None:
         """Gives runs while there is room; looks once at each that waits."""
@@ -105,10 +103,9 @@ class Schedule:
             if not self._executor.room():
                 return
             assignment = self._waiting.popleft()
-            done = settled(assignment)
-            if done is not None:
-                self._end(done)
-            elif not self._executor.has(assignment) and _is_locked(assignment):
+            if self._is_over(assignment):
+                continue
+            if not self._executor.has(assignment) and _is_locked(assignment):
                 self._put_back(assignment)
             else:
                 self._at.add(assignment.run_id)

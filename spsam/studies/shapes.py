@@ -56,7 +56,7 @@ class Loader:
         return load_arm(arm, {**self.overrides, **(values or {})}, **self._options)
 
     def parent(self, arm: str | Path, among: Collection[Path]) -> ArmConfig | None:
-        """The arm that it is a change of: of its bases the nearest of some files, if one is."""
+        """The arm that it is a change of: of its bases the nearest of these files, if one is."""
         return load_parent(arm, self.overrides, among=among, **self._options)
 
     def blocks(self, arm: str | Path) -> dict[str, dict[str, Any]]:
@@ -77,7 +77,7 @@ def listed_arms(items: Sequence[str], load: Loader) -> list[MadeArm]:
     problems: list[Problem] = []
     loaded = []
     listed = expand(list(items))
-    files = [file_of(item) for item in listed]
+    files = {file_of(item).resolve() for item in listed}
     for item in listed:
         with gather(problems):
             loaded.append(MadeArm(load(item), load.parent(item, files)))
