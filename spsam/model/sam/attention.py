@@ -164,13 +164,8 @@ def _padding(by_row: Tensor, by_column: Tensor, real: tuple[int, int]) -> Tensor
 
 
 def _in_blocks(key: Tensor, keys: int) -> bool:
-    """Whether a CPU attends a block of queries after the other.
-
-    Not in 16 bits, which the fused kernel sums in 32. A compiler would unroll the blocks.
-    """
-    exact = key.dtype in (torch.float32, torch.float64)
-    on_cpu = key.device.type == "cpu" and exact
-    return on_cpu and keys >= LARGE and not torch.compiler.is_compiling()
+    """Whether a CPU attends a block of queries after the other; a compiler would unroll them."""
+    return key.device.type == "cpu" and keys >= LARGE and not torch.compiler.is_compiling()
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

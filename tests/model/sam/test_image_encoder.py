@@ -300,6 +300,22 @@ def test_all_ways_to_attend_are_one(name: str, monkeypatch: pytest.MonkeyPatch) 
     assert reference.relative_error(neck, usual) <= 1e-5
 
 
+@pytest.mark.usefixtures("way")
+def test_sixteen_bits_are_as_near_as_the_package_s(tmp_path: Path) -> None:
+    spec = replace(MINI, native_size=32)
+    sam = reference.package_sam(spec)
+    torch.save(sam.state_dict(), tmp_path / "sam.pth")
+    encoder, decoder = ImageEncoder(spec, (32, 32)), PromptedMaskDecoder(spec, (32, 32))
+    load_official(tmp_path / "sam.pth", encoder, decoder, spec)
+    slices = torch.randn(DEPTH, 3, 32, 32)
+    _, exact = run(encoder, slices, reference.adapters_for(spec))
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        _, ours = run(encoder, slices, reference.adapters_for(spec))
+        package = sam.image_encoder(slices)
+    bound = 1.5 * reference.relative_error(package, exact)
+    assert reference.relative_error(ours, exact) <= bound <= 0.03
+
+
 @pytest.mark.parametrize("grid", [(3, 4), (1, 7), (5, 1)])
 @pytest.mark.parametrize("block", [1, 40, 10**6])
 def test_attention_in_blocks_is_its_formula(
