@@ -25,4 +25,5 @@ class ArgmaxHead(MaskHead):
 
     def labels(self, logits: Tensor) -> Tensor:
         """`(B, K, D, H, W)` to `(B, D, H, W)`: the largest positive logit, background if none."""
-        return logits.argmax(dim=1) * (logits > 0).any(dim=1)
+        largest = logits.max(dim=1)
+        return largest.indices * (largest.values > 0)

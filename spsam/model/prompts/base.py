@@ -104,7 +104,8 @@ class Prompt(nn.Module, ABC):
             without gradient, presence `(B, D, K)`, and masks `(B, D, K, 1, 4gh, 4gw)`, which keep
             the gradient where they are logits. What is not in `use` is None.
         """
-        labels = _without_nan(logits.detach()).argmax(dim=1)
+        # On a processor several times as fast as argmax.
+        labels = _without_nan(logits.detach()).max(dim=1).indices
         pixels = self.extract(labels.flatten(0, 1))
         scale = (encoder_size[1] / logits.shape[4], encoder_size[0] / logits.shape[3])
 
@@ -225,7 +226,7 @@ def to_frame(pixels: Tensor, present: Tensor, scale: tuple[float, float]) -> Ten
 
 
 def _without_nan(logits: Tensor) -> Tensor:
-    """The logits with -inf for NaN, which argmax would otherwise take for the largest."""
+    """The logits with -inf for NaN, which would otherwise be taken for the largest."""
     return logits.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
 
