@@ -87,7 +87,7 @@ def test_the_readme_has_the_dice_of_the_records() -> None:
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if " | " in line]
     shown = {columns[0].strip("`"): columns[3:] for columns in rows if len(columns) == 5}
     del shown["arm"], shown["---"]
-    acdc = recorded_dice("acdc-cpu-1500-steps")
+    acdc = recorded_dice("acdc-cpu-1500-steps") | recorded_dice("acdc-cpu-1500-steps-bf16")
     hippocampus = recorded_dice("hippocampus-unets-cpu") | recorded_dice("hippocampus-cpu")
     assert shown == {arm: [acdc[arm], hippocampus[arm]] for arm in acdc}
 
