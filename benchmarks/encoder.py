@@ -41,13 +41,19 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     device = torch.device(pick_device(options.device))
+    # S1 has neither adapters nor depth positions.
+    arm = load_arm(
+        "S1",
+        {
+            "backbone.name": options.backbone,
+            "backbone.weights": "random",
+            "train.precision": options.precision,
+        },
+    )
     titles = ("ours, s", "package, s", "ratio", "ours, MB", "package, MB")
     print(f"{'pixels':>6}" + "".join(f"{title:>12}" for title in titles))
     for size in options.sizes:
         slices = torch.randn(1, 3, size, size, device=device)
-        # S1 has neither adapters nor depth positions.
-        values = {"backbone.name": options.backbone, "train.precision": options.precision}
-        arm = load_arm("S1", {**values, "backbone.weights": "random"})
         ways = _encoders(arm, size, device)
         passes = {name: _timed(way, slices, arm.train) for name, way in ways.items()}
         peaks = {name: held(once, device) for name, once in passes.items()}

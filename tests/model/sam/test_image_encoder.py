@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from segment_anything.modeling import Sam
 from segment_anything.modeling.image_encoder import window_partition, window_unpartition
 from torch import Tensor, nn
 
@@ -263,15 +264,22 @@ def attend(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention_in_blocks, "BLOCK", 40)
 
 
+def beside_the_package(spec: Backbone, folder: Path) -> tuple[Sam, ImageEncoder]:
+    """The package's SAM and our encoder, at the native size with the same weights."""
+    sam = reference.package_sam(spec)
+    torch.save(sam.state_dict(), folder / "sam.pth")
+    size = (spec.native_size, spec.native_size)
+    encoder, decoder = ImageEncoder(spec, size), PromptedMaskDecoder(spec, size)
+    load_official(folder / "sam.pth", encoder, decoder, spec)
+    return sam, encoder
+
+
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("size", [40, 32, 24])
 def test_gradients_are_the_package_s(size: int, tmp_path: Path) -> None:
     """Windows with padding, without, and one that is never full; nothing resampled."""
     spec = replace(MINI, native_size=size)
-    sam = reference.package_sam(spec)
-    torch.save(sam.state_dict(), tmp_path / "sam.pth")
-    encoder, decoder = ImageEncoder(spec, (size, size)), PromptedMaskDecoder(spec, (size, size))
-    load_official(tmp_path / "sam.pth", encoder, decoder, spec)
+    sam, encoder = beside_the_package(spec, tmp_path)
     sam, encoder = sam.double(), encoder.double()
     slices = torch.randn(2, 3, size, size, dtype=torch.float64)
     plain = reference.adapters_for(spec)
@@ -303,10 +311,7 @@ def test_all_ways_to_attend_are_one(name: str, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.usefixtures("way")
 def test_sixteen_bits_are_as_near_as_the_package_s(tmp_path: Path) -> None:
     spec = replace(MINI, native_size=32)
-    sam = reference.package_sam(spec)
-    torch.save(sam.state_dict(), tmp_path / "sam.pth")
-    encoder, decoder = ImageEncoder(spec, (32, 32)), PromptedMaskDecoder(spec, (32, 32))
-    load_official(tmp_path / "sam.pth", encoder, decoder, spec)
+    sam, encoder = beside_the_package(spec, tmp_path)
     slices = torch.randn(DEPTH, 3, 32, 32)
     _, exact = run(encoder, slices, reference.adapters_for(spec))
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
