@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from spsam.cli.options import AsJson, Device
 
 if TYPE_CHECKING:
+    from spsam.config.schema import ArmConfig
     from spsam.engine.bench.run import Bench, Timing
 
 EPILOG = "Example: spsam bench S9 --backbone sam_vit_b --size 256 --against official"
@@ -37,7 +38,11 @@ def bench(  # noqa: PLR0917 - the command line's options
         typer.Option("--set", metavar="KEY=VALUE", help="A value on top of the arm. Repeatable."),
     ] = None,
     against: Annotated[
-        str | None, typer.Option(help="official: the same on segment-anything's own modules.")
+        str | None,
+        typer.Option(
+            help="official: the same on segment-anything's own modules; or another arm; or "
+            "KEY=VALUE: the same arm with another value.",
+        ),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Steps behind a median.")] = 5,
     threads: Annotated[int, typer.Option(min=1, help="Threads of a CPU.")] = 1,
@@ -51,7 +56,15 @@ def bench(  # noqa: PLR0917 - the command line's options
     values = parse_overrides(overrides or [])
     own = {"backbone.name": backbone, "train.precision": precision}
     values = {**{key: value for key, value in own.items() if value is not None}, **values}
-    config = load_arm(arm, values, preset=Path(preset) if preset else None)
+    over = Path(preset) if preset else None
+    config = load_arm(arm, values, preset=over)
+    other: ArmConfig | Literal["official"] | None = None
+    if against == "official":
+        other = "official"
+    elif against:
+        changed = parse_overrides([against]) if "=" in against else {}
+        other = load_arm(arm if changed else against, {**values, **changed}, preset=over)
+        other = other.model_copy(update={"name": against})
 
     from spsam.engine.bench.run import Sizes
     from spsam.engine.bench.run import bench as measured
@@ -63,7 +76,7 @@ def bench(  # noqa: PLR0917 - the command line's options
         device=pick_device(device),
         repeats=repeats,
         threads=threads,
-        against=against,
+        against=other,
     )
     typer.echo(json.dumps(result.to_dict(), indent=2) if as_json else _text(result))
 
@@ -76,15 +89,16 @@ def _text(result: Bench) -> str:
         f"{result.precision}, {result.device}",
         f"{result.parameters['trained']:,} parameters train of {result.parameters['total']:,}, "
         f"from {result.trained_from} on; {result.gigaflops:,.1f} GFLOPs a patch",
-        f"milliseconds of the {result.seconds_of}, medians of {result.repeats}",
+        f"milliseconds of the {result.seconds_of}, medians of {result.repeats}"
+        + "".join(f"; against {name}, in turns" for name in result.against),
         "",
+        _row("", ["here"], ["against", "ratio"] if result.against else []),
     ]
-    columns: dict[str, Timing] = {"here": result.own, **result.against}
-    lines.append(_row("", list(columns), ["ratio"] * len(result.ratio)))
+    columns = [result.own, *result.against.values()]
     for name in [*result.own.parts, "step", "inference"]:
-        times = [f"{1e3 * _seconds(timing, name):.1f}" for timing in columns.values()]
+        times = [f"{1e3 * _seconds(timing, name):.1f}" for timing in columns]
         lines.append(_row(name, times, [f"{r[name]:.2f}" for r in result.ratio.values()]))
-    memory = [f"{timing.peak_memory_bytes / 1e6:.0f}" for timing in columns.values()]
+    memory = [f"{timing.peak_memory_bytes / 1e6:.0f}" for timing in columns]
     ratios = [f"{r['peak_memory_bytes']:.2f}" for r in result.ratio.values()]
     return "\n".join([*lines, _row("peak memory, MB", memory, ratios)])
 

@@ -30,7 +30,21 @@ def test_a_table_is_printed_for_people() -> None:
     ]
 
 
+def test_an_arm_is_compared_with_another_value_of_its_own_or_another_arm() -> None:
+    for against in ("blocks.adapter=none", "S3"):
+        result = CliRunner().invoke(app, ["bench", "S9", *SMALL, "--against", against, "--json"])
+        assert result.exit_code == 0, result.output
+        told = json.loads(result.stdout)
+        assert list(told["against"]) == list(told["ratio"]) == [against]
+        assert told["arm"] == "S9"
+
+
 def test_mistakes_end_with_2() -> None:
-    for wrong in (["--against", "mednext"], ["--backbone", "sam_huge"], ["--device", "cuda:9"]):
+    for wrong in (
+        ["--against", "mednext"],
+        ["--against", "train.epoch=1"],
+        ["--backbone", "sam_huge"],
+        ["--device", "cuda:9"],
+    ):
         result = CliRunner().invoke(app, ["bench", "S9", *SMALL, *wrong])
         assert result.exit_code == 2, result.output

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -34,6 +34,7 @@ FORWARD = PARTS[:6]
 """What inference takes."""
 
 Seconds = dict[str, float]
+Name = TypeVar("Name", bound=Hashable)
 
 
 class Parts:
@@ -121,9 +122,9 @@ class TimedStep:
         return Output(logits, auxiliary, prompts)
 
 
-def in_turns(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[Any]]:
+def in_turns(ways: Mapping[Name, Callable[[], Any]], repeats: int) -> dict[Name, list[Any]]:
     """What every way returned, taking turns after one round that does not count."""
-    results: dict[str, list[Any]] = {name: [] for name in ways}
+    results: dict[Name, list[Any]] = {name: [] for name in ways}
     for turn in range(repeats + 1):
         for name, way in ways.items():
             result = way()

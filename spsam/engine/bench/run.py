@@ -5,11 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from spsam.config.schema import ArmConfig
+from spsam.config.schema import ArmConfig, TrainConfig
+from spsam.data.patches import Patch
 from spsam.engine.assemble import build_network, on_random_weights
 from spsam.engine.bench.official import on_official_modules
 from spsam.engine.bench.parts import FORWARD, PARTS, Seconds, TimedStep, in_turns
@@ -18,10 +19,11 @@ from spsam.engine.recording.cost import PeakMemory, gigaflops
 from spsam.engine.training.batches import random_batch
 from spsam.engine.training.train import execute_as
 from spsam.errors import InputError
+from spsam.model.network import SelfPromptSAM
 from spsam.model.sam.backbones import backbone_spec
 
-AGAINST = ("official",)
-"""What an arm can be compared with."""
+OFFICIAL = "official"
+"""The same network on unmodified `segment-anything` modules."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +106,12 @@ def bench(
     device: str,
     repeats: int = 5,
     threads: int = 1,
-    against: str | None = None,
+    against: ArmConfig | Literal["official"] | None = None,
 ) -> Bench:
     """Takes steps of an arm on random patches, with random weights of SAM.
 
-    Networks that are compared have the same weights and take turns in one process, so that what
-    else the machine does meets both alike.
+    Networks that are compared take turns in one process, so that what else the machine does meets
+    both alike.
 
     Args:
         arm: The arm; its `train` section gives loss, optimiser, precision and execution.
@@ -117,37 +119,29 @@ def bench(
         device: Where.
         repeats: Steps of each network after one that warms up.
         threads: Of a CPU; with more than one, code of many small operations waits a lot.
-        against: `official`: the same network on unmodified `segment-anything` modules.
+        against: Another arm, or `official`: the same network and weights on unmodified
+            `segment-anything` modules.
 
     Raises:
-        InputError: If the arm is none of Self-Prompt SAM, or `against` is unknown.
+        InputError: If an arm is none of Self-Prompt SAM, or one is deterministic and one is not.
     """
-    if against is not None and against not in AGAINST:
-        raise InputError(f"--against {against}: expected one of {', '.join(AGAINST)}")
-    if arm.network != "self_prompt_sam":
-        raise InputError(f"arm '{arm.name}' has no parts to time: bench takes arms on SAM")
+    other = against if isinstance(against, ArmConfig) else None
+    _refuse_what_has_no_parts(arm, other)
     where = torch.device(device)
     torch.set_num_threads(threads)
-    network = build_network(
-        on_random_weights(arm),
-        in_channels=sizes.channels,
-        num_classes=sizes.classes,
-        depth=sizes.patch[0],
-        image_size=sizes.patch[1:],
-    )
+    network = _network(arm, sizes)
     operations = gigaflops(
         network, sizes.channels, arm.train.model_copy(update={"precision": "fp32"})
     )
-    networks = {"own": network}
-    if against:
-        networks[against] = on_official_modules(network, backbone_spec(arm.backbone.name))
-    execute_as(arm.train, network)
     batch = random_batch(sizes.batch, sizes.channels, sizes.patch, sizes.classes)
-    steps = {
-        name: TimedStep(each.to(where).train(), arm.train, batch) for name, each in networks.items()
-    }
-    timings = _timings(steps, where, repeats)
-    own = timings.pop("own")
+    steps: dict[str, TimedStep] = {}
+    if other:
+        steps[other.name] = _step(_network(other, sizes).to(where), other.train, batch)
+    elif against:
+        official = on_official_modules(network, backbone_spec(arm.backbone.name))
+        steps[OFFICIAL] = TimedStep(official.to(where).train(), arm.train, batch)
+    own, *others = _timings([_step(network.to(where), arm.train, batch), *steps.values()], repeats)
+    timings = dict(zip(steps, others, strict=True))
     counts = network.parameter_groups()
     total = sum(parameter.numel() for parameter in network.parameters())
     return Bench(
@@ -167,19 +161,44 @@ def bench(
     )
 
 
-def _timings(steps: dict[str, TimedStep], device: torch.device, repeats: int) -> dict[str, Timing]:
-    peaks = {name: peak(step, step.optimizer, device) for name, step in steps.items()}
-    trained = in_turns(dict(steps), repeats)
-    inferred = in_turns({name: step.infer for name, step in steps.items()}, repeats)
-    return {
-        name: Timing(
-            parts={part: _median([one[part] for one in trained[name]]) for part in PARTS},
-            step=_median([sum(one.values()) for one in trained[name]]),
-            inference=_median([sum(one[part] for part in FORWARD) for one in inferred[name]]),
-            peak_memory_bytes=peaks[name],
+def _refuse_what_has_no_parts(arm: ArmConfig, other: ArmConfig | None) -> None:
+    for each in (arm, other or arm):
+        if each.network != "self_prompt_sam":
+            raise InputError(f"arm '{each.name}' has no parts to time: bench takes arms on SAM")
+    if other and other.train.deterministic != arm.train.deterministic:
+        raise InputError(
+            "train.deterministic holds for a whole process: measure the two one after the other"
         )
-        for name in steps
-    }
+
+
+def _network(arm: ArmConfig, sizes: Sizes) -> SelfPromptSAM:
+    return build_network(
+        on_random_weights(arm),
+        in_channels=sizes.channels,
+        num_classes=sizes.classes,
+        depth=sizes.patch[0],
+        image_size=sizes.patch[1:],
+    )
+
+
+def _step(network: SelfPromptSAM, train: TrainConfig, batch: Patch) -> TimedStep:
+    execute_as(train, network)
+    return TimedStep(network.train(), train, batch)
+
+
+def _timings(steps: list[TimedStep], repeats: int) -> list[Timing]:
+    peaks = [peak(step, step.optimizer, step.device) for step in steps]
+    trained = in_turns(dict(enumerate(steps)), repeats)
+    inferred = in_turns({turn: step.infer for turn, step in enumerate(steps)}, repeats)
+    return [
+        Timing(
+            parts={part: _median([one[part] for one in trained[turn]]) for part in PARTS},
+            step=_median([sum(one.values()) for one in trained[turn]]),
+            inference=_median([sum(one[part] for part in FORWARD) for one in inferred[turn]]),
+            peak_memory_bytes=held_most,
+        )
+        for turn, held_most in enumerate(peaks)
+    ]
 
 
 def peak(step: Callable[[], object], optimizer: torch.optim.Optimizer, device: torch.device) -> int:

@@ -57,6 +57,30 @@ def test_ways_take_turns_after_a_round_that_does_not_count() -> None:
     assert calls == list("ababab")
 
 
-def test_another_rival_is_refused() -> None:
-    with pytest.raises(InputError, match="expected one of official"):
-        bench(load_arm("S9", RANDOM, preset="smoke"), SIZES, device="cpu", against="nnunet")
+def test_another_arm_is_measured_as_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[TimedStep] = []
+
+    def spy(step: TimedStep, *rest: object) -> int:
+        measured.append(step)
+        return 1
+
+    monkeypatch.setattr("spsam.engine.bench.run.peak", spy)
+    arm = load_arm("S9", RANDOM, preset="smoke")
+    changed = {"blocks.prompt_generator.convs": 3, "train.checkpoint_activations": True}
+    other = load_arm("S9", {**RANDOM, **changed}, preset="smoke")
+    result = bench(arm, SIZES, device="cpu", repeats=1, against=other)
+    assert list(result.against) == list(result.ratio) == ["S9"]
+    own, another = measured
+    assert [own.train, another.train] == [arm.train, other.train]
+    assert not own.network.image_encoder.checkpointed
+    assert another.network.image_encoder.checkpointed
+    assert len(another.parameters) > len(own.parameters)
+
+
+def test_arms_without_parts_and_arms_that_cannot_share_a_process_are_refused() -> None:
+    arm = load_arm("S9", RANDOM, preset="smoke")
+    with pytest.raises(InputError, match="no parts to time"):
+        bench(arm, SIZES, device="cpu", against=load_arm("unet2d", preset="smoke"))
+    slow = load_arm("S9", {**RANDOM, "train.deterministic": True}, preset="smoke")
+    with pytest.raises(InputError, match="one after the other"):
+        bench(arm, SIZES, device="cpu", against=slow)
