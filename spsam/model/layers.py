@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
@@ -18,16 +19,42 @@ ONLY_IN_PLANE = (1, 2, 2)
 """Stride and kernel of an upsampling that doubles the plane and leaves the slices alone."""
 
 
-def trained_convolutions(device: torch.device) -> AbstractContextManager[None]:
-    """What convolutions that train are to run in: on most CPUs autocast is left.
+def trained_convolutions(x: Tensor, kernel: Sequence[int]) -> AbstractContextManager[None]:
+    """What a convolution that trains is to run in: on a CPU it may have to leave autocast.
 
-    oneDNN's bf16 gradient of a 3D convolution's weight writes past its buffers on CPUs with AMX
-    (torch 2.15): from about 64 × 64 pixels a slice the gradient is NaN or the process dies. It is
-    right with AVX-512's bf16 alone; without either, bf16 is only slower.
+    oneDNN's bf16 gradient of a 3D convolution's weight is wrong in places (torch 2.15), and writes
+    past its buffers. With AMX that is from about 64 × 64 pixels a slice; with AVX-512's bf16 alone,
+    where the kernel is longer than the map, as with two slices. Without either, bf16 is only
+    slower.
+
+    Args:
+        x: `(B, C, D, H, W)` or `(B, C, H, W)`, what is convolved.
+        kernel: The convolution's sides.
     """
-    if device.type != "cpu" or not torch.is_autocast_enabled("cpu") or _bf16_is_right():
+    if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return nullcontext()
+    if _bf16_is_right() and not _is_shorter(x, kernel):
         return nullcontext()
     return torch.autocast("cpu", enabled=False)
+
+
+def _is_shorter(x: Tensor, kernel: Sequence[int]) -> bool:
+    """Whether a volume has fewer slices or rows than a kernel; a single slice is another code."""
+    if len(kernel) == 2:
+        return False
+    depth, rows = x.shape[2:4]
+    return 1 < depth < kernel[0] or rows < kernel[1]
+
+
+def in_fast_layout(x: Tensor) -> Tensor:
+    """`x` as convolutions that train take it fastest: on a CPU in 16 bits, channels last.
+
+    oneDNN computes so, and torch would reorder what comes and what goes. In float32 its gradients
+    are slower with channels last.
+    """
+    if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return x
+    return x.contiguous(memory_format=torch.channels_last_3d)
 
 
 def as_precise(x: Tensor, weight: Tensor) -> Tensor:
@@ -57,7 +84,7 @@ class Conv3d(nn.Conv3d):
         """`(B, C, D, H, W)` to `(B, C', D, H', W')`."""
         if x.device.type != "cpu":
             return super().forward(x)
-        with trained_convolutions(x.device):
+        with trained_convolutions(x, self.kernel_size):
             x = as_precise(x, self.weight)
             return self._in_halves(x) if self._is_thin(x) else super().forward(x)
 
@@ -93,6 +120,9 @@ class InstanceNorm(nn.InstanceNorm3d):
     One element has no spread: normalised, it would always be zero (and torch refuses it), so it
     is only scaled and shifted. Such maps are the deepest ones of tiny patches with D = 1.
 
+    Maps with channels last stay so. torch's own would reorder them, but its batch norm, which is
+    the same of a single volume, does not.
+
     Args:
         channels: C.
     """
@@ -102,10 +132,18 @@ class InstanceNorm(nn.InstanceNorm3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C, D, H, W)` to the same shape."""
-        if x.shape[2:].numel() > 1:
+        if x.shape[2:].numel() == 1:
+            shape = (1, -1, 1, 1, 1)
+            return x * self.weight.view(shape) + self.bias.view(shape)
+        if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last_3d):
             return super().forward(x)
-        shape = (1, -1, 1, 1, 1)
-        return x * self.weight.view(shape) + self.bias.view(shape)
+        volumes = [self._of_one(volume) for volume in torch.split(x, 1)]
+        return torch.cat(volumes) if len(volumes) > 1 else volumes[0]
+
+    def _of_one(self, volume: Tensor) -> Tensor:
+        return functional.batch_norm(
+            volume, None, None, self.weight, self.bias, training=True, eps=self.eps
+        )
 
 
 class LeakyReLU(nn.Module):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from math import prod
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -87,11 +89,17 @@ class PlainUNet(Segmenter):
         size = images.shape[2:]
         missing = [-extent % multiple for extent, multiple in zip(size, self.multiple, strict=True)]
         margins = [part for after in reversed(missing) for part in (0, after)]
-        with trained_convolutions(images.device):
+        with self._precision(images):
             logits: Tensor = self.unet(functional.pad(images, margins))
         for axis, extent in enumerate(size, start=2):
             logits = logits.narrow(axis, 0, extent)
         return logits
+
+    def _precision(self, images: Tensor) -> AbstractContextManager[None]:
+        # Deep maps of the spatial network have fewer slices than the kernel.
+        if self.spatial and images.device.type == "cpu":
+            return torch.autocast("cpu", enabled=False)
+        return trained_convolutions(images, (KERNEL, KERNEL))
 
 
 def halvings(depth: int) -> list[tuple[int, ...]]:

@@ -22,6 +22,22 @@ def test_instance_norm_is_torchs_where_torch_has_one() -> None:
     torch.testing.assert_close(norm(x), nn.InstanceNorm3d(3, affine=True)(x))
 
 
+@pytest.mark.parametrize("volumes", [1, 3])
+def test_instance_norm_leaves_channels_last(volumes: int) -> None:
+    norm = InstanceNorm(5)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    x = torch.randn(volumes, 5, 2, 3, 4) * torch.arange(1, volumes + 1).view(-1, 1, 1, 1, 1)
+    where = torch.randn_like(x)
+    results = []
+    for layout in (torch.contiguous_format, torch.channels_last_3d):
+        own = x.contiguous(memory_format=layout).requires_grad_()
+        got = norm(own)
+        assert got.is_contiguous(memory_format=layout)
+        results.append((got, *torch.autograd.grad(got, [own, *norm.parameters()], where)))
+    torch.testing.assert_close(results[1], results[0])
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_instance_norm_lets_a_single_element_through(training: bool) -> None:
     norm = InstanceNorm(2).train(training)
@@ -57,9 +73,29 @@ def test_resize_to_the_same_size_is_nothing() -> None:
     assert resize_in_plane(x, (3, 4)) is x
 
 
-def test_bf16_on_a_cpu_leaves_a_convolution_s_gradient_whole() -> None:
-    """With AMX oneDNN's bf16 gradient of these sizes is NaN, or the end of the process."""
-    layer, x = Conv3d(64, 32, 3, padding=1, bias=False), torch.randn(1, 64, 4, 64, 64)
+@pytest.mark.parametrize(
+    ("channels", "size", "kernel"),
+    [
+        (64, (4, 64, 64), (3, 3, 3)),  # NaN with AMX, or the end of the process.
+        (16, (2, 8, 8), (3, 3, 3)),  # The rest: with AVX-512's bf16.
+        (16, (2, 16, 16), (3, 1, 1)),
+        (16, (4, 8, 8), (5, 3, 3)),
+        (64, (3, 1, 8), (1, 5, 5)),
+        (64, (3, 2, 8), (3, 7, 7)),
+        (16, (1, 8, 8), (3, 3, 3)),
+        (16, (3, 8, 8), (3, 3, 3)),
+    ],
+)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_bf16_on_a_cpu_leaves_a_convolution_s_gradient_whole(
+    channels: int,
+    size: tuple[int, int, int],
+    kernel: tuple[int, int, int],
+    layout: torch.memory_format,
+) -> None:
+    padding = tuple(side // 2 for side in kernel)
+    layer = Conv3d(channels, 32, kernel, padding=padding, bias=False)
+    x = torch.randn(1, channels, *size).contiguous(memory_format=layout)
     layer(x).square().sum().backward()
     assert layer.weight.grad is not None
     expected, layer.weight.grad = layer.weight.grad, None
@@ -87,6 +123,8 @@ def test_only_bf16_without_amx_is_trusted(
     try:
         with torch.autocast("cpu", torch.bfloat16):
             assert Conv3d(2, 2, 3)(torch.zeros(1, 2, 3, 3, 3)).dtype == dtype
+            # Two slices are right in no CPU's bf16.
+            assert Conv3d(2, 2, 3, padding=1)(torch.zeros(1, 2, 2, 3, 3)).dtype == torch.float32
     finally:
         _bf16_is_right.cache_clear()
 

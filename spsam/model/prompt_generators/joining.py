@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spsam.model.layers import ONLY_IN_PLANE, Conv3d, as_precise, trained_convolutions
+from spsam.model.layers import (
+    ONLY_IN_PLANE,
+    Conv3d,
+    as_precise,
+    in_fast_layout,
+    trained_convolutions,
+)
 
 Joining = Literal["concat", "sum"]
 
@@ -18,7 +24,7 @@ def join(maps: Sequence[Tensor], joining: Joining) -> Tensor:
     """Maps `(B, C_i, D, h, w)` beside each other (`concat`) or added (`sum`)."""
     if joining == "sum":
         return sum(maps[1:], start=maps[0])
-    return torch.cat(list(maps), dim=1)
+    return torch.cat(list(maps), dim=1) if len(maps) > 1 else maps[0]
 
 
 def convolve_doubled(
@@ -51,11 +57,11 @@ def convolve_doubled(
         return result
     kernel = _composed(doublings, convolution, joining)
     depth, rows, columns = (side // 2 for side in convolution.kernel_size)
-    beside = torch.cat(list(maps), dim=1)
-    with trained_convolutions(beside.device):
+    with trained_convolutions(maps[0], convolution.kernel_size):
+        beside = join([in_fast_layout(as_precise(each, kernel)) for each in maps], "concat")
         return functional.conv_transpose3d(
-            as_precise(beside, kernel),
-            kernel,
+            beside,
+            in_fast_layout(kernel),
             stride=ONLY_IN_PLANE,
             padding=(depth, rows, columns),
         )

@@ -76,13 +76,16 @@ def test_it_is_composed_where_that_takes_fewer_products(
     assert len(doubled) == (1 if composed else 2)
 
 
-@pytest.mark.parametrize("in_bf16", [False, True])
-def test_autocast_rounds_no_kernel_twice(in_bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("right", "slices"), [(False, 4), (True, 4), (True, 2)])
+def test_autocast_rounds_no_kernel_twice(
+    right: bool, slices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where trained convolutions leave autocast the bits are float32's; else one rounding's."""
-    monkeypatch.setattr("spsam.model.layers._bf16_is_right", lambda: in_bf16)
+    monkeypatch.setattr("spsam.model.layers._bf16_is_right", lambda: right)
+    in_bf16 = right and slices > 2
     doublings = [doubling(8, 8), doubling(8, 8)]
     convolution = Conv3d(16, 8, 3, padding=1, bias=False)
-    maps = [torch.randn(2, 8, 2, 16, 16) for _ in range(2)]
+    maps = [torch.randn(2, 8, slices, 16, 16) for _ in range(2)]
     doublings[0].register_forward_hook(lambda *_: pytest.fail("was not composed"))
     whole = convolve_doubled(maps, doublings, convolution, "concat")
     with torch.autocast("cpu", torch.bfloat16):
@@ -90,4 +93,13 @@ def test_autocast_rounds_no_kernel_twice(in_bf16: bool, monkeypatch: pytest.Monk
     assert got.dtype == (torch.bfloat16 if in_bf16 else torch.float32)
     # bf16 has 8 bits: maps, kernel and result are off by half a step of 2⁻⁸ each at most.
     worst = 3 * 2**-9 if in_bf16 else 0.0
-    assert float((got.float() - whole).norm() / whole.norm()) <= worst
+    off = (got.float() - whole).detach().norm() / whole.detach().norm()
+    assert float(off) <= worst
+    assert got.is_contiguous(memory_format=torch.channels_last_3d) == in_bf16
+    where = torch.randn_like(whole)
+    weights = [convolution.weight, *(each.weight for each in doublings)]
+    wanted = torch.autograd.grad(whole, weights, where)
+    for gradient, exact in zip(
+        torch.autograd.grad(got, weights, where.to(got)), wanted, strict=True
+    ):
+        assert float((gradient - exact).norm() / exact.norm()) <= worst

@@ -242,7 +242,8 @@ def test_the_depth_position_comes_right_after_the_spatial_one() -> None:
     with torch.no_grad():
         expected = encoder.patch_embed(slices) + encoder.pos_embed
     assert len(got) == 1
-    assert torch.equal(got[0], expected)
+    torch.testing.assert_close(got[0], expected)
+    assert got[0].is_contiguous()
 
 
 WAYS = {
