@@ -9,12 +9,12 @@ from typing import Protocol
 import torch
 from timm.models.vision_transformer_sam import Block, VisionTransformerSAM
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from spsam.model.adapters.placement import AdapterSet
 from spsam.model.sam.attention import Attention
 from spsam.model.sam.backbones import Backbone, token_grid
+from spsam.model.sam.patch_embedding import PatchEmbedding
 
 
 class DepthTokens(Protocol):
@@ -61,7 +61,8 @@ class ImageEncoder(nn.Module):
             norm_layer=partial(nn.LayerNorm, eps=1e-6),  # type: ignore[arg-type]
         )
         assert vit.pos_embed is not None
-        self.patch_embed = vit.patch_embed
+        assert isinstance(vit.patch_embed.proj, nn.Conv2d)
+        self.patch_embed = PatchEmbedding(vit.patch_embed.proj)
         self.pos_embed = vit.pos_embed
         self.blocks = vit.blocks
         for block in self.transformer_blocks():
@@ -95,7 +96,7 @@ class ImageEncoder(nn.Module):
                 f"expected slices of {self.image_size} pixels, got {tuple(slices.shape[2:])}"
             )
         folded = (slices.shape[0] // depth, depth)
-        x = depth_pos.encoder_tokens(self._tokens(slices) + self.pos_embed)
+        x = depth_pos.encoder_tokens(self.patch_embed(slices) + self.pos_embed)
         taps: list[Tensor] = []
         for index, block in enumerate(self.transformer_blocks()):
             site = adapters.encoder_site(index)
@@ -108,20 +109,6 @@ class ImageEncoder(nn.Module):
             if index in self.global_blocks:
                 taps.append(x.permute(0, 3, 1, 2))
         return taps, self.neck(x.permute(0, 3, 1, 2))
-
-    def _tokens(self, slices: Tensor) -> Tensor:
-        """The patch embedding of `(n, 3, h, w)`: `(n, gh, gw, E)`, a token's values side by side.
-
-        The convolution that it is leaves them far apart, and so would every sum of residuals, for
-        every norm to gather; and a gradient takes it four times as long as a product.
-        """
-        convolution = self.patch_embed.proj
-        assert isinstance(convolution, nn.Conv2d)
-        n, channels = slices.shape[:2]
-        (rows, columns), (height, width) = self.grid, convolution.kernel_size
-        split = slices.reshape(n, channels, rows, height, columns, width)
-        patches = split.permute(0, 2, 4, 1, 3, 5).reshape(n, rows, columns, -1)
-        return functional.linear(patches, convolution.weight.flatten(1), convolution.bias)
 
     def transformer_blocks(self) -> Iterator[Block]:
         """The blocks, shallow first."""

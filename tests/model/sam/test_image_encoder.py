@@ -240,7 +240,8 @@ def test_the_depth_position_comes_right_after_the_spatial_one() -> None:
     slices = torch.randn(DEPTH, 3, *SIZE)
     run(encoder, slices, reference.adapters_for(MINI), Look())
     with torch.no_grad():
-        expected = encoder.patch_embed(slices) + encoder.pos_embed
+        convolved = encoder.patch_embed.proj(slices).permute(0, 2, 3, 1)
+        expected = convolved + encoder.pos_embed
     assert len(got) == 1
     torch.testing.assert_close(got[0], expected)
     assert got[0].is_contiguous()
