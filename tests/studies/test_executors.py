@@ -188,7 +188,7 @@ def test_memory_is_kept_free_for_runs_that_grow(monkeypatch: pytest.MonkeyPatch)
     memory = Memory(known=4e9)
     assert memory.suffices([])
     assert memory.suffices([os.getpid()])  # 4 and what the first may still want: 8 of 9
-    assert not memory.suffices([os.getpid(), os.getppid()])
+    assert not memory.suffices([os.getpid(), os.getpid()])
     assert Memory(known=99e9).suffices([])  # alone it has all there is
 
 
