@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -188,7 +190,9 @@ def test_memory_is_kept_free_for_runs_that_grow(monkeypatch: pytest.MonkeyPatch)
     memory = Memory(known=4e9)
     assert memory.suffices([])
     assert memory.suffices([os.getpid()])  # 4 and what the first may still want: 8 of 9
-    assert not memory.suffices([os.getpid(), os.getpid()])
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        assert not memory.suffices([os.getpid(), other.pid])
+        other.communicate(b"\n")
     assert Memory(known=99e9).suffices([])  # alone it has all there is
 
 
