@@ -31,11 +31,8 @@ import report
 import torch
 from matplotlib.ticker import LogLocator
 
-from spsam.engine.assemble import build_network, on_random_weights
-from spsam.engine.bench.parts import TimedStep
-from spsam.engine.bench.run import Sizes, peak
+from spsam.engine.bench.run import Sizes, network_of, peak, timed_step
 from spsam.engine.training.batches import random_batch
-from spsam.engine.training.train import execute_as
 from spsam.registry.arms import load_arm
 from spsam.studies.plan import Request, plan_ablation
 
@@ -117,37 +114,27 @@ def steps(arm: str, repeats: int) -> list[Line]:
         # Patches of 16 pixels instead of 8: the same number of tokens.
         side = 64 if name == "sam_tiny" else 128
         sizes = replace(BASE, patch=(1, side, side))
-        backbones.add(parameters(arm, name, side), *step_cost(arm, sizes, name, 1))
+        backbones.add(parameters(arm, name, sizes), *step_cost(arm, sizes, name, 1))
     return [*lines, backbones]
 
 
 def step_cost(arm: str, sizes: Sizes, backbone: str, repeats: int) -> tuple[float, int]:
     """Median seconds, and peak bytes beyond the network."""
-    config = on_random_weights(load_arm(arm, {"backbone.name": backbone}, preset="cpu"))
-    network = build_network(
-        config,
-        in_channels=sizes.channels,
-        num_classes=sizes.classes,
-        depth=sizes.patch[0],
-        image_size=sizes.patch[1:],
-    ).train()
-    execute_as(config.train, network)
+    config = load_arm(arm, {"backbone.name": backbone}, preset="cpu")
     batch = random_batch(sizes.batch, sizes.channels, sizes.patch, sizes.classes)
-    step = TimedStep(network, config.train, batch)
+    step = timed_step(network_of(config, sizes), config.train, batch)
     memory = peak(step, step.optimizer, step.device)
     seconds = statistics.median(sum(step().values()) for _ in range(repeats))
-    del network, step
+    del step
     gc.collect()
     return seconds, memory
 
 
-def parameters(arm: str, backbone: str, side: int) -> int:
+def parameters(arm: str, backbone: str, sizes: Sizes) -> int:
     """Of the whole network; nothing is computed."""
-    config = on_random_weights(load_arm(arm, {"backbone.name": backbone}, preset="cpu"))
+    config = load_arm(arm, {"backbone.name": backbone}, preset="cpu")
     with torch.device("meta"):
-        network = build_network(
-            config, in_channels=1, num_classes=4, depth=1, image_size=(side, side)
-        )
+        network = network_of(config, sizes)
     return sum(parameter.numel() for parameter in network.parameters())
 
 

@@ -28,6 +28,19 @@ def test_any_size_and_every_parameter_learns(
     assert all(p.grad is not None for _, p in net.trained_parameters())
 
 
+@pytest.mark.parametrize(("spatial", "dtype"), [(False, torch.bfloat16), (True, torch.float32)])
+def test_the_spatial_one_leaves_bf16_on_a_cpu(
+    spatial: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its deep maps have fewer slices than its kernels, whose gradient is wrong there."""
+    monkeypatch.setattr("spsam.model.layers._bf16_is_right", lambda: True)
+    net = PlainUNet(1, 2, 4, (16, 16), spatial=spatial)
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        logits = net(torch.randn(1, 1, 4, 16, 16)).logits
+    assert logits is not None
+    assert logits.dtype == dtype
+
+
 @pytest.mark.parametrize("spatial", [False, True])
 def test_only_the_spatial_one_sees_other_slices(spatial: bool) -> None:
     torch.manual_seed(0)

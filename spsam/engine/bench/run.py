@@ -129,18 +129,20 @@ def bench(
     _refuse_what_has_no_parts(arm, other)
     where = torch.device(device)
     torch.set_num_threads(threads)
-    network = _network(arm, sizes)
+    network = network_of(arm, sizes)
     operations = gigaflops(
         network, sizes.channels, arm.train.model_copy(update={"precision": "fp32"})
     )
     batch = random_batch(sizes.batch, sizes.channels, sizes.patch, sizes.classes)
     steps: dict[str, TimedStep] = {}
     if other:
-        steps[other.name] = _step(_network(other, sizes).to(where), other.train, batch)
+        steps[other.name] = timed_step(network_of(other, sizes).to(where), other.train, batch)
     elif against:
         official = on_official_modules(network, backbone_spec(arm.backbone.name))
         steps[OFFICIAL] = TimedStep(official.to(where).train(), arm.train, batch)
-    own, *others = _timings([_step(network.to(where), arm.train, batch), *steps.values()], repeats)
+    own, *others = _timings(
+        [timed_step(network.to(where), arm.train, batch), *steps.values()], repeats
+    )
     timings = dict(zip(steps, others, strict=True))
     counts = network.parameter_groups()
     total = sum(parameter.numel() for parameter in network.parameters())
@@ -171,7 +173,8 @@ def _refuse_what_has_no_parts(arm: ArmConfig, other: ArmConfig | None) -> None:
         )
 
 
-def _network(arm: ArmConfig, sizes: Sizes) -> SelfPromptSAM:
+def network_of(arm: ArmConfig, sizes: Sizes) -> SelfPromptSAM:
+    """The arm's network for patches of these sizes, SAM's weights random."""
     return build_network(
         on_random_weights(arm),
         in_channels=sizes.channels,
@@ -181,7 +184,8 @@ def _network(arm: ArmConfig, sizes: Sizes) -> SelfPromptSAM:
     )
 
 
-def _step(network: SelfPromptSAM, train: TrainConfig, batch: Patch) -> TimedStep:
+def timed_step(network: SelfPromptSAM, train: TrainConfig, batch: Patch) -> TimedStep:
+    """A step of a network on its device, executed as its arm says."""
     execute_as(train, network)
     return TimedStep(network.train(), train, batch)
 

@@ -11,7 +11,7 @@ class PatchEmbedding(nn.Module):
 
     Such a convolution is a linear layer of a patch's pixels. As a convolution it would leave the
     values of a token far apart; every sum of residuals would too, for every norm to gather. And
-    its gradient would take a CPU four times as long.
+    its gradient would take a CPU five times as long.
 
     Args:
         convolution: Whose weights these are; its kernel is its stride.
