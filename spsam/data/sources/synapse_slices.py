@@ -131,7 +131,8 @@ def _stack(files: Sequence[Path]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     problems = []
     for file in files:
         try:
-            with np.load(file, allow_pickle=False) as content:
+            # Opened here: numpy leaves what is cut off open.
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
                 read = {key: content[key] for key in parts}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             problems.append(_unreadable(file, error))

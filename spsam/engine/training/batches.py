@@ -1,4 +1,4 @@
-"""Batches in their order, from any step on, and what a dead worker means."""
+"""Batches in their order, from any step on, and what the death of a worker looks like."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from spsam.config.schema import TrainConfig
 from spsam.data.patches import Patch
 from spsam.engine.training.group import Group
 from spsam.errors import handling
+
+
+class DeadWorkerError(Exception):
+    """A process that makes patches was killed, by the system or by someone."""
 
 
 @contextmanager
@@ -30,6 +34,10 @@ def batches(
         first: The first step.
         workers: Processes that make patches, until the context ends; 0 makes them in this one.
         group: The processes that share a batch.
+
+    Raises:
+        DeadWorkerError: By `next`, if a worker died. What making a patch raised, in whatever
+            process, is raised as it is.
     """
     own = train.batch_size // group.count
     steps = range(first, train.epochs * train.iterations)
@@ -51,22 +59,30 @@ def batches(
     )
     with quiet:
         try:
-            yield made
+            yield _told_apart(made, workers)
         finally:
             # Not left to the last reference, which may be an error's traceback: the workers, deaf
             # to signals, would keep this process from ending.
             getattr(made, "_shutdown_workers", lambda: None)()
 
 
-def is_dead_worker(error: Exception) -> bool:
-    """Whether a process that makes patches was killed, by the system or by someone.
+def _told_apart(made: Iterator[Patch], workers: int) -> Iterator[Patch]:
+    """The same batches; what says that a worker died is a `DeadWorkerError`."""
+    try:
+        yield from made
+    except (RuntimeError, OSError, EOFError) as error:
+        if _is_death(error, workers):
+            raise DeadWorkerError(str(error) or type(error).__name__) from error
+        raise
 
-    An error that making a patch raised, in whatever process, is not meant.
-    """
+
+def _is_death(error: Exception, workers: int) -> bool:
     if isinstance(error, RuntimeError):
         return "DataLoader worker (pid" in str(error)
-    # Where memory is pinned, a thread takes what the dead had sent and not yet handed over.
-    return isinstance(error, OSError | EOFError) and "in pin memory thread" in str(error)
+    # What the dead had sent and not yet handed over cannot be taken, here or in the thread that
+    # pins memory, and for a moment the system counts them among the living: torch, which asks it,
+    # raises what the connection did. What a patch raised in a worker says that it comes from there.
+    return workers > 0 and "in DataLoader worker process" not in str(error)
 
 
 def _deaf(worker: int) -> None:

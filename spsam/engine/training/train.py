@@ -23,7 +23,7 @@ from spsam.data.patches import Patch
 from spsam.engine.checkpoint import load_trained_state, read_last, save_whole, trained_state
 from spsam.engine.device import keep_memory
 from spsam.engine.predict import precision
-from spsam.engine.training.batches import batches, is_dead_worker
+from spsam.engine.training.batches import DeadWorkerError, batches
 from spsam.engine.training.group import Group
 from spsam.engine.training.progress import Metrics, Progress, random_state, set_random_state
 from spsam.engine.training.step import Stepper
@@ -94,23 +94,26 @@ def fit(training: Training) -> None:
         Stopped: If SIGTERM came; the checkpoint is of that moment.
     """
     execute_as(training.arm.train, training.network)
-    tried = steps = 0
+    deaths, death, steps = 0, "", -1
     while True:
         stepper = Stepper(training.network, training.arm.train, training.group)
         progress = _restore(training, stepper)
-        tried = tried + 1 if progress.steps == steps else 1
+        if death:
+            deaths = deaths + 1 if progress.steps == steps else 1
+            if deaths > _PATIENCE:
+                raise SpsamError(
+                    f"processes that make patches died {deaths} times after step {steps}: {death}; "
+                    "perhaps memory ran out: use fewer --workers, or 0"
+                )
+            training.on_note(
+                f"a process that makes patches died; back to step {progress.steps} ({death})"
+            )
         steps = progress.steps
         try:
             return _loop(training, stepper, progress)
-        except (RuntimeError, OSError, EOFError) as error:
-            if not is_dead_worker(error):
-                raise
-            if tried > _PATIENCE:
-                raise SpsamError(
-                    f"processes that make patches died {tried} times after step {steps}: {error}; "
-                    "perhaps memory ran out: use fewer --workers, or 0"
-                ) from error
-            training.on_note(f"a process that makes patches died; back to step {steps} ({error})")
+        except DeadWorkerError as error:
+            # Its words alone: the error would hold what the dead attempt had in memory.
+            death = str(error)
 
 
 def _loop(training: Training, stepper: Stepper, progress: Progress) -> None:

@@ -10,14 +10,15 @@ import random
 import signal
 import sys
 import time
+from multiprocessing import resource_sharer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.multiprocessing import get_sharing_strategy
 
 from spsam.engine.checkpoint import previous, read_last, read_whole, save_whole, trained_state
-from spsam.engine.training.batches import is_dead_worker
 from spsam.engine.training.train import fit
 from spsam.errors import InputError, SpsamError, Stopped
 from spsam.registry.arms import load_arm
@@ -300,12 +301,42 @@ def test_a_patch_that_cannot_be_made_is_no_dead_worker(tmp_path: Path, workers: 
     assert children() <= others
 
 
-def test_what_a_dead_worker_had_sent_and_not_handed_over_is_its_death() -> None:
-    where = "in pin memory thread for device 0"
-    for kind in (ConnectionResetError, FileNotFoundError, EOFError):
-        assert is_dead_worker(kind(f"Caught {kind.__name__} {where}."))
-        assert not is_dead_worker(kind("Caught it in DataLoader worker process 0."))
-    assert not is_dead_worker(RuntimeError(f"CUDA out of memory {where}"))
+@pytest.mark.skipif(get_sharing_strategy() != "file_descriptor", reason="shares by a file's name")
+@pytest.mark.parametrize("kind", [ConnectionResetError, FileNotFoundError, EOFError])
+def test_what_a_worker_sent_and_did_not_hand_over_is_its_death(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    """It died just now: its connections are closed, and the system says that it lives."""
+    connect = resource_sharer._resource_sharer.get_connection
+    calls: list[Any] = []
+    notes: list[str] = []
+
+    def lost(identity: Any) -> Any:
+        calls.append(identity)
+        # A batch has an image and a label: the third batch's.
+        if len(calls) == 5:
+            raise kind
+        return connect(identity)
+
+    monkeypatch.setattr(resource_sharer._resource_sharer, "get_connection", lost)
+    run_with(tmp_path, {}, workers=1, patches=Small(24), on_note=notes.append)
+    assert len(notes) == 1
+    assert "a process that makes patches died; back to step 2" in notes[0]
+
+
+@pytest.mark.parametrize("kind", [FileNotFoundError, EOFError])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_that_a_patch_cannot_read_is_no_dead_worker(
+    tmp_path: Path, workers: int, kind: type[Exception]
+) -> None:
+    class Missing(Small):
+        def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+            raise kind("no such volume")
+
+    notes: list[str] = []
+    with pytest.raises(kind, match="no such volume"):
+        run_with(tmp_path, {}, workers=workers, patches=Missing(24), on_note=notes.append)
+    assert not notes
 
 
 def test_a_checkpoint_of_the_first_version_is_gone_on_from(tmp_path: Path) -> None:
