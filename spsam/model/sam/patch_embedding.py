@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional
+
+from spsam.model.sam.frozen_linear import frozen_linear
 
 
 class PatchEmbedding(nn.Module):
@@ -28,4 +29,4 @@ class PatchEmbedding(nn.Module):
         grid = (height // rows, width // columns)
         split = slices.reshape(n, channels, grid[0], rows, grid[1], columns)
         patches = split.permute(0, 2, 4, 1, 3, 5).reshape(n, *grid, -1)
-        return functional.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
+        return frozen_linear(patches, self.proj.weight.flatten(1), self.proj.bias)

@@ -1,0 +1,93 @@
+"""SAM's linear layers, which do not train, by the fastest products that a CPU has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+from torch.utils.flop_counter import register_flop_formula
+
+
+class FrozenLinear(nn.Linear):
+    """A linear layer whose weights are only read; where they train, an ordinary one.
+
+    Args:
+        source: The layer whose parameters become this one's own.
+    """
+
+    def __init__(self, source: nn.Linear) -> None:
+        super().__init__(source.in_features, source.out_features, device="meta")
+        self.weight, self.bias = source.weight, source.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(…, C)` to `(…, C')`."""
+        return frozen_linear(x, self.weight, self.bias)
+
+
+def frozen_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`x · weightᵀ + bias`, in float32 on an x86 CPU by oneDNN.
+
+    torch gives these products to MKL, which on processors that are not Intel's has three quarters
+    of oneDNN's speed; in 16 bits oneDNN is what torch takes.
+
+    Args:
+        x: `(…, C)`.
+        weight: `(C', C)`.
+        bias: `(C')`, or None.
+
+    Returns:
+        `(…, C')`.
+    """
+    if weight.requires_grad or not _onednn_takes(x, weight):
+        return functional.linear(x, weight, bias)
+    product: Tensor = _Product.apply(x, weight, bias)
+    return product
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(weight)
+        assert _ONEDNN is not None
+        return _ONEDNN(x, weight, bias, "none", [], "")
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (weight,) = ctx.saved_tensors
+        assert _ONEDNN is not None
+        return _ONEDNN(gradient, weight.t(), None, "none", [], ""), None, None
+
+
+def _onednn_takes(x: Tensor, weight: Tensor) -> bool:
+    return (
+        _ONEDNN is not None
+        and x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        # A compiler has products of its own.
+        and not torch.compiler.is_compiling()
+    )
+
+
+def _find() -> Callable[..., Tensor] | None:
+    """The product of oneDNN, by the only name that torch has for it, where MKL is too: on x86."""
+    backends = torch.backends.mkl, torch.backends.mkldnn
+    if not all(backend.is_available() for backend in backends):
+        return None
+    return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+
+
+def _operations(x: Sequence[int], weight: Sequence[int], *others: Any, **named: Any) -> int:
+    """Of a product, from shapes."""
+    return 2 * torch.Size(x).numel() * weight[0]
+
+
+_ONEDNN = _find()
+if _ONEDNN is not None:
+    # torch's counter does not know it, and looks its formulas up when it is made.
+    register_flop_formula(_ONEDNN)(_operations)
