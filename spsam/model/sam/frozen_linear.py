@@ -11,6 +11,11 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torch.utils.flop_counter import register_flop_formula
 
+_SIGNATURE = (
+    "mkldnn::_linear_pointwise(Tensor X, Tensor W, Tensor? B, str attr, Scalar?[] scalars, "
+    "str? algorithm) -> Tensor Y"
+)
+
 
 class FrozenLinear(nn.Linear):
     """A linear layer whose weights are only read; where they train, an ordinary one.
@@ -79,7 +84,9 @@ def _find() -> Callable[..., Tensor] | None:
     backends = torch.backends.mkl, torch.backends.mkldnn
     if not all(backend.is_available() for backend in backends):
         return None
-    return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    found = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    # The name is torch's own affair: where it takes anything else, linear layers are torch's.
+    return found if found and str(found.default._schema) == _SIGNATURE else None
 
 
 def _operations(x: Sequence[int], weight: Sequence[int], *others: Any, **named: Any) -> int:
