@@ -10,6 +10,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from multiprocessing import resource_sharer
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from torch.multiprocessing import get_sharing_strategy
 
 from spsam.engine.checkpoint import previous, read_last, read_whole, save_whole, trained_state
+from spsam.engine.training.batches import DeadWorkerError, _told_apart
 from spsam.engine.training.train import fit
 from spsam.errors import InputError, SpsamError, Stopped
 from spsam.registry.arms import load_arm
@@ -322,6 +324,18 @@ def test_what_a_worker_sent_and_did_not_hand_over_is_its_death(
     run_with(tmp_path, {}, workers=1, patches=Small(24), on_note=notes.append)
     assert len(notes) == 1
     assert "a process that makes patches died; back to step 2" in notes[0]
+
+
+def test_a_thread_that_pins_memory_finds_the_dead_too() -> None:
+    def failing(error: Exception) -> Iterator[Any]:
+        yield from ()
+        raise error
+
+    where = "in pin memory thread for device 0."
+    with pytest.raises(DeadWorkerError, match=where):
+        next(_told_apart(failing(ConnectionResetError(f"Caught ConnectionResetError {where}")), 1))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        next(_told_apart(failing(RuntimeError(f"CUDA out of memory {where}")), 1))
 
 
 @pytest.mark.parametrize("kind", [FileNotFoundError, EOFError])
