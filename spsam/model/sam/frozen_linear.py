@@ -1,8 +1,8 @@
-"""SAM's linear layers, which do not train, by the fastest products that a CPU has."""
+"""The image encoder's linear layers, which do not train, by a CPU's fastest products."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -57,20 +57,23 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(weight)
-        assert _ONEDNN is not None
-        return _ONEDNN(x, weight, bias, "none", [], "")
+        return _onednn(x, weight, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (weight,) = ctx.saved_tensors
-        assert _ONEDNN is not None
-        return _ONEDNN(gradient, weight.t(), None, "none", [], ""), None, None
+        return _onednn(gradient, weight.t(), None), None, None
+
+
+def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return product
 
 
 def _onednn_takes(x: Tensor, weight: Tensor) -> bool:
     return (
-        _ONEDNN is not None
+        _HAS_ONEDNN
         and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
@@ -79,14 +82,14 @@ def _onednn_takes(x: Tensor, weight: Tensor) -> bool:
     )
 
 
-def _find() -> Callable[..., Tensor] | None:
-    """The product of oneDNN, by the only name that torch has for it, where MKL is too: on x86."""
+def _has_onednn() -> bool:
+    """Whether MKL is here too, as on x86, and torch's name for oneDNN's product means it still."""
     backends = torch.backends.mkl, torch.backends.mkldnn
     if not all(backend.is_available() for backend in backends):
-        return None
-    found = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+        return False
     # The name is torch's own affair: where it takes anything else, linear layers are torch's.
-    return found if found and str(found.default._schema) == _SIGNATURE else None
+    found = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    return found is not None and str(found.default._schema) == _SIGNATURE
 
 
 def _operations(x: Sequence[int], weight: Sequence[int], *others: Any, **named: Any) -> int:
@@ -94,7 +97,7 @@ def _operations(x: Sequence[int], weight: Sequence[int], *others: Any, **named: 
     return 2 * torch.Size(x).numel() * weight[0]
 
 
-_ONEDNN = _find()
-if _ONEDNN is not None:
+_HAS_ONEDNN = _has_onednn()
+if _HAS_ONEDNN:
     # torch's counter does not know it, and looks its formulas up when it is made.
-    register_flop_formula(_ONEDNN)(_operations)
+    register_flop_formula(torch.ops.mkldnn._linear_pointwise)(_operations)

@@ -332,8 +332,11 @@ def test_a_thread_that_pins_memory_finds_the_dead_too() -> None:
         raise error
 
     where = "in pin memory thread for device 0."
-    with pytest.raises(DeadWorkerError, match=where):
-        next(_told_apart(failing(ConnectionResetError(f"Caught ConnectionResetError {where}")), 1))
+    for kind in (ConnectionResetError, FileNotFoundError, EOFError):
+        with pytest.raises(DeadWorkerError, match=where):
+            next(_told_apart(failing(kind(f"Caught {kind.__name__} {where}")), 1))
+        with pytest.raises(kind, match="worker process"):
+            next(_told_apart(failing(kind("Caught it in DataLoader worker process 0.")), 1))
     with pytest.raises(RuntimeError, match="out of memory"):
         next(_told_apart(failing(RuntimeError(f"CUDA out of memory {where}")), 1))
 
