@@ -22,10 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import psutil
 
 from spsam.results.rows import Row, write_rows
-from spsam.studies.ablation import run_ablation
 from spsam.studies.backend import Backend, Task
-from spsam.studies.executors.choose import make_executor, processors
-from spsam.studies.plan import Request, plan_ablation
+from spsam.studies.execution.ablation import run_ablation
+from spsam.studies.execution.executors.choose import make_executor, processors
+from spsam.studies.planning.planner import Request, plan_ablation
 
 
 class Trivial(Backend):

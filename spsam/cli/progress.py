@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import typer
 
-from spsam.studies.watch import Ending, RunLabel, Watcher
+from spsam.studies.progress_events import Ending, RunLabel, Watcher
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from spsam.results.rows import Row
     from spsam.results.run_folder import RunFolder
-    from spsam.studies.costs import Costs
+    from spsam.studies.planning.costs import Costs
 
 EPILOG = "Example: spsam train S9 --data path/to/ACDC --preset cpu"
 
@@ -67,9 +67,9 @@ def train(  # noqa: PLR0917 - the command line's options
     from spsam.cli.progress import watched
     from spsam.config.overrides import parse_overrides
     from spsam.config.places import home
-    from spsam.studies.costs import costs, fitted
-    from spsam.studies.plan import Request, plan_ablation
-    from spsam.studies.train import train_one
+    from spsam.studies.execution.train import train_one
+    from spsam.studies.planning.costs import costs, fitted
+    from spsam.studies.planning.planner import Request, plan_ablation
 
     request = Request(
         arms=[arm],

@@ -92,11 +92,11 @@ def execute(
         "on_note": on_note,
     }
     if job.devices > 1:
-        from spsam.engine.training.together import train_together
+        from spsam.engine.training.distributed import train_together
 
         train_together(job, **told)
     if job.member is not None:
-        from spsam.engine.training.together import train_as_member
+        from spsam.engine.training.distributed import train_as_member
 
         if train_as_member(job, **told) > 0:
             return  # the first one scores

@@ -177,7 +177,7 @@ class Backend:
             InputError: If they cannot.
         """
         if count > 1:
-            from spsam.engine.training.together import check_devices
+            from spsam.engine.training.distributed import check_devices
 
             check_devices(device, count, arm.train.batch_size, arm.train.accumulate)
 

@@ -13,8 +13,8 @@ from spsam.config.problems import gather, raise_all
 from spsam.errors import InputError, Problem, nearest
 from spsam.results.rows import write_text
 from spsam.studies.backend import Backend
+from spsam.studies.progress_events import Watcher
 from spsam.studies.prompts.subject import weights_of
-from spsam.studies.watch import Watcher
 
 if TYPE_CHECKING:
     from spsam.data.cases import Case

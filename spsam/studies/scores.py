@@ -17,7 +17,7 @@ from spsam.errors import InputError, Problem
 from spsam.metrics.dice import CONVENTIONS
 from spsam.results.rows import write_texts
 from spsam.studies.predict import RECORD
-from spsam.studies.watch import Watcher
+from spsam.studies.progress_events import Watcher
 
 if TYPE_CHECKING:
     import numpy as np

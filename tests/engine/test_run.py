@@ -13,7 +13,7 @@ from spsam.metrics.dice import dice_of_counts
 from spsam.results.measures import read_measures
 from spsam.results.panels import read_panels
 from spsam.studies.backend import Backend, Task
-from spsam.studies.plan import Request, plan_ablation
+from spsam.studies.planning.planner import Request, plan_ablation
 
 from .networks import ARMS
 

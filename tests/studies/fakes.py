@@ -17,7 +17,7 @@ from spsam.data.volume import Geometry, Volume
 from spsam.errors import InputError
 from spsam.results.rows import Row, write_rows
 from spsam.studies.backend import Backend, OnEpoch, OnNote, OnProgress, Size, Task
-from spsam.studies.watch import Ending, RunLabel, Watcher
+from spsam.studies.progress_events import Ending, RunLabel, Watcher
 
 GEOMETRY = Geometry(
     shape=(4, 32, 32),

@@ -15,7 +15,7 @@ from spsam.errors import InputError, Problem, nearest
 from spsam.model.sam.backbones import backbone_spec
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
-from spsam.studies.plan import Request, plan_ablation
+from spsam.studies.planning.planner import Request, plan_ablation
 
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet

@@ -16,9 +16,9 @@ from spsam.errors import Problem
 from spsam.registry.arms import load_arm
 from spsam.registry.files import named_file, preset_path
 from spsam.studies.backend import Backend
-from spsam.studies.plan import Ablation, PlannedArm, Planner, Request, default_preset
-from spsam.studies.probe import in_file, probed, value_of
-from spsam.studies.space import Dimension, dimensions, overrides
+from spsam.studies.planning.choices import in_file, probed, value_of
+from spsam.studies.planning.planner import Ablation, PlannedArm, Planner, Request, default_preset
+from spsam.studies.planning.space import Dimension, dimensions, overrides
 from spsam.studies.sweep.search import search_problems
 from spsam.studies.sweep.storage import shown_storage
 

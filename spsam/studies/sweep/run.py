@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from spsam.errors import SpsamError
 from spsam.studies.backend import Backend
-from spsam.studies.executors.choose import processors
-from spsam.studies.executors.local import environment
+from spsam.studies.execution.executors.choose import processors
+from spsam.studies.execution.executors.local import environment
+from spsam.studies.progress_events import Watcher
 from spsam.studies.sweep.plan import Sweep, SweepRequest, plan_sweep
 from spsam.studies.sweep.storage import open_study
 from spsam.studies.sweep.summary import SweepOutcome, summarise, trial_line
 from spsam.studies.sweep.trials import Worker, count_begun
-from spsam.studies.watch import Watcher
 from spsam.tracking.mlflow import Tracker
 
 if TYPE_CHECKING:

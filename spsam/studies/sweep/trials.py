@@ -18,15 +18,15 @@ from filelock import FileLock, Timeout
 from spsam.errors import SpsamError
 from spsam.results.run_folder import VALIDATION_DICE, RunFolder
 from spsam.studies.backend import Backend
-from spsam.studies.one_run import Runner, RunStopped
-from spsam.studies.plan import PlannedArm
-from spsam.studies.space import suggest
-from spsam.studies.summary import is_finished
+from spsam.studies.execution.single_run import Runner, RunStopped
+from spsam.studies.planning.planner import PlannedArm
+from spsam.studies.planning.space import suggest
+from spsam.studies.progress_events import Ending, RunLabel, Watcher
+from spsam.studies.recording.summary import is_finished
 from spsam.studies.sweep.plan import Sweep
 from spsam.studies.sweep.retry import RETRY_OF, retry
 from spsam.studies.sweep.search import make_pruner, make_sampler
 from spsam.studies.sweep.storage import is_database, open_study
-from spsam.studies.watch import Ending, RunLabel, Watcher
 from spsam.tracking.mlflow import Tracker
 
 if TYPE_CHECKING:

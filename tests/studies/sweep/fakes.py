@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import spsam.data.dataset
-import spsam.studies.one_run
+import spsam.studies.execution.single_run
 import spsam.studies.sweep.run
 from spsam.results.rows import Row
 from spsam.studies.backend import Task
+from spsam.studies.progress_events import Watcher
 from spsam.studies.sweep.plan import Sweep, SweepRequest, plan_sweep
 from spsam.studies.sweep.trials import Worker
-from spsam.studies.watch import Watcher
 from tests.studies.fakes import FakeBackend, tiny_dataset
 
 SPACE = """\
@@ -96,7 +96,7 @@ def take_trials(
 ) -> None:
     """One worker; the target of a process."""
     # Versions of packages and git's state: most of what such a run costs.
-    spsam.studies.one_run.environment = lambda device: {}
+    spsam.studies.execution.single_run.environment = lambda device: {}
     sweep = planned(home, trials=trials, storage=storage)
     backend = SweepBackend(ledger, dies_at)
     worker = Worker(sweep, backend, NoTracker(), Watcher(), lambda *_: None)  # type: ignore[arg-type]

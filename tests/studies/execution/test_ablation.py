@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-import spsam.studies.ablation
+import spsam.studies.execution.ablation
 from spsam.config.yaml_file import read_yaml
 from spsam.errors import InputError
 from spsam.results.run_folder import RunFolder
-from spsam.studies.ablation import run_ablation
 from spsam.studies.backend import Task
-from spsam.studies.plan import Ablation
+from spsam.studies.execution.ablation import run_ablation
+from spsam.studies.planning.planner import Ablation
 from tests.studies.conftest import Planner
 from tests.studies.fakes import FakeBackend, Recorder, read_json, score
 
@@ -55,7 +55,7 @@ class Book:
 @pytest.fixture
 def book(monkeypatch: pytest.MonkeyPatch) -> Book:
     kept = Book()
-    monkeypatch.setattr(spsam.studies.ablation, "Tracker", lambda *_: kept)
+    monkeypatch.setattr(spsam.studies.execution.ablation, "Tracker", lambda *_: kept)
     return kept
 
 

@@ -18,10 +18,10 @@ from types import ModuleType
 from typing import Any
 
 from spsam.errors import Stopped, stop
-from spsam.studies.assignment import Assignment, Ended, attempt
 from spsam.studies.backend import Backend
-from spsam.studies.executors.base import Executor
-from spsam.studies.executors.memory import Memory
+from spsam.studies.execution.executors.base import Executor
+from spsam.studies.execution.executors.memory import Memory
+from spsam.studies.execution.queued_run import Assignment, Ended, attempt
 
 _PATIENCE = 60.0
 """Seconds that a run has for its step and its checkpoint when it is stopped."""

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from spsam.errors import InputError, nearest
 from spsam.studies.backend import Backend
-from spsam.studies.executors.base import Executor
-from spsam.studies.plan import Ablation
+from spsam.studies.execution.executors.base import Executor
+from spsam.studies.planning.planner import Ablation
 
 if TYPE_CHECKING:
-    from spsam.studies.costs import Costs
+    from spsam.studies.planning.costs import Costs
 
 NAMES = ("inline", "local", "slurm")
 
@@ -48,17 +48,17 @@ def make_executor(  # noqa: PLR0917 - the command line's options
         option = "--detach" if detach else "--slurm"
         raise InputError(f"{option} belongs to --executor slurm, got --executor {name}")
     if name == "inline":
-        from spsam.studies.executors.inline import InlineExecutor
+        from spsam.studies.execution.executors.inline import InlineExecutor
 
         if jobs not in (None, 1):
             raise InputError(f"--jobs {jobs}: --executor inline takes one run at a time")
         return InlineExecutor(backend)
     if name == "slurm":
-        from spsam.studies.executors.slurm import make_slurm
+        from spsam.studies.execution.executors.slurm import make_slurm
 
         return make_slurm(ablation, backend, jobs, slurm, detach=detach)
-    from spsam.studies.executors.local import LocalExecutor
-    from spsam.studies.executors.memory import Memory, expected
+    from spsam.studies.execution.executors.local import LocalExecutor
+    from spsam.studies.execution.executors.memory import Memory, expected
 
     places = slots(ablation, backend, jobs)
     peaks = [float(cost["peak"]) for cost in (costs or {}).values() if cost]

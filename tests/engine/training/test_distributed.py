@@ -10,11 +10,11 @@ import torch
 
 from spsam.engine.checkpoint import read_whole
 from spsam.engine.run import Job, build, training
-from spsam.engine.training.together import check_devices, train_together
+from spsam.engine.training.distributed import check_devices, train_together
 from spsam.engine.training.train import fit
 from spsam.errors import InputError
 from spsam.studies.backend import Backend
-from spsam.studies.plan import Request, plan_ablation
+from spsam.studies.planning.planner import Request, plan_ablation
 
 from ..networks import ARMS
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from spsam.results.rows import write_text
 from spsam.results.run_folder import RunFolder
-from spsam.studies.plan import Ablation
+from spsam.studies.planning.planner import Ablation
 
 if TYPE_CHECKING:
     from spsam.reporting.render.model import Table

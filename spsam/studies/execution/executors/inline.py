@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from spsam.studies.assignment import Assignment, Ended, attempt
-from spsam.studies.executors.base import Executor
+from spsam.studies.execution.executors.base import Executor
+from spsam.studies.execution.queued_run import Assignment, Ended, attempt
 
 
 class InlineExecutor(Executor):

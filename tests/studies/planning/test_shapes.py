@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from spsam.errors import InputError
-from spsam.studies.plan import Ablation
+from spsam.studies.planning.planner import Ablation
 from tests.studies.conftest import Planner
 
 

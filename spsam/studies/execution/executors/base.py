@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from spsam.studies.assignment import Assignment, Ended
 from spsam.studies.backend import Backend
+from spsam.studies.execution.queued_run import Assignment, Ended
 
 Hear = Callable[..., None]
 """Called with a run's id, what happens in it (`begins`, `progress`, `epoch`, `warn`), details."""

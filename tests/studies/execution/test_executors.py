@@ -15,14 +15,14 @@ import pytest
 
 from spsam.config.slurm import SlurmConfig
 from spsam.errors import InputError
-from spsam.studies.ablation import run_ablation
-from spsam.studies.executors.base import Executor
-from spsam.studies.executors.choose import make_executor, slots
-from spsam.studies.executors.inline import InlineExecutor
-from spsam.studies.executors.local import LocalExecutor, environment
-from spsam.studies.executors.memory import Memory
-from spsam.studies.executors.slurm import SlurmExecutor
-from spsam.studies.plan import Ablation
+from spsam.studies.execution.ablation import run_ablation
+from spsam.studies.execution.executors.base import Executor
+from spsam.studies.execution.executors.choose import make_executor, slots
+from spsam.studies.execution.executors.inline import InlineExecutor
+from spsam.studies.execution.executors.local import LocalExecutor, environment
+from spsam.studies.execution.executors.memory import Memory
+from spsam.studies.execution.executors.slurm import SlurmExecutor
+from spsam.studies.planning.planner import Ablation
 from tests.studies.conftest import Planner
 from tests.studies.fakes import FakeBackend, LoggedBackend, Recorder, score
 from tests.studies.slurm import needs_slurm
@@ -32,7 +32,7 @@ Make = Callable[[FakeBackend], Executor]
 
 @pytest.fixture(autouse=True)
 def _no_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spsam.studies.ablation.Tracker.open", lambda *_: None)
+    monkeypatch.setattr("spsam.studies.execution.ablation.Tracker.open", lambda *_: None)
 
 
 def local(backend: FakeBackend) -> Executor:

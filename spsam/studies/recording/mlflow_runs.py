@@ -9,7 +9,7 @@ from typing import Any
 
 from spsam.errors import SpsamError
 from spsam.results.run_folder import RunFolder
-from spsam.studies.summary import is_finished
+from spsam.studies.recording.summary import is_finished
 from spsam.tracking.mlflow import Ending, Tracker
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from spsam.results.run_folder import RunFolder
-from spsam.studies.ablation import check_weights, prepare
 from spsam.studies.backend import Backend
-from spsam.studies.one_run import Runner
-from spsam.studies.plan import Ablation
-from spsam.studies.watch import RunLabel, Watcher
+from spsam.studies.execution.ablation import check_weights, prepare
+from spsam.studies.execution.single_run import Runner
+from spsam.studies.planning.planner import Ablation
+from spsam.studies.progress_events import RunLabel, Watcher
 from spsam.tracking.mlflow import Tracker
 
 

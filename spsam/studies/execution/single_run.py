@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from spsam.errors import SpsamError
-from spsam.studies.assignment import RunStopped, assign, compute, settled
 from spsam.studies.backend import Backend
-from spsam.studies.plan import Ablation, PlannedArm, PlannedRun
-from spsam.studies.tracked import begin, final_scores, finish
-from spsam.studies.watch import RunLabel, Watcher
+from spsam.studies.execution.queued_run import RunStopped, assign, compute, settled
+from spsam.studies.planning.planner import Ablation, PlannedArm, PlannedRun
+from spsam.studies.progress_events import RunLabel, Watcher
+from spsam.studies.recording.mlflow_runs import begin, final_scores, finish
 from spsam.tracking.mlflow import Tracker
 
 if TYPE_CHECKING:

@@ -23,10 +23,10 @@ from typing import Any
 from spsam.config.slurm import SlurmConfig, load_slurm
 from spsam.errors import InputError, SpsamError, Stopped, stop
 from spsam.results.rows import write_text
-from spsam.studies.assignment import Assignment, End, Ended, attempt, settled
 from spsam.studies.backend import Backend, Member
-from spsam.studies.executors.base import Executor
-from spsam.studies.plan import Ablation
+from spsam.studies.execution.executors.base import Executor
+from spsam.studies.execution.queued_run import Assignment, End, Ended, attempt, settled
+from spsam.studies.planning.planner import Ablation
 
 _SECONDS_BETWEEN_LOOKS = 2.0
 _PATIENCE = 90.0

@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from spsam.studies.ablation import run_ablation
-from spsam.studies.sync import sync
+from spsam.studies.execution.ablation import run_ablation
+from spsam.studies.recording.sync import sync
 from spsam.tracking.mlflow import Tracker
 from tests.studies.chaos import study
 from tests.studies.fakes import LoggedBackend

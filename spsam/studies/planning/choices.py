@@ -10,7 +10,7 @@ from spsam.config.problems import Place, gather
 from spsam.config.schema import ArmConfig
 from spsam.config.yaml_file import YamlFile
 from spsam.errors import Problem
-from spsam.studies.space import Dimension, as_numbers
+from spsam.studies.planning.space import Dimension, as_numbers
 
 Load = Callable[[Mapping[str, Any]], ArmConfig]
 

@@ -12,7 +12,7 @@ from typing import Any
 from spsam.config.yaml_file import read_yaml
 from spsam.errors import SpsamError
 from spsam.results.run_folder import RunBusyError, RunFolder
-from spsam.studies.tracked import final_scores, mirror
+from spsam.studies.recording.mlflow_runs import final_scores, mirror
 from spsam.tracking.mlflow import Ending, Tracker
 
 Runs = tuple[tuple[str, str, Mapping[str, str]], ...]

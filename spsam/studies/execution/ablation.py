@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from spsam.errors import SpsamError
 from spsam.results.run_folder import RunFolder
-from spsam.studies.assignment import Assignment, assign
 from spsam.studies.backend import Backend
-from spsam.studies.executors.base import Executor
-from spsam.studies.executors.inline import InlineExecutor
-from spsam.studies.plan import Ablation
-from spsam.studies.schedule import News, Schedule
-from spsam.studies.summary import Outcome, is_finished, summarise, write_plan
-from spsam.studies.tracked import Mirror, final_scores
-from spsam.studies.watch import RunLabel, Watcher
+from spsam.studies.execution.executors.base import Executor
+from spsam.studies.execution.executors.inline import InlineExecutor
+from spsam.studies.execution.queued_run import Assignment, assign
+from spsam.studies.execution.run_queue import News, Schedule
+from spsam.studies.planning.planner import Ablation
+from spsam.studies.progress_events import RunLabel, Watcher
+from spsam.studies.recording.mlflow_runs import Mirror, final_scores
+from spsam.studies.recording.summary import Outcome, is_finished, summarise, write_plan
 from spsam.tracking.mlflow import Ending, Tracker
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class _Book:
         self._due = 0.0
 
     def __call__(self, assignment: Assignment, news: News) -> float | None:
-        """See `spsam.studies.schedule.OnNews`."""
+        """See `spsam.studies.execution.run_queue.OnNews`."""
         folder, config = assignment.folder, assignment.task.config.model_dump(mode="json")
         self._mirror.changed(folder, config, assignment.label.arm, _ENDINGS[news])
         if news == "epoch":

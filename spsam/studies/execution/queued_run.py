@@ -17,9 +17,9 @@ from spsam.results.environment import environment
 from spsam.results.rows import write_text
 from spsam.results.run_folder import RunBusyError, RunFolder
 from spsam.studies.backend import Backend, Task
-from spsam.studies.plan import Ablation, PlannedArm, PlannedRun
-from spsam.studies.summary import is_finished
-from spsam.studies.watch import RunLabel
+from spsam.studies.planning.planner import Ablation, PlannedArm, PlannedRun
+from spsam.studies.progress_events import RunLabel
+from spsam.studies.recording.summary import is_finished
 
 if TYPE_CHECKING:
     from spsam.data.store import PreparedStore

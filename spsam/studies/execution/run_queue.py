@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from spsam.errors import SpsamError, handling, stop
 from spsam.results.run_folder import RunBusyError
-from spsam.studies.assignment import Assignment, Ended, settled
-from spsam.studies.executors.base import Executor
-from spsam.studies.watch import Watcher
+from spsam.studies.execution.executors.base import Executor
+from spsam.studies.execution.queued_run import Assignment, Ended, settled
+from spsam.studies.progress_events import Watcher
 
 News = Literal["epoch", "finished", "failed", "stopped"]
 OnNews = Callable[[Assignment, News], float | None]

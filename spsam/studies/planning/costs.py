@@ -8,8 +8,8 @@ from typing import Any
 
 from spsam.config.schema import ArmConfig
 from spsam.studies.backend import Backend
-from spsam.studies.plan import Ablation, PlannedArm
-from spsam.studies.watch import Watcher
+from spsam.studies.planning.planner import Ablation, PlannedArm
+from spsam.studies.progress_events import Watcher
 
 Costs = Mapping[str, Mapping[str, Any] | None]
 

@@ -17,8 +17,8 @@ from spsam.errors import InputError, Problem, nearest
 from spsam.registry.arms import load_arm, load_parent, root_of
 from spsam.registry.files import expand, file_of
 from spsam.registry.slots import SLOTS
-from spsam.studies.probe import in_file, probed
-from spsam.studies.space import Dimension, dimensions, label
+from spsam.studies.planning.choices import in_file, probed
+from spsam.studies.planning.space import Dimension, dimensions, label
 
 MOST_ARMS = 1000
 

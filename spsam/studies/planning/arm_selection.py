@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from spsam.config.study import Study, StudyFile, load_study
 from spsam.errors import InputError, Problem
 from spsam.registry.files import study_path
-from spsam.studies.shapes import Loader, MadeArm, listed_arms, study_arms
+from spsam.studies.planning.shapes import Loader, MadeArm, listed_arms, study_arms
 
 if TYPE_CHECKING:
-    from spsam.studies.plan import PlannedArm, Request
+    from spsam.studies.planning.planner import PlannedArm, Request
 
 
 def named_study(request: Request) -> StudyFile | None:

@@ -18,9 +18,9 @@ from spsam.model.sam.backbones import backbone_spec
 from spsam.registry.arms import differences
 from spsam.registry.files import preset_path
 from spsam.results.run_folder import RunFolder
-from spsam.studies.asked import asked_arms, completed, named_study, without_twins
 from spsam.studies.backend import Backend, Size
-from spsam.studies.shapes import MadeArm
+from spsam.studies.planning.arm_selection import asked_arms, completed, named_study, without_twins
+from spsam.studies.planning.shapes import MadeArm
 
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet
