@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from spsam.engine.run_spec import RunSpec
 
 Ending = Literal["finished", "failed", "skipped"]
 
@@ -25,6 +28,11 @@ class RunLabel:
     arm: str
     seed: int
     run_id: str
+
+    @classmethod
+    def of(cls, run: RunSpec, number: int, total: int) -> RunLabel:
+        """The label of a run by its arm's name."""
+        return cls(number, total, run.config.arm.name, run.config.seed, run.run_id)
 
     def __str__(self) -> str:
         return f"[{self.number}/{self.total}] {self.arm} seed {self.seed}"

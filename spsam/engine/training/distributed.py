@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
-from spsam.engine.run import Job, build, training
-from spsam.engine.training.group import Together
+from spsam.engine.run_spec import RunSpec
+from spsam.engine.training.group import DistributedGroup
 from spsam.engine.training.progress import Metrics
+from spsam.engine.training.run_training import network_of, training_of
 from spsam.engine.training.train import fit
 from spsam.errors import InputError, SpsamError
 
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
+
+_Event = tuple[str, tuple[Any, ...]]
+"""What happened in a process, and its details."""
 
 # Seconds between two looks at what the processes say.
 _LOOK = 0.1
@@ -42,23 +46,23 @@ def check_devices(device: str, count: int, batch_size: int, accumulate: int) -> 
         )
 
 
-def train_together(
-    job: Job,
+def train_distributed(
+    spec: RunSpec,
     *,
     on_epoch: Callable[[Metrics], None],
     on_step: Callable[[int, int], None],
     on_note: Callable[[str], None],
 ) -> None:
-    """Trains a run in `job.devices` processes; its checkpoint is then the finished one.
+    """Trains a run in `spec.devices` processes; its checkpoint is then the finished one.
 
     Raises:
         SpsamError: If one of them failed; all are ended then.
     """
     context = torch.multiprocessing.get_context("spawn")
-    events: SimpleQueue[tuple[str, tuple[Any, ...]]] = context.SimpleQueue()
-    threads = max(1, torch.get_num_threads() // job.devices)
+    events: SimpleQueue[_Event] = context.SimpleQueue()
+    threads = max(1, torch.get_num_threads() // spec.devices)
     processes = spawn(  # type: ignore[no-untyped-call]
-        _train, (job, _free_port(), threads, events), nprocs=job.devices, join=False
+        _train, (spec, _free_port(), threads, events), nprocs=spec.devices, join=False
     )
     assert processes is not None
     hear: dict[str, Callable[..., None]] = {
@@ -75,7 +79,7 @@ def train_together(
                 name, values = events.get()
                 hear[name](*values)
     except ProcessExitedException as error:
-        raise SpsamError(f"one of {job.devices} training processes died: {error}") from error
+        raise SpsamError(f"one of {spec.devices} training processes died: {error}") from error
     finally:
         # Whatever went wrong in one, the others wait for it for ever.
         for process in processes.processes:
@@ -83,19 +87,21 @@ def train_together(
                 process.kill()
 
 
-def train_as_member(job: Job, **told: Callable[..., None]) -> int:
+def train_as_member(spec: RunSpec, **told: Callable[..., None]) -> int:
     """Trains a run as one of several processes, which a cluster has started on its nodes.
 
     Returns:
         This one's rank.
     """
-    assert job.member is not None
-    local = job.member["local"]
-    device = torch.device("cpu" if job.device == "cpu" else f"cuda:{local}")
-    group = Together(**job.member, device=device)
+    assert spec.member is not None
+    member = spec.member
+    device = torch.device("cpu" if spec.device == "cpu" else f"cuda:{member.local}")
+    group = DistributedGroup(
+        member.rank, member.count, member.port, device, host=member.host, local=member.local
+    )
     if group.rank:
         told = {name: lambda *_: None for name in told}
-    fit(training(job, build(job, device), group=group, **told))
+    fit(training_of(spec, network_of(spec, device), group=group, **told))
     group.leave()
     return group.rank
 
@@ -105,19 +111,23 @@ def _fail(message: str) -> None:
 
 
 def _train(
-    rank: int, job: Job, port: int, threads: int, events: SimpleQueue[tuple[str, tuple[Any, ...]]]
+    rank: int,
+    spec: RunSpec,
+    port: int,
+    threads: int,
+    events: SimpleQueue[tuple[str, tuple[Any, ...]]],
 ) -> None:
     """One process; the first one tells how far it is."""
     torch.set_num_threads(threads)
-    device = torch.device("cpu" if job.device == "cpu" else f"cuda:{rank}")
-    group = Together(rank, job.devices, port, device)
+    device = torch.device("cpu" if spec.device == "cpu" else f"cuda:{rank}")
+    group = DistributedGroup(rank, spec.devices, port, device)
 
     def tell(name: str) -> Callable[..., None]:
         return lambda *values: events.put((name, values)) if rank == 0 else None
 
     told = {"on_epoch": tell("epoch"), "on_step": tell("step"), "on_note": tell("note")}
     try:
-        fit(training(job, build(job, device), group=group, **told))
+        fit(training_of(spec, network_of(spec, device), group=group, **told))
     except SpsamError as error:
         events.put(("failed", (str(error),)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,8 @@ from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
 from spsam.studies.execution.executors.base import Executor
 from spsam.studies.execution.executors.inline import InlineExecutor
-from spsam.studies.execution.queued_run import Assignment, assign
-from spsam.studies.execution.run_queue import News, Schedule
+from spsam.studies.execution.queued_run import QueuedRun
+from spsam.studies.execution.run_queue import News, RunQueue
 from spsam.studies.planning.planner import Ablation
 from spsam.studies.progress_events import RunLabel, Watcher
 from spsam.studies.recording.mlflow_runs import Mirror, final_scores
@@ -68,8 +69,8 @@ def run_ablation(
         stores = prepare(ablation, watch, backend)
         write_plan(ablation)
         book = _Book(ablation, Tracker(ablation.request.home, watch.warn))
-        runs = _assignments(ablation, stores, shard)
-        Schedule(runs, executor, watch, book, retry_failed=retry_failed).run()
+        runs = _queued_runs(ablation, stores, shard)
+        RunQueue(runs, executor, watch, book, retry_failed=retry_failed).run()
         outcome = summarise(ablation)
     except BaseException as error:
         if book is not None:
@@ -80,15 +81,15 @@ def run_ablation(
     return outcome
 
 
-def _assignments(
+def _queued_runs(
     ablation: Ablation, stores: dict[str, PreparedStore], shard: tuple[int, int]
-) -> list[Assignment]:
+) -> list[QueuedRun]:
     first, step = shard
     runs = ablation.runs[first - 1 :: step]
     made = []
-    for number, (arm, run) in enumerate(runs, start=1):
-        label = RunLabel(number, len(runs), arm.arm.name, run.config.seed, run.folder.run_id)
-        made.append(assign(ablation, stores, arm, run, label))
+    for number, (_, run) in enumerate(runs, start=1):
+        label = RunLabel.of(run, number, len(runs))
+        made.append(QueuedRun(replace(run, store=stores[run.plan.key]), label))
     return made
 
 
@@ -108,10 +109,10 @@ class _Book:
         self._mirror = Mirror(tracker, lambda: tracker.open(ablation.name, ablation.name, tags))
         self._due = 0.0
 
-    def __call__(self, assignment: Assignment, news: News) -> float | None:
+    def __call__(self, queued: QueuedRun, news: News) -> float | None:
         """See `spsam.studies.execution.run_queue.OnNews`."""
-        folder, config = assignment.folder, assignment.task.config.model_dump(mode="json")
-        self._mirror.changed(folder, config, assignment.label.arm, _ENDINGS[news])
+        folder, config = queued.folder, queued.spec.config.model_dump(mode="json")
+        self._mirror.changed(folder, config, queued.label.arm, _ENDINGS[news])
         if news == "epoch":
             return None
         began = time.monotonic()

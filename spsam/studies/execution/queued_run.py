@@ -6,23 +6,20 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from spsam.config.yaml_file import to_yaml
+from spsam.engine.run_spec import RunSpec
 from spsam.errors import SpsamError
 from spsam.results.environment import environment
 from spsam.results.rows import write_text
 from spsam.results.run_folder import RunBusyError, RunFolder
-from spsam.studies.backend import Backend, Task
-from spsam.studies.planning.planner import Ablation, PlannedArm, PlannedRun
+from spsam.studies.backend import Backend
 from spsam.studies.progress_events import RunLabel
 from spsam.studies.recording.summary import is_finished
-
-if TYPE_CHECKING:
-    from spsam.data.store import PreparedStore
 
 End = Literal["finished", "failed", "skipped", "busy", "lost", "stopped"]
 
@@ -35,36 +32,38 @@ class RunStopped(SpsamError):  # noqa: N818 - nothing went wrong
 
 
 @dataclass(frozen=True)
-class Assignment:
-    """One run, complete. Survives pickling.
+class QueuedRun:
+    """One run in a queue. Survives pickling.
 
     Attributes:
-        task: What the engine executes.
+        spec: What the engine executes; its data are prepared.
         label: The run as people see it.
-        about: Goes into run.json before the run begins.
         failures: How often the run may have failed before. One that has failed more often is left
             alone: a hole stays, and whoever shares the study may have tried it in the meantime.
     """
 
-    task: Task
+    spec: RunSpec
     label: RunLabel
-    about: Mapping[str, Any]
     failures: int = 0
 
     @property
     def folder(self) -> RunFolder:
         """The run's folder."""
-        return self.task.folder
+        return self.spec.folder
 
     @property
     def run_id(self) -> str:
         """The run's identity."""
-        return self.task.folder.run_id
+        return self.spec.run_id
+
+    def with_spec(self, **changes: Any) -> QueuedRun:
+        """The same run, computed otherwise."""
+        return replace(self, spec=replace(self.spec, **changes))
 
 
 @dataclass(frozen=True)
-class Ended:
-    """What became of an assignment.
+class RunEnd:
+    """What became of a queued run.
 
     Attributes:
         run_id: Of the run.
@@ -78,61 +77,18 @@ class Ended:
     detail: str = ""
 
 
-def assign(  # noqa: PLR0917 - what makes a run
-    ablation: Ablation,
-    stores: Mapping[str, PreparedStore],
-    arm: PlannedArm,
-    run: PlannedRun,
-    label: RunLabel,
-    validate_every: int = 0,
-) -> Assignment:
-    """A planned run with all that it needs.
-
-    Args:
-        ablation: The study.
-        stores: Prepared data by the plan's key.
-        arm: Of the study.
-        run: Of the arm.
-        label: The run as people see it.
-        validate_every: Epochs between two scores of the validation cases; 0: none.
-    """
-    workers = ablation.request.workers
-    task = Task(
-        config=run.config,
-        folder=run.folder,
-        dataset=ablation.dataset,
-        split=run.split,
-        plan=run.plan,
-        store=stores[run.plan.key],
-        device=ablation.device,
-        checkpoint=arm.checkpoint,
-        workers=arm.arm.train.workers if workers is None else workers,
-        devices=ablation.request.devices,
-        validate_every=validate_every,
-    )
-    about = {
-        "arm": arm.arm.name,
-        "seed": run.config.seed,
-        "trained_parameters": arm.size.trained,
-        "total_parameters": arm.size.total,
-        "parameters": arm.size.blocks,
-        "plan": run.plan.to_dict(),
-    }
-    return Assignment(task, label, about)
-
-
 def attempt(
-    assignment: Assignment,
+    queued: QueuedRun,
     backend: Backend,
     tell: Tell,
     *,
     wait: bool = False,
     logged: bool = False,
-) -> Ended:
+) -> RunEnd:
     """Takes the run's lock and computes what is not finished: what every executor does.
 
     Args:
-        assignment: The run.
+        queued: The run.
         backend: The engine.
         tell: Told what happens.
         wait: For the lock; else a run in another process's hands is `busy`.
@@ -142,35 +98,35 @@ def attempt(
         KeyboardInterrupt: If the process was asked to stop.
         RunStopped: If a listener wants no more.
     """
-    folder = assignment.folder
+    folder = queued.folder
     try:
         with folder.lock(wait=wait):
-            return settled(assignment) or compute(assignment, backend, tell, logged=logged)
+            return settled(queued) or compute(queued, backend, tell, logged=logged)
     except RunBusyError as error:
-        return Ended(folder.run_id, "busy", str(error))
+        return RunEnd(folder.run_id, "busy", str(error))
 
 
-def settled(assignment: Assignment) -> Ended | None:
+def settled(queued: QueuedRun) -> RunEnd | None:
     """What became of a run that is not to be computed; None for one that is."""
-    folder = assignment.folder
+    folder = queued.folder
     try:
         if is_finished(folder):
-            return Ended(folder.run_id, "skipped")
-        if folder.status == "failed" and folder.failures > assignment.failures:
+            return RunEnd(folder.run_id, "skipped")
+        if folder.status == "failed" and folder.failures > queued.failures:
             said = f"failed before (see {folder.error}); --retry-failed tries it again"
-            return Ended(folder.run_id, "failed", said)
+            return RunEnd(folder.run_id, "failed", said)
     except SpsamError as error:
         # Nothing is written: what is left of the folder may be worth a look.
-        return Ended(folder.run_id, "failed", str(error))
+        return RunEnd(folder.run_id, "failed", str(error))
     return None
 
 
-def compute(assignment: Assignment, backend: Backend, tell: Tell, *, logged: bool = False) -> Ended:
+def compute(queued: QueuedRun, backend: Backend, tell: Tell, *, logged: bool = False) -> RunEnd:
     """Trains and scores a run, or records why not; the caller holds its lock. See `attempt`."""
-    folder = assignment.folder
+    folder = queued.folder
     try:
         with _into(folder) if logged else nullcontext():
-            _execute(assignment, backend, tell)
+            _execute(queued, backend, tell)
     except (KeyboardInterrupt, RunStopped):
         raise
     except Exception as error:  # the run's boundary: recorded here, the others go on
@@ -179,26 +135,26 @@ def compute(assignment: Assignment, backend: Backend, tell: Tell, *, logged: boo
         reason = (str(error).strip().splitlines() or [""])[0]
         if not isinstance(error, SpsamError):
             reason = f"{type(error).__name__}: {reason}"
-        return Ended(folder.run_id, "failed", f"{reason} (see {folder.error})")
-    return Ended(folder.run_id, "finished")
+        return RunEnd(folder.run_id, "failed", f"{reason} (see {folder.error})")
+    return RunEnd(folder.run_id, "finished")
 
 
-def _execute(assignment: Assignment, backend: Backend, tell: Tell) -> None:
-    folder, task = assignment.folder, assignment.task
+def _execute(queued: QueuedRun, backend: Backend, tell: Tell) -> None:
+    folder, spec = queued.folder, queued.spec
     folder.error.unlink(missing_ok=True)
     resumed = folder.checkpoint.exists()
-    write_text(folder.config, to_yaml(task.config.model_dump(mode="json")))
+    write_text(folder.config, to_yaml(spec.config.model_dump(mode="json")))
     folder.note(
         status="running",
         run_id=folder.run_id,
-        **assignment.about,
-        environment=environment(task.device),
+        **spec.describe(),
+        environment=environment(spec.device),
     )
     tell("begins", resumed)
     before, began = float(folder.read().get("seconds", 0)), time.perf_counter()
     try:
         backend.execute(
-            task,
+            spec,
             on_epoch=lambda metrics: tell("epoch", metrics),
             on_progress=lambda *where: tell("progress", *where),
             on_note=lambda text: tell("warn", text),

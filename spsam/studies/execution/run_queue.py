@@ -12,11 +12,11 @@ from typing import Any, Literal
 from spsam.errors import SpsamError, handling, stop
 from spsam.results.run_folder import RunBusyError
 from spsam.studies.execution.executors.base import Executor
-from spsam.studies.execution.queued_run import Assignment, Ended, settled
+from spsam.studies.execution.queued_run import QueuedRun, RunEnd, settled
 from spsam.studies.progress_events import Watcher
 
 News = Literal["epoch", "finished", "failed", "stopped"]
-OnNews = Callable[[Assignment, News], float | None]
+OnNews = Callable[[QueuedRun, News], float | None]
 """Called when a run has an epoch more or has ended; of a finished one it returns the mean Dice."""
 
 _LOOK = 1.0
@@ -25,7 +25,7 @@ _DEATHS = 3
 """So many processes may die of a run before it counts as failed."""
 
 
-class Schedule:
+class RunQueue:
     """Which run is given when, and what is done about the way it ends.
 
     A run in another study's or process's hands comes last. A run whose process dies is tried again
@@ -33,7 +33,7 @@ class Schedule:
     that failed before stays a hole, unless failed runs are asked for.
 
     Args:
-        assignments: The runs, in their order.
+        runs: In their order.
         executor: Computes them.
         watch: Told what happens.
         on_news: Told what changes in a run's folder.
@@ -42,15 +42,15 @@ class Schedule:
 
     def __init__(
         self,
-        assignments: Sequence[Assignment],
+        runs: Sequence[QueuedRun],
         executor: Executor,
         watch: Watcher,
         on_news: OnNews,
         *,
         retry_failed: bool = False,
     ) -> None:
-        self._waiting: deque[Assignment] = deque()
-        self._all = {assignment.run_id: assignment for assignment in assignments}
+        self._waiting: deque[QueuedRun] = deque()
+        self._all = {queued.run_id: queued for queued in runs}
         self._at: set[str] = set()
         self._busy: dict[str, str] = {}
         self._deaths: Counter[str] = Counter()
@@ -58,13 +58,13 @@ class Schedule:
         self._watch = watch
         self._on_news = on_news
         executor.listen(self._heard)
-        for assignment in assignments:
+        for queued in runs:
             failures = 0
             if retry_failed:
                 # Of the runs that failed until now: who shares the study may fail it once more.
                 with suppress(SpsamError):
-                    failures = assignment.folder.failures
-            self._waiting.append(replace(assignment, failures=failures))
+                    failures = queued.folder.failures
+            self._waiting.append(replace(queued, failures=failures))
 
     def run(self) -> None:
         """Until every run has ended, or goes on by itself.
@@ -90,9 +90,9 @@ class Schedule:
                     self._on_news(self._all[run_id], "stopped")
                 raise
 
-    def _is_over(self, assignment: Assignment) -> bool:
+    def _is_over(self, queued: QueuedRun) -> bool:
         """Whether a run is not to be computed; it is told of then."""
-        done = settled(assignment)
+        done = settled(queued)
         if done is not None:
             self._end(done)
         return done is not None
@@ -102,30 +102,30 @@ class Schedule:
         for _ in range(len(self._waiting)):
             if not self._executor.room():
                 return
-            assignment = self._waiting.popleft()
-            if self._is_over(assignment):
+            queued = self._waiting.popleft()
+            if self._is_over(queued):
                 continue
-            if not self._executor.has(assignment) and _is_locked(assignment):
-                self._put_back(assignment)
+            if not self._executor.has(queued) and _is_locked(queued):
+                self._put_back(queued)
             else:
-                self._at.add(assignment.run_id)
-                self._executor.start(assignment)
+                self._at.add(queued.run_id)
+                self._executor.start(queued)
 
     def _heard(self, run_id: str, what: str, *details: Any) -> None:
         """What the executor tells of a run."""
-        assignment = self._all[run_id]
-        self._watch.turn(assignment.label)
+        queued = self._all[run_id]
+        self._watch.turn(queued.label)
         if what == "begins":
-            epochs = assignment.task.config.arm.train.epochs
-            self._watch.run_begins(assignment.label, epochs=epochs, resumed=details[0])
+            epochs = queued.spec.config.arm.train.epochs
+            self._watch.run_begins(queued.label, epochs=epochs, resumed=details[0])
             return
         getattr(self._watch, what)(*details)
         if what == "epoch":
-            self._on_news(assignment, "epoch")
+            self._on_news(queued, "epoch")
 
-    def _put_back(self, assignment: Assignment) -> None:
-        self._waiting.append(assignment)
-        run_id, label = assignment.run_id, assignment.label
+    def _put_back(self, queued: QueuedRun) -> None:
+        self._waiting.append(queued)
+        run_id, label = queued.run_id, queued.label
         if run_id not in self._busy:
             self._busy[run_id] = "told"
             self._watch.say(f"{label}: another process is at it; going on with the next")
@@ -133,34 +133,34 @@ class Schedule:
             self._busy[run_id] = "waited for"
             self._watch.say(f"{label}: waiting for the other process")
 
-    def _end(self, ended: Ended) -> None:
-        assignment = self._all[ended.run_id]
+    def _end(self, ended: RunEnd) -> None:
+        queued = self._all[ended.run_id]
         self._at.discard(ended.run_id)
         if ended.end == "busy":
-            self._put_back(assignment)
+            self._put_back(queued)
             return
         if ended.end in ("lost", "stopped"):
             # Someone else's SIGTERM is no wish of the user's.
             self._deaths[ended.run_id] += ended.end == "lost"
             if self._deaths[ended.run_id] < _DEATHS:
-                self._watch.warn(f"{assignment.label}: {ended.detail or 'was ended'}; again later")
-                self._waiting.append(assignment)
+                self._watch.warn(f"{queued.label}: {ended.detail or 'was ended'}; again later")
+                self._waiting.append(queued)
                 return
-            with suppress(OSError), assignment.folder.lock(wait=True):
-                assignment.folder.fail(f"{ended.detail}, {_DEATHS} times\n")
-        self._watch.turn(assignment.label)
+            with suppress(OSError), queued.folder.lock(wait=True):
+                queued.folder.fail(f"{ended.detail}, {_DEATHS} times\n")
+        self._watch.turn(queued.label)
         if ended.end in ("finished", "skipped"):
-            dice = self._on_news(assignment, "finished")
+            dice = self._on_news(queued, "finished")
             said = f"Dice {100 * dice:.2f}" if dice is not None else ""
-            self._watch.run_ends(assignment.label, ended.end, said)
+            self._watch.run_ends(queued.label, ended.end, said)
         else:
-            self._on_news(assignment, "failed")
-            self._watch.run_ends(assignment.label, "failed", ended.detail)
+            self._on_news(queued, "failed")
+            self._watch.run_ends(queued.label, "failed", ended.detail)
 
 
-def _is_locked(assignment: Assignment) -> bool:
+def _is_locked(queued: QueuedRun) -> bool:
     try:
-        with assignment.folder.lock():
+        with queued.folder.lock():
             return False
     except RunBusyError:
         return True

@@ -5,68 +5,56 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from spsam.engine.run_spec import RunSpec
 from spsam.errors import SpsamError
 from spsam.studies.backend import Backend
-from spsam.studies.execution.queued_run import RunStopped, assign, compute, settled
-from spsam.studies.planning.planner import Ablation, PlannedArm, PlannedRun
+from spsam.studies.execution.queued_run import QueuedRun, RunStopped, compute, settled
 from spsam.studies.progress_events import RunLabel, Watcher
 from spsam.studies.recording.mlflow_runs import begin, final_scores, finish
 from spsam.tracking.mlflow import Tracker
 
-if TYPE_CHECKING:
-    from spsam.data.store import PreparedStore
-
-__all__ = ["RunStopped", "Runner"]
+__all__ = ["RunStopped", "SingleRun"]
 
 
-class Runner:
+class SingleRun:
     """Takes runs one after the other.
 
     Args:
-        ablation: The study.
-        stores: Prepared data by the plan's key.
         backend: The engine.
         tracker: Open.
         watch: Told what happens; may end a run by `RunStopped`.
         tags: For MLflow, besides those that every run has.
-        validate_every: Epochs between two scores of the validation cases; 0: none.
     """
 
-    def __init__(  # noqa: PLR0917 - what a run needs, named by its callers
+    def __init__(
         self,
-        ablation: Ablation,
-        stores: Mapping[str, PreparedStore],
         backend: Backend,
         tracker: Tracker,
         watch: Watcher,
         tags: Mapping[str, str] | None = None,
-        validate_every: int = 0,
     ) -> None:
-        self._ablation = ablation
-        self._stores = stores
         self._backend = backend
         self._tracker = tracker
         self._watch = watch
         self._tags = tags or {}
-        self._validate_every = validate_every
 
-    def __call__(self, arm: PlannedArm, run: PlannedRun, label: RunLabel) -> None:
-        """Runs what is not finished; the caller holds the run's lock.
+    def __call__(self, run: RunSpec, label: RunLabel) -> None:
+        """Runs what is not finished; the caller holds the run's lock and has prepared its data.
 
         Whatever goes wrong in the run is written into its folder. Only an interruption comes out,
         and a listener's `RunStopped`.
         """
-        assignment = assign(self._ablation, self._stores, arm, run, label, self._validate_every)
+        queued = QueuedRun(run, label)
         with suppress(SpsamError):
             # Who asks for one run wants it, whether it failed before or not.
-            assignment = replace(assignment, failures=run.folder.failures)
+            queued = replace(queued, failures=run.folder.failures)
         folder, config = run.folder, run.config.model_dump(mode="json")
 
         def tell(what: str, *details: Any) -> None:
             if what == "begins":
-                epochs = arm.arm.train.epochs
+                epochs = run.config.arm.train.epochs
                 self._watch.run_begins(label, epochs=epochs, resumed=details[0])
                 begin(self._tracker, folder, config, self._tags)
                 return
@@ -75,7 +63,7 @@ class Runner:
             getattr(self._watch, what)(*details)
 
         try:
-            ended = settled(assignment) or compute(assignment, self._backend, tell)
+            ended = settled(queued) or compute(queued, self._backend, tell)
         except (KeyboardInterrupt, RunStopped):
             self._tracker.finish("KILLED")
             raise

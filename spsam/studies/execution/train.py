@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
 from spsam.studies.execution.ablation import check_weights, prepare
-from spsam.studies.execution.single_run import Runner
+from spsam.studies.execution.single_run import SingleRun
 from spsam.studies.planning.planner import Ablation
 from spsam.studies.progress_events import RunLabel, Watcher
 from spsam.tracking.mlflow import Tracker
@@ -31,15 +33,16 @@ def train_one(
         KeyboardInterrupt: If the user, or a signal, stopped it.
     """
     watch, backend = watch or Watcher(), backend or Backend()
-    ((arm, run),) = ablation.runs
+    ((_, run),) = ablation.runs
     check_weights(ablation, backend)
     stores = prepare(ablation, watch, backend)
+    run = replace(run, store=stores[run.plan.key])
     tracker = Tracker(ablation.request.home, watch.warn)
     tracker.open("single runs", "train", {})
-    label = RunLabel(1, 1, arm.arm.name, run.config.seed, run.folder.run_id)
+    label = RunLabel.of(run, 1, 1)
     try:
         with run.folder.lock(wait=True):
-            Runner(ablation, stores, backend, tracker, watch)(arm, run, label)
+            SingleRun(backend, tracker, watch)(run, label)
     except KeyboardInterrupt:
         tracker.close("KILLED")
         raise

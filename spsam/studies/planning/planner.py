@@ -13,12 +13,13 @@ from spsam.config.identity import run_id
 from spsam.config.problems import gather, raise_all
 from spsam.config.schema import ArmConfig, DataIdentity, PatchConfig, RunConfig
 from spsam.config.study import Study, StudyFile
+from spsam.engine.run_spec import NetworkSize, RunSpec
 from spsam.errors import InputError, Problem
 from spsam.model.sam.backbones import backbone_spec
 from spsam.registry.arms import differences
 from spsam.registry.files import preset_path
 from spsam.results.run_folder import RunFolder
-from spsam.studies.backend import Backend, Size
+from spsam.studies.backend import Backend
 from spsam.studies.planning.arm_selection import asked_arms, completed, named_study, without_twins
 from spsam.studies.planning.shapes import MadeArm
 
@@ -68,23 +69,6 @@ class Request:
 
 
 @dataclass(frozen=True)
-class PlannedRun:
-    """One arm with one seed on one fold.
-
-    Attributes:
-        config: Everything that the run depends on.
-        folder: Where it is, or will be.
-        split: Which cases train and which are scored.
-        plan: Patch size and spacing, of the cases that train.
-    """
-
-    config: RunConfig
-    folder: RunFolder
-    split: Split
-    plan: Plan
-
-
-@dataclass(frozen=True)
 class PlannedArm:
     """One arm of the ablation.
 
@@ -103,10 +87,10 @@ class PlannedArm:
     arm: ArmConfig
     parent: str | None
     diff: Sequence[Mapping[str, Any]]
-    size: Size
+    size: NetworkSize
     plan: Plan
     checkpoint: Path | None
-    runs: Sequence[PlannedRun]
+    runs: Sequence[RunSpec]
     levels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -146,7 +130,7 @@ class Ablation:
         return [*dict.fromkeys([*self.dataset.notes, *of_splits, *self.dropped])]
 
     @property
-    def runs(self) -> list[tuple[PlannedArm, PlannedRun]]:
+    def runs(self) -> list[tuple[PlannedArm, RunSpec]]:
         """All runs; every arm's first seed and fold before any arm's second."""
         count = len(self.arms[0].runs)
         return [(arm, arm.runs[index]) for index in range(count) for arm in self.arms]
@@ -221,7 +205,7 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
         with gather(problems):
             backend.check_devices(device, request.devices, made.arm)
     planned: list[PlannedArm] = []
-    planner = Planner(request, backend, preset, dataset, splits)
+    planner = Planner(request, backend, preset, dataset, splits, device)
     for made in arms:
         with gather(problems):
             arm = planner.arm(made.arm, made.parent)
@@ -250,21 +234,24 @@ class Planner:
         preset: The preset's name or path.
         dataset: The data.
         splits: Which cases train and which are scored, on every fold.
+        device: Where runs compute.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what all arms share
         self,
         request: Request,
         backend: Backend,
         preset: str,
         dataset: DataSet,
         splits: Mapping[int, Split],
+        device: str,
     ) -> None:
         self.request = request
         self.backend = backend
         self.preset = Path(preset).stem
         self.dataset = dataset
         self.splits = splits
+        self.device = device
         self.plans: dict[tuple[str, int], Plan] = {}
         self.hashes: dict[Path, str] = {}
 
@@ -279,24 +266,27 @@ class Planner:
         diff = differences(arm, parent)
         if parent is not None and not diff and parent.parent is None:
             parent = None  # It changes nothing of a root: it is the root under its own name.
-        sha256 = self.hashes[checkpoint] if checkpoint else None
+        size = self.backend.size(arm, self.dataset, plan)
+        runs = [
+            self.run(arm, seed, fold, checkpoint, size)
+            for seed in self.request.seeds
+            for fold in self.splits
+        ]
         return PlannedArm(
             arm=arm,
             parent=None if parent is None else parent.name,
             diff=diff,
-            size=self.backend.size(arm, self.dataset, plan),
+            size=size,
             plan=plan,
             checkpoint=checkpoint,
-            runs=[
-                self.run(arm, seed, fold, sha256)
-                for seed in self.request.seeds
-                for fold in self.splits
-            ],
+            runs=runs,
         )
 
-    def run(self, arm: ArmConfig, seed: int, fold: int, sha256: str | None) -> PlannedRun:
-        """The arm with one seed on one fold; `sha256` is that of its weights."""
-        dataset, split = self.dataset, self.splits[fold]
+    def run(
+        self, arm: ArmConfig, seed: int, fold: int, checkpoint: Path | None, size: NetworkSize
+    ) -> RunSpec:
+        """The arm with one seed on one fold."""
+        dataset, split, workers = self.dataset, self.splits[fold], self.request.workers
         config = RunConfig(
             arm=arm,
             preset=self.preset,
@@ -311,10 +301,20 @@ class Planner:
                 in_channels=dataset.in_channels,
             ),
             seed=seed,
-            checkpoint_sha256=sha256,
+            checkpoint_sha256=self.hashes[checkpoint] if checkpoint else None,
         )
-        folder = RunFolder(self.request.home, run_id(config))
-        return PlannedRun(config, folder, split, self.plan(arm.patch, fold))
+        return RunSpec(
+            config=config,
+            folder=RunFolder(self.request.home, run_id(config)),
+            dataset=dataset,
+            split=split,
+            plan=self.plan(arm.patch, fold),
+            checkpoint=checkpoint,
+            size=size,
+            device=self.device,
+            workers=arm.train.workers if workers is None else workers,
+            devices=self.request.devices,
+        )
 
     def plan(self, patch: PatchConfig, fold: int) -> Plan:
         """Patch size and spacing."""

@@ -200,7 +200,7 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
         device=request.device,
         plugins=request.plugins,
     )
-    planner = Planner(asked, backend, preset, dataset, {request.fold: split})
+    planner = Planner(asked, backend, preset, dataset, {request.fold: split}, device)
     with gather(problems):
         arm = _arm(request, config, preset, {})
         base = planner.arm(arm, None)

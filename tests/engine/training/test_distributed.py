@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 import torch
 
 from spsam.engine.checkpoint import read_whole
-from spsam.engine.run import Job, build, training
-from spsam.engine.training.distributed import check_devices, train_together
+from spsam.engine.run_spec import RunSpec
+from spsam.engine.training.distributed import check_devices, train_distributed
+from spsam.engine.training.run_training import network_of, training_of
 from spsam.engine.training.train import fit
 from spsam.errors import InputError
 from spsam.studies.backend import Backend
@@ -29,7 +31,7 @@ SHORT = {
 }
 
 
-def job(home: Path, devices: int) -> Job:
+def job(home: Path, devices: int) -> RunSpec:
     request = Request(arms=[ARMS[-1]], home=home, preset="smoke", overrides=SHORT, devices=devices)
     ablation = plan_ablation(request)
     (arm,) = ablation.arms
@@ -37,16 +39,15 @@ def job(home: Path, devices: int) -> Job:
     prepared = home.parent / "prepared"
     store = Backend().prepare(ablation.dataset, arm.plan, prepared, lambda *_: None)
     run.folder.path.mkdir(parents=True)
-    parts = (ablation.dataset, ablation.split, arm.plan, store, run.folder)
-    return Job(run.config, *parts, devices=devices)
+    return replace(run, store=store, device="cpu")
 
 
 def test_two_gloo_processes_give_the_losses_and_weights_of_one(tmp_path: Path) -> None:
     alone, together = job(tmp_path / "one", 1), job(tmp_path / "two", 2)
     assert alone.folder.run_id == together.folder.run_id
-    fit(training(alone, build(alone, torch.device("cpu"))))
+    fit(training_of(alone, network_of(alone, torch.device("cpu"))))
     heard: dict[str, list[Any]] = {"epoch": [], "step": [], "note": []}
-    train_together(
+    train_distributed(
         together,
         on_epoch=heard["epoch"].append,
         on_step=lambda *done: heard["step"].append(done),
@@ -64,7 +65,7 @@ def test_two_gloo_processes_give_the_losses_and_weights_of_one(tmp_path: Path) -
         torch.testing.assert_close(value, first[key], rtol=1e-2, atol=1e-4)
     # Whoever goes on alone finds the work done.
     before = together.folder.checkpoint.stat().st_mtime_ns
-    fit(training(together, build(together, torch.device("cpu"))))
+    fit(training_of(together, network_of(together, torch.device("cpu"))))
     assert together.folder.checkpoint.stat().st_mtime_ns == before
 
 
@@ -73,7 +74,7 @@ def test_a_failure_in_one_process_ends_all_with_its_sentence(tmp_path: Path) -> 
     broken.folder.checkpoint.write_bytes(b"not a checkpoint")
     nothing: Any = lambda *_: None  # noqa: E731
     with pytest.raises(Exception, match="remove these files"):
-        train_together(broken, on_epoch=nothing, on_step=nothing, on_note=nothing)
+        train_distributed(broken, on_epoch=nothing, on_step=nothing, on_note=nothing)
 
 
 @pytest.mark.parametrize(

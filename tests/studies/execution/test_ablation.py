@@ -9,9 +9,9 @@ import pytest
 
 import spsam.studies.execution.ablation
 from spsam.config.yaml_file import read_yaml
+from spsam.engine.run_spec import RunSpec
 from spsam.errors import InputError
 from spsam.results.run_folder import RunFolder
-from spsam.studies.backend import Task
 from spsam.studies.execution.ablation import run_ablation
 from spsam.studies.planning.planner import Ablation
 from tests.studies.conftest import Planner
@@ -169,7 +169,7 @@ def test_a_failure_leaves_a_hole_and_the_others_go_on(plan: Planner, book: Book)
 
 def test_a_run_without_scores_failed(plan: Planner, book: Book) -> None:
     class Silent(FakeBackend):
-        def execute(self, task, *, on_epoch, on_progress):  # type: ignore[no-untyped-def]
+        def execute(self, run, *, on_epoch, on_progress):  # type: ignore[no-untyped-def]
             pass
 
     ablation = plan("S1")
@@ -205,19 +205,19 @@ def test_a_run_in_other_hands_is_waited_for_and_not_run_twice(plan: Planner, boo
             if "waiting" in text:
                 let_go.set()
 
-    def twin(task: Task) -> None:
-        with task.folder.lock():
+    def twin(run: RunSpec) -> None:
+        with run.folder.lock():
             held.set()
             assert let_go.wait(30)
             FakeBackend().execute(
-                task, on_epoch=lambda _: None, on_progress=lambda *_: None, on_note=print
+                run, on_epoch=lambda _: None, on_progress=lambda *_: None, on_note=print
             )
-            task.folder.note(status="finished")
+            run.folder.note(status="finished")
 
     ablation, backend, watch = plan("S1", "S2"), FakeBackend(), Patient()
     elsewhere = FakeBackend()
     run_ablation(plan("S1", home=Path("elsewhere")), backend=elsewhere)
-    same = replace(elsewhere.tasks[0], folder=folders(ablation)["S1"])
+    same = replace(elsewhere.runs[0], folder=folders(ablation)["S1"])
     same.folder.note(status="running")
     thread = threading.Thread(target=twin, args=[same])
     thread.start()
@@ -272,7 +272,7 @@ def test_workers_come_from_the_request_or_the_arm(plan: Planner, book: Book) -> 
     backend = FakeBackend()
     run_ablation(plan("S1", overrides={"train.workers": 2}), backend=backend)
     run_ablation(plan("S2", overrides={"train.workers": 2}, workers=0), backend=backend)
-    assert [task.workers for task in backend.tasks] == [2, 0]
+    assert [run.workers for run in backend.runs] == [2, 0]
 
 
 def test_tracked(plan: Planner, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from spsam.studies.backend import Backend
-from spsam.studies.execution.queued_run import Assignment, Ended
+from spsam.studies.execution.queued_run import QueuedRun, RunEnd
 
 Hear = Callable[..., None]
 """Called with a run's id, what happens in it (`begins`, `progress`, `epoch`, `warn`), details."""
@@ -41,16 +41,16 @@ class Executor(ABC):
     def room(self) -> bool:
         """Whether another run may be given now."""
 
-    def has(self, assignment: Assignment) -> bool:
+    def has(self, queued: QueuedRun) -> bool:
         """Whether it is at work on the run already, since an earlier start of the study."""
         return False
 
     @abstractmethod
-    def start(self, assignment: Assignment) -> None:
+    def start(self, queued: QueuedRun) -> None:
         """Takes a run; returns at once."""
 
     @abstractmethod
-    def wait(self, seconds: float) -> list[Ended]:
+    def wait(self, seconds: float) -> list[RunEnd]:
         """What has ended; waits so long for something to happen."""
 
     @abstractmethod

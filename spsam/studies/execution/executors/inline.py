@@ -5,33 +5,33 @@ from __future__ import annotations
 import time
 
 from spsam.studies.execution.executors.base import Executor
-from spsam.studies.execution.queued_run import Assignment, Ended, attempt
+from spsam.studies.execution.queued_run import QueuedRun, RunEnd, attempt
 
 
 class InlineExecutor(Executor):
     """Computes a run when it is waited for. A crash ends the study; the next call goes on."""
 
-    _next: Assignment | None = None
+    _next: QueuedRun | None = None
 
     def room(self) -> bool:
         """One run at a time."""
         return self._next is None
 
-    def start(self, assignment: Assignment) -> None:
+    def start(self, queued: QueuedRun) -> None:
         """Keeps it for `wait`."""
-        self._next = assignment
+        self._next = queued
 
-    def wait(self, seconds: float) -> list[Ended]:
+    def wait(self, seconds: float) -> list[RunEnd]:
         """Computes the run.
 
         Raises:
             KeyboardInterrupt: If the user, or a signal, stopped it.
         """
-        assignment, self._next = self._next, None
-        if assignment is None:
+        queued, self._next = self._next, None
+        if queued is None:
             time.sleep(seconds)
             return []
-        return [attempt(assignment, self.backend, self.tell(assignment.run_id))]
+        return [attempt(queued, self.backend, self.tell(queued.run_id))]
 
     def stop(self) -> None:
         """Nothing is at work but the caller."""

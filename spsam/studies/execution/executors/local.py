@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from types import ModuleType
@@ -21,7 +21,7 @@ from spsam.errors import Stopped, stop
 from spsam.studies.backend import Backend
 from spsam.studies.execution.executors.base import Executor
 from spsam.studies.execution.executors.memory import Memory
-from spsam.studies.execution.queued_run import Assignment, Ended, attempt
+from spsam.studies.execution.queued_run import QueuedRun, RunEnd, attempt
 
 _PATIENCE = 60.0
 """Seconds that a run has for its step and its checkpoint when it is stopped."""
@@ -31,11 +31,11 @@ _SECONDS_BETWEEN_STEPS = 0.2
 
 @dataclass
 class _Worker:
-    assignment: Assignment
+    queued: QueuedRun
     process: BaseProcess
     hears: connection.Connection
     slot: Mapping[str, str]
-    ended: Ended | None = None
+    ended: RunEnd | None = None
 
 
 class LocalExecutor(Executor):
@@ -84,19 +84,19 @@ class LocalExecutor(Executor):
         at_work = [worker.process.pid for worker in self._workers if worker.process.pid]
         return bool(self._free) and self._memory.suffices(at_work)
 
-    def start(self, assignment: Assignment) -> None:
+    def start(self, queued: QueuedRun) -> None:
         """Starts the run's process."""
         hears, says = self._context.Pipe(duplex=False)
         slot = self._free.pop()
         process = self._context.Process(
-            target=_work, args=(assignment, self.backend, says, slot, self._threads)
+            target=_work, args=(queued, self.backend, says, slot, self._threads)
         )
         with environment(self._threads):
             process.start()
         says.close()
-        self._workers.append(_Worker(assignment, process, hears, slot))
+        self._workers.append(_Worker(queued, process, hears, slot))
 
-    def wait(self, seconds: float) -> list[Ended]:
+    def wait(self, seconds: float) -> list[RunEnd]:
         """Hears all runs."""
         if not self._workers:
             time.sleep(seconds)
@@ -120,7 +120,7 @@ class LocalExecutor(Executor):
                 worker.hears.close()
             self._workers.clear()
 
-    def _look(self, worker: _Worker) -> Iterator[Ended]:
+    def _look(self, worker: _Worker) -> Iterator[RunEnd]:
         """What a process said; what became of it, once it has ended."""
         # First: what is then in the pipe is all that ever will be.
         over = worker.process.exitcode is not None
@@ -130,7 +130,7 @@ class LocalExecutor(Executor):
                 if what == "ended":
                     worker.ended = details[0]
                 else:
-                    self._hear(worker.assignment.run_id, what, *details)
+                    self._hear(worker.queued.run_id, what, *details)
         except (EOFError, OSError):
             worker.hears.close()
         if over:
@@ -141,10 +141,10 @@ class LocalExecutor(Executor):
             yield worker.ended or _lost(worker)
 
 
-def _lost(worker: _Worker) -> Ended:
+def _lost(worker: _Worker) -> RunEnd:
     code = worker.process.exitcode or 0
     how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
-    return Ended(worker.assignment.run_id, "lost", f"its process died ({how})")
+    return RunEnd(worker.queued.run_id, "lost", f"its process died ({how})")
 
 
 @contextmanager
@@ -174,7 +174,7 @@ def environment(threads: int) -> Iterator[None]:
 
 
 def _work(
-    assignment: Assignment,
+    queued: QueuedRun,
     backend: Backend,
     says: connection.Connection,
     slot: Mapping[str, str],
@@ -186,15 +186,14 @@ def _work(
     signal.signal(signal.SIGTERM, stop)
     faulthandler.enable()
     os.environ.update(slot)
-    if slot and ":" in assignment.task.device:
+    if slot and ":" in queued.spec.device:
         # The one GPU that the process sees is its first.
-        task = replace(assignment.task, device=assignment.task.device.partition(":")[0])
-        assignment = replace(assignment, task=task)
+        queued = queued.with_spec(device=queued.spec.device.partition(":")[0])
     threading.Thread(target=_end_with_the_study, daemon=True).start()
     torch = sys.modules.get("torch")
     if torch is not None and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(threads)
-    ended = Ended(assignment.run_id, "stopped")
+    ended = RunEnd(queued.run_id, "stopped")
     told = 0.0
 
     def tell(what: str, *details: Any) -> None:
@@ -209,7 +208,7 @@ def _work(
             says.send((what, *details))
 
     with suppress(Stopped):
-        ended = attempt(assignment, backend, tell, logged=True)
+        ended = attempt(queued, backend, tell, logged=True)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     tell("ended", ended)
 

@@ -15,17 +15,18 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from spsam.config.slurm import SlurmConfig, load_slurm
+from spsam.engine.run_spec import Member
 from spsam.errors import InputError, SpsamError, Stopped, stop
 from spsam.results.rows import write_text
-from spsam.studies.backend import Backend, Member
+from spsam.studies.backend import Backend
 from spsam.studies.execution.executors.base import Executor
-from spsam.studies.execution.queued_run import Assignment, End, Ended, attempt, settled
+from spsam.studies.execution.queued_run import End, QueuedRun, RunEnd, attempt, settled
 from spsam.studies.planning.planner import Ablation
 
 _SECONDS_BETWEEN_LOOKS = 2.0
@@ -34,8 +35,8 @@ _PATIENCE = 90.0
 
 
 @dataclass
-class _Job:
-    assignment: Assignment
+class _SlurmJob:
+    queued: QueuedRun
     number: str
     epochs: int = 0
     begun: bool = False
@@ -70,8 +71,8 @@ class SlurmExecutor(Executor):
         self._config = config
         self._jobs = jobs
         self.detached = detach
-        self._new: list[Assignment] = []
-        self._at: dict[str, _Job] = {}
+        self._new: list[QueuedRun] = []
+        self._at: dict[str, _SlurmJob] = {}
         self._looked = -math.inf
         self._alive: set[str] = set()
 
@@ -79,17 +80,17 @@ class SlurmExecutor(Executor):
         """The cluster has a queue."""
         return True
 
-    def start(self, assignment: Assignment) -> None:
+    def start(self, queued: QueuedRun) -> None:
         """Finds the run's job again, or keeps the run for the next submission."""
-        if self.has(assignment):
-            number = self._number(assignment.run_id)
-            self._at[assignment.run_id] = _Job(assignment, number)
+        if self.has(queued):
+            number = self._number(queued.run_id)
+            self._at[queued.run_id] = _SlurmJob(queued, number)
         else:
-            self._new.append(assignment)
+            self._new.append(queued)
 
-    def has(self, assignment: Assignment) -> bool:
+    def has(self, queued: QueuedRun) -> bool:
         """Whether the run's job, of this or an earlier start, is in the queue."""
-        return self._number(assignment.run_id) in self._queue()
+        return self._number(queued.run_id) in self._queue()
 
     def _submit_new(self) -> None:
         """Submits what was started, in arrays."""
@@ -99,12 +100,12 @@ class SlurmExecutor(Executor):
         for at in range(0, len(chunks), self._config.array):
             array = chunks[at : at + self._config.array]
             for number, chunk in zip(self._submit(array), array, strict=True):
-                for assignment in chunk:
+                for queued in chunk:
                     text = json.dumps({"job": number})
-                    write_text(self._record(assignment.run_id), text + "\n")
-                    self._at[assignment.run_id] = _Job(assignment, number)
+                    write_text(self._record(queued.run_id), text + "\n")
+                    self._at[queued.run_id] = _SlurmJob(queued, number)
 
-    def wait(self, seconds: float) -> list[Ended]:
+    def wait(self, seconds: float) -> list[RunEnd]:
         """Looks at the queue and at the folders of all runs."""
         self._submit_new()
         if not self.detached:
@@ -125,8 +126,8 @@ class SlurmExecutor(Executor):
             time.sleep(1)
         self._at = {}
 
-    def _look(self, job: _Job, alive: set[str]) -> Iterator[Ended]:
-        assignment, folder = job.assignment, job.assignment.folder
+    def _look(self, job: _SlurmJob, alive: set[str]) -> Iterator[RunEnd]:
+        queued, folder = job.queued, job.queued.folder
         try:
             status = folder.status
             epochs = folder.read_metrics()
@@ -134,23 +135,23 @@ class SlurmExecutor(Executor):
             status, epochs = "failed", []
         if status != "planned" and not job.begun:
             job.begun = True
-            self._hear(assignment.run_id, "begins", False)
+            self._hear(queued.run_id, "begins", False)
         for metrics in epochs[job.epochs :]:
-            self._hear(assignment.run_id, "epoch", metrics)
+            self._hear(queued.run_id, "epoch", metrics)
         job.epochs = max(job.epochs, len(epochs))
-        done = settled(assignment)
+        done = settled(queued)
         if done is not None:
             # While it was at work here: neither finished nor failed before.
             end: End = "finished" if done.end == "skipped" else "failed"
-            done = Ended(assignment.run_id, end, f"see {folder.error}" if end == "failed" else "")
+            done = RunEnd(queued.run_id, end, f"see {folder.error}" if end == "failed" else "")
         if done is None and job.number not in alive:
             detail = f"job {job.number} is gone (see {self._folder})"
-            done = Ended(assignment.run_id, "lost", detail)
+            done = RunEnd(queued.run_id, "lost", detail)
         if done is not None:
-            del self._at[assignment.run_id]
+            del self._at[queued.run_id]
             yield done
 
-    def _submit(self, array: Sequence[Sequence[Assignment]]) -> list[str]:
+    def _submit(self, array: Sequence[Sequence[QueuedRun]]) -> list[str]:
         """Returns the jobs' numbers."""
         import submitit
 
@@ -234,24 +235,24 @@ def make_slurm(
     return SlurmExecutor(backend, ablation.folder, config, jobs, detach=detach)
 
 
-def work(assignments: Sequence[Assignment], backend: Backend) -> None:
+def work(runs: Sequence[QueuedRun], backend: Backend) -> None:
     """What a job does; several processes of a job, on one or several nodes, compute a run."""
     signal.signal(signal.SIGTERM, stop)
     # Slurm's warning before the time limit; training knows the other signal.
     signal.signal(signal.SIGUSR2, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     rank, count = int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_NTASKS"])
     try:
-        for assignment in assignments:
+        for queued in runs:
             if count > 1:
-                _share(assignment, backend, rank, count)
+                _share(queued, backend, rank, count)
             else:
-                attempt(assignment, backend, _tell_nobody, wait=True, logged=True)
+                attempt(queued, backend, _tell_nobody, wait=True, logged=True)
     except Stopped:
         if rank == 0:
             _requeue()
 
 
-def _share(assignment: Assignment, backend: Backend, rank: int, count: int) -> None:
+def _share(queued: QueuedRun, backend: Backend, rank: int, count: int) -> None:
     """One process of several: the first takes the lock and records, all train."""
     nodes = _slurm("scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]).split()
     # Where Slurm itself reaches the node; its name need not be known to the others.
@@ -261,11 +262,11 @@ def _share(assignment: Assignment, backend: Backend, rank: int, count: int) -> N
     # A port that other jobs on the node hardly have.
     port = 20000 + int(os.environ["SLURM_JOB_ID"]) % 20000
     member = Member(rank, count, int(os.environ["SLURM_LOCALID"]), host, port)
-    shared = replace(assignment, task=replace(assignment.task, member=member))
+    shared = queued.with_spec(member=member)
     if rank:
         if settled(shared) is None:
             backend.execute(
-                shared.task,
+                shared.spec,
                 on_epoch=_tell_nobody,
                 on_progress=_tell_nobody,
                 on_note=_tell_nobody,
