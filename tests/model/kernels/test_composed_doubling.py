@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from spsam.model.layers import Conv3d, doubling
-from spsam.model.prompt_generators import joining as module
-from spsam.model.prompt_generators.joining import Joining, convolve_doubled, join
+from spsam.model.kernels.composed_doubling import composing_pays, convolve_doubled
+from spsam.model.layers import Conv3d, Joining, doubling, join
 
 
 def layers(
@@ -40,9 +39,7 @@ def test_it_is_the_convolution_of_doubled_maps(
     maps = [torch.randn(batch, c, *size, dtype=torch.float64, requires_grad=True) for c in channels]
     weights = [convolution.weight, *(each.weight for each in doublings)]
     one = convolution(join([d(m) for d, m in zip(doublings, maps, strict=True)], joining))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_pays", lambda *_: True)
-        other = convolve_doubled(maps, doublings, convolution, joining)
+    other = convolve_doubled(maps, doublings, convolution, added=joining == "sum")
     torch.testing.assert_close(other, one)
     where = torch.randn_like(one)
     gradients = [torch.autograd.grad(each, [*maps, *weights], where) for each in (one, other)]
@@ -66,14 +63,9 @@ def test_it_is_composed_where_that_takes_fewer_products(
     joined = width * len(channels) if joining == "concat" else width
     doublings = [doubling(c, width) for c in channels]
     convolution = Conv3d(joined, width, 3, padding=1, bias=False)
-    doubled: list[None] = []
-    doublings[0].register_forward_hook(lambda *_: doubled.append(None))
-    maps = [torch.randn(1, c, 1, 64, 64) for c in channels]
-    assert convolve_doubled(maps, doublings, convolution, joining).shape == (1, width, 1, 128, 128)
-    assert bool(doubled) != composed
+    assert composing_pays(doublings, convolution, 64 * 64) == composed
     # Of a map this small the kernel would cost more than it saves.
-    convolve_doubled([each[..., :2, :2] for each in maps], doublings, convolution, joining)
-    assert len(doubled) == (1 if composed else 2)
+    assert not composing_pays(doublings, convolution, 2 * 2)
 
 
 @pytest.mark.parametrize(("right", "slices"), [(False, 4), (True, 4), (True, 2)])
@@ -81,15 +73,14 @@ def test_autocast_rounds_no_kernel_twice(
     right: bool, slices: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where trained convolutions leave autocast the bits are float32's; else one rounding's."""
-    monkeypatch.setattr("spsam.model.layers._bf16_is_right", lambda: right)
+    monkeypatch.setattr("spsam.model.kernels.bf16_convolution._bf16_is_right", lambda: right)
     in_bf16 = right and slices > 2
     doublings = [doubling(8, 8), doubling(8, 8)]
     convolution = Conv3d(16, 8, 3, padding=1, bias=False)
     maps = [torch.randn(2, 8, slices, 16, 16) for _ in range(2)]
-    doublings[0].register_forward_hook(lambda *_: pytest.fail("was not composed"))
-    whole = convolve_doubled(maps, doublings, convolution, "concat")
+    whole = convolve_doubled(maps, doublings, convolution, added=False)
     with torch.autocast("cpu", torch.bfloat16):
-        got = convolve_doubled(maps, doublings, convolution, "concat")
+        got = convolve_doubled(maps, doublings, convolution, added=False)
     assert got.dtype == (torch.bfloat16 if in_bf16 else torch.float32)
     # bf16 has 8 bits: maps, kernel and result are off by half a step of 2⁻⁸ each at most.
     worst = 3 * 2**-9 if in_bf16 else 0.0

@@ -1,4 +1,4 @@
-"""Attention over a large grid on a CPU: some queries at a time, relative positions added."""
+"""Attention over a large grid on a CPU, some queries at a time: replaces torch's fused kernel."""
 
 from __future__ import annotations
 

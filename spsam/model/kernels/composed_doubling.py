@@ -1,74 +1,58 @@
-"""Maps that are doubled, joined and convolved, without the doubled maps."""
+"""Maps that are doubled, joined and convolved: replaces the doubled maps, which are never made."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spsam.model.layers import (
-    ONLY_IN_PLANE,
-    Conv3d,
-    as_precise,
-    in_fast_layout,
-    trained_convolutions,
-)
-
-Joining = Literal["concat", "sum"]
-
-
-def join(maps: Sequence[Tensor], joining: Joining) -> Tensor:
-    """Maps `(B, C_i, D, h, w)` beside each other (`concat`) or added (`sum`)."""
-    if joining == "sum":
-        return sum(maps[1:], start=maps[0])
-    return torch.cat(list(maps), dim=1) if len(maps) > 1 else maps[0]
+from spsam.model.kernels.bf16_convolution import as_precise, in_fast_layout, trained_convolutions
 
 
 def convolve_doubled(
     maps: Sequence[Tensor],
     doublings: Sequence[nn.ConvTranspose3d],
-    convolution: Conv3d,
-    joining: Joining,
+    convolution: nn.Conv3d,
+    *,
+    added: bool,
 ) -> Tensor:
     """What `convolution(join([double(map), ...]))` gives.
 
     Nothing stands between a doubling and the convolution, so both together are one transposed
     convolution, whose kernel is larger by one in the plane. With a convolution of 3 × 3 × 3 a
     pixel takes 2 × 2 of a map's instead of 3 × 3 of a doubled one's: 12 products a channel instead
-    of 27, and the doubled maps, the largest of the network, are never made. Where that would take
-    more, as for many maps that are added, the two are done one after the other.
+    of 27, and the doubled maps, the largest of the network, are never made.
 
     Args:
         maps: `(B, C_i, D, h, w)` each.
         doublings: Of each map, ×2 in the plane, without bias, to channels that the convolution
             takes.
         convolution: Of odd sides that leaves the size as it is, without bias.
-        joining: How the doubled maps are joined.
+        added: Whether the doubled maps join by a sum; else channels stand beside each other.
 
     Returns:
         `(B, C', D, 2h, 2w)`.
     """
-    if not _pays(doublings, convolution, maps[0][:, 0].numel()):
-        doubled = [double(each) for double, each in zip(doublings, maps, strict=True)]
-        result: Tensor = convolution(join(doubled, joining))
-        return result
-    kernel = _composed(doublings, convolution, joining)
+    kernel = _composed(doublings, convolution, added=added)
     depth, rows, columns = (side // 2 for side in convolution.kernel_size)
     with trained_convolutions(maps[0], convolution.kernel_size):
-        beside = join([in_fast_layout(as_precise(each, kernel)) for each in maps], "concat")
+        beside = [in_fast_layout(as_precise(each, kernel)) for each in maps]
         return functional.conv_transpose3d(
-            beside,
+            torch.cat(beside, dim=1) if len(beside) > 1 else beside[0],
             in_fast_layout(kernel),
-            stride=ONLY_IN_PLANE,
+            stride=doublings[0].stride,
             padding=(depth, rows, columns),
         )
 
 
-def _pays(doublings: Sequence[nn.ConvTranspose3d], convolution: Conv3d, map_pixels: int) -> bool:
+def composing_pays(
+    doublings: Sequence[nn.ConvTranspose3d], convolution: nn.Conv3d, map_pixels: int
+) -> bool:
     """Whether one composed convolution takes fewer products, its kernel's own included.
+
+    It does not for many maps that are added, for instance.
 
     Args:
         doublings: As in `convolve_doubled`.
@@ -86,13 +70,13 @@ def _pays(doublings: Sequence[nn.ConvTranspose3d], convolution: Conv3d, map_pixe
 
 
 def _composed(
-    doublings: Sequence[nn.ConvTranspose3d], convolution: Conv3d, joining: Joining
+    doublings: Sequence[nn.ConvTranspose3d], convolution: nn.Conv3d, *, added: bool
 ) -> Tensor:
     """`(C_1 + C_2 + ..., C', d, h + 1, w + 1)`: what one pixel of each map becomes."""
     # In the weights' own precision: a kernel that is rounded twice would be another network.
     with torch.autocast(convolution.weight.device.type, enabled=False):
         weights = [double.weight for double in doublings]
-        if joining == "sum":
+        if added:
             kernel = functional.conv3d(convolution.weight, torch.cat(weights), padding=(0, 1, 1))
         else:
             widths = [double.out_channels for double in doublings]

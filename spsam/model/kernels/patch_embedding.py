@@ -1,10 +1,9 @@
-"""SAM's patch embedding as a matrix product."""
+"""SAM's patch embedding as a matrix product: replaces the convolution, on every device."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
-
-from spsam.model.sam.frozen_linear import frozen_linear
+from torch.nn import functional
 
 
 class PatchEmbedding(nn.Module):
@@ -29,4 +28,4 @@ class PatchEmbedding(nn.Module):
         grid = (height // rows, width // columns)
         split = slices.reshape(n, channels, grid[0], rows, grid[1], columns)
         patches = split.permute(0, 2, 4, 1, 3, 5).reshape(n, *grid, -1)
-        return frozen_linear(patches, self.proj.weight.flatten(1), self.proj.bias)
+        return functional.linear(patches, self.proj.weight.flatten(1), self.proj.bias)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from spsam.model.kernels.mask_upscaling import masks_of_tokens
 from spsam.model.sam.mask_decoder import PromptedMaskDecoder
-from spsam.model.sam.upscaling import masks_of_tokens
 
-from .reference import MINI
+from ..sam.reference import MINI
 
 SIZE = (64, 48)
 

@@ -1,4 +1,4 @@
-"""SAM's masks from image tokens, by matrix products."""
+"""SAM's masks from image tokens by matrix products: replaces its transposed convolutions."""
 
 from __future__ import annotations
 
