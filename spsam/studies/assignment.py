@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from spsam.config.yaml_file import to_yaml
 from spsam.errors import SpsamError
+from spsam.files import write_text
 from spsam.results.environment import environment
-from spsam.results.rows import write_text
 from spsam.results.run_folder import RunBusyError, RunFolder
 from spsam.studies.backend import Backend, Task
 from spsam.studies.plan import Ablation, PlannedArm, PlannedRun

@@ -22,7 +22,7 @@ from typing import Any
 
 from spsam.config.slurm import SlurmConfig, load_slurm
 from spsam.errors import InputError, SpsamError, Stopped, stop
-from spsam.results.rows import write_text
+from spsam.files import write_text
 from spsam.studies.assignment import Assignment, End, Ended, attempt, settled
 from spsam.studies.backend import Backend, Member
 from spsam.studies.executors.base import Executor
