@@ -9,10 +9,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
-from functools import partial as bind
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from spsam.data.store import INDEX, PreparedStore, case_file
 from spsam.data.volume import Floats
 from spsam.data.workers import Progress, run_all
 from spsam.errors import InputError, Problem
+from spsam.files import atomic, write_bytes, write_text
 
 # Foreground voxels kept per class and case, to centre patches on.
 MAX_VOXELS = 5000
@@ -119,7 +118,7 @@ def _prepare_all(
         "statistics": statistics,
         "cases": sorted(case.id for case in dataset.cases),
     }
-    _write(partial / INDEX, lambda path: path.write_text(json.dumps(index, indent=1)))
+    write_text(partial / INDEX, json.dumps(index, indent=1))
     os.replace(partial, target)
 
 
@@ -144,9 +143,10 @@ def _prepare_case(
         "spacing": prepared.spacing,
     }
     for ending, content in (("image.b2nd", pack(image)), ("label.b2nd", pack(label))):
-        _write(case_file(folder, case.id, ending), bind(_write_bytes, content))
-    _write_array(case_file(folder, case.id, "foreground.npy"), _foreground(label, case.id))
-    _write(meta_file, lambda path: path.write_text(json.dumps(meta, indent=1)))
+        write_bytes(case_file(folder, case.id, ending), content)
+    with atomic(case_file(folder, case.id, "foreground.npy")) as draft:
+        np.save(draft, np.ascontiguousarray(_foreground(label, case.id)))
+    write_text(meta_file, json.dumps(meta, indent=1))
     return ()
 
 
@@ -200,26 +200,3 @@ def _sample_case(case: Case, channels: int) -> Floats | tuple[Problem, ...]:
     assert volume.label is not None
     values = volume.image[:, volume.label > 0]
     return values[:, :: max(1, values.shape[1] // MAX_SAMPLES)]
-
-
-def _write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
-    # The open file keeps `np.save` from appending `.npy` to the temporary name.
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as stream:
-            np.save(stream, np.ascontiguousarray(array))
-
-    _write(path, write)
-
-
-def _write_bytes(content: bytes, path: Path) -> None:
-    path.write_bytes(content)
-
-
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes beside the file and renames: the file is there completely or not at all."""
-    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

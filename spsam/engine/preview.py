@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from spsam.files import atomic
+
 # Okabe and Ito's colours, which colour-blind readers tell apart; background is left clear.
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 
@@ -80,7 +82,8 @@ def draw_preview(path: Path, examples: Sequence[Example], class_names: Sequence[
         ncols=min(len(class_names) - 1, 8),
         fontsize=8,
     )
-    figure.savefig(path, dpi=110)
+    with atomic(path) as draft:
+        figure.savefig(draft, dpi=110)
 
 
 def draw_slice(

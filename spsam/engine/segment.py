@@ -26,8 +26,8 @@ from spsam.engine.checkpoint import last_sound, load_trained_state
 from spsam.engine.given_prompts import GivenPrompts
 from spsam.engine.predict import SlidingLogits
 from spsam.errors import InputError, Problem
+from spsam.files import write_text
 from spsam.model.segmenter import Segmenter
-from spsam.results.rows import write_text
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spsam.errors import InputError, Problem
+from spsam.files import write_text
 from spsam.reporting.figures.draw import ReportFigure, draw_figures
 from spsam.reporting.measured import Measured, find_studies, read_study
 from spsam.reporting.page.build import write_prompts_page, write_study_page
@@ -27,7 +28,6 @@ from spsam.reporting.tables.effects import effects_table
 from spsam.reporting.tables.ledger import ledger_of_file
 from spsam.reporting.tables.methods import methods_of, methods_table
 from spsam.reporting.tables.study import Study
-from spsam.results.rows import write_text
 from spsam.results.run_folder import RunFolder
 
 FOLDER = "report"

@@ -13,7 +13,8 @@ from typing import Any, Literal, get_args
 from filelock import FileLock, Timeout
 
 from spsam.errors import SpsamError
-from spsam.results.rows import Row, read_rows, write_text
+from spsam.files import write_text
+from spsam.results.rows import Row, read_rows
 
 Status = Literal["planned", "running", "finished", "failed"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from spsam.config.problems import gather, raise_all
 from spsam.errors import InputError, Problem, nearest
-from spsam.results.rows import write_text
+from spsam.files import write_text
 from spsam.studies.backend import Backend
 from spsam.studies.progress_events import Watcher
 from spsam.studies.prompts.subject import weights_of

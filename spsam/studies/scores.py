@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from spsam.config.problems import gather, raise_all
 from spsam.errors import InputError, Problem
+from spsam.files import write_texts
 from spsam.metrics.dice import CONVENTIONS
-from spsam.results.rows import write_texts
 from spsam.studies.predict import RECORD
 from spsam.studies.progress_events import Watcher
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from spsam.data.files.dicom import ordered_files
 from spsam.errors import InputError, Problem
+from spsam.files import atomic
 
 # The standard wants them, empty where nothing is known; anonymised series often lack them.
 _MAY_BE_EMPTY = (
@@ -88,12 +88,8 @@ def write_segmentation(
     except (AttributeError, ValueError, TypeError) as error:
         message = f"no DICOM-SEG can be made of the series ({error}); leave out --dicom-seg"
         raise InputError(Problem(message, folder)) from error
-    draft = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
+    with atomic(path) as draft:
         result.save_as(draft)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _description(number: int, name: str) -> Any:

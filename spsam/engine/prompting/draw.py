@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spsam.engine.preview import COLOURS, draw_slice
 from spsam.engine.prompting.scenes import Scene
+from spsam.files import atomic
 
 
 def draw_grid(
@@ -34,7 +35,8 @@ def draw_grid(
             _answer(axis, scenes[name])
             axis.set_title(f"{name}\nDice {100 * scenes[name].dice():.1f}", fontsize=8)
     _legend(figure, class_names)
-    figure.savefig(path, dpi=110)
+    with atomic(path) as draft:
+        figure.savefig(draft, dpi=110)
 
 
 def draw_logits(path: Path, scene: Scene, head: str, class_names: Sequence[str]) -> None:
@@ -83,7 +85,8 @@ def draw_logits(path: Path, scene: Scene, head: str, class_names: Sequence[str])
         axis.margins(y=0.3)  # for the legend
         axis.legend(fontsize=6, frameon=False, loc="upper right")
     _legend(figure, class_names)
-    figure.savefig(path, dpi=110)
+    with atomic(path) as draft:
+        figure.savefig(draft, dpi=110)
 
 
 def draw_neighbours(
@@ -102,7 +105,8 @@ def draw_neighbours(
         line[0].set_ylabel(title, fontsize=8)
         for axis, picture, label in zip(line, image, labels, strict=True):
             draw_slice(axis, picture, label, aspect)
-    figure.savefig(path, dpi=110)
+    with atomic(path) as draft:
+        figure.savefig(draft, dpi=110)
 
 
 def _answer(axis: Any, scene: Scene) -> None:

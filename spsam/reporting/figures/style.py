@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spsam.errors import SpsamError
+from spsam.files import atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -134,11 +135,11 @@ def legend(figure: Figure, axis: Axes, *, columns: int = 6) -> None:
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Writes a figure as PDF and PNG."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.pdf", folder / f"{name}.png"]
     # Without a date, the same study gives the same files.
-    figure.savefig(paths[0], metadata={"CreationDate": None}, dpi=_DPI)
-    figure.savefig(paths[1], dpi=_DPI)
+    for path, metadata in zip(paths, ({"CreationDate": None}, None), strict=True):
+        with atomic(path) as draft:
+            figure.savefig(draft, metadata=metadata, dpi=_DPI)
     return paths
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from spsam.files import atomic
+
 
 def draw_heat_map(path: Path, wide: pd.DataFrame, title: str) -> None:
     """A row for prompts and point, a column for each source, mean Dice as number and colour.
@@ -52,4 +54,5 @@ def draw_heat_map(path: Path, wide: pd.DataFrame, title: str) -> None:
     bar = figure.colorbar(shown, ax=axis, shrink=0.8)
     bar.set_label("Dice, percent", fontsize=8)
     bar.ax.tick_params(labelsize=8)
-    figure.savefig(path, dpi=120)
+    with atomic(path) as draft:
+        figure.savefig(draft, dpi=120)

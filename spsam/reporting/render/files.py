@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from spsam.files import write_text
 from spsam.reporting.render.html import to_html
 from spsam.reporting.render.latex import to_latex
 from spsam.reporting.render.markdown import to_markdown
 from spsam.reporting.render.model import Line, Table
-from spsam.results.rows import write_text
 
 _DIGITS = 6
 

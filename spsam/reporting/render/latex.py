@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spsam.errors import SpsamError
+from spsam.files import atomic, draft_of
 from spsam.reporting.render.model import Cell, Column, Group, Table
 from spsam.reporting.render.templates import latex_templates
 
@@ -78,7 +79,7 @@ def compile_pdf(document: str, path: Path) -> None:
         SpsamError: If LaTeX refuses it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".latex-") as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=draft_of(path).name) as folder:
         (Path(folder) / "page.tex").write_text(document, encoding="utf-8")
         # A report needs no shell from within TeX.
         command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape"]
@@ -98,7 +99,8 @@ def compile_pdf(document: str, path: Path) -> None:
                 f"{path}: pdflatex could not compile the tables: {' '.join(said) or 'see LaTeX'}; "
                 "needed are booktabs, graphicx, multirow and longtable of TeX Live"
             )
-        (Path(folder) / "page.pdf").replace(path)
+        with atomic(path) as draft:
+            (Path(folder) / "page.pdf").replace(draft)
 
 
 def _alignment(column: Column) -> str:

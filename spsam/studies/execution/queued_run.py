@@ -14,8 +14,8 @@ from typing import Any, Literal
 from spsam.config.yaml_file import to_yaml
 from spsam.engine.run_spec import RunSpec
 from spsam.errors import SpsamError
+from spsam.files import write_text
 from spsam.results.environment import environment
-from spsam.results.rows import write_text
 from spsam.results.run_folder import RunBusyError, RunFolder
 from spsam.studies.backend import Backend
 from spsam.studies.progress_events import RunLabel

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spsam.results.rows import write_text
+from spsam.files import write_text
 from spsam.results.run_folder import RunFolder
 from spsam.studies.planning.planner import Ablation
 

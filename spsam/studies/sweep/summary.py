@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from spsam.config.overrides import flag
 from spsam.config.yaml_file import to_yaml
-from spsam.results.rows import write_text
+from spsam.files import write_text
 from spsam.studies.planning.space import overrides
 from spsam.studies.sweep.plots import cost_of, draw
 from spsam.studies.sweep.retry import RETRY_OF

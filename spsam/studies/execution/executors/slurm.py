@@ -23,7 +23,7 @@ from typing import Any
 from spsam.config.slurm import SlurmConfig, load_slurm
 from spsam.engine.run_spec import Member
 from spsam.errors import InputError, SpsamError, Stopped, stop
-from spsam.results.rows import write_text
+from spsam.files import write_text
 from spsam.studies.backend import Backend
 from spsam.studies.execution.executors.base import Executor
 from spsam.studies.execution.queued_run import End, QueuedRun, RunEnd, attempt, settled
