@@ -70,12 +70,12 @@ def check_size(
             memory than there is.
     """
     own = _along(geometry, plan)
-    said = f"its spacing {_mm(own)}, that of the training {_mm(plan.spacing)}"
+    said = f"its spacing is {_mm(own)}, that of the training {_mm(plan.spacing)}"
     advice = "see whether its header's spacing and unit are right"
     shape = plan.target_shape(geometry)
     factor = far(own, plan.spacing)
     if factor > ABSURD:
-        raise InputError(Problem(f"{said}: they differ {factor:.4g}-fold; {advice}", file))
+        raise InputError(Problem(f"{said}, {factor:.4g} times another; {advice}", file))
     depth, height, width = plan.patch_size
     held = depth * max(height, shape[1]) * max(width, shape[2])
     a_voxel = _OF_CHANNEL * channels + (_OF_REFERENCE if labelled else 1)

@@ -215,6 +215,12 @@ def _case(
             watch.warn(str(warning))
     raise_all(problems)
     wanted = places[1].geometry
+    longest = max(size * step for size, step in zip(wanted.shape, wanted.spacing, strict=True))
+    if scoring.tolerance >= longest:
+        watch.warn(
+            f"{reference}: is {longest:.4g} mm long, and the surface Dice's tolerance "
+            f"{scoring.tolerance:g} mm: any two surfaces agree; give a smaller --tolerance"
+        )
     num_classes = len(classes) + 1
     table = counts(maps[0], maps[1], num_classes)
     values = {
