@@ -70,9 +70,14 @@ def _print(result: dict[str, object]) -> None:
         table.add_column(head, justify="left" if head == "class" else "right")
     for name, values in means.items():
         cells = [
-            "–" if value is None else f"{value if metric == 'hd95' else 100 * value:.2f}"
+            "–" if value is None else _shown(value if metric == "hd95" else 100 * value)
             for metric, value in values.items()
         ]
         table.add_row(name, *cells)
     console = Console() if sys.stdout.isatty() else Console(width=120)
     console.print(table)
+
+
+def _shown(value: float) -> str:
+    """Two decimals; of a distance in microns, which is in mm, two digits."""
+    return f"{value:.2f}" if value == 0 or abs(value) >= 0.01 else f"{value:.2g}"

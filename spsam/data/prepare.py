@@ -117,9 +117,17 @@ def _prepare_all(
         "channel_names": dataset.channel_names,
         "statistics": statistics,
         "cases": sorted(case.id for case in dataset.cases),
+        "notes": _notes(dataset, partial),
     }
     write_text(partial / INDEX, json.dumps(index, indent=1))
     os.replace(partial, target)
+
+
+def _notes(dataset: DataSet, folder: Path) -> list[str]:
+    """Of all cases, those of an earlier, interrupted call included."""
+    files = (case_file(folder, case.id, "json") for case in dataset.cases)
+    metas = (json.loads(file.read_text(encoding="utf-8")) for file in files)
+    return [note for meta in metas for note in meta.get("notes", ())]
 
 
 def _prepare_case(
@@ -141,6 +149,7 @@ def _prepare_case(
         "flips": prepared.flips,
         "box": prepared.box,
         "spacing": prepared.spacing,
+        "notes": [str(note) for note in prepared.notes],
     }
     for ending, content in (("image.b2nd", pack(image)), ("label.b2nd", pack(label))):
         write_bytes(case_file(folder, case.id, ending), content)
@@ -150,7 +159,7 @@ def _prepare_case(
     return ()
 
 
-def _foreground(label: npt.NDArray[np.uint8], case_id: str) -> npt.NDArray[np.int32]:
+def _foreground(label: npt.NDArray[np.integer], case_id: str) -> npt.NDArray[np.int32]:
     """A sample of each class's voxels: rows (class, d, h, w), the same for a case every time."""
     seed = int.from_bytes(hashlib.sha256(case_id.encode()).digest()[:8], "big")
     rng = np.random.default_rng(seed)

@@ -100,6 +100,27 @@ class Backend:
 
         return prepare(dataset, plan, folder, progress=progress)
 
+    def training_notes(
+        self, dataset: DataSet, split: Split, fold: int, store: PreparedStore
+    ) -> tuple[str, ...]:
+        """What the user should know of prepared data before a run trains on it.
+
+        Raises:
+            InputError: If no training case has any foreground.
+        """
+        from spsam.data.split import title, unlearnable
+
+        classes = {case: store.classes(case) for case in split.train}
+        missing = unlearnable(split, fold, dataset.class_names, classes)
+        where = title(split, fold)
+        return (
+            *store.notes,
+            *(
+                f"no training case of {where} has class '{name}': it is not learnt"
+                for name in missing
+            ),
+        )
+
     def check_devices(self, device: str, count: int, arm: ArmConfig) -> None:
         """Whether so many devices can share an arm's batch.
 

@@ -162,10 +162,13 @@ def predict(prediction: Prediction, watch: Watcher | None = None) -> list[str]:
     for number, (case, name) in enumerate(todo):
         watch.stage("segmenting", number, len(todo))
         try:
-            segment(members, case, name, **prediction.options)
+            segment(members, case, name, on_note=watch.warn, **prediction.options)
         except InputError as error:
             failed += [str(problem) for problem in error.problems]
             watch.warn(str(error))
+        except MemoryError:
+            failed.append(f"{case.id}: there is not enough memory for it; close other programs")
+            watch.warn(failed[-1])
     watch.stage("segmenting", len(todo), len(todo))
     return failed
 

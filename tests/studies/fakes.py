@@ -12,6 +12,7 @@ from typing import Any, cast
 from spsam.config.schema import ArmConfig
 from spsam.data.cases import Case, DataSet
 from spsam.data.plan import Plan
+from spsam.data.split import Split
 from spsam.data.store import PreparedStore
 from spsam.data.volume import Geometry, Volume
 from spsam.engine.run_spec import NetworkSize, RunSpec
@@ -97,6 +98,11 @@ class FakeBackend(Backend):
         self.prepared += 1
         progress(1, 1)
         return cast(PreparedStore, "no store")
+
+    def training_notes(
+        self, dataset: DataSet, split: Split, fold: int, store: PreparedStore
+    ) -> tuple[str, ...]:
+        return ()
 
     def execute(
         self, run: RunSpec, *, on_epoch: OnEpoch, on_progress: OnProgress, on_note: OnNote

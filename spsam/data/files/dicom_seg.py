@@ -71,7 +71,7 @@ def write_segmentation(
     try:
         result = highdicom.seg.Segmentation(
             source_images=series,
-            pixel_array=labels.astype(np.uint8),
+            pixel_array=labels.astype(np.uint8 if len(names) <= 256 else np.uint16),
             segmentation_type="BINARY",
             segment_descriptions=[_description(k, name) for k, name in enumerate(names) if k],
             series_instance_uid=highdicom.UID(),

@@ -92,7 +92,7 @@ def _choose(scores: Mapping[str, float]) -> dict[str, str]:
 
 
 def _show(
-    axis: Axes, panel: Panel, labels: NDArray[np.uint8] | None, *, alpha: float = 0.55
+    axis: Axes, panel: Panel, labels: NDArray[np.integer] | None, *, alpha: float = 0.55
 ) -> None:
     from matplotlib.colors import ListedColormap
 

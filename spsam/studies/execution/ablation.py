@@ -137,15 +137,22 @@ def prepare(ablation: Ablation, watch: Watcher, backend: Backend) -> dict[str, P
     """The data of every plan, prepared once.
 
     Raises:
-        InputError: With every problem in every file.
+        InputError: With every problem in every file, or if nothing can be learnt from them.
     """
     folder = ablation.request.home / "prepared"
     stores: dict[str, PreparedStore] = {}
+    notes: list[str] = []
     for _, run in ablation.runs:
         if run.plan.key not in stores:
             stores[run.plan.key] = backend.prepare(
                 ablation.dataset, run.plan, folder, watch.preparing
             )
+    # Plans differ between folds and patches; what is wrong with a file is said once.
+    for key, fold in dict.fromkeys((r.plan.key, r.config.data.fold) for _, r in ablation.runs):
+        split = ablation.splits[fold]
+        notes += backend.training_notes(ablation.dataset, split, fold, stores[key])
+    for note in dict.fromkeys(notes):
+        watch.warn(note)
     return stores
 
 

@@ -50,7 +50,11 @@ def run_sweep(
     open_study(sweep)
     if base.checkpoint is not None:
         backend.check_weights(base.arm, context.dataset, base.plan, base.checkpoint)
-    backend.prepare(context.dataset, base.plan, sweep.request.home / "prepared", watch.preparing)
+    folder = sweep.request.home / "prepared"
+    store = backend.prepare(context.dataset, base.plan, folder, watch.preparing)
+    for fold, split in context.splits.items():
+        for note in backend.training_notes(context.dataset, split, fold, store):
+            watch.warn(note)
     tracker = _tracker(sweep, watch)
     try:
         if sweep.request.workers == 1:
