@@ -20,6 +20,7 @@ from spsam.data.split import PARTS, Split, split_cases
 from spsam.data.volume import GEOMETRY_TOLERANCE
 from spsam.data.workers import Progress, run_all
 from spsam.errors import InputError, Problem
+from spsam.text.classes import class_labels
 
 # A spacing this many times off the median is more often a wrong header than a scanner.
 OUTLIER = 3.0
@@ -81,7 +82,7 @@ class Report:
         """In how many readable cases a class has a voxel."""
         return {
             name: sum(bool(each.voxels and each.voxels[index]) for each in self.facts)
-            for index, name in enumerate(self.dataset.class_names)
+            for index, name in enumerate(class_labels(self.dataset.class_names))
             if index
         }
 

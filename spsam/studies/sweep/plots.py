@@ -39,21 +39,23 @@ def draw(study: Study, objectives: Sequence[str], folder: Path) -> list[Path]:
     for stem, job in _jobs(study, list(objectives)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            try:
-                job()
-            except (ValueError, RuntimeError, IndexError):
-                plt.close("all")
-                continue  # too few trials, or all alike
-            figure = plt.gcf()
-            if stem.startswith("slice"):
-                _spread_slices(figure)
-            elif stem.startswith("parallel"):
-                _spread_coordinates(figure, names_of(study))
             file = folder / f"{stem}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             draft = file.with_name(f".{file.name}.{os.getpid()}")
-            figure.savefig(draft, format="png", dpi=120, bbox_inches="tight")
-            plt.close("all")
+            try:
+                job()
+                figure = plt.gcf()
+                if stem.startswith("slice"):
+                    _spread_slices(figure)
+                elif stem.startswith("parallel"):
+                    _spread_coordinates(figure, names_of(study))
+                figure.savefig(draft, format="png", dpi=120, bbox_inches="tight")
+            except (ValueError, RuntimeError, IndexError):
+                # Too few trials, or all alike, or a value with dollar signs that is no formula.
+                draft.unlink(missing_ok=True)
+                continue
+            finally:
+                plt.close("all")
             os.replace(draft, file)
             files.append(file)
     return files
