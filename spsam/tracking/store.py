@@ -18,9 +18,13 @@ EXPERIMENT = "spsam"
 
 def store(home: Path) -> str:
     """The tracking address: the environment's MLFLOW_TRACKING_URI, else a database in `home`."""
+    if named := os.environ.get("MLFLOW_TRACKING_URI"):
+        return named
     # In an address `?` ends the path and `%` begins a sign's number.
-    local = quote(str(database(home)), safe="/\\: ")
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{local}"
+    file = str(database(home))
+    quoted = quote(file, safe="/\\: ")
+    # MLflow takes the path of plain sqlite: for a folder's, unquoted, and makes that folder.
+    return f"sqlite:///{file}" if quoted == file else f"sqlite+pysqlite:///{quoted}"
 
 
 def database(home: Path) -> Path:
