@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from spsam.cli.options import AsJson
+from spsam.text.escape import one_line
 
 EPILOG = "Example: spsam evaluate segmented/ labels/ --save scores/"
 
@@ -56,6 +57,7 @@ def evaluate(  # noqa: PLR0917 - the command line's options
 def _print(result: dict[str, object]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     means = result["means"]
     assert isinstance(means, dict)
@@ -73,7 +75,7 @@ def _print(result: dict[str, object]) -> None:
             "–" if value is None else _shown(value if metric == "hd95" else 100 * value)
             for metric, value in values.items()
         ]
-        table.add_row(name, *cells)
+        table.add_row(Text(one_line(name)), *cells)
     console = Console() if sys.stdout.isatty() else Console(width=120)
     console.print(table)
 

@@ -24,6 +24,7 @@ from spsam.cli.options import (
     SplitName,
 )
 from spsam.errors import InputError
+from spsam.text.classes import class_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -124,7 +125,7 @@ def _result(folder: RunFolder) -> dict[str, Any]:
 
 def _classes(rows: Iterable[Row]) -> list[str]:
     names = {row.class_id: row.class_name for row in rows}
-    return [names[key] for key in sorted(names)]
+    return list(class_labels([names[key] for key in sorted(names)]))
 
 
 def _print(folder: RunFolder, result: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from spsam.data.geometry import Geometry, orientation
 from spsam.data.split import Split, split_cases
 from spsam.data.workers import Progress, run_all
 from spsam.errors import InputError, Problem
+from spsam.text.classes import class_labels
 
 # So many foreground voxels of a case tell its usual intensity.
 SAMPLES = 100_000
@@ -84,7 +85,7 @@ class Report:
         """In how many readable cases a class has a voxel."""
         return {
             name: sum(bool(each.voxels and each.voxels[index]) for each in self.facts)
-            for index, name in enumerate(self.dataset.class_names)
+            for index, name in enumerate(class_labels(self.dataset.class_names))
             if index
         }
 

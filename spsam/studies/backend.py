@@ -12,6 +12,7 @@ from spsam.engine.run_spec import NetworkSize, RunSpec
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet
     from spsam.data.plan import Plan
+    from spsam.data.split import Split
     from spsam.data.store import PreparedStore
 
 OnEpoch = Callable[[dict[str, float]], None]

@@ -20,6 +20,8 @@ from spsam.files import write_texts
 from spsam.metrics.dice import CONVENTIONS
 from spsam.studies.predict import RECORD
 from spsam.studies.progress_events import Watcher
+from spsam.text.classes import class_labels
+from spsam.text.escape import csv_cell
 
 # Metrics in the order of the table, with what each is counted in.
 METRICS = {"dice": "", "iou": "", "hd95": "mm", "surface_dice": "", "volume_error": ""}
@@ -32,7 +34,7 @@ class Score:
     Attributes:
         case: The reference's name.
         class_id: The class's id in the files.
-        class_name: Its name.
+        class_name: Its name, other than those of the other classes and `mean`.
         metric: One of `METRICS`.
         value: None where the convention leaves the class out.
     """
@@ -112,6 +114,8 @@ def plan_scoring(
     more = sorted(made.keys() - wanted.keys())
     notes = [f"{len(more)} predictions have no reference and are left out"] if more else []
     pairs = [(name, made[name], wanted[name]) for name in sorted(wanted)]
+    labels = class_labels(["background", *named.values()])[1:]
+    named = dict(zip(named, labels, strict=True))
     return Scoring(pairs, named, convention, TOLERANCE if tolerance is None else tolerance, notes)
 
 
@@ -181,7 +185,8 @@ def write_scores(folder: Path, scoring: Scoring, scores: Sequence[Score]) -> lis
     lines.writerow(["case", "class_id", "class_name", "metric", "value", "convention"])
     for each in scores:
         value = "" if each.value is None else f"{each.value:.6g}"
-        row = [each.case, each.class_id, each.class_name, each.metric, value, scoring.convention]
+        names = [csv_cell(each.case), each.class_id, csv_cell(each.class_name)]
+        row = [*names, each.metric, value, scoring.convention]
         lines.writerow(row)
     files = [folder / "scores.csv", folder / "scores.json"]
     means_too = json.dumps(to_json(scoring, scores), indent=1) + "\n"
@@ -274,8 +279,11 @@ def _classes(text: str | None, predictions: Path) -> dict[int, str]:
             raise InputError(Problem(f"{message}--classes NAME=ID,…", record)) from error
     pairs = [re.fullmatch(r"\s*(.+?)\s*=\s*(\d+)\s*", each) for each in text.split(",")]
     found = {int(pair[2]): pair[1] for pair in pairs if pair is not None and int(pair[2]) > 0}
-    if len(found) < len(pairs):
-        raise InputError(f"--classes {text}: expected NAME=ID,NAME=ID with ids from 1, each once")
+    if len(found) < len(pairs) or len(set(found.values())) < len(found):
+        raise InputError(
+            f"--classes {text}: expected NAME=ID,NAME=ID with ids from 1, each id and each name "
+            "once"
+        )
     return dict(sorted(found.items()))
 
 

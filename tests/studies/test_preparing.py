@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from spsam.errors import InputError
-from spsam.studies.ablation import prepare
 from spsam.studies.backend import Backend
-from spsam.studies.plan import Request, plan_ablation
-from spsam.studies.watch import Watcher
+from spsam.studies.execution.ablation import prepare
+from spsam.studies.planning.planner import Request, plan_ablation
+from spsam.studies.progress_events import Watcher
 from tests.data.layouts import SHAPE, SPACING, blocks, random_image, write_image, write_msd
 
 

@@ -29,6 +29,9 @@ _ENDINGS: dict[News, Ending] = {
     "failed": "FAILED",
     "stopped": "KILLED",
 }
+_PATIENCE = 20.0
+"""Seconds that the first run waits for MLflow."""
+
 _SHARE_OF_TABLES = 0.05
 """Of the study's time, what may be spent on making the table anew while it grows."""
 
@@ -98,7 +101,7 @@ class _Book:
 
     Args:
         ablation: The study.
-        tracker: Not open yet; what takes seconds is done beside the runs.
+        tracker: Not open yet.
     """
 
     def __init__(self, ablation: Ablation, tracker: Tracker) -> None:
@@ -107,6 +110,7 @@ class _Book:
         data = ablation.dataset
         tags = {"data": data.name, "data_fingerprint": data.fingerprint, "preset": ablation.preset}
         self._mirror = Mirror(tracker, lambda: tracker.open(ablation.name, ablation.name, tags))
+        self._mirror.opened(_PATIENCE)
         self._due = 0.0
 
     def __call__(self, queued: QueuedRun, news: News) -> float | None:

@@ -10,6 +10,7 @@ from typing import Any
 from spsam.errors import SpsamError
 from spsam.results.run_folder import RunFolder
 from spsam.studies.recording.summary import is_finished
+from spsam.text.classes import class_metrics
 from spsam.tracking.mlflow import Ending, Tracker
 
 
@@ -61,13 +62,13 @@ def finish(tracker: Tracker, folder: RunFolder, config: Mapping[str, Any]) -> fl
 
 
 def final_scores(folder: RunFolder, names: list[str]) -> dict[str, float]:
-    """Mean Dice of a finished run, and of each class."""
+    """Mean Dice of a finished run, and of each class under its metric's name."""
     from spsam.reporting.means import class_means, mean_dice
 
     rows = folder.read_rows()
     means = class_means(rows, len(names)).tolist()
-    scores = {"dice/mean": mean_dice(rows, len(names))}
-    return scores | {f"dice/{name}": mean for name, mean in zip(names[1:], means, strict=True)}
+    scores = dict(zip(class_metrics(names, "dice"), means, strict=True))
+    return {"dice/mean": mean_dice(rows, len(names)), **scores}
 
 
 def mirror(  # noqa: PLR0917 - a run and where it goes
@@ -113,9 +114,18 @@ class Mirror:
         self._changed: dict[str, tuple[RunFolder, Mapping[str, Any], str, Ending]] = {}
         self._news = threading.Condition()
         self._over = False
+        self._open = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, daemon=True, name="mlflow")
         self._thread.start()
+
+    def opened(self, patience: float) -> None:
+        """Waits until MLflow is there or given up, so that a warning comes before any run begins.
+
+        Args:
+            patience: Seconds at most; a lost server is told of later.
+        """
+        self._open.wait(patience)
 
     def changed(
         self, folder: RunFolder, config: Mapping[str, Any], group: str, ending: Ending = "RUNNING"
@@ -141,6 +151,7 @@ class Mirror:
     def _work(self) -> None:
         try:
             self._opening()
+            self._open.set()
             while True:
                 with self._news:
                     while not self._changed and not self._over:
@@ -154,6 +165,8 @@ class Mirror:
                     continue  # a damaged folder, which the study says elsewhere
         except Exception as error:  # the thread's boundary: `close` raises it
             self._error = error
+        finally:
+            self._open.set()
 
 
 def _flat(value: Any, above: str = "") -> Iterator[tuple[str, Any]]:

@@ -71,7 +71,8 @@ def _largest_along(volume: Tensor, axis: int, count: int) -> Tensor:
     if length == count:
         return volume
     if length % count == 0:
-        return volume.unflatten(axis, (count, length // count)).amax(dim=axis + 1)
+        shape = (*volume.shape[:axis], count, length // count, *volume.shape[axis + 1 :])
+        return volume.reshape(shape).amax(dim=axis + 1)
     # Made on the device: what is copied to it makes a GPU wait.
     number = torch.arange(count, device=volume.device)
     start, last = number * length // count, -(-(number + 1) * length // count) - 1
