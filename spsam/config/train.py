@@ -63,6 +63,12 @@ class DeepSupervisionConfig(Section):
 class LossConfig(Section):
     """Cross-entropy + soft Dice of the generator's masks, and of the final ones."""
 
+    batch_dice: bool = author(
+        False,
+        "Dice over all patches of a batch at once; false: of each patch, then their mean. nnU-Net's "
+        "planner has false for a 3D network at full resolution, and true for a 2D one and for 3D "
+        "data so large that it plans a stage at low resolution, too (Synapse, AMOS22).",
+    )
     dice_background: bool = author(False, "Count the background in the Dice term.")
     smooth: NotNegative = author(1e-5, "Added to the Dice term's numerator and denominator.")
     cross_entropy: NotNegative = author(1.0, "Weight of the cross-entropy.")
