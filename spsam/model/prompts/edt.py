@@ -12,7 +12,7 @@ from spsam.model.prompts.types import Flags, Indices, Labels
 
 
 class EdtPrompt(Prompt):
-    """The point is the pixel farthest from the boundary (paper's Sec. 2.2), exactly.
+    """The point is the pixel farthest from the boundary (paper's Sec. 2.4), exactly.
 
     Args:
         num_classes: K, background included.
