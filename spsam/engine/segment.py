@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spsam.config.identity import as_of_then, canonical_json
 from spsam.config.schema import InferenceConfig, RunConfig
 from spsam.data.cases import Case
 from spsam.data.files.dicom_seg import write_segmentation
@@ -87,7 +88,7 @@ def read_recipe(path: Path) -> Recipe:
     try:
         return Recipe(
             path,
-            RunConfig.model_validate_json(about["config"]),
+            RunConfig.model_validate_json(canonical_json(as_of_then(json.loads(about["config"])))),
             Plan.from_dict(about["plan"]),
             tuple(about["raw_ids"]),
             about["intensities"],

@@ -35,7 +35,7 @@ class MSPGenerator(PromptGenerator):
     by a transposed convolution, concatenates the next shallower tap, projected and doubled j
     times by layers of that tap's own, and convolves. The last level takes all taps that are left;
     where there are more levels than taps, the further ones only double and convolve. A 1×1 head
-    on every level gives its logits (paper's Sec. 2.2).
+    on every level gives its logits (paper's Sec. 2.3, Fig. 2c).
 
     The last levels cost most: half of the generator's work is at the patch's own resolution. With
     `finest` 2 or 4 it ends there, as SAM's own masks do, whose pixels are 4 of the patch's for

@@ -10,7 +10,7 @@ from spsam.model.prompts.types import Flags, Indices, Labels
 
 
 class EdtPrompt(Prompt):
-    """The point is the pixel farthest from the boundary (paper's Sec. 2.2), exactly."""
+    """The point is the pixel farthest from the boundary (paper's Sec. 2.4), exactly."""
 
     def points(self, labels: Labels, boxes: Indices, present: Flags) -> Indices:
         """`(N, H, W)` label maps to `(N, K, 2)` (x, y) pixel indices."""

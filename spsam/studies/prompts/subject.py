@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spsam.config.identity import run_id
+from spsam.config.identity import as_of_then, run_id
 from spsam.config.problems import check, places_in, raise_all
 from spsam.config.schema import RunConfig
 from spsam.config.yaml_file import read_yaml
@@ -189,7 +189,7 @@ def read_config(folder: RunFolder) -> RunConfig:
         InputError: If the file is damaged, or of another version.
     """
     file = read_yaml(folder.config)
-    config, problems = check(RunConfig, file.data, places_in(file))
+    config, problems = check(RunConfig, as_of_then(file.data), places_in(file))
     raise_all(problems)
     assert isinstance(config, RunConfig)
     return config

@@ -31,8 +31,9 @@ SHORT = {
 }
 
 
-def job(home: Path, devices: int) -> RunSpec:
-    request = Request(arms=[ARMS[-1]], home=home, preset="smoke", overrides=SHORT, devices=devices)
+def job(home: Path, devices: int, **more: Any) -> RunSpec:
+    values = {**SHORT, **more}
+    request = Request(arms=[ARMS[-1]], home=home, preset="smoke", overrides=values, devices=devices)
     ablation = plan_ablation(request)
     (arm,) = ablation.arms
     (run,) = arm.runs
@@ -42,8 +43,12 @@ def job(home: Path, devices: int) -> RunSpec:
     return replace(run, store=store, device="cpu")
 
 
-def test_two_gloo_processes_give_the_losses_and_weights_of_one(tmp_path: Path) -> None:
-    alone, together = job(tmp_path / "one", 1), job(tmp_path / "two", 2)
+@pytest.mark.parametrize("batch_dice", [False, True])
+def test_two_gloo_processes_give_the_losses_and_weights_of_one(
+    tmp_path: Path, batch_dice: bool
+) -> None:
+    choice = {"train.loss.batch_dice": batch_dice}
+    alone, together = job(tmp_path / "one", 1, **choice), job(tmp_path / "two", 2, **choice)
     assert alone.folder.run_id == together.folder.run_id
     fit(training_of(alone, network_of(alone, torch.device("cpu"))))
     heard: dict[str, list[Any]] = {"epoch": [], "step": [], "note": []}
