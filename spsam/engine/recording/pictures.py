@@ -159,7 +159,7 @@ class _Grid:
         """As in `Panel`."""
         if prompts.masks is None:
             return None
-        masks = prompts.masks[0, self.slice, :, 0].cpu().numpy()
+        masks = prompts.masks[0, self.slice, :, 0].float().cpu().numpy()
         # Binary masks overlap at borders: of equals the last, so that none hides in the background.
         largest = len(masks) - 1 - masks[::-1].argmax(axis=0)
         rows, columns = (self._sources(axis, largest.shape[axis]) for axis in (0, 1))

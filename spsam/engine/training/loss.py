@@ -39,7 +39,7 @@ def dice_sums(probabilities: Tensor, labels: Tensor, *, background: bool) -> Ten
     own = _own(probabilities, labels).reshape(lines.shape)
     zeros = own.new_zeros(lines.shape[0], probabilities.shape[1])
     overlap, voxels = (
-        zeros.scatter_add(1, lines, each).unflatten(0, (patches, -1)).sum(1)
+        zeros.scatter_add(1, lines, each).reshape(patches, -1, zeros.shape[1]).sum(1)
         for each in (own, torch.ones_like(own))
     )
     sums = torch.stack((overlap, probabilities.sum((2, 3, 4)) + voxels))
