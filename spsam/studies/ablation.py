@@ -88,7 +88,7 @@ def _assignments(
     made = []
     for number, (arm, run) in enumerate(runs, start=1):
         label = RunLabel(number, len(runs), arm.arm.name, run.config.seed, run.folder.run_id)
-        made.append(assign(ablation, stores, arm, run, label))
+        made.append(assign(ablation, stores, arm, run, label, ablation.request.validate))
     return made
 
 
@@ -154,7 +154,7 @@ def check_weights(ablation: Ablation, backend: Backend) -> None:
     Raises:
         InputError: If they are of another model.
     """
-    seen: set[tuple[Path, str, int | None]] = set()
+    seen: set[tuple[Path, str, int | tuple[int, int] | None]] = set()
     for arm in ablation.arms:
         if arm.checkpoint is None or all(_done(run.folder) for run in arm.runs):
             continue

@@ -39,7 +39,10 @@ def train_one(
     label = RunLabel(1, 1, arm.arm.name, run.config.seed, run.folder.run_id)
     try:
         with run.folder.lock(wait=True):
-            Runner(ablation, stores, backend, tracker, watch)(arm, run, label)
+            validate_every = ablation.request.validate
+            Runner(ablation, stores, backend, tracker, watch, validate_every=validate_every)(
+                arm, run, label
+            )
     except KeyboardInterrupt:
         tracker.close("KILLED")
         raise
