@@ -22,6 +22,7 @@ from spsam.cli.options import (
     Plugin,
     Preset,
     SplitName,
+    Validate,
 )
 from spsam.errors import InputError
 from spsam.text.classes import class_labels
@@ -51,6 +52,7 @@ def train(  # noqa: PLR0917 - the command line's options
     device: Device = "auto",
     devices: Devices = 1,
     workers: PatchWorkers = None,
+    validate: Validate = 0,
     fit: Fit = False,
     memory: Memory = None,
     out: Out = None,
@@ -69,7 +71,7 @@ def train(  # noqa: PLR0917 - the command line's options
     from spsam.config.overrides import parse_overrides
     from spsam.config.places import home
     from spsam.studies.execution.train import train_one
-    from spsam.studies.planning.costs import costs, fitted
+    from spsam.studies.planning.costs import costs, fitted, too_large
     from spsam.studies.planning.planner import Request, plan_ablation
 
     request = Request(
@@ -86,6 +88,7 @@ def train(  # noqa: PLR0917 - the command line's options
         workers=workers,
         devices=devices,
         plugins=plugin or (),
+        validate=validate,
     )
     planned = plan_ablation(request)
     if len(planned.arms) != 1:
@@ -94,9 +97,10 @@ def train(  # noqa: PLR0917 - the command line's options
     if fit:
         planned, measured = watched(lambda watch: fitted(planned, watch, memory))
     if dry_run:
-        if not (measured or no_measure):
+        large = too_large(planned)
+        if not (measured or no_measure or large):
             measured = watched(lambda watch: costs(planned, watch))
-        typer.echo(plan_json(planned, measured) if as_json else plan_text(planned, measured))
+        typer.echo((plan_json if as_json else plan_text)(planned, measured, large))
         return
     if not as_json:
         typer.echo(header(planned))

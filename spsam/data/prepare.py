@@ -175,7 +175,10 @@ def _foreground(label: npt.NDArray[np.integer], case_id: str) -> npt.NDArray[np.
 
 
 def _ct_statistics(dataset: DataSet, plan: Plan, workers: int | None) -> Statistics:
-    """Percentiles, mean and deviation of each channel over the training cases' foreground."""
+    """Percentiles, mean and deviation of each channel over the training cases' foreground.
+
+    As in nnU-Net, mean and deviation are of all intensities, also of those beyond the percentiles.
+    """
     training = [case for case in dataset.cases if case.id in set(plan.training)]
     results = run_all(
         _sample_case, [(case, dataset.in_channels) for case in training], workers, None
@@ -188,13 +191,12 @@ def _ct_statistics(dataset: DataSet, plan: Plan, workers: int | None) -> Statist
     statistics = []
     for channel in samples.astype(np.float64):
         low, high = np.percentile(channel, [0.5, 99.5])
-        clipped = channel.clip(low, high)
         statistics.append(
             {
                 "low": float(low),
                 "high": float(high),
-                "mean": float(clipped.mean()),
-                "std": float(clipped.std()),
+                "mean": float(channel.mean()),
+                "std": float(channel.std()),
             }
         )
     return statistics

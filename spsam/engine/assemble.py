@@ -184,7 +184,7 @@ class _Shape:
     num_classes: int
     depth: int
     image: tuple[int, int]
-    wanted_encoder_size: int | None
+    wanted_encoder_size: int | tuple[int, int] | None
 
     def __post_init__(self) -> None:
         sizes = {
@@ -199,8 +199,10 @@ class _Shape:
 
     def encoder_size(self, spec: Backbone) -> tuple[int, int]:
         """(h, w) of the encoder's input, pixels."""
-        if self.wanted_encoder_size is not None:
+        if isinstance(self.wanted_encoder_size, int):
             return (self.wanted_encoder_size, self.wanted_encoder_size)
+        if self.wanted_encoder_size is not None:
+            return self.wanted_encoder_size
         height, width = self.image
         return (-(-height // spec.patch) * spec.patch, -(-width // spec.patch) * spec.patch)
 

@@ -146,6 +146,12 @@ class Backend:
         cost = measure(config, plan.patch_size, device, devices)
         return None if cost is None else cost.to_dict()
 
+    def estimate(self, config: RunConfig, plan: Plan) -> dict[str, Any]:
+        """Memory and seconds of a run on this processor, see `spsam.engine.training.estimate`."""
+        from spsam.engine.training.estimate import estimate
+
+        return estimate(config, plan.patch_size).to_dict()
+
     def fit(
         self, config: RunConfig, plan: Plan, device: str, devices: int, memory: float | None
     ) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -42,7 +42,9 @@ def in_fast_layout(x: Tensor) -> Tensor:
 
 def as_precise(x: Tensor, weight: Tensor) -> Tensor:
     """`x` in the precision of a weight that it meets, where autocast does not see to both."""
-    return x if torch.is_autocast_enabled(x.device.type) else x.to(weight.dtype)
+    device = x.device.type
+    seen = device != "meta" and torch.is_autocast_enabled(device)
+    return x if seen else x.to(weight.dtype)
 
 
 def _is_shorter(x: Tensor, kernel: Sequence[int]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -73,8 +74,10 @@ def _composed(
     doublings: Sequence[nn.ConvTranspose3d], convolution: nn.Conv3d, *, added: bool
 ) -> Tensor:
     """`(C_1 + C_2 + ..., C', d, h + 1, w + 1)`: what one pixel of each map becomes."""
-    # In the weights' own precision: a kernel that is rounded twice would be another network.
-    with torch.autocast(convolution.weight.device.type, enabled=False):
+    # In the weights' own precision: a kernel that is rounded twice would be another network. On the
+    # meta device there is no autocast.
+    kind = convolution.weight.device.type
+    with nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False):
         weights = [double.weight for double in doublings]
         if added:
             kernel = functional.conv3d(convolution.weight, torch.cat(weights), padding=(0, 1, 1))

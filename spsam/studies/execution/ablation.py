@@ -166,7 +166,7 @@ def check_weights(ablation: Ablation, backend: Backend) -> None:
     Raises:
         InputError: If they are of another model.
     """
-    seen: set[tuple[Path, str, int | None]] = set()
+    seen: set[tuple[Path, str, int | tuple[int, int] | None]] = set()
     for arm in ablation.arms:
         if arm.checkpoint is None or all(_done(run.folder) for run in arm.runs):
             continue

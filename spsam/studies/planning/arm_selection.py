@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spsam.config.study import Study, StudyFile, load_study
@@ -38,8 +39,12 @@ def completed(request: Request, study: Study | None) -> Request:
     )
 
 
-def asked_arms(request: Request, study: StudyFile | None, preset: str) -> list[MadeArm]:
+def asked_arms(
+    request: Request, study: StudyFile | None, preset: str, protocol: Path | None = None
+) -> list[MadeArm]:
     """The arms that a request names, or that its study's shape makes.
+
+    `protocol` is the file of what the preset sets for the data set.
 
     Raises:
         InputError: With every mistake in them.
@@ -48,7 +53,7 @@ def asked_arms(request: Request, study: StudyFile | None, preset: str) -> list[M
     if request.checkpoint:
         # Naming a file means using it, unless the user said otherwise.
         overrides.setdefault("backbone.weights", "checkpoint")
-    load = Loader(overrides, preset, request.plugins)
+    load = Loader(overrides, preset, request.plugins, protocol)
     return listed_arms(request.arms, load) if study is None else study_arms(study, load)
 
 

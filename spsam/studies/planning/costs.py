@@ -13,6 +13,10 @@ from spsam.studies.progress_events import Watcher
 
 Costs = Mapping[str, Mapping[str, Any] | None]
 
+_HOUR, _WEEK = 3600.0, 7 * 24 * 3600.0
+# Operations a second of a large processor, and the pixels of a token of SAM.
+_FAST, _PIXELS_A_TOKEN = 1e12, 256
+
 
 def costs(ablation: Ablation, watch: Watcher, backend: Backend | None = None) -> Costs:
     """Memory and seconds a step of every arm, measured; None where memory does not suffice.
@@ -29,6 +33,29 @@ def costs(ablation: Ablation, watch: Watcher, backend: Backend | None = None) ->
         )
     watch.stage("measuring", len(ablation.arms), len(ablation.arms))
     return found
+
+
+def too_large(ablation: Ablation, backend: Backend | None = None) -> dict[str, Any] | None:
+    """What the largest arm would take on a machine without a GPU, where that is made for one.
+
+    Returns:
+        The arm's name (`arm`) and what `spsam.engine.training.estimate.Estimate` has; None on a
+        GPU, or where memory suffices and a run takes less than a week.
+    """
+    if ablation.device != "cpu":
+        return None
+    planned = max(ablation.arms, key=lambda arm: (arm.size.total, arm.size.trained))
+    train = planned.arm.train
+    depth, height, width = planned.plan.patch_size
+    # Each weight meets each token at least once: small networks need no closer look.
+    tokens = depth * height * width / _PIXELS_A_TOKEN
+    steps = train.epochs * train.iterations * train.batch_size
+    if 2 * planned.size.total * tokens * steps < _HOUR * _FAST:
+        return None
+    cost = (backend or Backend()).estimate(planned.runs[0].config, planned.plan)
+    if cost["peak"] <= cost["free"] and cost["seconds"] < _WEEK:
+        return None
+    return {"arm": planned.arm.name, **cost}
 
 
 def fitted(

@@ -18,6 +18,7 @@ from spsam.errors import InputError, Problem
 from spsam.model.sam.backbones import backbone_spec
 from spsam.registry.arms import differences
 from spsam.registry.files import preset_path
+from spsam.registry.protocols import Protocol, find_protocol
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
 from spsam.studies.planning.arm_selection import asked_arms, completed, named_study, without_twins
@@ -42,7 +43,7 @@ class Request:
             `cpu` elsewhere.
         seeds: One run an arm, seed and fold; none takes the study's, else 0.
         folds: Of the split; none takes the study's, else 0.
-        split: Name or path of a split; None takes the data set's own.
+        split: Name or path of a split; None takes the protocol's, else the data set's own.
         overrides: Values on top of every arm, by dotted key.
         checkpoint: SAM's official weights; None takes those that an arm names.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
@@ -50,6 +51,7 @@ class Request:
         devices: How many of its kind train a run together.
         name: Of the study's folder; None makes one of data and preset.
         plugins: Folders with components of the user's own.
+        validate: Epochs between two scores of validation cases; 0: none, and none is held back.
     """
 
     arms: Sequence[str]
@@ -66,6 +68,7 @@ class Request:
     devices: int = 1
     name: str | None = None
     plugins: Sequence[Path] = ()
+    validate: int = 0
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ class Ablation:
         arms: In the order of the table.
         study: The study whose shape made the arms; None where they were named.
         dropped: Arms that would have been equal to others, in words.
+        protocol: What the preset sets for the data set; None where it has no protocols.
     """
 
     request: Request
@@ -117,6 +121,7 @@ class Ablation:
     arms: Sequence[PlannedArm]
     study: Study | None = None
     dropped: Sequence[str] = ()
+    protocol: Protocol | None = None
 
     @property
     def split(self) -> Split:
@@ -163,6 +168,7 @@ class Ablation:
             },
             "notes": self.notes,
             "preset": self.preset,
+            "protocol": None if self.protocol is None else self.protocol.describe(),
             "device": self.device,
             "seeds": list(self.request.seeds),
             "folds": [{"fold": fold, "split_hash": s.hash} for fold, s in self.splits.items()],
@@ -190,15 +196,22 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
         study = named_study(request)
     request = completed(request, None if study is None else study.config)
     preset = request.preset or default_preset(request.data)
-    if not problems:
-        with gather(problems):
-            preset_path(preset)
-            arms = asked_arms(request, study, preset)
-    with gather(problems):
-        device = backend.device(request.device)
+    known, protocol = not problems, None
     with gather(problems):
         dataset = open_dataset(request.data)
-        splits = {fold: split_cases(dataset, request.split, fold) for fold in request.folds}
+        with gather(problems):
+            protocol = protocol_of(preset, dataset)
+        usual = None if protocol is None else protocol.split
+        options: dict[str, Any] = {"protocol": usual, "validate": request.validate > 0}
+        splits = {
+            fold: split_cases(dataset, request.split, fold, **options) for fold in request.folds
+        }
+    if known:
+        with gather(problems):
+            preset_path(preset)
+            arms = asked_arms(request, study, preset, None if protocol is None else protocol.path)
+    with gather(problems):
+        device = backend.device(request.device)
     raise_all(problems)
 
     for made in arms:
@@ -216,13 +229,31 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     if shape is not None and shape.shape != "arms":
         planned, dropped = without_twins(planned, shape)
     return Ablation(
-        request, Path(preset).stem, device, dataset, splits, planned, shape, tuple(dropped)
+        request=request,
+        preset=Path(preset).stem,
+        device=device,
+        dataset=dataset,
+        splits=splits,
+        arms=planned,
+        study=shape,
+        dropped=tuple(dropped),
+        protocol=protocol,
     )
 
 
 def default_preset(data: str) -> str:
     """The schedule of a data set, where none is named."""
     return "demo" if data == "phantom" else "cpu"
+
+
+def protocol_of(preset: str, dataset: DataSet) -> Protocol | None:
+    """What a preset sets for a data set, which may have a name of its own and a published one.
+
+    Raises:
+        InputError: If there is no such preset, or its file for the data set is wrong.
+    """
+    names = (dataset.name, dataset.published)
+    return find_protocol(preset, [name for name in names if name is not None])
 
 
 class Planner:
@@ -261,6 +292,9 @@ class Planner:
         Raises:
             InputError: If its blocks do not fit together or its weights are missing.
         """
+        # What is computed is what a run is known by.
+        arm = arm.on(self.device)
+        parent = None if parent is None else parent.on(self.device)
         checkpoint = self.checkpoint(arm)
         plan = self.plan(arm.patch, next(iter(self.splits)))
         diff = differences(arm, parent)
@@ -286,6 +320,8 @@ class Planner:
         self, arm: ArmConfig, seed: int, fold: int, checkpoint: Path | None, size: NetworkSize
     ) -> RunSpec:
         """The arm with one seed on one fold."""
+        from spsam.data.plan import VERSION
+
         dataset, split, workers = self.dataset, self.splits[fold], self.request.workers
         config = RunConfig(
             arm=arm,
@@ -299,6 +335,7 @@ class Planner:
                 num_classes=dataset.num_classes,
                 class_names=dataset.class_names,
                 in_channels=dataset.in_channels,
+                preparation=VERSION[dataset.modality],
             ),
             seed=seed,
             checkpoint_sha256=self.hashes[checkpoint] if checkpoint else None,
@@ -314,6 +351,7 @@ class Planner:
             device=self.device,
             workers=arm.train.workers if workers is None else workers,
             devices=self.request.devices,
+            validate_every=self.request.validate,
         )
 
     def plan(self, patch: PatchConfig, fold: int) -> Plan:

@@ -45,11 +45,22 @@ class Loader:
         overrides: Values on top of every arm, by dotted key.
         preset: Name or path.
         plugins: Folders with components of the user's own.
+        protocol: The file of what the preset sets for the data set.
     """
 
-    def __init__(self, overrides: Mapping[str, Any], preset: str, plugins: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        overrides: Mapping[str, Any],
+        preset: str,
+        plugins: Sequence[Path],
+        protocol: Path | None = None,
+    ) -> None:
         self.overrides = overrides
-        self._options: dict[str, Any] = {"preset": preset, "plugins": tuple(plugins)}
+        self._options: dict[str, Any] = {
+            "preset": preset,
+            "protocol": protocol,
+            "plugins": tuple(plugins),
+        }
 
     def __call__(self, arm: str | Path, values: Mapping[str, Any] | None = None) -> ArmConfig:
         """The arm with some values more."""
