@@ -164,8 +164,15 @@ def training_patches(job: Job) -> PatchDataset:
 def score(
     job: Job, network: Segmenter, memory: PeakMemory, on_case: Callable[[int, int], None]
 ) -> None:
-    """Scores the test cases and writes predictions, cost, pictures, measures and, last, rows."""
+    """Scores the test cases and writes predictions, cost, pictures, measures and, last, rows.
+
+    Of a split without test cases there is the cost alone, and rows that are none.
+    """
     began = time.perf_counter()
+    if not job.split.test:
+        _note_cost(job, network, memory, 0.0)
+        write_rows(job.folder.rows, [])
+        return
     found = evaluate(
         network,
         job.store,

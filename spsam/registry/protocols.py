@@ -80,9 +80,7 @@ def _protocols(preset: Path) -> dict[str, Path]:
     here = preset.parent.resolve()
     first = next((at for at, folder in enumerate(folders) if folder.resolve() == here), None)
     beside = [preset.parent] if first is None else folders[first:]
-    return {
-        path.stem: path for folder in beside for path in (folder / preset.stem).glob("*.yaml")
-    }
+    return {path.stem: path for folder in beside for path in (folder / preset.stem).glob("*.yaml")}
 
 
 def _read(path: Path) -> Protocol:

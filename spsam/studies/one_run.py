@@ -12,7 +12,7 @@ from spsam.studies.assignment import RunStopped, assign, compute, settled
 from spsam.studies.backend import Backend
 from spsam.studies.plan import Ablation, PlannedArm, PlannedRun
 from spsam.studies.tracked import begin, final_scores, finish
-from spsam.studies.watch import RunLabel, Watcher
+from spsam.studies.watch import RunLabel, Watcher, told_dice
 from spsam.tracking.mlflow import Tracker
 
 if TYPE_CHECKING:
@@ -88,4 +88,4 @@ class Runner:
             finish(self._tracker, folder, config)
         dice = final_scores(folder, config["data"]["class_names"])["dice/mean"]
         ending = "skipped" if ended.end == "skipped" else "finished"
-        self._watch.run_ends(label, ending, f"Dice {100 * dice:.2f}")  # type: ignore[arg-type]
+        self._watch.run_ends(label, ending, told_dice(dice))  # type: ignore[arg-type]

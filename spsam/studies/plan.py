@@ -51,6 +51,8 @@ class Request:
         name: Of the study's folder; None makes one of data and preset.
         plugins: Folders with components of the user's own.
         validate: Epochs between two scores of validation cases; 0: none, and none is held back.
+        dry_run: Nothing will be run: official weights may be missing, and count as if they were
+            there.
     """
 
     arms: Sequence[str]
@@ -68,6 +70,7 @@ class Request:
     name: str | None = None
     plugins: Sequence[Path] = ()
     validate: int = 0
+    dry_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,12 @@ class Ablation:
     def notes(self) -> list[str]:
         """What a user should know of data, splits and arms."""
         of_splits = [note for split in self.splits.values() for note in split.notes]
-        return [*dict.fromkeys([*self.dataset.notes, *of_splits, *self.dropped])]
+        of_weights = [
+            f"no weights are given: runs are named as with {name}'s official file; give it with "
+            "--checkpoint FILE"
+            for name in dict.fromkeys(arm.arm.backbone.name for arm in self.arms if _lacks(arm))
+        ]
+        return [*dict.fromkeys([*self.dataset.notes, *of_splits, *of_weights, *self.dropped])]
 
     @property
     def runs(self) -> list[tuple[PlannedArm, PlannedRun]]:
@@ -316,7 +324,7 @@ class Planner:
         diff = differences(arm, parent)
         if parent is not None and not diff and parent.parent is None:
             parent = None  # It changes nothing of a root: it is the root under its own name.
-        sha256 = self.hashes[checkpoint] if checkpoint else None
+        sha256 = self.hashes[checkpoint] if checkpoint else self._hash_to_be(arm)
         return PlannedArm(
             arm=arm,
             parent=None if parent is None else parent.name,
@@ -372,6 +380,8 @@ class Planner:
         path = self.request.checkpoint or arm.backbone.checkpoint
         if arm.backbone.weights == "shipped":
             path = backbone_spec(arm.backbone.name).shipped_weights
+        if path is None and self._hash_to_be(arm):
+            return None
         if path is None:
             raise InputError(
                 f"{arm.name} wants official weights of {arm.backbone.name} (backbone.weights: "
@@ -383,6 +393,18 @@ class Planner:
         if path not in self.hashes:
             self.hashes[path] = self.backend.file_sha256(path)
         return path
+
+    def _hash_to_be(self, arm: ArmConfig) -> str | None:
+        """In a dry run without a file, the hash of the official weights that a run would want."""
+        wanted = arm.network == "self_prompt_sam" and arm.backbone.weights == "checkpoint"
+        missing = (self.request.checkpoint or arm.backbone.checkpoint) is None
+        dry = self.request.dry_run
+        return backbone_spec(arm.backbone.name).sha256 if dry and wanted and missing else None
+
+
+def _lacks(planned: PlannedArm) -> bool:
+    """Whether a dry run plans an arm whose official weights are not at hand."""
+    return planned.checkpoint is None and planned.runs[0].config.checkpoint_sha256 is not None
 
 
 def _describe_arm(planned: PlannedArm) -> dict[str, Any]:

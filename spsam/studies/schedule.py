@@ -13,7 +13,7 @@ from spsam.errors import SpsamError, handling, stop
 from spsam.results.run_folder import RunBusyError
 from spsam.studies.assignment import Assignment, Ended, settled
 from spsam.studies.executors.base import Executor
-from spsam.studies.watch import Watcher
+from spsam.studies.watch import Watcher, told_dice
 
 News = Literal["epoch", "finished", "failed", "stopped"]
 OnNews = Callable[[Assignment, News], float | None]
@@ -151,7 +151,7 @@ class Schedule:
         self._watch.turn(assignment.label)
         if ended.end in ("finished", "skipped"):
             dice = self._on_news(assignment, "finished")
-            said = f"Dice {100 * dice:.2f}" if dice is not None else ""
+            said = "" if dice is None else told_dice(dice)
             self._watch.run_ends(assignment.label, ended.end, said)
         else:
             self._on_news(assignment, "failed")

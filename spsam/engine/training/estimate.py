@@ -1,7 +1,7 @@
 """What a run would take on this machine's processor, worked out from its operations alone.
 
-The network is run on the meta device, which knows shapes and has no numbers: seconds, where steps of
-a network made for a GPU would take minutes and more memory than there is.
+The network is run on the meta device, which knows shapes and has no numbers. That takes seconds,
+where steps of a network made for a GPU would take minutes and more memory than there is.
 """
 
 from __future__ import annotations
@@ -127,9 +127,7 @@ class _FusedAttention(TorchFunctionMode):
 
     inside = False
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is not functional.scaled_dot_product_attention:
             return func(*args, **(kwargs or {}))
         self.inside = True

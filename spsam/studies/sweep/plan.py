@@ -15,8 +15,8 @@ from spsam.config.yaml_file import YamlFile
 from spsam.errors import Problem
 from spsam.registry.arms import load_arm
 from spsam.registry.files import named_file, preset_path
-from spsam.studies.backend import Backend
 from spsam.registry.protocols import Protocol
+from spsam.studies.backend import Backend
 from spsam.studies.plan import (
     Ablation,
     PlannedArm,
