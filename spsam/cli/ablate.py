@@ -29,10 +29,10 @@ from spsam.errors import InputError
 
 if TYPE_CHECKING:
     from spsam.registry.protocols import Protocol
-    from spsam.studies.costs import Costs
-    from spsam.studies.executors.base import Executor
-    from spsam.studies.plan import Ablation
-    from spsam.studies.summary import Outcome
+    from spsam.studies.execution.executors.base import Executor
+    from spsam.studies.planning.costs import Costs
+    from spsam.studies.planning.planner import Ablation
+    from spsam.studies.recording.summary import Outcome
 
 EPILOG = "Example: spsam ablate S3,S6..S8 my_arm.yaml --data path/to/ACDC --preset cpu --seeds 3"
 _SHOWN_CHANGES = 4
@@ -107,9 +107,9 @@ def ablate(  # noqa: PLR0917 - the command line's options
     from spsam.config.places import home
     from spsam.config.problems import gather, raise_all
     from spsam.errors import Problem
-    from spsam.studies.costs import costs, fitted, too_large
-    from spsam.studies.executors.choose import make_executor
-    from spsam.studies.plan import Request, plan_ablation
+    from spsam.studies.execution.executors.choose import make_executor
+    from spsam.studies.planning.costs import costs, fitted, too_large
+    from spsam.studies.planning.planner import Request, plan_ablation
 
     problems: list[Problem] = []
     values: dict[str, Any] = {}
@@ -278,7 +278,7 @@ def _large_lines(ablation: Ablation, large: Mapping[str, Any] | None) -> list[st
 def plan_text(ablation: Ablation, measured: Costs, large: Mapping[str, Any] | None = None) -> str:
     """The arms, what each changes, how much it trains and what that takes.
 
-    `large` is what `spsam.studies.costs.too_large` found.
+    `large` is what `spsam.studies.planning.costs.too_large` found.
     """
     lines = [header(ablation), *_large_lines(ablation, large), ""]
     for planned in ablation.arms:
@@ -361,7 +361,7 @@ def _run(
     as_json: bool,
 ) -> None:
     from spsam.cli.progress import watched
-    from spsam.studies.ablation import run_ablation
+    from spsam.studies.execution.ablation import run_ablation
 
     if not as_json:
         typer.echo(header(ablation))

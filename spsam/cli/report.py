@@ -60,6 +60,8 @@ def report(  # noqa: PLR0917 - the command line's options
             study, folder, formats=wanted, own_tables=table or (), pdf=pdf, figures=figures
         )
         reports.append(done)
+        for warning in done.warnings:
+            typer.echo(f"warning: {warning}", err=True)
         if not as_json:
             typer.echo(_text(done))
     if as_json:
@@ -193,4 +195,5 @@ def _plain(done: Report) -> dict[str, Any]:
         },
         "files": [str(path) for path in done.files],
         "holes": list(done.holes),
+        "warnings": list(done.warnings),
     }

@@ -25,13 +25,14 @@ from spsam.cli.options import (
     Validate,
 )
 from spsam.errors import InputError
+from spsam.text.classes import class_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from spsam.results.rows import Row
     from spsam.results.run_folder import RunFolder
-    from spsam.studies.costs import Costs
+    from spsam.studies.planning.costs import Costs
 
 EPILOG = "Example: spsam train S9 --data path/to/ACDC --preset cpu"
 
@@ -69,9 +70,9 @@ def train(  # noqa: PLR0917 - the command line's options
     from spsam.cli.progress import watched
     from spsam.config.overrides import parse_overrides
     from spsam.config.places import home
-    from spsam.studies.costs import costs, fitted, too_large
-    from spsam.studies.plan import Request, plan_ablation
-    from spsam.studies.train import train_one
+    from spsam.studies.execution.train import train_one
+    from spsam.studies.planning.costs import costs, fitted, too_large
+    from spsam.studies.planning.planner import Request, plan_ablation
 
     request = Request(
         arms=[arm],
@@ -129,7 +130,7 @@ def _result(folder: RunFolder) -> dict[str, Any]:
 
 def _classes(rows: Iterable[Row]) -> list[str]:
     names = {row.class_id: row.class_name for row in rows}
-    return [names[key] for key in sorted(names)]
+    return list(class_labels([names[key] for key in sorted(names)]))
 
 
 def _print(folder: RunFolder, result: dict[str, Any]) -> None:

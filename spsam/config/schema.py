@@ -97,7 +97,8 @@ class AdapterPlacement(Section):
     )
     decoder: tuple[DecoderPlace, ...] = paper(
         ("after_token_to_image", "after_image_to_token"),
-        "Places in each two-way block of the mask decoder.",
+        "Places in each two-way block of the mask decoder. Where is the paper's; that each stands "
+        "behind its sublayer, with its own skip, is chosen here.",
     )
     parallel_scale: Annotated[float, Field(ge=0)] = author(
         0.5, "Factor s of the adapter that is parallel to an MLP."
@@ -115,7 +116,9 @@ class BackboneConfig(Section):
     """SAM itself, which stays frozen."""
 
     name: Literal["sam_tiny", "sam_vit_b", "sam_vit_l", "sam_vit_h"] = chosen(
-        "sam_tiny", "Which SAM; the paper has sam_vit_b, sam_tiny is for two cores."
+        "sam_tiny",
+        "Which SAM. The paper names none; the author's code has sam_vit_b for ACDC and sam_vit_h "
+        "for the CT sets. sam_tiny is for two cores.",
     )
     weights: Literal["shipped", "random", "checkpoint"] = chosen(
         "shipped", "Those that come with spsam (sam_tiny), none (random), or a file (checkpoint)."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,6 +129,38 @@ def validation_split(split: Split) -> Split:
     assert split.val, "a split for validation has validation cases"
     cases = {"train": set(split.train), "val": set(split.val), "test": set(split.val)}
     return _split(f"{split.name}-validation", cases, split.notes)
+
+
+def unlearnable(
+    split: Split, fold: int, class_names: Sequence[str], classes: Mapping[str, Collection[int]]
+) -> tuple[str, ...]:
+    """The classes that no training case of a split has a voxel of: they cannot be learnt.
+
+    Args:
+        split: The split.
+        fold: Which fold of it, for the sentence.
+        class_names: Of the data set, background first.
+        classes: For each case that could be read, the class indices that its reference has.
+
+    Returns:
+        Their names.
+
+    Raises:
+        InputError: If no training case has any foreground: there is nothing to learn.
+    """
+    known = [set(classes[case]) - {0} for case in split.train if case in classes]
+    there = set().union(*known)
+    if known and not there:
+        raise InputError(
+            f"no training case of {title(split, fold)} has any foreground: there is nothing to "
+            "learn; see whether the references are the right files, or choose another split"
+        )
+    return tuple(name for k, name in enumerate(class_names) if k and k not in there)
+
+
+def title(split: Split, fold: int) -> str:
+    """A split, or a fold of it, in a sentence."""
+    return f"fold {fold} of five_fold" if split.name == "five_fold" else f"split '{split.name}'"
 
 
 def _usual(

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from spsam.config.schema import ArmConfig, RunConfig
+from spsam.engine.run_spec import NetworkSize
 from spsam.errors import InputError
 from spsam.model.adapters.placement import AdapterSet
 from spsam.model.counting import count_parameters
@@ -24,21 +25,6 @@ if TYPE_CHECKING:
     from spsam.model.network import SelfPromptSAM
     from spsam.model.plain_unet import PlainUNet
     from spsam.model.segmenter import Segmenter
-
-
-@dataclass(frozen=True)
-class NetworkSize:
-    """Parameters of a network.
-
-    Attributes:
-        blocks: Trained parameters of each added block, by slot.
-        trained: Their sum.
-        total: SAM's frozen parameters included.
-    """
-
-    blocks: dict[str, int]
-    trained: int
-    total: int
 
 
 def build_network(

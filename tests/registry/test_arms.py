@@ -362,3 +362,10 @@ def test_mistakes_in_component_defaults_are_said_though_no_arm_chooses_them(tmp_
     assert "did you mean 'msp'?" in text
     assert "wrong.yaml:3" in text
     assert "did you mean 'prompt_generator'?" in text
+
+
+def test_dice_is_per_patch_but_for_a_2d_network_as_nnunet_plans_it() -> None:
+    found = {
+        name: load_arm(name).train.loss.batch_dice for name in ("S1", "S9", "unet2d", "unet3d")
+    }
+    assert found == {"S1": False, "S9": False, "unet2d": True, "unet3d": False}

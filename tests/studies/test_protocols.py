@@ -14,10 +14,10 @@ from spsam.cli.main import app
 from spsam.config.schema import ArmConfig, RunConfig
 from spsam.data.cases import DataSet
 from spsam.data.plan import Plan
+from spsam.engine.run_spec import NetworkSize
 from spsam.errors import InputError
 from spsam.registry.protocols import find_protocol
-from spsam.studies.backend import Size
-from spsam.studies.plan import Request, plan_ablation
+from spsam.studies.planning.planner import Request, plan_ablation
 from tests.data.layouts import (
     write_acdc,
     write_amos,
@@ -64,9 +64,9 @@ class Engine(FakeBackend):
     def device(self, name: str) -> str:
         return "cuda" if self.gpu else "cpu"
 
-    def size(self, arm: ArmConfig, dataset: DataSet, plan: Plan) -> Size:
+    def size(self, arm: ArmConfig, dataset: DataSet, plan: Plan) -> NetworkSize:
         tiny = arm.backbone.name == "sam_tiny"
-        return Size({"adapter": 10}, 10, 5_000_000 if tiny else 94_000_000)
+        return NetworkSize({"adapter": 10}, 10, 5_000_000 if tiny else 94_000_000)
 
     def estimate(self, config: RunConfig, plan: Plan) -> dict[str, Any]:
         return ESTIMATE
@@ -75,7 +75,7 @@ class Engine(FakeBackend):
 @pytest.fixture(autouse=True)
 def _fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    for module in ("plan", "costs", "sweep.plan"):
+    for module in ("planning.planner", "planning.costs", "sweep.plan"):
         monkeypatch.setattr(f"spsam.studies.{module}.Backend", Engine)
 
 

@@ -7,7 +7,7 @@ where steps of a network made for a GPU would take minutes and more memory than 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -153,5 +153,5 @@ def _operations_a_second() -> float:
     return 2 * side**3 * rounds / seconds
 
 
-def _bytes(tensors: list[Tensor]) -> int:
+def _bytes(tensors: Sequence[Tensor]) -> int:
     return sum(each.numel() * each.element_size() for each in tensors)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spsam.config.identity import run_id
+from spsam.config.identity import as_of_then, run_id
 from spsam.config.problems import check, places_in, raise_all
 from spsam.config.schema import RunConfig
 from spsam.config.yaml_file import read_yaml
@@ -15,7 +15,7 @@ from spsam.errors import InputError, Problem, nearest
 from spsam.model.sam.backbones import backbone_spec
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
-from spsam.studies.plan import Request, plan_ablation
+from spsam.studies.planning.planner import Request, plan_ablation
 
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet
@@ -150,8 +150,9 @@ def trained_run(
             f"{VERSION[dataset.modality]}: its network would see other intensities; train it again "
             "(spsam predict takes the intensities that are in the checkpoint)"
         )
-    data = config.data
-    split = split_of_hash(dataset, _split_name(config, dataset), data.fold, data.split_hash)
+    split = split_of_hash(
+        dataset, _split_name(config, dataset), config.data.fold, config.data.split_hash
+    )
     if split.hash != config.data.split_hash:
         raise InputError(
             f"run {folder.run_id} had the split {config.data.split_name} (hash "
@@ -197,7 +198,7 @@ def read_config(folder: RunFolder) -> RunConfig:
         InputError: If the file is damaged, or of another version.
     """
     file = read_yaml(folder.config)
-    config, problems = check(RunConfig, file.data, places_in(file))
+    config, problems = check(RunConfig, as_of_then(file.data), places_in(file))
     raise_all(problems)
     assert isinstance(config, RunConfig)
     return config

@@ -17,7 +17,8 @@ from spsam.registry.arms import load_arm
 from spsam.registry.files import named_file, preset_path
 from spsam.registry.protocols import Protocol
 from spsam.studies.backend import Backend
-from spsam.studies.plan import (
+from spsam.studies.planning.choices import in_file, probed, value_of
+from spsam.studies.planning.planner import (
     Ablation,
     PlannedArm,
     Planner,
@@ -25,8 +26,7 @@ from spsam.studies.plan import (
     default_preset,
     protocol_of,
 )
-from spsam.studies.probe import in_file, probed, value_of
-from spsam.studies.space import Dimension, dimensions, overrides
+from spsam.studies.planning.space import Dimension, dimensions, overrides
 from spsam.studies.sweep.search import search_problems
 from spsam.studies.sweep.storage import shown_storage
 
