@@ -125,6 +125,19 @@ def test_values_that_are_typed_or_of_an_arm_win_over_the_protocol(tmp_path: Path
     assert "split     five_fold: 10 cases train, 0 validate, 2 are scored" in text
 
 
+@pytest.mark.parametrize(
+    ("encoder", "stretched"), [("1024", True), ("[768,1024]", False), ("[1024,768]", True)]
+)
+def test_a_patch_that_the_encoder_would_stretch_is_told(
+    encoder: str, stretched: bool, tmp_path: Path
+) -> None:
+    data = write_acdc(tmp_path / "data")
+    words = ["ablate", "S9", "--data", data, "--preset", "paper", "--set", "patch.size=[192,256]"]
+    result = dry(*words, "--set", f"backbone.encoder_size={encoder}", "--json")
+    notes = json.loads(result.stdout)["notes"]
+    assert any("stretch patches of 192×256" in note for note in notes) == stretched
+
+
 def test_a_machine_without_a_gpu_is_told_what_a_run_would_take(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
