@@ -142,6 +142,7 @@ def ablate(  # noqa: PLR0917 - the command line's options
         name=name,
         plugins=plugin or (),
         validate=validate,
+        dry_run=dry_run,
     )
     ablation = plan_ablation(request)
     measured: Costs = {}

@@ -90,6 +90,7 @@ def train(  # noqa: PLR0917 - the command line's options
         devices=devices,
         plugins=plugin or (),
         validate=validate,
+        dry_run=dry_run,
     )
     planned = plan_ablation(request)
     if len(planned.arms) != 1:

@@ -82,7 +82,14 @@ class Ablation:
     def notes(self) -> list[str]:
         """What a user should know of data, splits and arms."""
         of_splits = [note for split in self.splits.values() for note in split.notes]
-        return [*dict.fromkeys([*self.dataset.notes, *of_splits, *self.dropped])]
+        of_weights = [
+            f"no weights are given: runs are named as with {name}'s official file; give it with "
+            "--checkpoint FILE"
+            for name in dict.fromkeys(arm.arm.backbone.name for arm in self.arms if _lacks(arm))
+        ]
+        of_aspect = [note for arm in self.arms if (note := _changed_aspect(arm))]
+        notes = [*self.dataset.notes, *of_splits, *of_weights, *of_aspect, *self.dropped]
+        return [*dict.fromkeys(notes)]
 
     @property
     def runs(self) -> list[tuple[PlannedArm, RunSpec]]:
@@ -127,6 +134,28 @@ class Ablation:
         if self.study is not None:
             told["study"] = {"title": self.study.title, "shape": self.study.shape}
         return told
+
+
+def _lacks(planned: PlannedArm) -> bool:
+    """Whether a dry run plans an arm whose official weights are not at hand."""
+    return planned.checkpoint is None and planned.runs[0].config.checkpoint_sha256 is not None
+
+
+def _changed_aspect(planned: PlannedArm) -> str | None:
+    """What there is to say where the encoder sees a patch stretched along one axis."""
+    wanted, (_, height, width) = planned.arm.backbone.encoder_size, planned.plan.patch_size
+    h, w = (wanted, wanted) if wanted is None or isinstance(wanted, int) else wanted
+    if (
+        planned.arm.network != "self_prompt_sam"
+        or h is None
+        or w is None
+        or h * width == w * height
+    ):
+        return None
+    return (
+        f"the encoder's {h}×{w} pixels stretch patches of {height}×{width}; "
+        "backbone.encoder_size=[height, width] of the same aspect does not"
+    )
 
 
 def _describe_arm(planned: PlannedArm) -> dict[str, Any]:

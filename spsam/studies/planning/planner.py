@@ -184,7 +184,7 @@ class Planner:
                 preparation=VERSION[dataset.modality],
             ),
             seed=seed,
-            checkpoint_sha256=self.hashes[checkpoint] if checkpoint else None,
+            checkpoint_sha256=self.hashes[checkpoint] if checkpoint else self._hash_to_be(arm),
         )
         return RunSpec(
             config=config,
@@ -216,6 +216,8 @@ class Planner:
         path = self.request.checkpoint or arm.backbone.checkpoint
         if arm.backbone.weights == "shipped":
             path = backbone_spec(arm.backbone.name).shipped_weights
+        if path is None and self._hash_to_be(arm):
+            return None
         if path is None:
             raise InputError(
                 f"{arm.name} wants official weights of {arm.backbone.name} (backbone.weights: "
@@ -227,3 +229,10 @@ class Planner:
         if path not in self.hashes:
             self.hashes[path] = self.backend.file_sha256(path)
         return path
+
+    def _hash_to_be(self, arm: ArmConfig) -> str | None:
+        """In a dry run without a file, the hash of the official weights that a run would want."""
+        wanted = arm.network == "self_prompt_sam" and arm.backbone.weights == "checkpoint"
+        missing = (self.request.checkpoint or arm.backbone.checkpoint) is None
+        dry = self.request.dry_run
+        return backbone_spec(arm.backbone.name).sha256 if dry and wanted and missing else None

@@ -32,6 +32,8 @@ class Request:
         name: Of the study's folder; None makes one of data and preset.
         plugins: Folders with components of the user's own.
         validate: Epochs between two scores of validation cases; 0: none, and none is held back.
+        dry_run: Nothing will be run: official weights may be missing, and count as if they were
+            there.
     """
 
     arms: Sequence[str]
@@ -49,6 +51,7 @@ class Request:
     name: str | None = None
     plugins: Sequence[Path] = ()
     validate: int = 0
+    dry_run: bool = False
 
 
 def completed(request: Request, study: Study | None) -> Request:
