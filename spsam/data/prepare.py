@@ -28,6 +28,7 @@ from spsam.data.preprocess import Statistics, preprocess
 from spsam.data.store import INDEX, PreparedStore, case_file
 from spsam.data.volume import Floats
 from spsam.data.workers import Progress, run_all
+from spsam.drafts import draft
 from spsam.errors import InputError, Problem
 
 # Foreground voxels kept per class and case, to centre patches on.
@@ -217,9 +218,5 @@ def _write_bytes(content: bytes, path: Path) -> None:
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
     """Writes beside the file and renames: the file is there completely or not at all."""
-    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with draft(path) as made:
+        write(made)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import SimpleITK
 from spsam.data.files.image import read_array, read_geometry
 from spsam.data.files.nifti import nifti_problems
 from spsam.data.geometry import IDENTITY, Geometry, Triple
+from spsam.drafts import draft
 from spsam.errors import InputError, Problem, SpsamError
 
 __all__ = [
@@ -123,20 +123,16 @@ def write_label(path: Path, ids: npt.NDArray[np.integer], geometry: Geometry) ->
     image.SetSpacing(geometry.spacing[::-1])
     image.SetOrigin(geometry.origin)
     image.SetDirection(geometry.direction)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The ending decides the format: it stays.
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        sitk.WriteImage(image, str(temporary), useCompression=True)
-        # On a full disk the library leaves half a NIfTI file, and says nothing.
-        if nifti_problems(temporary):
-            raise RuntimeError("the file is not complete")
-        os.replace(temporary, path)
+        # The ending decides the format: a draft has its file's.
+        with draft(path) as made:
+            sitk.WriteImage(image, str(made), useCompression=True)
+            # On a full disk the library leaves half a NIfTI file, and says nothing.
+            if nifti_problems(made):
+                raise RuntimeError("the file is not complete")
     except RuntimeError as error:
         message = "the label map cannot be written: the disk is full or protected; make room and "
         raise SpsamError(f"{path}: {message}give the same command again") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def one_thread() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from spsam.drafts import draft
 from spsam.errors import SpsamError
 
 
@@ -80,21 +80,9 @@ def write_text(path: Path, text: str) -> None:
 
 def write_texts(texts: Mapping[Path, str]) -> None:
     """Writes text files that belong together: on a full disk none of them is there."""
-    drafts: dict[Path, Path] = {}
-    try:
+    with ExitStack() as drafts:
         for path, text in texts.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # The process's number: twins may write the same table at once.
-            drafts[path] = path.with_name(f".{path.name}.{os.getpid()}")
-            drafts[path].write_text(text, encoding="utf-8")
-        for path, draft in drafts.items():
-            os.replace(draft, path)
-    except OSError:
-        # A full disk: half a draft is of no use to anyone.
-        for draft in drafts.values():
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
-        raise
+            drafts.enter_context(draft(path)).write_text(text, encoding="utf-8")
 
 
 def _row(line: str, path: Path, number: int) -> Row:

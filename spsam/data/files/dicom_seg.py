@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spsam.data.files.dicom import ordered_files
+from spsam.drafts import draft
 from spsam.errors import InputError, Problem
 
 # The standard wants them, empty where nothing is known; anonymised series often lack them.
@@ -88,12 +88,8 @@ def write_segmentation(
     except (AttributeError, ValueError, TypeError) as error:
         message = f"no DICOM-SEG can be made of the series ({error}); leave out --dicom-seg"
         raise InputError(Problem(message, folder)) from error
-    draft = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        result.save_as(draft)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with draft(path) as made:
+        result.save_as(made)
 
 
 def _description(number: int, name: str) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from spsam.drafts import draft
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,11 +51,9 @@ def draw(study: Study, objectives: Sequence[str], folder: Path) -> list[Path]:
             elif stem.startswith("parallel"):
                 _spread_coordinates(figure, names_of(study))
             file = folder / f"{stem}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            draft = file.with_name(f".{file.name}.{os.getpid()}")
-            figure.savefig(draft, format="png", dpi=120, bbox_inches="tight")
+            with draft(file) as made:
+                figure.savefig(made, format="png", dpi=120, bbox_inches="tight")
             plt.close("all")
-            os.replace(draft, file)
             files.append(file)
     return files
 
