@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.cases import Case, DataSet, identified
 from spsam.data.sources import acdc, amos, msd, nnunet, phantom, synapse, synapse_slices, volumes
 from spsam.errors import InputError, Problem, nearest
 
@@ -47,7 +47,7 @@ def open_dataset(name_or_path: str | Path) -> DataSet:
     if folder.is_dir():
         for layout in LAYOUTS:
             if layout.recognise(folder):
-                return layout.open(folder)
+                return identified(layout.open(folder))
         raise InputError(Problem(f"the folder's layout is not recognised; {_expected()}", folder))
     if folder.exists():
         raise InputError(Problem(f"expected a folder, this is a file; {_expected()}", folder))
@@ -69,18 +69,15 @@ def open_scans(path: Path) -> DataSet:
     except InputError:
         # Whoever reads the cases says what is wrong with it.
         channels = 1
-    files = [file for case in cases for file in case.files]
-    files = [
-        each for file in files for each in (sorted(file.iterdir()) if file.is_dir() else [file])
-    ]
-    return DataSet(
-        name="scans",
-        cases=cases,
-        class_names=("background",),
-        raw_ids=(0,),
-        channel_names=tuple(f"channel {index}" for index in range(channels)),
-        modality="MR",
-        fingerprint=fingerprint_files(path if path.is_dir() else path.parent, files),
+    return identified(
+        DataSet(
+            name="scans",
+            cases=cases,
+            class_names=("background",),
+            raw_ids=(0,),
+            channel_names=tuple(f"channel {index}" for index in range(channels)),
+            modality="MR",
+        )
     )
 
 

@@ -6,7 +6,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.cases import Case, DataSet
 from spsam.data.sources.known import ACDC
 from spsam.data.volume import read_geometry, read_volume
 from spsam.errors import InputError, Problem
@@ -69,23 +69,11 @@ def open(folder: Path) -> DataSet:
         raw_ids=ACDC.raw_ids(),
         channel_names=("MR",),
         modality=ACDC.modality,
-        fingerprint=_fingerprint(cases),
         published=ACDC.name,
         folder=folder.parent if folder.name in _PARTS else folder,
         splits=ACDC.splits,
         notes=tuple(notes),
     )
-
-
-def _fingerprint(cases: list[Case]) -> str:
-    """Paths are counted from the folder of patients, so either folder may be given.
-
-    With both parts the paths carry the part's name; patients are unique across them.
-    """
-    roots = {case.files[0].parent.parent for case in cases}
-    files = [file for case in cases for file in case.files]
-    root = roots.pop() if len(roots) == 1 else files[0].parents[2]
-    return fingerprint_files(root, files)
 
 
 def _patients(folder: Path) -> list[Path]:

@@ -6,7 +6,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.cases import Case, DataSet
 from spsam.data.files.json_object import read_object
 from spsam.data.sources import dataset_json
 from spsam.data.sources.known import AMOS
@@ -71,9 +71,6 @@ def open(folder: Path) -> DataSet:
         raw_ids=AMOS.raw_ids(numbers),
         channel_names=("CT",),
         modality=AMOS.modality,
-        fingerprint=fingerprint_files(
-            folder, [path, *(file for case in cases for file in case.files)]
-        ),
         published=AMOS.name,
         folder=folder,
         notes=tuple(notes),

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.cases import Case, DataSet
 from spsam.data.files.json_object import read_object
 from spsam.data.sources import dataset_json
 from spsam.data.sources.volumes import ENDINGS
@@ -58,9 +58,6 @@ def open(folder: Path) -> DataSet:
         raw_ids=tuple(sorted(labels)),
         channel_names=tuple(names),
         modality="CT" if dataset_json.is_ct(names) else "MR",
-        fingerprint=fingerprint_files(
-            folder, [path, *(file for case in cases for file in case.files)]
-        ),
         folder=folder,
         notes=tuple(dataset_json.count_notes(content, len(cases))),
     )

@@ -6,7 +6,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.cases import Case, DataSet
 from spsam.data.sources.known import SYNAPSE
 from spsam.data.volume import read_geometry, read_volume
 from spsam.errors import InputError, Problem
@@ -62,7 +62,6 @@ def open(folder: Path) -> DataSet:
         raw_ids=SYNAPSE.raw_ids(),
         channel_names=("CT",),
         modality=SYNAPSE.modality,
-        fingerprint=fingerprint_files(root, [file for case in cases for file in case.files]),
         published=SYNAPSE.name,
         folder=folder,
         splits=SYNAPSE.splits,

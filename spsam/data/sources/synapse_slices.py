@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.cases import Case, DataSet
 from spsam.data.geometry import Geometry
 from spsam.data.sources.known import SYNAPSE, SYNAPSE_PREPROCESSED
 from spsam.data.volume import Volume, check_image, class_indices
@@ -70,7 +70,6 @@ def open(folder: Path) -> DataSet:
         raw_ids=SYNAPSE.raw_ids(SYNAPSE_PREPROCESSED),
         channel_names=("CT",),
         modality=SYNAPSE.modality,
-        fingerprint=fingerprint_files(folder, [file for case in cases for file in case.files]),
         published=SYNAPSE.name,
         folder=folder,
         splits=SYNAPSE.splits,
