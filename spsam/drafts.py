@@ -7,6 +7,7 @@ knows which drafts are nobody's, on this machine or on a shared disk, and remove
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ except ImportError:  # Windows: the number of the process tells drafts apart
     fcntl = None  # type: ignore[assignment]
 
 _LOCK = ".lock"
+_FILE, _FOLDER = ".spsam-draft", ".spsam-drafts"
 
 
 @contextmanager
@@ -36,7 +38,7 @@ def draft(path: Path) -> Iterator[Path]:
         OSError: If the disk is full or protected.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    taken, handle = _take([path.with_name(f".draft{n or ''}-{path.name}") for n in range(64)])
+    taken, handle = _take([path.with_name(f"{_FILE}{n or ''}-{path.name}") for n in range(64)])
     try:
         yield taken
         os.replace(taken, path)
@@ -61,7 +63,7 @@ def draft_folder(parent: Path) -> Iterator[Path]:
         OSError: If the disk is full or protected.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    places = [parent / f".drafts{n or ''}" for n in range(64)]
+    places = [parent / f"{_FOLDER}{n or ''}" for n in range(64)]
     lock, handle = _take([place / _LOCK for place in places], in_folders=True)
     try:
         _empty(lock.parent)
@@ -76,7 +78,7 @@ def one_at_a_time(lock: Path) -> Iterator[None]:
     """Waits for other processes that hold the same lock, and keeps them waiting.
 
     Args:
-        lock: A file that is there only while it is held.
+        lock: A file that is there only while it is held; `lock_file` names one.
     """
     handle: int | None = None
     while fcntl is not None:
@@ -99,6 +101,23 @@ def one_at_a_time(lock: Path) -> Iterator[None]:
             with suppress(OSError):
                 lock.unlink()
         _close(handle)
+
+
+def lock_file(folder: Path) -> Path:
+    """The lock of what lies in a folder, for `one_at_a_time`; `clear_drafts` removes a dead one."""
+    return folder / f"{_FILE}-lock"
+
+
+def clear_drafts(folder: Path) -> None:
+    """Removes the drafts in a folder that no living process writes; nothing below the folder."""
+    if fcntl is None or not folder.is_dir():
+        return
+    for each in list(folder.glob(f"{_FILE}*")):
+        in_folder = each.name.startswith(_FOLDER) and each.is_dir()
+        with suppress(OSError):
+            dead = _lock(each / _LOCK if in_folder else each, in_folders=False)
+            _remove(each) if in_folder else each.unlink()
+            _close(dead)
 
 
 def _take(places: list[Path], *, in_folders: bool = False) -> tuple[Path, int | None]:
@@ -129,7 +148,7 @@ def _take(places: list[Path], *, in_folders: bool = False) -> tuple[Path, int | 
         place = place.parent.with_name(f"{place.parent.name}-{os.getpid()}") / place.name
         place.parent.mkdir(exist_ok=True)
     else:
-        place = place.with_name(place.name.replace("-", f"-{os.getpid()}-", 1))
+        place = place.with_name(place.name.replace(_FILE, f"{_FILE}-{os.getpid()}", 1))
     return place, None
 
 
@@ -163,8 +182,6 @@ def _lock(place: Path, in_folders: bool) -> int:
 
 
 def _without_locks(error: OSError) -> bool:
-    import errno
-
     return error.errno in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF)
 
 

@@ -100,7 +100,7 @@ def identified(dataset: DataSet) -> DataSet:
     Raises:
         InputError: With every file that cannot be read.
     """
-    files = {case.id: [each for file in case.files for each in parts(file)] for case in dataset.cases}
+    files = {case.id: _parts(case) for case in dataset.cases}
     contents = read_contents(file for each in files.values() for file in each)
     own = {name: tuple(contents[file] for file in each) for name, each in files.items()}
     described = {
@@ -120,9 +120,22 @@ def identified(dataset: DataSet) -> DataSet:
     )
 
 
+def contents_of(case: Case) -> tuple[Content, ...]:
+    """What is in each file that a case is read from.
+
+    Raises:
+        InputError: With every file that cannot be read.
+    """
+    return tuple(read_contents(_parts(case)).values())
+
+
 def guarded(case: Case, contents: Sequence[Content]) -> Case:
     """The case, whose `load` raises an `InputError` where its files have another content by then."""
     return replace(case, load=partial(_load, case.load, tuple(contents)))
+
+
+def _parts(case: Case) -> list[Path]:
+    return [each for file in case.files for each in parts(file)]
 
 
 def _load(load: Callable[[], Volume], contents: tuple[Content, ...]) -> Volume:

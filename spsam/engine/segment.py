@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from spsam.data.restore import PIECE, name_pieces, restored, write_labels
 from spsam.data.store import PreparedCase
 from spsam.drafts import draft
 from spsam.engine.assemble import network_for
-from spsam.engine.checkpoint import last_sound, load_trained_state
+from spsam.engine.checkpoint import digest, last_sound, load_trained_state
 from spsam.engine.given_prompts import GivenPrompts
 from spsam.engine.predict import SlidingLogits
 from spsam.errors import InputError, Problem
@@ -56,6 +57,11 @@ class Recipe:
     def total(self) -> int:
         """The schedule's steps."""
         return self.config.arm.train.epochs * self.config.arm.train.iterations
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the trained weights."""
+        return digest(self.blocks)
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,16 @@ def load_member(recipe: Recipe, sam: Path | None, device: str) -> Member:
     network = network_for(recipe.config, recipe.plan.patch_size, sam)
     load_trained_state(network, recipe.blocks)
     return Member(recipe, network.to(torch.device(device)).eval())
+
+
+def file_endings(*, probabilities: bool, prompts: bool, dicom_seg: bool) -> list[str]:
+    """What `segment` puts behind a result's name, with these options."""
+    return [
+        ".nii.gz",
+        *(["_probabilities.npy"] if probabilities else []),
+        *(["_prompts.jsonl"] if prompts else []),
+        *([".dcm"] if dicom_seg else []),
+    ]
 
 
 def segment(
