@@ -110,7 +110,8 @@ def plan_prediction(
             lies where a result would go that `predict` has not written for this very volume.
     """
     from spsam.data.files.dicom_seg import segmentation_problems
-    from spsam.data.sources.volumes import open_volumes
+    from spsam.data.sources.beside import shown
+    from spsam.data.sources.volumes import left_out, open_volumes
     from spsam.engine.segment import check_ensemble, read_recipe
 
     backend = backend or Backend()
@@ -143,6 +144,9 @@ def plan_prediction(
         for recipe in recipes
         if recipe.steps < recipe.total
     ]
+    for each in paths:
+        if strange := left_out(each):
+            notes.append(f"{each}: left out, which are no images: {shown(strange)}")
     prediction = Prediction(
         recipes, weights, cases, names, output, chosen, dict(options or {}), notes
     )

@@ -270,11 +270,15 @@ def _ids(path: Path) -> tuple[NDArray[np.generic], NDArray[np.generic], Any]:
 
 
 def _label_maps(folder: Path) -> dict[str, Path]:
-    from spsam.data.sources.volumes import stem
+    from spsam.data.sources.beside import is_litter, stem
 
     if not folder.is_dir():
         raise InputError(Problem("expected a folder of label maps", folder))
-    named = [(stem(file), file) for file in sorted(folder.rglob("*")) if file.is_file()]
+    named = [
+        (stem(file), file)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and not any(map(is_litter, file.relative_to(folder).parents))
+    ]
     files = [(name, file) for name, file in named if name is not None]
     if not files:
         raise InputError(Problem("there is no label map (.nii.gz, .nrrd, .mha) in it", folder))
