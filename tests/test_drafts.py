@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from spsam import drafts
-from spsam.drafts import draft, draft_folder, one_at_a_time
+from spsam.drafts import clear_drafts, draft, draft_folder, lock_file, one_at_a_time
 
 # Writes halves and says so; then waits to be killed.
 KILLED = """
@@ -40,6 +40,11 @@ def writer(path: Path, what: str) -> subprocess.Popen[str]:
     return process
 
 
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
@@ -51,7 +56,7 @@ def test_a_file_is_as_it_was_until_it_is_whole(tmp_path: Path) -> None:
         assert made.name.endswith(".nii.gz")
         assert made.name.startswith(".")
         assert not file.exists()
-    with pytest.raises(KeyError), draft(file) as made:
+    with suppress(KeyError), draft(file) as made:
         made.write_text("two")
         raise KeyError
     assert file.read_text() == "one"
@@ -66,8 +71,7 @@ def test_what_a_killed_writer_left_goes_with_the_next_one(tmp_path: Path) -> Non
     with draft(file) as made:
         made.write_text("whole")
     assert len(names(tmp_path)) == 3
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill(process)
     with draft(file) as made:
         assert made.read_text() == ""
         made.write_text("again")
@@ -81,12 +85,26 @@ def test_folders_of_drafts_likewise(tmp_path: Path) -> None:
         assert [each.name for each in folder.iterdir()] == [".lock"]
         assert len(names(tmp_path)) == 3
     assert len(names(tmp_path)) == 2
-    process.kill()
-    process.wait()
+    kill(process)
     with draft_folder(tmp_path) as folder:
         (folder / "sub").mkdir()
         assert names(tmp_path) == [folder.name]
     assert names(tmp_path) == []
+
+
+def test_drafts_of_a_folder_are_cleared_at_once(tmp_path: Path) -> None:
+    for name in ("notes.txt", ".hidden", ".5-a.nii.gz"):
+        (tmp_path / name).write_text("mine")
+    mine = names(tmp_path)
+    processes = [writer(tmp_path / "a", "file"), writer(tmp_path, "folder")]
+    lock_file(tmp_path).touch()
+    clear_drafts(tmp_path)
+    assert len(names(tmp_path)) == len(mine) + 4
+    for each in processes:
+        kill(each)
+    clear_drafts(tmp_path)
+    assert names(tmp_path) == mine
+    clear_drafts(tmp_path / "nothing")
 
 
 def test_twins_write_the_same_file(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def contents_of(case: Case) -> tuple[Content, ...]:
 
 
 def guarded(case: Case, contents: Sequence[Content]) -> Case:
-    """The case, whose `load` raises an `InputError` where its files have another content by then."""
+    """The case, whose `load` raises an `InputError` once its files have another content."""
     return replace(case, load=partial(_load, case.load, tuple(contents)))
 
 

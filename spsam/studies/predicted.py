@@ -21,7 +21,7 @@ RECORD = "predict.json"
 _ELSE = "choose another --output, or take it away"
 
 Volumes = dict[str, dict[str, Any]]
-"""A result's name -> `input`, the hash of its volume's files, and `files`, their names and hashes."""
+"""A result's name -> `input`, the hash of its scan's files, and `files`, its own with hashes."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,9 @@ class Predicted:
             said, sound = None, False
         if not sound or said != json.loads(json.dumps(self.about)):
             message = "the folder holds predictions of other runs or options"
-            raise InputError(Problem(f"{message}: choose another --output, or remove it", self.folder))
+            raise InputError(
+                Problem(f"{message}: choose another --output, or remove it", self.folder)
+            )
         return volumes
 
     def _write(self, volumes: Volumes) -> None:

@@ -56,7 +56,8 @@ def _named(path: Path, pattern: re.Pattern[bytes], header: bytes) -> list[Path]:
         names = header[match.end() :].decode(errors="replace").split("\n")
     elif "%" in value:
         names = _numbered(value)
-    return [path.parent / name.strip() for name in names if name.strip()]
+    # Bytes that are no text are no names.
+    return [path.parent / name.strip() for name in names if name.strip() and "\0" not in name]
 
 
 def _numbered(value: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What lies in folders of data beside the files that are meant: litter, second copies, strangers."""
+"""What lies in folders of data beside the files that are meant: litter, copies, strangers."""
 
 from __future__ import annotations
 

@@ -15,7 +15,9 @@ from spsam.errors import InputError, Problem
 LAYOUT = "Synapse (BTCV): [RawData/][Training/]img/img0001.nii.gz and label/label0001.nii.gz"
 
 _ABOVE = ("", "Training", "RawData/Training", "RawData")
-_FILE = {kind: re.compile(rf"{kind}(\d{{4}})\.nii(?:\.gz)?", re.IGNORECASE) for kind in ("img", "label")}
+_FILE = {
+    kind: re.compile(rf"{kind}(\d{{4}})\.nii(?:\.gz)?", re.IGNORECASE) for kind in ("img", "label")
+}
 
 
 def recognise(folder: Path) -> bool:
