@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import SimpleITK
 from typer.testing import CliRunner, Result
 
 from spsam.cli.main import app
+from spsam.files import draft_of
 from tests.data.layouts import blocks, random_image, write_acdc, write_dicom, write_image
 
 
@@ -182,13 +184,15 @@ def test_predictions_are_taken_up_by_scan_and_missing_files(home: Path, tmp_path
     (out / "a_probabilities.npy").unlink()
     (out / "b.nii.gz").unlink()
     # What a killed process leaves.
-    (out / ".spsam-drafts").mkdir()
-    (out / ".spsam-drafts" / "b_probabilities.npy").write_bytes(b"half")
-    (out / ".spsam-draft-predict.json").write_text("{")
+    dead = draft_of(out / "predict").name.replace(f"-{os.getpid()}-", "-4194303999-")
+    (out / dead).mkdir()
+    (out / dead / "b_probabilities.npy").write_bytes(b"half")
+    (out / f"{dead}.json").write_text("{")
+    (out / ".predict.lock").touch()
     again = spsam(*command)
     assert again.exit_code == 0, again.output
     assert {file.name: file.read_bytes() for file in out.iterdir()} == made
-    (out / ".spsam-drafts").mkdir()
+    (out / dead).mkdir()
     write_image(scans / "new" / "c.nii.gz", random_image(7))
     # The same bytes, written anew and elsewhere, are the same scan.
     shutil.copy(scans / "a.nii.gz", tmp_path / "copy")

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spsam.drafts import draft
 from spsam.errors import SpsamError
+from spsam.files import atomic
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Writes an `.npz` by way of a neighbour and a rename; nothing in it needs pickle."""
-    with draft(path) as made, made.open("wb") as file:
+    """Writes an `.npz` whole or not at all; nothing in it needs pickle."""
+    with atomic(path) as draft, draft.open("wb") as file:
         np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]
 
 

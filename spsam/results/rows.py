@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from spsam.drafts import draft
 from spsam.errors import SpsamError
+from spsam.files import write_text
 
 
 @dataclass(frozen=True)
@@ -71,18 +70,6 @@ def read_rows(path: Path) -> list[Row]:
     except OSError as error:
         raise SpsamError(f"{path}: cannot be read: {error.strerror}") from error
     return [_row(line, path, number) for number, line in enumerate(lines, start=1) if line]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file by way of a neighbour and a rename, so that it is never half there."""
-    write_texts({path: text})
-
-
-def write_texts(texts: Mapping[Path, str]) -> None:
-    """Writes text files that belong together: on a full disk none of them is there."""
-    with ExitStack() as drafts:
-        for path, text in texts.items():
-            drafts.enter_context(draft(path)).write_text(text, encoding="utf-8")
 
 
 def _row(line: str, path: Path, number: int) -> Row:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spsam.config.problems import gather, raise_all
-from spsam.drafts import clear_drafts, draft_folder
 from spsam.errors import InputError, Problem, nearest
+from spsam.files import draft_of
 from spsam.studies.backend import Backend
 from spsam.studies.predicted import RECORD, Predicted, place_problems
+from spsam.studies.progress_events import Watcher
 from spsam.studies.prompts.subject import weights_of
-from spsam.studies.watch import Watcher
 
 if TYPE_CHECKING:
     from spsam.data.cases import Case
@@ -164,7 +165,7 @@ def predict(prediction: Prediction, watch: Watcher | None = None) -> list[str]:
 
     watch = watch or Watcher()
     todo = prediction.todo
-    clear_drafts(prediction.output)
+    prediction.folder.tidy()
     for note in prediction.notes:
         watch.warn(note)
     if len(todo) < len(prediction.cases):
@@ -181,16 +182,19 @@ def predict(prediction: Prediction, watch: Watcher | None = None) -> list[str]:
     for number, (case, name) in enumerate(todo):
         watch.stage("segmenting", number, len(todo))
         try:
-            _one(members, case, name, folder, prediction.options)
+            _one(members, case, name, folder, on_note=watch.warn, **prediction.options)
         except InputError as error:
             failed += [str(problem) for problem in error.problems]
             watch.warn(str(error))
+        except MemoryError:
+            failed.append(f"{case.id}: there is not enough memory for it; close other programs")
+            watch.warn(failed[-1])
     watch.stage("segmenting", len(todo), len(todo))
     return failed
 
 
 def _one(
-    members: Sequence[Member], case: Case, name: str, folder: Predicted, options: Mapping[str, Any]
+    members: Sequence[Member], case: Case, name: str, folder: Predicted, **options: Any
 ) -> None:
     """Segments one volume; its files get there together."""
     from spsam.data.cases import contents_of, guarded
@@ -198,9 +202,12 @@ def _one(
     from spsam.engine.segment import segment
 
     contents = contents_of(case)
-    with draft_folder(folder.folder) as drafts:
+    drafts = draft_of(folder.folder / "predict")
+    try:
         segment(members, guarded(case, contents), drafts / name, **options)
         folder.add(name, together(contents), drafts)
+    finally:
+        shutil.rmtree(drafts, ignore_errors=True)
 
 
 def _divide(named: Sequence[str], home: Path) -> tuple[list[Path], list[Path]]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from spsam.config.problems import gather, raise_all
-from spsam.drafts import lock_file, one_at_a_time
 from spsam.errors import InputError, Problem
-from spsam.results.rows import write_text
+from spsam.files import clear_drafts, write_text
 
 if TYPE_CHECKING:
     from spsam.data.cases import Case
@@ -65,6 +67,13 @@ class Predicted:
         raise_all(problems)
         return done
 
+    def tidy(self) -> None:
+        """Removes what killed processes left of their work."""
+        clear_drafts(self.folder)
+        if self._lock.exists():
+            with self._alone():
+                pass
+
     def begin(self) -> None:
         """Writes the record, if there is none yet.
 
@@ -72,7 +81,7 @@ class Predicted:
             InputError: If it is one of other runs or options.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with one_at_a_time(lock_file(self.folder)):
+        with self._alone():
             if not (self.folder / RECORD).is_file():
                 self._write({})
             self._volumes()
@@ -93,7 +102,7 @@ class Predicted:
         """
         from spsam.data.files.content import read_contents
 
-        with one_at_a_time(lock_file(self.folder)):
+        with self._alone():
             volumes = self._volumes()
             files = sorted(each for each in made.iterdir() if not each.name.startswith("."))
             there = [self.folder / each.name for each in files]
@@ -111,6 +120,20 @@ class Predicted:
             self._write({**volumes, name: {"input": volume, "files": hashes}})
             for each in files:
                 os.replace(each, self.folder / each.name)
+
+    @property
+    def _lock(self) -> Path:
+        return self.folder / ".predict.lock"
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keeps other processes from record and results; the lock's file is there meanwhile."""
+        with FileLock(self._lock):
+            try:
+                yield
+            finally:
+                # Whoever waits for it sees that it is gone, and makes another.
+                self._lock.unlink(missing_ok=True)
 
     def _is_finished(self, name: str, entry: Mapping[str, Any], volume: str) -> bool:
         """Whether all files of a volume are there.

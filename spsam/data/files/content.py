@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spsam.drafts import draft
 from spsam.errors import InputError, Problem
+from spsam.files import clear_drafts, write_text
 
 # A file that is written twice within a tick of the disk's clock shows one state for two contents.
 _TICK_NS = 2_000_000_000
@@ -152,8 +152,11 @@ def _keep(contents: Sequence[Content], known: dict[Path, dict[str, Any]]) -> Non
     for folder, entries in new.items():
         # Read again: another process may have added something.
         files = {**_kept(folder), **entries}
-        with suppress(OSError, RuntimeError), draft(_cache_file(folder)) as made:
-            made.write_text(json.dumps({"sha256": _checksum(files), "files": files}), "utf-8")
+        text = json.dumps({"sha256": _checksum(files), "files": files})
+        with suppress(OSError, RuntimeError):
+            write_text(_cache_file(folder), text)
+    if new:
+        clear_drafts(cache_folder() / "contents")
 
 
 def _checksum(files: dict[str, Any]) -> str:
