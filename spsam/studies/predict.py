@@ -128,6 +128,7 @@ def plan_prediction(
             weights.append(weights_of(recipe.config, sam, backend))
     for each in paths:
         with gather(problems):
+            _refuse_references(each)
             cases += open_volumes(each)
     with gather(problems):
         chosen = backend.device(device)
@@ -208,6 +209,20 @@ def _one(
         folder.add(name, together(contents), drafts)
     finally:
         shutil.rmtree(drafts, ignore_errors=True)
+
+
+def _refuse_references(path: Path) -> None:
+    """Refuses a whole data set: its label maps would be segmented like its images."""
+    from spsam.data.dataset import LAYOUTS
+    from spsam.data.sources.beside import entries, stem
+
+    if not path.is_dir() or any(stem(each) and each.is_file() for each in entries(path)):
+        return
+    for layout in LAYOUTS:
+        if layout.recognise(path):
+            name = layout.description.split(":")[0]
+            message = f"is a data set ({name}) with label maps in it: give the folder of its images"
+            raise InputError(Problem(f"{message}, or the images themselves", path))
 
 
 def _divide(named: Sequence[str], home: Path) -> tuple[list[Path], list[Path]]:

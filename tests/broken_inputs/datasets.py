@@ -129,6 +129,15 @@ def scans(write: Callable[[Path], object]) -> Make:
     return make
 
 
+def layouts(place: Place) -> Sequence[Command]:
+    """Whole data sets, in each layout that has images and label maps in files of their own."""
+    commands: list[Command] = []
+    for write in (write_acdc, write_msd, write_nnunet, write_synapse):
+        data = write(place.folder / write.__name__)
+        commands.append(predict(place, place.home / "run0", data))
+    return commands
+
+
 def two_of_one_name(folder: Path) -> None:
     for ending in (".nii.gz", ".mha"):
         write_image(folder / f"a{ending}", random_image(1))
@@ -157,6 +166,11 @@ FRAME = "patient001/patient001_frame01"
 SLICE = "train_npz/case0005_slice000"
 TRAIN = ["patient001", "patient002"]
 KINDS = (
+    Kind(
+        "a whole data set to segment",
+        layouts,
+        r"write_\w+: is a data set \(.*\) with label maps in it: give the folder of its images",
+    ),
     Kind(
         "a reference both packed and not",
         beside(write_acdc, f"{FRAME}_gt.nii.gz", f"{FRAME}_gt.nii"),
