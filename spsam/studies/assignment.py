@@ -117,6 +117,7 @@ def assign(  # noqa: PLR0917 - what makes a run
         "total_parameters": arm.size.total,
         "parameters": arm.size.blocks,
         "plan": run.plan.to_dict(),
+        "weights": None if arm.weights is None else arm.weights.to_dict(),
     }
     return Assignment(task, label, about)
 

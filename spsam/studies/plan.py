@@ -21,11 +21,13 @@ from spsam.results.run_folder import RunFolder
 from spsam.studies.asked import asked_arms, completed, named_study, without_twins
 from spsam.studies.backend import Backend, Size
 from spsam.studies.shapes import MadeArm
+from spsam.studies.weights import origin_of
 
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet
     from spsam.data.plan import Plan
     from spsam.data.split import Split
+    from spsam.model.sam.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,11 @@ class PlannedArm:
     checkpoint: Path | None
     runs: Sequence[PlannedRun]
     levels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def weights(self) -> Origin | None:
+        """Where its SAM's weights come from; None for a network without SAM."""
+        return origin_of(self.runs[0].config, self.checkpoint)
 
 
 @dataclass(frozen=True)
@@ -358,5 +365,6 @@ def _describe_arm(planned: PlannedArm) -> dict[str, Any]:
         "trained_parameters": planned.size.trained,
         "total_parameters": planned.size.total,
         "parameters": planned.size.blocks,
+        "weights": None if planned.weights is None else planned.weights.to_dict(),
     }
     return told | ({"levels": dict(planned.levels)} if planned.levels else {})

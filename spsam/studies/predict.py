@@ -15,10 +15,12 @@ from spsam.results.rows import write_text
 from spsam.studies.backend import Backend
 from spsam.studies.prompts.subject import weights_of
 from spsam.studies.watch import Watcher
+from spsam.studies.weights import origin_of
 
 if TYPE_CHECKING:
     from spsam.data.cases import Case
     from spsam.engine.segment import Recipe
+    from spsam.model.sam.origin import Origin
 
 RECORD = "predict.json"
 Naming = Literal["input", "amos"]
@@ -49,6 +51,12 @@ class Prediction:
     notes: Sequence[str]
 
     @property
+    def origins(self) -> list[Origin | None]:
+        """Where each run's SAM weights come from; None for a network without SAM."""
+        pairs = zip(self.recipes, self.weights, strict=True)
+        return [origin_of(recipe.config, file) for recipe, file in pairs]
+
+    @property
     def todo(self) -> list[tuple[Case, Path]]:
         """What is not segmented yet, and its files' name."""
         pairs = zip(self.cases, self.names, strict=True)
@@ -58,7 +66,10 @@ class Prediction:
     def describe(self) -> dict[str, Any]:
         """The request as plain values."""
         return {
-            "runs": [_source(recipe) for recipe in self.recipes],
+            "runs": [
+                _source(recipe, origin)
+                for recipe, origin in zip(self.recipes, self.origins, strict=True)
+            ],
             "classes": dict(
                 zip(
                     map(str, self.recipes[0].raw_ids),
@@ -214,11 +225,23 @@ def _label_map(name: Path) -> Path:
     return name.with_name(name.name + ".nii.gz")
 
 
-def _source(recipe: Recipe) -> dict[str, Any]:
+def _source(recipe: Recipe, origin: Origin | None) -> dict[str, Any]:
     from spsam.config.identity import run_id
 
     config = recipe.config
-    return {"run_id": run_id(config), "arm": config.arm.name, "steps": recipe.steps}
+    told = {"run_id": run_id(config), "arm": config.arm.name, "steps": recipe.steps}
+    return told | {"weights": None if origin is None else origin.to_dict()}
+
+
+def _asked(said: Any) -> Any:
+    """A record without its weights: a run's id has their hash, and earlier versions wrote none."""
+    if not isinstance(said, dict) or not isinstance(runs := said.get("runs"), list):
+        return said
+    bare = [
+        {key: run[key] for key in run if key != "weights"} if isinstance(run, dict) else run
+        for run in runs
+    ]
+    return {**said, "runs": bare}
 
 
 def _check_output(prediction: Prediction) -> None:
@@ -232,7 +255,7 @@ def _check_output(prediction: Prediction) -> None:
         said = json.loads(record.read_text(encoding="utf-8"))
     except ValueError:
         said = None
-    if said != json.loads(json.dumps(prediction.describe())):
+    if _asked(said) != _asked(json.loads(json.dumps(prediction.describe()))):
         raise InputError(
             Problem(
                 "the folder holds predictions of other runs or options: choose another --output, "

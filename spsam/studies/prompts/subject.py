@@ -16,11 +16,13 @@ from spsam.model.sam.backbones import backbone_spec
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
 from spsam.studies.plan import Request, plan_ablation
+from spsam.studies.weights import origin_of
 
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet
     from spsam.data.plan import Plan
     from spsam.data.split import Split
+    from spsam.model.sam.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Subject:
     def identity(self) -> str:
         """16 hex digits of all that an answer depends on, prompts aside."""
         return self.run.run_id if self.run is not None else run_id(self.config)
+
+    @property
+    def weights(self) -> Origin | None:
+        """Where its SAM's weights come from; None for a network without SAM."""
+        return origin_of(self.config, self.checkpoint)
 
     @property
     def label(self) -> str:
