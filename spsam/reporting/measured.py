@@ -88,9 +88,9 @@ class Measured:
         runs: One line a run: run_id, arm, seed, fold, state (`finished`, `failed` or `missing`),
             config_hash (16 digits of the sha-256 of its config.yaml), git_commit, git_dirty,
             weights (where SAM's come from), data_fingerprint, split_hash, trained_parameters,
-            total_parameters, seconds, training_seconds, step_seconds (an optimiser step of the joint phase, median),
-            peak_memory_bytes, gflops (one forward pass of one patch), folder (text). NaN or None
-            where a run did not record it.
+            total_parameters, seconds, training_seconds, step_seconds (an optimiser step of the
+            joint phase, median), peak_memory_bytes, gflops (one forward pass of one patch), folder
+            (text). NaN or None where a run did not record it.
     """
 
     folder: Path
