@@ -43,6 +43,9 @@ CAME_LATER: dict[str, Any] = {
     "arm.train.loss.dice": 1.0,
     "arm.train.loss.generator": 1.0,
     "arm.train.loss.mask": 1.0,
+    # Planned with 2 until it was a value.
+    "arm.patch.anisotropy": 2.0,
+    "data.preparation": 2,
 }
 
 

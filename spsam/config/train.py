@@ -97,8 +97,10 @@ class TrainConfig(Section):
     )
     batch_size: Count = author(2, "Patches of a step, on all devices together.")
     clip_norm: Positive | None = author(12.0, "Largest norm of the gradient; null: not clipped.")
-    precision: Literal["fp32", "bf16", "fp16"] = chosen(
-        "fp32", "fp32, bf16 autocast, or fp16 autocast with a scaled loss."
+    precision: Literal["fp32", "bf16", "fp16", "half"] = chosen(
+        "fp32",
+        "fp32, bf16 autocast, or fp16 autocast with a scaled loss; half: fp16 on a GPU, as in the "
+        "author's code, and fp32 on a CPU.",
     )
     deep_supervision: DeepSupervisionConfig = paper(DeepSupervisionConfig(), "Weights by level.")
     foreground: Fraction = author(1 / 3, "Share of patches centred on a foreground voxel.")

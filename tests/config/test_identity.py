@@ -91,12 +91,17 @@ def test_what_came_later_is_exactly_this() -> None:
         "arm.train.loss.dice": 1.0,
         "arm.train.loss.generator": 1.0,
         "arm.train.loss.mask": 1.0,
+        "arm.patch.anisotropy": 2.0,
+        "data.preparation": 2,
     }
 
 
 def test_a_run_keeps_its_id_when_the_schema_grows() -> None:
-    # Made without any of those keys, when Dice was always taken over the batch.
-    assert run_id(config(arm__train__loss={"batch_dice": True})) == "1f36d2f616ee8b6e"
+    # Made without any of those keys: Dice over the batch, slices kept from a ratio of 2 on.
+    assert (
+        run_id(config(arm__train__loss={"batch_dice": True}, arm__patch={"anisotropy": 2.0}))
+        == "1f36d2f616ee8b6e"
+    )
 
 
 def test_dice_per_patch_is_another_run() -> None:
@@ -105,7 +110,7 @@ def test_dice_per_patch_is_another_run() -> None:
 
 def test_a_stored_configuration_gets_the_values_of_its_time() -> None:
     """Not those that the schema has come to since."""
-    old = config(arm__train__loss={"batch_dice": True})
+    old = config(arm__train__loss={"batch_dice": True}, arm__patch={"anisotropy": 2.0})
     stored = old.model_dump(mode="json")
     for dotted in CAME_LATER:
         *above, last = dotted.split(".")
@@ -191,6 +196,12 @@ def test_everything_else_is_identity() -> None:
         "weights": "shipped",
         "encoder_size": None,
     }
+    assert content["data"].get("preparation") is None
+    assert content["arm"]["patch"]["anisotropy"] == 3.0
+
+
+def test_data_that_are_prepared_otherwise_are_other_data() -> None:
+    assert identity(config(data__preparation=3))["data"]["preparation"] == 3
 
 
 @given(st.dictionaries(st.text(), st.integers() | st.floats(allow_nan=False, allow_infinity=False)))

@@ -28,9 +28,9 @@ from spsam.engine.training.group import Group
 from spsam.engine.training.progress import Metrics, Progress, random_state, set_random_state
 from spsam.engine.training.step import Stepper
 from spsam.errors import SpsamError, Stopped, handling
+from spsam.files import write_text
 from spsam.model.network import SelfPromptSAM
 from spsam.model.segmenter import Segmenter
-from spsam.results.rows import write_text
 
 # How often a run goes back to one checkpoint because a data worker died.
 _PATIENCE = 3

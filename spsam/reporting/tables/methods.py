@@ -113,7 +113,9 @@ def _ours(study: Study, classes: Sequence[str]) -> list[tuple[str, list[float]]]
         if not len(of_arm.seeds):
             continue
         found = [
-            100 * float(of_arm.classes([names.index(name)]).mean()) if name in names else math.nan
+            100 * float(of_arm.classes([names.index(name)]).mean())
+            if names.count(name) == 1
+            else math.nan
             for name in classes
         ]
         rows.append((arm.name, [100 * float(of_arm.mean()), *found]))

@@ -219,3 +219,17 @@ def test_a_step_never_waits_for_the_gpu(decode: bool) -> None:
         stepper(batch, 0.01, decode=decode)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("name", ["S1", "S2"])
+@pytest.mark.parametrize(("form", "learns"), [("binary", 0), ("logits", 1), ("log_odds", 1)])
+def test_where_nothing_trains_behind_the_prompts_the_mask_prompt_decides(
+    name: str, form: str, learns: int
+) -> None:
+    """Whether the final masks' loss reaches the generator: exactly zero with the paper's masks."""
+    overrides = {"blocks.prompt.mask": form, "train.loss.generator": 0.0}
+    network = small(name, {"blocks.prompt.mask": form}, noise=0.05).train()
+    stepper = Stepper(network, load_arm(name, overrides).train, Group())
+    norm = float(stepper(BATCH, 0.0, decode=True)["gradient"])
+    assert (norm > 1e-3) == bool(learns), norm
+    assert learns or norm == 0
