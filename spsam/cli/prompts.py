@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli.notices import warn_of_weights, weights_lines
 from spsam.cli.options import AsJson, Checkpoint, Device, Out, Plugin
 from spsam.errors import InputError
 
@@ -100,6 +101,7 @@ def prompts(  # noqa: PLR0917 - the command line's options
         raise InputError([*problems, *error.problems]) from error
     if problems:
         raise InputError(problems)
+    warn_of_weights([planned.subject.weights])
     if dry_run:
         typer.echo(json.dumps(planned.describe(), indent=2) if as_json else plan_text(planned))
     else:
@@ -116,6 +118,7 @@ def header(study: PromptStudy) -> str:
         f"cases     {len(study.cases)} of the {len(subject.split.test)} test cases",
         *[f"note      {note}" for note in [*subject.dataset.notes, *subject.split.notes]],
         f"network   {subject.label}; patch {patch}; device {subject.device}",
+        *weights_lines([subject.weights]),
         f"cells     {len(study.cells)}, with seeds {asked}",
     ]
     return "\n".join(lines)

@@ -124,6 +124,8 @@ def test_a_trained_run_is_asked_with_its_own_prompts(
     by_path = prompts("--run", tmp_path / "out" / "runs" / first, "--dry-run")
     assert by_path.exit_code == 0
     assert "auxiliary" in by_path.stdout
+    assert f"weights   sam_tiny: {told['weights']['origin']}" in by_path.stdout
+    assert f"SAM's weights: {told['weights']['origin']}." in told["caption"]
     # Volumes that are prepared otherwise would show its network other intensities.
     monkeypatch.setattr("spsam.data.plan.VERSION", {"MR": 99, "CT": 99})
     other = prompts("--run", first, "--dry-run")

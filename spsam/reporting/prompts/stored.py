@@ -89,6 +89,7 @@ def cell_runs(about: Mapping[str, Any]) -> dict[str, Any]:
             **{name: cell[name] for name in ("prompts", "point", "source", "disturbance")},
             "network": about.get("network"),
             "run": about.get("run"),
+            "weights": (about.get("weights") or {}).get("origin"),
             "data_fingerprint": data["fingerprint"],
             "split_hash": data["split_hash"],
         }

@@ -146,6 +146,7 @@ class PromptStudy:
             "name": self.name,
             "title": self.config.title,
             "network": self.subject.label,
+            "weights": None if self.subject.weights is None else self.subject.weights.to_dict(),
             "run": self.subject.run.run_id if self.subject.run else None,
             "data": data.model_dump(mode="json"),
             "cases": list(self.cases),

@@ -11,6 +11,7 @@ from spsam.config.identity import as_of_then, run_id
 from spsam.config.problems import check, places_in, raise_all
 from spsam.config.schema import RunConfig
 from spsam.config.yaml_file import read_yaml
+from spsam.engine.weights import origin_of
 from spsam.errors import InputError, Problem, nearest
 from spsam.model.sam.backbones import backbone_spec
 from spsam.results.run_folder import RunFolder
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from spsam.data.cases import DataSet
     from spsam.data.plan import Plan
     from spsam.data.split import Split
+    from spsam.model.sam.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,11 @@ class Subject:
     def identity(self) -> str:
         """16 hex digits of all that an answer depends on, prompts aside."""
         return self.run.run_id if self.run is not None else run_id(self.config)
+
+    @property
+    def weights(self) -> Origin | None:
+        """Where its SAM's weights come from; None for a network without SAM."""
+        return origin_of(self.config, self.checkpoint)
 
     @property
     def label(self) -> str:

@@ -98,5 +98,5 @@ def caption(study: PromptStudy) -> str:
         f"{study.config.title}: {subject.label} on {len(study.cases)} test "
         f"case{'s' if len(study.cases) != 1 else ''} of {data.name} (fingerprint "
         f"{data.fingerprint}; split {data.split_name}, fold {data.fold}). {scored}, in "
-        f"percent{spread}. The same slices in every cell."
+        f"percent{spread}. The same slices in every cell. SAM's weights: {subject.weights}."
     )
