@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spsam.config.identity import as_of_then, run_id
+from spsam.config.overrides import leaves
 from spsam.config.problems import check, places_in, raise_all
 from spsam.config.schema import RunConfig
 from spsam.config.yaml_file import read_yaml
 from spsam.errors import InputError, Problem, nearest
 from spsam.model.sam.backbones import backbone_spec
+from spsam.registry.arms import load_arm
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
 from spsam.studies.planning.planner import Request, plan_ablation
@@ -54,7 +57,9 @@ class Subject:
     def label(self) -> str:
         """What it is called in tables."""
         backbone = self.config.arm.backbone
-        sam = f"{backbone.name}, {backbone.weights} weights"
+        size = backbone.encoder_size
+        asked = f", input {size}×{size}" if isinstance(size, int) and self.run is None else ""
+        sam = f"{backbone.name}, {backbone.weights} weights{asked}"
         if self.run is None:
             return f"plain SAM ({sam})"
         return f"{self.config.arm.name} seed {self.config.seed}, run {self.run.run_id} ({sam})"
@@ -72,11 +77,19 @@ def plain_sam(
     plugins: Sequence[Path],
     backend: Backend,
 ) -> Subject:
-    """SAM as it is, on a data set's test cases.
+    """SAM as it is, on a data set's test cases, at the input size that its weights are made for.
+
+    Another size is a value: `backbone.encoder_size`, null for the patch's.
 
     Raises:
         InputError: With every mistake in data, values and weights, or if the arm adds adapters.
     """
+    if ("backbone", "encoder_size") not in dict(leaves(overrides)):
+        with suppress(InputError):  # which the planner reports with all others
+            made = load_arm(arm, overrides, preset=preset, plugins=plugins)
+            if made.backbone.encoder_size is None:
+                size = backbone_spec(made.backbone.name).native_size
+                overrides = {**overrides, "backbone.encoder_size": size}
     request = Request(
         arms=[arm],
         home=home,
@@ -204,7 +217,7 @@ def read_config(folder: RunFolder) -> RunConfig:
 
 
 def check_comparable(named: str, home: Path, subject: Subject) -> None:
-    """Whether a run's predictions can stand beside those of the studied one.
+    """Whether a run's predictions can stand beside those of what is studied.
 
     Args:
         named: The run's folder, or its id below `home`.
@@ -212,16 +225,20 @@ def check_comparable(named: str, home: Path, subject: Subject) -> None:
         subject: What is studied.
 
     Raises:
-        InputError: If there is no such run, none is studied, or it is of other data.
+        InputError: If there is no such run, it is of other data, or it predicted other cases.
     """
-    theirs = read_config(find_run(named, home)).data
-    if subject.run is None:
-        raise InputError(f"--compare {named}: runs are compared; name the studied one by --run")
-    ours = subject.config.data
+    run = find_run(named, home)
+    theirs, ours = read_config(run).data, subject.config.data
     if theirs.fingerprint != ours.fingerprint:
         raise InputError(
             f"--compare {named}: the run is of {theirs.name} (fingerprint {theirs.fingerprint}), "
             f"the studied one of {ours.name} ({ours.fingerprint})"
+        )
+    if not any((run.predictions / f"{case}.nii.gz").is_file() for case in subject.split.test):
+        raise InputError(
+            f"--compare {named}: the run predicted none of the {len(subject.split.test)} test "
+            f"cases here (split {ours.split_name}, fold {ours.fold}); its own are of split "
+            f"{theirs.split_name}, fold {theirs.fold}"
         )
 
 
