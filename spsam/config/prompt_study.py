@@ -58,7 +58,12 @@ class MaskPrompt(Section):
     @model_validator(mode="before")
     @classmethod
     def _a_word_is_a_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
+        if isinstance(value, str):
+            return {"name": value}
+        # What a validator hands on is no longer YAML, whose lists are taken for tuples.
+        if isinstance(value, dict) and isinstance(value.get("values"), list):
+            return {**value, "values": tuple(value["values"])}
+        return value
 
 
 class PromptStudyConfig(Section):
@@ -85,7 +90,9 @@ class PromptStudyConfig(Section):
     @field_validator("mask", mode="before")
     @classmethod
     def _one_is_a_list_of_one(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str | dict) else value
+        if isinstance(value, str | dict):
+            return (value,)
+        return tuple(value) if isinstance(value, list) else value
 
     @field_validator("disturbances")
     @classmethod
