@@ -13,7 +13,6 @@ from spsam.text.drawn import drawn
 from spsam.text.escape import plain
 
 
-
 @drawn()
 def draw_heat_map(path: Path, wide: pd.DataFrame, title: str) -> None:
     """A row for prompts, point and mask, a column for each source, mean Dice as number and colour.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spsam.config.identity import as_of_then, run_id
 from spsam.config.overrides import leaves
 from spsam.config.problems import check, places_in, raise_all
-from spsam.config.schema import RunConfig
+from spsam.config.schema import ArmConfig, RunConfig
 from spsam.config.yaml_file import read_yaml
 from spsam.errors import InputError, Problem, nearest
 from spsam.model.sam.backbones import backbone_spec
@@ -57,11 +57,11 @@ class Subject:
     def label(self) -> str:
         """What it is called in tables."""
         backbone = self.config.arm.backbone
-        size = backbone.encoder_size
-        asked = f", input {size}×{size}" if isinstance(size, int) and self.run is None else ""
-        sam = f"{backbone.name}, {backbone.weights} weights{asked}"
+        sam = f"{backbone.name}, {backbone.weights} weights"
         if self.run is None:
-            return f"plain SAM ({sam})"
+            size = backbone.encoder_size or self.plan.patch_size[1:]
+            height, width = (size, size) if isinstance(size, int) else size
+            return f"plain SAM ({sam}, input {height}×{width})"
         return f"{self.config.arm.name} seed {self.config.seed}, run {self.run.run_id} ({sam})"
 
 
@@ -88,8 +88,7 @@ def plain_sam(
         with suppress(InputError):  # which the planner reports with all others
             made = load_arm(arm, overrides, preset=preset, plugins=plugins)
             if made.backbone.encoder_size is None:
-                size = backbone_spec(made.backbone.name).native_size
-                overrides = {**overrides, "backbone.encoder_size": size}
+                overrides = {**overrides, "backbone.encoder_size": native_input(made)}
     request = Request(
         arms=[arm],
         home=home,
@@ -115,6 +114,20 @@ def plain_sam(
         device=ablation.device,
         checkpoint=planned.checkpoint,
     )
+
+
+def native_input(arm: ArmConfig) -> int | tuple[int, int]:
+    """The encoder's input that SAM's weights are made for; a patch's aspect is kept.
+
+    Returns:
+        The side of a square; (h, w) for an oblong patch, whose longer side has that length.
+    """
+    spec = backbone_spec(arm.backbone.name)
+    size = arm.patch.size
+    if size is None or isinstance(size, int) or size[0] == size[1]:
+        return spec.native_size
+    tokens = [max(1, round(spec.native_grid[0] * side / max(size))) for side in size]
+    return tokens[0] * spec.patch, tokens[1] * spec.patch
 
 
 def trained_run(

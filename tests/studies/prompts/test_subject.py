@@ -59,6 +59,12 @@ def test_another_size_is_a_choice(tmp_path: Path) -> None:
     assert len({s.subject.identity for s in (own, other, as_patch)}) == 3
 
 
+def test_an_oblong_patch_keeps_its_aspect(tmp_path: Path) -> None:
+    study = planned(tmp_path, patch__size=[32, 64])
+    assert network(study).image_encoder.image_size == (64, 128)
+    assert "input 64×128" in study.subject.label
+
+
 def test_an_arm_with_a_size_of_its_own_keeps_it(tmp_path: Path) -> None:
     arm = tmp_path / "mine.yaml"
     arm.write_text("base: base\ntitle: Mine\nbackbone: {encoder_size: 96}\n")

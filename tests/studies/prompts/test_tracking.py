@@ -40,7 +40,8 @@ def study(tmp_path: Path) -> PromptStudy:
     strategy = Strategy(card, {}, {"seed": 0, "mask": "logits"})
     cells = [Cell(use, strategy, Source("ground_truth")) for use in (("point",), ("box",))]
     config = PromptStudyConfig(title="t", prompts=("box",), arm="base", preset="cpu", seeds=2)
-    subject: Any = SimpleNamespace(identity="0123", run=None)
+    data = SimpleNamespace(class_names=("background", "left"))
+    subject: Any = SimpleNamespace(identity="0123", run=None, config=SimpleNamespace(data=data))
     return PromptStudy(PromptRequest(tmp_path), config, subject, cells, ["a", "b"])
 
 
