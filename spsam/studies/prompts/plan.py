@@ -196,7 +196,7 @@ def plan_prompts(request: PromptRequest, backend: Backend | None = None) -> Prom
             with gather(of_subject):
                 check_comparable(other, request.home, subject)
     with gather(problems):
-        cells = file.cells(subject and _own_form(subject), problems)
+        cells = file.cells(None if subject is None else _own_form(subject), problems)
     if request.seeds is not None and request.seeds < 1:
         problems.append(Problem(f"--seeds {request.seeds}: expected at least 1"))
     if request.limit is not None and request.limit < 1:

@@ -63,8 +63,9 @@ def draws(study: PromptStudy) -> list[Draw]:
 def is_missing(study: PromptStudy) -> bool:
     """Whether something that the study asks is not answered yet."""
     quality = quality_of(study)
-    files = [*draws(study), *([quality] if quality else [])]
-    return any(file.missing(study.cases) for file in files)
+    return any(draw.missing(study.cases) for draw in draws(study)) or bool(
+        quality and quality.missing(study.cases)
+    )
 
 
 def quality_of(study: PromptStudy) -> CellRows | None:

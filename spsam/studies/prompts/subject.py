@@ -176,8 +176,8 @@ def trained_run(
             f"{VERSION[dataset.modality]}: its network would see other intensities; train it again "
             "(spsam predict takes the intensities that are in the checkpoint)"
         )
-    data = config.data
-    split = split_of_hash(dataset, _split_name(config, dataset), data.fold, data.split_hash)
+    then = config.data
+    split = split_of_hash(dataset, _split_name(config, dataset), then.fold, then.split_hash)
     if split.hash != config.data.split_hash:
         raise InputError(
             f"run {folder.run_id} had the split {config.data.split_name} (hash "
