@@ -118,11 +118,13 @@ def _picture(study: PromptStudy, case: str, maps: dict[str, NDArray[np.integer]]
     # The reference's row is first, then plain SAM's in the order of its cells, then runs.
     hide = [False, *hidden, *[False] * (len(maps) - 1 - len(hidden))]
     rows = {
-        title.replace(", ", "\n", 1): labels[here]
+        # In lines of their own, or they would run into the next row.
+        title.replace(", ", "\n", 1).replace(" (", "\n(", 1): labels[here]
         for (title, labels), hides in zip(maps.items(), hide, strict=True)
         if not hides
     }
-    draw_neighbours(study.folder / "neighbours.png", rows, image, spacing[0] / spacing[1])
+    names = study.subject.config.data.class_names
+    draw_neighbours(study.folder / "neighbours.png", rows, image, spacing[0] / spacing[1], names)
 
 
 def _reference(study: PromptStudy, case: str) -> NDArray[np.integer]:
