@@ -203,6 +203,11 @@ def plan_prompts(request: PromptRequest, backend: Backend | None = None) -> Prom
         problems.append(Problem(f"--limit {request.limit}: expected at least 1"))
     raise_all([*problems, *of_subject])
     assert subject is not None
+    if not subject.split.test:
+        raise InputError(
+            f"split '{subject.split.name}' has no test cases, and prompts are studied on these: "
+            "take a run of another split"
+        )
     _check_components(cells, subject)
     return PromptStudy(request, config, subject, cells, subject.split.test[: request.limit])
 
