@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from spsam.text.classes import RESERVED, class_labels, class_metrics
 
 ODD = (
-    *("mean", "Mean", "MEAN", "loss", "validation", "", " "),
-    *("LV", "lv", "LV ", "class 1 - mean"),
+    *("mean", "Mean", "MEAN", "loss", "validation", "", " ", "LV", "lv", "LV ", "class 1 - mean"),
     *(
         "左心室",
         "右心室",
