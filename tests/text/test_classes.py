@@ -57,6 +57,7 @@ def test_databases_that_do_not_tell_case_or_accents_have_two_metrics(pair: tuple
 def test_the_mapping_is_one_to_one_and_takes_no_reserved_word(names: list[str]) -> None:
     labels = class_labels(["background", *names])
     assert len(set(labels)) == len(labels)
+    assert class_labels(labels)[1:] == labels[1:]
     assert not {label.casefold() for label in labels[1:]} & RESERVED
     metrics = class_metrics(["background", *names], "dice")
     assert len({_folded(metric) for metric in metrics}) == len(names)
