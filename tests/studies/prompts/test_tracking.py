@@ -56,6 +56,10 @@ def test_every_cell_is_one_run_with_its_means(study: PromptStudy) -> None:
     assert said["name"] == "point by random, ground truth"
     assert said["seeds"] == 2
     assert tracker.finished == [{"dice/mean": 0.5, "dice/left": 0.4}, {}]
+    odd = pd.DataFrame({"dice": [50.0, None], "dice: class 1 - mean": [40.0, 1], "dice: 😀": 2.0})
+    record_cells(odd_tracker := FakeTracker(), study, SimpleNamespace(table=odd))  # type: ignore[arg-type]
+    assert list(odd_tracker.finished[0])[:2] == ["dice/mean", "dice/class 1 - mean"]
+    assert len(odd_tracker.finished[0]) == 3
     again = FakeTracker(has=first)
     record_cells(again, study, SimpleNamespace(table=TABLE))  # type: ignore[arg-type]
     assert [key for key, _ in again.begun] == [second]
