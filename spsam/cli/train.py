@@ -72,7 +72,8 @@ def train(  # noqa: PLR0917 - the command line's options
     from spsam.config.places import home
     from spsam.studies.execution.train import train_one
     from spsam.studies.planning.costs import costs, fitted, too_large
-    from spsam.studies.planning.planner import Request, plan_ablation
+    from spsam.studies.planning.planner import plan_ablation
+    from spsam.studies.planning.request import Request
 
     request = Request(
         arms=[arm],

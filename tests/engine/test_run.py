@@ -14,7 +14,8 @@ from spsam.metrics.dice import dice_of_counts
 from spsam.results.measures import read_measures
 from spsam.results.panels import read_panels
 from spsam.studies.backend import Backend
-from spsam.studies.planning.planner import Request, plan_ablation
+from spsam.studies.planning.planner import plan_ablation
+from spsam.studies.planning.request import Request
 
 from .networks import ARMS
 

@@ -15,7 +15,8 @@ from spsam.errors import InputError, Problem, nearest
 from spsam.model.sam.backbones import backbone_spec
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
-from spsam.studies.planning.planner import Request, plan_ablation
+from spsam.studies.planning.planner import plan_ablation
+from spsam.studies.planning.request import Request
 
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet

@@ -13,7 +13,7 @@ from spsam.engine.run_spec import RunSpec
 from spsam.errors import InputError
 from spsam.results.run_folder import RunFolder
 from spsam.studies.execution.ablation import run_ablation
-from spsam.studies.planning.planner import Ablation
+from spsam.studies.planning.plan import Ablation
 from tests.studies.conftest import Planner
 from tests.studies.fakes import FakeBackend, Recorder, read_json, score
 
