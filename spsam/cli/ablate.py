@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from spsam.registry.protocols import Protocol
     from spsam.studies.execution.executors.base import Executor
     from spsam.studies.planning.costs import Costs
-    from spsam.studies.planning.planner import Ablation
+    from spsam.studies.planning.plan import Ablation
     from spsam.studies.recording.summary import Outcome
 
 EPILOG = "Example: spsam ablate S3,S6..S8 my_arm.yaml --data path/to/ACDC --preset cpu --seeds 3"
@@ -110,7 +110,8 @@ def ablate(  # noqa: PLR0917 - the command line's options
     from spsam.errors import Problem
     from spsam.studies.execution.executors.choose import make_executor
     from spsam.studies.planning.costs import costs, fitted, too_large
-    from spsam.studies.planning.planner import Request, plan_ablation
+    from spsam.studies.planning.planner import plan_ablation
+    from spsam.studies.planning.request import Request
 
     problems: list[Problem] = []
     values: dict[str, Any] = {}
@@ -142,6 +143,7 @@ def ablate(  # noqa: PLR0917 - the command line's options
         name=name,
         plugins=plugin or (),
         validate=validate,
+        dry_run=dry_run,
     )
     ablation = plan_ablation(request)
     warn_of_weights(arm.weights for arm in ablation.arms)

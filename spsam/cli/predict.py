@@ -93,7 +93,8 @@ def predict(  # noqa: PLR0917 - the command line's options
         typer.echo(f"runs      {len(planned.recipes)}: {arms}; device {planned.device}")
         typer.echo("\n".join(weights_lines(planned.origins)))
         typer.echo(f"volumes   {len(planned.cases)}, {len(planned.todo)} to segment")
-        typer.echo("\n".join([*files, "", "Nothing was run: --dry-run."]))
+        notes = [f"note      {note}" for note in planned.notes]
+        typer.echo("\n".join([*notes, *files, "", "Nothing was run: --dry-run."]))
     else:
         done = len(files) - len(failed)
         typer.echo(f"{output}: {done} label maps in their volumes' own grids")

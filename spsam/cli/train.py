@@ -73,7 +73,8 @@ def train(  # noqa: PLR0917 - the command line's options
     from spsam.config.places import home
     from spsam.studies.execution.train import train_one
     from spsam.studies.planning.costs import costs, fitted, too_large
-    from spsam.studies.planning.planner import Request, plan_ablation
+    from spsam.studies.planning.planner import plan_ablation
+    from spsam.studies.planning.request import Request
 
     request = Request(
         arms=[arm],
@@ -90,6 +91,7 @@ def train(  # noqa: PLR0917 - the command line's options
         devices=devices,
         plugins=plugin or (),
         validate=validate,
+        dry_run=dry_run,
     )
     planned = plan_ablation(request)
     if len(planned.arms) != 1:

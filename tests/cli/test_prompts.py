@@ -97,7 +97,7 @@ def test_an_interrupted_study_goes_on_with_the_next_case(
 
 
 def test_a_trained_run_is_asked_with_its_own_prompts(
-    prompts: Callable[..., Result], data: Path, tmp_path: Path
+    prompts: Callable[..., Result], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ["ablate", "S1,S9", "--preset", "smoke", "--data", str(data), "--out"]
     trained = CliRunner().invoke(app, [*arguments, str(tmp_path / "out")])
@@ -126,6 +126,11 @@ def test_a_trained_run_is_asked_with_its_own_prompts(
     assert "auxiliary" in by_path.stdout
     assert f"weights   sam_tiny: {told['weights']['origin']}" in by_path.stdout
     assert f"SAM's weights: {told['weights']['origin']}." in told["caption"]
+    # Volumes that are prepared otherwise would show its network other intensities.
+    monkeypatch.setattr("spsam.data.plan.VERSION", {"MR": 99, "CT": 99})
+    other = prompts("--run", first, "--dry-run")
+    assert other.exit_code == 2
+    assert "train it again" in other.stderr
 
 
 def test_a_strategy_of_ones_own_joins_by_its_name(

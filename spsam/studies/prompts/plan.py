@@ -194,6 +194,11 @@ def plan_prompts(request: PromptRequest, backend: Backend | None = None) -> Prom
             with gather(problems):
                 check_comparable(other, request.home, subject)
     raise_all(problems)
+    if not subject.split.test:
+        raise InputError(
+            f"split '{subject.split.name}' has no test cases, and prompts are studied on these: "
+            "take a run of another split"
+        )
     return PromptStudy(request, config, subject, cells, subject.split.test[: request.limit])
 
 

@@ -16,7 +16,8 @@ from spsam.errors import InputError, Problem, nearest
 from spsam.model.sam.backbones import backbone_spec
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
-from spsam.studies.planning.planner import Request, plan_ablation
+from spsam.studies.planning.planner import plan_ablation
+from spsam.studies.planning.request import Request
 
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet
@@ -157,8 +158,9 @@ def trained_run(
             f"{VERSION[dataset.modality]}: its network would see other intensities; train it again "
             "(spsam predict takes the intensities that are in the checkpoint)"
         )
-    data = config.data
-    split = split_of_hash(dataset, _split_name(config, dataset), data.fold, data.split_hash)
+    split = split_of_hash(
+        dataset, _split_name(config, dataset), config.data.fold, config.data.split_hash
+    )
     if split.hash != config.data.split_hash:
         raise InputError(
             f"run {folder.run_id} had the split {config.data.split_name} (hash "

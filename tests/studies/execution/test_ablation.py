@@ -17,7 +17,7 @@ from spsam.reporting.page.facts import study_facts
 from spsam.reporting.tables.study import Study
 from spsam.results.run_folder import RunFolder
 from spsam.studies.execution.ablation import run_ablation
-from spsam.studies.planning.planner import Ablation
+from spsam.studies.planning.plan import Ablation
 from tests.studies.conftest import Planner
 from tests.studies.fakes import FakeBackend, Recorder, read_json, score
 
