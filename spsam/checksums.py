@@ -19,8 +19,9 @@ def sha256(content: bytes) -> str:
 
 def to_sealed_json(values: Mapping[str, Any]) -> str:
     """A JSON object with a checksum of its values; spaces and the keys' order do not count."""
-    plain = {**json.loads(json.dumps(values)), _FORMAT: _SEALED}
-    return json.dumps({**plain, _CHECKSUM: _of(plain)}, indent=1) + "\n"
+    own = {_FORMAT: _SEALED}
+    plain = {k: v for k, v in json.loads(json.dumps(values)).items() if k != _CHECKSUM} | own
+    return json.dumps({**plain, _CHECKSUM: _of(plain)}, indent=2) + "\n"
 
 
 def from_sealed_json(content: bytes, *, required: bool = False) -> dict[str, Any]:

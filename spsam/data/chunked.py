@@ -89,6 +89,8 @@ class Chunked(NDArrayOperatorsMixin):
 
     def _verify(self, key: Any) -> None:
         """Verifies the chunks that a key touches for the first time."""
+        if self._verified.all():
+            return
         new = self._touched(key)
         new = new[~self._verified[new]]
         if not len(new):

@@ -99,15 +99,20 @@ def read_whole(path: Path) -> State:
     """
     try:
         state: State = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(state, dict) or "blocks" not in state:
-            raise ValueError("no weights of added blocks are in it")
-        # Checkpoints of the first version have no hash.
-        sound = state.pop(_DIGEST, None) in (None, digest(state))
+        if not isinstance(state, dict) or needed not in state:
+            raise ValueError(f"it holds no {needed}")
+        found = state.pop(_DIGEST, None)
+        # Checkpoints of the first version have no hash, and no word on their run.
+        sound = found == digest(state) if found or "about" in state else True
+    except MemoryError:
+        raise
+    except OSError as error:
+        raise InputError(Problem(f"cannot be read: {error.strerror or error}", path)) from error
     except pickle.UnpicklingError as error:
         # The library's own words advise to run whatever is in the file.
         message = "is no checkpoint, or a damaged one: it holds no weights, or more than weights"
         raise InputError(Problem(message, path)) from error
-    except (OSError, RuntimeError, EOFError, KeyError, ValueError) as error:
+    except Exception as error:  # whatever a pickle that is damaged somewhere makes Python do
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(Problem(f"is no checkpoint, or a damaged one: {reason}", path)) from error
     if not sound:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spsam.errors import InputError, Problem
+from spsam.errors import InputError, Problem, SpsamError
 from spsam.files import write_text
 from spsam.reporting.figures.draw import ReportFigure, draw_figures
 from spsam.reporting.measured import Measured, find_studies, read_study
@@ -122,8 +123,10 @@ def _report_ablation(
     tables, runs = _of_ablation(study, own_tables)
     lines = measured.runs[measured.runs["state"] != "finished"]
     holes = [
-        f"{arm} seed {seed}: {state}"
-        for arm, seed, state in zip(lines["arm"], lines["seed"], lines["state"], strict=True)
+        f"{arm} seed {seed}: {measured.reasons.get(run, state)}"
+        for run, arm, seed, state in zip(
+            *(lines[name] for name in ("run_id", "arm", "seed", "state")), strict=True
+        )
     ]
     files = _write_tables(tables, runs, folder, formats, folder_of_study.name, pdf=pdf)
     drawn = draw_figures(study, folder / "figures") if figures else []
@@ -189,9 +192,11 @@ def _last_config(measured: Measured) -> Path | None:
     home = measured.folder.resolve().parents[1]
     for arm in reversed(measured.arms):
         for run_id in arm.run_ids:
-            config = RunFolder(home, run_id).config
-            if config.is_file():
-                return config
+            run = RunFolder(home, run_id)
+            if run.config.is_file() and run_id not in measured.reasons:
+                with suppress(SpsamError):
+                    run.verify(run.config)
+                    return run.config
     return None
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spsam.checksums import to_sealed_json
 from spsam.files import write_text
 from spsam.results.run_folder import RunFolder
 from spsam.studies.plan import Ablation
@@ -58,8 +58,7 @@ def is_finished(folder: RunFolder) -> bool:
 
 def write_plan(ablation: Ablation) -> None:
     """Writes what the study consists of into its folder: readers need it to find its runs."""
-    plan = json.dumps(ablation.describe(), indent=2)
-    write_text(ablation.folder / "ablation.json", plan + "\n")
+    write_text(ablation.folder / "ablation.json", to_sealed_json(ablation.describe()))
 
 
 def summarise(ablation: Ablation) -> Outcome:
