@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from spsam.errors import InputError, Problem
+from spsam.studies.sweep.journal import Warn, open_journal
 from spsam.studies.sweep.retry import retry
 
 if TYPE_CHECKING:
@@ -43,18 +44,18 @@ def shown_storage(storage: str | None, folder: Path) -> str:
     return _PASSWORD.sub(r"\1:***@", storage)
 
 
-def open_storage(storage: str | None, folder: Path) -> BaseStorage:
+def open_storage(storage: str | None, folder: Path, warn: Warn) -> BaseStorage:
     """Opens a storage, made anew if there is none.
 
     Args:
         storage: Path of a journal file, or the URL of a database; None: a journal in the folder.
         folder: The study's.
+        warn: Told what a killed process left half written.
 
     Raises:
         InputError: If it cannot be written, reached or understood.
     """
     import optuna
-    from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if storage is not None and is_database(storage):
@@ -73,13 +74,18 @@ def open_storage(storage: str | None, folder: Path) -> BaseStorage:
             )
         ) from error
     try:
-        return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+        storage_of: BaseStorage = open_journal(path, warn)
+        return storage_of
     except (ValueError, KeyError, TypeError, AssertionError) as error:
         raise InputError(Problem("is no journal of Optuna's", path)) from error
 
 
-def open_study(sweep: Sweep) -> Study:
+def open_study(sweep: Sweep, warn: Warn = lambda text: None) -> Study:
     """The sweep's study, made if there is none.
+
+    Args:
+        sweep: The sweep.
+        warn: Told what a killed process left half written.
 
     Raises:
         InputError: If the storage does not work, or its study of this name has another space.
@@ -87,7 +93,7 @@ def open_study(sweep: Sweep) -> Study:
     import optuna
     from optuna.study import StudyDirection
 
-    storage = open_storage(sweep.request.storage, sweep.folder)
+    storage = open_storage(sweep.request.storage, sweep.folder, warn)
     sweep.folder.mkdir(parents=True, exist_ok=True)
     upwards = [objective == "dice" for objective in sweep.config.objectives]
     directions = [StudyDirection.MAXIMIZE if up else StudyDirection.MINIMIZE for up in upwards]
