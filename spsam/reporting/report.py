@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spsam.errors import InputError, Problem, SpsamError
-from spsam.files import write_text
+from spsam.files import clear_drafts, write_text
 from spsam.reporting.figures.draw import ReportFigure, draw_figures
 from spsam.reporting.measured import Measured, find_studies, read_study
 from spsam.reporting.page.build import write_prompts_page, write_study_page
@@ -99,6 +99,7 @@ def write_report(
         SpsamError: If LaTeX refuses the tables.
     """
     folder = output or study / FOLDER
+    clear_drafts(folder, below=True)
     if find_studies(study):
         return _report_ablation(study, folder, formats, own_tables, pdf=pdf, figures=figures)
     about, rows = read_prompt_study(study)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from spsam.config.yaml_file import to_yaml
 from spsam.errors import SpsamError
-from spsam.files import write_text
+from spsam.files import clear_drafts, write_text
 from spsam.results.environment import environment
 from spsam.results.run_folder import RunBusyError, RunFolder
 from spsam.studies.backend import Backend, Task
@@ -185,6 +185,7 @@ def compute(assignment: Assignment, backend: Backend, tell: Tell, *, logged: boo
 
 def _execute(assignment: Assignment, backend: Backend, tell: Tell) -> None:
     folder, task = assignment.folder, assignment.task
+    clear_drafts(folder.path, below=True)
     folder.error.unlink(missing_ok=True)
     resumed = folder.checkpoint.exists()
     write_text(folder.config, to_yaml(task.config.model_dump(mode="json")))

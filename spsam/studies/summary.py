@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spsam.checksums import to_sealed_json
-from spsam.files import write_text
+from spsam.files import clear_drafts, write_text
 from spsam.results.run_folder import RunFolder
 from spsam.studies.plan import Ablation
 
@@ -58,6 +58,7 @@ def is_finished(folder: RunFolder) -> bool:
 
 def write_plan(ablation: Ablation) -> None:
     """Writes what the study consists of into its folder: readers need it to find its runs."""
+    clear_drafts(ablation.folder)
     write_text(ablation.folder / "ablation.json", to_sealed_json(ablation.describe()))
 
 

@@ -56,6 +56,7 @@ def open_journal(path: Path, warn: Warn) -> Any:
                     raise
 
     with held:
+        path.touch()
         mend(path, warn)
         return JournalStorage(Backend(str(path.absolute()), Lock(str(path))))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from spsam.errors import SpsamError
+from spsam.files import clear_drafts
 from spsam.studies.backend import Backend
 from spsam.studies.executors.choose import processors
 from spsam.studies.executors.local import environment
@@ -70,6 +71,7 @@ def run_sweep(
 
 def _try_again(sweep: Sweep, watch: Watcher) -> None:
     """Opens the study, and puts what failed in earlier starts into its queue."""
+    clear_drafts(sweep.folder, below=True)
     study = open_study(sweep, watch.warn)
     # A trial that fails now, in another start, is that start's.
     with FileLock(sweep.folder / "take.lock"):

@@ -100,17 +100,21 @@ def open_study(sweep: Sweep, warn: Warn = lambda text: None) -> Study:
     # Two starts at once must not both find it missing.
     with FileLock(sweep.folder / "study.lock"):
         known = {summary.study_name for summary in optuna.get_all_study_summaries(storage)}
-        if sweep.name not in known:
+        if sweep.name in known:
+            study = optuna.load_study(study_name=sweep.name, storage=storage)
+        else:
             study = optuna.create_study(
                 storage=storage, study_name=sweep.name, directions=directions
             )
-            study.set_user_attr(SIGNATURE, json.dumps(sweep.signature()))
+        # Without a trial it is new, or whoever made it was killed before it was complete.
+        if not study.get_trials(deepcopy=False) and study.directions == directions:
+            if SIGNATURE not in study.user_attrs:
+                study.set_user_attr(SIGNATURE, json.dumps(sweep.signature()))
+            _same(sweep, study)
             start = sweep.start()
             if start is not None:
                 # What every other trial is to beat comes first.
                 study.enqueue_trial(start, user_attrs={START: True})
-            return study
-    study = optuna.load_study(study_name=sweep.name, storage=storage)
     _same(sweep, study)
     return study
 
