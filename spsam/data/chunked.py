@@ -110,17 +110,18 @@ class Chunked(NDArrayOperatorsMixin):
         at = next((i for i, k in enumerate(keys) if k is ...), len(keys))
         missing = len(self.shape) - sum(k is not ... for k in keys)
         keys[at : at + 1] = [slice(None)] * missing
-        chunks, grid, along = self._array.chunks, [], []
+        chunks = self._array.chunks
+        grid: list[int] = []
+        along: list[npt.NDArray[np.intp]] = []
         for k, length, chunk in zip(keys, self.shape, chunks, strict=True):
             inside = range(length)[k if isinstance(k, slice) else slice(k, k + 1 or None)]
             grid.append(-(-length // chunk))
-            along.append(
-                np.arange(min(inside) // chunk, max(inside) // chunk + 1) if inside else []
-            )
+            first, last = (min(inside), max(inside)) if inside else (0, -chunk)
+            along.append(np.arange(first // chunk, last // chunk + 1))
         if not all(map(len, along)):
             return np.zeros(0, np.intp)
-        numbers: npt.NDArray[np.intp] = np.ravel_multi_index(np.ix_(*along), grid).ravel()
-        return numbers
+        numbers: Any = np.ravel_multi_index(np.ix_(*along), grid)
+        return np.asarray(numbers, np.intp).ravel()
 
     def _damaged(self) -> SpsamError:
         return damaged(self.path)

@@ -19,6 +19,7 @@ from spsam.studies.sweep.retry import retry
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
     from sqlalchemy.exc import DBAPIError
 
     from spsam.studies.sweep.plan import Sweep
@@ -186,5 +187,9 @@ def _database(url: str) -> BaseStorage:
         return optuna.storages.RDBStorage(
             url,
             heartbeat_interval=_HEARTBEAT_SECONDS,
-            heartbeat_stale_trial_callback=retry,
+            heartbeat_stale_trial_callback=_retry,
         )
+
+
+def _retry(study: Study, trial: FrozenTrial) -> None:
+    retry(study, trial)
