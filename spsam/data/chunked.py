@@ -83,45 +83,44 @@ class Chunked(NDArrayOperatorsMixin):
         return extents
 
     @cached_property
+    def _numbers(self) -> npt.NDArray[np.intp]:
+        """The chunks' numbers, laid out as the chunks are in the array."""
+        pairs = zip(self._array.shape, self._array.chunks, strict=True)
+        return np.arange(len(self._extents)).reshape([-(-size // chunk) for size, chunk in pairs])
+
+    @cached_property
     def _verified(self) -> npt.NDArray[np.bool_]:
-        """By chunk: whether it was verified since the file was opened."""
-        return np.array(self._extents["length"] == 0)
+        """Likewise: whether each was verified since the file was opened; constants are."""
+        return np.asarray(self._extents["length"] == 0)[self._numbers]
 
     def _verify(self, key: Any) -> None:
         """Verifies the chunks that a key touches for the first time."""
-        if self._verified.all():
+        touched = self._touched(key)
+        known = self._verified[touched]
+        if known.all():
             return
-        new = self._touched(key)
-        new = new[~self._verified[new]]
-        if not len(new):
-            return
+        new = self._extents[self._numbers[touched][~known]]
         with self.path.open("rb", buffering=0) as stream:
-            for number, (start, length, crc) in zip(new, self._extents[new].tolist(), strict=True):
+            for start, length, crc in new.tolist():
                 stream.seek(start)
                 if zlib.crc32(stream.read(length)) != crc:
                     raise self._damaged()
-                self._verified[number] = True
+        self._verified[touched] = True
 
-    def _touched(self, key: Any) -> npt.NDArray[np.intp]:
-        """Numbers of the chunks that hold a key's elements."""
+    def _touched(self, key: Any) -> tuple[slice, ...]:
+        """Which chunks hold a key's elements, along each axis."""
         keys = list(key) if isinstance(key, tuple) else [key]
         if any(k is not ... and not isinstance(k, int | np.integer | slice) for k in keys):
-            keys = []
+            return (slice(None),) * self._numbers.ndim
+        shape, chunks = self._array.shape, self._array.chunks
         at = next((i for i, k in enumerate(keys) if k is ...), len(keys))
-        missing = len(self.shape) - sum(k is not ... for k in keys)
-        keys[at : at + 1] = [slice(None)] * missing
-        chunks = self._array.chunks
-        grid: list[int] = []
-        along: list[npt.NDArray[np.intp]] = []
-        for k, length, chunk in zip(keys, self.shape, chunks, strict=True):
+        keys[at : at + 1] = [slice(None)] * (len(shape) - sum(k is not ... for k in keys))
+        along = []
+        for k, length, chunk in zip(keys, shape, chunks, strict=True):
             inside = range(length)[k if isinstance(k, slice) else slice(k, k + 1 or None)]
-            grid.append(-(-length // chunk))
-            first, last = (min(inside), max(inside)) if inside else (0, -chunk)
-            along.append(np.arange(first // chunk, last // chunk + 1))
-        if not all(map(len, along)):
-            return np.zeros(0, np.intp)
-        numbers: Any = np.ravel_multi_index(np.ix_(*along), grid)
-        return np.asarray(numbers, np.intp).ravel()
+            ends = sorted((inside[0], inside[-1])) if inside else (0, -chunk)
+            along.append(slice(ends[0] // chunk, ends[1] // chunk + 1))
+        return tuple(along)
 
     def _damaged(self) -> SpsamError:
         return damaged(self.path)

@@ -305,9 +305,7 @@ def test_a_damaged_weight_is_seen(ending: str, state: State, tmp_path: Path) -> 
         read_state(path)
 
 
-def test_weights_that_are_nan_are_refused(
-    state: State, saved: Callable[[Any], Path]
-) -> None:
+def test_weights_that_are_nan_are_refused(state: State, saved: Callable[[Any], Path]) -> None:
     name = next(iter(state))
     wild = {**state, name: torch.full_like(state[name], math.nan)}
     with pytest.raises(InputError, match=r"is damaged: .* hold NaN or infinity"):
