@@ -18,17 +18,20 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
+from spsam.checksums import sha256, to_sealed_json
 from spsam.data.cases import Case, DataSet
 from spsam.data.check import check, load_checked
 from spsam.data.chunked import pack
 from spsam.data.plan import Plan
 from spsam.data.preprocess import Statistics, preprocess
-from spsam.data.store import INDEX, PreparedStore, case_file
+from spsam.data.store import INDEX, PreparedStore, case_file, is_sound
 from spsam.data.volume import Floats
 from spsam.data.workers import Progress, run_all
 from spsam.errors import InputError, Problem
 from spsam.files import atomic, clear_drafts, write_bytes, write_text
 
+# Of the files; another one is prepared anew. The first had no checksums.
+_FORMAT = 2
 # Foreground voxels kept per class and case, to centre patches on.
 MAX_VOXELS = 5000
 # Foreground voxels per training case that the intensity statistics of CT are taken from.
@@ -46,7 +49,8 @@ def prepare(
     """Prepares a data set, unless that is already done.
 
     What is finished lies in `folder/<name>-<key>`; that folder is there completely or not at all.
-    An interrupted preparation goes on where it stopped; a second process waits for the first.
+    An interrupted preparation resumes where it stopped, after a verification of what is there, and
+    so does one whose index is missing; a second process waits for the first.
 
     Args:
         dataset: The data set; all its cases are prepared.
@@ -89,14 +93,18 @@ def prepared_folder(dataset: DataSet, plan: Plan, folder: Path) -> Path:
 
 
 def prepared_key(dataset: DataSet, plan: Plan) -> str:
-    """16 hex digits that name the prepared form of a data set."""
-    return hashlib.sha256(f"{dataset.fingerprint}/{plan.key}".encode()).hexdigest()[:16]
+    """16 hex digits that name the prepared form of a data set, and the form of its files."""
+    text = f"{dataset.fingerprint}/{plan.key}/{_FORMAT}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _prepare_all(
     dataset: DataSet, plan: Plan, target: Path, workers: int | None, progress: Progress | None
 ) -> None:
     partial = target.with_name(f"{target.name}.partial")
+    if target.is_dir() and not partial.exists():
+        # Without its index: what is sound of it is kept.
+        os.replace(target, partial)
     partial.mkdir(exist_ok=True)
     clear_drafts(partial)
     try:
@@ -120,7 +128,9 @@ def _prepare_all(
         "cases": sorted(case.id for case in dataset.cases),
         "notes": _notes(dataset, partial),
     }
-    write_text(partial / INDEX, json.dumps(index, indent=1))
+    write_text(partial / INDEX, to_sealed_json(index))
+    if target.is_dir():
+        shutil.rmtree(target)
     os.replace(partial, target)
 
 
@@ -136,13 +146,16 @@ def _prepare_case(
 ) -> tuple[Problem, ...]:
     """Writes one case; its description last, so that it says that the case is finished."""
     meta_file = case_file(folder, case.id, "json")
-    if meta_file.is_file():
+    if meta_file.is_file() and is_sound(folder, case.id):
         return ()
     try:
         prepared = preprocess(case, plan, statistics, channels=channels)
     except InputError as error:
         return error.problems
     image, label = np.asarray(prepared.image), np.asarray(prepared.label)
+    foreground = case_file(folder, case.id, "foreground.npy")
+    with atomic(foreground) as draft:
+        np.save(draft, np.ascontiguousarray(_foreground(label, case.id)))
     meta: dict[str, Any] = {
         "patient": case.patient,
         "original": asdict(prepared.original),
@@ -151,12 +164,11 @@ def _prepare_case(
         "box": prepared.box,
         "spacing": prepared.spacing,
         "notes": [str(note) for note in prepared.notes],
+        "foreground": sha256(foreground.read_bytes()),
     }
     for ending, content in (("image.b2nd", pack(image)), ("label.b2nd", pack(label))):
         write_bytes(case_file(folder, case.id, ending), content)
-    with atomic(case_file(folder, case.id, "foreground.npy")) as draft:
-        np.save(draft, np.ascontiguousarray(_foreground(label, case.id)))
-    write_text(meta_file, json.dumps(meta, indent=1))
+    write_text(meta_file, to_sealed_json(meta))
     return ()
 
 
