@@ -50,6 +50,10 @@ def prompts(  # noqa: PLR0917 - the command line's options
     point: Annotated[
         str | None, typer.Option(help="How the point is chosen, e.g. edt,random [default: all].")
     ] = None,
+    mask: Annotated[
+        str | None,
+        typer.Option(help="Forms of the mask prompt: binary, logits, log_odds [default: all]."),
+    ] = None,
     source: Annotated[
         str | None, typer.Option(help="ground_truth, auxiliary (with --run), disturbed.")
     ] = None,
@@ -87,6 +91,7 @@ def prompts(  # noqa: PLR0917 - the command line's options
         compare=compare or (),
         prompts=_words(which),
         point=_words(point),
+        mask=_words(mask),
         source=_words(source),
         seeds=seeds,
         limit=limit,

@@ -356,5 +356,7 @@ def _category(words: Iterable[str], first: Sequence[str] = ()) -> pd.Categorical
     codes: NDArray[np.int32] = np.array(
         [number.setdefault(word, len(number)) for word in words], np.int32
     )
-    found: pd.Categorical[Any] = pd.Categorical.from_codes(codes, categories=pd.Index(list(number)))
+    found: pd.Categorical[Any] = pd.Categorical.from_codes(
+        codes, categories=pd.Index(list(number), dtype=object)
+    )
     return found

@@ -71,6 +71,7 @@ def results(study: PromptStudy) -> list[CellResult]:
         CellResult(
             prompts=cell.prompts,
             point=cell.point,
+            mask=cell.mask,
             source=cell.source.kind,
             disturbance=cell.source.disturbance.name if cell.source.disturbance else None,
             seeds=[
