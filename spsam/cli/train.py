@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli.notices import warn_of_weights
 from spsam.cli.options import (
     AsJson,
     Checkpoint,
@@ -95,6 +96,7 @@ def train(  # noqa: PLR0917 - the command line's options
     planned = plan_ablation(request)
     if len(planned.arms) != 1:
         raise InputError(f"{arm}: expected one arm; spsam ablate {arm} runs several")
+    warn_of_weights(arm.weights for arm in planned.arms)
     measured: Costs = {}
     if fit:
         planned, measured = watched(lambda watch: fitted(planned, watch, memory))

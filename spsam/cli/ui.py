@@ -39,14 +39,12 @@ def ui(
         typer.echo(f"The runs are on the server of MLFLOW_TRACKING_URI: {masked(address)}")
         return
     command = [sys.executable, "-m", "mlflow", "ui"]
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        # It may hold a password, and everybody on a machine sees command lines.
+        environment["MLFLOW_BACKEND_STORE_URI"] = address
+    else:
+        command += ["--backend-store-uri", address]
     typer.echo(f"http://{host}:{port}")
-    code = subprocess.call(
-        [*command, "--host", host, "--port", str(port)],
-        # A command line is seen by everybody on the machine, and the address may hold a password.
-        env={
-            **os.environ,
-            "MLFLOW_BACKEND_STORE_URI": address,
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-        },
-    )
+    code = subprocess.call([*command, "--host", host, "--port", str(port)], env=environment)
     raise typer.Exit(code)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spsam.config.problems import gather, raise_all
+from spsam.engine.weights import origin_of
 from spsam.errors import InputError, Problem, nearest
 from spsam.files import draft_of
 from spsam.studies.backend import Backend
@@ -20,6 +21,7 @@ from spsam.studies.prompts.subject import weights_of
 if TYPE_CHECKING:
     from spsam.data.cases import Case
     from spsam.engine.segment import Member, Recipe
+    from spsam.model.sam.origin import Origin
 
 __all__ = ["RECORD", "Prediction", "plan_prediction", "predict"]
 
@@ -53,6 +55,12 @@ class Prediction:
     finished: frozenset[str] = frozenset()
 
     @property
+    def origins(self) -> list[Origin | None]:
+        """Where each run's SAM weights come from; None for a network without SAM."""
+        pairs = zip(self.recipes, self.weights, strict=True)
+        return [origin_of(recipe.config, file) for recipe, file in pairs]
+
+    @property
     def todo(self) -> list[tuple[Case, str]]:
         """What is not segmented yet, and its result's name."""
         pairs = zip(self.cases, self.names, strict=True)
@@ -71,7 +79,10 @@ class Prediction:
     def describe(self) -> dict[str, Any]:
         """The request as plain values."""
         return {
-            "runs": [_source(recipe) for recipe in self.recipes],
+            "runs": [
+                _source(recipe, origin)
+                for recipe, origin in zip(self.recipes, self.origins, strict=True)
+            ],
             "classes": dict(
                 zip(
                     map(str, self.recipes[0].raw_ids),
@@ -268,7 +279,7 @@ def _name(case_id: str, naming: Naming) -> str:
     return f"amos_{int(number[1]):04d}"
 
 
-def _source(recipe: Recipe) -> dict[str, Any]:
+def _source(recipe: Recipe, origin: Origin | None) -> dict[str, Any]:
     from spsam.config.identity import run_id
 
     config = recipe.config
@@ -277,4 +288,6 @@ def _source(recipe: Recipe) -> dict[str, Any]:
         "arm": config.arm.name,
         "steps": recipe.steps,
         "weights": recipe.sha256[:16],
+        # In words alone: the file may lie elsewhere, under another name, when the work goes on.
+        "sam": None if origin is None else str(origin),
     }

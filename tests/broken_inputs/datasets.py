@@ -259,6 +259,21 @@ KINDS = (
         rf"{JSON}: 'training' lists organ_000 twice",
     ),
     Kind(
+        "two classes of one name",
+        described(lambda c: c["labels"].update({"7": c["labels"]["1"]})),
+        rf"{JSON}: 'labels' has the same name twice: ",
+    ),
+    Kind(
+        "a class's id in two spellings",
+        described(lambda c: c["labels"].update({"01": "another"})),
+        rf"{JSON}: 'labels' has the id 1 twice",
+    ),
+    Kind(
+        "a key twice, of which JSON's readers keep the last",
+        rewritten(b'{"labels": {"background": 0, "LV": 1, "LV": 2}, "channel_names": {}}'),
+        rf"{JSON}: has the key 'LV' twice in one object",
+    ),
+    Kind(
         "a wrong numTraining",
         lambda place: described(lambda c: c.update(numTraining=20))(place)[:1],
         rf"{JSON} says numTraining 20, 5 labelled volumes are here: is all copied\?",

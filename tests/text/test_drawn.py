@@ -28,10 +28,9 @@ def test_names_in_figures_are_text_whatever_they_are(tmp_path: Path) -> None:
     image = np.zeros((4, 8, 8), np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for number, name in enumerate(NAMES):
-            example = Example(f"{name}\nDice", image, labels, labels)
-            draw_preview(tmp_path / f"{number}.png", [example], ["background", name, "other"])
-    assert len(list(tmp_path.iterdir())) == len(NAMES)
+        examples = [Example(f"{name}\nDice", image, labels, labels) for name in NAMES[::3]]
+        draw_preview(tmp_path / "names.png", examples, ["background", *NAMES])
+    assert (tmp_path / "names.png").stat().st_size > 0
 
 
 @pytest.mark.parametrize("name", NAMES)

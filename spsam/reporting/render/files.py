@@ -13,7 +13,7 @@ from spsam.reporting.render.html import to_html
 from spsam.reporting.render.latex import to_latex
 from spsam.reporting.render.markdown import to_markdown
 from spsam.reporting.render.model import Line, Table
-from spsam.text.escape import csv_cell
+from spsam.text.escape import csv_cell, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ def write_provenance(table: Table, runs: Mapping[str, Any], folder: Path) -> Pat
         "cases": [list(names) for names in cases],
     }
     path = folder / f"{table.name}.provenance.json"
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_text(path, plain(json.dumps(content, indent=1, ensure_ascii=False)) + "\n")
     return path
 
 

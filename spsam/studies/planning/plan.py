@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from spsam.data.cases import DataSet
     from spsam.data.plan import Plan
     from spsam.data.split import Split
+    from spsam.model.sam.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class PlannedArm:
     checkpoint: Path | None
     runs: Sequence[RunSpec]
     levels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def weights(self) -> Origin | None:
+        """Where its SAM's weights come from; None for a network without SAM."""
+        return self.runs[0].weights
 
 
 @dataclass(frozen=True)
@@ -171,5 +177,6 @@ def _describe_arm(planned: PlannedArm) -> dict[str, Any]:
         "trained_parameters": planned.size.trained,
         "total_parameters": planned.size.total,
         "parameters": planned.size.blocks,
+        "weights": None if planned.weights is None else planned.weights.to_dict(),
     }
     return told | ({"levels": dict(planned.levels)} if planned.levels else {})

@@ -157,6 +157,7 @@ class Sweep:
             "cases": {"train": len(split.train), "scored": len(split.test)},
             "notes": [*self.context.dataset.notes, *split.notes],
             "device": self.context.device,
+            "weights": None if self.base.weights is None else self.base.weights.to_dict(),
             "space": {dimension.key: dimension.describe() for dimension in self.space},
             "objectives": list(self.config.objectives),
             "sampler": self.config.sampler.model_dump(mode="json"),

@@ -276,6 +276,8 @@ def test_a_database_works_and_a_wrong_address_is_refused(tmp_path: Path) -> None
     for address, said in (
         ("sqlite:////nowhere/at/all.db", "cannot be opened"),
         ("nosuchdb://a:secret@b/c", "cannot be opened"),
+        ("nosuchdb://a:p@ss/w:secret@b/c", "cannot be opened"),
+        ("mysql+oursql://a:x@secret@b/c", "driver is not installed|cannot be opened"),
     ):
         with pytest.raises(InputError, match=said) as caught:
             run(planned(tmp_path, storage=address))
