@@ -103,6 +103,15 @@ def memory_at_hand() -> int:
     return max(0, min(free))
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an allocation failed; torch raises a `RuntimeError` of its own for that."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and ("can't allocate memory" in text or "out of memory" in text)
+    )
+
+
 def _left_to_groups() -> list[int]:
     """What containers and batch systems leave to this process (Linux's control groups, v2)."""
     free = []

@@ -173,6 +173,7 @@ def predict(prediction: Prediction, watch: Watcher | None = None) -> list[str]:
     Returns:
         A sentence for every volume that failed.
     """
+    from spsam.data.bounds import is_out_of_memory
     from spsam.engine.segment import load_member
 
     watch = watch or Watcher()
@@ -198,7 +199,9 @@ def predict(prediction: Prediction, watch: Watcher | None = None) -> list[str]:
         except InputError as error:
             failed += [str(problem) for problem in error.problems]
             watch.warn(str(error))
-        except MemoryError:
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
             failed.append(f"{case.id}: there is not enough memory for it; close other programs")
             watch.warn(failed[-1])
     watch.stage("segmenting", len(todo), len(todo))

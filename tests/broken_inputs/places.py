@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.broken_inputs.geometry import IMAGE, LABEL, ORGANS, TURNED, checked, label_maps, organs
 from tests.broken_inputs.kinds import Command, Kind, Place, check, evaluate, predict, prepare, train
@@ -98,6 +99,21 @@ def large_scan(place: Place) -> Sequence[Command]:
     return [predict(place, place.home / "run0", scan)]
 
 
+def allocation_fails(place: Place) -> Sequence[Command]:
+    """Of one scan of two, as torch tells it; what memory has room for is an estimate."""
+    from spsam.data.check import load_checked
+
+    def fails(case: Any, *more: Any) -> Any:
+        if case.id == "a":
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        return load_checked(case, *more)
+
+    place.patch.setattr("spsam.data.preprocess.load_checked", fails)
+    for number, name in enumerate("ab"):
+        write_image(place.folder / "scans" / f"{name}.nii.gz", random_image(number))
+    return [predict(place, place.home / "run0", "scans")]
+
+
 KINDS = (
     Kind(
         "a channel that is shifted",
@@ -182,6 +198,13 @@ KINDS = (
         r"0\.0 GiB are free; its spacing is 400 × 75 × 75 mm, that of the training 8 × 1\.5 × 1\.5",
         1,
         ("out/predict.json",),
+    ),
+    Kind(
+        "a scan that memory has no room for after all",
+        allocation_fails,
+        "a: there is not enough memory for it; close other programs(.|\n)*1 label maps",
+        1,
+        ("out/predict.json", "out/b.nii.gz"),
     ),
     Kind(
         "a training case five times as coarse",

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from spsam.config.schema import RunConfig, TrainConfig
+from spsam.data.bounds import is_out_of_memory
 from spsam.data.patches import Patch
 from spsam.engine.assemble import network_for, on_random_weights
 from spsam.engine.device import give_back
@@ -99,7 +100,7 @@ def measure(
         with _no_more_than(free, where):
             return _measure(config, patch, where, devices, free)
     except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         return None
     finally:
@@ -257,10 +258,3 @@ def _no_more_than(free: int, device: torch.device) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(kind, (soft, hard))
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        "can't allocate memory" in text or "out of memory" in text
-    )
