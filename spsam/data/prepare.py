@@ -23,7 +23,7 @@ from spsam.data.check import check, load_checked
 from spsam.data.chunked import pack
 from spsam.data.plan import Plan
 from spsam.data.preprocess import Statistics, preprocess
-from spsam.data.store import INDEX, PreparedStore, case_file, is_sound
+from spsam.data.store import INDEX, PreparedStore, case_file, is_sound, read_json
 from spsam.data.volume import Floats
 from spsam.data.workers import Progress, run_all
 from spsam.errors import InputError, Problem
@@ -125,11 +125,19 @@ def _prepare_all(
         "channel_names": dataset.channel_names,
         "statistics": statistics,
         "cases": sorted(case.id for case in dataset.cases),
+        "notes": _notes(dataset, partial),
     }
     write_text(partial / INDEX, to_sealed_json(index))
     if target.is_dir():
         shutil.rmtree(target)
     os.replace(partial, target)
+
+
+def _notes(dataset: DataSet, folder: Path) -> list[str]:
+    """Of all cases, those of an earlier, interrupted call included."""
+    files = (case_file(folder, case.id, "json") for case in dataset.cases)
+    metas = (read_json(file) for file in files)
+    return [note for meta in metas for note in meta.get("notes", ())]
 
 
 def _prepare_case(
@@ -155,6 +163,7 @@ def _prepare_case(
         "box": prepared.box,
         "spacing": prepared.spacing,
         "foreground": sha256(foreground.read_bytes()),
+        "notes": [str(note) for note in prepared.notes],
     }
     for ending, content in (("image.b2nd", pack(image)), ("label.b2nd", pack(label))):
         write_bytes(case_file(folder, case.id, ending), content)
@@ -162,7 +171,7 @@ def _prepare_case(
     return ()
 
 
-def _foreground(label: npt.NDArray[np.uint8], case_id: str) -> npt.NDArray[np.int32]:
+def _foreground(label: npt.NDArray[np.integer], case_id: str) -> npt.NDArray[np.int32]:
     """A sample of each class's voxels: rows (class, d, h, w), the same for a case every time."""
     seed = int.from_bytes(hashlib.sha256(case_id.encode()).digest()[:8], "big")
     rng = np.random.default_rng(seed)
@@ -178,7 +187,10 @@ def _foreground(label: npt.NDArray[np.uint8], case_id: str) -> npt.NDArray[np.in
 
 
 def _ct_statistics(dataset: DataSet, plan: Plan, workers: int | None) -> Statistics:
-    """Percentiles, mean and deviation of each channel over the training cases' foreground."""
+    """Percentiles, mean and deviation of each channel over the training cases' foreground.
+
+    As in nnU-Net, mean and deviation are of all intensities, also of those beyond the percentiles.
+    """
     training = [case for case in dataset.cases if case.id in set(plan.training)]
     results = run_all(
         _sample_case, [(case, dataset.in_channels) for case in training], workers, None
@@ -191,13 +203,12 @@ def _ct_statistics(dataset: DataSet, plan: Plan, workers: int | None) -> Statist
     statistics = []
     for channel in samples.astype(np.float64):
         low, high = np.percentile(channel, [0.5, 99.5])
-        clipped = channel.clip(low, high)
         statistics.append(
             {
                 "low": float(low),
                 "high": float(high),
-                "mean": float(clipped.mean()),
-                "std": float(clipped.std()),
+                "mean": float(channel.mean()),
+                "std": float(channel.std()),
             }
         )
     return statistics

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from spsam.checksums import from_sealed_json
 from spsam.errors import InputError, Problem, SpsamError
 from spsam.results.run_folder import RunFolder
+from spsam.text.classes import class_labels
+from spsam.text.escape import one_line
 
 FINISHED = "finished"
 FAILED = "failed"
@@ -55,6 +57,8 @@ class MeasuredArm:
         parent: The arm that it is a change of; None for the first of its line.
         diff: What it changes: mappings with key, parent and value.
         trained_parameters: Of all its added blocks.
+        weights: Where its SAM's come from, by backbone, in words; empty for a network without SAM
+            and where that was not recorded.
         run_ids: One for each seed and fold of the study, seed by seed.
         levels: Of a factorial study: factor -> the value it has here.
     """
@@ -66,11 +70,12 @@ class MeasuredArm:
     trained_parameters: int
     run_ids: Sequence[str]
     levels: Mapping[str, str] = field(default_factory=dict)
+    weights: str = ""
 
     @property
     def label(self) -> str:
         """What it is called where space is short."""
-        return " · ".join(self.levels.values()) or self.name
+        return one_line(" · ".join(self.levels.values()) or self.name)
 
 
 @dataclass(frozen=True)
@@ -86,10 +91,10 @@ class Measured:
             the arms. Dice is in 0…1; NaN where the convention leaves a class out.
         runs: One line a run: run_id, arm, seed, fold, state (`finished`, `failed` or `missing`),
             config_hash (16 digits of the sha-256 of its config.yaml), git_commit, git_dirty,
-            data_fingerprint, split_hash, trained_parameters, total_parameters, seconds,
-            training_seconds, step_seconds (an optimiser step of the joint phase, median),
-            peak_memory_bytes, gflops (one forward pass of one patch), folder (text). NaN or None
-            where a run did not record it.
+            weights (where SAM's come from), data_fingerprint, split_hash, trained_parameters,
+            total_parameters, seconds, training_seconds, step_seconds (an optimiser step of the
+            joint phase, median), peak_memory_bytes, gflops (one forward pass of one patch), folder
+            (text). NaN or None where a run did not record it.
         reasons: By run id, what is damaged of a run that is therefore a hole.
     """
 
@@ -113,13 +118,23 @@ class Measured:
 
     @property
     def class_names(self) -> Sequence[str]:
-        """All classes, background first."""
+        """All classes as the data set has them, background first."""
         return tuple(self.data["class_names"])
+
+    @property
+    def class_labels(self) -> Sequence[str]:
+        """All classes as tables and figures have them, each with a name of its own."""
+        return class_labels(self.class_names)
 
     @property
     def seeds(self) -> Sequence[int]:
         """As many runs an arm and fold."""
         return tuple(self.about["seeds"])
+
+    @property
+    def weights(self) -> Sequence[str]:
+        """Where SAM's weights come from, each origin once; empty where none was recorded."""
+        return tuple(dict.fromkeys(arm.weights for arm in self.arms if arm.weights))
 
     @property
     def split_words(self) -> str:
@@ -227,9 +242,14 @@ def as_arms(about: Mapping[str, Any]) -> list[MeasuredArm]:
             trained_parameters=int(entry["trained_parameters"]),
             run_ids=tuple(entry["run_ids"]),
             levels=entry.get("levels", {}),
+            weights=_weights(entry.get("weights")),
         )
         for entry in about["arms"]
     ]
+
+
+def _weights(told: Mapping[str, Any] | None) -> str:
+    return f"{told['backbone']}, {told['origin']}" if told else ""
 
 
 def as_rows(table: pd.DataFrame, arms: Sequence[MeasuredArm]) -> pd.DataFrame:
@@ -269,6 +289,7 @@ def _run(run: RunFolder, data: Mapping[str, Any]) -> tuple[dict[str, Any], Score
         "config_hash": _hash(run.config),
         "git_commit": _value(record, ("environment", "git", "commit")),
         "git_dirty": _value(record, ("environment", "git", "dirty")),
+        "weights": _value(record, ("weights", "origin")),
         "data_fingerprint": data["fingerprint"],
         "split_hash": data["split_hash"],
         **{name: _number(record, keys) for name, keys in _COSTS.items()},
@@ -348,5 +369,7 @@ def _category(words: Iterable[str], first: Sequence[str] = ()) -> pd.Categorical
     codes: NDArray[np.int32] = np.array(
         [number.setdefault(word, len(number)) for word in words], np.int32
     )
-    found: pd.Categorical[Any] = pd.Categorical.from_codes(codes, categories=pd.Index(list(number)))
+    found: pd.Categorical[Any] = pd.Categorical.from_codes(
+        codes, categories=pd.Index(list(number), dtype=object)
+    )
     return found

@@ -25,11 +25,11 @@ def _fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The engine and MLflow cost seconds; neither is what is tested here."""
     ACT["act"] = lambda arm, epoch: None
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("spsam.studies.plan.Backend", Engine)
-    monkeypatch.setattr("spsam.studies.ablation.Backend", Engine)
-    monkeypatch.setattr("spsam.studies.executors.choose.Backend", Engine)
+    monkeypatch.setattr("spsam.studies.planning.planner.Backend", Engine)
+    monkeypatch.setattr("spsam.studies.execution.ablation.Backend", Engine)
+    monkeypatch.setattr("spsam.studies.execution.executors.choose.Backend", Engine)
     monkeypatch.setattr("spsam.data.dataset.open_dataset", lambda name: tiny_dataset())
-    monkeypatch.setattr("spsam.studies.ablation.Tracker.open", lambda *_: None)
+    monkeypatch.setattr("spsam.studies.execution.ablation.Tracker.open", lambda *_: None)
 
 
 def ablate(*arguments: str) -> Any:
@@ -75,6 +75,25 @@ def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     text = ablate("S8", "--set", slower, "--dry-run").stdout
     assert "blocks.input_adapter.lr_mult: 0.1 (by default 1.0)" in text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_weights_is_told_by_its_content(tmp_path: Path) -> None:
+    """An official name on other numbers is a warning, whatever else is printed."""
+    Path("sam_vit_b_01ec64.pth").write_bytes(b"random numbers")
+    words = ["S1", "--set", "backbone.name=sam_vit_b", "--checkpoint", "sam_vit_b_01ec64.pth"]
+    result = ablate(*words, "--dry-run")
+    assert result.exit_code == 0, result.stderr
+    assert "weights   sam_vit_b: not an official file" in result.stdout
+    assert "warning: sam_vit_b_01ec64.pth: not an official file of sam_vit_b" in result.stderr
+    as_json = ablate(*words, "--dry-run", "--json")
+    assert "not an official file" in json.loads(as_json.stdout)["arms"][0]["weights"]["origin"]
+    assert "warning: sam_vit_b_01ec64.pth" in as_json.stderr
+
+
+def test_random_weights_are_named_without_a_warning() -> None:
+    result = ablate("S1", "--set", "backbone.weights=random", "--dry-run")
+    assert "weights   sam_tiny: random\n" in result.stdout
+    assert "warning" not in result.stderr
 
 
 def test_a_failed_run_ends_with_1_after_the_others() -> None:
@@ -157,7 +176,7 @@ def test_a_study_is_shown_run_and_its_effects_told(
     )
     cost = {"weights": 1e6, "training": 1e6, "activations": 1e6, "peak": 3e6, "free": 1e9}
     cost |= {"generator_step": 0.5, "joint_step": 1.0, "steps": 3, "seconds": 60.0}
-    monkeypatch.setattr("spsam.studies.costs.Backend.measure", lambda *_: cost)
+    monkeypatch.setattr("spsam.studies.planning.costs.Backend.measure", lambda *_: cost)
     shown = ablate("s.yaml", "--dry-run")
     assert shown.exit_code == 0, shown.stderr
     assert "runs      8: arms × seeds 4 × 2" in shown.stdout

@@ -5,13 +5,14 @@ import io
 import pytest
 
 from spsam.cli.progress import BarWatcher, LineWatcher, span
-from spsam.studies.watch import RunLabel
+from spsam.studies.progress_events import RunLabel
 
 RUN = RunLabel(2, 3, "S2", 0, "abc")
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(5, "5 s"), (89, "89 s"), (600, "10 min"), (12000, "3 h 20 min")]
+    ("seconds", "text"),
+    [(5, "5 s"), (89, "89 s"), (600, "10 min"), (12000, "3 h 20 min"), (8.64e6, "100 days")],
 )
 def test_span(seconds: float, text: str) -> None:
     assert span(seconds) == text

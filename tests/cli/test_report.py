@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -45,6 +46,33 @@ def test_all_tables_are_one_pdf_within_the_page(home: Path) -> None:
     result = spsam("--format", "latex")
     assert result.exit_code == 0, result.stderr
     assert (folder / "report" / "tables.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_what_latex_refuses_costs_the_pdf_alone(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "pdflatex"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho '! Unicode character is not set up.'\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    classes = ("background", "左心室", "$x^{ \x1b[31m", "mean")
+    folder = make_study(home, titles={"S1": "=1+1 \x07 [bold]"}, classes=classes) / "report"
+    folder.mkdir()
+    (folder / "tables.pdf").write_bytes(b"of an older report")
+    result = spsam()
+    assert result.exit_code == 0, result.stderr
+    assert "warning: " in result.stderr
+    assert "pdflatex could not compile the tables: ! Unicode character" in result.stderr
+    assert not (folder / "tables.pdf").exists()
+    assert (folder / "figures" / "classes.png").is_file()
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert "左心室" in page
+    written = [path.read_text("utf-8") for path in folder.iterdir() if path.is_file()]
+    assert not any(set("\x1b\x07") & set(text) for text in [*written, result.output])
+    table = (folder / "ablation.csv").read_text(encoding="utf-8")
+    assert "'=1+1" in table
+    assert "dice: class 3 - mean" in table
 
 
 def test_output_format_and_own_table(home: Path, tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ import pytest
 from spsam.config.schema import Block
 from spsam.config.yaml_file import read_yaml
 from spsam.errors import InputError
-from spsam.registry.arms import differences, load_arm, load_arms, load_parent
-from spsam.registry.files import arm_names, arm_path, expand, preset_names, preset_path
+from spsam.registry.arms import ArmLoader, load_arm
+from spsam.registry.differences import differences
+from spsam.registry.files import arm_names, arm_path, expand, preset_path
+from spsam.studies.planning.shapes import listed_arms
 
 from . import small
 
@@ -56,7 +58,8 @@ def test_the_nine_arms_are_the_papers(name: str) -> None:
 
 @pytest.mark.parametrize("name", NINE)
 def test_an_arm_changes_one_block_of_its_parent(name: str) -> None:
-    changes = differences(load_arm(name), load_parent(name))
+    parent = TABLE[name][0]
+    changes = differences(load_arm(name), load_arm(parent))
     assert [change["key"] for change in changes] == {
         "S1": [],  # the base has the simplest block everywhere
         "S2": ["blocks.prompt_generator"],
@@ -71,7 +74,7 @@ def test_an_arms_file_is_a_diff_that_opens_with_its_command(name: str, repositor
     path = repository / "ablations" / f"{name}.yaml"
     assert list(read_yaml(path).data) == ["base", "title", "blocks"]
     head = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
-    assert f"# spsam ablate {name} --data acdc" in head
+    assert f"# spsam ablate {name} --data path/to/ACDC" in head
 
 
 def test_titles_are_those_of_the_published_table(shared_data: Path) -> None:
@@ -82,7 +85,7 @@ def test_titles_are_those_of_the_published_table(shared_data: Path) -> None:
 
 @pytest.mark.parametrize("preset", ["paper", "cpu", "demo", "smoke"])
 def test_every_preset_fits_every_arm(preset: str) -> None:
-    arms = load_arms(NINE, preset=preset)
+    arms = [load_arm(name, preset=preset) for name in NINE]
     assert len({arm.train.model_dump_json() for arm in arms}) == 1
     head = preset_path(preset).read_text(encoding="utf-8").splitlines()
     assert any(line.startswith("# spsam ablate") and f"--preset {preset}" in line for line in head)
@@ -91,14 +94,45 @@ def test_every_preset_fits_every_arm(preset: str) -> None:
 def test_the_paper_preset_is_the_published_schedule() -> None:
     arm = load_arm("S9", preset="paper")
     assert (arm.backbone.name, arm.backbone.weights) == ("sam_vit_b", "checkpoint")
-    assert (arm.backbone.encoder_size, arm.patch.depth, arm.patch.size) == (1024, 4, 256)
     assert (arm.train.epochs, arm.train.iterations, arm.train.generator_epochs) == (1000, 250, 200)
-    assert (arm.train.precision, arm.inference.mirror) == ("fp32", True)
+    assert arm.inference.mirror
+
+
+@pytest.mark.parametrize(
+    ("protocol", "patch", "encoder"),
+    [
+        ("acdc", (4, 256), 1024),
+        ("synapse", (26, 256), 256),
+        ("amos22", (9, 512), 512),
+        ("other", (None, None), None),
+    ],
+)
+def test_a_protocol_has_the_sizes_of_its_data_set(
+    protocol: str, patch: tuple[int | None, int | None], encoder: int | None
+) -> None:
+    """Source: the author's code, `method.md`."""
+    arm = load_arm("S9", preset="paper", protocol=protocol)
+    assert (arm.patch.depth, arm.patch.size) == patch
+    assert arm.backbone.encoder_size == encoder
+    assert arm.train.precision == "half"
+    assert (arm.backbone.name, arm.train.epochs) == ("sam_vit_b", 1000)
+    # The word that was typed is the last one.
+    assert load_arm("S9", {"patch.depth": 2}, preset="paper", protocol=protocol).patch.depth == 2
+
+
+def test_a_protocol_is_one_of_its_presets() -> None:
+    with pytest.raises(InputError, match="did you mean 'acdc'"):
+        load_arm("S9", preset="paper", protocol="acd")
+    with pytest.raises(InputError, match="preset 'cpu' has no protocol 'acdc'; it has none"):
+        load_arm("S9", preset="cpu", protocol="acdc")
+    with pytest.raises(InputError, match="expected a preset that has it"):
+        load_arm("S9", protocol="acdc")
 
 
 def test_shipped_names() -> None:
     assert arm_names() == [*NINE, "base", "unet2d", "unet3d"]
-    assert {"paper", "cpu", "demo", "smoke"} <= set(preset_names())
+    for preset in ("paper", "cpu", "demo", "smoke"):
+        assert preset_path(preset).stem == preset
 
 
 def test_nine_arms_load_fast_and_without_torch() -> None:
@@ -106,9 +140,9 @@ def test_nine_arms_load_fast_and_without_torch() -> None:
         "import sys, time\n"
         "import spsam\n"
         "spsam.load_arm('S9', {'train.epochs': 300}, preset='cpu')\n"
-        "from spsam.registry.arms import load_arms\n"
         "start = time.process_time()\n"
-        "load_arms([f'S{n}' for n in range(1, 10)])\n"
+        "for n in range(1, 10):\n"
+        "    spsam.load_arm(f'S{n}')\n"
         "seconds = time.process_time() - start\n"
         "heavy = {'torch', 'timm', 'mlflow', 'pandas', 'numpy'} & set(sys.modules)\n"
         "print(seconds, sorted(heavy))\n"
@@ -121,9 +155,9 @@ def test_nine_arms_load_fast_and_without_torch() -> None:
 
 
 def test_parsed_files_are_kept() -> None:
-    load_arms(NINE)
+    first = [load_arm(name) for name in NINE]
     start = time.process_time()
-    load_arms(NINE)
+    assert [load_arm(name) for name in NINE] == first
     assert time.process_time() - start < 0.2
 
 
@@ -193,7 +227,7 @@ def test_a_mistake_in_a_base_is_one_mistake_for_all_its_arms(installation: Path)
     small.add_arm(installation, "base", small.BASE_ARM + "agument: {}\n")
     small.add_arm(installation, "S3", "base: S2\nblocks: {prompt: nothing}\n")
     with pytest.raises(InputError) as caught:
-        load_arms(["S1", "S2", "S3"])
+        listed_arms(["S1", "S2", "S3"], ArmLoader())
     assert len(caught.value.problems) == 2
 
 
@@ -242,7 +276,7 @@ def test_what_an_arm_changes(installation: Path) -> None:
         {"key": "blocks.adapter", "parent": "plain", "value": "tuned"},
         {"key": "blocks.adapter.ratio", "parent": 0.5, "value": 0.25},
     ]
-    assert differences(load_arm("S3"), load_parent("S3")) == [
+    assert differences(load_arm("S3"), load_arm("S2")) == [
         {"key": "blocks.prompt", "parent": "plain", "value": "inherits"},
         {"key": "train.epochs", "parent": 9, "value": 7},
     ]
@@ -250,14 +284,6 @@ def test_what_an_arm_changes(installation: Path) -> None:
     assert differences(tuned, load_arm("S2")) == [
         {"key": "blocks.adapter.on", "parent": True, "value": False}
     ]
-    assert load_parent("base") is None
-    # Beside other arms it is a change of the nearest of them.
-    beside = [arm_path(name).resolve() for name in ("S1", "S3", "base")]
-    assert [getattr(load_parent(name, among=beside), "name", None) for name in ("S2", "S3")] == [
-        "S1",
-        "S1",
-    ]
-    assert getattr(load_parent("S3", among=[arm_path("S3").resolve()]), "name", None) == "S2"
     assert differences(load_arm("base"), None) == []
 
 
@@ -332,3 +358,10 @@ def test_mistakes_in_component_defaults_are_said_though_no_arm_chooses_them(tmp_
     assert "did you mean 'msp'?" in text
     assert "wrong.yaml:3" in text
     assert "did you mean 'prompt_generator'?" in text
+
+
+def test_dice_is_per_patch_but_for_a_2d_network_as_nnunet_plans_it() -> None:
+    found = {
+        name: load_arm(name).train.loss.batch_dice for name in ("S1", "S9", "unet2d", "unet3d")
+    }
+    assert found == {"S1": False, "S9": False, "unet2d": True, "unet3d": False}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spsam.text.secrets import masked
 from spsam.tracking.mlflow import EXPERIMENT, Tracker, store
 
 if TYPE_CHECKING:
@@ -140,7 +143,15 @@ def test_a_damaged_store_is_one_warning(tmp_path: Path, monkeypatch: pytest.Monk
     assert "going on without it" in said[0]
 
 
-@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "nonsense://x"])
+NO_STORES = [
+    *("http://127.0.0.1:9", "nonsense://x", "http://127.0.0.1:no", "http://[", "databricks"),
+    # Drivers that are not installed, an address that is none, a folder that cannot be one.
+    *("postgresql+nothing://u:p@127.0.0.1:1/x", "mssql+pyodbc://h/x", "mysql+oursql://h/x"),
+    "sqlite:////dev/null/x/mlflow.db",
+]
+
+
+@pytest.mark.parametrize("uri", NO_STORES)
 def test_a_server_that_is_away_is_one_warning(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,7 +160,7 @@ def test_a_server_that_is_away_is_one_warning(
     said: list[str] = []
     use_everything(Tracker(tmp_path, said.append), tmp_path)
     assert len(said) == 1
-    assert uri in said[0]
+    assert masked(uri) in said[0]
 
 
 def test_a_failure_midway_is_one_warning(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,6 +203,76 @@ def test_an_own_store_is_respected(
     tracker.close("FINISHED")
     assert len(runs(home, "key-g")[0]) == 1
     assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("name", ["run?2", "a#b", "50%", "x%20y", "o'b\"c [1]; ä=左"])
+def test_a_folder_of_any_name_holds_its_database(
+    name: str, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spsam.tracking.lookup import run_pages
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copytree(template, tmp_path / name)
+    tracker = Tracker(tmp_path / name, pytest.fail)
+    tracker.open("study", "key", {})
+    tracker.begin("of the folder", "S1", tags={}, params={})
+    tracker.finish("FINISHED", {"dice/mean": 0.5}, [Path(__file__)])
+    tracker.close("FINISHED")
+    assert "of the folder" in run_pages(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+KEYS = ["o'brien", "a \"b\" 'c'", "50% _x", "100%\\", "a\nb", "左心室", "😀' or '1'='1"]
+
+
+def test_keys_with_quotes_and_wildcards_find_their_own_study(home: Path) -> None:
+    for _ in range(2):
+        for key in KEYS:
+            tracker = Tracker(home, pytest.fail)
+            tracker.open(key, key, {"data": key})
+            tracker.begin(key, key, tags={}, params={}, group=key)
+            tracker.finish("FINISHED")
+            assert tracker.recorded(key)
+            assert not tracker.recorded(key[:-1])
+            tracker.close("FINISHED")
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=store(home))
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    found = client.search_runs([experiment.experiment_id], "tags.study LIKE '%'")
+    assert sorted(run.data.tags["study"] for run in found if run.data.tags["study"] in KEYS) == (
+        sorted(KEYS)
+    )
+
+
+def test_a_locked_database_with_a_new_experiment_is_one_warning(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+
+    def locked(*_: Any) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    shutil.copytree(template, tmp_path / "home")
+    monkeypatch.setattr("spsam.tracking.store.sqlite3.connect", locked)
+    said: list[str] = []
+    use_everything(Tracker(tmp_path / "home", said.append), tmp_path)
+    assert len(said) == 1
+    assert "database is locked" in said[0]
+
+
+@pytest.mark.parametrize("password", ["s3cretPW", "s@c/r:et", "s%40c"])
+def test_no_warning_shows_a_password(
+    password: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql+nothing://al:{password}@127.0.0.1/x")
+    said: list[str] = []
+    use_everything(Tracker(tmp_path, said.append), tmp_path)
+    assert len(said) == 1
+    assert password not in said[0]
+    assert "postgresql+nothing://al:***@127.0.0.1/x" in said[0]
 
 
 def test_importing_the_module_imports_neither_mlflow_nor_torch() -> None:

@@ -41,6 +41,11 @@ def ordered_files(folder: Path) -> tuple[str, ...]:
     return _files(folder, series_in(folder)[0])
 
 
+def series_files(folder: Path) -> tuple[Path, ...]:
+    """The files of all DICOM series in the folder, those of one series in its order."""
+    return tuple(Path(file) for each in series_in(folder) for file in _files(folder, each))
+
+
 def read_series(folder: Path) -> Any:
     """The one series of a folder, its slices ordered by their position.
 

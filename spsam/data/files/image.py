@@ -36,7 +36,7 @@ def read_array(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
         if problems:
             raise InputError(problems)
         try:
-            image = sitk.ReadImage(str(path))
+            image = sitk.ReadImage(str(path), imageIO=_reader(path))
         except RuntimeError as error:
             raise InputError(unreadable(path, error)) from error
     geometry = _geometry(path, image)
@@ -56,11 +56,18 @@ def read_geometry(path: Path) -> Geometry:
         return _geometry(path, read_series(path))
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
+    reader.SetImageIO(_reader(path))
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise InputError(unreadable(path, error)) from error
     return _geometry(path, reader)
+
+
+def _reader(path: Path) -> str:
+    """The library's reader; empty where it finds it by itself, as it does by a small ending."""
+    ending = path.suffix
+    return "MetaImageIO" if ending.lower() in (".mha", ".mhd") and ending.isupper() else ""
 
 
 def unreadable(path: Path, error: Exception | None = None) -> Problem:

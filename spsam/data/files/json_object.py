@@ -20,11 +20,27 @@ def read_object(path: Path, expected: str = "a JSON object at the top") -> dict[
         InputError: If it is not JSON, or not an object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
     except UnicodeDecodeError as error:
         raise InputError(Problem("is not a text file in UTF-8", path)) from error
     except json.JSONDecodeError as error:
         raise InputError(Problem(f"is not valid JSON: {error.msg}", path, error.lineno)) from error
+    except _RepeatedKeyError as error:
+        message = f"has the key '{error}' twice in one object, and only one of both can be meant"
+        raise InputError(Problem(message, path)) from error
     if not isinstance(content, dict):
         raise InputError(Problem(f"expected {expected}", path))
     return content
+
+
+class _RepeatedKeyError(Exception):
+    """An object has two values under one key, of which JSON's readers keep the last."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _RepeatedKeyError(key)
+        found[key] = value
+    return found

@@ -34,6 +34,8 @@ def names(content: dict[str, Any], key: str, path: Path, problems: list[Problem]
         if not re.fullmatch(r"\d+", number) or not isinstance(name, str):
             problems.append(Problem(f"{expected}; got {number!r}: {name!r}", path))
             return {}
+        if int(number) in found:
+            problems.append(Problem(f"'{key}' has the id {int(number)} twice", path))
         found[int(number)] = name
     twice = sorted({name for name in found.values() if list(found.values()).count(name) > 1})
     if twice and key == "labels":
@@ -58,9 +60,11 @@ def pairs(
             problems.append(Problem(message, path))
             continue
         image, label = folder / first, folder / second
-        name = re.sub(r"\.nii(\.gz)?$|\.[^.]+$", "", image.name)
+        name = re.sub(r"\.nii(\.gz)?$|\.[^.]+$", "", image.name, flags=re.IGNORECASE)
         if name in found:
             problems.append(Problem(f"'training' lists {name} twice", path))
+        if image.is_file() and label.is_file() and image.samefile(label):
+            problems.append(Problem("dataset.json lists it as an image and as its label", image))
         found[name] = (image, label)
         problems += [
             Problem("the file does not exist, but dataset.json lists it", file)

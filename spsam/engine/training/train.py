@@ -37,7 +37,10 @@ _PATIENCE = 3
 
 
 def learning_rate(train: TrainConfig, epoch: int) -> float:
-    """The rate of an epoch: `lr · (1 − e/E)^power`, half a cosine or constant, after a rise."""
+    """The rate of an epoch: `lr · (1 − e/E)^power`, half a cosine or constant, after a rise.
+
+    The polynomial is the paper's (App. D, Eq. 2).
+    """
     share = epoch / train.epochs
     factor = 1.0
     if train.schedule == "poly":

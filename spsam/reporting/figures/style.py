@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from spsam.errors import SpsamError
 from spsam.files import atomic
+from spsam.text.drawn import drawn, settings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +30,6 @@ WIDTH = 7.2
 """Inches: the text of a page, or two columns."""
 
 _STYLE: Any = {
-    "font.family": "sans-serif",
     "font.size": 8.5,
     "axes.titlesize": 9,
     "axes.labelsize": 8.5,
@@ -79,9 +79,9 @@ def styled() -> Iterator[None]:
     """The style, while figures are made and saved; a user's own settings come back after."""
     import matplotlib as mpl
 
-    with mpl.rc_context():
+    with drawn():
         mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
+        mpl.rcParams.update({**_STYLE, **settings()})
         yield
 
 

@@ -55,10 +55,11 @@ def study_facts(measured: Measured) -> list[tuple[str, str]]:
         ("Data", f"{data['name']}, fingerprint {data['fingerprint']}"),
         ("Split", measured.split_words),
         ("Cases", ", ".join(f"{number} {part}" for part, number in cases.items())),
-        ("Classes", ", ".join(measured.class_names[1:])),
+        ("Classes", ", ".join(measured.class_labels[1:])),
         ("Arms", ", ".join(arm.name for arm in measured.arms)),
         ("Seeds", ", ".join(map(str, measured.seeds))),
         ("Preset", str(about.get("preset", ""))),
+        *[("SAM's weights", told) for told in measured.weights],
         ("Runs", f"{states[FINISHED]} of {len(measured.runs)} finished"),
         *[("Note", str(note)) for note in about.get("notes", ())],
     ]

@@ -8,10 +8,14 @@ import numpy as np
 import pandas as pd
 
 from spsam.files import atomic
+from spsam.reporting.prompts.table import labels_of
+from spsam.text.drawn import drawn
+from spsam.text.escape import plain
 
 
+@drawn()
 def draw_heat_map(path: Path, wide: pd.DataFrame, title: str) -> None:
-    """A row for prompts and point, a column for each source, mean Dice as number and colour.
+    """A row for prompts, point and mask, a column for each source, mean Dice as number and colour.
 
     Args:
         path: A PNG file.
@@ -21,12 +25,13 @@ def draw_heat_map(path: Path, wide: pd.DataFrame, title: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    values = wide.iloc[:, 2:].to_numpy(dtype=float)
-    rows = [
-        f"{prompts}  ({point})" if point else str(prompts)
-        for prompts, point in zip(wide["prompts"], wide["point"], strict=True)
-    ]
-    columns = [str(name) for name in wide.columns[2:]]
+    labels = labels_of(wide)
+    values = wide.iloc[:, len(labels) :].to_numpy(dtype=float)
+    rows = []
+    for prompts, *how in wide[labels].itertuples(index=False, name=None):
+        told = ", ".join(part for part in how if part)
+        rows.append(f"{prompts}  ({told})" if told else str(prompts))
+    columns = [str(name) for name in wide.columns[len(labels) :]]
     size = (3.2 + 0.95 * len(columns), 1.6 + 0.28 * len(rows))
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
@@ -43,7 +48,7 @@ def draw_heat_map(path: Path, wide: pd.DataFrame, title: str) -> None:
     )
     axis.set_xticks(range(len(columns)), columns, rotation=30, ha="right", fontsize=8)
     axis.set_yticks(range(len(rows)), rows, fontsize=8)
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(plain(title), fontsize=9)
     middle = (low + max(high, low + 1)) / 2
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):

@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from spsam.text.escape import plain as plain_text
+
 NOTHING = "—"
 
 Scalar = str | int | float | bool | None
@@ -155,7 +157,11 @@ class Table:
             for line in group.lines:
                 record: dict[str, Any] = dict(first)
                 for cell in line.cells:
-                    record |= cell.values
+                    # pandas takes no text that is not Unicode, from file names that are not.
+                    record |= {
+                        key: plain_text(value) if isinstance(value, str) else value
+                        for key, value in cell.values.items()
+                    }
                 records.append(record)
         return pd.DataFrame.from_records(records)
 

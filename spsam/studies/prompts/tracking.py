@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spsam.studies.prompts.axes import Cell
+from spsam.studies.prompts.cells import Cell
 from spsam.studies.prompts.plan import PromptStudy
 from spsam.studies.prompts.summary import PromptOutcome
+from spsam.text.classes import class_metrics
 from spsam.tracking.mlflow import Tracker
 
 
@@ -29,6 +30,12 @@ def open_study(tracker: Tracker, study: PromptStudy) -> None:
 def record_cells(tracker: Tracker, study: PromptStudy, outcome: PromptOutcome) -> None:
     """Records every cell that the study's parent run does not have yet."""
     records = json.loads(outcome.table.to_json(orient="records"))
+    # Columns have the classes' labels, each its own.
+    columns = {
+        name: name.removeprefix("dice: ")
+        for name in map(str, outcome.table.columns)
+        if name.startswith("dice: ")
+    }
     for cell, record in zip(study.cells, records, strict=True):
         if not tracker.on:
             return
@@ -36,13 +43,9 @@ def record_cells(tracker: Tracker, study: PromptStudy, outcome: PromptOutcome) -
         if tracker.recorded(key):
             continue
         tracker.begin(key, str(cell), tags=_tags(cell), params=_params(study, cell))
-        scores = {
-            "dice/mean": record["dice"],
-            **{
-                f"dice/{name.removeprefix('dice: ')}": value
-                for name, value in record.items()
-                if name.startswith("dice: ")
-            },
+        metrics = class_metrics(["background", *columns.values()], "dice")
+        scores = {"dice/mean": record["dice"]} | {
+            metric: record[column] for metric, column in zip(metrics, columns, strict=True)
         }
         # In 0…1, as the runs of an ablation have it.
         tracker.finish(
@@ -62,7 +65,12 @@ def _key(study: PromptStudy, cell: Cell) -> str:
 
 
 def _tags(cell: Cell) -> dict[str, str]:
-    return {"prompts": cell.prompts, "point": cell.point or "", "source": cell.source.label}
+    return {
+        "prompts": cell.prompts,
+        "point": cell.point or "",
+        "mask": cell.mask or "",
+        "source": cell.source.label,
+    }
 
 
 def _params(study: PromptStudy, cell: Cell) -> dict[str, Any]:
@@ -74,7 +82,7 @@ def _params(study: PromptStudy, cell: Cell) -> dict[str, Any]:
         **{f"point.{key}": value for key, value in cell.strategy.params.items() if cell.point},
         "source": cell.source.kind,
         **{f"disturbance.{key}": value for key, value in amounts.items()},
-        "mask": study.config.mask,
+        "mask": cell.mask,
         "mask_logit": study.config.mask_logit,
         "seeds": len(study.seeds(cell)),
         "cases": len(study.cases),

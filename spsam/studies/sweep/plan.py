@@ -13,12 +13,16 @@ from spsam.config.schema import ArmConfig
 from spsam.config.sweep import SweepConfig, load_sweep
 from spsam.config.yaml_file import YamlFile
 from spsam.errors import Problem
-from spsam.registry.arms import load_arm
+from spsam.registry.arm_file import read_arm_file
+from spsam.registry.arms import ArmLoader
 from spsam.registry.files import named_file, preset_path
+from spsam.registry.protocols import Protocol
 from spsam.studies.backend import Backend
-from spsam.studies.plan import Ablation, PlannedArm, Planner, Request, default_preset
-from spsam.studies.probe import in_file, probed, value_of
-from spsam.studies.space import Dimension, dimensions, overrides
+from spsam.studies.planning.plan import Ablation, PlannedArm
+from spsam.studies.planning.planner import Planner, protocol_of
+from spsam.studies.planning.request import Request, default_preset
+from spsam.studies.planning.space import Dimension, dimensions, overrides
+from spsam.studies.planning.validate_choices import Load, in_file, validate_choices, value_of
 from spsam.studies.sweep.search import search_problems
 from spsam.studies.sweep.storage import shown_storage
 
@@ -71,6 +75,7 @@ class Sweep:
         context: The arm without any change, the data and the validation split, as an ablation of
             that one arm: trials are planned and run like its runs.
         planner: Plans a trial.
+        load: Resolves the arm with a trial's values.
     """
 
     request: SweepRequest
@@ -78,6 +83,7 @@ class Sweep:
     space: Sequence[Dimension]
     context: Ablation
     planner: Planner
+    load: Load
 
     @property
     def base(self) -> PlannedArm:
@@ -124,7 +130,7 @@ class Sweep:
         Raises:
             InputError: If the values do not fit together.
         """
-        arm = _arm(self.request, self.config, self.context.request.preset, values)
+        arm = self.load(values)
         labels = {"name": f"{self.name}-{number}", "title": f"trial {number}"}
         labels |= {"parent": self.base.arm.name}
         return self.planner.arm(arm.model_copy(update=labels), self.base.arm)
@@ -151,6 +157,7 @@ class Sweep:
             "cases": {"train": len(split.train), "scored": len(split.test)},
             "notes": [*self.context.dataset.notes, *split.notes],
             "device": self.context.device,
+            "weights": None if self.base.weights is None else self.base.weights.to_dict(),
             "space": {dimension.key: dimension.describe() for dimension in self.space},
             "objectives": list(self.config.objectives),
             "sampler": self.config.sampler.model_dump(mode="json"),
@@ -178,15 +185,33 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
     preset = request.preset or config.preset or default_preset(request.data)
     places = {key: Place(file.path, file.line((key,))) for key in ("sampler", "pruner", "arm")}
     problems += search_problems(config.sampler, config.pruner, places)
+    protocol: Protocol | None = None
     with gather(problems):
         preset_path(preset)
     with gather(problems):
         device = backend.device(request.device)
     with gather(problems):
         dataset = open_dataset(request.data)
-        split = validation_split(split_cases(dataset, request.split, request.fold))
+        with gather(problems):
+            protocol = protocol_of(preset, dataset)
+        usual = None if protocol is None else protocol.split
+        split = validation_split(
+            split_cases(dataset, request.split, request.fold, protocol=usual, validate=True)
+        )
+    fixed = {**config.set, **request.overrides}
+    weights = {"backbone.weights": "checkpoint"} if request.checkpoint else {}
+    loader = ArmLoader(
+        {**weights, **fixed},
+        preset=preset,
+        protocol=None if protocol is None else protocol.path,
+        plugins=request.plugins,
+    )
+
+    def load(values: Mapping[str, Any]) -> ArmConfig:
+        return loader.load(read_arm_file(config.arm), values)
+
     if problems:
-        _check_space(request, config, file, None, problems)
+        _check_space(config, fixed, load, file, None, problems)
         raise_all(problems)
     asked = Request(
         arms=[config.arm],
@@ -200,14 +225,21 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
         device=request.device,
         plugins=request.plugins,
     )
-    planner = Planner(asked, backend, preset, dataset, {request.fold: split})
+    planner = Planner(asked, backend, preset, dataset, {request.fold: split}, device)
     with gather(problems):
-        arm = _arm(request, config, preset, {})
-        base = planner.arm(arm, None)
-    space = _check_space(request, config, file, planner, problems)
+        base = planner.arm(load({}), None)
+    space = _check_space(config, fixed, load, file, planner, problems)
     raise_all(problems)
-    context = Ablation(asked, Path(preset).stem, device, dataset, planner.splits, [base])
-    return Sweep(request, config, space, context, planner)
+    context = Ablation(
+        asked,
+        Path(preset).stem,
+        device,
+        dataset,
+        planner.splits,
+        [base],
+        protocol=protocol,
+    )
+    return Sweep(request, config, space, context, planner, load)
 
 
 def sweep_path(name_or_path: str) -> Path:
@@ -219,39 +251,29 @@ def sweep_path(name_or_path: str) -> Path:
     return named_file(name_or_path, "sweeps", "sweep")
 
 
-def _arm(
-    request: SweepRequest, config: SweepConfig, preset: str | None, values: Mapping[str, Any]
-) -> ArmConfig:
-    fixed = {**config.set, **request.overrides}
-    if request.checkpoint:
-        fixed.setdefault("backbone.weights", "checkpoint")
-    return load_arm(config.arm, {**fixed, **values}, preset=preset, plugins=tuple(request.plugins))
-
-
-def _check_space(
-    request: SweepRequest,
+def _check_space(  # noqa: PLR0917 - what a space is checked against
     config: SweepConfig,
+    fixed: Mapping[str, Any],
+    load: Load,
     file: YamlFile,
     planner: Planner | None,
     problems: list[Problem],
 ) -> list[Dimension]:
     """The dimensions; every mistake goes to `problems`."""
     places = {key: Place(file.path, file.line(("space", key))) for key in config.space}
-    fixed = {**config.set, **request.overrides}
     space, found = dimensions(config.space, fixed, places)
     problems += found
-    preset = request.preset or config.preset or default_preset(request.data)
     known: list[Problem] = []
     with gather(known):
-        _arm(request, config, preset, {})
+        load({})
     problems += [in_file(problem, file, ("arm",)) for problem in known]
 
-    def load(values: Mapping[str, Any]) -> ArmConfig:
-        arm = _arm(request, config, preset, values)
+    def planned(values: Mapping[str, Any]) -> ArmConfig:
+        arm = load(values)
         if planner is not None and not known:
             planner.arm(arm, None)
         return arm
 
-    space, found = probed(space, places, "space", load, known)
+    space, found = validate_choices(space, places, "space", planned, known)
     problems += found
     return space

@@ -40,20 +40,21 @@ def draw(study: Study, objectives: Sequence[str], folder: Path) -> list[Path]:
     for stem, job in _jobs(study, list(objectives)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            file = folder / f"{stem}.png"
             try:
                 job()
+                figure = plt.gcf()
+                if stem.startswith("slice"):
+                    _spread_slices(figure)
+                elif stem.startswith("parallel"):
+                    _spread_coordinates(figure, names_of(study))
+                with atomic(file) as draft:
+                    figure.savefig(draft, format="png", dpi=120, bbox_inches="tight")
             except (ValueError, RuntimeError, IndexError):
+                # Too few trials, or all alike, or a value with dollar signs that is no formula.
+                continue
+            finally:
                 plt.close("all")
-                continue  # too few trials, or all alike
-            figure = plt.gcf()
-            if stem.startswith("slice"):
-                _spread_slices(figure)
-            elif stem.startswith("parallel"):
-                _spread_coordinates(figure, names_of(study))
-            file = folder / f"{stem}.png"
-            with atomic(file) as draft:
-                figure.savefig(draft, dpi=120, bbox_inches="tight")
-            plt.close("all")
             files.append(file)
     return files
 

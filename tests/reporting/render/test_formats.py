@@ -7,6 +7,7 @@ import math
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,7 +22,17 @@ from spsam.reporting.render.files import FORMATS, to_csv, write_provenance, writ
 from spsam.reporting.render.html import to_html
 from spsam.reporting.render.latex import compile_pdf, tex, to_document, to_latex
 from spsam.reporting.render.markdown import to_markdown
-from spsam.reporting.render.model import Column, Group, Table, number, ranks, signed
+from spsam.reporting.render.model import (
+    Cell,
+    Column,
+    Group,
+    Line,
+    Table,
+    number,
+    plain,
+    ranks,
+    signed,
+)
 from spsam.reporting.render.screen import to_rich
 from tests.reporting.render.examples import SIGNS, TABLE, line
 
@@ -186,3 +197,31 @@ def test_numbers_have_a_real_minus() -> None:
 def test_wide_columns_are_broken() -> None:
     wide = Column("meaning", "meaning", number=False, wide=True)
     assert r"p{0.36\textwidth}" in to_latex(replace(TABLE, columns=(*TABLE.columns[:2], wide)))
+
+
+def test_signs_that_pdftex_lacks_are_declared() -> None:
+    table = replace(TABLE, caption="左 Левый σ Ω ệ e\u0301 ² ü \x1b[31m \u2003 Ⅳ 😀", notes={})
+    document = to_document([table], "T")
+    declared = dict(re.findall(r"\\DeclareUnicodeCharacter\{(\w+)\}\{(.*)\}", document))
+    assert {chr(int(key, 16)): text for key, text in declared.items()} == {
+        "左": r"{\ttfamily[U+5DE6]}",
+        **{"Л": "L", "е": "e", "в": "v", "ы": "y", "й": "j"},
+        **{"σ": r"\ensuremath{\sigma}", "Ω": r"\ensuremath{\Omega}"},
+        **{"ệ": "e", "Ⅳ": "IV", "\u2003": "~", "😀": r"{\ttfamily[U+1F600]}"},
+    }
+    assert "é ² ü" in document
+    assert "\x1b" not in document
+
+
+@pytest.mark.parametrize("show", [show for _, show in FORMATS.values()])
+def test_no_format_holds_signs_that_act(show: Callable[[Table], str]) -> None:
+    cell = Cell("\x1b[31m\u202e\udcff", {"arm": "=\x07\udcff"})
+    table = plain("t", "\x1b", [Column("arm", "\x9b=", number=False)], [Line("a", (cell,))])
+    show(table).encode("utf-8")
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", show(table))
+
+
+def test_a_spreadsheet_takes_no_text_for_a_formula() -> None:
+    cells = [Cell("", {"=arm": "=1+1", "number": -1.5, "text": "-1.5", "more": "@x"})]
+    table = plain("t", "", [Column("arm", "arm")], [Line("a", tuple(cells))])
+    assert to_csv(table) == "'=arm,number,text,more\n'=1+1,-1.500000,-1.5,'@x\n"

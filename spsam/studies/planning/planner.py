@@ -1,0 +1,238 @@
+"""From a request to the planned runs of an ablation. Planning writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spsam.config.identity import run_id
+from spsam.config.problems import gather, raise_all
+from spsam.config.schema import ArmConfig, DataIdentity, PatchConfig, RunConfig
+from spsam.config.study import StudyFile
+from spsam.engine.run_spec import NetworkSize, RunSpec
+from spsam.errors import InputError, Problem
+from spsam.model.sam.backbones import backbone_spec
+from spsam.registry.differences import differences
+from spsam.registry.files import preset_path
+from spsam.registry.protocols import Protocol, find_protocol
+from spsam.results.run_folder import RunFolder
+from spsam.studies.backend import Backend
+from spsam.studies.planning.arm_selection import requested_study, select_arms, without_duplicates
+from spsam.studies.planning.plan import Ablation, PlannedArm
+from spsam.studies.planning.request import Request, completed, default_preset
+from spsam.studies.planning.shapes import MadeArm
+
+if TYPE_CHECKING:
+    from spsam.data.cases import DataSet
+    from spsam.data.plan import Plan
+    from spsam.data.split import Split
+
+
+def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
+    """Resolves everything that a request names, and counts parameters.
+
+    Raises:
+        InputError: With every mistake in arms, overrides, data and split.
+    """
+    from spsam.data.dataset import open_dataset
+    from spsam.data.split import split_cases
+
+    backend = backend or Backend()
+    problems: list[Problem] = []
+    study: StudyFile | None = None
+    arms: list[MadeArm] = []
+    with gather(problems):
+        study = requested_study(request)
+    request = completed(request, None if study is None else study.config)
+    preset = request.preset or default_preset(request.data)
+    known, protocol = not problems, None
+    with gather(problems):
+        dataset = open_dataset(request.data)
+        with gather(problems):
+            protocol = protocol_of(preset, dataset)
+        usual = None if protocol is None else protocol.split
+        options: dict[str, Any] = {"protocol": usual, "validate": request.validate > 0}
+        splits = {
+            fold: split_cases(dataset, request.split, fold, **options) for fold in request.folds
+        }
+    if known:
+        with gather(problems):
+            preset_path(preset)
+            arms = select_arms(request, study, preset, None if protocol is None else protocol.path)
+    with gather(problems):
+        device = backend.device(request.device)
+    raise_all(problems)
+
+    for made in arms:
+        with gather(problems):
+            backend.check_devices(device, request.devices, made.arm)
+    planned: list[PlannedArm] = []
+    planner = Planner(request, backend, preset, dataset, splits, device)
+    for made in arms:
+        with gather(problems):
+            arm = planner.arm(made.arm, made.parent)
+            planned.append(replace(arm, levels=made.levels))
+    raise_all(problems)
+    shape = None if study is None else study.config
+    dropped: list[str] = []
+    if shape is not None and shape.shape != "arms":
+        planned, dropped = without_duplicates(planned, shape)
+    return Ablation(
+        request=request,
+        preset=Path(preset).stem,
+        device=device,
+        dataset=dataset,
+        splits=splits,
+        arms=planned,
+        study=shape,
+        dropped=tuple(dropped),
+        protocol=protocol,
+    )
+
+
+def protocol_of(preset: str, dataset: DataSet) -> Protocol | None:
+    """What a preset sets for a data set, which may have a name of its own and a published one.
+
+    Raises:
+        InputError: If there is no such preset, or its file for the data set is wrong.
+    """
+    names = (dataset.name, dataset.published)
+    return find_protocol(preset, [name for name in names if name is not None])
+
+
+class Planner:
+    """Plans arms; what several share is worked out once.
+
+    Args:
+        request: What was asked for.
+        backend: The engine.
+        preset: The preset's name or path.
+        dataset: The data.
+        splits: Which cases train and which are scored, on every fold.
+        device: Where runs compute.
+    """
+
+    def __init__(  # noqa: PLR0917 - what all arms share
+        self,
+        request: Request,
+        backend: Backend,
+        preset: str,
+        dataset: DataSet,
+        splits: Mapping[int, Split],
+        device: str,
+    ) -> None:
+        self.request = request
+        self.backend = backend
+        self.preset = Path(preset).stem
+        self.dataset = dataset
+        self.splits = splits
+        self.device = device
+        self.plans: dict[tuple[str, int], Plan] = {}
+        self.hashes: dict[Path, str] = {}
+
+    def arm(self, arm: ArmConfig, parent: ArmConfig | None) -> PlannedArm:
+        """One arm and its runs.
+
+        Raises:
+            InputError: If its blocks do not fit together or its weights are missing.
+        """
+        # What is computed is what a run is known by.
+        arm = arm.on(self.device)
+        parent = None if parent is None else parent.on(self.device)
+        checkpoint = self.checkpoint(arm)
+        plan = self.plan(arm.patch, next(iter(self.splits)))
+        diff = differences(arm, parent)
+        if parent is not None and not diff and parent.parent is None:
+            parent = None  # It changes nothing of a root: it is the root under its own name.
+        size = self.backend.size(arm, self.dataset, plan)
+        runs = [
+            self.run(arm, seed, fold, checkpoint, size)
+            for seed in self.request.seeds
+            for fold in self.splits
+        ]
+        return PlannedArm(
+            arm=arm,
+            parent=None if parent is None else parent.name,
+            diff=diff,
+            size=size,
+            plan=plan,
+            checkpoint=checkpoint,
+            runs=runs,
+        )
+
+    def run(
+        self, arm: ArmConfig, seed: int, fold: int, checkpoint: Path | None, size: NetworkSize
+    ) -> RunSpec:
+        """The arm with one seed on one fold."""
+        from spsam.data.plan import VERSION
+
+        dataset, split, workers = self.dataset, self.splits[fold], self.request.workers
+        config = RunConfig(
+            arm=arm,
+            preset=self.preset,
+            data=DataIdentity(
+                name=dataset.name,
+                fingerprint=dataset.fingerprint,
+                split_name=split.name,
+                split_hash=split.hash,
+                fold=fold,
+                num_classes=dataset.num_classes,
+                class_names=dataset.class_names,
+                in_channels=dataset.in_channels,
+                preparation=VERSION[dataset.modality],
+            ),
+            seed=seed,
+            checkpoint_sha256=self.hashes[checkpoint] if checkpoint else self._hash_to_be(arm),
+        )
+        return RunSpec(
+            config=config,
+            folder=RunFolder(self.request.home, run_id(config)),
+            dataset=dataset,
+            split=split,
+            plan=self.plan(arm.patch, fold),
+            checkpoint=checkpoint,
+            size=size,
+            device=self.device,
+            workers=arm.train.workers if workers is None else workers,
+            devices=self.request.devices,
+            validate_every=self.request.validate,
+        )
+
+    def plan(self, patch: PatchConfig, fold: int) -> Plan:
+        """Patch size and spacing."""
+        from spsam.data.plan import plan
+
+        key = patch.model_dump_json(), fold
+        if key not in self.plans:
+            self.plans[key] = plan(self.dataset, self.splits[fold].train, **patch.model_dump())
+        return self.plans[key]
+
+    def checkpoint(self, arm: ArmConfig) -> Path | None:
+        """SAM's weights, if the arm takes any; their hash is kept."""
+        if arm.network != "self_prompt_sam" or arm.backbone.weights == "random":
+            return None
+        path = self.request.checkpoint or arm.backbone.checkpoint
+        if arm.backbone.weights == "shipped":
+            path = backbone_spec(arm.backbone.name).shipped_weights
+        if path is None and self._hash_to_be(arm):
+            return None
+        if path is None:
+            raise InputError(
+                f"{arm.name} wants official weights of {arm.backbone.name} (backbone.weights: "
+                "checkpoint): give --checkpoint PATH, or --set backbone.weights=random"
+            )
+        path = path.expanduser()
+        if not path.is_file():
+            raise InputError(Problem("there is no such checkpoint file", path))
+        if path not in self.hashes:
+            self.hashes[path] = self.backend.file_sha256(path)
+        return path
+
+    def _hash_to_be(self, arm: ArmConfig) -> str | None:
+        """In a dry run without a file, the hash of the official weights that a run would want."""
+        wanted = arm.network == "self_prompt_sam" and arm.backbone.weights == "checkpoint"
+        missing = (self.request.checkpoint or arm.backbone.checkpoint) is None
+        dry = self.request.dry_run
+        return backbone_spec(arm.backbone.name).sha256 if dry and wanted and missing else None
