@@ -6,7 +6,6 @@ Workers are fresh processes that import this module: keep its imports small, and
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from contextlib import suppress
@@ -24,7 +23,7 @@ from spsam.data.check import check, load_checked
 from spsam.data.chunked import pack
 from spsam.data.plan import Plan
 from spsam.data.preprocess import Statistics, preprocess
-from spsam.data.store import INDEX, PreparedStore, case_file, is_sound
+from spsam.data.store import INDEX, PreparedStore, case_file, is_sound, read_json
 from spsam.data.volume import Floats
 from spsam.data.workers import Progress, run_all
 from spsam.errors import InputError, Problem
@@ -137,7 +136,7 @@ def _prepare_all(
 def _notes(dataset: DataSet, folder: Path) -> list[str]:
     """Of all cases, those of an earlier, interrupted call included."""
     files = (case_file(folder, case.id, "json") for case in dataset.cases)
-    metas = (json.loads(file.read_text(encoding="utf-8")) for file in files)
+    metas = (read_json(file) for file in files)
     return [note for meta in metas for note in meta.get("notes", ())]
 
 
@@ -163,8 +162,8 @@ def _prepare_case(
         "flips": prepared.flips,
         "box": prepared.box,
         "spacing": prepared.spacing,
-        "notes": [str(note) for note in prepared.notes],
         "foreground": sha256(foreground.read_bytes()),
+        "notes": [str(note) for note in prepared.notes],
     }
     for ending, content in (("image.b2nd", pack(image)), ("label.b2nd", pack(label))):
         write_bytes(case_file(folder, case.id, ending), content)

@@ -74,7 +74,7 @@ class PreparedStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.index = _read_json(folder / INDEX)
+        self.index = read_json(folder / INDEX)
         self._open: OrderedDict[str, PreparedCase] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -114,7 +114,7 @@ class PreparedStore:
     def _read(self, case_id: str) -> PreparedCase:
         if case_id not in self.index["cases"]:
             raise KeyError(case_id)
-        meta = _read_json(case_file(self.folder, case_id, "json"))
+        meta = read_json(case_file(self.folder, case_id, "json"))
         original = {name: tuple(value) for name, value in meta["original"].items()}
         box = meta.get("box")
         # They stand for the arrays that they hold.
@@ -142,7 +142,7 @@ class PreparedStore:
 def is_sound(folder: Path, case_id: str) -> bool:
     """Whether a case is in a folder, with every byte as it was written."""
     try:
-        meta = _read_json(case_file(folder, case_id, "json"))
+        meta = read_json(case_file(folder, case_id, "json"))
         _foreground(case_file(folder, case_id, "foreground.npy"), meta["foreground"])
         for part in ("image", "label"):
             Chunked(case_file(folder, case_id, f"{part}.b2nd"))[...]
@@ -151,7 +151,12 @@ def is_sound(folder: Path, case_id: str) -> bool:
     return True
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A store's index or a case's description, verified.
+
+    Raises:
+        SpsamError: If it is damaged or missing.
+    """
     try:
         return from_sealed_json(path.read_bytes(), required=True)
     except (ValueError, FileNotFoundError) as error:

@@ -282,7 +282,6 @@ def _run(run: RunFolder, data: Mapping[str, Any]) -> tuple[dict[str, Any], Score
     except SpsamError as error:
         status, reason = FAILED, str(error)
     state = FINISHED if scores is not None else FAILED if status == FAILED else MISSING
-    weights = record.get("weights")
     line = {
         "run_id": run.run_id,
         "fold": data["fold"],
@@ -290,7 +289,7 @@ def _run(run: RunFolder, data: Mapping[str, Any]) -> tuple[dict[str, Any], Score
         "config_hash": _hash(run.config),
         "git_commit": _value(record, ("environment", "git", "commit")),
         "git_dirty": _value(record, ("environment", "git", "dirty")),
-        "weights": weights.get("origin") if isinstance(weights, Mapping) else None,
+        "weights": _value(record, ("weights", "origin")),
         "data_fingerprint": data["fingerprint"],
         "split_hash": data["split_hash"],
         **{name: _number(record, keys) for name, keys in _COSTS.items()},
