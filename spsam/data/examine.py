@@ -14,7 +14,7 @@ import numpy as np
 from spsam.data.cases import Case, DataSet
 from spsam.data.check import load_checked
 from spsam.data.files.image import read_geometry
-from spsam.data.files.nifti import shear
+from spsam.data.files.nifti import nifti_oddities
 from spsam.data.geometry import Geometry, orientation
 from spsam.data.split import PARTS, Split, split_cases
 from spsam.data.volume import GEOMETRY_TOLERANCE
@@ -23,8 +23,6 @@ from spsam.errors import InputError, Problem
 
 # A spacing this many times off the median is more often a wrong header than a scanner.
 OUTLIER = 3.0
-# Cosine between two axes of a file that counts as sheared: about a third of a degree.
-SHEARED = 5e-3
 
 
 @dataclass(frozen=True)
@@ -123,13 +121,7 @@ def _examine_case(case: Case, channels: int, classes: int) -> Facts:
     except InputError as error:
         return Facts(case.id, case.patient, errors=error.problems)
     files = [file for file in case.files if file.is_file()]
-    warnings = [
-        Problem(
-            "its axes are not at right angles (a sheared sform); it is read as if they were", file
-        )
-        for file in files
-        if shear(file) > SHEARED
-    ]
+    warnings = [problem for file in files for problem in nifti_oddities(file)]
     voxels: tuple[int, ...] = ()
     if volume.label is not None:
         counts = np.bincount(volume.label.ravel(), minlength=classes)
