@@ -183,7 +183,7 @@ KINDS = (
     Kind(
         "a header of nine dimensions",
         organs(lambda d: repacked(d, lambda c: c.__setitem__(slice(40, 42), b"\x09\x00"))),
-        f"{IMAGE}: cannot be read as an image",
+        f"{IMAGE}: its header claims 9 dimensions",
     ),
     Kind(
         "spacing in cm",

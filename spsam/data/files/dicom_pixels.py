@@ -73,15 +73,17 @@ def _check(file: Path, dataset: Any) -> None:
 
 
 def _decoded(file: Path, dataset: Any) -> npt.NDArray[Any]:
-    from pydicom.pixels import get_decoder
+    from pydicom import pixels
 
+    # It exports what it documents, but not by name.
+    decoders: Any = pixels
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     if syntax is None:
         raise InputError(Problem("does not say how its pixels are packed (TransferSyntax)", file))
     if not syntax.is_encapsulated:
         return np.asarray(dataset.pixel_array)
     try:
-        decoder = get_decoder(syntax)
+        decoder = decoders.get_decoder(syntax)
     except NotImplementedError:
         decoder = None
     if decoder is not None and decoder.is_available:
@@ -98,7 +100,7 @@ def _unpacked_by_gdcm(file: Path, dataset: Any) -> npt.NDArray[Any]:
     import pydicom
     from pydicom.dataset import FileMetaDataset
 
-    plain = pydicom.Dataset()
+    plain: Any = pydicom.Dataset()
     for name in _PIXELS:
         if name in dataset:
             setattr(plain, name, dataset[name].value)
@@ -106,10 +108,11 @@ def _unpacked_by_gdcm(file: Path, dataset: Any) -> npt.NDArray[Any]:
     plain.PhotometricInterpretation = "MONOCHROME2"
     plain["PixelData"].VR = dataset["PixelData"].VR
     plain["PixelData"].is_undefined_length = True
-    plain.file_meta = FileMetaDataset()
-    plain.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
-    plain.file_meta.MediaStorageSOPClassUID = _CAPTURE
-    plain.file_meta.MediaStorageSOPInstanceUID = str(dataset.get("SOPInstanceUID", "1.2"))
+    meta: Any = FileMetaDataset()
+    meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
+    meta.MediaStorageSOPClassUID = _CAPTURE
+    meta.MediaStorageSOPInstanceUID = str(dataset.get("SOPInstanceUID", "1.2"))
+    plain.file_meta = meta
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "pixels.dcm"
         plain.save_as(copy, enforce_file_format=True)

@@ -27,8 +27,17 @@ def read_array(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
         path: A file with a 3D image (or a 4D one, channels last), or a folder of one DICOM series.
 
     Raises:
-        InputError: If there is no such image, or it is damaged.
+        InputError: If there is no such image, it is damaged, or a voxel is no finite number.
     """
+    array, geometry = _read(path)
+    if np.issubdtype(array.dtype, np.floating):
+        bad = int(array.size - np.isfinite(array).sum())
+        if bad:
+            raise InputError(Problem(f"the image has {bad} voxels that are NaN or infinite", path))
+    return array, geometry
+
+
+def _read(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
     if path.is_dir():
         return read_series(path)
     _check_file(path)

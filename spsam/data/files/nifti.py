@@ -139,9 +139,11 @@ def write_nifti(path: Path, labels: npt.NDArray[np.integer], geometry: Geometry)
     Raises:
         OSError: If the disk takes no more.
     """
-    from nibabel.nifti1 import Nifti1Header
+    from nibabel import nifti1
 
-    header: Any = Nifti1Header()
+    # Its classes carry no types.
+    library: Any = nifti1
+    header = library.Nifti1Header()
     header.set_data_dtype(labels.dtype)
     header.set_data_shape(labels.shape[::-1])
     header["vox_offset"], header["scl_slope"], header["scl_inter"] = _FIRST + 4, 1, 0
@@ -154,7 +156,7 @@ def write_nifti(path: Path, labels: npt.NDArray[np.integer], geometry: Geometry)
         header.set_sform(matrix, code=1)
         header.set_qform(matrix, code=1)
         header["pixdim"][1:4] = geometry.spacing[::-1]
-    little = np.ascontiguousarray(labels, labels.dtype.newbyteorder("<"))
+    little: Any = np.ascontiguousarray(labels, labels.dtype.newbyteorder("<"))
     with path.open("wb") as stream:
         # Neither the time nor the draft's name: the same labels are the same file.
         with gzip.GzipFile("", "wb", 6, stream, mtime=0) as packed:
@@ -166,9 +168,11 @@ def write_nifti(path: Path, labels: npt.NDArray[np.integer], geometry: Geometry)
 
 def _parsed(path: Path) -> tuple[Any, bool]:
     """The header, and whether the voxels are in the same file."""
-    from nibabel.nifti1 import Nifti1Header
-    from nibabel.nifti2 import Nifti2Header
+    from nibabel import nifti1, nifti2
 
+    # Their classes carry no types.
+    first: Any = nifti1
+    other: Any = nifti2
     if not path.is_file():
         raise InputError(Problem("the file does not exist", path))
     start = read_start(path, _SECOND)
@@ -185,14 +189,14 @@ def _parsed(path: Path) -> tuple[Any, bool]:
     known = (b"n+2\0", b"ni2\0") if second else (b"n+1\0", b"ni1\0")
     if magic not in known:
         message = "is no NIfTI but Analyze 7.5, which does not tell left from right: convert it"
-        other = not second and magic == bytes(4)
-        raise InputError(Problem(message, path) if other else not_an_image(path))
+        analyze = not second and magic == bytes(4)
+        raise InputError(Problem(message, path) if analyze else not_an_image(path))
     single = magic == known[0]
     if single != path.name.lower().endswith(_ONE):
         wanted = ".nii" if single else ".hdr, with the voxels in .img"
         message = f"is a NIfTI of {'one file' if single else 'two files'}: rename it to {wanted}"
         raise InputError(Problem(message, path))
-    header = (Nifti2Header if second else Nifti1Header)(
+    header = (other.Nifti2Header if second else first.Nifti1Header)(
         start[:size], "<" if sizes[size] == "little" else ">", check=False
     )
     return header, single
@@ -232,7 +236,7 @@ def _kind(path: Path, header: Any) -> np.dtype[Any]:
     if bits != expected:
         message = f"its header contradicts itself: its voxels are {np.dtype(name)}, which have "
         raise InputError(Problem(f"{message}{expected} bits, not {bits} (bitpix)", path))
-    return np.dtype(header.endianness + name)
+    return np.dtype(str(header.endianness) + name)
 
 
 def _shape(path: Path, header: Any) -> tuple[int, int, int, int]:

@@ -60,7 +60,7 @@ def named(path: Path, message: str, *more: type[Exception]) -> Iterator[None]:
         raise InputError(Problem(message, path)) from error
     except MemoryError as error:
         raise InputError(Problem("takes more memory than there is", path)) from error
-    except (*_RAISED, *more) as error:
+    except _RAISED + more as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[-1][:150]
         raise InputError(Problem(f"{message} ({why})", path)) from error
 
