@@ -28,7 +28,9 @@ _UNREADABLE = (
 )
 # Deflate packs no better than this; headers of text are small.
 _RATIO, _HEADER = 1032, 1 << 16
-_META, _NRRD = (".mha", ".mhd"), (".nrrd", ".nhdr")
+_META = (".mha", ".mhd")
+# Where the library reads NaN as 0.
+_PLACES = ("elementspacing", "offset", "position", "origin", "transformmatrix", "rotation")
 
 
 def read_container(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
@@ -39,6 +41,7 @@ def read_container(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
             voxels are complex.
     """
     with named(path, _UNREADABLE):
+        data = _detached(path)
         reader = _reader(path)
         geometry = _geometry(path, reader)
         kind = str(sitk.GetPixelIDValueAsString(reader.GetPixelIDValue()))
@@ -48,7 +51,6 @@ def read_container(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
         components = reader.GetNumberOfComponents()
         bits = re.search(r"(\d+)-bit", kind)
         size = int(np.prod(reader.GetSize())) * components * (int(bits[1]) if bits else 8) // 8
-        data = _detached(path)
         length = None if data is None else data.stat().st_size
         if length is not None and size > _RATIO * length + _HEADER:
             raise InputError(incomplete(path, f"expected {size} bytes, got {length}, packed"))
@@ -85,7 +87,12 @@ def _geometry(path: Path, reader: Any) -> Geometry:
         raise InputError(Problem(f"expected a 3D image, got {len(size)} dimensions", path))
     matrix = np.reshape(reader.GetDirection(), (len(size), len(size)))[:3, :3]
     # What is no number, or no length, is no place.
-    if not np.isfinite([*spacing, *origin, *matrix.ravel()]).all() or min(spacing[:3]) <= 0:
+    words = " ".join(_fields(path).get(name, "") for name in _PLACES).lower()
+    if (
+        re.search("nan|inf", words)
+        or not np.isfinite([*spacing, *origin, *matrix.ravel()]).all()
+        or min(spacing[:3]) <= 0
+    ):
         message = f"its header holds a spacing, origin or direction that is none: {spacing}"
         raise InputError(Problem(f"{message} mm, from {origin}; mend the header", path))
     return Geometry(

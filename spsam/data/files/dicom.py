@@ -8,13 +8,13 @@ they say that they lie, and each is scaled by its own slope and intercept.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK
 
 from spsam.data.files.dicom_frames import Frame, frames_of, order_problems, ordered, stacked
 from spsam.data.files.dicom_pixels import stored
@@ -22,23 +22,12 @@ from spsam.data.files.reading import check_memory, named
 from spsam.data.geometry import Geometry
 from spsam.errors import InputError, Problem
 
-# Its functions carry no types.
-sitk: Any = SimpleITK
-
 _DAMAGED = "the DICOM file cannot be read: it is damaged or no image"
 
 
 def series_in(folder: Path) -> list[str]:
-    """The identifiers of the DICOM series whose files lie in the folder."""
-    if not folder.is_dir():
-        return []
-    # A folder without a series is no news to whoever asks for them.
-    warns = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        return sorted(map(str, sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))))
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(warns)
+    """The identifiers of the DICOM series whose images lie in the folder."""
+    return sorted(_series(folder))
 
 
 def ordered_files(folder: Path) -> tuple[str, ...]:
@@ -106,7 +95,7 @@ def _read(place: Path, files: Sequence[Path]) -> tuple[npt.NDArray[np.generic], 
     kept: dict[Path, npt.NDArray[np.generic]] = {}
     for index, frame in enumerate(frames):
         if frame.file not in kept:
-            with named(frame.file, _DAMAGED):
+            with _reading(frame.file):
                 kept = {frame.file: stored(frame.file)}
         pixels = kept[frame.file][frame.index]
         if pixels.shape != geometry.shape[1:]:
@@ -133,7 +122,7 @@ def _frames(place: Path, files: Sequence[Path]) -> list[Frame]:
     problems: list[Problem] = []
     for file in files:
         try:
-            with named(file, _DAMAGED):
+            with _reading(file):
                 frames += frames_of(file)
         except InputError as error:
             problems += error.problems
@@ -144,26 +133,69 @@ def _frames(place: Path, files: Sequence[Path]) -> list[Frame]:
 
 
 def _one_series(folder: Path) -> tuple[Path, ...]:
-    series = series_in(folder)
+    series = _series(folder)
     if not series:
         raise InputError(Problem("there is no DICOM series in the folder", folder))
     if len(series) > 1:
-        shown = "; ".join(_describe(folder, each) for each in series)
+        shown = "; ".join(_describe(name, series[name]) for name in sorted(series))
         message = f"expected one DICOM series, the folder has {len(series)}: {shown}; give each a "
         raise InputError(Problem(f"{message}folder of its own", folder))
-    return _files(folder, series[0])
+    return tuple(*series.values())
+
+
+def _reading(file: Path) -> AbstractContextManager[None]:
+    from pydicom.errors import BytesLengthException, InvalidDicomError
+
+    return named(file, _DAMAGED, BytesLengthException, InvalidDicomError)
+
+
+def _series(folder: Path) -> dict[str, list[Path]]:
+    """Each series' files, by their names.
+
+    What is no image counts where its series has images: it is a damaged one. In a series without
+    any it is a report or a plan. What does not say its series counts as of each.
+    """
+    found: dict[str, list[Path]] = {}
+    images: set[str] = set()
+    damaged: list[Path] = []
+    for file in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if not file.is_file() or file.name.startswith(".") or not is_dicom(file):
+            continue
+        try:
+            name, image = _kind(file)
+        except InputError:
+            name, image = "", False
+        if name:
+            found.setdefault(name, []).append(file)
+            images |= {name} if image else set()
+        elif name is not None:
+            damaged.append(file)
+    if damaged and not images:
+        return {"": damaged}
+    return {name: files + damaged for name, files in found.items() if name in images}
+
+
+def _kind(file: Path) -> tuple[str | None, bool]:
+    """A file's series, None for a table of contents, and whether it is an image."""
+    import pydicom
+
+    tags = ["SeriesInstanceUID", "Rows", "DirectoryRecordSequence"]
+    with _reading(file), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        header = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=tags)
+        if "DirectoryRecordSequence" in header:
+            return None, False
+        return str(header.get("SeriesInstanceUID", "")), "Rows" in header
 
 
 def _files(folder: Path, series: str) -> tuple[Path, ...]:
-    found = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series)
-    return tuple(Path(file) for file in found)
+    return tuple(_series(folder).get(series, ()))
 
 
-def _describe(folder: Path, series: str) -> str:
+def _describe(series: str, files: Sequence[Path]) -> str:
     import pydicom
 
-    files = _files(folder, series)
-    with named(files[0], _DAMAGED):
+    with _reading(files[0]):
         header = pydicom.dcmread(files[0], stop_before_pixels=True, force=True)
         name = str(header.get("SeriesDescription", "")).strip() or f"…{series[-12:]}"
     return f"'{name}' ({len(files)} {'file' if len(files) == 1 else 'files'})"

@@ -219,6 +219,9 @@ def _frame(file: Path, index: int, count: int, places: Sequence[Any]) -> Frame:
             raise InputError(Problem(f"{what}{where}", file))
         return found
 
+    slope = numbers("RescaleSlope", 1, (1.0,))[0]
+    if slope == 0:
+        raise InputError(Problem("its numbers are to be multiplied by 0 (RescaleSlope)", file))
     spacing = numbers("PixelSpacing", 2)
     between = (
         numbers("SpacingBetweenSlices", 1, (0.0,))[0] or numbers("SliceThickness", 1, (0.0,))[0]
@@ -236,7 +239,7 @@ def _frame(file: Path, index: int, count: int, places: Sequence[Any]) -> Frame:
         numbers("ImageOrientationPatient", 6),
         spacing,
         abs(between) or None,
-        numbers("RescaleSlope", 1, (1.0,))[0],
+        slope,
         numbers("RescaleIntercept", 1, (0.0,))[0],
         {name: str(place.get(name)) for place in places for name in _TRAITS if name in place},
     )
