@@ -163,7 +163,8 @@ def test_a_prepared_case_keeps_the_forms_of_its_scan(tmp_path: Path) -> None:
     scan.header["sform_code"], scan.header["srow_x"] = 4, [1.5, 0, 0, 20]
     nibabel.save(nibabel.Nifti1Image(np.asarray(scan.dataobj), None, scan.header), file)
     dataset = open_dataset(data)
-    store = prepare(dataset, plan(dataset, patch_size=(4, 16, 16)), tmp_path / "out", workers=1)
+    made_plan = plan(dataset, [each.id for each in dataset.cases], max_depth=8, max_size=64)
+    store = prepare(dataset, made_plan, tmp_path / "out", workers=1)
     case = store.case("organ_002")
     made = tmp_path / "made.nii.gz"
     write_labels(made, np.zeros(case.original.shape, np.uint8), case)
