@@ -21,11 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import psutil
 
+from spsam.engine.run_spec import RunSpec
 from spsam.results.rows import Row, write_rows
-from spsam.studies.ablation import run_ablation
-from spsam.studies.backend import Backend, Task
-from spsam.studies.executors.choose import make_executor, processors
-from spsam.studies.plan import Request, plan_ablation
+from spsam.studies.backend import Backend
+from spsam.studies.execution.ablation import run_ablation
+from spsam.studies.execution.executors.choose import make_executor, processors
+from spsam.studies.planning.planner import Request, plan_ablation
 
 
 class Trivial(Backend):
@@ -45,19 +46,18 @@ class Trivial(Backend):
         """There is nothing to prepare."""
         return None
 
-    def execute(self, task: Task, *, on_epoch: Callable[..., None], **_: Any) -> None:
+    def execute(self, run: RunSpec, *, on_epoch: Callable[..., None], **_: Any) -> None:
         """One epoch and a row for every test case."""
         time.sleep(self.seconds)
         metrics = {"epoch": 0, "loss/total": 1.0}
-        task.folder.metrics.write_text(json.dumps(metrics) + "\n")
+        run.folder.metrics.write_text(json.dumps(metrics) + "\n")
         on_epoch(metrics)
-        data, run = task.config.data, task.folder.run_id
+        name = run.config.data.class_names[1]
         write_rows(
-            task.folder.rows,
+            run.folder.rows,
             [
-                Row(run, task.config.seed, 0, case, case, 1, data.class_names[1], "dice", "nnunet",
-                    0.5)
-                for case in task.split.test
+                Row(run.run_id, run.config.seed, 0, case, case, 1, name, "dice", "nnunet", 0.5)
+                for case in run.split.test
             ],
         )  # fmt: skip
 

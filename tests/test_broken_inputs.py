@@ -18,12 +18,14 @@ from tests.broken_inputs import (
     files,
     geometry,
     labels,
+    places,
 )
 from tests.broken_inputs.kinds import Kind, Place
 
 FAMILIES: dict[str, tuple[Kind, ...]] = {
     "files": files.KINDS,
     "geometry": geometry.KINDS,
+    "places": places.KINDS,
     "labels": labels.KINDS,
     "datasets": datasets.KINDS,
     "configuration": configuration.KINDS,

@@ -23,14 +23,16 @@ from spsam.cli.options import (
     Plugin,
     Preset,
     SplitName,
+    Validate,
 )
 from spsam.errors import InputError
 
 if TYPE_CHECKING:
-    from spsam.studies.costs import Costs
-    from spsam.studies.executors.base import Executor
-    from spsam.studies.plan import Ablation
-    from spsam.studies.summary import Outcome
+    from spsam.registry.protocols import Protocol
+    from spsam.studies.execution.executors.base import Executor
+    from spsam.studies.planning.costs import Costs
+    from spsam.studies.planning.planner import Ablation
+    from spsam.studies.recording.summary import Outcome
 
 EPILOG = "Example: spsam ablate S3,S6..S8 my_arm.yaml --data path/to/ACDC --preset cpu --seeds 3"
 _SHOWN_CHANGES = 4
@@ -62,6 +64,7 @@ def ablate(  # noqa: PLR0917 - the command line's options
     device: Device = "auto",
     workers: PatchWorkers = None,
     devices: Devices = 1,
+    validate: Validate = 0,
     fit: Fit = False,
     memory: Memory = None,
     out: Out = None,
@@ -104,9 +107,9 @@ def ablate(  # noqa: PLR0917 - the command line's options
     from spsam.config.places import home
     from spsam.config.problems import gather, raise_all
     from spsam.errors import Problem
-    from spsam.studies.costs import costs, fitted
-    from spsam.studies.executors.choose import make_executor
-    from spsam.studies.plan import Request, plan_ablation
+    from spsam.studies.execution.executors.choose import make_executor
+    from spsam.studies.planning.costs import costs, fitted, too_large
+    from spsam.studies.planning.planner import Request, plan_ablation
 
     problems: list[Problem] = []
     values: dict[str, Any] = {}
@@ -137,17 +140,21 @@ def ablate(  # noqa: PLR0917 - the command line's options
         devices=devices,
         name=name,
         plugins=plugin or (),
+        validate=validate,
     )
     ablation = plan_ablation(request)
     measured: Costs = {}
     if fit:
         ablation, measured = watched(lambda watch: fitted(ablation, watch, memory))
     if dry_run:
+        large = too_large(ablation)
         if measure is None:
-            measure = ablation.study is not None
+            # Steps that are made for a GPU would be measured for minutes, if memory sufficed.
+            measure = ablation.study is not None and large is None
         if measure and not measured:
             measured = watched(lambda watch: costs(ablation, watch))
-        typer.echo(plan_json(ablation, measured) if as_json else plan_text(ablation, measured))
+        shown = plan_json if as_json else plan_text
+        typer.echo(shown(ablation, measured, large))
     else:
         engine = make_executor(executor, ablation, None, jobs, measured, slurm=slurm, detach=detach)
         _run(ablation, engine, part, retry_failed=retry_failed, as_json=as_json)
@@ -215,6 +222,13 @@ def header(ablation: Ablation) -> str:
         f"{arm.arm.train.epochs} epochs of {arm.arm.train.iterations} steps"
         for arm in ablation.arms
     )
+    wanted = dict.fromkeys(
+        _size(arm.arm.backbone.encoder_size)
+        for arm in ablation.arms
+        if arm.arm.network == "self_prompt_sam" and arm.arm.backbone.encoder_size is not None
+    )
+    encoders = f", encoder {', '.join(wanted)}" if wanted else ""
+    precisions = dict.fromkeys(arm.arm.train.precision for arm in ablation.arms)
     request, study = ablation.request, ablation.study
     counts = f"{len(ablation.arms)} × {len(request.seeds)}"
     words = "arms × seeds"
@@ -227,15 +241,45 @@ def header(ablation: Ablation) -> str:
         f"{len(split.test)} are scored",
         *[f"note      {note}" for note in ablation.notes],
         f"preset    {ablation.preset}: {', '.join(epochs)}",
-        f"network   {', '.join(backbones)}; patch {', '.join(sizes)}; device {ablation.device}",
+        *([] if ablation.protocol is None else [_protocol_line(ablation.protocol)]),
+        f"network   {', '.join(backbones)}; patch {', '.join(sizes)}{encoders}; "
+        f"{', '.join(precisions)}; device {ablation.device}",
         f"runs      {len(ablation.runs)}: {words} {counts}",
     ]
     return "\n".join(lines)
 
 
-def plan_text(ablation: Ablation, measured: Costs) -> str:
-    """The arms, what each changes, how much it trains and what that takes."""
-    lines = [header(ablation), ""]
+def _protocol_line(protocol: Protocol) -> str:
+    split = f"; split {protocol.split}" if protocol.split else ""
+    return f"protocol  {protocol.name}: {protocol.summary}{split} ({protocol.path})"
+
+
+def _size(side: int | tuple[int, int] | None) -> str:
+    return "×".join(map(str, side)) if isinstance(side, tuple) else f"{side}×{side}"
+
+
+def _large_lines(ablation: Ablation, large: Mapping[str, Any] | None) -> list[str]:
+    """That runs are made for a GPU, and what they would take here, where there is none."""
+    from spsam.cli.progress import span
+
+    if large is None:
+        return []
+    train = ablation.arms[0].arm.train
+    return [
+        f"machine   without a GPU, for which {large['arm']} under the preset {ablation.preset} is "
+        f"made: on this processor about {large['peak'] / 1e9:,.0f} GB of memory "
+        f"({large['free'] / 1e9:,.0f} GB are free), {large['joint_step']:,.0f} s a step and "
+        f"{span(large['seconds'])} for the {train.epochs * train.iterations:,} steps of a run "
+        "(estimated from its operations)"
+    ]
+
+
+def plan_text(ablation: Ablation, measured: Costs, large: Mapping[str, Any] | None = None) -> str:
+    """The arms, what each changes, how much it trains and what that takes.
+
+    `large` is what `spsam.studies.planning.costs.too_large` found.
+    """
+    lines = [header(ablation), *_large_lines(ablation, large), ""]
     for planned in ablation.arms:
         parent = f" (from {planned.parent})" if planned.parent else ""
         ids = ", ".join(run.folder.run_id for run in planned.runs)
@@ -262,9 +306,9 @@ def _changes(diff: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def plan_json(ablation: Ablation, measured: Costs) -> str:
+def plan_json(ablation: Ablation, measured: Costs, large: Mapping[str, Any] | None = None) -> str:
     """The same for a program."""
-    plan = ablation.describe()
+    plan = {**ablation.describe(), "without_gpu": large}
     for arm in plan["arms"]:
         if arm["name"] in measured:
             arm["cost"] = measured[arm["name"]]
@@ -316,7 +360,7 @@ def _run(
     as_json: bool,
 ) -> None:
     from spsam.cli.progress import watched
-    from spsam.studies.ablation import run_ablation
+    from spsam.studies.execution.ablation import run_ablation
 
     if not as_json:
         typer.echo(header(ablation))

@@ -70,13 +70,14 @@ def bench(  # noqa: PLR0917 - the command line's options
     from spsam.engine.bench.run import bench as measured
     from spsam.engine.device import pick_device
 
+    where = pick_device(device)
     result = measured(
-        config,
+        config.on(where),
         Sizes(batch, channels, classes, (depth, size, size)),
-        device=pick_device(device),
+        device=where,
         repeats=repeats,
         threads=threads,
-        against=other,
+        against=other if other is None or other == "official" else other.on(where),
     )
     typer.echo(json.dumps(result.to_dict(), indent=2) if as_json else _text(result))
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from spsam.cli.options import AsJson
+from spsam.text.escape import one_line
 
 EPILOG = "Example: spsam evaluate segmented/ labels/ --save scores/"
 
@@ -56,6 +57,7 @@ def evaluate(  # noqa: PLR0917 - the command line's options
 def _print(result: dict[str, object]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     means = result["means"]
     assert isinstance(means, dict)
@@ -70,9 +72,14 @@ def _print(result: dict[str, object]) -> None:
         table.add_column(head, justify="left" if head == "class" else "right")
     for name, values in means.items():
         cells = [
-            "–" if value is None else f"{value if metric == 'hd95' else 100 * value:.2f}"
+            "–" if value is None else _shown(value if metric == "hd95" else 100 * value)
             for metric, value in values.items()
         ]
-        table.add_row(name, *cells)
+        table.add_row(Text(one_line(name)), *cells)
     console = Console() if sys.stdout.isatty() else Console(width=120)
     console.print(table)
+
+
+def _shown(value: float) -> str:
+    """Two decimals; of a distance in microns, which is in mm, two digits."""
+    return f"{value:.2f}" if value == 0 or abs(value) >= 0.01 else f"{value:.2g}"

@@ -25,6 +25,7 @@ from spsam.cli import (
     train,
     ui,
 )
+from spsam.cli.streams import shown_streams
 from spsam.errors import InputError, SpsamError
 
 # A full, protected or failing disk is no mistake of the program's.
@@ -41,6 +42,10 @@ class Verbs(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the verb; every mistake becomes one line on stderr, without a traceback."""
+        with shown_streams():
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except InputError as error:

@@ -13,7 +13,19 @@ Preset = Annotated[
 ]
 Fold = Annotated[int, typer.Option(help="Fold of the split.")]
 SplitName = Annotated[
-    str | None, typer.Option(help="Name or file of a split [default: the data set's].")
+    str | None,
+    typer.Option(
+        help="five_fold, all, or a split's name or file [default: the preset's, the data set's]."
+    ),
+]
+Validate = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        metavar="EPOCHS",
+        help="Score validation cases every so many epochs; where the split names none, an eighth "
+        "of the training patients is held back [default: none].",
+    ),
 ]
 Checkpoint = Annotated[Path | None, typer.Option(help="SAM's official weights.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]

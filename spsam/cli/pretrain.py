@@ -13,7 +13,7 @@ from spsam.cli.options import AsJson
 
 if TYPE_CHECKING:
     from spsam.model.sam.promptable import PromptableSAM
-    from spsam.studies.watch import Watcher
+    from spsam.studies.progress_events import Watcher
 
 EPILOG = "Example: spsam pretrain --save sam_tiny.safetensors"
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import typer
 
-from spsam.studies.watch import Ending, RunLabel, Watcher
+from spsam.cli.streams import shown
+from spsam.studies.progress_events import Ending, RunLabel, Watcher
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -178,14 +179,14 @@ class BarWatcher(LineWatcher):
 
     def say(self, text: str) -> None:
         """A line above the bars."""
-        self._bars.console.print(text, markup=False, highlight=False)
+        self._bars.console.print(shown(text), markup=False, highlight=False)
 
     def stage(self, name: str, done: int, total: int) -> None:
         """A bar while it goes on."""
         detail = f"{done}/{total}"
         self._bars.update(
             self._stage,
-            description=name,
+            description=shown(name),
             completed=done,
             total=total,
             detail=detail,
@@ -204,7 +205,7 @@ class BarWatcher(LineWatcher):
             self._all = self._bars.add_task("all runs", total=left, detail="")
             self._before = self._ended
         if run.run_id not in self._tasks:
-            task = self._bars.add_task(str(run), total=None, detail="")
+            task = self._bars.add_task(shown(str(run)), total=None, detail="")
             self._tasks[run.run_id] = task
         self._show_all(run)
 
@@ -242,7 +243,7 @@ class BarWatcher(LineWatcher):
     def _show(self, run: RunLabel, done: int, total: int, detail: str, share: float) -> None:
         self._shares[run.run_id] = share
         task = self._tasks[run.run_id]
-        self._bars.update(task, completed=done, total=total, detail=detail)
+        self._bars.update(task, completed=done, total=total, detail=shown(detail))
         self._show_all(run)
 
     def _show_all(self, run: RunLabel) -> None:

@@ -60,6 +60,8 @@ def report(  # noqa: PLR0917 - the command line's options
             study, folder, formats=wanted, own_tables=table or (), pdf=pdf, figures=figures
         )
         reports.append(done)
+        for warning in done.warnings:
+            typer.echo(f"warning: {warning}", err=True)
         if not as_json:
             typer.echo(_text(done))
     if as_json:
@@ -134,6 +136,9 @@ def record(
 def ledger(
     arm: Annotated[str, typer.Argument(help="An arm's name or file.")],
     preset: Annotated[str | None, typer.Option(help="Schedule to lay over it.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="What the preset sets for a data set: acdc, synapse, …")
+    ] = None,
     formats: Annotated[
         str, typer.Option("--format", help="markdown, csv, latex or html.")
     ] = "markdown",
@@ -144,8 +149,9 @@ def ledger(
     from spsam.reporting.tables.ledger import ledger_table
 
     (wanted,) = _formats(formats, most=1)
-    loaded = load_arm(arm, preset=preset)
-    table = ledger_table(loaded.model_dump(mode="json"), preset or "none")
+    loaded = load_arm(arm, preset=preset, protocol=protocol)
+    named = f"{preset} for {protocol}" if protocol else preset or "none"
+    table = ledger_table(loaded.model_dump(mode="json"), named)
     typer.echo(FORMATS[wanted][1](table), nl=False)
 
 
@@ -189,4 +195,5 @@ def _plain(done: Report) -> dict[str, Any]:
         },
         "files": [str(path) for path in done.files],
         "holes": list(done.holes),
+        "warnings": list(done.warnings),
     }

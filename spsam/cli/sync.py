@@ -9,6 +9,7 @@ import typer
 
 from spsam.cli.options import AsJson, Out
 from spsam.errors import InputError
+from spsam.text.secrets import masked
 
 EPILOG = "Example: spsam sync --out path/to/results (with MLFLOW_TRACKING_URI set, or not)"
 
@@ -16,8 +17,8 @@ EPILOG = "Example: spsam sync --out path/to/results (with MLFLOW_TRACKING_URI se
 def sync(out: Out = None, as_json: AsJson = False) -> None:
     """Upload to MLflow what it does not have yet; what is there already is left as it is."""
     from spsam.config.places import home
-    from spsam.studies.sync import sync as upload
-    from spsam.tracking.mlflow import store
+    from spsam.studies.recording.sync import sync as upload
+    from spsam.tracking.store import store
 
     folder = home(out)
     if not (folder / "runs").is_dir():
@@ -26,7 +27,7 @@ def sync(out: Out = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(study) for study in done], indent=2))
     else:
-        typer.echo(f"MLflow: {store(folder)}")
+        typer.echo(f"MLflow: {masked(store(folder))}")
         for study in done:
             state = "" if study.complete else ", not complete"
             typer.echo(f"{study.name}: {study.runs} runs, {study.new} of them new{state}")

@@ -22,15 +22,17 @@ from spsam.cli.options import (
     Plugin,
     Preset,
     SplitName,
+    Validate,
 )
 from spsam.errors import InputError
+from spsam.text.classes import class_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from spsam.results.rows import Row
     from spsam.results.run_folder import RunFolder
-    from spsam.studies.costs import Costs
+    from spsam.studies.planning.costs import Costs
 
 EPILOG = "Example: spsam train S9 --data path/to/ACDC --preset cpu"
 
@@ -50,6 +52,7 @@ def train(  # noqa: PLR0917 - the command line's options
     device: Device = "auto",
     devices: Devices = 1,
     workers: PatchWorkers = None,
+    validate: Validate = 0,
     fit: Fit = False,
     memory: Memory = None,
     out: Out = None,
@@ -67,9 +70,9 @@ def train(  # noqa: PLR0917 - the command line's options
     from spsam.cli.progress import watched
     from spsam.config.overrides import parse_overrides
     from spsam.config.places import home
-    from spsam.studies.costs import costs, fitted
-    from spsam.studies.plan import Request, plan_ablation
-    from spsam.studies.train import train_one
+    from spsam.studies.execution.train import train_one
+    from spsam.studies.planning.costs import costs, fitted, too_large
+    from spsam.studies.planning.planner import Request, plan_ablation
 
     request = Request(
         arms=[arm],
@@ -85,6 +88,7 @@ def train(  # noqa: PLR0917 - the command line's options
         workers=workers,
         devices=devices,
         plugins=plugin or (),
+        validate=validate,
     )
     planned = plan_ablation(request)
     if len(planned.arms) != 1:
@@ -93,9 +97,10 @@ def train(  # noqa: PLR0917 - the command line's options
     if fit:
         planned, measured = watched(lambda watch: fitted(planned, watch, memory))
     if dry_run:
-        if not (measured or no_measure):
+        large = too_large(planned)
+        if not (measured or no_measure or large):
             measured = watched(lambda watch: costs(planned, watch))
-        typer.echo(plan_json(planned, measured) if as_json else plan_text(planned, measured))
+        typer.echo((plan_json if as_json else plan_text)(planned, measured, large))
         return
     if not as_json:
         typer.echo(header(planned))
@@ -124,7 +129,7 @@ def _result(folder: RunFolder) -> dict[str, Any]:
 
 def _classes(rows: Iterable[Row]) -> list[str]:
     names = {row.class_id: row.class_name for row in rows}
-    return [names[key] for key in sorted(names)]
+    return list(class_labels([names[key] for key in sorted(names)]))
 
 
 def _print(folder: RunFolder, result: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from spsam.errors import InputError
+from spsam.text.secrets import masked
 
 EPILOG = "Example: spsam ui --port 5001"
 
@@ -25,22 +26,27 @@ def ui(
 ) -> None:
     """Open the MLflow page over this project's runs; Ctrl-C ends it."""
     from spsam.config.places import home
-    from spsam.tracking.mlflow import store
+    from spsam.tracking.store import database, store
 
     folder = home(out)
     address = store(folder)
-    if address.startswith("sqlite:") and not Path(address.removeprefix("sqlite:///")).is_file():
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not database(folder).is_file():
         raise InputError(
             f"there are no tracked runs in {folder} yet: run spsam ablate first, or name another "
             "folder with --out"
         )
     if address.startswith(("http:", "https:")):
-        typer.echo(f"The runs are on the server of MLFLOW_TRACKING_URI: {address}")
+        typer.echo(f"The runs are on the server of MLFLOW_TRACKING_URI: {masked(address)}")
         return
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", address]
+    command = [sys.executable, "-m", "mlflow", "ui"]
     typer.echo(f"http://{host}:{port}")
     code = subprocess.call(
         [*command, "--host", host, "--port", str(port)],
-        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        # A command line is seen by everybody on the machine, and the address may hold a password.
+        env={
+            **os.environ,
+            "MLFLOW_BACKEND_STORE_URI": address,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        },
     )
     raise typer.Exit(code)

@@ -1,4 +1,4 @@
-"""The ranges of training's augmentation: nnU-Net's, which the paper takes over by name."""
+"""The ranges of training's augmentation: nnU-Net's, which the paper names (App. D)."""
 
 from __future__ import annotations
 

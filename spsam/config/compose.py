@@ -2,7 +2,8 @@
 
 One parent (`base:`) and one rule: mappings merge, lists and scalars replace. A block that changes
 its component starts from the new component's defaults, since the old one's parameters mean nothing
-to it. The preset comes right after the root file, so that what an arm says itself wins over it.
+to it. The preset comes right after the root file, then its protocol for the data set, so that what
+an arm says itself wins over both.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ def compose(
     path: Path,
     *,
     preset: Path | None = None,
+    protocol: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     find: Find,
 ) -> Composed:
@@ -89,6 +91,8 @@ def compose(
     Args:
         path: The arm's file.
         preset: The preset's file.
+        protocol: The file of what the preset sets for one data set; its key `split` is no value of
+            an arm.
         overrides: Values on top of all files; dotted keys, nested mappings or both.
         find: From an arm's name to its file.
 
@@ -108,7 +112,9 @@ def compose(
             diff = {key: value for key, value in diff.items() if key not in _LABELS}
         composed.merge(diff, places_in(file))
         if index == 0 and preset is not None:
-            _lay_preset(composed, read_yaml(preset))
+            _lay_preset(composed, read_yaml(preset), _LABELS)
+        if index == 0 and protocol is not None:
+            _lay_preset(composed, read_yaml(protocol), (*_LABELS, "split"))
     for keys, value in leaves(overrides or {}):
         _set(composed, keys, value)
     composed.data.setdefault("title", composed.name)
@@ -173,8 +179,8 @@ def _reserved(file: YamlFile, diff: dict[str, Any]) -> list[Problem]:
     ]
 
 
-def _lay_preset(composed: Composed, file: YamlFile) -> None:
-    diff = {key: value for key, value in file.data.items() if key not in _LABELS}
+def _lay_preset(composed: Composed, file: YamlFile, labels: tuple[str, ...]) -> None:
+    diff = {key: value for key, value in file.data.items() if key not in labels}
     composed.problems += _reserved(file, diff)
     if "base" in diff:
         del diff["base"]

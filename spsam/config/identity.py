@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from typing import Any
@@ -37,10 +38,14 @@ CAME_LATER: dict[str, Any] = {
     "arm.train.warmup_epochs": 0,
     "arm.train.optimizer.betas": [0.9, 0.999],
     "arm.train.deep_supervision.weights": None,
+    "arm.train.loss.batch_dice": True,
     "arm.train.loss.cross_entropy": 1.0,
     "arm.train.loss.dice": 1.0,
     "arm.train.loss.generator": 1.0,
     "arm.train.loss.mask": 1.0,
+    # Planned with 2 until it was a value.
+    "arm.patch.anisotropy": 2.0,
+    "data.preparation": 2,
 }
 
 
@@ -63,6 +68,24 @@ def identity(config: RunConfig) -> dict[str, Any]:
             part = part[key]
         if dotted not in CAME_LATER or part[last] == CAME_LATER[dotted]:
             del part[last]
+    return content
+
+
+def as_of_then(stored: Any) -> Any:
+    """A stored run's configuration with the keys that came later, at the values of its time.
+
+    Args:
+        stored: Plain values, as JSON or YAML gives them; they are left as they are. What is no
+            configuration comes back for the schema to refuse.
+    """
+    content = copy.deepcopy(stored)
+    for dotted, value in CAME_LATER.items():
+        *above, last = dotted.split(".")
+        part = content
+        for key in above:
+            part = part.get(key) if isinstance(part, dict) else None
+        if isinstance(part, dict):
+            part.setdefault(last, value)
     return content
 
 

@@ -60,7 +60,7 @@ class PromptStudyConfig(Section):
     )
     disturbances: tuple[Disturbance, ...] = chosen((), "What `disturbed` stands for.")
     seeds: Count = chosen(1, "Draws of what is random.")
-    mask: Literal["logits", "binary"] = chosen("logits", "What a mask prompt is.")
+    mask: Literal["binary", "logits", "log_odds"] = chosen("binary", "What a mask prompt is.")
     mask_logit: Positive = chosen(10.0, "Logit inside a class of the ground truth.")
     arm: str = chosen(..., "Plain SAM: an arm without adapters.")
     preset: str = chosen(..., "The preset laid over it.")

@@ -97,7 +97,8 @@ class AdapterPlacement(Section):
     )
     decoder: tuple[DecoderPlace, ...] = paper(
         ("after_token_to_image", "after_image_to_token"),
-        "Places in each two-way block of the mask decoder.",
+        "Places in each two-way block of the mask decoder. Where is the paper's; that each stands "
+        "behind its sublayer, with its own skip, is chosen here.",
     )
     parallel_scale: Annotated[float, Field(ge=0)] = author(
         0.5, "Factor s of the adapter that is parallel to an MLP."
@@ -115,14 +116,18 @@ class BackboneConfig(Section):
     """SAM itself, which stays frozen."""
 
     name: Literal["sam_tiny", "sam_vit_b", "sam_vit_l", "sam_vit_h"] = chosen(
-        "sam_tiny", "Which SAM; the paper has sam_vit_b, sam_tiny is for two cores."
+        "sam_tiny",
+        "Which SAM. The paper names none; the author's code has sam_vit_b for ACDC and sam_vit_h "
+        "for the CT sets. sam_tiny is for two cores.",
     )
     weights: Literal["shipped", "random", "checkpoint"] = chosen(
         "shipped", "Those that come with spsam (sam_tiny), none (random), or a file (checkpoint)."
     )
     checkpoint: Path | None = chosen(None, "File with weights in the official format.")
-    encoder_size: Count | None = author(
-        None, "Height and width of the encoder's input, pixels; null: as the patch."
+    encoder_size: Count | tuple[Count, Count] | None = author(
+        None,
+        "The encoder's input: h = w or [h, w], pixels; null: as the patch. A patch that is not "
+        "square keeps its aspect only with a pair of the same.",
     )
 
 
@@ -135,6 +140,11 @@ class PatchConfig(Section):
     )
     max_size: Count = chosen(256, "Largest H and W that the planner may take, pixels.")
     max_depth: Count = chosen(32, "Largest D that the planner may take, slices.")
+    anisotropy: Annotated[float, Field(ge=1, allow_inf_nan=False)] = author(
+        3.0,
+        "Slices stay as acquired where their spacing is more than this many times the coarser one "
+        "of the other two; else every axis is resampled.",
+    )
 
 
 class InferenceConfig(Section):
@@ -177,6 +187,14 @@ class ArmConfig(Section):
     inference: InferenceConfig = author(InferenceConfig(), "Sliding window over a volume.")
     evaluation: EvaluationConfig = chosen(EvaluationConfig(), "How predictions are scored.")
 
+    def on(self, device: str) -> ArmConfig:
+        """The arm as it computes on a device (`cpu`, `cuda`, `cuda:1`): half precision is named."""
+        if self.train.precision != "half":
+            return self
+        precision = "fp16" if device.startswith("cuda") else "fp32"
+        train = self.train.model_copy(update={"precision": precision})
+        return self.model_copy(update={"train": train})
+
 
 class DataIdentity(Section):
     """The data of a run.
@@ -192,6 +210,9 @@ class DataIdentity(Section):
     num_classes: Count = chosen(..., "K, background included.")
     class_names: tuple[str, ...] = chosen(..., "Names of the classes, background first.")
     in_channels: Count = chosen(..., "M, image modalities.")
+    preparation: Count = chosen(
+        2, "Version of what preparation makes of the data: another one is other data."
+    )
 
 
 class RunConfig(Section):

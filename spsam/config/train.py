@@ -40,7 +40,7 @@ class OptimizerConfig(Section):
 
 
 class DeepSupervisionConfig(Section):
-    """Weights of the prompt generator's resolutions in the loss."""
+    """Weights of the prompt generator's resolutions in the loss (paper's App. D, Eq. 3)."""
 
     decay: Annotated[float, Field(gt=0, le=1)] = paper(
         0.5, "Weight of a resolution relative to the next finer one; they sum to one."
@@ -61,8 +61,14 @@ class DeepSupervisionConfig(Section):
 
 
 class LossConfig(Section):
-    """Cross-entropy + soft Dice of the generator's masks, and of the final ones."""
+    """Cross-entropy + soft Dice of the generator's masks, and of the final ones (App. D)."""
 
+    batch_dice: bool = author(
+        False,
+        "Dice over all patches of a batch at once; false: of each patch, then their mean. The "
+        "planner of nnU-Net has false for a 3D network at full resolution, and true for a 2D one "
+        "and for 3D data so large that it plans a low resolution, too (Synapse, AMOS22).",
+    )
     dice_background: bool = author(False, "Count the background in the Dice term.")
     smooth: NotNegative = author(1e-5, "Added to the Dice term's numerator and denominator.")
     cross_entropy: NotNegative = author(1.0, "Weight of the cross-entropy.")
@@ -91,8 +97,10 @@ class TrainConfig(Section):
     )
     batch_size: Count = author(2, "Patches of a step, on all devices together.")
     clip_norm: Positive | None = author(12.0, "Largest norm of the gradient; null: not clipped.")
-    precision: Literal["fp32", "bf16", "fp16"] = chosen(
-        "fp32", "fp32, bf16 autocast, or fp16 autocast with a scaled loss."
+    precision: Literal["fp32", "bf16", "fp16", "half"] = chosen(
+        "fp32",
+        "fp32, bf16 autocast, or fp16 autocast with a scaled loss; half: fp16 on a GPU, as in the "
+        "author's code, and fp32 on a CPU.",
     )
     deep_supervision: DeepSupervisionConfig = paper(DeepSupervisionConfig(), "Weights by level.")
     foreground: Fraction = author(1 / 3, "Share of patches centred on a foreground voxel.")

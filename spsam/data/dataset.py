@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.labels import id_problems
 from spsam.data.sources import acdc, amos, msd, nnunet, phantom, synapse, synapse_slices, volumes
 from spsam.errors import InputError, Problem, nearest
 
@@ -39,7 +40,7 @@ def open_dataset(name_or_path: str | Path) -> DataSet:
 
     Raises:
         InputError: If there is no such data set or folder, the folder's layout is not recognised,
-            or the layout has mistakes; all of them.
+            the layout has mistakes, or ids that no label map holds; all of them.
     """
     if isinstance(name_or_path, str) and name_or_path in BUILT_IN:
         return BUILT_IN[name_or_path]()
@@ -47,7 +48,7 @@ def open_dataset(name_or_path: str | Path) -> DataSet:
     if folder.is_dir():
         for layout in LAYOUTS:
             if layout.recognise(folder):
-                return layout.open(folder)
+                return _checked(layout.open(folder), folder)
         raise InputError(Problem(f"the folder's layout is not recognised; {_expected()}", folder))
     if folder.exists():
         raise InputError(Problem(f"expected a folder, this is a file; {_expected()}", folder))
@@ -55,6 +56,13 @@ def open_dataset(name_or_path: str | Path) -> DataSet:
         raise InputError(Problem(f"the data folder does not exist; {_expected()}", folder))
     guess = nearest(name_or_path, BUILT_IN)
     raise InputError(f"there is no data set and no folder '{name_or_path}'{guess}; {_expected()}")
+
+
+def _checked(dataset: DataSet, folder: Path) -> DataSet:
+    problems = id_problems(dataset.class_names, dataset.raw_ids, folder)
+    if problems:
+        raise InputError(problems)
+    return dataset
 
 
 def open_scans(path: Path) -> DataSet:

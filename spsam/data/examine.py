@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from spsam.data.cases import Case, DataSet
 from spsam.data.check import load_checked
-from spsam.data.files.image import read_geometry
+from spsam.data.compare import compare
 from spsam.data.files.nifti import nifti_oddities
 from spsam.data.geometry import Geometry, orientation
-from spsam.data.split import PARTS, Split, split_cases
-from spsam.data.volume import GEOMETRY_TOLERANCE
+from spsam.data.split import Split, split_cases
 from spsam.data.workers import Progress, run_all
 from spsam.errors import InputError, Problem
+from spsam.text.classes import class_labels
 
-# A spacing this many times off the median is more often a wrong header than a scanner.
-OUTLIER = 3.0
+# So many foreground voxels of a case tell its usual intensity.
+SAMPLES = 100_000
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ class Facts:
         geometry: Of the image.
         voxels: For each class its number of voxels; empty without a reference.
         digest: Of the image's voxels.
-        low: Smallest intensity.
+        low: Smallest intensity of the first channel.
+        inside: Its median over the foreground; None without any.
+        zeros: Share of voxels that are zero in every channel.
     """
 
     id: str
@@ -48,6 +50,8 @@ class Facts:
     voxels: tuple[int, ...] = ()
     digest: str = ""
     low: float = 0.0
+    inside: float | None = None
+    zeros: float = 0.0
 
 
 @dataclass
@@ -57,7 +61,7 @@ class Report:
     Attributes:
         dataset: What was examined.
         facts: One a case, in the data set's order.
-        split: The one that training would take; None if there is none.
+        split: The one that training would take, its first fold; None if there is none.
         errors: Where training would break.
         warnings: What the user should look at.
     """
@@ -79,7 +83,7 @@ class Report:
         """In how many readable cases a class has a voxel."""
         return {
             name: sum(bool(each.voxels and each.voxels[index]) for each in self.facts)
-            for index, name in enumerate(self.dataset.class_names)
+            for index, name in enumerate(class_labels(self.dataset.class_names))
             if index
         }
 
@@ -109,9 +113,7 @@ def examine(
             report.split = split_cases(dataset, split)
         except InputError as error:
             report.errors += error.problems
-    report.warnings += [*_spacings(report), *_orientations(report), *_classes(report)]
-    report.warnings += _intensities(report)
-    _duplicates(report)
+    compare(report, split)
     return report
 
 
@@ -121,14 +123,16 @@ def _examine_case(case: Case, channels: int, classes: int) -> Facts:
     except InputError as error:
         return Facts(case.id, case.patient, errors=error.problems)
     files = [file for file in case.files if file.is_file()]
-    warnings = [problem for file in files for problem in nifti_oddities(file)]
+    warnings = [*volume.notes, *(each for file in files for each in nifti_oddities(file))]
     voxels: tuple[int, ...] = ()
+    inside = None
     if volume.label is not None:
         counts = np.bincount(volume.label.ravel(), minlength=classes)
         voxels = tuple(int(count) for count in counts)
         if not any(voxels[1:]):
             warnings.append(Problem(f"{case.id}: the label is all background", _last(files)))
-        warnings += _displaced(volume.geometry, case)
+        else:
+            inside = _median(volume.image[0][volume.label > 0])
     pixels = np.ascontiguousarray(volume.image)
     return Facts(
         case.id,
@@ -137,91 +141,16 @@ def _examine_case(case: Case, channels: int, classes: int) -> Facts:
         geometry=volume.geometry,
         voxels=voxels,
         digest=hashlib.sha256(pixels.tobytes()).hexdigest(),
-        low=float(pixels.min()),
+        low=float(pixels[0].min()),
+        inside=inside,
+        zeros=1 - np.count_nonzero(pixels.any(axis=0)) / pixels[0].size,
     )
+
+
+def _median(values: npt.NDArray[np.float32]) -> float:
+    """Of at most so many values, evenly spread."""
+    return float(np.median(values[:: max(1, len(values) // SAMPLES)]))
 
 
 def _last(files: list[Path]) -> Path | None:
     return files[-1] if files else None
-
-
-def _displaced(image: Geometry, case: Case) -> list[Problem]:
-    """Whether the label says that it lies elsewhere; training goes by voxels all the same."""
-    if len(case.files) < 2 or len({file.suffix for file in case.files}) > 1:
-        return []
-    try:
-        label = read_geometry(case.files[-1])
-    except InputError:
-        # Arrays in other containers have no geometry.
-        return []
-    turned = not np.allclose(image.direction, label.direction, atol=GEOMETRY_TOLERANCE)
-    moved = not np.allclose(image.origin, label.origin, atol=0.1 * min(image.spacing))
-    if not turned and not moved:
-        return []
-    what = " and ".join([*(["direction"] if turned else []), *(["origin"] if moved else [])])
-    message = f"the label's {what} is not that of its image; voxel is taken for voxel"
-    return [Problem(message, case.files[-1])]
-
-
-def _spacings(report: Report) -> Iterable[Problem]:
-    known = [each for each in report.facts if each.geometry]
-    if not known:
-        return
-    spacings = np.array([each.geometry.spacing for each in known if each.geometry])
-    median = np.median(spacings, axis=0)
-    for each, spacing in zip(known, spacings, strict=True):
-        if max(np.max(spacing / median), np.max(median / spacing)) > OUTLIER:
-            shown, usual = (" × ".join(f"{v:.4g}" for v in one) for one in (spacing, median))
-            yield Problem(f"{each.id}: spacing {shown} mm is far from the median, {usual} mm")
-
-
-def _orientations(report: Report) -> Iterable[Problem]:
-    counts = report.orientations
-    if len(counts) > 1:
-        shown = ", ".join(f"{code} {count}" for code, count in counts.items())
-        yield Problem(
-            f"cases differ in orientation ({shown}); preparation turns them to the commonest of "
-            "the training cases"
-        )
-
-
-def _classes(report: Report) -> Iterable[Problem]:
-    if not any(each.voxels for each in report.facts):
-        return
-    for name, count in report.cases_of_class.items():
-        if count == 0:
-            yield Problem(f"no case has class '{name}'")
-
-
-def _intensities(report: Report) -> Iterable[Problem]:
-    readable = [each for each in report.facts if each.digest]
-    if report.dataset.modality == "CT" and readable and min(each.low for each in readable) >= 0:
-        yield Problem("no CT value is below zero: these are not Hounsfield units, or were scaled")
-
-
-def _duplicates(report: Report) -> None:
-    """The same voxels under two names: an error where training and scoring would share them."""
-    same = defaultdict(list)
-    for each in report.facts:
-        if each.digest:
-            same[each.digest].append(each)
-    part_of: dict[str, str] = {}
-    if report.split is not None:
-        part_of = {case: part for part in PARTS for case in getattr(report.split, part)}
-    for group in same.values():
-        if len(group) < 2:
-            continue
-        names = ", ".join(each.id for each in group)
-        parts: set[Literal["train", "val", "test"] | str] = {
-            part_of[each.id] for each in group if each.id in part_of
-        }
-        if len(parts) > 1:
-            shown = " and ".join(part for part in PARTS if part in parts)
-            message = f"{names} are the same image, in {shown} of split '{_name(report)}'"
-            report.errors.append(Problem(message))
-        else:
-            report.warnings.append(Problem(f"{names} are the same image"))
-
-
-def _name(report: Report) -> str:
-    return report.split.name if report.split else ""

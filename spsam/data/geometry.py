@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import permutations
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from spsam.errors import Problem
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 Triple = tuple[float, float, float]
@@ -15,6 +19,23 @@ Axes = tuple[int, int, int]
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+# Written through different programs, one geometry differs in its last digits. These are shares of
+# the spacing itself, whatever it is, and of a voxel along each axis. Over 500 voxels the first is
+# half a voxel.
+SPACING_TOLERANCE = 1e-3
+ORIGIN_TOLERANCE = 0.1
+# Of cosines; a quaternion in single precision is good for a tenth of it.
+DIRECTION_TOLERANCE = 1e-3
+# Headers hold origins in single precision: far from zero that is coarser than a share of a micron.
+_ROUNDED = 4 * float(np.finfo(np.float32).eps)
+
+FATAL_OF_CHANNELS = ("size", "spacing", "origin", "direction")
+"""Channels are stacked by voxel: only their headers tell that their voxels belong together."""
+
+FATAL_OF_LABELS = ("size", "spacing")
+"""Only these decide what is learnt and scored. Origins and directions of well-known sets differ
+between image and label although the voxels correspond: those are a warning."""
 
 _POSITIVE, _NEGATIVE = "LPS", "RAI"
 
@@ -38,6 +59,80 @@ class Geometry:
     origin: Triple = (0.0, 0.0, 0.0)
     direction: tuple[float, ...] = IDENTITY
     forms: tuple[float, ...] = field(default=(), compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file, and where the volume in it lies.
+
+    Attributes:
+        what: What it is called in a sentence: `the label`.
+        path: The file.
+        geometry: The volume's.
+    """
+
+    what: str
+    path: Path
+    geometry: Geometry
+
+
+def differences(one: Geometry, other: Geometry) -> dict[str, tuple[str, str]]:
+    """Where two volumes do not lie on one grid: the one comparison of size, spacing and place.
+
+    Returns:
+        By `size`, `spacing`, `origin` and `direction`, as far as they differ, both values in
+        words. Of volumes that differ in size nothing else is compared.
+    """
+    if one.shape != other.shape:
+        return {"size": (_times(one.shape), _times(other.shape))}
+    found = {}
+    ours, theirs = np.array(one.spacing), np.array(other.spacing)
+    if np.any(np.abs(ours - theirs) > SPACING_TOLERANCE * np.maximum(ours, theirs)):
+        found["spacing"] = (f"{_times(ours)} mm", f"{_times(theirs)} mm")
+    first, second = np.array(one.origin), np.array(other.origin)
+    # Along the axes (x, y, z) of the first one's voxels.
+    apart = np.abs(np.reshape(one.direction, (3, 3)).T @ (first - second))
+    rounded = _ROUNDED * np.abs([first, second]).max()
+    if np.any(apart > ORIGIN_TOLERANCE * ours[::-1] + rounded):
+        found["origin"] = (f"({_list(first)}) mm", f"({_list(second)}) mm")
+    turned = np.abs(np.subtract(one.direction, other.direction)).max()
+    if turned > DIRECTION_TOLERANCE:
+        codes = orientation(one), orientation(other)
+        found["direction"] = (
+            codes if codes[0] != codes[1] else (_list(one.direction), _list(other.direction))
+        )
+    return found
+
+
+def mismatches(
+    other: Place, of: Place, fatal: Collection[str]
+) -> tuple[list[Problem], list[Problem]]:
+    """What is wrong with a file that should lie on the grid of another one.
+
+    Args:
+        other: The file.
+        of: What it belongs to.
+        fatal: Of `size`, `spacing`, `origin` and `direction` those in which they may not differ.
+
+    Returns:
+        Errors, and warnings, each with the file's name.
+    """
+    errors, warnings = [], []
+    for name, (ours, theirs) in differences(other.geometry, of.geometry).items():
+        message = f"{other.what}'s {name} {ours} is not that of {of.what}, {theirs} ({of.path})"
+        if name in fatal:
+            errors.append(Problem(message, other.path))
+        else:
+            warnings.append(Problem(f"{message}; voxel is taken for voxel", other.path))
+    return errors, warnings
+
+
+def _times(values: Collection[float]) -> str:
+    return " × ".join(f"{value:.6g}" for value in values)
+
+
+def _list(values: Collection[float]) -> str:
+    return ", ".join(f"{value:.5g}" for value in values)
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,9 @@ from spsam.data.check import check
 from spsam.data.geometry import Geometry, Triple, Turn, nonzero_box, orientation, turn_to
 from spsam.errors import InputError
 
-# Above this ratio of the coarsest to the next spacing, slices are left as they were acquired [C].
-ANISOTROPIC = 2.0
 MULTIPLE = 16
-# Raised whenever prepared volumes change, so that old ones are not taken for new ones.
-VERSION = 2
+VERSION: Mapping[Modality, int] = {"MR": 2, "CT": 3}
+"""Raised whenever prepared volumes change, so that old ones are not taken for new ones."""
 # Where less of the images than this is not zero, they are cropped to it [A], after nnU-Net.
 CROPPED = 0.75
 # So many training images are looked at for that.
@@ -39,7 +37,7 @@ class Plan:
             median and only for information: nothing is resampled along depth [C].
         anisotropic: Whether the slices stay as acquired.
         modality: `MR`: z-score of each volume. `CT`: clipped to the 0.5–99.5 percentiles of the
-            training cases' foreground, then its z-score.
+            training cases' foreground, then less its mean, over its deviation.
         patch_size: (D, H, W) of a training patch.
         training: The cases whose intensities count, for CT; empty for MR, which needs none.
         orientation: What most training cases have, such as `LPS`; the others are turned to it.
@@ -71,7 +69,7 @@ class Plan:
     @property
     def key(self) -> str:
         """16 hex digits of what the prepared volumes depend on; the patch is cut later."""
-        content = {**self.to_dict(), "version": VERSION}
+        content = {**self.to_dict(), "version": VERSION[self.modality]}
         del content["patch_size"]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -104,6 +102,7 @@ def plan(
     size: int | tuple[int, int] | None = None,
     max_depth: int,
     max_size: int,
+    anisotropy: float = 3.0,
 ) -> Plan:
     """Plans from the training cases' headers, and a look at a few of the images.
 
@@ -118,6 +117,8 @@ def plan(
         size: The patch's (H, W) or both at once; bounds do not apply.
         max_depth: Bound of a planned D.
         max_size: Bound of planned H and W.
+        anisotropy: Slices are left as they were acquired where the coarsest spacing is more than
+            this many times the next one. nnU-Net's threshold is 3.
 
     Raises:
         InputError: If a header cannot be read; with every problem of the whole data set.
@@ -132,7 +133,7 @@ def plan(
     )
     median = np.median(spacings, axis=0)
     order = np.argsort(median)
-    anisotropic = bool(median[order[2]] / median[order[1]] >= ANISOTROPIC)
+    anisotropic = bool(median[order[2]] / median[order[1]] > anisotropy)
     depth_axis = int(order[2]) if anisotropic else 0
     target = [float(median[axis]) for axis in range(3)]
     draft = Plan(

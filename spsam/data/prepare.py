@@ -9,10 +9,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
-from functools import partial as bind
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from spsam.data.store import INDEX, PreparedStore, case_file
 from spsam.data.volume import Floats
 from spsam.data.workers import Progress, run_all
 from spsam.errors import InputError, Problem
+from spsam.files import atomic, write_bytes, write_text
 
 # Foreground voxels kept per class and case, to centre patches on.
 MAX_VOXELS = 5000
@@ -118,9 +117,17 @@ def _prepare_all(
         "channel_names": dataset.channel_names,
         "statistics": statistics,
         "cases": sorted(case.id for case in dataset.cases),
+        "notes": _notes(dataset, partial),
     }
-    _write(partial / INDEX, lambda path: path.write_text(json.dumps(index, indent=1)))
+    write_text(partial / INDEX, json.dumps(index, indent=1))
     os.replace(partial, target)
+
+
+def _notes(dataset: DataSet, folder: Path) -> list[str]:
+    """Of all cases, those of an earlier, interrupted call included."""
+    files = (case_file(folder, case.id, "json") for case in dataset.cases)
+    metas = (json.loads(file.read_text(encoding="utf-8")) for file in files)
+    return [note for meta in metas for note in meta.get("notes", ())]
 
 
 def _prepare_case(
@@ -142,15 +149,17 @@ def _prepare_case(
         "flips": prepared.flips,
         "box": prepared.box,
         "spacing": prepared.spacing,
+        "notes": [str(note) for note in prepared.notes],
     }
     for ending, content in (("image.b2nd", pack(image)), ("label.b2nd", pack(label))):
-        _write(case_file(folder, case.id, ending), bind(_write_bytes, content))
-    _write_array(case_file(folder, case.id, "foreground.npy"), _foreground(label, case.id))
-    _write(meta_file, lambda path: path.write_text(json.dumps(meta, indent=1)))
+        write_bytes(case_file(folder, case.id, ending), content)
+    with atomic(case_file(folder, case.id, "foreground.npy")) as draft:
+        np.save(draft, np.ascontiguousarray(_foreground(label, case.id)))
+    write_text(meta_file, json.dumps(meta, indent=1))
     return ()
 
 
-def _foreground(label: npt.NDArray[np.uint8], case_id: str) -> npt.NDArray[np.int32]:
+def _foreground(label: npt.NDArray[np.integer], case_id: str) -> npt.NDArray[np.int32]:
     """A sample of each class's voxels: rows (class, d, h, w), the same for a case every time."""
     seed = int.from_bytes(hashlib.sha256(case_id.encode()).digest()[:8], "big")
     rng = np.random.default_rng(seed)
@@ -166,7 +175,10 @@ def _foreground(label: npt.NDArray[np.uint8], case_id: str) -> npt.NDArray[np.in
 
 
 def _ct_statistics(dataset: DataSet, plan: Plan, workers: int | None) -> Statistics:
-    """Percentiles, mean and deviation of each channel over the training cases' foreground."""
+    """Percentiles, mean and deviation of each channel over the training cases' foreground.
+
+    As in nnU-Net, mean and deviation are of all intensities, also of those beyond the percentiles.
+    """
     training = [case for case in dataset.cases if case.id in set(plan.training)]
     results = run_all(
         _sample_case, [(case, dataset.in_channels) for case in training], workers, None
@@ -179,13 +191,12 @@ def _ct_statistics(dataset: DataSet, plan: Plan, workers: int | None) -> Statist
     statistics = []
     for channel in samples.astype(np.float64):
         low, high = np.percentile(channel, [0.5, 99.5])
-        clipped = channel.clip(low, high)
         statistics.append(
             {
                 "low": float(low),
                 "high": float(high),
-                "mean": float(clipped.mean()),
-                "std": float(clipped.std()),
+                "mean": float(channel.mean()),
+                "std": float(channel.std()),
             }
         )
     return statistics
@@ -200,26 +211,3 @@ def _sample_case(case: Case, channels: int) -> Floats | tuple[Problem, ...]:
     assert volume.label is not None
     values = volume.image[:, volume.label > 0]
     return values[:, :: max(1, values.shape[1] // MAX_SAMPLES)]
-
-
-def _write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
-    # The open file keeps `np.save` from appending `.npy` to the temporary name.
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as stream:
-            np.save(stream, np.ascontiguousarray(array))
-
-    _write(path, write)
-
-
-def _write_bytes(content: bytes, path: Path) -> None:
-    path.write_bytes(content)
-
-
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes beside the file and renames: the file is there completely or not at all."""
-    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from spsam.data.bounds import check_size, spacing_notes
 from spsam.data.cases import Case
 from spsam.data.check import load_checked
 from spsam.data.geometry import Box, nonzero_box
@@ -41,7 +42,7 @@ def preprocess(
         The case, without its list of foreground voxels.
 
     Raises:
-        InputError: With every problem found.
+        InputError: With every problem found, also if it would not fit into memory.
     """
     volume = load_checked(case, channels)
     return preprocess_volume(volume, case, plan, statistics, raw_ids)
@@ -54,7 +55,11 @@ def preprocess_volume(
     statistics: Statistics | None,
     raw_ids: Sequence[int] = (),
 ) -> PreparedCase:
-    """As `preprocess`, of a volume that is read and checked."""
+    """As `preprocess`, of a volume that is read and checked.
+
+    Raises:
+        InputError: If it does not fit into memory on the plan's grid, see `check_size`.
+    """
     original = volume.geometry
     image, label = volume.image, volume.label
     box: Box | None = None
@@ -67,6 +72,15 @@ def preprocess_volume(
         mask = (image != 0).any(axis=0)
     depth, height, width = image.shape[1:]
     cut = replace(original, shape=(depth, height, width))
+    file = case.files[0] if case.files else None
+    check_size(
+        cut,
+        plan,
+        channels=len(image),
+        classes=len(raw_ids),
+        labelled=label is not None,
+        file=file,
+    )
     turn = plan.turn(cut)
     shape = plan.target_shape(cut)
     image = resample_image(turn.there(normalise(image, statistics, mask)), shape)
@@ -87,6 +101,7 @@ def preprocess_volume(
         raw_ids=tuple(raw_ids),
         flips=turn.flips,
         box=box,
+        notes=(*volume.notes, *spacing_notes(original, plan, file)),
     )
 
 

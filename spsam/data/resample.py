@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from spsam.data.labels import narrow_indices
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -22,18 +24,22 @@ def resample_image(image: Floats, shape: Sequence[int]) -> Floats:
     return np.stack([_zoom(channel, shape, order=3) for channel in image])
 
 
-def resample_label(label: npt.NDArray[np.integer], shape: Sequence[int]) -> npt.NDArray[np.uint8]:
+def resample_label(label: npt.NDArray[np.integer], shape: Sequence[int]) -> npt.NDArray[np.integer]:
     """Each class's indicator linearly, then the largest; of equal ones the lowest class.
 
     Args:
-        label: `(D, H, W)` class indices below 256.
+        label: `(D, H, W)` class indices.
         shape: The wanted `(D, H, W)`.
+
+    Returns:
+        uint8, or int16 of classes from 256 on.
     """
+    label = narrow_indices(label)
     if tuple(label.shape) == tuple(shape):
-        return label.astype(np.uint8)
+        return label
     classes = np.unique(label)
     best = np.full(tuple(shape), -1.0, np.float32)
-    result = np.zeros(tuple(shape), np.uint8)
+    result = np.zeros(tuple(shape), label.dtype)
     for value in classes:
         share = _zoom((label == value).astype(np.float32), shape, order=1)
         # Shares that differ by rounding only are equal: the lowest class keeps the voxel.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from spsam.data.labels import narrow_ids
 from spsam.data.store import PreparedCase
 from spsam.data.volume import write_label
 
@@ -65,7 +66,7 @@ def restore_labels(
     case: PreparedCase,
     labels: Callable[[Tensor], Tensor],
     on_piece: Callable[[int, Tensor, Tensor], None] | None = None,
-) -> npt.NDArray[np.uint8]:
+) -> npt.NDArray[np.integer]:
     """Labels on the original grid: logits are interpolated first, then named.
 
     Args:
@@ -76,7 +77,8 @@ def restore_labels(
             one's index, their logits `(K, n, H, W)` and labels `(n, H, W)`, on the logits' device.
 
     Returns:
-        `(D, H, W)` class indices, the original array axes (z, y, x).
+        `(D, H, W)` class indices, uint8 or, of more than 256 classes, int16; the original array
+        axes (z, y, x).
     """
     return name_pieces(restored(logits, case), case, labels, on_piece)
 
@@ -86,11 +88,13 @@ def name_pieces(
     case: PreparedCase,
     labels: Callable[[Tensor], Tensor],
     on_piece: Callable[[int, Tensor, Tensor], None] | None = None,
-) -> npt.NDArray[np.uint8]:
+) -> npt.NDArray[np.integer]:
     """`restore_labels` of pieces that are restored, as `restored` gives them."""
-    chunks: list[npt.NDArray[np.uint8]] = []
+    chunks: list[npt.NDArray[np.integer]] = []
     for piece, chunk in enumerate(pieces):
-        named = labels(chunk[None])[0].to(torch.uint8)
+        # Of one class's logit the labels are 0 and 1.
+        narrow = torch.uint8 if len(chunk) <= 256 else torch.int16
+        named = labels(chunk[None])[0].to(narrow)
         if on_piece is not None:
             on_piece(piece * PIECE, chunk, named)
         chunks.append(named.cpu().numpy())
@@ -105,9 +109,7 @@ def write_labels(path: Path, labels: npt.NDArray[np.integer], case: PreparedCase
         labels: `(D, H, W)` class indices on the original grid.
         case: The case they belong to.
     """
-    ids = np.asarray(case.raw_ids)
-    ids = ids.astype(np.uint8 if ids.max() < 256 else np.uint16)
-    write_label(path, ids[labels], case.original)
+    write_label(path, narrow_ids(case.raw_ids)[labels], case.original)
 
 
 def _uncut(array: npt.NDArray[Any], case: PreparedCase, background: float) -> npt.NDArray[Any]:

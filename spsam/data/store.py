@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from spsam.data.chunked import Chunked
 from spsam.data.geometry import Axes, Box, Geometry, Triple, Turn
-from spsam.errors import SpsamError
+from spsam.errors import Problem, SpsamError
 
 INDEX = "store.json"
 # Each open case holds two files open, of which a process may have about a thousand.
@@ -30,7 +30,7 @@ class PreparedCase:
         patient: Whose it is.
         image: `(M, D, H, W)` float32, normalised. Of a store it is a `Chunked`, whose slices are
             read from the file when they are asked for.
-        label: `(D, H, W)` uint8 class indices; likewise.
+        label: `(D, H, W)` class indices, uint8 or, from class 256 on, int16; likewise.
         foreground: Class -> `(n, 3)` voxels (d, h, w) of it, a bounded sample; only classes that
             are there.
         spacing: (d, h, w) in mm.
@@ -40,12 +40,13 @@ class PreparedCase:
         flips: Which of (d, h, w) run against their original axis.
         box: What was cut out of the original array first, (start, stop) per axis (z, y, x); None
             where all of it was kept.
+        notes: What the user should look at in its files; of a store see `PreparedStore.notes`.
     """
 
     id: str
     patient: str
     image: npt.NDArray[np.float32]
-    label: npt.NDArray[np.uint8]
+    label: npt.NDArray[np.integer]
     foreground: Mapping[int, npt.NDArray[np.int32]]
     spacing: Triple
     original: Geometry
@@ -53,6 +54,7 @@ class PreparedCase:
     raw_ids: tuple[int, ...]
     flips: tuple[bool, bool, bool] = (False, False, False)
     box: Box | None = None
+    notes: tuple[Problem, ...] = ()
 
     @property
     def turn(self) -> Turn:
@@ -87,6 +89,15 @@ class PreparedStore:
     def ids(self) -> tuple[str, ...]:
         """The cases in it, sorted."""
         return tuple(self.index["cases"])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should look at in the files of its cases."""
+        return tuple(self.index.get("notes", ()))
+
+    def classes(self, case_id: str) -> frozenset[int]:
+        """The classes that a case has a voxel of, the background not counted."""
+        return frozenset(self.case(case_id).foreground)
 
     @property
     def num_classes(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,18 @@ import numpy.typing as npt
 
 from spsam.data.files.image import read_array, read_geometry
 from spsam.data.files.nifti import write_nifti
-from spsam.data.geometry import IDENTITY, Geometry, Triple
+from spsam.data.geometry import (
+    FATAL_OF_CHANNELS,
+    FATAL_OF_LABELS,
+    IDENTITY,
+    Geometry,
+    Place,
+    Triple,
+    mismatches,
+)
+from spsam.data.labels import Labels, class_indices
 from spsam.errors import InputError, Problem, SpsamError
+from spsam.files import atomic
 
 __all__ = [
     "Floats",
@@ -23,7 +32,6 @@ __all__ = [
     "Triple",
     "Volume",
     "check_image",
-    "class_indices",
     "one_thread",
     "read_geometry",
     "read_volume",
@@ -31,9 +39,6 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int16]
-# Written through different programs, one geometry differs in its last digits; this is in mm.
-GEOMETRY_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class Volume:
         origin: (x, y, z) in mm.
         direction: Nine direction cosines, see `Geometry`.
         forms: What a NIfTI header says of it, see `Geometry`.
+        notes: What the user should look at in its files.
     """
 
     image: Floats
@@ -55,6 +61,7 @@ class Volume:
     origin: Triple = (0.0, 0.0, 0.0)
     direction: tuple[float, ...] = IDENTITY
     forms: tuple[float, ...] = ()
+    notes: tuple[Problem, ...] = ()
 
     @property
     def geometry(self) -> Geometry:
@@ -81,8 +88,9 @@ def read_volume(
     """
     paths = [image] if isinstance(image, Path) else list(image)
     problems: list[Problem] = []
+    notes: list[Problem] = []
     channels: list[npt.NDArray[np.generic]] = []
-    geometries: list[Geometry] = []
+    first: Place | None = None
     for path in paths:
         try:
             pixels, geometry = read_array(path)
@@ -90,22 +98,27 @@ def read_volume(
             problems += error.problems
             continue
         problems += check_image(pixels, path)
-        if geometries:
-            problems += _compare(geometries[0], geometry, paths[0], path, "the channel")
         channels.append(pixels)
-        geometries.append(geometry)
+        if first is None:
+            first = Place("its image", path, geometry)
+        else:
+            other = Place("the channel", path, geometry)
+            problems += mismatches(other, first, FATAL_OF_CHANNELS)[0]
     classes: Labels | None = None
     if label is not None:
         try:
             ids, geometry = read_array(label)
-            if geometries:
-                problems += _compare(geometries[0], geometry, paths[0], label, "the label")
+            if first is not None:
+                place = Place("the label", label, geometry)
+                errors, notes = mismatches(place, first, FATAL_OF_LABELS)
+                problems += errors
             classes = class_indices(ids, label, class_of)
         except InputError as error:
             problems += error.problems
     if problems:
         raise InputError(problems)
-    grid = geometries[0]
+    assert first is not None, "an image without a file"
+    grid = first.geometry
     pixels = channels[0] if len(channels) == 1 else np.concatenate(channels)
     return Volume(
         pixels.astype(np.float32, copy=False),
@@ -114,6 +127,7 @@ def read_volume(
         grid.origin,
         grid.direction,
         grid.forms,
+        tuple(notes),
     )
 
 
@@ -124,16 +138,12 @@ def write_label(path: Path, ids: npt.NDArray[np.integer], geometry: Geometry) ->
         SpsamError: If the disk is full or protected; what was there is as it was.
     """
     assert ids.shape == geometry.shape, (ids.shape, geometry.shape)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        write_nifti(temporary, ids, geometry)
-        os.replace(temporary, path)
-    except OSError as error:
-        message = "the label map cannot be written: the disk is full or protected; make room and "
-        raise SpsamError(f"{path}: {message}give the same command again") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic(path) as draft:
+        try:
+            write_nifti(draft, ids, geometry)
+        except OSError as error:
+            message = "the label map cannot be written: the disk is full or protected; make room "
+            raise SpsamError(f"{path}: {message}and give the same command again") from error
 
 
 def one_thread() -> None:
@@ -169,53 +179,3 @@ def check_image(pixels: npt.NDArray[np.generic], path: Path | None) -> list[Prob
             which = f"channel {index} of the image" if len(pixels) > 1 else "the image"
             problems.append(Problem(f"{which} is empty: every voxel is {low:g}", path))
     return problems
-
-
-def class_indices(ids: npt.NDArray[np.generic], path: Path, class_of: Mapping[int, int]) -> Labels:
-    """The class indices `(D, H, W)` of a label file's ids `(1, D, H, W)`.
-
-    Raises:
-        InputError: If there are several maps, or an id that is not in `class_of`.
-    """
-    if len(ids) != 1:
-        raise InputError(Problem(f"expected one label map, got {len(ids)}", path))
-    present = np.unique(ids[0])
-    wrong = [value for value in present.tolist() if value not in class_of]
-    if wrong:
-        shown = ", ".join(f"{value:g}" for value in wrong[:8])
-        more = f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""
-        known = ", ".join(str(value) for value in sorted(class_of))
-        raise InputError(
-            Problem(f"label values {shown}{more} are out of range; expected {known}", path)
-        )
-    classes = np.zeros(ids[0].shape, np.int16)
-    for value in present.tolist():
-        classes[ids[0] == value] = class_of[int(value)]
-    return classes
-
-
-def _compare(
-    image: Geometry, other: Geometry, path: Path, other_path: Path, what: str
-) -> list[Problem]:
-    """Whether another file of a case lies on the grid of its image."""
-    if image.shape != other.shape:
-        ours, theirs = (" × ".join(map(str, each.shape)) for each in (other, image))
-        return [
-            Problem(
-                f"{what}'s size {ours} is not that of its image, {theirs} ({path.name})",
-                other_path,
-            )
-        ]
-    # Only the spacing decides what is learnt. Origins and directions of well-known sets differ
-    # between image and label although the voxels correspond, so those are not held against them.
-    if not np.allclose(image.spacing, other.spacing, rtol=0, atol=GEOMETRY_TOLERANCE):
-        ours, theirs = (
-            " × ".join(f"{value:.4g}" for value in each.spacing) for each in (other, image)
-        )
-        return [
-            Problem(
-                f"{what}'s spacing {ours} mm is not that of its image, {theirs} mm ({path.name})",
-                other_path,
-            )
-        ]
-    return []

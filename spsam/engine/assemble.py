@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from spsam.config.schema import ArmConfig, RunConfig
+from spsam.engine.run_spec import NetworkSize
 from spsam.errors import InputError
 from spsam.model.adapters.placement import AdapterSet
 from spsam.model.counting import count_parameters
@@ -24,21 +25,6 @@ if TYPE_CHECKING:
     from spsam.model.network import SelfPromptSAM
     from spsam.model.plain_unet import PlainUNet
     from spsam.model.segmenter import Segmenter
-
-
-@dataclass(frozen=True)
-class NetworkSize:
-    """Parameters of a network.
-
-    Attributes:
-        blocks: Trained parameters of each added block, by slot.
-        trained: Their sum.
-        total: SAM's frozen parameters included.
-    """
-
-    blocks: dict[str, int]
-    trained: int
-    total: int
 
 
 def build_network(
@@ -198,7 +184,7 @@ class _Shape:
     num_classes: int
     depth: int
     image: tuple[int, int]
-    wanted_encoder_size: int | None
+    wanted_encoder_size: int | tuple[int, int] | None
 
     def __post_init__(self) -> None:
         sizes = {
@@ -213,8 +199,10 @@ class _Shape:
 
     def encoder_size(self, spec: Backbone) -> tuple[int, int]:
         """(h, w) of the encoder's input, pixels."""
-        if self.wanted_encoder_size is not None:
+        if isinstance(self.wanted_encoder_size, int):
             return (self.wanted_encoder_size, self.wanted_encoder_size)
+        if self.wanted_encoder_size is not None:
+            return self.wanted_encoder_size
         height, width = self.image
         return (-(-height // spec.patch) * spec.patch, -(-width // spec.patch) * spec.patch)
 

@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import pickle
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from spsam.errors import InputError, Problem, SpsamError
+from spsam.files import atomic
 from spsam.model.segmenter import Segmenter
 
 State = dict[str, Any]
@@ -79,19 +79,12 @@ def save_whole(path: Path, state: State, *, keep: bool = False) -> None:
     """
     content = io.BytesIO()
     torch.save({**state, _DIGEST: digest(state)}, content)
-    partial = path.with_suffix(".partial")
     try:
-        with partial.open("wb") as stream:
-            stream.write(content.getbuffer())
-            stream.flush()
-            os.fsync(stream.fileno())
-        if keep and path.exists():
-            os.replace(path, previous(path))
-        os.replace(partial, path)
-        _sync_folder(path.parent)
+        with atomic(path, durable=True) as draft:
+            draft.write_bytes(content.getbuffer())
+            if keep and path.exists():
+                os.replace(path, previous(path))
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise SpsamError(
             f"{path}: the checkpoint cannot be written: {error.strerror}; the one before is as it "
             "was: make room and give the same command to go on from it"
@@ -192,14 +185,3 @@ def digest(value: Any) -> str:
 
     feed(value)
     return hasher.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Brings renames to the disk; where folders cannot be opened, the system sees to it."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -61,7 +61,7 @@ def predict_labels(
     case: PreparedCase,
     arm: ArmConfig,
     on_piece: Callable[[int, Tensor, Tensor], None] | None = None,
-) -> npt.NDArray[np.uint8]:
+) -> npt.NDArray[np.integer]:
     """Labels of a prepared case on its original grid; logits are held for some slices at a time.
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -17,11 +16,11 @@ from spsam.config.pretrain import PretrainRecipe
 from spsam.data.questions import Lesson, Question, Questions
 from spsam.engine.checkpoint import save_whole
 from spsam.engine.predict import autocast
+from spsam.files import atomic, write_text
 from spsam.model.sam.backbones import backbone_spec
 from spsam.model.sam.checkpoint import official_state
 from spsam.model.sam.promptable import Asked, PromptableSAM
 from spsam.model.sam.state_file import file_sha256
-from spsam.results.rows import write_text
 
 Metrics = dict[str, float]
 
@@ -287,9 +286,8 @@ def save_weights(sam: PromptableSAM, path: Path, recipe: PretrainRecipe) -> str:
         name: value.detach().half().contiguous()
         for name, value in official_state(sam.encoder, sam.decoder).items()
     }
-    partial = path.with_name(path.name + ".partial")
-    save_file(state, partial, metadata={"recipe": recipe.model_dump_json()})
-    os.replace(partial, path)
+    with atomic(path) as draft:
+        save_file(state, draft, metadata={"recipe": recipe.model_dump_json()})
     return file_sha256(path)
 
 

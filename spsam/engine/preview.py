@@ -9,6 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from spsam.files import atomic
+from spsam.text.classes import class_labels
+from spsam.text.drawn import drawn, in_legend
+from spsam.text.escape import plain
+
 # Okabe and Ito's colours, which colour-blind readers tell apart; background is left clear.
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 
@@ -47,6 +52,7 @@ def choose(scores: Sequence[float]) -> list[tuple[str, int]]:
     return chosen
 
 
+@drawn()
 def draw_preview(path: Path, examples: Sequence[Example], class_names: Sequence[str]) -> None:
     """Writes the picture: a row a case; at two depths image, reference and prediction.
 
@@ -64,7 +70,7 @@ def draw_preview(path: Path, examples: Sequence[Example], class_names: Sequence[
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(examples), columns, squeeze=False)
     for row, example in zip(grid, examples, strict=True):
-        row[0].set_ylabel(example.title, fontsize=8)
+        row[0].set_ylabel(plain(example.title), fontsize=8)
         for offset, depth in zip((0, 3), _two_depths(example.reference), strict=True):
             maps = (None, example.reference[depth], example.prediction[depth])
             names = (f"slice {depth}", "reference", "prediction")
@@ -73,14 +79,15 @@ def draw_preview(path: Path, examples: Sequence[Example], class_names: Sequence[
                 axis.set_title(name, fontsize=8)
     figure.legend(
         handles=[
-            Patch(color=COLOURS[k % len(COLOURS)], label=name)
-            for k, name in enumerate(class_names[1:])
+            Patch(color=COLOURS[k % len(COLOURS)], label=in_legend(name))
+            for k, name in enumerate(class_labels(class_names)[1:])
         ],
         loc="outside lower center",
         ncols=min(len(class_names) - 1, 8),
         fontsize=8,
     )
-    figure.savefig(path, dpi=110)
+    with atomic(path) as draft:
+        figure.savefig(draft, dpi=110)
 
 
 def draw_slice(

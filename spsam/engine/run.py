@@ -3,70 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from spsam.config.schema import RunConfig
-from spsam.data.cases import DataSet
-from spsam.data.patches import PatchDataset
-from spsam.data.plan import Plan
-from spsam.data.split import Split
-from spsam.data.store import PreparedStore
-from spsam.engine.assemble import network_for
 from spsam.engine.evaluate import CaseScore, evaluate, preview
 from spsam.engine.recording.cost import PeakMemory, gigaflops, larger, step_seconds
+from spsam.engine.run_spec import RunSpec
+from spsam.engine.training.distributed import train_as_member, train_distributed
 from spsam.engine.training.progress import Metrics
-from spsam.engine.training.train import Training, fit
-from spsam.engine.validate import validation_dice
+from spsam.engine.training.run_training import network_of, training_of
+from spsam.engine.training.train import fit
 from spsam.metrics.hausdorff import CONVENTION as DIAGONAL
 from spsam.model.segmenter import Segmenter
 from spsam.results.measures import write_measures
 from spsam.results.panels import write_panels
 from spsam.results.rows import Row, write_rows
-from spsam.results.run_folder import VALIDATION_DICE, RunFolder
-
-
-@dataclass(frozen=True)
-class Job:
-    """Everything that one run needs.
-
-    Attributes:
-        config: What is run; its hash is the run's identity.
-        dataset: The data.
-        split: Which cases train and which are scored.
-        plan: Patch size and spacing.
-        store: The prepared data.
-        folder: Where the run's files go.
-        device: `cpu`, `cuda` or `cuda:1`.
-        checkpoint: SAM's weights; None for random ones.
-        workers: Processes that make training patches.
-        devices: How many of its kind train together.
-        validate_every: Epochs between two scores of the validation cases; 0: none. They change
-            nothing of the run.
-        member: Of `Together`, where a cluster has started several processes for the run and this
-            is one of them.
-    """
-
-    config: RunConfig
-    dataset: DataSet
-    split: Split
-    plan: Plan
-    store: PreparedStore
-    folder: RunFolder
-    device: str = "cpu"
-    checkpoint: Path | None = None
-    workers: int = 0
-    devices: int = 1
-    validate_every: int = 0
-    member: Mapping[str, Any] | None = None
 
 
 def execute(
-    job: Job,
+    spec: RunSpec,
     *,
     on_epoch: Callable[[Metrics], None],
     on_progress: Callable[[str, int, int], None],
@@ -78,115 +35,54 @@ def execute(
     `measures.npz`, `panels.npz`, the cost in `run.json` and last `rows.jsonl` in the run's folder.
 
     Args:
-        job: The run.
+        spec: The run; its data are prepared.
         on_epoch: Called with every epoch's metrics.
         on_progress: Called with (stage, done, total); stages are `train` and `evaluate`.
         on_note: Called with what the user should know.
     """
-    device = torch.device(job.device)
+    device = torch.device(spec.device)
     memory = PeakMemory(device)
-    network = build(job, device)
+    network = network_of(spec, device)
     told: dict[str, Any] = {
         "on_epoch": on_epoch,
         "on_step": lambda done, total: on_progress("train", done, total),
         "on_note": on_note,
     }
-    if job.devices > 1:
-        from spsam.engine.training.together import train_together
-
-        train_together(job, **told)
-    if job.member is not None:
-        from spsam.engine.training.together import train_as_member
-
-        if train_as_member(job, **told) > 0:
-            return  # the first one scores
+    if spec.devices > 1:
+        train_distributed(spec, **told)
+    if spec.member is not None and train_as_member(spec, **told) > 0:
+        return  # process 0 scores
     # After several processes it finds the work done, and takes their weights.
-    fit(training(job, network, **told))
-    score(job, network, memory, lambda done, total: on_progress("evaluate", done, total))
-
-
-def build(job: Job, device: torch.device) -> Segmenter:
-    """The run's network as it starts."""
-    torch.manual_seed(job.config.seed)
-    return network_for(job.config, job.plan.patch_size, job.checkpoint).to(device)
-
-
-def training(job: Job, network: Segmenter, **options: Any) -> Training:
-    """The run's training; `options` are further attributes of `Training`."""
-    return Training(
-        network,
-        training_patches(job),
-        job.config.arm,
-        checkpoint=job.folder.checkpoint,
-        log=job.folder.metrics,
-        about=about(job),
-        workers=job.workers,
-        measure=lambda epoch: _validate(job, network, epoch),
-        **options,
-    )
-
-
-def _validate(job: Job, network: Segmenter, epoch: int) -> Metrics:
-    """Dice of the validation cases, where it is due: masks train in the joint phase only."""
-    train = job.config.arm.train
-    due = job.validate_every and (epoch + 1) % job.validate_every == 0
-    if not due or epoch < train.generator_epochs:
-        return {}
-    cases = [job.dataset.case(case) for case in job.split.val]
-    return {VALIDATION_DICE: validation_dice(network, job.store, cases, job.config)}
-
-
-def about(job: Job) -> Mapping[str, Any]:
-    """What a checkpoint says of its run: enough to segment a new volume with it."""
-    return {
-        "config": job.config.model_dump_json(),
-        "plan": job.plan.to_dict(),
-        "raw_ids": list(job.dataset.raw_ids),
-        "channel_names": list(job.dataset.channel_names),
-        "intensities": job.store.index["statistics"],
-    }
-
-
-def training_patches(job: Job) -> PatchDataset:
-    """Every patch that the run trains on, in its order."""
-    train = job.config.arm.train
-    return PatchDataset(
-        job.store,
-        job.split.train,
-        job.plan.patch_size,
-        length=train.epochs * train.iterations * train.batch_size,
-        seed=job.config.seed,
-        foreground=train.foreground,
-        augment=job.config.arm.augment.model_dump(),
-    )
+    fit(training_of(spec, network, **told))
+    score(spec, network, memory, lambda done, total: on_progress("evaluate", done, total))
 
 
 def score(
-    job: Job, network: Segmenter, memory: PeakMemory, on_case: Callable[[int, int], None]
+    spec: RunSpec, network: Segmenter, memory: PeakMemory, on_case: Callable[[int, int], None]
 ) -> None:
     """Scores the test cases and writes predictions, cost, pictures, measures and, last, rows."""
     began = time.perf_counter()
     found = evaluate(
         network,
-        job.store,
-        [job.dataset.case(case) for case in job.split.test],
-        job.config,
-        predictions=job.folder.predictions,
-        on_case=lambda done: on_case(done, len(job.split.test)),
+        spec.prepared,
+        [spec.dataset.case(case) for case in spec.split.test],
+        spec.config,
+        predictions=spec.folder.predictions,
+        on_case=lambda done: on_case(done, len(spec.split.test)),
     )
-    _note_cost(job, network, memory, time.perf_counter() - began)
-    preview(job.folder.preview, found.scores, job.dataset, predictions=job.folder.predictions)
-    write_measures(job.folder.measures, found.measures)
-    write_panels(job.folder.panels, found.panels)
-    write_rows(job.folder.rows, _rows(job, found.scores))
+    _note_cost(spec, network, memory, time.perf_counter() - began)
+    preview(spec.folder.preview, found.scores, spec.dataset, predictions=spec.folder.predictions)
+    write_measures(spec.folder.measures, found.measures)
+    write_panels(spec.folder.panels, found.panels)
+    write_rows(spec.folder.rows, _rows(spec, found.scores))
 
 
-def _note_cost(job: Job, network: Segmenter, memory: PeakMemory, evaluation: float) -> None:
+def _note_cost(spec: RunSpec, network: Segmenter, memory: PeakMemory, evaluation: float) -> None:
     """Writes what the run cost; an interruption has lost nothing of it but a lower peak."""
-    before = job.folder.read().get("cost", {})
-    epochs = job.folder.read_metrics()
-    train, data = job.config.arm.train, job.config.data
-    job.folder.note(
+    before = spec.folder.read().get("cost", {})
+    epochs = spec.folder.read_metrics()
+    train, data = spec.config.arm.train, spec.config.data
+    spec.folder.note(
         cost={
             # First, since counting takes memory of its own.
             **larger(before, memory.read()),
@@ -198,12 +94,12 @@ def _note_cost(job: Job, network: Segmenter, memory: PeakMemory, evaluation: flo
     )
 
 
-def _rows(job: Job, scores: list[CaseScore]) -> list[Row]:
-    data, convention = job.config.data, job.config.arm.evaluation.convention
+def _rows(spec: RunSpec, scores: list[CaseScore]) -> list[Row]:
+    data, convention = spec.config.data, spec.config.arm.evaluation.convention
     return [
         Row(
-            run_id=job.folder.run_id,
-            seed=job.config.seed,
+            run_id=spec.folder.run_id,
+            seed=spec.config.seed,
             fold=data.fold,
             case=score.case,
             patient=score.patient,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spsam.config.identity import as_of_then, canonical_json
 from spsam.config.schema import InferenceConfig, RunConfig
 from spsam.data.cases import Case
 from spsam.data.files.dicom_seg import write_segmentation
@@ -26,8 +27,8 @@ from spsam.engine.checkpoint import last_sound, load_trained_state
 from spsam.engine.given_prompts import GivenPrompts
 from spsam.engine.predict import SlidingLogits
 from spsam.errors import InputError, Problem
+from spsam.files import write_text
 from spsam.model.segmenter import Segmenter
-from spsam.results.rows import write_text
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def read_recipe(path: Path) -> Recipe:
     try:
         return Recipe(
             path,
-            RunConfig.model_validate_json(about["config"]),
+            RunConfig.model_validate_json(canonical_json(as_of_then(json.loads(about["config"])))),
             Plan.from_dict(about["plan"]),
             tuple(about["raw_ids"]),
             about["intensities"],
@@ -144,6 +145,7 @@ def segment(
     probabilities: bool = False,
     prompts: bool = False,
     dicom_seg: bool = False,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Segments one volume and writes its label map in its own grid, last of all files.
 
@@ -162,6 +164,7 @@ def segment(
         prompts: Whether to write the prompts that the networks gave themselves.
         dicom_seg: Whether to write `NAME.dcm`, too: the label map as DICOM-SEG of the volume's
             DICOM series, see `spsam.data.files.dicom_seg`.
+        on_note: Called with what the user should know of the volume.
 
     Raises:
         InputError: With every problem of the volume, or if the runs turn it differently.
@@ -184,6 +187,8 @@ def segment(
                 given.of(ready, member.network, number) if prompts else None,
             )
         )
+    for note in dict.fromkeys(note for ready in prepared for note in ready.notes):
+        on_note(str(note))
     first = prepared[0]
     if any((each.turn, each.box) != (first.turn, first.box) for each in prepared):
         raise InputError(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spsam.model.layers import trained_convolutions
+from spsam.model.kernels.bf16_convolution import trained_convolutions
 from spsam.model.mask_heads.softmax import SoftmaxHead
 from spsam.model.segmenter import Output, Segmenter
 

@@ -12,6 +12,7 @@ from spsam.config.schema import ArmConfig
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.catalogue import Catalogue
 from spsam.registry.files import arm_path, file_of, preset_path
+from spsam.registry.protocols import named_protocol
 from spsam.registry.signature import parameters, validate
 from spsam.registry.slots import SLOTS
 
@@ -24,6 +25,7 @@ def load_arm(
     overrides: Mapping[str, Any] | None = None,
     *,
     preset: str | Path | None = None,
+    protocol: str | Path | None = None,
     plugins: Sequence[Path] = (),
 ) -> ArmConfig:
     """Reads an arm: its file, its bases, a preset and overrides, merged and checked.
@@ -32,6 +34,8 @@ def load_arm(
         name_or_path: A name or the path of a YAML file.
         overrides: Values on top, e.g. `{"train.epochs": 5}` or `{"train": {"epochs": 5}}`.
         preset: Name or path of a preset; None leaves the values of the root file.
+        protocol: What the preset sets for one data set: a name such as `acdc`, or the file's path.
+            None leaves the preset's own values, whatever the data set.
         plugins: Folders whose components may be used besides the known ones.
 
     Returns:
@@ -40,7 +44,7 @@ def load_arm(
     Raises:
         InputError: With every mistake in files and overrides, by file and line.
     """
-    return _load(file_of(name_or_path), overrides, preset, plugins)
+    return _load(file_of(name_or_path), overrides, preset, protocol, plugins)
 
 
 def load_arms(
@@ -48,6 +52,7 @@ def load_arms(
     overrides: Mapping[str, Any] | None = None,
     *,
     preset: str | Path | None = None,
+    protocol: str | Path | None = None,
     plugins: Sequence[Path] = (),
 ) -> list[ArmConfig]:
     """Reads several arms, as `load_arm`; the mistakes of all of them are raised at once."""
@@ -55,7 +60,9 @@ def load_arms(
     problems: list[Problem] = []
     for item in names_or_paths:
         try:
-            arms.append(load_arm(item, overrides, preset=preset, plugins=plugins))
+            arms.append(
+                load_arm(item, overrides, preset=preset, protocol=protocol, plugins=plugins)
+            )
         except InputError as error:
             problems.extend(error.problems)
     raise_all(problems)
@@ -67,6 +74,7 @@ def load_parent(
     overrides: Mapping[str, Any] | None = None,
     *,
     preset: str | Path | None = None,
+    protocol: str | Path | None = None,
     plugins: Sequence[Path] = (),
     among: Collection[Path] = (),
 ) -> ArmConfig | None:
@@ -76,6 +84,7 @@ def load_parent(
         name_or_path: As in `load_arm`, like what follows.
         overrides: As there.
         preset: As there.
+        protocol: As there.
         plugins: As there.
         among: Resolved files of the arms that it stands beside. Of its bases it is the nearest of
             these, and the nearest of all if none is.
@@ -84,7 +93,7 @@ def load_parent(
     if not bases:
         return None
     base = next((path for path in reversed(bases) if path.resolve() in among), bases[-1])
-    return _load(base, overrides, preset, plugins)
+    return _load(base, overrides, preset, protocol, plugins)
 
 
 def root_of(name_or_path: str | Path) -> Path:
@@ -120,10 +129,17 @@ def _load(
     path: Path,
     overrides: Mapping[str, Any] | None,
     preset: str | Path | None,
+    protocol: str | Path | None,
     plugins: Sequence[Path],
 ) -> ArmConfig:
     preset_file = None if preset is None else preset_path(str(preset))
-    composed = compose(path, preset=preset_file, overrides=overrides, find=arm_path)
+    if isinstance(protocol, str):
+        if preset is None:
+            raise InputError(f"protocol '{protocol}': expected a preset that has it, got none")
+        protocol = named_protocol(preset, protocol).path
+    composed = compose(
+        path, preset=preset_file, protocol=protocol, overrides=overrides, find=arm_path
+    )
     problems = list(composed.problems)
     catalogue = Catalogue.load(plugins)
     defaults = _component_defaults(composed, catalogue, problems)

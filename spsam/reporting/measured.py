@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from spsam.errors import InputError, Problem, SpsamError
 from spsam.results.run_folder import RunFolder
+from spsam.text.classes import class_labels
+from spsam.text.escape import one_line
 
 FINISHED = "finished"
 FAILED = "failed"
@@ -68,7 +70,7 @@ class MeasuredArm:
     @property
     def label(self) -> str:
         """What it is called where space is short."""
-        return " · ".join(self.levels.values()) or self.name
+        return one_line(" · ".join(self.levels.values()) or self.name)
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,13 @@ class Measured:
 
     @property
     def class_names(self) -> Sequence[str]:
-        """All classes, background first."""
+        """All classes as the data set has them, background first."""
         return tuple(self.data["class_names"])
+
+    @property
+    def class_labels(self) -> Sequence[str]:
+        """All classes as tables and figures have them, each with a name of its own."""
+        return class_labels(self.class_names)
 
     @property
     def seeds(self) -> Sequence[int]:

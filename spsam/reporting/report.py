@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spsam.errors import InputError, Problem
+from spsam.errors import InputError, Problem, SpsamError
+from spsam.files import write_text
 from spsam.reporting.figures.draw import ReportFigure, draw_figures
 from spsam.reporting.measured import Measured, find_studies, read_study
 from spsam.reporting.page.build import write_prompts_page, write_study_page
@@ -27,10 +28,10 @@ from spsam.reporting.tables.effects import effects_table
 from spsam.reporting.tables.ledger import ledger_of_file
 from spsam.reporting.tables.methods import methods_of, methods_table
 from spsam.reporting.tables.study import Study
-from spsam.results.rows import write_text
 from spsam.results.run_folder import RunFolder
 
 FOLDER = "report"
+_DOCUMENT = "tables.tex"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Report:
         files: Everything that was written.
         figures: Those that were drawn, and those that were left out.
         holes: Runs that are failed or missing.
+        warnings: What could not be made, and why.
     """
 
     study: Path
@@ -52,6 +54,7 @@ class Report:
     files: Sequence[Path]
     holes: Sequence[str] = field(default_factory=tuple)
     figures: Sequence[ReportFigure] = field(default_factory=tuple)
+    warnings: Sequence[str] = field(default_factory=tuple)
 
 
 def all_studies(root: Path) -> list[Path]:
@@ -95,17 +98,17 @@ def write_report(
 
     Raises:
         InputError: If the study or a table of the user's own is wrong; nothing is written then.
-        SpsamError: If LaTeX refuses the tables.
     """
     folder = output or study / FOLDER
     if find_studies(study):
         return _report_ablation(study, folder, formats, own_tables, pdf=pdf, figures=figures)
     about, rows = read_prompt_study(study)
     tables = prompt_tables(about, rows)
-    files = _write_tables(tables, cell_runs(about), folder, formats, study.name, pdf=pdf)
+    files = _write_tables(tables, cell_runs(about), folder, formats, study.name)
+    warnings = _compile(folder, files) if pdf else []
     if figures:
         files.append(write_prompts_page(about, study, tables, folder))
-    return Report(study, folder, tables, files)
+    return Report(study, folder, tables, files, warnings=warnings)
 
 
 def _report_ablation(
@@ -125,12 +128,13 @@ def _report_ablation(
         f"{arm} seed {seed}: {state}"
         for arm, seed, state in zip(lines["arm"], lines["seed"], lines["state"], strict=True)
     ]
-    files = _write_tables(tables, runs, folder, formats, folder_of_study.name, pdf=pdf)
+    files = _write_tables(tables, runs, folder, formats, folder_of_study.name)
+    warnings = _compile(folder, files) if pdf else []
     drawn = draw_figures(study, folder / "figures") if figures else []
     files += [file for figure in drawn for file in figure.files]
     if figures:
         files.append(write_study_page(measured, tables, drawn, folder))
-    return Report(folder_of_study, folder, tables, files, holes, drawn)
+    return Report(folder_of_study, folder, tables, files, holes, drawn, warnings)
 
 
 def _write_tables(
@@ -139,18 +143,28 @@ def _write_tables(
     folder: Path,
     formats: Sequence[str],
     title: str,
-    *,
-    pdf: bool,
 ) -> list[Path]:
     files = [path for table in tables for path in write_table(table, folder, formats)]
     files += [write_provenance(table, runs, folder) for table in tables if _has_sources(table)]
-    document = to_document(tables, title)
-    write_text(folder / "tables.tex", document)
-    files.append(folder / "tables.tex")
-    if pdf and has_latex():
-        compile_pdf(document, folder / "tables.pdf")
-        files.append(folder / "tables.pdf")
-    return files
+    write_text(folder / _DOCUMENT, to_document(tables, title))
+    return [*files, folder / _DOCUMENT]
+
+
+def _compile(folder: Path, files: list[Path]) -> list[str]:
+    """Adds the PDF to the files; what LaTeX refuses costs the PDF alone.
+
+    Returns:
+        Why there is none.
+    """
+    if not has_latex():
+        return []
+    path = folder / "tables.pdf"
+    try:
+        compile_pdf((folder / _DOCUMENT).read_text(encoding="utf-8"), path)
+    except SpsamError as error:
+        return [str(error)]
+    files.append(path)
+    return []
 
 
 def ablation_tables(study: Study, *, mixed: bool = True) -> list[Table]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spsam.errors import SpsamError
+from spsam.files import atomic
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Writes an `.npz` by way of a neighbour and a rename; nothing in it needs pickle."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("wb") as file:
+    """Writes an `.npz` whole or not at all; nothing in it needs pickle."""
+    with atomic(path) as draft, draft.open("wb") as file:
         np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]
-    os.replace(draft, path)
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:

@@ -30,9 +30,9 @@ class Panel:
         slice: Index of the slice, in the volume as preparation cut and turned it.
         aspect: Height over width of a pixel.
         image: `(h, w)` uint8, first channel.
-        reference: `(h, w)` uint8 class indices.
-        prediction: `(h, w)` uint8 class indices.
-        mask: `(h, w)` uint8, the class whose mask prompt is the largest; 0 outside the patch.
+        reference: `(h, w)` class indices, uint8 or, from class 256 on, int16.
+        prediction: `(h, w)` class indices; likewise.
+        mask: `(h, w)` likewise, the class whose mask prompt is the largest; 0 outside the patch.
         points: `(n, 4)` class, x, y, and 1 for inside or 0 for outside, pixels of the crop.
         boxes: `(n, 5)` class, x1, y1, x2, y2, pixels of the crop, both corners inside.
     """
@@ -41,9 +41,9 @@ class Panel:
     slice: int
     aspect: float
     image: NDArray[np.uint8]
-    reference: NDArray[np.uint8]
-    prediction: NDArray[np.uint8]
-    mask: NDArray[np.uint8] | None = None
+    reference: NDArray[np.integer]
+    prediction: NDArray[np.integer]
+    mask: NDArray[np.integer] | None = None
     points: NDArray[np.float64] | None = None
     boxes: NDArray[np.float64] | None = None
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from spsam.errors import SpsamError
+from spsam.files import write_text
 
 
 @dataclass(frozen=True)
@@ -71,30 +70,6 @@ def read_rows(path: Path) -> list[Row]:
     except OSError as error:
         raise SpsamError(f"{path}: cannot be read: {error.strerror}") from error
     return [_row(line, path, number) for number, line in enumerate(lines, start=1) if line]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file by way of a neighbour and a rename, so that it is never half there."""
-    write_texts({path: text})
-
-
-def write_texts(texts: Mapping[Path, str]) -> None:
-    """Writes text files that belong together: on a full disk none of them is there."""
-    drafts: dict[Path, Path] = {}
-    try:
-        for path, text in texts.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # The process's number: twins may write the same table at once.
-            drafts[path] = path.with_name(f".{path.name}.{os.getpid()}")
-            drafts[path].write_text(text, encoding="utf-8")
-        for path, draft in drafts.items():
-            os.replace(draft, path)
-    except OSError:
-        # A full disk: half a draft is of no use to anyone.
-        for draft in drafts.values():
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
-        raise
 
 
 def _row(line: str, path: Path, number: int) -> Row:

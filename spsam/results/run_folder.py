@@ -13,7 +13,9 @@ from typing import Any, Literal, get_args
 from filelock import FileLock, Timeout
 
 from spsam.errors import SpsamError
-from spsam.results.rows import Row, read_rows, write_text
+from spsam.files import write_text
+from spsam.results.rows import Row, read_rows
+from spsam.text.secrets import masked
 
 Status = Literal["planned", "running", "finished", "failed"]
 
@@ -140,7 +142,8 @@ class RunFolder:
         """
         self.note(status="failed", failures=self.failures + 1)
         tail = self.log_tail()
-        write_text(self.error, reason + (f"\nthe end of {self.log.name}:\n{tail}" if tail else ""))
+        text = reason + (f"\nthe end of {self.log.name}:\n{tail}" if tail else "")
+        write_text(self.error, masked(text))
 
     def log_tail(self, lines: int = 40) -> str:
         """The last lines that the run printed."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spsam.config.schema import ArmConfig, RunConfig
-from spsam.results.run_folder import RunFolder
+from spsam.engine.run_spec import NetworkSize, RunSpec
 
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet
@@ -19,73 +18,6 @@ if TYPE_CHECKING:
 OnEpoch = Callable[[dict[str, float]], None]
 OnProgress = Callable[[str, int, int], None]
 OnNote = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Size:
-    """Parameters of an arm's network.
-
-    Attributes:
-        blocks: Trained parameters of each added block, by slot.
-        trained: Their sum.
-        total: SAM's frozen parameters included.
-    """
-
-    blocks: dict[str, int]
-    trained: int
-    total: int
-
-
-@dataclass(frozen=True)
-class Member:
-    """One process of several that a cluster has started for a run.
-
-    Attributes:
-        rank: Its number; 0 scores and writes.
-        count: How many there are, on all nodes.
-        local: Its number on its node, and its GPU.
-        host: The first one's node, where they meet.
-        port: There.
-    """
-
-    rank: int
-    count: int
-    local: int
-    host: str
-    port: int
-
-
-@dataclass(frozen=True)
-class Task:
-    """One run, ready to be executed.
-
-    Attributes:
-        config: What is run.
-        folder: Where its files go.
-        dataset: The data.
-        split: Which cases train and which are scored.
-        plan: Patch size and spacing.
-        store: The prepared data.
-        device: Where it computes.
-        checkpoint: SAM's weights; None for random ones.
-        workers: Processes that make training patches.
-        devices: How many of its kind train together.
-        validate_every: Epochs between two scores of the validation cases; 0: none.
-        member: Which of several processes this is, where a cluster has started them.
-    """
-
-    config: RunConfig
-    folder: RunFolder
-    dataset: DataSet
-    split: Split
-    plan: Plan
-    store: PreparedStore
-    device: str
-    checkpoint: Path | None
-    workers: int
-    devices: int = 1
-    validate_every: int = 0
-    member: Member | None = None
 
 
 class Backend:
@@ -125,7 +57,7 @@ class Backend:
 
         return file_sha256(path)
 
-    def size(self, arm: ArmConfig, dataset: DataSet, plan: Plan) -> Size:
+    def size(self, arm: ArmConfig, dataset: DataSet, plan: Plan) -> NetworkSize:
         """Counts an arm's parameters; needs no memory for them.
 
         Raises:
@@ -133,13 +65,12 @@ class Backend:
         """
         from spsam.engine.assemble import network_size
 
-        size = network_size(
+        return network_size(
             arm,
             in_channels=dataset.in_channels,
             num_classes=dataset.num_classes,
             patch=plan.patch_size,
         )
-        return Size(dict(size.blocks), size.trained, size.total)
 
     def check_weights(self, arm: ArmConfig, dataset: DataSet, plan: Plan, checkpoint: Path) -> None:
         """Loads a checkpoint once, before any run is begun.
@@ -170,6 +101,27 @@ class Backend:
 
         return prepare(dataset, plan, folder, progress=progress)
 
+    def training_notes(
+        self, dataset: DataSet, split: Split, fold: int, store: PreparedStore
+    ) -> tuple[str, ...]:
+        """What the user should know of prepared data before a run trains on it.
+
+        Raises:
+            InputError: If no training case has any foreground.
+        """
+        from spsam.data.split import title, unlearnable
+
+        classes = {case: store.classes(case) for case in split.train}
+        missing = unlearnable(split, fold, dataset.class_names, classes)
+        where = title(split, fold)
+        return (
+            *store.notes,
+            *(
+                f"no training case of {where} has class '{name}': it is not learnt"
+                for name in missing
+            ),
+        )
+
     def check_devices(self, device: str, count: int, arm: ArmConfig) -> None:
         """Whether so many devices can share an arm's batch.
 
@@ -177,7 +129,7 @@ class Backend:
             InputError: If they cannot.
         """
         if count > 1:
-            from spsam.engine.training.together import check_devices
+            from spsam.engine.training.distributed import check_devices
 
             check_devices(device, count, arm.train.batch_size, arm.train.accumulate)
 
@@ -193,6 +145,12 @@ class Backend:
 
         cost = measure(config, plan.patch_size, device, devices)
         return None if cost is None else cost.to_dict()
+
+    def estimate(self, config: RunConfig, plan: Plan) -> dict[str, Any]:
+        """Memory and seconds of a run on this processor, see `spsam.engine.training.estimate`."""
+        from spsam.engine.training.estimate import estimate
+
+        return estimate(config, plan.patch_size).to_dict()
 
     def fit(
         self, config: RunConfig, plan: Plan, device: str, devices: int, memory: float | None
@@ -223,24 +181,9 @@ class Backend:
         return changes, found.cost.to_dict()
 
     def execute(
-        self, task: Task, *, on_epoch: OnEpoch, on_progress: OnProgress, on_note: OnNote
+        self, run: RunSpec, *, on_epoch: OnEpoch, on_progress: OnProgress, on_note: OnNote
     ) -> None:
-        """Trains and scores one run; goes on from its checkpoint if there is one."""
-        from spsam.engine.run import Job, execute
+        """Trains and scores one run; resumes from its checkpoint if there is one."""
+        from spsam.engine.run import execute
 
-        member = task.member
-        job = Job(
-            config=task.config,
-            dataset=task.dataset,
-            split=task.split,
-            plan=task.plan,
-            store=task.store,
-            folder=task.folder,
-            device=task.device,
-            checkpoint=task.checkpoint,
-            workers=task.workers,
-            devices=task.devices,
-            validate_every=task.validate_every,
-            member=None if member is None else asdict(member),
-        )
-        execute(job, on_epoch=on_epoch, on_progress=on_progress, on_note=on_note)
+        execute(run, on_epoch=on_epoch, on_progress=on_progress, on_note=on_note)

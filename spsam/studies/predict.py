@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from spsam.config.problems import gather, raise_all
 from spsam.errors import InputError, Problem, nearest
-from spsam.results.rows import write_text
+from spsam.files import write_text
 from spsam.studies.backend import Backend
+from spsam.studies.progress_events import Watcher
 from spsam.studies.prompts.subject import weights_of
-from spsam.studies.watch import Watcher
 
 if TYPE_CHECKING:
     from spsam.data.cases import Case
@@ -162,10 +162,13 @@ def predict(prediction: Prediction, watch: Watcher | None = None) -> list[str]:
     for number, (case, name) in enumerate(todo):
         watch.stage("segmenting", number, len(todo))
         try:
-            segment(members, case, name, **prediction.options)
+            segment(members, case, name, on_note=watch.warn, **prediction.options)
         except InputError as error:
             failed += [str(problem) for problem in error.problems]
             watch.warn(str(error))
+        except MemoryError:
+            failed.append(f"{case.id}: there is not enough memory for it; close other programs")
+            watch.warn(failed[-1])
     watch.stage("segmenting", len(todo), len(todo))
     return failed
 

@@ -10,18 +10,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spsam.config.problems import gather, raise_all
+from spsam.data.geometry import FATAL_OF_LABELS, Place, mismatches
+from spsam.data.labels import class_indices, id_problems, whole_ids
 from spsam.errors import InputError, Problem
+from spsam.files import write_texts
 from spsam.metrics.dice import CONVENTIONS
-from spsam.results.rows import write_texts
 from spsam.studies.predict import RECORD
-from spsam.studies.watch import Watcher
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from spsam.studies.progress_events import Watcher
+from spsam.text.classes import class_labels
+from spsam.text.escape import csv_cell
 
 # Metrics in the order of the table, with what each is counted in.
 METRICS = {"dice": "", "iou": "", "hd95": "mm", "surface_dice": "", "volume_error": ""}
@@ -34,7 +34,7 @@ class Score:
     Attributes:
         case: The reference's name.
         class_id: The class's id in the files.
-        class_name: Its name.
+        class_name: Its name, other than those of the other classes and `mean`.
         metric: One of `METRICS`.
         value: None where the convention leaves the class out.
     """
@@ -114,6 +114,8 @@ def plan_scoring(
     more = sorted(made.keys() - wanted.keys())
     notes = [f"{len(more)} predictions have no reference and are left out"] if more else []
     pairs = [(name, made[name], wanted[name]) for name in sorted(wanted)]
+    labels = class_labels(["background", *named.values()])[1:]
+    named = dict(zip(named, labels, strict=True))
     return Scoring(pairs, named, convention, TOLERANCE if tolerance is None else tolerance, notes)
 
 
@@ -127,14 +129,8 @@ def score(scoring: Scoring, watch: Watcher | None = None) -> list[Score]:
     for note in scoring.notes:
         watch.warn(note)
     problems: list[Problem] = []
-    volumes: dict[int, str] = dict(scoring.classes)
-    if not volumes:
-        ids: set[int] = set()
-        for number, (_, _, reference) in enumerate(scoring.pairs):
-            watch.stage("reading references", number, len(scoring.pairs))
-            with gather(problems):
-                ids |= {int(value) for value in _ids(reference)[0]}
-        volumes = {value: str(value) for value in sorted(ids - {0})}
+    volumes = dict(scoring.classes) or _ids_of_references(scoring, watch, problems)
+    problems += id_problems(list(volumes.values()), list(volumes), None)
     scores: list[Score] = []
     for number, pair in enumerate(scoring.pairs):
         watch.stage("scoring", number, len(scoring.pairs))
@@ -143,6 +139,18 @@ def score(scoring: Scoring, watch: Watcher | None = None) -> list[Score]:
     raise_all(problems)
     watch.stage("scoring", len(scoring.pairs), len(scoring.pairs))
     return scores
+
+
+def _ids_of_references(scoring: Scoring, watch: Watcher, problems: list[Problem]) -> dict[int, str]:
+    """All foreground ids that the references have, each as its own name."""
+    from spsam.data.files.image import read_array
+
+    ids: set[int] = set()
+    for number, (_, _, reference) in enumerate(scoring.pairs):
+        watch.stage("reading references", number, len(scoring.pairs))
+        with gather(problems):
+            ids |= set(whole_ids(read_array(reference)[0], reference).values())
+    return {value: str(value) for value in sorted(ids - {0})}
 
 
 def means(scores: Sequence[Score]) -> dict[str, dict[str, float | None]]:
@@ -177,7 +185,8 @@ def write_scores(folder: Path, scoring: Scoring, scores: Sequence[Score]) -> lis
     lines.writerow(["case", "class_id", "class_name", "metric", "value", "convention"])
     for each in scores:
         value = "" if each.value is None else f"{each.value:.6g}"
-        row = [each.case, each.class_id, each.class_name, each.metric, value, scoring.convention]
+        names = [csv_cell(each.case), each.class_id, csv_cell(each.class_name)]
+        row = [*names, each.metric, value, scoring.convention]
         lines.writerow(row)
     files = [folder / "scores.csv", folder / "scores.json"]
     means_too = json.dumps(to_json(scoring, scores), indent=1) + "\n"
@@ -188,8 +197,7 @@ def write_scores(folder: Path, scoring: Scoring, scores: Sequence[Score]) -> lis
 def _case(
     pair: tuple[str, Path, Path], classes: Mapping[int, str], scoring: Scoring, watch: Watcher
 ) -> list[Score]:
-    import numpy as np
-
+    from spsam.data.files.image import read_array
     from spsam.metrics.dice import counts, dice_of_counts
     from spsam.metrics.hausdorff import hd95
     from spsam.metrics.overlap import iou_of_counts, volume_error_of_counts
@@ -197,22 +205,27 @@ def _case(
 
     name, prediction, reference = pair
     problems: list[Problem] = []
-    maps, geometries = [], []
-    for path in (prediction, reference):
+    maps, places = [], []
+    class_of = {0: 0, **{class_id: k for k, class_id in enumerate(classes, start=1)}}
+    for path, what in ((prediction, "the prediction"), (reference, "its reference")):
         with gather(problems):
-            _, labels, geometry = _as_classes(path, classes)
-            maps.append(labels)
-            geometries.append(geometry)
+            array, geometry = read_array(path)
+            places.append(Place(what, path, geometry))
+            maps.append(class_indices(array, path, class_of))
+    if len(places) == 2:
+        # Well-known references carry another direction than their images: that is no mistake.
+        errors, warnings = mismatches(places[0], places[1], FATAL_OF_LABELS)
+        problems += errors
+        for warning in warnings:
+            watch.warn(str(warning))
     raise_all(problems)
-    made, wanted = geometries
-    if made.shape != wanted.shape or not np.allclose(made.spacing, wanted.spacing, atol=1e-3):
-        shown = [f"{each.shape} at {each.spacing} mm" for each in (made, wanted)]
-        raise InputError(
-            Problem(f"expected the grid of {reference}, {shown[1]}, got {shown[0]}", prediction)
+    wanted = places[1].geometry
+    longest = max(size * step for size, step in zip(wanted.shape, wanted.spacing, strict=True))
+    if scoring.tolerance >= longest:
+        watch.warn(
+            f"{reference}: is {longest:.4g} mm long, and the surface Dice's tolerance "
+            f"{scoring.tolerance:g} mm: any two surfaces agree; give a smaller --tolerance"
         )
-    if not np.allclose(made.direction, wanted.direction, atol=1e-3):
-        # Well-known references carry another direction than their images, so it is no mistake.
-        watch.warn(f"{prediction}: its axes point elsewhere than {reference}'s; scored by voxel")
     num_classes = len(classes) + 1
     table = counts(maps[0], maps[1], num_classes)
     values = {
@@ -229,37 +242,6 @@ def _case(
         for k, (class_id, class_name) in enumerate(classes.items(), start=1)
         for metric in METRICS
     ]
-
-
-def _as_classes(
-    path: Path, classes: Mapping[int, str]
-) -> tuple[NDArray[np.generic], NDArray[np.int16], Any]:
-    import numpy as np
-
-    present, ids, geometry = _ids(path)
-    unknown = [int(value) for value in present if value != 0 and int(value) not in classes]
-    if unknown:
-        known = ", ".join(f"{key} {name}" for key, name in classes.items())
-        raise InputError(Problem(f"label values {unknown} are no classes; expected {known}", path))
-    labels = np.zeros(ids.shape, np.int16)
-    for k, class_id in enumerate(classes, start=1):
-        labels[ids == class_id] = k
-    return present, labels, geometry
-
-
-def _ids(path: Path) -> tuple[NDArray[np.generic], NDArray[np.generic], Any]:
-    """The ids that a label map has, all its voxels `(D, H, W)`, and its geometry."""
-    import numpy as np
-
-    from spsam.data.files.image import read_array
-
-    array, geometry = read_array(path)
-    if len(array) != 1:
-        raise InputError(Problem(f"expected one label map, got {len(array)}", path))
-    present = np.unique(array)
-    if np.any(present != present.astype(np.int64)) or present.min() < 0:
-        raise InputError(Problem("expected whole numbers from 0: this is no label map", path))
-    return present, array[0], geometry
 
 
 def _label_maps(folder: Path) -> dict[str, Path]:
@@ -297,8 +279,11 @@ def _classes(text: str | None, predictions: Path) -> dict[int, str]:
             raise InputError(Problem(f"{message}--classes NAME=ID,…", record)) from error
     pairs = [re.fullmatch(r"\s*(.+?)\s*=\s*(\d+)\s*", each) for each in text.split(",")]
     found = {int(pair[2]): pair[1] for pair in pairs if pair is not None and int(pair[2]) > 0}
-    if len(found) < len(pairs):
-        raise InputError(f"--classes {text}: expected NAME=ID,NAME=ID with ids from 1, each once")
+    if len(found) < len(pairs) or len(set(found.values())) < len(found):
+        raise InputError(
+            f"--classes {text}: expected NAME=ID,NAME=ID with ids from 1, each id and each name "
+            "once"
+        )
     return dict(sorted(found.items()))
 
 

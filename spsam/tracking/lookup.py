@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from spsam.tracking.mlflow import database
+from spsam.tracking.store import database
 
 
 def run_pages(home: Path) -> dict[str, str]:

@@ -1,46 +1,41 @@
 """Everything about MLflow: where people look. The run's folder stays the truth.
 
 MLflow is imported when a `Tracker` is opened, which costs seconds. No failure of it ends a run: the
-first one is said, then tracking stays off; `spsam sync` records what is missing later.
+first one is a warning, then tracking stays off; `spsam sync` records what is missing later.
 """
 
 from __future__ import annotations
 
-import logging
-import os
 import re
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock
 
+from spsam.text.escape import one_line
+from spsam.text.secrets import masked
+from spsam.tracking.store import EXPERIMENT, connect, experiment, failures, store
+
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
+__all__ = ["EXPERIMENT", "Ending", "Tracker", "store"]
+
 Ending = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
-EXPERIMENT = "spsam"
 _STUDY = "study"
 _LONGEST_VALUE = 500
+_LONGEST_NAME = 250
+_LONGEST_TAG = 5000
+_LOCK_SECONDS = 60
 _WITHIN = "within"
 _GROUP = "group"
 _PARAMS_A_CALL = 100
 _METRICS_A_CALL = 1000
-
-
-def store(home: Path) -> str:
-    """The tracking address: the environment's MLFLOW_TRACKING_URI, else a database in `home`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database(home)}"
-
-
-def database(home: Path) -> Path:
-    """The local database's file, which need not be there."""
-    return (home / "mlflow.db").resolve()
 
 
 class Tracker:
@@ -81,9 +76,9 @@ class Tracker:
         with self._guarded():
             self._home.mkdir(parents=True, exist_ok=True)
             # A fresh database fails when two processes connect to it at once.
-            with FileLock(self._home / "mlflow.lock"):
-                client = _connect(store(self._home))
-                self._experiment = _experiment(client, self._home)
+            with FileLock(self._home / "mlflow.lock", timeout=_LOCK_SECONDS):
+                client = connect(store(self._home))
+                self._experiment = experiment(client, self._home)
                 self._parent = self._find_or_make(client, name, _STUDY, key, tags)
             self._client = client
 
@@ -123,14 +118,14 @@ class Tracker:
             params: Its configuration, flat; a value longer than 500 characters is cut.
             group: The run between the study and this one, by its name; empty: none.
         """
-        from mlflow.entities import Param
-
         self._current = run_id
         if run_id in self._begun:
             return
         with self._guarded():
             if self._client is None:
                 return
+            from mlflow.entities import Param
+
             client = self._client
             above = self._group(client, group) if group else self._parent
             number = self._find_or_make(client, name, "run_id", run_id, tags, above)
@@ -138,7 +133,7 @@ class Tracker:
             self._begun[run_id] = (number, int(run.data.metrics.get("epoch", -1)))
             # A parameter cannot be written twice, not even with the same value on every store.
             new = [
-                Param(_allowed(key), str(value)[:_LONGEST_VALUE])
+                Param(_allowed(key), one_line(str(value))[:_LONGEST_VALUE])
                 for key, value in params.items()
                 if _allowed(key) not in run.data.params
             ]
@@ -150,22 +145,21 @@ class Tracker:
 
         An epoch that was recorded before an interruption is not recorded again.
         """
-        from mlflow.entities import Metric
-
         number, seen = self._begun.get(self._current, ("", -1))
         now = int(time.time() * 1000)
-        entries = []
+        values: list[tuple[str, float, int]] = []
         for metrics in epochs:
             step = int(metrics.get("epoch", seen + 1))
             if step > seen:
                 seen = step
-                entries += [
-                    Metric(_allowed(key), float(value), now, step)
-                    for key, value in {**metrics, "epoch": step}.items()
-                ]
+                numbered = {**metrics, "epoch": step}
+                values += [(_allowed(key), float(value), step) for key, value in numbered.items()]
         with self._guarded():
             if self._client is None or not number:
                 return
+            from mlflow.entities import Metric
+
+            entries = [Metric(key, value, now, step) for key, value, step in values]
             for start in range(0, len(entries), _METRICS_A_CALL):
                 self._client.log_batch(number, metrics=entries[start : start + _METRICS_A_CALL])
             self._begun[self._current] = (number, seen)
@@ -232,11 +226,23 @@ class Tracker:
         return self._groups[name]
 
     def _find(self, client: MlflowClient, tag: str, value: str) -> Run | None:
+        # MLflow's filters cannot quote every text: what is odd is a wildcard, and compared here.
+        pattern = re.sub(r"[^A-Za-z0-9.:/ -]+", "%", value)
         within = f" and tags.{_WITHIN} = '{self._parent}'" if tag != _STUDY else ""
-        found = client.search_runs(
-            [self._experiment], filter_string=f"tags.{tag} = '{value}'{within}", max_results=1
-        )
-        return found[0] if found else None
+        token: str | None = None
+        while True:
+            page = client.search_runs(
+                [self._experiment],
+                filter_string=f"tags.{tag} LIKE '{pattern}'{within}",
+                max_results=100,
+                page_token=token,
+            )
+            for run in page:
+                if run.data.tags.get(tag) == value:
+                    return run
+            token = page.token
+            if not token:
+                return None
 
     def _find_or_make(  # noqa: PLR0917 - what a run of MLflow has
         self,
@@ -252,8 +258,11 @@ class Tracker:
             client.update_run(found.info.run_id, status="RUNNING")
             return str(found.info.run_id)
         nested = {"mlflow.parentRunId": above, _WITHIN: self._parent} if above else {}
+        about = {key: one_line(text)[:_LONGEST_TAG] for key, text in tags.items()}
         made = client.create_run(
-            self._experiment, tags={**tags, **nested, tag: value}, run_name=name
+            self._experiment,
+            tags={**about, **nested, tag: value},
+            run_name=one_line(name)[:_LONGEST_NAME],
         )
         return str(made.info.run_id)
 
@@ -261,50 +270,17 @@ class Tracker:
     def _guarded(self) -> Iterator[None]:
         try:
             yield
-        except _failures() as error:
+        except failures() as error:
             self._client = None
             lines = str(error).strip().splitlines() or [type(error).__name__]
-            self._warn(
-                f"MLflow ({store(self._home)}) failed, going on without it: {lines[0]}; spsam sync "
-                "records what is missing there once it works again"
+            address = store(self._home)
+            said = (
+                f"MLflow ({address}) failed, going on without it: {lines[0]}; spsam sync records "
+                "what is missing there once it works again"
             )
-
-
-def _failures() -> tuple[type[Exception], ...]:
-    """What MLflow raises when its store is away, full, locked, damaged or of another version."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    return (MlflowException, SQLAlchemyError, OSError)
-
-
-def _connect(uri: str) -> MlflowClient:
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    # A server that is away costs seconds, not the minutes of MLflow's own patience.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    from mlflow.tracking import MlflowClient
-
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    return MlflowClient(tracking_uri=uri)
-
-
-def _experiment(client: MlflowClient, home: Path) -> str:
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    if os.environ.get("MLFLOW_TRACKING_URI"):
-        return str(client.create_experiment(name))  # the server knows where its artifacts go
-    with closing(sqlite3.connect(database(home))) as connection:
-        # Readers (the page) and writers (runs) then do not wait for each other.
-        connection.execute("PRAGMA journal_mode=WAL")
-    place = (home / "mlartifacts").resolve().as_uri()
-    return str(client.create_experiment(name, artifact_location=place))
+            self._warn(masked(said, address))
 
 
 def _allowed(name: str) -> str:
     """MLflow's names have letters, digits and _ - . space : / only."""
-    return re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII)
+    return re.sub(r"[^\w\-. :/]", "_", name)

@@ -124,13 +124,15 @@ KINDS = (
     Kind(
         "a label of another origin",
         checked(lambda d: write_image(d / LABEL, ORGANS, origin=(50.0, 0.0, 0.0))),
-        f"{LABEL}: the label's origin is not that of its image; voxel is taken for voxel",
+        rf"{LABEL}: the label's origin \(50, 0, 0\) mm is not that of its image, \(3, -4, 5\) mm "
+        r"\(.*\); voxel is taken for voxel",
         code=0,
     ),
     Kind(
         "a label of another direction",
         checked(lambda d: write_image(d / LABEL, ORGANS, direction=TURNED)),
-        f"{LABEL}: the label's direction is not that of its image; voxel is taken for voxel",
+        rf"{LABEL}: the label's direction RAS is not that of its image, LPS \(.*\); voxel is taken "
+        "for voxel",
         code=0,
     ),
     Kind(
@@ -241,17 +243,19 @@ KINDS = (
     Kind(
         "a prediction of another size",
         label_maps(lambda p: write_image(p, blocks((5, 20, 22), (1, 2)))),
-        r"made/a\.nii\.gz: expected the grid of .*wanted/a\.nii\.gz, \(5, 20, 24\) at",
+        r"made/a\.nii\.gz: the prediction's size 5 × 20 × 22 is not that of its reference, "
+        r"5 × 20 × 24 \(.*wanted/a\.nii\.gz\)",
     ),
     Kind(
         "a prediction of another spacing",
         label_maps(lambda p: write_image(p, ORGANS, spacing=(8.0, 1.5, 1.0))),
-        r"made/a\.nii\.gz: expected the grid of .* got \(5, 20, 24\) at \(8\.0, 1\.5, 1\.0\) mm",
+        r"made/a\.nii\.gz: the prediction's spacing 8 × 1\.5 × 1 mm is not that of its reference",
     ),
     Kind(
         "a prediction of another direction",
         scored_with_a_warning,
-        r"warning: .*made/a\.nii\.gz: its axes point elsewhere than .*; scored by voxel",
+        r"warning: .*made/a\.nii\.gz: the prediction's direction RAS is not that of its reference, "
+        r"LPS \(.*wanted/a\.nii\.gz\); voxel is taken for voxel",
         0,
     ),
 )

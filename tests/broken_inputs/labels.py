@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,15 @@ import numpy as np
 
 from tests.broken_inputs.geometry import LABEL, ORGANS, label_maps, organs
 from tests.broken_inputs.kinds import Command, Kind, Place, ablate, check, evaluate, prepare
-from tests.data.layouts import blocks, truncate, write_amos, write_image, write_msd, write_nnunet
+from tests.data.layouts import (
+    blocks,
+    random_image,
+    truncate,
+    write_amos,
+    write_image,
+    write_msd,
+    write_nnunet,
+)
 
 Make = Callable[[Place], Sequence[Command]]
 
@@ -55,6 +64,81 @@ def one_label_empty(place: Place) -> Sequence[Command]:
 
 def class_of_no_case(place: Place) -> Sequence[Command]:
     return [check(write_msd(place.folder / "organs", 5, label=blocks(values=(1,))))]
+
+
+def many_classes(place: Place) -> Sequence[Command]:
+    """More than class indices of 16 bits can tell apart; the names alone are enough."""
+    data = write_nnunet(place.folder / "data")
+    many = {"background": 0, **{f"r{k}": k for k in range(1, 32768)}}
+    edit(data, labels=many)
+    return [check(data), prepare(place, data)]
+
+
+def edit(data: Path, **entries: Any) -> None:
+    file = data / "dataset.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **entries}))
+
+
+def atlas_as_float(place: Place) -> Sequence[Command]:
+    """Ids of an atlas in numbers that have no room for all of their digits."""
+    data = write_nnunet(place.folder / "data")
+    edit(data, labels={"background": 0, "core": 1089, "edema": 312782546})
+    for file in (data / "labelsTr").iterdir():
+        ids = np.array([0, 1089, 312782546], np.float32)[blocks(values=(1, 2))]
+        write_image(file, ids)
+    return [check(data), prepare(place, data)]
+
+
+def trained_on(*values: int, modality: str = "MRI") -> Make:
+    """Training cases whose references have these ids only, where the test cases have both."""
+
+    def make(place: Place) -> Sequence[Command]:
+        data = write_msd(place.folder / "organs", 6, modality={"0": modality})
+        names = [f"organ_{number:03d}" for number in range(6)]
+        for name in names[:4]:
+            write_image(data / "labelsTr" / f"{name}.nii.gz", blocks(values=values))
+        parts = {"train": names[:3], "val": names[3:4], "test": names[4:]}
+        (data / "split.json").write_text(json.dumps(parts))
+        return [check(data)]
+
+    return make
+
+
+def class_of_one_case(place: Place) -> Sequence[Command]:
+    """In the fold that tests it, no training case has it."""
+    data = write_msd(place.folder / "organs", 5)
+    for number in range(4):
+        write_image(data / "labelsTr" / f"organ_{number:03d}.nii.gz", blocks(values=(1,)))
+    return [check(data)]
+
+
+def shifted_ct(offset: int, labelled: bool = True) -> Make:
+    """One CT of six that is higher than the others, all with air and organs."""
+
+    def make(place: Place) -> Sequence[Command]:
+        values = (1, 2) if labelled else (1,)
+        data = write_msd(
+            place.folder / "organs", 6, modality={"0": "CT"}, label=blocks(values=values)
+        )
+        for number in range(6):
+            image = random_image(number) - 60 + offset * (number == 2)
+            image[:, :3] -= 1000
+            if not labelled and number == 2:
+                write_image(data / LABEL, np.zeros_like(ORGANS))
+            write_image(data / "imagesTr" / f"organ_{number:03d}.nii.gz", image)
+        return [check(data)]
+
+    return make
+
+
+def shifted_mr(place: Place) -> Sequence[Command]:
+    """One MR of five without the zeros around it that the others have."""
+    data = write_msd(place.folder / "organs", 5)
+    for number in range(5):
+        image = random_image(number)
+        image[:, :10] = 0
+        write_image(data / "imagesTr" / f"organ_{number:03d}.nii.gz", image + 40 * (number == 2))
+    return [check(data)]
 
 
 def unknown_in_ablation(place: Place) -> Sequence[Command]:
@@ -121,6 +205,73 @@ KINDS = (
         f"{LABEL}: organ_002: the label is all background",
         0,
     ),
+    Kind(
+        "more classes than there are indices",
+        many_classes,
+        "data: expected at most 32767 classes, got 32768",
+    ),
+    Kind(
+        "an id beyond 32 bits",
+        names(labels={"background": 0, "core": 1, "edema": 2**32}),
+        "data: the id of 'edema' is 4294967296; expected whole numbers from 0 to 4294967295",
+    ),
+    Kind(
+        "an id below zero",
+        names(labels={"background": 0, "core": 1, "edema": -1}),
+        r"dataset\.json: expected a number for label 'edema', got -1",
+    ),
+    Kind(
+        "an atlas's ids as floating-point numbers",
+        atlas_as_float,
+        r"bt_000\.nii\.gz: has label values up to 312782560 as float32, which holds every whole "
+        "number only up to 16777216",
+    ),
+    Kind(
+        "labels that are off by more than rounding",
+        label(ORGANS * np.float32(0.99)),
+        f"{LABEL}: label values 0.99, 1.98 are out of range; expected 0, 1, 2",
+    ),
+    Kind(
+        "no foreground in any training case",
+        trained_on(),
+        "no training case of split 'file' has any foreground: there is nothing to learn",
+    ),
+    Kind(
+        "no foreground in any training CT",
+        trained_on(modality="CT"),
+        "no training case of split 'file' has any foreground: there is nothing to learn",
+    ),
+    Kind(
+        "a class that no training case has",
+        trained_on(1),
+        "no training case of split 'file' has class 'spleen': it is not learnt",
+        0,
+    ),
+    Kind(
+        "a class that no training case of a fold has",
+        class_of_one_case,
+        r"no training case of fold \d of five_fold has class 'spleen': it is not learnt",
+        0,
+    ),
+    Kind(
+        "a CT that is 1024 higher",
+        shifted_ct(1024),
+        r"organ_002\.nii\.gz: organ_002: its intensities are not those of the other cases \(its "
+        r"foreground has a median of 10\d\d, the usual one is \d\d\)",
+        0,
+    ),
+    Kind(
+        "a CT that is 1200 higher and has no foreground",
+        shifted_ct(1200, labelled=False),
+        r"organ_002: its intensities .* \(no value is below zero, the usual lowest one is -\d+\)",
+        0,
+    ),
+    Kind(
+        "an MR without zeros around it",
+        shifted_mr,
+        "organ_002: hardly a voxel is zero, of the other cases the background is",
+        0,
+    ),
     Kind("a class that no case has", class_of_no_case, "no case has class 'spleen'", 0),
     Kind(
         "no foreground in any CT",
@@ -165,17 +316,17 @@ KINDS = (
     Kind(
         "a prediction with an unknown number",
         label_maps(lambda p: write_image(p, blocks(values=(1, 9)))),
-        r"made/a\.nii\.gz: label values \[9\] are no classes; expected 1 1, 2 2",
+        r"made/a\.nii\.gz: label values 9 are out of range; expected 0, 1, 2",
     ),
     Kind(
         "a prediction of fractions",
         label_maps(lambda p: write_image(p, halves())),
-        r"made/a\.nii\.gz: expected whole numbers from 0: this is no label map",
+        r"made/a\.nii\.gz: label values 0\.5 are out of range; expected 0, 1, 2",
     ),
     Kind(
         "a prediction below zero",
         label_maps(lambda p: write_image(p, below_zero())),
-        r"made/a\.nii\.gz: expected whole numbers from 0",
+        r"made/a\.nii\.gz: label values -2, -1 are out of range; expected 0, 1, 2",
     ),
     Kind(
         "a reference without its prediction",

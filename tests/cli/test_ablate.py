@@ -25,11 +25,11 @@ def _fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The engine and MLflow cost seconds; neither is what is tested here."""
     ACT["act"] = lambda arm, epoch: None
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("spsam.studies.plan.Backend", Engine)
-    monkeypatch.setattr("spsam.studies.ablation.Backend", Engine)
-    monkeypatch.setattr("spsam.studies.executors.choose.Backend", Engine)
+    monkeypatch.setattr("spsam.studies.planning.planner.Backend", Engine)
+    monkeypatch.setattr("spsam.studies.execution.ablation.Backend", Engine)
+    monkeypatch.setattr("spsam.studies.execution.executors.choose.Backend", Engine)
     monkeypatch.setattr("spsam.data.dataset.open_dataset", lambda name: tiny_dataset())
-    monkeypatch.setattr("spsam.studies.ablation.Tracker.open", lambda *_: None)
+    monkeypatch.setattr("spsam.studies.execution.ablation.Tracker.open", lambda *_: None)
 
 
 def ablate(*arguments: str) -> Any:
@@ -157,7 +157,7 @@ def test_a_study_is_shown_run_and_its_effects_told(
     )
     cost = {"weights": 1e6, "training": 1e6, "activations": 1e6, "peak": 3e6, "free": 1e9}
     cost |= {"generator_step": 0.5, "joint_step": 1.0, "steps": 3, "seconds": 60.0}
-    monkeypatch.setattr("spsam.studies.costs.Backend.measure", lambda *_: cost)
+    monkeypatch.setattr("spsam.studies.planning.costs.Backend.measure", lambda *_: cost)
     shown = ablate("s.yaml", "--dry-run")
     assert shown.exit_code == 0, shown.stderr
     assert "runs      8: arms × seeds 4 × 2" in shown.stdout

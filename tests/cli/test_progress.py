@@ -5,7 +5,7 @@ import io
 import pytest
 
 from spsam.cli.progress import BarWatcher, LineWatcher, span
-from spsam.studies.watch import RunLabel
+from spsam.studies.progress_events import RunLabel
 
 RUN = RunLabel(2, 3, "S2", 0, "abc")
 

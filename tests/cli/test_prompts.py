@@ -138,7 +138,7 @@ def test_a_strategy_of_ones_own_joins_by_its_name(
         "from spsam.model.prompts.base import Prompt\n\n\n"
         "class CornerPrompt(Prompt):\n"
         "    def __init__(self, num_classes: int, *, inset: int = 0) -> None:\n"
-        "        super().__init__(num_classes, ('point', 'box', 'mask'), 'logits')\n"
+        "        super().__init__(num_classes)\n"
         "        self.inset = inset\n\n"
         "    def points(self, labels, boxes, present):\n"
         "        return (boxes[..., :2] + self.inset) * present[..., None]\n"

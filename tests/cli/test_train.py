@@ -50,7 +50,7 @@ class Engine(FakeBackend):
 def _fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ACT["act"], ACT["cost"] = lambda arm, epoch: None, COST
     monkeypatch.chdir(tmp_path)
-    for module in ("plan", "ablation", "costs", "train"):
+    for module in ("planning.planner", "planning.costs", "execution.ablation", "execution.train"):
         monkeypatch.setattr(f"spsam.studies.{module}.Backend", Engine)
     monkeypatch.setattr("spsam.data.dataset.open_dataset", lambda name: tiny_dataset())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nothing://there")

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsam.config.identity import CAME_LATER, NOT_IDENTITY, canonical_json, identity, run_id
+from spsam.config.identity import (
+    CAME_LATER,
+    NOT_IDENTITY,
+    as_of_then,
+    canonical_json,
+    identity,
+    run_id,
+)
 from spsam.config.schema import RunConfig
 
 SLOTS = (
@@ -78,16 +86,42 @@ def test_what_came_later_is_exactly_this() -> None:
         "arm.train.warmup_epochs": 0,
         "arm.train.optimizer.betas": [0.9, 0.999],
         "arm.train.deep_supervision.weights": None,
+        "arm.train.loss.batch_dice": True,
         "arm.train.loss.cross_entropy": 1.0,
         "arm.train.loss.dice": 1.0,
         "arm.train.loss.generator": 1.0,
         "arm.train.loss.mask": 1.0,
+        "arm.patch.anisotropy": 2.0,
+        "data.preparation": 2,
     }
 
 
 def test_a_run_keeps_its_id_when_the_schema_grows() -> None:
-    # Made without any of those keys.
-    assert run_id(config()) == "1f36d2f616ee8b6e"
+    # Made without any of those keys: Dice over the batch, slices kept from a ratio of 2 on.
+    assert (
+        run_id(config(arm__train__loss={"batch_dice": True}, arm__patch={"anisotropy": 2.0}))
+        == "1f36d2f616ee8b6e"
+    )
+
+
+def test_dice_per_patch_is_another_run() -> None:
+    assert run_id(config()) != "1f36d2f616ee8b6e"
+
+
+def test_a_stored_configuration_gets_the_values_of_its_time() -> None:
+    """Not those that the schema has come to since."""
+    old = config(arm__train__loss={"batch_dice": True}, arm__patch={"anisotropy": 2.0})
+    stored = old.model_dump(mode="json")
+    for dotted in CAME_LATER:
+        *above, last = dotted.split(".")
+        part = stored
+        for key in above:
+            part = part[key]
+        del part[last]
+    again = RunConfig.model_validate_json(json.dumps(as_of_then(stored)))
+    assert run_id(again) == run_id(old)
+    assert again.arm.train.loss.batch_dice is True
+    assert as_of_then({"arm": "damaged"}) == {"arm": "damaged"}
 
 
 @pytest.mark.parametrize(
@@ -98,6 +132,7 @@ def test_a_run_keeps_its_id_when_the_schema_grows() -> None:
         {"arm__train__optimizer": {"betas": (0.9, 0.99)}},
         {"arm__train__deep_supervision": {"weights": (1.0,)}},
         {"arm__train__loss": {"mask": 2.0}},
+        {"arm__train__loss": {"batch_dice": True}},
         {"arm__train__precision": "fp16"},
     ],
 )
@@ -161,6 +196,12 @@ def test_everything_else_is_identity() -> None:
         "weights": "shipped",
         "encoder_size": None,
     }
+    assert content["data"].get("preparation") is None
+    assert content["arm"]["patch"]["anisotropy"] == 3.0
+
+
+def test_data_that_are_prepared_otherwise_are_other_data() -> None:
+    assert identity(config(data__preparation=3))["data"]["preparation"] == 3
 
 
 @given(st.dictionaries(st.text(), st.integers() | st.floats(allow_nan=False, allow_infinity=False)))

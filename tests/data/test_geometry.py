@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations, product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from spsam.data.geometry import Geometry, nonzero_box, orientation, turn_to
+from spsam.data.geometry import (
+    FATAL_OF_LABELS,
+    Geometry,
+    Place,
+    differences,
+    mismatches,
+    nonzero_box,
+    orientation,
+    turn_to,
+)
 
 CODES = [
     "".join(letters)
@@ -64,3 +75,54 @@ def test_the_box_of_what_is_not_zero() -> None:
     image[0, 2, 3, 4] = -1
     image[1, 4, 1, 5] = 2
     assert nonzero_box(image) == ((2, 5), (1, 4), (4, 6))
+
+
+SCALES = st.floats(-3, 1).map(lambda exponent: 10**exponent)
+
+
+@given(code=st.sampled_from(CODES), scale=SCALES, seed=st.integers(0, 99))
+def test_one_grid_in_single_precision_is_that_grid(code: str, scale: float, seed: int) -> None:
+    """From a micron to a centimetre, metres from the scanner's centre."""
+    rng = np.random.default_rng(seed)
+    spacing = tuple(scale * rng.uniform(1, 5, 3))
+    origin = tuple(rng.uniform(-500, 500, 3))
+    one = replace(of_code(code), spacing=spacing, origin=origin)
+    rounded = replace(
+        one,
+        spacing=tuple(float(np.float32(each)) for each in spacing),
+        origin=tuple(float(np.float32(each)) for each in origin),
+    )
+    assert differences(one, rounded) == differences(rounded, one) == {}
+
+
+@given(code=st.sampled_from(CODES), scale=SCALES, axis=st.integers(0, 2))
+def test_what_differs_is_named_whatever_the_scale(code: str, scale: float, axis: int) -> None:
+    one = replace(of_code(code), spacing=(3 * scale, 2 * scale, scale))
+    spacing, origin = list(one.spacing), list(one.origin)
+    spacing[axis] *= 1.01
+    assert differences(one, replace(one, spacing=tuple(spacing))).keys() == {"spacing"}
+    origin[axis] += 3.1 * scale
+    assert differences(one, replace(one, origin=tuple(origin))).keys() == {"origin"}
+    tilt = Rotation.from_euler("xyz"[axis], 0.2, degrees=True).as_matrix()
+    direction = tuple((tilt @ np.reshape(one.direction, (3, 3))).ravel())
+    assert differences(one, replace(one, direction=direction)).keys() == {"direction"}
+    other = of_code(CODES[(CODES.index(code) + 1) % 48]).direction
+    both = differences(one, replace(one, direction=other, origin=tuple(origin)))
+    assert both.keys() == {"origin", "direction"}
+    assert both["direction"] == (code, CODES[(CODES.index(code) + 1) % 48])
+    assert differences(one, replace(one, shape=(9, 9, 9), origin=(99, 0, 0))) == {
+        "size": ("3 × 4 × 5", "9 × 9 × 9")
+    }
+
+
+def test_what_may_differ_is_a_warning() -> None:
+    one = Place("its image", Path("a.nii"), of_code("LPS"))
+    other = Place("the label", Path("b.nii"), replace(of_code("RAS"), spacing=(3.0, 2.0, 1.1)))
+    (error,), (warning,) = mismatches(other, one, FATAL_OF_LABELS)
+    assert str(error) == (
+        "b.nii: the label's spacing 3 × 2 × 1.1 mm is not that of its image, 3 × 2 × 1 mm (a.nii)"
+    )
+    assert str(warning) == (
+        "b.nii: the label's direction RAS is not that of its image, LPS (a.nii); "
+        "voxel is taken for voxel"
+    )

@@ -32,6 +32,15 @@ def test_shapes_and_classes(
     assert resample_image(label[None].astype(np.float32), new).shape == (1, *new)
 
 
+def test_classes_from_256_on_keep_their_numbers() -> None:
+    label = np.zeros((2, 20, 20), np.int16)
+    label[:, 5:, 5:] = 257
+    for shape in ((2, 20, 20), (2, 13, 31)):
+        result = resample_label(label, shape)
+        assert result.dtype == np.int16
+        assert set(np.unique(result)) == {0, 257}
+
+
 @pytest.mark.parametrize("new", [(3, 40, 31), (3, 9, 12), (5, 20, 24), (7, 33, 15)])
 def test_images_are_resampled_as_nnunet_does(new: tuple[int, int, int]) -> None:
     """nnU-Net: scikit-image's `resize`, order 3, edge mode, no anti-aliasing, clipped."""

@@ -124,6 +124,19 @@ def test_files_carry_the_ids_and_the_grid_of_the_data_set(tmp_path: Path) -> Non
     assert read_volume(path, None, {}).image.max() == 1100
 
 
+def test_more_classes_than_a_byte_holds(tmp_path: Path) -> None:
+    raw_ids = (0, *(1000 * k + 312782546 for k in range(300)))
+    case = case_of((2, 4, 5), (3, 8, 5), raw_ids=raw_ids)
+    label = np.zeros((2, 4, 5), np.int64)
+    label[:, :, 1:] = [255, 256, 257, 300]
+    labels = restore_labels(50 * one_hot(label, 301), case, largest)
+    assert labels[0, 0].tolist() == [0, 255, 256, 257, 300]
+    path = tmp_path / "a.nii.gz"
+    write_labels(path, labels, case)
+    class_of = {raw_id: k for k, raw_id in enumerate(raw_ids)}
+    np.testing.assert_array_equal(read_volume(path, path, class_of).label, labels)
+
+
 def test_real_cases_survive_the_round_trip(shared_data: Path, tmp_path: Path) -> None:
     dataset = open_dataset(shared_data / "acdc")
     # The finest and a coarse in-plane grid, a thin myocardium, a small ventricle.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spsam.data.cases import Case, DataSet
 from spsam.data.dataset import open_dataset
-from spsam.data.split import Split, split_cases
+from spsam.data.split import Split, split_cases, split_of_hash
 from spsam.data.volume import Geometry, Volume
 from spsam.errors import InputError
 
@@ -45,16 +45,20 @@ def patients_of(data: DataSet, ids: tuple[str, ...]) -> set[str]:
         st.text("abcdef0123", min_size=1, max_size=6), min_size=5, max_size=40, unique=True
     ),
     frames=st.integers(1, 3),
+    validate=st.booleans(),
 )
-def test_five_folds_are_by_patient_and_cover_everything(names: list[str], frames: int) -> None:
+def test_five_folds_are_by_patient_and_cover_everything(
+    names: list[str], frames: int, validate: bool
+) -> None:
     """Trap 6: both frames of a patient lie on one side, and validation is not the test."""
     data = dataset([f"p{name}" for name in names], frames)
     tested: list[str] = []
     for fold in range(5):
-        split = split_cases(data, fold=fold)
+        split = split_cases(data, fold=fold, validate=validate)
         parts = [patients_of(data, ids) for ids in (split.train, split.val, split.test)]
         assert sum(map(len, parts)) == len(set.union(*parts)) == len(names)
-        assert all(parts)
+        train, val, test = parts
+        assert train and test and bool(val) == validate
         assert len(split.train) + len(split.val) + len(split.test) == len(data.cases)
         tested += split.test
     assert sorted(tested) == sorted(case.id for case in data.cases)
@@ -65,10 +69,87 @@ def test_five_folds_do_not_depend_on_order_or_time() -> None:
     split = split_cases(dataset(names), fold=2)
     assert split_cases(dataset(names[::-1]), fold=2) == split
     assert split.name == "five_fold"
-    assert len(split.val) == 8
-    # Pinned: results of record name this hash.
-    assert split.hash == "389415e8698f93ee"
+    assert [len(ids) for ids in (split.train, split.val, split.test)] == [64, 0, 16]
     assert split_cases(dataset(names), fold=3).hash != split.hash
+    held_back = split_cases(dataset(names), fold=2, validate=True)
+    assert [len(ids) for ids in (held_back.train, held_back.val, held_back.test)] == [56, 8, 16]
+    assert held_back.test == split.test
+    # Pinned: results of record name this hash.
+    assert held_back.hash == "389415e8698f93ee"
+
+
+def test_amos_has_160_to_train_and_40_to_test() -> None:
+    data = dataset([f"amos_{number:04d}" for number in range(200)], frames=1)
+    splits = [split_cases(data, "five_fold", fold) for fold in range(5)]
+    assert {(len(s.train), len(s.val), len(s.test)) for s in splits} == {(160, 0, 40)}
+
+
+def test_all_trains_on_everything() -> None:
+    data = dataset(list("abcdefghi"))
+    split = split_cases(data, "all")
+    assert set(split.train) == {case.id for case in data.cases}
+    assert (split.name, split.val, split.test) == ("all", (), ())
+    assert any("none is scored" in note for note in split.notes)
+    held_back = split_cases(data, "all", validate=True)
+    assert held_back.val
+    assert sorted((*held_back.train, *held_back.val)) == list(split.train)
+    with pytest.raises(InputError, match="has no folds"):
+        split_cases(data, "all", 1)
+
+
+def test_validation_cases_that_a_split_names_are_the_ones(tmp_path: Path) -> None:
+    """Only a split without any has some held back, and only where something reads them."""
+    data = dataset(list("abcdef"), folder=tmp_path)
+    write(tmp_path / "split.json", train=["a", "b"], val=["c"], test=["d"])
+    assert split_cases(data, validate=True) == split_cases(data)
+    without = write(tmp_path / "without.json", train=["a", "b"], test=["d"])
+    assert split_cases(data, without).val == ()
+    split = split_cases(data, without, validate=True)
+    assert (len(split.train), len(split.val), len(split.test)) == (2, 2, 2)
+    one = write(tmp_path / "one.json", train=["a"], test=["d"])
+    with pytest.raises(InputError, match="one training patient is too few to hold any back"):
+        split_cases(data, one, validate=True)
+
+
+def test_the_split_of_a_run_is_known_by_its_hash(tmp_path: Path) -> None:
+    data = dataset(list("abcdefgh"), folder=tmp_path)
+    for validate in (False, True):
+        split = split_cases(data, "five_fold", 1, validate=validate)
+        assert split_of_hash(data, "five_fold", 1, split.hash) == split
+    assert split_of_hash(data, "five_fold", 1, "0" * 16) == split_cases(data, "five_fold", 1)
+
+
+PARTS = {"train": ("a", "b"), "val": ("c",), "test": ("d",)}
+
+
+def test_the_protocols_split_comes_before_the_file_beside_the_data(tmp_path: Path) -> None:
+    data = replace(dataset(list("abcdef"), folder=tmp_path), splits={"own": PARTS})
+    write(tmp_path / "split.json", train=["a"], test=["e"])
+    split = split_cases(data, protocol="own")
+    assert split.name == "own"
+    assert any("--split file takes it" in note for note in split.notes)
+    assert split_cases(data, "file", protocol="own").name == "file"
+    assert split_cases(data).name == "file"
+    # A file that has the same cases is no other split.
+    write(tmp_path / "split.json", train=["a", "b"], val=["c"], test=["d"])
+    assert not any("split.json" in n for n in split_cases(data, protocol="own").notes)
+    assert split_cases(data, protocol="five_fold").name == "five_fold"
+
+
+def test_a_protocols_split_that_this_copy_lacks_is_replaced_aloud(tmp_path: Path) -> None:
+    lacking = {"train": ("a",), "val": (), "test": ("x",)}
+    data = replace(dataset(list("abcdef")), splits={"own": lacking})
+    for protocol in ("own", "published"):
+        split = split_cases(data, protocol=protocol)
+        assert split.name == "five_fold"
+        assert any(note.endswith("five folds instead") for note in split.notes)
+    assert "no test patient of split 'own' is here" in split_cases(data, protocol="own").notes[0]
+    data = replace(dataset(list("abcdef")), splits={"other": PARTS})
+    split = split_cases(data, protocol="published")
+    assert split.name == "other"
+    assert split.notes[0] == (
+        "split 'published' does not come with data in this layout: other instead"
+    )
 
 
 @pytest.mark.parametrize("fold", [-1, 5])

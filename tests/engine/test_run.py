@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spsam.data.store import PreparedCase, PreparedStore
-from spsam.engine.run import Job, execute
+from spsam.engine.run import execute
 from spsam.metrics.dice import dice_of_counts
 from spsam.results.measures import read_measures
 from spsam.results.panels import read_panels
-from spsam.studies.backend import Backend, Task
-from spsam.studies.plan import Request, plan_ablation
+from spsam.studies.backend import Backend
+from spsam.studies.planning.planner import Request, plan_ablation
 
 from .networks import ARMS
 
@@ -40,11 +41,13 @@ def test_only_training_cases_train_and_only_test_cases_are_scored(
             stage[0] = "evaluate"
 
     monkeypatch.setattr(PreparedStore, "case", watched)
-    task = Task(
-        run.config, run.folder, ablation.dataset, split, arm.plan, store, "cpu", None, workers=0
-    )
     run.folder.note(status="running")
-    execute(Job(**vars(task)), on_epoch=lambda _: None, on_progress=progress, on_note=print)
+    execute(
+        replace(run, store=store, device="cpu"),
+        on_epoch=lambda _: None,
+        on_progress=progress,
+        on_note=print,
+    )
     trained = {name for when, name in read if when == "train"}
     scored = [name for when, name in read if when == "evaluate"]
     assert trained <= set(split.train)

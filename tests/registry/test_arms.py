@@ -71,7 +71,7 @@ def test_an_arms_file_is_a_diff_that_opens_with_its_command(name: str, repositor
     path = repository / "ablations" / f"{name}.yaml"
     assert list(read_yaml(path).data) == ["base", "title", "blocks"]
     head = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
-    assert f"# spsam ablate {name} --data acdc" in head
+    assert f"# spsam ablate {name} --data path/to/ACDC" in head
 
 
 def test_titles_are_those_of_the_published_table(shared_data: Path) -> None:
@@ -91,9 +91,39 @@ def test_every_preset_fits_every_arm(preset: str) -> None:
 def test_the_paper_preset_is_the_published_schedule() -> None:
     arm = load_arm("S9", preset="paper")
     assert (arm.backbone.name, arm.backbone.weights) == ("sam_vit_b", "checkpoint")
-    assert (arm.backbone.encoder_size, arm.patch.depth, arm.patch.size) == (1024, 4, 256)
     assert (arm.train.epochs, arm.train.iterations, arm.train.generator_epochs) == (1000, 250, 200)
-    assert (arm.train.precision, arm.inference.mirror) == ("fp32", True)
+    assert arm.inference.mirror
+
+
+@pytest.mark.parametrize(
+    ("protocol", "patch", "encoder"),
+    [
+        ("acdc", (4, 256), 1024),
+        ("synapse", (26, 256), 256),
+        ("amos22", (9, 512), 512),
+        ("other", (None, None), None),
+    ],
+)
+def test_a_protocol_has_the_sizes_of_its_data_set(
+    protocol: str, patch: tuple[int | None, int | None], encoder: int | None
+) -> None:
+    """Source: the author's code, `method.md`."""
+    arm = load_arm("S9", preset="paper", protocol=protocol)
+    assert (arm.patch.depth, arm.patch.size) == patch
+    assert arm.backbone.encoder_size == encoder
+    assert arm.train.precision == "half"
+    assert (arm.backbone.name, arm.train.epochs) == ("sam_vit_b", 1000)
+    # The word that was typed is the last one.
+    assert load_arm("S9", {"patch.depth": 2}, preset="paper", protocol=protocol).patch.depth == 2
+
+
+def test_a_protocol_is_one_of_its_presets() -> None:
+    with pytest.raises(InputError, match="did you mean 'acdc'"):
+        load_arm("S9", preset="paper", protocol="acd")
+    with pytest.raises(InputError, match="preset 'cpu' has no protocol 'acdc'.*it has none"):
+        load_arm("S9", preset="cpu", protocol="acdc")
+    with pytest.raises(InputError, match="expected a preset that has it"):
+        load_arm("S9", protocol="acdc")
 
 
 def test_shipped_names() -> None:
@@ -332,3 +362,10 @@ def test_mistakes_in_component_defaults_are_said_though_no_arm_chooses_them(tmp_
     assert "did you mean 'msp'?" in text
     assert "wrong.yaml:3" in text
     assert "did you mean 'prompt_generator'?" in text
+
+
+def test_dice_is_per_patch_but_for_a_2d_network_as_nnunet_plans_it() -> None:
+    found = {
+        name: load_arm(name).train.loss.batch_dice for name in ("S1", "S9", "unet2d", "unet3d")
+    }
+    assert found == {"S1": False, "S9": False, "unet2d": True, "unet3d": False}

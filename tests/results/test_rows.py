@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spsam.errors import SpsamError
-from spsam.results.rows import Row, read_rows, write_rows, write_text
+from spsam.results.rows import Row, read_rows, write_rows
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 VALUES = st.one_of(st.floats(0, 1), st.just(math.nan))
@@ -55,11 +55,3 @@ def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
 def test_missing_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(SpsamError, match="cannot be read"):
         read_rows(tmp_path / "none.jsonl")
-
-
-def test_a_failed_write_leaves_the_old_text(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    write_text(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_text(path, "new \ud800")
-    assert path.read_text() == "old"

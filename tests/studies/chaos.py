@@ -10,9 +10,9 @@ from pathlib import Path
 from unittest.mock import patch
 
 from spsam.cli.progress import LineWatcher
-from spsam.studies.ablation import run_ablation
-from spsam.studies.executors.choose import make_executor
-from spsam.studies.plan import Ablation, Request, plan_ablation
+from spsam.studies.execution.ablation import run_ablation
+from spsam.studies.execution.executors.choose import make_executor
+from spsam.studies.planning.planner import Ablation, Request, plan_ablation
 from tests.studies.fakes import LoggedBackend, tiny_dataset
 
 

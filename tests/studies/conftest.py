@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import spsam.data.dataset
-from spsam.studies.plan import Ablation, Request, plan_ablation
+from spsam.studies.planning.planner import Ablation, Request, plan_ablation
 from tests.studies.fakes import FakeBackend, tiny_dataset
 
 Planner = Callable[..., Ablation]

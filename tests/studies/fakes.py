@@ -12,12 +12,14 @@ from typing import Any, cast
 from spsam.config.schema import ArmConfig
 from spsam.data.cases import Case, DataSet
 from spsam.data.plan import Plan
+from spsam.data.split import Split
 from spsam.data.store import PreparedStore
 from spsam.data.volume import Geometry, Volume
+from spsam.engine.run_spec import NetworkSize, RunSpec
 from spsam.errors import InputError
 from spsam.results.rows import Row, write_rows
-from spsam.studies.backend import Backend, OnEpoch, OnNote, OnProgress, Size, Task
-from spsam.studies.watch import Ending, RunLabel, Watcher
+from spsam.studies.backend import Backend, OnEpoch, OnNote, OnProgress
+from spsam.studies.progress_events import Ending, RunLabel, Watcher
 
 GEOMETRY = Geometry(
     shape=(4, 32, 32),
@@ -68,7 +70,7 @@ class FakeBackend(Backend):
     def __init__(self, act: Callable[[str, int], None] = _nothing) -> None:
         self.act = act
         self.executed: list[str] = []
-        self.tasks: list[Task] = []
+        self.runs: list[RunSpec] = []
         self.prepared = 0
         self.bad_weights = False
 
@@ -82,9 +84,9 @@ class FakeBackend(Backend):
     def file_sha256(self, path: Path) -> str:
         return f"hash of {path.read_bytes()[:99]!r}"
 
-    def size(self, arm: ArmConfig, dataset: DataSet, plan: Plan) -> Size:
+    def size(self, arm: ArmConfig, dataset: DataSet, plan: Plan) -> NetworkSize:
         blocks = {"adapter": 10, "prompt_generator": 100}
-        return Size(blocks, 110, 1110)
+        return NetworkSize(blocks, 110, 1110)
 
     def check_weights(self, arm: ArmConfig, dataset: DataSet, plan: Plan, checkpoint: Path) -> None:
         if self.bad_weights:
@@ -97,13 +99,18 @@ class FakeBackend(Backend):
         progress(1, 1)
         return cast(PreparedStore, "no store")
 
+    def training_notes(
+        self, dataset: DataSet, split: Split, fold: int, store: PreparedStore
+    ) -> tuple[str, ...]:
+        return ()
+
     def execute(
-        self, task: Task, *, on_epoch: OnEpoch, on_progress: OnProgress, on_note: OnNote
+        self, run: RunSpec, *, on_epoch: OnEpoch, on_progress: OnProgress, on_note: OnNote
     ) -> None:
-        arm = task.config.arm
+        arm = run.config.arm
         self.executed.append(arm.name)
-        self.tasks.append(task)
-        folder = task.folder
+        self.runs.append(run)
+        folder = run.folder
         done = len(folder.read_metrics())
         for epoch in range(done, 2):
             metrics = {"epoch": epoch, "loss/total": 1.0 / (1 + epoch)}
@@ -115,13 +122,13 @@ class FakeBackend(Backend):
             self.act(arm.name, epoch)
         folder.preview.write_bytes(b"picture")
         on_progress("evaluate", 1, 1)
-        write_rows(folder.rows, self.rows(task))
+        write_rows(folder.rows, self.rows(run))
 
-    def rows(self, task: Task) -> list[Row]:
-        config = task.config
+    def rows(self, run: RunSpec) -> list[Row]:
+        config = run.config
         return [
             Row(
-                run_id=task.folder.run_id,
+                run_id=run.folder.run_id,
                 seed=config.seed,
                 fold=config.data.fold,
                 case=case,
@@ -132,7 +139,7 @@ class FakeBackend(Backend):
                 convention="nnunet",
                 value=score(config.arm.name, config.seed) if k else 1.0,
             )
-            for case in task.split.test
+            for case in run.split.test
             for k, name in enumerate(config.data.class_names)
         ]
 
@@ -164,12 +171,12 @@ class LoggedBackend(FakeBackend):
         return self.file.read_text().splitlines() if self.file.exists() else []
 
     def execute(
-        self, task: Task, *, on_epoch: OnEpoch, on_progress: OnProgress, on_note: OnNote
+        self, run: RunSpec, *, on_epoch: OnEpoch, on_progress: OnProgress, on_note: OnNote
     ) -> None:
-        super().execute(task, on_epoch=on_epoch, on_progress=on_progress, on_note=on_note)
-        self._perhaps_die(task.config.arm.name)
+        super().execute(run, on_epoch=on_epoch, on_progress=on_progress, on_note=on_note)
+        self._perhaps_die(run.config.arm.name)
         with self.file.open("a") as file:
-            file.write(f"{task.config.arm.name} {task.config.seed}\n")
+            file.write(f"{run.config.arm.name} {run.config.seed}\n")
 
     def _act(self, arm: str, epoch: int) -> None:
         time.sleep(self.seconds)

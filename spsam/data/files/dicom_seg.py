@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ import numpy.typing as npt
 
 from spsam.data.files.dicom import ordered_files
 from spsam.errors import InputError, Problem
+from spsam.files import atomic
+from spsam.text.classes import class_labels
 
 # The standard wants them, empty where nothing is known; anonymised series often lack them.
 _MAY_BE_EMPTY = (
@@ -71,9 +72,11 @@ def write_segmentation(
     try:
         result = highdicom.seg.Segmentation(
             source_images=series,
-            pixel_array=labels.astype(np.uint8),
+            pixel_array=labels.astype(np.uint8 if len(names) <= 256 else np.uint16),
             segmentation_type="BINARY",
-            segment_descriptions=[_description(k, name) for k, name in enumerate(names) if k],
+            segment_descriptions=[
+                _description(k, name) for k, name in enumerate(class_labels(names)) if k
+            ],
             series_instance_uid=highdicom.UID(),
             series_number=1000,
             sop_instance_uid=highdicom.UID(),
@@ -88,12 +91,8 @@ def write_segmentation(
     except (AttributeError, ValueError, TypeError) as error:
         message = f"no DICOM-SEG can be made of the series ({error}); leave out --dicom-seg"
         raise InputError(Problem(message, folder)) from error
-    draft = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
+    with atomic(path) as draft:
         result.save_as(draft)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _description(number: int, name: str) -> Any:
@@ -103,12 +102,14 @@ def _description(number: int, name: str) -> Any:
 
     import spsam
 
+    # A backslash divides values in DICOM.
+    label = name.replace("\\", "/")[:64]
     return highdicom.seg.SegmentDescription(
         segment_number=number,
-        segment_label=name[:64],
+        segment_label=label,
         segmented_property_category=codes.SCT.AnatomicalStructure,
         # A data set's classes have names, no code of a terminology.
-        segmented_property_type=CodedConcept(str(number), "99SPSAM", name[:64]),
+        segmented_property_type=CodedConcept(str(number), "99SPSAM", label),
         algorithm_type="AUTOMATIC",
         algorithm_identification=highdicom.AlgorithmIdentificationSequence(
             name="Self-Prompt SAM",

@@ -21,13 +21,30 @@ def read_object(path: Path, expected: str = "a JSON object at the top") -> dict[
     """
     try:
         # Some editors write a mark of the byte order first.
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        content = json.loads(text, object_pairs_hook=_object)
     except UnicodeDecodeError as error:
         raise InputError(Problem("is not a text file in UTF-8; save it as UTF-8", path)) from error
     except json.JSONDecodeError as error:
         advice = "; write folders with / or \\\\, not with \\" if "escape" in error.msg else ""
         message = f"is not valid JSON: {error.msg}{advice}"
         raise InputError(Problem(message, path, error.lineno)) from error
+    except _RepeatedKeyError as error:
+        message = f"has the key '{error}' twice in one object, and only one of both can be meant"
+        raise InputError(Problem(message, path)) from error
     if not isinstance(content, dict):
         raise InputError(Problem(f"expected {expected}", path))
     return content
+
+
+class _RepeatedKeyError(Exception):
+    """An object has two values under one key, of which JSON's readers keep the last."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _RepeatedKeyError(key)
+        found[key] = value
+    return found

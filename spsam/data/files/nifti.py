@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,13 +156,10 @@ def write_nifti(path: Path, labels: npt.NDArray[np.integer], geometry: Geometry)
         header.set_qform(matrix, code=1)
         header["pixdim"][1:4] = geometry.spacing[::-1]
     little: Any = np.ascontiguousarray(labels, labels.dtype.newbyteorder("<"))
-    with path.open("wb") as stream:
-        # Neither the time nor the draft's name: the same labels are the same file.
-        with gzip.GzipFile("", "wb", 6, stream, mtime=0) as packed:
-            packed.write(header.as_byteswapped("<").binaryblock + bytes(4))
-            packed.write(memoryview(little).cast("B"))
-        stream.flush()
-        os.fsync(stream.fileno())
+    # Neither the time nor the draft's name: the same labels are the same file.
+    with path.open("wb") as stream, gzip.GzipFile("", "wb", 6, stream, mtime=0) as packed:
+        packed.write(header.as_byteswapped("<").binaryblock + bytes(4))
+        packed.write(memoryview(little).cast("B"))
 
 
 def _parsed(path: Path) -> tuple[Any, bool]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import struct
-import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import psutil
-
+from spsam.data.files.memory import memory_at_hand
 from spsam.errors import InputError, Problem
 
 AGAIN = "copy it again from its source"
@@ -115,7 +113,7 @@ def check_memory(size: int, path: Path) -> None:
     Raises:
         InputError: If not.
     """
-    free = _free_memory()
+    free = memory_at_hand()
     if size > free:
         sizes = f"{size / 1e9:.1f} GB, {free / 1e9:.1f} GB of memory are free"
         message = f"its header claims voxels of {sizes}; see whether that is so, or crop it"
@@ -152,25 +150,3 @@ def _content(path: Path) -> Iterator[bytes]:
             raise InputError(incomplete(path, _DAMAGED)) from error
         if not unpack.eof:
             raise InputError(incomplete(path, _DAMAGED))
-
-
-def _free_memory() -> int:
-    """Bytes that this process may still take."""
-    free = int(psutil.virtual_memory().available + psutil.swap_memory().free)
-    if sys.platform == "win32":
-        return free
-    import resource
-
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit != resource.RLIM_INFINITY:
-        free = min(free, max(0, limit - psutil.Process().memory_info().vms))
-    bounds = (_number(Path(f"/sys/fs/cgroup/memory.{name}")) for name in ("max", "current"))
-    most, used = bounds
-    return free if most is None or used is None else min(free, max(0, most - used))
-
-
-def _number(file: Path) -> int | None:
-    try:
-        return int(file.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None

@@ -34,6 +34,8 @@ def names(content: dict[str, Any], key: str, path: Path, problems: list[Problem]
         if not re.fullmatch(r"\d+", number) or not isinstance(name, str):
             problems.append(Problem(f"{expected}; got {number!r}: {name!r}", path))
             return {}
+        if int(number) in found:
+            problems.append(Problem(f"'{key}' has the id {int(number)} twice", path))
         found[int(number)] = name
     twice = sorted({name for name in found.values() if list(found.values()).count(name) > 1})
     if twice and key == "labels":

@@ -19,8 +19,9 @@ import numpy.typing as npt
 
 from spsam.data.cases import Case, DataSet, fingerprint_files
 from spsam.data.geometry import Geometry
+from spsam.data.labels import class_indices
 from spsam.data.sources.known import SYNAPSE, SYNAPSE_PREPROCESSED
-from spsam.data.volume import Volume, check_image, class_indices
+from spsam.data.volume import Volume, check_image
 from spsam.errors import InputError, Problem
 
 LAYOUT = (

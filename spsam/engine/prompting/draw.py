@@ -11,8 +11,13 @@ from numpy.typing import NDArray
 
 from spsam.engine.preview import COLOURS, draw_slice
 from spsam.engine.prompting.scenes import Scene
+from spsam.files import atomic
+from spsam.text.classes import class_labels
+from spsam.text.drawn import drawn, in_legend
+from spsam.text.escape import plain
 
 
+@drawn()
 def draw_grid(
     path: Path, rows: Mapping[str, Mapping[str, Scene]], class_names: Sequence[str]
 ) -> None:
@@ -28,15 +33,17 @@ def draw_grid(
     for line, (title, scenes) in zip(axes, rows.items(), strict=True):
         first = scenes[columns[0]]
         draw_slice(line[0], first.image, first.reference, first.aspect)
-        line[0].set_ylabel(title, fontsize=8)
+        line[0].set_ylabel(plain(title), fontsize=8)
         line[0].set_title("reference", fontsize=8)
         for axis, name in zip(line[1:], columns, strict=True):
             _answer(axis, scenes[name])
-            axis.set_title(f"{name}\nDice {100 * scenes[name].dice():.1f}", fontsize=8)
+            axis.set_title(f"{plain(name)}\nDice {100 * scenes[name].dice():.1f}", fontsize=8)
     _legend(figure, class_names)
-    figure.savefig(path, dpi=110)
+    with atomic(path) as draft:
+        figure.savefig(draft, dpi=110)
 
 
+@drawn()
 def draw_logits(path: Path, scene: Scene, head: str, class_names: Sequence[str]) -> None:
     """Why a softmax over SAM's raw logits is wrong: label maps, and the logits themselves.
 
@@ -63,7 +70,7 @@ def draw_logits(path: Path, scene: Scene, head: str, class_names: Sequence[str])
         axis.set_title(name, fontsize=8)
     low, high = float(scene.logits.min()), float(scene.logits.max())
     bins = np.linspace(low, high + 1e-6, 40)
-    for k, (axis, name) in enumerate(zip(axes[1], class_names, strict=False)):
+    for k, (axis, name) in enumerate(zip(axes[1], class_labels(class_names), strict=False)):
         axis.set_visible(True)
         inside = scene.reference == k
         for where, label, colour in ((~inside, "elsewhere", "#999999"), (inside, name, _colour(k))):
@@ -83,9 +90,11 @@ def draw_logits(path: Path, scene: Scene, head: str, class_names: Sequence[str])
         axis.margins(y=0.3)  # for the legend
         axis.legend(fontsize=6, frameon=False, loc="upper right")
     _legend(figure, class_names)
-    figure.savefig(path, dpi=110)
+    with atomic(path) as draft:
+        figure.savefig(draft, dpi=110)
 
 
+@drawn()
 def draw_neighbours(
     path: Path, rows: Mapping[str, NDArray[np.integer]], image: NDArray[np.float32], aspect: float
 ) -> None:
@@ -99,10 +108,11 @@ def draw_neighbours(
     """
     figure, axes = _figure(len(rows), len(image))
     for line, (title, labels) in zip(axes, rows.items(), strict=True):
-        line[0].set_ylabel(title, fontsize=8)
+        line[0].set_ylabel(plain(title), fontsize=8)
         for axis, picture, label in zip(line, image, labels, strict=True):
             draw_slice(axis, picture, label, aspect)
-    figure.savefig(path, dpi=110)
+    with atomic(path) as draft:
+        figure.savefig(draft, dpi=110)
 
 
 def _answer(axis: Any, scene: Scene) -> None:
@@ -163,8 +173,9 @@ def _figure(rows: int, columns: int, height: float = 2.4) -> tuple[Any, Any]:
 def _legend(figure: Any, class_names: Sequence[str]) -> None:
     from matplotlib.patches import Patch
 
+    labels = enumerate(class_labels(class_names))
     figure.legend(
-        handles=[Patch(color=_colour(k), label=name) for k, name in enumerate(class_names) if k],
+        handles=[Patch(color=_colour(k), label=in_legend(name)) for k, name in labels if k],
         loc="outside lower center",
         ncols=min(len(class_names) - 1, 8),
         fontsize=8,

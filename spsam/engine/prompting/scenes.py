@@ -140,8 +140,7 @@ class _Drawn:
         if "masks" not in self._values:
             return None
         masks = self._values["masks"][:, 0]
-        # Logits, or 0 and 1: more than half-way between is inside for both.
-        return self.padded(masks > (0 if masks.min() < 0 else 0.5), 0)
+        return self.padded(masks > 0, 0)
 
     def points(self) -> Iterator[tuple[int, float, float, bool]]:
         """All points of classes that have one; a strategy may give several, or negative ones."""

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spsam.data.labels import narrow_indices
 from spsam.data.store import PreparedCase
 from spsam.metrics.dice import counts
 from spsam.results.measures import BINS, MARGIN, Measures
@@ -34,7 +35,7 @@ class CaseCounts:
     ) -> None:
         self.case = case.id
         self._reference = torch.from_numpy(
-            np.ascontiguousarray(as_prepared(reference, case).astype(np.uint8))
+            np.ascontiguousarray(narrow_indices(as_prepared(reference, case)))
         )
         spacing = [case.original.spacing[axis] for axis in case.axes]
         self._box = around(self._reference.numpy() > 0, spacing, MARGIN)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spsam.config.schema import TrainConfig
+from spsam.data.labels import narrow_indices
 from spsam.data.store import PreparedCase
 from spsam.data.volume import Volume
 from spsam.engine.predict import autocast
@@ -62,8 +63,8 @@ def picture(
         slice=index,
         aspect=round(spacing[1] / spacing[2], 4),
         image=_bytes(image[index][crop]),
-        reference=reference[index][crop].astype(np.uint8),
-        prediction=prediction[index][crop].astype(np.uint8),
+        reference=narrow_indices(reference[index][crop]).copy(),
+        prediction=narrow_indices(prediction[index][crop]).copy(),
         **prompts,
     )
 
@@ -154,13 +155,15 @@ class _Grid:
         ]
         return np.array(found, np.float64).reshape(-1, 5)
 
-    def mask(self, prompts: Prompts) -> NDArray[np.uint8] | None:
+    def mask(self, prompts: Prompts) -> NDArray[np.integer] | None:
         """As in `Panel`."""
         if prompts.masks is None:
             return None
-        largest = prompts.masks[0, self.slice, :, 0].argmax(dim=0).cpu().numpy()
+        masks = prompts.masks[0, self.slice, :, 0].float().cpu().numpy()
+        # Binary masks overlap at borders: of equals the last, so that none hides in the background.
+        largest = len(masks) - 1 - masks[::-1].argmax(axis=0)
         rows, columns = (self._sources(axis, largest.shape[axis]) for axis in (0, 1))
-        mask: NDArray[np.uint8] = largest.astype(np.uint8)[np.ix_(rows, columns)]
+        mask = narrow_indices(largest)[np.ix_(rows, columns)]
         mask[rows < 0] = 0
         mask[:, columns < 0] = 0
         return mask

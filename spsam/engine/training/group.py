@@ -28,7 +28,7 @@ class Group:
         """The mean of each gradient over all processes, the same in each."""
 
 
-class Together(Group):
+class DistributedGroup(Group):
     """One process of several, each on a device of its own.
 
     SAM is frozen: gradients are those of the added blocks alone, so one sum over all of them, after

@@ -22,7 +22,7 @@ def alone(sums: Tensor) -> Tensor:
 
 
 def dice_sums(probabilities: Tensor, labels: Tensor, *, background: bool) -> Tensor:
-    """What the Dice of a batch is made of, so that a batch may be computed in pieces.
+    """What the Dice of each patch is made of.
 
     Args:
         probabilities: `(B, K, D, h, w)` in 0..1.
@@ -30,17 +30,20 @@ def dice_sums(probabilities: Tensor, labels: Tensor, *, background: bool) -> Ten
         background: Whether class 0 counts.
 
     Returns:
-        `(2, k)`: overlap, and the sum of both, over all voxels of the piece; k is K or K - 1.
+        `(2, B, k)`: overlap, and the sum of both, over all voxels of a patch; k is K or K - 1.
     """
+    patches = len(labels)
     # Of a voxel only its own class's probability overlaps. Line by line: sums over all voxels at
     # once would make the threads of a GPU wait for each other.
     lines = labels.reshape(-1, labels.shape[-1])
     own = _own(probabilities, labels).reshape(lines.shape)
     zeros = own.new_zeros(lines.shape[0], probabilities.shape[1])
-    overlap = zeros.scatter_add(1, lines, own).sum(0)
-    voxels = zeros.scatter_add(1, lines, torch.ones_like(own)).sum(0)
-    sums = torch.stack((overlap, probabilities.sum((0, 2, 3, 4)) + voxels))
-    return sums if background else sums[:, 1:]
+    overlap, voxels = (
+        zeros.scatter_add(1, lines, each).reshape(patches, -1, zeros.shape[1]).sum(1)
+        for each in (own, torch.ones_like(own))
+    )
+    sums = torch.stack((overlap, probabilities.sum((2, 3, 4)) + voxels))
+    return sums if background else sums[..., 1:]
 
 
 def _own(values: Tensor, labels: Tensor) -> Tensor:
@@ -49,7 +52,13 @@ def _own(values: Tensor, labels: Tensor) -> Tensor:
 
 
 def dice_of_sums(sums: Tensor, smooth: float) -> Tensor:
-    """One minus the mean soft Dice over classes, of `(2, k)` sums over the whole batch."""
+    """One minus the mean soft Dice over patches and classes.
+
+    Args:
+        sums: `(2, B, k)` sums over each patch, or `(2, k)` sums over the whole batch.
+        smooth: Added to numerator and denominator: a class that is neither in a patch nor
+            predicted there scores 1.
+    """
     overlap, total = sums
     loss: Tensor = 1 - ((2 * overlap + smooth) / (total + smooth)).mean()
     return loss
@@ -65,6 +74,9 @@ def loss_parts(
         labels: `(B, D, h, w)` integer.
         activation: What turns the logits into probabilities.
         background: Whether Dice counts class 0.
+
+    Returns:
+        A scalar, and the `(2, B, k)` of `dice_sums`.
     """
     logits = logits.float()
     if activation == "softmax":
@@ -105,7 +117,7 @@ def training_loss(
     activation: Activation,
     gather: Gather = alone,
 ) -> dict[str, Tensor]:
-    """The loss of one step, or of a piece of it, and its terms.
+    """The loss of one step, or of a piece of it, and its terms (paper's App. D, Eq. 3).
 
     The generator's deep-supervision loss alone in the first phase, in which the decoder was not
     run; that loss plus the final masks' loss after it. The latter alone for a network without a
@@ -116,8 +128,9 @@ def training_loss(
         labels: `(B, D, H, W)`.
         config: Weights.
         activation: The mask head's.
-        gather: From the piece's Dice sums `(n, 2, k)` to the whole batch's: the mean of all
-            pieces' losses, and of their gradients, is then that of the batch.
+        gather: From the piece's Dice sums `(n, 2, k)` to the whole batch's, where Dice is taken
+            over the batch: the mean of all pieces' losses, and of their gradients, is then that of
+            the batch. Dice per patch is such a mean by itself and calls nothing.
 
     Returns:
         `total`, `generator` where there is one and, in the second phase, `mask`: scalars.
@@ -155,8 +168,10 @@ def training_loss(
 def _losses(
     parts: Sequence[tuple[Tensor, Tensor]], config: TrainConfig, gather: Gather
 ) -> list[Tensor]:
-    sums = gather(torch.stack([own for _, own in parts]))
     options = config.loss
+    sums = torch.stack([own for _, own in parts])
+    if options.batch_dice:
+        sums = gather(sums.sum(-2))
     return [
         options.cross_entropy * entropy + options.dice * dice_of_sums(whole, options.smooth)
         for (entropy, _), whole in zip(parts, sums, strict=True)

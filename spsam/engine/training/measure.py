@@ -115,7 +115,8 @@ def fit_memory(
 ) -> Fitting:
     """The fastest way to compute the run's batches that fits; none of them changes a result.
 
-    Blocks computed twice cost less time than a batch in pieces, which costs a first pass.
+    A batch in pieces costs nothing where Dice is taken per patch, and a first pass where it is
+    taken over the batch, which is more than blocks computed twice.
 
     Args:
         config: Of the run.
@@ -127,13 +128,11 @@ def fit_memory(
     Raises:
         InputError: If not even a single patch fits.
     """
-    own = config.arm.train.batch_size // devices
     cost = None
-    for accumulate in (count for count in range(1, own + 1) if own % count == 0):
-        for twice in (False, True):
-            cost = measure(_changed(config, accumulate, twice), patch, device, devices)
-            if cost is not None and cost.peak <= (limit or _ROOM * cost.free):
-                return Fitting(accumulate, twice, cost)
+    for accumulate, twice in _ways(config.arm.train, devices):
+        cost = measure(_changed(config, accumulate, twice), patch, device, devices)
+        if cost is not None and cost.peak <= (limit or _ROOM * cost.free):
+            return Fitting(accumulate, twice, cost)
     free = cost.free if cost else _free(torch.device(device))
     needed = f"{cost.peak / 1e9:.1f} GB" if cost else "more than there is"
     raise InputError(
@@ -141,6 +140,15 @@ def fit_memory(
         f"{(limit or free) / 1e9:.1f} GB are at hand: choose a smaller patch (patch.max_size), "
         "backbone.encoder_size or backbone"
     )
+
+
+def _ways(train: TrainConfig, devices: int) -> list[tuple[int, bool]]:
+    """Pieces of a batch, and whether blocks are computed twice, in the order of their time."""
+    own = train.batch_size // devices
+    pieces = [count for count in range(1, own + 1) if own % count == 0]
+    if train.loss.batch_dice:
+        return [(count, twice) for count in pieces for twice in (False, True)]
+    return [(count, twice) for twice in (False, True) for count in pieces]
 
 
 def _measure(

@@ -18,10 +18,11 @@ from spsam.model.segmenter import Segmenter
 class Stepper:
     """Moves the added blocks by one step.
 
-    A batch's Dice is taken over all its patches, whatever pieces and processes compute them: each
-    loss is given the sums of the whole batch, in which its own part alone carries a gradient. With
-    `accumulate` those sums need a first pass without gradients; the result is that of one piece, up
-    to rounding.
+    A batch in pieces and processes is still one batch, up to rounding. Of Dice per patch, as of the
+    cross-entropy, the mean of all pieces is the batch's. Dice over the batch is taken over all its
+    patches, whatever computes them: each loss is given the sums of the whole batch, in which its
+    own part alone carries a gradient; with `accumulate` those sums need a first pass without
+    gradients.
 
     Args:
         network: On the device it trains on.
@@ -58,7 +59,8 @@ class Stepper:
             # A checkpoint of before blocks had rates of their own brings groups that name none.
             group["lr"] = lr * group.get("lr_mult", 1.0)
         pieces = self._pieces(batch)
-        whole = self._sums(pieces, decode) if len(pieces) > 1 else None
+        over_batch = len(pieces) > 1 and self.train.loss.batch_dice
+        whole = self._sums(pieces, decode) if over_batch else None
         self.optimizer.zero_grad(set_to_none=True)
         shown: dict[str, Tensor] = {}
         for piece in pieces:

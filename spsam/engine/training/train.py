@@ -28,16 +28,19 @@ from spsam.engine.training.group import Group
 from spsam.engine.training.progress import Metrics, Progress, random_state, set_random_state
 from spsam.engine.training.step import Stepper
 from spsam.errors import SpsamError, Stopped, handling
+from spsam.files import write_text
 from spsam.model.network import SelfPromptSAM
 from spsam.model.segmenter import Segmenter
-from spsam.results.rows import write_text
 
 # How often a run goes back to one checkpoint because a data worker died.
 _PATIENCE = 3
 
 
 def learning_rate(train: TrainConfig, epoch: int) -> float:
-    """The rate of an epoch: `lr · (1 − e/E)^power`, half a cosine or constant, after a rise."""
+    """The rate of an epoch: `lr · (1 − e/E)^power`, half a cosine or constant, after a rise.
+
+    The polynomial is the paper's (App. D, Eq. 2).
+    """
     share = epoch / train.epochs
     factor = 1.0
     if train.schedule == "poly":

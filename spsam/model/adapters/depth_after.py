@@ -12,7 +12,7 @@ from spsam.model.adapters.vanilla import VanillaAdapter
 
 
 class DepthAfterAdapter(Adapter):
-    """`Y + depthMLP(Y)`, Y = vanilla(X): the depth MLP at full width (paper's Sec. 2.1).
+    """`Y + depthMLP(Y)`, Y = vanilla(X): the depth MLP at full width (paper's Table 4).
 
     Args:
         dim: C, the tokens' width.

@@ -12,7 +12,7 @@ from spsam.model.adapters.vanilla import VanillaAdapter
 
 
 class DepthBeforeAdapter(Adapter):
-    """`vanilla(X + depthMLP(X))`, the depth MLP at the tokens' full width (paper's Sec. 2.1).
+    """`vanilla(X + depthMLP(X))`, the depth MLP at the tokens' full width (paper's Table 4).
 
     Args:
         dim: C, the tokens' width.

@@ -11,7 +11,7 @@ from spsam.model.adapters.base import start
 
 
 class DepthMLP(nn.Module):
-    """`σ(X W_Dup) W_Ddn` along depth only, σ = GELU, without a skip (paper's Sec. 2.1, Eq. 1).
+    """`σ(X W_Dup) W_Ddn` along depth only, σ = GELU, without a skip (paper's App. C, Eq. 1).
 
     Every position and every channel is its own vector of D slices; W_Dup is D×4D, W_Ddn 4D×D. It
     is built for D = 1 as well, where it is a scalar function of each entry.

@@ -12,7 +12,7 @@ from spsam.model.adapters.depth_mlp import DepthMLP
 
 
 class DFusedAdapter(Adapter):
-    """`X + (h + σ(h W_Dup) W_Ddn) W_up`, h = σ(X W_dn), σ = GELU (paper's Eq. 1).
+    """`X + (h + σ(h W_Dup) W_Ddn) W_up`, h = σ(X W_dn), σ = GELU (paper's Sec. 2.1; App. C, Eq. 1).
 
     The depth MLP works on r·C channels instead of C, which makes it 1/r times cheaper than the
     adapters that mix slices before or after the bottleneck.

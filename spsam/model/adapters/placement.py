@@ -21,7 +21,10 @@ DECODER_PLACES = BLOCK_PLACES + FINAL_PLACES
 
 
 class AdapterSet(nn.Module):
-    """The adapters of SAM's image encoder and mask decoder (paper's Sec. 2.1, Fig. 3).
+    """The adapters of SAM's image encoder and mask decoder (paper's Sec. 2.1, 2.5).
+
+    Where they stand is the paper's: after attention and parallel to the MLP in the encoder, in the
+    cross-attentions of the decoder. That the decoder's are serial is chosen here.
 
     Two ways of attaching exist. *Serial*: the adapter with its own skip, `A(x)`, on a sublayer's
     output before the residual sum. *Parallel*: beside a sublayer, without the adapter's own skip

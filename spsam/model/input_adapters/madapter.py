@@ -16,7 +16,7 @@ KERNEL = 3
 
 
 class MAdapter(InputAdapter):
-    """An inverted bottleneck of 3×3×3 convolutions, M → hidden → 3 (paper's Sec. 2.1).
+    """An inverted bottleneck of 3×3×3 convolutions, M → hidden → 3 (paper's Sec. 2.2).
 
     Between the two, transposed convolutions double the plane as often as a doubling is needed on
     the way from the patch to the encoder's size; a bilinear resize does what is left. Every

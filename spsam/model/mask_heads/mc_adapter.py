@@ -15,7 +15,7 @@ from spsam.model.mask_heads.base import MaskHead
 class MCAdapterHead(MaskHead):
     """An inverted bottleneck of two in-plane convolutions, K → eK → K, GELU between.
 
-    A softmax follows, in the loss; the label is the largest logit (paper's Sec. 2.3).
+    A softmax follows, in the loss; the label is the largest logit (paper's Sec. 2.5).
 
     Args:
         num_classes: K, background included.

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from itertools import chain
+from typing import Any, Literal, TypeGuard
 
 from torch import Tensor, nn
 
 from spsam.errors import nearest, require
+from spsam.model.kernels.composed_doubling import composing_pays, convolve_doubled
 from spsam.model.layers import (
     Conv3d,
     InstanceNorm,
     LeakyReLU,
     conv_block,
     doubling,
+    join,
     resize_in_plane,
 )
 from spsam.model.prompt_generators.base import PromptGenerator
-from spsam.model.prompt_generators.joining import convolve_doubled, join
 
 DIVISORS = (1, 2, 2, 4, 4)
 """Of C, a level each: for SAM's C = 256 the widths 256, 128, 128, 64, 64."""
@@ -33,7 +35,7 @@ class MSPGenerator(PromptGenerator):
     by a transposed convolution, concatenates the next shallower tap, projected and doubled j
     times by layers of that tap's own, and convolves. The last level takes all taps that are left;
     where there are more levels than taps, the further ones only double and convolve. A 1×1 head
-    on every level gives its logits (paper's Sec. 2.2).
+    on every level gives its logits (paper's Sec. 2.3, Fig. 2c).
 
     The last levels cost most: half of the generator's work is at the patch's own resolution. With
     `finest` 2 or 4 it ends there, as SAM's own masks do, whose pixels are 4 of the patch's for
@@ -102,25 +104,44 @@ class MSPGenerator(PromptGenerator):
         levels: Iterable[Any] = zip(
             self.taps_of_level, self.ups, self.skips, self.stages, self.heads, strict=True
         )
-        for level, (indices, up, skips, stage, head) in enumerate(levels):
-            (convolution, *after), *further = stage
-            joining = [taps[index] for index in indices]
-            if level and self.composed:
-                # Every way's last layer is a doubling, which the convolution takes into itself.
-                ways = [list(skip) for skip in skips]
-                joining = [_run(way[:-1], tap) for way, tap in zip(ways, joining, strict=True)]
-                doubled_by = [up, *(way[-1] for way in ways)]
-                x = convolve_doubled([x, *joining], doubled_by, convolution, self.joining)
-            else:
-                joining = [skip(tap) for skip, tap in zip(skips, joining, strict=True)]
-                x = convolution(join([up(x), *joining], self.joining))
-            x = _run([*after, *further], x)
+        for indices, up, skips, stage, head in levels:
+            convolution, *rest = chain(*stage)
+            x = self._merged(up, x, skips, [taps[index] for index in indices], convolution)
+            x = _run(rest, x)
             logits.append(head(x))
         logits[-1] = resize_in_plane(logits[-1], self.image_size)
         return logits[::-1]
 
+    def _merged(
+        self,
+        up: nn.Module,
+        x: Tensor,
+        skips: Iterable[nn.Sequential],
+        taps: Sequence[Tensor],
+        convolution: Conv3d,
+    ) -> Tensor:
+        """`convolution(join([up(x), skip(tap), ...]))`, doublings taken into it where that pays."""
+        ways = [list(skip) for skip in skips]
+        doublings = [up, *(way[-1] for way in ways)]
+        if (
+            self.composed
+            and _are_doublings(doublings)
+            and composing_pays(doublings, convolution, x[:, 0].numel())
+        ):
+            before = [_run(way[:-1], tap) for way, tap in zip(ways, taps, strict=True)]
+            added = self.joining == "sum"
+            return convolve_doubled([x, *before], doublings, convolution, added=added)
+        doubled = [skip(tap) for skip, tap in zip(skips, taps, strict=True)]
+        result: Tensor = convolution(join([up(x), *doubled], self.joining))
+        return result
 
-def _run(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
+
+def _are_doublings(layers: list[nn.Module]) -> TypeGuard[list[nn.ConvTranspose3d]]:
+    """Not so on level 0, which doubles nothing."""
+    return all(isinstance(layer, nn.ConvTranspose3d) for layer in layers)
+
+
+def _run(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
     for layer in layers:
         x = layer(x)
     return x

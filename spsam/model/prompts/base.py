@@ -2,64 +2,85 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Any, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from spsam.errors import nearest, require
-from spsam.model.layers import resize_in_plane
-from spsam.model.prompts.rules import torch_points
+from spsam.model.prompts.rules import masks, torch_points
 from spsam.model.prompts.rules.points import bounding_boxes, points_outside
 from spsam.model.prompts.types import (
     BACKGROUND,
     FOREGROUND,
+    FORMS,
+    KINDS,
+    MASK_VALUES,
     PADDING,
     Flags,
     Indices,
+    Kinds,
     Labels,
+    MaskForm,
     Prompts,
 )
 
 __all__ = ["Prompt", "Prompts"]
-
-KINDS = ("point", "box", "mask")
-MASKS = ("logits", "binary")
 
 
 class Prompt(nn.Module, ABC):
     """Makes SAM's prompts of auxiliary logits: points, a box and a mask a class and slice.
 
     Components differ in `points`, the rule that chooses the points; a component of one's own needs
-    nothing else. No parameters.
+    nothing else. No parameters are trained.
 
     Args:
         num_classes: K, background included.
         use: Which prompts SAM gets.
-        mask: What a mask prompt is: the class's logits, or 1 in the class and 0 elsewhere.
-        negatives: How many points near the class say that it is not there, see `points_outside`;
-            they are part of the prompt `point`.
+        mask: What a mask prompt is. `binary`: the class's channel of the one-hot label map, as in
+            the paper (Sec. 1, App. A); no gradient. `log_odds`: log p / (1 - p) of the auxiliary
+            softmax (chosen here); the final mask's loss reaches the generator through SAM.
+            `logits`: the raw auxiliary logits (chosen here); a gradient as of log_odds, and a
+            constant added to all classes' logits changes every mask prompt, but no label.
+        mask_values: (outside, inside) of a binary mask prompt. SAM was trained on logits there;
+            the author's code gives 0 and 1.
+        negatives: How many points near the class tell SAM that it is not there; they are part of
+            the prompt `point`.
     """
 
-    def __init__(self, num_classes: int, use: Sequence[str], mask: str, negatives: int = 0) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        use: Kinds = KINDS,
+        mask: MaskForm = "binary",
+        mask_values: tuple[float, float] = MASK_VALUES,
+        negatives: int = 0,
+    ) -> None:
         super().__init__()
+        outside, inside = mask_values
         require(
             *(
                 (kind in KINDS, f"unknown kind of prompt '{kind}'{nearest(kind, KINDS)}")
                 for kind in use
             ),
             (use, f"SAM needs at least one kind of prompt of {', '.join(KINDS)}"),
-            (mask in MASKS, f"unknown mask prompt '{mask}'{nearest(mask, MASKS)}"),
+            (mask in FORMS, f"unknown mask prompt '{mask}'{nearest(mask, FORMS)}"),
+            (
+                -math.inf < outside <= 0 < inside < math.inf,
+                "mask_values are the numbers outside and inside a class, the first at most 0, the "
+                f"second above 0, as SAM takes mask logits: got [{outside:g}, {inside:g}]",
+            ),
             (negatives >= 0, f"a number of points is not negative: got negatives {negatives}"),
         )
         self.num_classes = num_classes
         self.use = tuple(use)
         self.mask = mask
+        self.mask_values = (float(outside), float(inside))
         self.negatives = negatives
 
     @abstractmethod
@@ -92,7 +113,7 @@ class Prompt(nn.Module, ABC):
         """From auxiliary logits to prompts.
 
         NaN never wins a pixel: where all classes are NaN, it is background. In mask prompts of
-        logits it stays NaN, so that a training that diverged is seen.
+        logits or log-odds it stays NaN, so that a training that diverged is seen.
 
         Args:
             logits: `(B, K, D, H, W)`.
@@ -101,8 +122,8 @@ class Prompt(nn.Module, ABC):
 
         Returns:
             Points `(B, D, K, 2)` and boxes `(B, D, K, 4)` in the encoder's frame, float32 and
-            without gradient, presence `(B, D, K)`, and masks `(B, D, K, 1, 4gh, 4gw)`, which keep
-            the gradient where they are logits. What is not in `use` is None.
+            without gradient, presence `(B, D, K)`, and masks `(B, D, K, 1, 4gh, 4gw)`, which have
+            a gradient unless they are binary. What is not in `use` is None.
         """
         # On a processor several times as fast as argmax.
         labels = _without_nan(logits.detach()).max(dim=1).indices
@@ -195,14 +216,12 @@ class Prompt(nn.Module, ABC):
 
     def _masks(self, logits: Tensor, labels: Tensor, size: tuple[int, int]) -> Tensor:
         """`(B, D, K, 1, 4gh, 4gw)` mask prompts, of the logits' type."""
-        if self.mask == "logits":
-            masks = resize_in_plane(logits, size)
+        if self.mask == "binary":
+            full = masks.binary(labels, self.num_classes, self.mask_values)
         else:
-            # The label nearest to each pixel's centre: what is binary stays binary.
-            small = functional.interpolate(labels.float(), size=size, mode="nearest-exact")
-            classes = torch.arange(self.num_classes, device=small.device)
-            masks = (small[:, None] == classes.view(-1, 1, 1, 1)).to(logits.dtype)
-        return masks.transpose(1, 2).unsqueeze(3)
+            full = masks.log_odds(logits) if self.mask == "log_odds" else logits
+        small = masks.largest_in_plane(full, size).to(logits.dtype)
+        return small.transpose(1, 2).unsqueeze(3)
 
 
 def to_frame(pixels: Tensor, present: Tensor, scale: tuple[float, float]) -> Tensor:

@@ -66,7 +66,7 @@ def extract_prompts(
     count: int = 3,
     negatives: int = 0,
 ) -> Prompts[NDArray[Any]] | Prompts[Tensor]:
-    """Points and boxes of all classes in all slices, exactly (paper's Sec. 2.2).
+    """Points and boxes of all classes in all slices, exactly (paper's Sec. 2.4).
 
     Args:
         labels: `(N, H, W)` class indices, of an integer type.

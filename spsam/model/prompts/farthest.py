@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor
 
 from spsam.errors import InputError
 from spsam.model.prompts.base import Prompt
 from spsam.model.prompts.rules import points, torch_points
-from spsam.model.prompts.types import Flags, Indices, Labels
+from spsam.model.prompts.types import (
+    KINDS,
+    MASK_VALUES,
+    Flags,
+    Indices,
+    Kinds,
+    Labels,
+    MaskForm,
+)
 
 
 class FarthestPrompt(Prompt):
@@ -18,23 +24,22 @@ class FarthestPrompt(Prompt):
     Of equals the first in row-major order. An object of fewer pixels has fewer points.
 
     Args:
-        num_classes: K, background included.
-        use: Which prompts SAM gets.
-        mask: What a mask prompt is: the class's logits, or 1 in the class and 0 elsewhere.
         count: How many points.
-        negatives: How many points near the class say that it is not there.
     """
 
     def __init__(
         self,
         num_classes: int,
         *,
-        use: tuple[Literal["point", "box", "mask"], ...] = ("point", "box", "mask"),
-        mask: Literal["logits", "binary"] = "logits",
+        use: Kinds = KINDS,
+        mask: MaskForm = "binary",
+        mask_values: tuple[float, float] = MASK_VALUES,
         count: int = 3,
         negatives: int = 0,
     ) -> None:
-        super().__init__(num_classes, use, mask, negatives)
+        super().__init__(
+            num_classes, use=use, mask=mask, mask_values=mask_values, negatives=negatives
+        )
         if count < 1:
             raise InputError(f"an object needs at least one point: got count {count}")
         self.count = count

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor
 
 from spsam.model.prompts.base import Prompt
@@ -12,24 +10,7 @@ from spsam.model.prompts.types import Flags, Indices, Labels
 
 
 class MedoidPrompt(Prompt):
-    """The point is the object's pixel nearest to its centroid, of equals the first, row-major.
-
-    Args:
-        num_classes: K, background included.
-        use: Which prompts SAM gets.
-        mask: What a mask prompt is: the class's logits, or 1 in the class and 0 elsewhere.
-        negatives: How many points near the class say that it is not there.
-    """
-
-    def __init__(
-        self,
-        num_classes: int,
-        *,
-        use: tuple[Literal["point", "box", "mask"], ...] = ("point", "box", "mask"),
-        mask: Literal["logits", "binary"] = "logits",
-        negatives: int = 0,
-    ) -> None:
-        super().__init__(num_classes, use, mask, negatives)
+    """The point is the object's pixel nearest to its centroid, of equals the first, row-major."""
 
     def points(self, labels: Labels, boxes: Indices, present: Flags) -> Indices:
         """`(N, H, W)` label maps to `(N, K, 2)` (x, y) pixel indices."""

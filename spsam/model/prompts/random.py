@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from spsam.errors import InputError
 from spsam.model.prompts.base import Prompt
 from spsam.model.prompts.rules import points
-from spsam.model.prompts.types import Flags, Indices, Labels
+from spsam.model.prompts.types import (
+    KINDS,
+    MASK_VALUES,
+    Flags,
+    Indices,
+    Kinds,
+    Labels,
+    MaskForm,
+)
 
 
 class RandomPrompt(Prompt):
@@ -17,23 +23,22 @@ class RandomPrompt(Prompt):
     host.
 
     Args:
-        num_classes: K, background included.
-        use: Which prompts SAM gets.
-        mask: What a mask prompt is: the class's logits, or 1 in the class and 0 elsewhere.
         seed: Of the draws, not negative.
-        negatives: How many points near the class say that it is not there.
     """
 
     def __init__(
         self,
         num_classes: int,
         *,
-        use: tuple[Literal["point", "box", "mask"], ...] = ("point", "box", "mask"),
-        mask: Literal["logits", "binary"] = "logits",
+        use: Kinds = KINDS,
+        mask: MaskForm = "binary",
+        mask_values: tuple[float, float] = MASK_VALUES,
         seed: int = 0,
         negatives: int = 0,
     ) -> None:
-        super().__init__(num_classes, use, mask, negatives)
+        super().__init__(
+            num_classes, use=use, mask=mask, mask_values=mask_values, negatives=negatives
+        )
         if seed < 0:
             raise InputError(f"a seed is not negative: got {seed}")
         self.seed = seed

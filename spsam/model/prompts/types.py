@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, Generic, TypeAlias, cast
+from typing import Any, Generic, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,19 @@ OtherT = TypeVar("OtherT")
 Labels: TypeAlias = NDArray[np.integer[Any]]
 Indices: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.bool_]
+
+Kinds: TypeAlias = tuple[Literal["point", "box", "mask"], ...]
+"""Kinds of prompts that SAM gets."""
+
+KINDS: Kinds = ("point", "box", "mask")
+
+MaskForm: TypeAlias = Literal["binary", "logits", "log_odds"]
+"""What a mask prompt is made of; see `Prompt`."""
+
+FORMS: tuple[str, ...] = get_args(MaskForm)
+
+MASK_VALUES: tuple[float, float] = (0.0, 1.0)
+"""What stands outside and inside a class in a binary mask prompt, unless it is set."""
 
 FOREGROUND, BACKGROUND, PADDING = 1, 0, -1
 """What a point says to SAM: the class is here, it is not here, nothing."""

@@ -7,8 +7,7 @@ from timm.models.vision_transformer_sam import Attention as TimmAttention
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spsam.model.sam.attention_in_blocks import AttentionInBlocks
-from spsam.model.sam.frozen_linear import FrozenLinear
+from spsam.model.kernels.attention_in_blocks import AttentionInBlocks
 
 LARGE = 1024
 """Keys from which a CPU keeps no N×N matrix.
@@ -39,8 +38,8 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = source.num_heads
         self.window = window
-        self.qkv = FrozenLinear(source.qkv)
-        self.proj = FrozenLinear(source.proj)
+        self.qkv = source.qkv
+        self.proj = source.proj
         self.rel_pos_h = source.rel_pos_h
         self.rel_pos_w = source.rel_pos_w
 

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from spsam.model.adapters.placement import AdapterSet
+from spsam.model.kernels.patch_embedding import PatchEmbedding
 from spsam.model.sam.attention import Attention
 from spsam.model.sam.backbones import Backbone, token_grid
-from spsam.model.sam.frozen_linear import FrozenLinear
-from spsam.model.sam.patch_embedding import PatchEmbedding
 
 
 class DepthTokens(Protocol):
@@ -69,8 +68,6 @@ class ImageEncoder(nn.Module):
         for block in self.transformer_blocks():
             # timm's has the same parameters; it pads windows and adds an N×N bias.
             block.attn = Attention(block.attn, block.window_size)  # type: ignore[assignment]
-            for name in ("fc1", "fc2"):
-                setattr(block.mlp, name, FrozenLinear(getattr(block.mlp, name)))
         self.neck = vit.neck
         self.global_blocks = spec.global_blocks
         self.checkpointed = False

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spsam.model.adapters.placement import AdapterSet
+from spsam.model.kernels.mask_upscaling import masks_of_tokens
 from spsam.model.sam.backbones import Backbone, token_grid
 from spsam.model.sam.two_way import TwoWayPass
-from spsam.model.sam.upscaling import masks_of_tokens
 
 NEGATIVE_POINT, POSITIVE_POINT, TOP_LEFT, BOTTOM_RIGHT = 0, 1, 2, 3
 """Rows of SAM's point embeddings: a point outside, a point inside, two corners of a box."""

@@ -30,7 +30,7 @@ def draw(study: Study) -> Drawing:
     means: dict[Any, NDArray[np.float64]] = {
         key: 100 * values.to_numpy() for key, values in grouped.groupby(level=[0, 1], observed=True)
     }
-    classes = study.measured.class_names
+    classes = study.measured.class_labels
     longest = max(map(len, labels))
     upright = len(arms) > 6 or len(arms) * longest > _LETTERS
     height = 2.1 + (0.06 * longest if upright else 0)

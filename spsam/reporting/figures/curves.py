@@ -18,6 +18,7 @@ from spsam.reporting.figures.style import (
 )
 from spsam.reporting.tables.study import Study
 from spsam.results.run_folder import RunFolder
+from spsam.text.drawn import in_legend
 
 LOSSES = {
     "loss/generator": "prompt generator's loss",
@@ -36,7 +37,7 @@ def draw(study: Study) -> Drawing:
     figure, axes = facets(len(LOSSES), columns=2, height=2.5, share=False)
     begins = set()
     for place, arm in enumerate(study.measured.arms):
-        label: str | None = arm.label
+        label: str | None = in_legend(arm.label)
         for folder in runs[runs["arm"] == arm.name]["folder"]:
             epochs = logs.get(folder, [])
             for axis, loss in zip(axes, LOSSES, strict=True):

@@ -10,6 +10,7 @@ from spsam.reporting.figures.recorded import recorded
 from spsam.reporting.figures.style import Drawing, colour, dashes, facets, legend
 from spsam.reporting.tables.study import Study
 from spsam.results.measures import Measures, read_measures
+from spsam.text.drawn import in_legend
 
 PARTS = 8
 """An organ is divided into so many parts along the depth axis."""
@@ -18,7 +19,7 @@ PARTS = 8
 def draw(study: Study) -> Drawing:
     """An axis a class, a line an arm: Dice of slices by their place in the organ."""
     found, missing = recorded(study, "measures.npz", read_measures)
-    classes = study.measured.class_names
+    classes = study.measured.class_labels
     figure, axes = facets(len(classes) - 1, columns=3, height=2.0, share=True)
     middles = (np.arange(PARTS) + 0.5) / PARTS
     for place, arm in enumerate(study.measured.arms):
@@ -37,7 +38,7 @@ def draw(study: Study) -> Drawing:
                 ls=dashes(place),
                 ms=3,
                 color=colour(place),
-                label=arm.label,
+                label=in_legend(arm.label),
             )
     for k, axis in enumerate(axes, start=1):
         axis.set_title(classes[k])

@@ -12,6 +12,8 @@ from spsam.reporting.figures.recorded import recorded
 from spsam.reporting.figures.style import CLASS_COLOURS, Drawing, NothingToDrawError, new_figure
 from spsam.reporting.tables.study import Study
 from spsam.results.panels import Panel, read_panels
+from spsam.text.drawn import in_legend
+from spsam.text.escape import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +39,7 @@ def draw(study: Study) -> Drawing:
     grid = figure.subplots(len(rows), len(columns), squeeze=False)
     for line, (name, case) in zip(grid, rows.items(), strict=True):
         last = panels[arms[-1]][case]
-        line[0].set_ylabel(f"{name}\n{case}", fontsize=7.5)
+        line[0].set_ylabel(f"{name}\n{one_line(case)}", fontsize=7.5)
         _show(line[0], last, None)
         if asked and case in panels[asked]:
             _show(line[1], last, panels[asked][case].mask, alpha=0.3)
@@ -53,7 +55,7 @@ def draw(study: Study) -> Drawing:
     labels = {arm.name: arm.label.replace(" · ", "\n") for arm in study.measured.arms}
     for axis, title in zip(grid[0], [labels.get(name, name) for name in columns], strict=True):
         axis.set_title(title, fontsize=8.5)
-    _legend(figure, study.measured.class_names, list(rows.values()), panels[arms[-1]])
+    _legend(figure, study.measured.class_labels, list(rows.values()), panels[arms[-1]])
     return Drawing(
         figure,
         f"The best, the median and the worst test case of {arms[-1]}: the slice with the most "
@@ -92,7 +94,7 @@ def _choose(scores: Mapping[str, float]) -> dict[str, str]:
 
 
 def _show(
-    axis: Axes, panel: Panel, labels: NDArray[np.uint8] | None, *, alpha: float = 0.55
+    axis: Axes, panel: Panel, labels: NDArray[np.integer] | None, *, alpha: float = 0.55
 ) -> None:
     from matplotlib.colors import ListedColormap
 
@@ -160,7 +162,9 @@ def _legend(
 
     seen = {int(k) for case in cases for k in np.unique(panels[case].reference)}
     handles = [
-        Patch(color=_colour(k), label=name) for k, name in enumerate(names) if k and k in seen
+        Patch(color=_colour(k), label=in_legend(name))
+        for k, name in enumerate(names)
+        if k and k in seen
     ]
     if handles:
         figure.legend(  # type: ignore[attr-defined]

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spsam.errors import SpsamError
+from spsam.files import atomic
+from spsam.text.drawn import drawn, settings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +30,6 @@ WIDTH = 7.2
 """Inches: the text of a page, or two columns."""
 
 _STYLE: Any = {
-    "font.family": "sans-serif",
     "font.size": 8.5,
     "axes.titlesize": 9,
     "axes.labelsize": 8.5,
@@ -78,9 +79,9 @@ def styled() -> Iterator[None]:
     """The style, while figures are made and saved; a user's own settings come back after."""
     import matplotlib as mpl
 
-    with mpl.rc_context():
+    with drawn():
         mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
+        mpl.rcParams.update({**_STYLE, **settings()})
         yield
 
 
@@ -134,11 +135,11 @@ def legend(figure: Figure, axis: Axes, *, columns: int = 6) -> None:
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Writes a figure as PDF and PNG."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.pdf", folder / f"{name}.png"]
     # Without a date, the same study gives the same files.
-    figure.savefig(paths[0], metadata={"CreationDate": None}, dpi=_DPI)
-    figure.savefig(paths[1], dpi=_DPI)
+    for path, metadata in zip(paths, ({"CreationDate": None}, None), strict=True):
+        with atomic(path) as draft:
+            figure.savefig(draft, metadata=metadata, dpi=_DPI)
     return paths
 
 

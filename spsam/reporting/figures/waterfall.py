@@ -16,6 +16,7 @@ from spsam.reporting.figures.style import (
 )
 from spsam.reporting.render.model import number, signed
 from spsam.reporting.tables.study import Study
+from spsam.text.escape import one_line
 
 
 def draw(study: Study) -> Drawing:
@@ -51,7 +52,9 @@ def draw(study: Study) -> Drawing:
             text, (side, row), (6, 0), textcoords="offset points", va="center", fontsize=8
         )
     # The levels of a product's cell say all that its title says.
-    labels = [arm.label if arm.levels else f"{arm.name}   {_short(arm.title)}" for arm in arms]
+    labels = [
+        arm.label if arm.levels else one_line(f"{arm.name}   {_short(arm.title)}") for arm in arms
+    ]
     axis.set_yticks(range(len(arms)), labels)
     axis.set_ylim(len(arms) - 0.4, -0.6)
     axis.set_xlabel("mean Dice, percent")

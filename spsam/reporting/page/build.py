@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import spsam
+from spsam.files import write_text
 from spsam.reporting.figures.draw import ReportFigure
 from spsam.reporting.measured import FINISHED, Measured
 from spsam.reporting.page.facts import (
@@ -20,7 +21,6 @@ from spsam.reporting.page.facts import (
 from spsam.reporting.render.html import to_html
 from spsam.reporting.render.model import Table
 from spsam.reporting.render.templates import html_templates
-from spsam.results.rows import write_text
 
 PAGE = "index.html"
 

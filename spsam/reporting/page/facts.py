@@ -55,7 +55,7 @@ def study_facts(measured: Measured) -> list[tuple[str, str]]:
         ("Data", f"{data['name']}, fingerprint {data['fingerprint']}"),
         ("Split", measured.split_words),
         ("Cases", ", ".join(f"{number} {part}" for part, number in cases.items())),
-        ("Classes", ", ".join(measured.class_names[1:])),
+        ("Classes", ", ".join(measured.class_labels[1:])),
         ("Arms", ", ".join(arm.name for arm in measured.arms)),
         ("Seeds", ", ".join(map(str, measured.seeds))),
         ("Preset", str(about.get("preset", ""))),

@@ -10,6 +10,7 @@ import pandas as pd
 from spsam.reporting.means import class_means
 from spsam.reporting.render.model import Cell, Column, Table, by_columns, number, plain, words
 from spsam.results.rows import Row
+from spsam.text.classes import class_labels
 
 HEADS = {
     "class": "class",
@@ -52,7 +53,7 @@ def attribution_table(
     }
     measured["prompt_error"] = measured["oracle"] - measured["own"]
     measured["decoder_error"] = 100 - measured["oracle"]
-    table = pd.DataFrame({"class": list(class_names[1:]), **measured})
+    table = pd.DataFrame({"class": list(class_labels(class_names)[1:]), **measured})
     means = {name: np.nan if table[name].isna().all() else table[name].mean() for name in measured}
     return pd.concat([table, pd.DataFrame([{"class": "mean", **means}])], ignore_index=True)
 

@@ -7,7 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from spsam.files import atomic
+from spsam.text.drawn import drawn
+from spsam.text.escape import plain
 
+
+@drawn()
 def draw_heat_map(path: Path, wide: pd.DataFrame, title: str) -> None:
     """A row for prompts and point, a column for each source, mean Dice as number and colour.
 
@@ -41,7 +46,7 @@ def draw_heat_map(path: Path, wide: pd.DataFrame, title: str) -> None:
     )
     axis.set_xticks(range(len(columns)), columns, rotation=30, ha="right", fontsize=8)
     axis.set_yticks(range(len(rows)), rows, fontsize=8)
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(plain(title), fontsize=9)
     middle = (low + max(high, low + 1)) / 2
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
@@ -52,4 +57,5 @@ def draw_heat_map(path: Path, wide: pd.DataFrame, title: str) -> None:
     bar = figure.colorbar(shown, ax=axis, shrink=0.8)
     bar.set_label("Dice, percent", fontsize=8)
     bar.ax.tick_params(labelsize=8)
-    figure.savefig(path, dpi=120)
+    with atomic(path) as draft:
+        figure.savefig(draft, dpi=120)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from spsam.reporting.means import class_column
 from spsam.reporting.render.model import Cell, Column, Table, by_columns, number, plain, words
+from spsam.text.classes import class_labels
 
 
 def neighbours_table(
@@ -31,7 +32,7 @@ def neighbours_table(
         record: dict[str, object] = {"of": title, "dice": 100 * _mean(np.array(means))}
         record |= {
             class_column(name): 100 * mean
-            for name, mean in zip(class_names[1:], means, strict=True)
+            for name, mean in zip(class_labels(class_names)[1:], means, strict=True)
         }
         records.append(record)
     return pd.DataFrame.from_records(records)

@@ -23,6 +23,7 @@ from spsam.reporting.render.model import (
     ranks,
 )
 from spsam.results.rows import Row
+from spsam.text.classes import class_labels
 
 _NOTHING_KNOWN: Mapping[str, Source] = {}
 
@@ -70,7 +71,7 @@ def prompt_table(
     """
     records = [_record(result, class_names, metric) for result in results]
     columns = ["prompts", "point", "source", "disturbance", "seeds", "dice", "std"]
-    columns += [class_column(name) for name in class_names[1:]]
+    columns += [class_column(name) for name in class_labels(class_names)[1:]]
     return pd.DataFrame.from_records(records, columns=columns)
 
 
@@ -191,6 +192,6 @@ def _record(result: CellResult, class_names: Sequence[str], metric: str) -> dict
         "std": 100 * float(np.std(totals, ddof=1)) if len(totals) > 1 else math.nan,
         **{
             class_column(name): 100 * float(value)
-            for name, value in zip(class_names[1:], by_class, strict=True)
+            for name, value in zip(class_labels(class_names)[1:], by_class, strict=True)
         },
     }

@@ -6,7 +6,6 @@ import math
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from spsam.errors import InputError, Problem
+from spsam.files import clear_drafts, draft_of
 from spsam.reporting.measured import Measured, find_studies, read_study
 from spsam.reporting.prompts.stored import (
     cell_runs,
@@ -63,9 +63,10 @@ def write_record(study: Path, target: Path, *, replace: bool = False) -> Path:
             Problem("exists already; give another --name, or --replace to write over it", target)
         )
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    clear_drafts(target.parent)
+    draft = draft_of(target)
     try:
-        draft.chmod(0o755)
+        draft.mkdir()
         if find_studies(study):
             _write_ablation(read_study(study), draft)
         elif find_prompt_studies(study):
@@ -139,9 +140,11 @@ def _finish(draft: Path, target: Path) -> None:
         )
     sums = {path.relative_to(draft).as_posix(): sha256(path.read_bytes()) for path in files}
     (draft / MANIFEST).write_text(to_json(sums), encoding="utf-8")
+    before = draft_of(target.with_name(f"before-{target.name}"))
     if target.exists():
-        shutil.rmtree(target)
+        os.replace(target, before)
     os.replace(draft, target)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _is_nan(value: Any) -> bool:

@@ -6,20 +6,36 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from spsam.files import write_text
 from spsam.reporting.render.html import to_html
 from spsam.reporting.render.latex import to_latex
 from spsam.reporting.render.markdown import to_markdown
 from spsam.reporting.render.model import Line, Table
-from spsam.results.rows import write_text
+from spsam.text.escape import csv_cell
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _DIGITS = 6
 
 
 def to_csv(table: Table) -> str:
     """All values of a table; an empty place where there is none."""
-    text: str = table.frame().to_csv(index=False, float_format=f"%.{_DIGITS}f", lineterminator="\n")
+    return frame_to_csv(table.frame(), float_format=f"%.{_DIGITS}f")
+
+
+def frame_to_csv(frame: pd.DataFrame, **options: Any) -> str:
+    """A frame as CSV whose texts are texts in a spreadsheet, too.
+
+    Args:
+        frame: Any.
+        options: Of pandas' `to_csv`.
+    """
+    shown = frame.map(lambda value: csv_cell(value) if isinstance(value, str) else value)
+    shown = shown.rename(columns=lambda name: csv_cell(str(name)))
+    text: str = shown.to_csv(index=False, lineterminator="\n", **options)
     return text
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 from spsam.errors import SpsamError
+from spsam.files import atomic, draft_of
 from spsam.reporting.render.model import Cell, Column, Group, Table
 from spsam.reporting.render.templates import latex_templates
+from spsam.reporting.render.tex_signs import declarations
+from spsam.text.escape import one_line
 
 _TEX = {
     "\\": r"\textbackslash{}",
@@ -30,9 +34,11 @@ _TEX = {
     "—": "---",
     "–": "--",
     "…": r"\dots{}",
-    "\n": " ",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }
+_PATIENCE = 300
+"""Seconds that one run of LaTeX may take."""
+
 # Longer tables are broken between pages.
 _ONE_PAGE = 40
 _AROUND = {0: "%s", 1: r"\textbf{%s}", 2: r"\underline{%s}"}
@@ -58,12 +64,16 @@ def to_latex(table: Table) -> str:
 def to_document(tables: Sequence[Table], title: str) -> str:
     """All tables as one document that compiles by itself."""
     template = latex_templates().get_template("document.tex.j2")
-    return template.render(title=tex(title), tables=[to_latex(table) for table in tables])
+    parts = [tex(title), *map(to_latex, tables)]
+    lines = declarations("".join(parts))
+    return template.render(title=parts[0], tables=parts[1:], declarations=lines)
 
 
 def tex(text: str) -> str:
     """Text that LaTeX prints as it is."""
-    return "".join(_TEX.get(sign, sign) for sign in text)
+    # TeX knows letters with accents, but no accents that follow a letter.
+    composed = unicodedata.normalize("NFC", one_line(text))
+    return "".join(_TEX.get(sign, sign) for sign in composed)
 
 
 def has_latex() -> bool:
@@ -75,22 +85,17 @@ def compile_pdf(document: str, path: Path) -> None:
     """Compiles a document; nothing but the PDF is left.
 
     Raises:
-        SpsamError: If LaTeX refuses it.
+        SpsamError: If LaTeX refuses it; an older PDF is taken away, since it shows other numbers.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".latex-") as folder:
+    path.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=draft_of(path).name) as folder:
         (Path(folder) / "page.tex").write_text(document, encoding="utf-8")
         # A report needs no shell from within TeX.
         command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape"]
         # Columns of a table over several pages are aligned the second time.
         for _ in range(2):
-            done = subprocess.run(
-                [*command, "page.tex"],
-                cwd=folder,
-                capture_output=True,
-                check=False,
-                errors="replace",
-            )
+            done = _run([*command, "page.tex"], folder, path)
             if done.returncode == 0:
                 continue
             said = [line for line in done.stdout.splitlines() if line.startswith("!")]
@@ -98,7 +103,24 @@ def compile_pdf(document: str, path: Path) -> None:
                 f"{path}: pdflatex could not compile the tables: {' '.join(said) or 'see LaTeX'}; "
                 "needed are booktabs, graphicx, multirow and longtable of TeX Live"
             )
-        (Path(folder) / "page.pdf").replace(path)
+        with atomic(path) as draft:
+            (Path(folder) / "page.pdf").replace(draft)
+
+
+def _run(command: Sequence[str], folder: str, path: Path) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_PATIENCE,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SpsamError(f"{path}: {command[0]} could not compile the tables: {error}") from error
 
 
 def _alignment(column: Column) -> str:

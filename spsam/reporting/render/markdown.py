@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from spsam.reporting.render.model import Cell, Table
+from spsam.text.escape import one_line
 
 _AROUND = {0: "{}", 1: "**{}**", 2: "<u>{}</u>"}
 
@@ -33,7 +34,7 @@ def _cell(cell: Cell) -> str:
 
 
 def _escape(text: str) -> str:
-    return re.sub(r"([\\|*_<>`\[\]])", r"\\\1", text).replace("\n", " ")
+    return re.sub(r"([\\|*_<>`\[\]])", r"\\\1", one_line(text))
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spsam.reporting.render.model import Cell, Table
+from spsam.text.escape import one_line, plain
 
 if TYPE_CHECKING:
     import rich.table
@@ -31,17 +32,18 @@ def to_rich(table: Table, width: int | None = None) -> rich.table.Table:
     # Text, not markup: a title may hold square brackets.
     lines = Lines(
         box=box.SIMPLE_HEAD,
-        caption=Text("\n".join(caption[:-1] + caption[-1:])),
+        caption=Text(plain("\n".join(caption))),
         caption_justify="left",
     )
     if shown.is_grouped:
-        lines.add_column(Text(shown.grouped_by), no_wrap=True)
+        lines.add_column(Text(one_line(shown.grouped_by)), no_wrap=True)
     for column in shown.columns:
         justify = "right" if column.number else "left"
         lines.add_column(Text(_broken(column.head)), justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for group in shown.groups:
         for number, line in enumerate(group.lines):
-            first = [Text(group.title if number == 0 else "")] if shown.is_grouped else []
+            title = one_line(group.title) if number == 0 else ""
+            first = [Text(title)] if shown.is_grouped else []
             cells = [Text(_text(cell), style=_STYLE[cell.rank]) for cell in line.cells]
             lines.add_row(*first, *cells)
     return lines
@@ -79,8 +81,8 @@ def _width(table: Table) -> int:
 
 
 def _text(cell: Cell) -> str:
-    return cell.text + (f" ({', '.join(cell.notes)})" if cell.notes else "")
+    return one_line(cell.text) + (f" ({', '.join(cell.notes)})" if cell.notes else "")
 
 
 def _broken(head: str) -> str:
-    return head.replace(" (", "\n(")
+    return one_line(head).replace(" (", "\n(")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spsam.config.places import shipped
+from spsam.text.escape import plain
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+
+def _seen(value: Any) -> Any:
+    return plain(value) if type(value) is str else value
 
 
 @lru_cache(maxsize=1)
@@ -44,4 +49,5 @@ def html_templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=True,
+        finalize=_seen,
     )

@@ -113,7 +113,7 @@ def _scores(study: Study, metric: Metric) -> _Columns:
         columns.append((Column("spread", "SD (seeds)"), spread))
     if not main:
         return columns
-    for k, name in enumerate(study.measured.class_names[1:]):
+    for k, name in enumerate(study.measured.class_labels[1:]):
         key = f"{metric.key}: {name}"
         values = [metric.scale * float(scores[arm.name].classes([k]).mean()) for arm in arms]
         shown = [

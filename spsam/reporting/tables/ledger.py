@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from spsam.config.identity import as_of_then
 from spsam.config.schema import ArmConfig
 from spsam.config.yaml_file import read_yaml
 from spsam.errors import InputError
@@ -40,7 +41,7 @@ def ledger_of_file(config: Path) -> Table:
     Raises:
         InputError: If the file cannot be read.
     """
-    data = read_yaml(config).data
+    data = as_of_then(read_yaml(config).data)
     arm = data.get("arm")
     if not isinstance(arm, dict):
         raise InputError(f"{config}: expected a run's configuration with the key 'arm'")

@@ -54,6 +54,9 @@ def methods_of(data: str) -> MethodsTable | None:
 def methods_table(methods: MethodsTable, study: Study | None = None) -> Table:
     """The published rows, and below them every arm of a study that has a finished run.
 
+    Best and second best are marked among this project's rows alone: the published ones were
+    measured under other weights, schedules and splits, and rank with nothing.
+
     Where a printed mean is not the mean of its own row, rounding allowed, a footnote says so.
 
     Args:
@@ -64,28 +67,25 @@ def methods_table(methods: MethodsTable, study: Study | None = None) -> Table:
     classes = list(published[0].classes)
     heads = [name.upper() if len(name) <= 3 else name.replace("_", " ") for name in classes]
     ours = [] if study is None else _ours(study, classes)
-    rows = [[row.mean, *row.classes.values()] for row in published] + [row for _, row in ours]
-    order = [ranks(column, digits=methods.digits) for column in zip(*rows, strict=True)]
     keys = ["mean", *classes]
     notes: dict[str, str] = {}
     lines = []
-    for index, row in enumerate(published):
+    for row in published:
         note = _note(row, methods, notes)
         source = Source("as printed", published=row.place)
         cells = [
             Cell(
                 number(value, methods.digits),
                 {key: value},
-                order[column][index],
-                note if key == "mean" else (),
-                source,
+                notes=note if key == "mean" else (),
+                source=source,
             )
-            for column, (key, value) in enumerate(zip(keys, rows[index], strict=True))
+            for key, value in zip(keys, [row.mean, *row.classes.values()], strict=True)
         ]
         lines.append(Line(row.method, (Cell(row.method, {"method": row.method}), *cells)))
     groups = [Group("published", tuple(lines))]
     if study is not None and ours:
-        groups.append(_group(study, methods, keys, ours, [o[len(published) :] for o in order]))
+        groups.append(_group(study, methods, keys, ours))
     columns = [Column("method", "method", False), Column("mean", "mean")]
     columns += [Column(key, head, of_class=True) for key, head in zip(classes, heads, strict=True)]
     caption = _caption(methods, study if ours else None)
@@ -113,7 +113,9 @@ def _ours(study: Study, classes: Sequence[str]) -> list[tuple[str, list[float]]]
         if not len(of_arm.seeds):
             continue
         found = [
-            100 * float(of_arm.classes([names.index(name)]).mean()) if name in names else math.nan
+            100 * float(of_arm.classes([names.index(name)]).mean())
+            if names.count(name) == 1
+            else math.nan
             for name in classes
         ]
         rows.append((arm.name, [100 * float(of_arm.mean()), *found]))
@@ -125,8 +127,9 @@ def _group(
     methods: MethodsTable,
     keys: Sequence[str],
     ours: Sequence[tuple[str, list[float]]],
-    order: Sequence[Sequence[int]],
 ) -> Group:
+    columns = zip(*[values for _, values in ours], strict=True)
+    order = [ranks(column, digits=methods.digits) for column in columns]
     titles = {arm.name: arm.title for arm in study.measured.arms}
     lines = []
     for index, (arm, values) in enumerate(ours):
@@ -154,7 +157,8 @@ def _caption(methods: MethodsTable, study: Study | None) -> str:
     if study is None:
         return text
     weights = "under the preset, weights and split given here, which are not the paper's"
-    return f"{text} This project's rows, {weights}: {study.words('Dice in percent')}"
+    marks = "Best and second best are marked among this project's rows alone."
+    return f"{text} This project's rows, {weights}: {study.words('Dice in percent')} {marks}"
 
 
 def _plain(name: str) -> str:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from spsam.results.cell_rows import CellRows
 from spsam.studies.backend import Backend
+from spsam.studies.progress_events import Watcher
 from spsam.studies.prompts.axes import Cell, Strategy
 from spsam.studies.prompts.plan import PromptStudy
-from spsam.studies.watch import Watcher
 
 if TYPE_CHECKING:
     from spsam.data.store import PreparedStore

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from spsam.studies.backend import Backend
+from spsam.studies.progress_events import Watcher
 from spsam.studies.prompts.findings import attribute, compare_neighbours
 from spsam.studies.prompts.pictures import LAST_PICTURE, draw_pictures
 from spsam.studies.prompts.plan import PromptStudy
 from spsam.studies.prompts.run import Session, answer_all, is_missing
 from spsam.studies.prompts.summary import PromptOutcome, summarise
 from spsam.studies.prompts.tracking import close_study, open_study, record_cells
-from spsam.studies.watch import Watcher
 from spsam.tracking.mlflow import Tracker
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spsam.config.identity import run_id
+from spsam.config.identity import as_of_then, run_id
 from spsam.config.problems import check, places_in, raise_all
 from spsam.config.schema import RunConfig
 from spsam.config.yaml_file import read_yaml
@@ -15,7 +15,7 @@ from spsam.errors import InputError, Problem, nearest
 from spsam.model.sam.backbones import backbone_spec
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
-from spsam.studies.plan import Request, plan_ablation
+from spsam.studies.planning.planner import Request, plan_ablation
 
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet
@@ -127,8 +127,8 @@ def trained_run(
         InputError: If there is no such run, it is not trained, or data or weights are not its own.
     """
     from spsam.data.dataset import BUILT_IN, open_dataset
-    from spsam.data.plan import Plan
-    from spsam.data.split import split_cases
+    from spsam.data.plan import VERSION, Plan
+    from spsam.data.split import split_of_hash
 
     folder = find_run(named, home)
     config = read_config(folder)
@@ -143,7 +143,15 @@ def trained_run(
             f"{config.data.fingerprint}), --data is {dataset.name} ({dataset.fingerprint}): "
             "a run is studied on its own data set"
         )
-    split = split_cases(dataset, _split_name(config, dataset), config.data.fold)
+    if config.data.preparation != VERSION[dataset.modality]:
+        raise InputError(
+            f"run {folder.run_id} was trained on {dataset.modality} prepared by version "
+            f"{config.data.preparation} of preparation, this is version "
+            f"{VERSION[dataset.modality]}: its network would see other intensities; train it again "
+            "(spsam predict takes the intensities that are in the checkpoint)"
+        )
+    data = config.data
+    split = split_of_hash(dataset, _split_name(config, dataset), data.fold, data.split_hash)
     if split.hash != config.data.split_hash:
         raise InputError(
             f"run {folder.run_id} had the split {config.data.split_name} (hash "
@@ -189,7 +197,7 @@ def read_config(folder: RunFolder) -> RunConfig:
         InputError: If the file is damaged, or of another version.
     """
     file = read_yaml(folder.config)
-    config, problems = check(RunConfig, file.data, places_in(file))
+    config, problems = check(RunConfig, as_of_then(file.data), places_in(file))
     raise_all(problems)
     assert isinstance(config, RunConfig)
     return config
@@ -219,8 +227,10 @@ def check_comparable(named: str, home: Path, subject: Subject) -> None:
 
 def _split_name(config: RunConfig, dataset: DataSet) -> str | None:
     """A split's name where the data set knows it; a file's is not kept, its hash is compared."""
+    from spsam.data.split import MADE
+
     name = config.data.split_name
-    return name if name in ("file", "five_fold", *dataset.splits) else None
+    return name if name in ("file", *MADE, *dataset.splits) else None
 
 
 def weights_of(config: RunConfig, given: Path | None, backend: Backend) -> Path | None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spsam.files import write_text
 from spsam.results.cell_rows import CellRows
-from spsam.results.rows import write_rows, write_text
+from spsam.results.rows import write_rows
 from spsam.studies.prompts.plan import PromptStudy
 
 if TYPE_CHECKING:

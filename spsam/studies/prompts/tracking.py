@@ -11,6 +11,7 @@ from typing import Any
 from spsam.studies.prompts.axes import Cell
 from spsam.studies.prompts.plan import PromptStudy
 from spsam.studies.prompts.summary import PromptOutcome
+from spsam.text.classes import class_labels, class_metrics
 from spsam.tracking.mlflow import Tracker
 
 
@@ -28,6 +29,8 @@ def open_study(tracker: Tracker, study: PromptStudy) -> None:
 
 def record_cells(tracker: Tracker, study: PromptStudy, outcome: PromptOutcome) -> None:
     """Records every cell that the study's parent run does not have yet."""
+    from spsam.reporting.means import class_column
+
     records = json.loads(outcome.table.to_json(orient="records"))
     for cell, record in zip(study.cells, records, strict=True):
         if not tracker.on:
@@ -36,13 +39,11 @@ def record_cells(tracker: Tracker, study: PromptStudy, outcome: PromptOutcome) -
         if tracker.recorded(key):
             continue
         tracker.begin(key, str(cell), tags=_tags(cell), params=_params(study, cell))
-        scores = {
-            "dice/mean": record["dice"],
-            **{
-                f"dice/{name.removeprefix('dice: ')}": value
-                for name, value in record.items()
-                if name.startswith("dice: ")
-            },
+        names = study.subject.config.data.class_names
+        columns = map(class_column, class_labels(names)[1:])
+        metrics = class_metrics(names, "dice")
+        scores = {"dice/mean": record["dice"]} | {
+            metric: record[column] for metric, column in zip(metrics, columns, strict=True)
         }
         # In 0…1, as the runs of an ablation have it.
         tracker.finish(

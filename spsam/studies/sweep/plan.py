@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,18 @@ from spsam.config.yaml_file import YamlFile
 from spsam.errors import Problem
 from spsam.registry.arms import load_arm
 from spsam.registry.files import named_file, preset_path
+from spsam.registry.protocols import Protocol
 from spsam.studies.backend import Backend
-from spsam.studies.plan import Ablation, PlannedArm, Planner, Request, default_preset
-from spsam.studies.probe import in_file, probed, value_of
-from spsam.studies.space import Dimension, dimensions, overrides
+from spsam.studies.planning.choices import in_file, probed, value_of
+from spsam.studies.planning.planner import (
+    Ablation,
+    PlannedArm,
+    Planner,
+    Request,
+    default_preset,
+    protocol_of,
+)
+from spsam.studies.planning.space import Dimension, dimensions, overrides
 from spsam.studies.sweep.search import search_problems
 from spsam.studies.sweep.storage import shown_storage
 
@@ -71,6 +79,7 @@ class Sweep:
         context: The arm without any change, the data and the validation split, as an ablation of
             that one arm: trials are planned and run like its runs.
         planner: Plans a trial.
+        loader: Reads the arm with a trial's values.
     """
 
     request: SweepRequest
@@ -78,6 +87,7 @@ class Sweep:
     space: Sequence[Dimension]
     context: Ablation
     planner: Planner
+    loader: Callable[[Mapping[str, Any]], ArmConfig]
 
     @property
     def base(self) -> PlannedArm:
@@ -124,7 +134,7 @@ class Sweep:
         Raises:
             InputError: If the values do not fit together.
         """
-        arm = _arm(self.request, self.config, self.context.request.preset, values)
+        arm = self.loader(values)
         labels = {"name": f"{self.name}-{number}", "title": f"trial {number}"}
         labels |= {"parent": self.base.arm.name}
         return self.planner.arm(arm.model_copy(update=labels), self.base.arm)
@@ -178,15 +188,22 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
     preset = request.preset or config.preset or default_preset(request.data)
     places = {key: Place(file.path, file.line((key,))) for key in ("sampler", "pruner", "arm")}
     problems += search_problems(config.sampler, config.pruner, places)
+    protocol: Protocol | None = None
     with gather(problems):
         preset_path(preset)
     with gather(problems):
         device = backend.device(request.device)
     with gather(problems):
         dataset = open_dataset(request.data)
-        split = validation_split(split_cases(dataset, request.split, request.fold))
+        with gather(problems):
+            protocol = protocol_of(preset, dataset)
+        usual = None if protocol is None else protocol.split
+        split = validation_split(
+            split_cases(dataset, request.split, request.fold, protocol=usual, validate=True)
+        )
+    loader = _Loader(request, config, preset, None if protocol is None else protocol.path)
     if problems:
-        _check_space(request, config, file, None, problems)
+        _check_space(loader, file, None, problems)
         raise_all(problems)
     asked = Request(
         arms=[config.arm],
@@ -200,14 +217,21 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
         device=request.device,
         plugins=request.plugins,
     )
-    planner = Planner(asked, backend, preset, dataset, {request.fold: split})
+    planner = Planner(asked, backend, preset, dataset, {request.fold: split}, device)
     with gather(problems):
-        arm = _arm(request, config, preset, {})
-        base = planner.arm(arm, None)
-    space = _check_space(request, config, file, planner, problems)
+        base = planner.arm(loader({}), None)
+    space = _check_space(loader, file, planner, problems)
     raise_all(problems)
-    context = Ablation(asked, Path(preset).stem, device, dataset, planner.splits, [base])
-    return Sweep(request, config, space, context, planner)
+    context = Ablation(
+        asked,
+        Path(preset).stem,
+        device,
+        dataset,
+        planner.splits,
+        [base],
+        protocol=protocol,
+    )
+    return Sweep(request, config, space, context, planner, loader)
 
 
 def sweep_path(name_or_path: str) -> Path:
@@ -219,35 +243,52 @@ def sweep_path(name_or_path: str) -> Path:
     return named_file(name_or_path, "sweeps", "sweep")
 
 
-def _arm(
-    request: SweepRequest, config: SweepConfig, preset: str | None, values: Mapping[str, Any]
-) -> ArmConfig:
-    fixed = {**config.set, **request.overrides}
-    if request.checkpoint:
-        fixed.setdefault("backbone.weights", "checkpoint")
-    return load_arm(config.arm, {**fixed, **values}, preset=preset, plugins=tuple(request.plugins))
+@dataclass(frozen=True)
+class _Loader:
+    """Reads the sweep's arm with what is the same in every trial."""
+
+    request: SweepRequest
+    config: SweepConfig
+    preset: str
+    protocol: Path | None
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """Values of every trial."""
+        return {**self.config.set, **self.request.overrides}
+
+    def __call__(self, values: Mapping[str, Any]) -> ArmConfig:
+        """The arm with a trial's values."""
+        fixed = self.fixed
+        if self.request.checkpoint:
+            fixed.setdefault("backbone.weights", "checkpoint")
+        return load_arm(
+            self.config.arm,
+            {**fixed, **values},
+            preset=self.preset,
+            protocol=self.protocol,
+            plugins=tuple(self.request.plugins),
+        )
 
 
 def _check_space(
-    request: SweepRequest,
-    config: SweepConfig,
+    loader: _Loader,
     file: YamlFile,
     planner: Planner | None,
     problems: list[Problem],
 ) -> list[Dimension]:
     """The dimensions; every mistake goes to `problems`."""
+    config = loader.config
     places = {key: Place(file.path, file.line(("space", key))) for key in config.space}
-    fixed = {**config.set, **request.overrides}
-    space, found = dimensions(config.space, fixed, places)
+    space, found = dimensions(config.space, loader.fixed, places)
     problems += found
-    preset = request.preset or config.preset or default_preset(request.data)
     known: list[Problem] = []
     with gather(known):
-        _arm(request, config, preset, {})
+        loader({})
     problems += [in_file(problem, file, ("arm",)) for problem in known]
 
     def load(values: Mapping[str, Any]) -> ArmConfig:
-        arm = _arm(request, config, preset, values)
+        arm = loader(values)
         if planner is not None and not known:
             planner.arm(arm, None)
         return arm

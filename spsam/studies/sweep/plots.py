@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from spsam.files import atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,22 +40,21 @@ def draw(study: Study, objectives: Sequence[str], folder: Path) -> list[Path]:
     for stem, job in _jobs(study, list(objectives)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            file = folder / f"{stem}.png"
             try:
                 job()
+                figure = plt.gcf()
+                if stem.startswith("slice"):
+                    _spread_slices(figure)
+                elif stem.startswith("parallel"):
+                    _spread_coordinates(figure, names_of(study))
+                with atomic(file) as draft:
+                    figure.savefig(draft, format="png", dpi=120, bbox_inches="tight")
             except (ValueError, RuntimeError, IndexError):
+                # Too few trials, or all alike, or a value with dollar signs that is no formula.
+                continue
+            finally:
                 plt.close("all")
-                continue  # too few trials, or all alike
-            figure = plt.gcf()
-            if stem.startswith("slice"):
-                _spread_slices(figure)
-            elif stem.startswith("parallel"):
-                _spread_coordinates(figure, names_of(study))
-            file = folder / f"{stem}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            draft = file.with_name(f".{file.name}.{os.getpid()}")
-            figure.savefig(draft, format="png", dpi=120, bbox_inches="tight")
-            plt.close("all")
-            os.replace(draft, file)
             files.append(file)
     return files
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from spsam.errors import SpsamError
 from spsam.studies.backend import Backend
-from spsam.studies.executors.choose import processors
-from spsam.studies.executors.local import environment
+from spsam.studies.execution.executors.choose import processors
+from spsam.studies.execution.executors.local import environment
+from spsam.studies.progress_events import Watcher
 from spsam.studies.sweep.plan import Sweep, SweepRequest, plan_sweep
 from spsam.studies.sweep.storage import open_study
 from spsam.studies.sweep.summary import SweepOutcome, summarise, trial_line
 from spsam.studies.sweep.trials import Worker, count_begun
-from spsam.studies.watch import Watcher
 from spsam.tracking.mlflow import Tracker
 
 if TYPE_CHECKING:
@@ -50,7 +50,11 @@ def run_sweep(
     open_study(sweep)
     if base.checkpoint is not None:
         backend.check_weights(base.arm, context.dataset, base.plan, base.checkpoint)
-    backend.prepare(context.dataset, base.plan, sweep.request.home / "prepared", watch.preparing)
+    folder = sweep.request.home / "prepared"
+    store = backend.prepare(context.dataset, base.plan, folder, watch.preparing)
+    for fold, split in context.splits.items():
+        for note in backend.training_notes(context.dataset, split, fold, store):
+            watch.warn(note)
     tracker = _tracker(sweep, watch)
     try:
         if sweep.request.workers == 1:

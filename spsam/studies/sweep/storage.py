@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import time
 import warnings
 from pathlib import Path
@@ -14,6 +13,7 @@ from filelock import FileLock
 
 from spsam.errors import InputError, Problem
 from spsam.studies.sweep.retry import retry
+from spsam.text.secrets import masked
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -28,7 +28,6 @@ START = "start"
 """Marks the trial that is the arm as it is."""
 _HEARTBEAT_SECONDS = 30
 _TRIES, _TRY_AGAIN_SECONDS = 5, 1.0
-_PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^@]*@")
 
 
 def is_database(storage: str | None) -> bool:
@@ -40,7 +39,7 @@ def shown_storage(storage: str | None, folder: Path) -> str:
     """The storage as people may see it: without a password."""
     if storage is None:
         return str(folder / JOURNAL)
-    return _PASSWORD.sub(r"\1:***@", storage)
+    return masked(storage)
 
 
 def open_storage(storage: str | None, folder: Path) -> BaseStorage:
@@ -148,13 +147,14 @@ def _open_database(url: str, folder: Path) -> BaseStorage:
                 time.sleep(_TRY_AGAIN_SECONDS)
         return _database(url)
     except ImportError as error:
+        reason = masked(str(error), url)
         raise InputError(
-            f"--storage {shown}: the database's driver is not installed: {error}; for "
-            "PostgreSQL psycopg2-binary, for MySQL pymysql"
+            f"--storage {shown}: the database's driver is not installed: {reason}; "
+            "for PostgreSQL psycopg2-binary, for MySQL pymysql"
         ) from error
     except (SQLAlchemyError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        reason = shown_storage(reason, folder)
+        reason = masked(reason, url)
         raise InputError(f"--storage {shown}: cannot be opened: {reason}") from error
 
 

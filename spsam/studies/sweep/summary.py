@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from spsam.config.overrides import flag
 from spsam.config.yaml_file import to_yaml
-from spsam.results.rows import write_text
-from spsam.studies.space import overrides
+from spsam.files import write_text
+from spsam.studies.planning.space import overrides
 from spsam.studies.sweep.plots import cost_of, draw
 from spsam.studies.sweep.retry import RETRY_OF
 from spsam.studies.sweep.storage import START, open_study
@@ -45,6 +45,8 @@ class SweepOutcome:
 
 def summarise(sweep: Sweep) -> SweepOutcome:
     """Reads the study and writes its table, best arm, pictures and a page around them."""
+    from spsam.reporting.render.files import frame_to_csv
+
     study = open_study(sweep)
     best = [_plain(sweep, trial) for trial in _best(study)]
     importances = _importances(sweep, study)
@@ -56,7 +58,7 @@ def summarise(sweep: Sweep) -> SweepOutcome:
         counts[state] = counts.get(state, 0) + 1
     start = _start(sweep, trials)
     table = sweep.folder / "trials.csv"
-    write_text(table, study.trials_dataframe().to_csv(index=False))
+    write_text(table, frame_to_csv(study.trials_dataframe()))
     files = [table]
     if best:
         files.append(sweep.folder / "best.yaml")

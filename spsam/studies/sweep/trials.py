@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
@@ -18,15 +19,15 @@ from filelock import FileLock, Timeout
 from spsam.errors import SpsamError
 from spsam.results.run_folder import VALIDATION_DICE, RunFolder
 from spsam.studies.backend import Backend
-from spsam.studies.one_run import Runner, RunStopped
-from spsam.studies.plan import PlannedArm
-from spsam.studies.space import suggest
-from spsam.studies.summary import is_finished
+from spsam.studies.execution.single_run import RunStopped, SingleRun
+from spsam.studies.planning.planner import PlannedArm
+from spsam.studies.planning.space import suggest
+from spsam.studies.progress_events import Ending, RunLabel, Watcher
+from spsam.studies.recording.summary import is_finished
 from spsam.studies.sweep.plan import Sweep
 from spsam.studies.sweep.retry import RETRY_OF, retry
 from spsam.studies.sweep.search import make_pruner, make_sampler
 from spsam.studies.sweep.storage import is_database, open_study
-from spsam.studies.watch import Ending, RunLabel, Watcher
 from spsam.tracking.mlflow import Tracker
 
 if TYPE_CHECKING:
@@ -141,16 +142,13 @@ class Worker:
 
         sweep, run = self._sweep, arm.runs[0]
         trial.set_user_attr("run_id", run.folder.run_id)
-        self._prepare(arm)
         pruned_by = sweep.config.prune_by if sweep.config.pruner.name != "none" else None
         watch = _TrialWatcher(trial, self._watch, arm, pruned_by, sweep.config.prune_every)
-        runner = Runner(
-            sweep.context,
-            self._stores,
-            self._backend,
-            self._tracker,
-            watch,
-            tags={"optuna_study": sweep.name, "optuna_trial": str(trial.number)},
+        tags = {"optuna_study": sweep.name, "optuna_trial": str(trial.number)}
+        runner = SingleRun(self._backend, self._tracker, watch, tags)
+        run = replace(
+            run,
+            store=self._store(arm),
             validate_every=sweep.config.prune_every if pruned_by == "dice" else 0,
         )
         label = RunLabel(
@@ -160,7 +158,7 @@ class Worker:
         # Another trial may be at the same run: equal values, equal run.
         with run.folder.lock(wait=True):
             try:
-                runner(arm, run, label)
+                runner(run, label)
             except RunStopped as stopped:
                 raise TrialPruned(str(stopped)) from stopped
             if not is_finished(run.folder):
@@ -175,7 +173,7 @@ class Worker:
             raise SpsamError(f"{run.folder.path}: has no {missing[0]}")
         return found
 
-    def _prepare(self, arm: PlannedArm) -> None:
+    def _store(self, arm: PlannedArm) -> PreparedStore:
         if arm.plan.key not in self._stores:
             self._stores[arm.plan.key] = self._backend.prepare(
                 self._sweep.context.dataset,
@@ -183,6 +181,7 @@ class Worker:
                 self._sweep.request.home / "prepared",
                 self._watch.preparing,
             )
+        return self._stores[arm.plan.key]
 
     def _lock(self, number: int) -> FileLock:
         folder = self._sweep.folder / ".trials"

@@ -74,7 +74,7 @@ def test_sizes_are_held_against_the_file(
     path.write_bytes(content)
     refused(path, "expected 96000000000 bytes")
     write(tmp_path, ending, packed)
-    monkeypatch.setattr("spsam.data.files.reading._free_memory", lambda: 5000)
+    monkeypatch.setattr("spsam.data.files.reading.memory_at_hand", lambda: 5000)
     refused(path, "its header claims voxels of")
 
 

@@ -209,7 +209,7 @@ def test_what_a_header_claims_is_not_taken_from_memory(
     monkeypatch.setattr("spsam.data.files.reading._SPARE", 1 << 20)
     path.write_bytes(gzip.compress(content + bytes(4 << 20)))
     assert "unpacks to more than twice as many" in refused(path)
-    monkeypatch.setattr("spsam.data.files.reading._free_memory", lambda: 5000)
+    monkeypatch.setattr("spsam.data.files.reading.memory_at_hand", lambda: 5000)
     assert "its header claims voxels of" in refused(path)
 
 

@@ -84,3 +84,16 @@ def test_a_case_without_organs_has_no_neighbourhood() -> None:
     restore_labels(torch.randn(3, 2, 4, 4), one, lambda some: some.argmax(dim=1), counts.add)
     assert counts.voxels.sum() == 0
     assert counts.counts[:, :, 2].sum(axis=0).tolist() == [32, 0, 0]
+
+
+def test_classes_from_256_on_are_counted_as_themselves() -> None:
+    reference = np.zeros((2, 3, 4), np.int16)
+    reference[1, 1] = [1, 256, 257, 300]
+    counts = CaseCounts(case((2, 3, 4), (2, 3, 4), (0, 1, 2)), reference, 301, "softmax")
+    labels = torch.from_numpy(reference.astype(np.int64))
+    logits = torch.nn.functional.one_hot(labels, 301).movedim(-1, 0).float()
+    counts.add(0, logits, labels)
+    assert np.flatnonzero(counts.counts.sum(axis=0)[1:].any(axis=1) > 0).tolist() == [
+        *(0, 255, 256, 299)
+    ]
+    assert (counts.counts[..., 0] == counts.counts[..., 2]).all()

@@ -104,6 +104,17 @@ def test_prompts_lie_on_the_organ(prepared: tuple[int, int, int], placed: tuple[
     np.testing.assert_allclose(box[1:], wanted, atol=1.6)
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_has_the_same_masks(precision: Any) -> None:
+    case, volume = example((4, 90, 100), (0, 1, 2))
+    assert volume.label is not None
+    whole, half = (
+        picture(seeing(), case, volume, volume.label, TrainConfig(precision=each))
+        for each in ("fp32", precision)
+    )
+    np.testing.assert_array_equal(half.mask, whole.mask)
+
+
 def test_a_plain_network_has_no_prompts() -> None:
     case, volume = example((4, 90, 100), (0, 1, 2))
     assert volume.label is not None

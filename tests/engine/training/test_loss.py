@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -23,14 +24,16 @@ from spsam.model.network import Output
 
 
 def segmentation_loss(
-    logits: torch.Tensor, labels: torch.Tensor, activation: Activation = "softmax"
+    logits: torch.Tensor, labels: torch.Tensor, activation: Activation = "softmax", **loss: Any
 ) -> torch.Tensor:
     """The final masks' loss."""
     output = Output(logits, [torch.zeros_like(logits)], None)
-    return training_loss(output, labels, TrainConfig(), activation)["mask"]
+    config = TrainConfig.model_validate({"loss": loss})
+    return training_loss(output, labels, config, activation)["mask"]
 
 
-def test_softmax_loss_is_cross_entropy_plus_monai_dice() -> None:
+@pytest.mark.parametrize("batch_dice", [False, True])
+def test_softmax_loss_is_cross_entropy_plus_monai_dice(batch_dice: bool) -> None:
     from monai.losses import DiceLoss
 
     torch.manual_seed(0)
@@ -40,12 +43,45 @@ def test_softmax_loss_is_cross_entropy_plus_monai_dice() -> None:
         softmax=True,
         to_onehot_y=True,
         include_background=False,
-        batch=True,
+        batch=batch_dice,
         smooth_nr=1e-5,
         smooth_dr=1e-5,
     )(logits, labels[:, None])
     expected = torch.nn.functional.cross_entropy(logits, labels) + reference
-    assert segmentation_loss(logits, labels) == pytest.approx(expected.item(), abs=1e-5)
+    loss = segmentation_loss(logits, labels, batch_dice=batch_dice)
+    assert loss == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_one_missed_voxel_beside_a_perfect_patch_costs_half_a_dice_of_its_own() -> None:
+    """Over the batch, the many voxels of the perfect patch hide it."""
+    labels = torch.zeros(2, 1, 4, 8, dtype=torch.long)
+    labels[0, :, :2] = 1
+    labels[1, 0, 3, 7] = 1
+    wanted = labels.clone()
+    wanted[1] = 0
+    logits = torch.stack([(wanted == k).float() for k in range(2)], 1) * 200 - 100
+    dice = {
+        of: segmentation_loss(logits, labels, batch_dice=of, cross_entropy=0).item()
+        for of in (True, False)
+    }
+    assert dice[True] == pytest.approx(1 - 32 / 33, abs=1e-4)
+    assert dice[True] == pytest.approx(0.03, abs=0.005)
+    assert dice[False] == pytest.approx(0.50, abs=0.005)
+
+
+@given(patches=st.integers(1, 4), seed=st.integers(0, 99))
+def test_dice_per_patch_is_the_mean_of_the_patches_losses(patches: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(patches, 3, 2, 3, 4, generator=generator)
+    labels = torch.randint(0, 3, (patches, 2, 3, 4), generator=generator)
+    for activation in ("softmax", "sigmoid"):
+        alone = [
+            segmentation_loss(logits[[i]], labels[[i]], activation, batch_dice=of)
+            for i in range(patches)
+            for of in (False, True)
+        ]
+        whole = segmentation_loss(logits, labels, activation, batch_dice=False)
+        assert whole == pytest.approx(float(torch.stack(alone).mean()), abs=1e-5)
 
 
 def test_sigmoid_loss_treats_every_class_by_itself() -> None:
@@ -133,15 +169,15 @@ def test_sums_and_gradients_are_those_of_one_hot_targets(
     logits = torch.randn(2, 4, 3, 5, 6, requires_grad=True)
     labels = torch.randint(0, 4, (2, 3, 5, 6))
     target = torch.nn.functional.one_hot(labels, 4).movedim(-1, 1).float()
-    weight = torch.randn(2, 4 if background else 3)
+    weight = torch.randn(2, 2, 4 if background else 3)
     if activation == "softmax":
         probabilities, expected = logits.softmax(1), -(logits.log_softmax(1) * target).sum(1).mean()
     else:
         probabilities = logits.sigmoid()
         expected = torch.nn.functional.binary_cross_entropy(probabilities, target)
-    axes, first = (0, 2, 3, 4), 0 if background else 1
-    overlap = (probabilities * target).sum(axes)[first:]
-    both = (probabilities + target).sum(axes)[first:]
+    axes, first = (2, 3, 4), 0 if background else 1
+    overlap = (probabilities * target).sum(axes)[:, first:]
+    both = (probabilities + target).sum(axes)[:, first:]
     wanted = torch.autograd.grad(expected + (weight * torch.stack((overlap, both))).sum(), logits)
     entropy, sums = loss_parts(logits, labels, activation=activation, background=background)
     torch.testing.assert_close(sums, torch.stack((overlap, both)))

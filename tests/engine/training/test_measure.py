@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from spsam.config.schema import RunConfig
 from spsam.engine.training import measure as module
 from spsam.engine.training.measure import STEPS, Cost, fit_memory, measure
 from spsam.errors import InputError
-from spsam.studies.plan import Request, plan_ablation
+from spsam.studies.planning.planner import Request, plan_ablation
 
 PATCH = (2, 32, 32)
 
@@ -62,11 +63,29 @@ def test_memory_that_does_not_suffice_is_told_and_nothing_dies(
 
 
 @pytest.mark.parametrize(
-    ("limit", "chosen"), [(100, (1, False)), (80, (1, True)), (60, (2, False)), (30, (4, True))]
+    ("batch_dice", "limit", "chosen"),
+    [
+        (False, 100, (1, False)),
+        (False, 80, (2, False)),
+        (False, 45, (4, False)),
+        (False, 30, (4, True)),
+        # Pieces then cost a pass more than blocks computed twice.
+        (True, 100, (1, False)),
+        (True, 80, (1, True)),
+        (True, 60, (2, False)),
+        (True, 30, (4, True)),
+    ],
 )
 def test_the_fastest_way_that_fits_is_taken(
-    limit: int, chosen: tuple[int, bool], config: RunConfig, monkeypatch: pytest.MonkeyPatch
+    batch_dice: bool,
+    limit: int,
+    chosen: tuple[int, bool],
+    config: RunConfig,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    stored = config.model_dump(mode="json")
+    stored["arm"]["train"]["loss"]["batch_dice"] = batch_dice
+    config = RunConfig.model_validate_json(json.dumps(stored))
     peaks = {(1, False): 90, (1, True): 70, (2, False): 55, (2, True): 50, (4, False): 40}
 
     def measured(changed: RunConfig, *_: object) -> Cost:

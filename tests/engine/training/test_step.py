@@ -10,7 +10,7 @@ import torch
 
 from spsam.engine.checkpoint import trained_state
 from spsam.engine.training.group import Group
-from spsam.engine.training.step import Stepper
+from spsam.engine.training.step import Stepper, make_optimizer
 from spsam.engine.training.train import execute_as
 from spsam.registry.arms import load_arm
 
@@ -43,9 +43,18 @@ def whole() -> tuple[Any, dict[str, Any]]:
     return steps()
 
 
+@pytest.fixture(scope="module")
+def whole_over_the_batch() -> tuple[Any, dict[str, Any]]:
+    return steps(**{"loss.batch_dice": True})
+
+
 @pytest.mark.parametrize("pieces", [2, 4])
-def test_pieces_of_a_batch_give_its_losses_and_its_step(pieces: int, whole: Any) -> None:
-    losses, weights = steps(accumulate=pieces)
+@pytest.mark.parametrize("batch_dice", [False, True])
+def test_pieces_of_a_batch_give_its_losses_and_its_step(
+    pieces: int, batch_dice: bool, request: pytest.FixtureRequest
+) -> None:
+    whole = request.getfixturevalue("whole_over_the_batch" if batch_dice else "whole")
+    losses, weights = steps(accumulate=pieces, **{"loss.batch_dice": batch_dice})
     for got, expected in zip(losses, whole[0], strict=True):
         # After a step, what rounding did to it is in the next one's gradient.
         assert got.pop("gradient") == pytest.approx(expected["gradient"], rel=2e-3)
@@ -68,17 +77,29 @@ def test_a_block_learns_at_its_own_multiple_of_the_rate(optimizer: str) -> None:
         torch.testing.assert_close(slow[key] - start, share * (plain[key] - start))
 
 
-def test_losses_of_the_pieces_alone_would_be_others(whole: Any) -> None:
+def test_losses_of_the_pieces_alone_would_be_others(whole_over_the_batch: Any) -> None:
     """Dice over a batch is not the mean of its patches' Dice: the test above can fail."""
     network = small(ARMS[-1], noise=0.05).train()
-    stepper = Stepper(network, load_arm(ARMS[-1]).train, Group())
+    train = load_arm(ARMS[-1], {"train.loss.batch_dice": True}).train
+    stepper = Stepper(network, train, Group())
     alone = []
     for index in range(4):
         piece: Any = {key: value[index : index + 1] for key, value in BATCH.items()}
         stepper.train = stepper.train.model_copy(update={"clip_norm": None})
         stepper.scaler.step = lambda optimizer: None  # type: ignore[method-assign]
         alone.append(float(stepper(piece, 0.0, decode=True)["total"]))
-    assert abs(sum(alone) / 4 - whole[0][0]["total"]) > 1e-4
+    assert abs(sum(alone) / 4 - whole_over_the_batch[0][0]["total"]) > 1e-4
+
+
+@pytest.mark.parametrize(("batch_dice", "passes"), [(False, 2), (True, 4)])
+def test_only_dice_over_the_batch_costs_pieces_a_first_pass(batch_dice: bool, passes: int) -> None:
+    network = small(ARMS[0]).train()
+    values = {"batch_size": 4, "accumulate": 2, "loss.batch_dice": batch_dice}
+    overrides = {f"train.{key}": value for key, value in values.items()}
+    calls: list[Any] = []
+    network.register_forward_hook(lambda *_: calls.append(None))
+    Stepper(network, load_arm(ARMS[0], overrides).train, Group())(BATCH, 0.0, decode=False)
+    assert len(calls) == passes
 
 
 def test_blocks_computed_twice_give_the_same_bits_and_keep_less(whole: Any) -> None:
@@ -126,6 +147,13 @@ def test_parameters_may_begin_in_the_second_phase(optimizer: str) -> None:
         if torch.equal(before[key], first[key]) and not torch.equal(first[key], value)
     }
     assert "mask_head" in moved
+
+
+@pytest.mark.parametrize(("optimizer", "fused"), [("sgd", False), ("adamw", True)])
+def test_only_adamw_is_fused(optimizer: str, fused: bool) -> None:
+    """As decision 24 has it: torch's fused SGD fails in the test above."""
+    train = load_arm(ARMS[0], {"train.optimizer.name": optimizer}).train
+    assert bool(make_optimizer(small(ARMS[0]), train).defaults.get("fused")) is fused
 
 
 def test_fp16_takes_a_step_with_its_scaled_loss() -> None:
@@ -191,3 +219,17 @@ def test_a_step_never_waits_for_the_gpu(decode: bool) -> None:
         stepper(batch, 0.01, decode=decode)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("name", ["S1", "S2"])
+@pytest.mark.parametrize(("form", "learns"), [("binary", 0), ("logits", 1), ("log_odds", 1)])
+def test_where_nothing_trains_behind_the_prompts_the_mask_prompt_decides(
+    name: str, form: str, learns: int
+) -> None:
+    """Whether the final masks' loss reaches the generator: exactly zero with the paper's masks."""
+    overrides = {"blocks.prompt.mask": form, "train.loss.generator": 0.0}
+    network = small(name, {"blocks.prompt.mask": form}, noise=0.05).train()
+    stepper = Stepper(network, load_arm(name, overrides).train, Group())
+    norm = float(stepper(BATCH, 0.0, decode=True)["gradient"])
+    assert (norm > 1e-3) == bool(learns), norm
+    assert learns or norm == 0

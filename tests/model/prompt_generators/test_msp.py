@@ -191,7 +191,7 @@ def test_wrong_last_levels_are_refused(wrong: dict[str, Any]) -> None:
 def test_composed_or_layer_by_layer(
     joining: str, image: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spsam.model.prompt_generators.joining._pays", lambda *_: True)
+    monkeypatch.setattr("spsam.model.prompt_generators.msp.composing_pays", lambda *_: True)
     module = generator(image=image, convs=2, joining=joining).double()
     inputs = [each.double() for each in maps()]
     composed = module(inputs)

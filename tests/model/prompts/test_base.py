@@ -52,15 +52,24 @@ def test_in_the_patchs_frame_it_is_the_extraction(slot: str, component: Any) -> 
 
 
 @every_prompt
-def test_points_and_boxes_carry_no_gradient_masks_do(slot: str, component: Any) -> None:
-    logits = some_logits(requires_grad=True)
-    prompts = component(K)(logits, SIZE, (8, 8))
+def test_points_and_boxes_carry_no_gradient(slot: str, component: Any) -> None:
+    prompts = component(K, mask="logits")(some_logits(requires_grad=True), SIZE, (8, 8))
     assert not prompts.points.requires_grad
     assert not prompts.boxes.requires_grad
-    prompts.masks.square().sum().backward()
-    assert logits.grad is not None
-    assert logits.grad.any()
-    assert not component(K, mask="binary")(logits, SIZE, (8, 8)).masks.requires_grad
+
+
+@every_prompt
+def test_a_mask_prompt_carries_no_gradient_unless_it_is_asked_for(
+    slot: str, component: Any
+) -> None:
+    logits = some_logits(requires_grad=True)
+    assert not component(K)(logits, SIZE, (8, 8)).masks.requires_grad
+    for form in ("logits", "log_odds"):
+        logits.grad = None
+        component(K, mask=form)(logits, SIZE, (8, 8)).masks.square().sum().backward()
+        assert logits.grad is not None
+        assert logits.grad.isfinite().all()
+        assert logits.grad.any()
 
 
 @given(
@@ -100,25 +109,6 @@ def test_absent_classes_are_zero_in_every_frame() -> None:
     assert not prompts.boxes[..., 1:, :].any()
 
 
-@pytest.mark.parametrize("size", [SIZE, (24, 20), (5, 7)])
-def test_mask_prompts(size: tuple[int, int]) -> None:
-    logits = some_logits()
-    masks = EdtPrompt(K)(logits, SIZE, size).masks
-    assert masks is not None
-    for b in range(2):
-        for k in range(K):
-            wanted = functional.interpolate(logits[b, k][:, None], size=size, mode="bilinear")
-            torch.testing.assert_close(masks[b, :, k], wanted)
-    binary = EdtPrompt(K, mask="binary")(logits, SIZE, size).masks
-    assert binary is not None
-    assert binary.shape == masks.shape
-    assert binary.dtype == logits.dtype
-    assert set(binary.unique().tolist()) <= {0.0, 1.0}
-    assert torch.equal(binary.sum(dim=2), torch.ones_like(binary[:, :, 0]))
-    if size == SIZE:
-        assert torch.equal(binary.squeeze(3).argmax(dim=2), logits.argmax(dim=1))
-
-
 @every_prompt
 @given(use=st.sets(st.sampled_from(["point", "box", "mask"]), min_size=1))
 @settings(max_examples=8)
@@ -135,6 +125,10 @@ def test_every_combination_runs(slot: str, component: Any, use: set[str]) -> Non
         ({"use": ()}, "at least one kind"),
         ({"use": ("points",)}, "did you mean 'point'"),
         ({"mask": "logit"}, "did you mean 'logits'"),
+        ({"mask_values": (1.0, 0.0)}, r"mask_values .* got \[1, 0\]"),
+        ({"mask_values": (-1.0, 0.0)}, "mask_values"),
+        ({"mask_values": (0.0, float("inf"))}, "mask_values"),
+        ({"mask_values": (float("nan"), 1.0)}, "mask_values"),
     ],
 )
 def test_wrong_values(wrong: dict[str, Any], said: str) -> None:
@@ -164,10 +158,12 @@ def test_nan_never_wins_a_pixel(slot: str, component: Any) -> None:
     got, wanted = (component(K)(each, SIZE, (4, 4)) for each in (broken, meant))
     assert torch.equal(got.points, wanted.points)
     assert torch.equal(got.boxes, wanted.boxes)
+    assert torch.equal(got.masks, wanted.masks)
     assert not got.present[0, :, 2].any()
-    # What is NaN for all classes is background; in the mask prompt it is still seen.
+    # What is NaN for all classes is background; in a mask prompt with a gradient it is still seen.
     assert got.boxes[1, 0, 0, :2].tolist() == [0, 0]
-    assert got.masks[0, :, 2].isnan().all()
+    for form in ("logits", "log_odds"):
+        assert component(K, mask=form)(broken, SIZE, (4, 4)).masks[0, :, 2].isnan().all()
 
 
 def test_a_map_of_nan_is_background() -> None:

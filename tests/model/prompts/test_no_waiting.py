@@ -45,11 +45,13 @@ def test_label_maps_to_points(rule: str) -> None:
 
 
 @pytest.mark.parametrize("rule", sorted(set(RULES) - {"random"}))
-@pytest.mark.parametrize("mask", ["logits", "binary"])
+@pytest.mark.parametrize("mask", ["binary", "logits", "log_odds"])
 def test_logits_to_tokens_on_a_device_that_holds_no_values(rule: str, mask: str) -> None:
     """On `meta` there is nothing to read: copying to the host or asking for a value fails."""
     logits = torch.empty(2, K, 3, 40, 40, device="meta")
     prompts = RULES[rule](K, mask=mask)(logits, (64, 48), (32, 24))
+    assert prompts.masks is not None
+    assert tuple(prompts.masks.shape) == (2, 3, K, 1, 32, 24)
     decoder = PromptedMaskDecoder(MINI, (64, 48)).to("meta")
     assert prompts.points is not None
     assert tuple(prompts.points.shape) == (2, 3, K, 2)

@@ -150,7 +150,7 @@ def test_a_strategy_of_ones_own_needs_its_class_only() -> None:
         """The corner of the box."""
 
         def __init__(self, num_classes: int, *, negatives: int = 0) -> None:
-            super().__init__(num_classes, ("point", "box"), "logits", negatives)
+            super().__init__(num_classes, use=("point", "box"), negatives=negatives)
 
         def points(self, labels: Any, boxes: Any, present: Any) -> Any:
             return boxes[..., :2].copy()

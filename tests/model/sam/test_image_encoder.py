@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from spsam.errors import InputError
 from spsam.model.adapters.placement import ENCODER_PLACES, AdapterSet
-from spsam.model.sam import attention, attention_in_blocks
-from spsam.model.sam.attention_in_blocks import AttentionInBlocks
+from spsam.model.kernels import attention_in_blocks
+from spsam.model.kernels.attention_in_blocks import AttentionInBlocks
+from spsam.model.sam import attention
 from spsam.model.sam.backbones import Backbone
 from spsam.model.sam.checkpoint import load_official
 from spsam.model.sam.image_encoder import ImageEncoder

@@ -43,7 +43,7 @@ def test_sources_are_those_of_the_fields(ledger: dict[str, list[str]]) -> None:
     assert ledger["train.poly_power"][:2] == ["0.9", "paper"]
     assert ledger["train.batch_size"][:2] == ["2", "author's code"]
     assert ledger["evaluation.convention"][:2] == ["nnunet", "chosen"]
-    assert ledger["blocks.adapter"][:2] == ["dfused", "paper: Sec. 2.1, Eq. 1"]
+    assert ledger["blocks.adapter"][:2] == ["dfused", "paper: Sec. 2.1; App. C, Eq. 1"]
     assert all(entry[2] for entry in ledger.values())  # a meaning
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,32 @@ def test_our_runs_stand_beside(tmp_path: Path) -> None:
     assert source.runs == ("S1run000", "S1run001")
     assert "not measured by this project" in table.caption
     assert "split default" in table.caption
+
+
+@pytest.mark.parametrize("methods", METHODS, ids=lambda methods: methods.key)
+def test_published_rows_alone_carry_no_marks(methods: Any) -> None:
+    assert {cell.rank for line in methods_table(methods).lines for cell in line.cells} == {0}
+
+
+def test_best_and_second_best_are_marked_among_our_rows_alone(tmp_path: Path) -> None:
+    """Published rows have no rank, however ours compare with them."""
+    study = Study(read_study(make_study(tmp_path, ("S1", "S2", "S3"), (0,))))
+    table = methods_table(METHODS[2], study)
+    published, own = table.groups
+    assert {cell.rank for line in published.lines for cell in line.cells} == {0}
+    for column in range(1, len(table.columns)):
+        cells = [line.cells[column] for line in own.lines]
+        numbers = sorted({float(cell.text) for cell in cells}, reverse=True)
+        assert [cell.rank for cell in cells] == [
+            1 + numbers.index(float(cell.text)) if float(cell.text) in numbers[:2] else 0
+            for cell in cells
+        ]
+    assert "marked among this project's rows alone" in table.caption
+
+
+def test_a_single_row_of_ours_is_no_best(tmp_path: Path) -> None:
+    table = methods_table(METHODS[2], Study(read_study(make_study(tmp_path, ("S1",), (0,)))))
+    assert {cell.rank for line in table.lines for cell in line.cells} == {0}
 
 
 def test_a_class_that_the_data_lack_is_a_hole(tmp_path: Path) -> None:

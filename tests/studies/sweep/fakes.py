@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import spsam.data.dataset
-import spsam.studies.one_run
+import spsam.studies.execution.single_run
 import spsam.studies.sweep.run
+from spsam.engine.run_spec import RunSpec
 from spsam.results.rows import Row
-from spsam.studies.backend import Task
+from spsam.studies.progress_events import Watcher
 from spsam.studies.sweep.plan import Sweep, SweepRequest, plan_sweep
 from spsam.studies.sweep.trials import Worker
-from spsam.studies.watch import Watcher
 from tests.studies.fakes import FakeBackend, tiny_dataset
 
 SPACE = """\
@@ -45,21 +45,21 @@ class SweepBackend(FakeBackend):
         self.ledger = ledger
         self.dies_at = dies_at
 
-    def execute(self, task: Task, **told: Any) -> None:
+    def execute(self, run: RunSpec, **told: Any) -> None:
         if len(self.executed) + 1 == self.dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        super().execute(task, **told)
+        super().execute(run, **told)
         with self.ledger.open("a") as lines:
-            lines.write(f"{task.folder.run_id}\n")
+            lines.write(f"{run.folder.run_id}\n")
 
-    def rows(self, task: Task) -> list[Row]:
-        arm, rows = task.config.arm, []
+    def rows(self, run: RunSpec) -> list[Row]:
+        arm, rows = run.config.arm, []
         off = abs(math.log10(arm.train.optimizer.lr) + 2) / 10
         dice = 0.5 + 0.3 * (arm.blocks.adapter.name == "vanilla") - off
-        for case in task.split.test:
-            for k, name in enumerate(task.config.data.class_names):
+        for case in run.split.test:
+            for k, name in enumerate(run.config.data.class_names):
                 rows.append(
-                    Row(task.folder.run_id, 0, 0, case, case, k, name, "dice", "nnunet", dice)
+                    Row(run.folder.run_id, 0, 0, case, case, k, name, "dice", "nnunet", dice)
                 )
         return rows
 
@@ -96,7 +96,7 @@ def take_trials(
 ) -> None:
     """One worker; the target of a process."""
     # Versions of packages and git's state: most of what such a run costs.
-    spsam.studies.one_run.environment = lambda device: {}
+    spsam.studies.execution.single_run.environment = lambda device: {}
     sweep = planned(home, trials=trials, storage=storage)
     backend = SweepBackend(ledger, dies_at)
     worker = Worker(sweep, backend, NoTracker(), Watcher(), lambda *_: None)  # type: ignore[arg-type]

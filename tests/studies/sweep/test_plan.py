@@ -6,7 +6,7 @@ import pytest
 
 from spsam.config.schema import Block
 from spsam.errors import InputError
-from spsam.studies.space import overrides
+from spsam.studies.planning.space import overrides
 from spsam.studies.sweep.plan import sweep_path
 from spsam.studies.sweep.search import PRUNERS, SAMPLERS, make_pruner, make_sampler
 from tests.studies.sweep.fakes import SPACE, planned
@@ -87,14 +87,22 @@ def test_no_test_case_is_in_a_sweep(tmp_path: Path) -> None:
     from spsam.data.split import split_cases
     from tests.studies.fakes import tiny_dataset
 
-    whole = split_cases(tiny_dataset())
+    whole = split_cases(tiny_dataset(), validate=True)
     split = planned(tmp_path).context.split
     assert split.train == whole.train
     assert split.test == split.val == whole.val
     assert not set(whole.test) & {*split.train, *split.val, *split.test}
 
 
-def test_a_split_without_validation_cases_is_refused(tmp_path: Path) -> None:
+def test_a_split_without_validation_cases_has_some_held_back(tmp_path: Path) -> None:
+    file = tmp_path / "split.json"
+    file.write_text('{"train": ["patient0", "patient2", "patient3"], "test": ["patient1"]}')
+    split = planned(tmp_path, split=str(file)).context.split
+    assert (len(split.train), len(split.test)) == (2, 1)
+    assert "case1" not in {*split.train, *split.test}
+
+
+def test_too_few_patients_to_hold_any_back_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "split.json"
     file.write_text('{"train": ["patient0"], "test": ["patient1"]}')
     with pytest.raises(InputError, match="no validation cases"):

@@ -15,9 +15,9 @@ import pytest
 import spsam.studies.sweep.run
 import spsam.studies.sweep.summary
 from spsam.config.yaml_file import read_yaml
+from spsam.engine.run_spec import RunSpec
 from spsam.errors import InputError
 from spsam.registry.arms import load_arm
-from spsam.studies.backend import Task
 from spsam.studies.sweep.plan import Sweep
 from spsam.studies.sweep.run import run_sweep
 from spsam.studies.sweep.storage import open_study, shown_storage
@@ -111,11 +111,11 @@ def test_several_objectives_give_a_front(tmp_path: Path) -> None:
 
 
 class Failing(SweepBackend):
-    def execute(self, task: Task, **told: Any) -> None:
+    def execute(self, run: RunSpec, **told: Any) -> None:
         if len(self.executed) == 1:
             self.executed.append("failed")
             raise RuntimeError("out of memory")
-        super().execute(task, **told)
+        super().execute(run, **told)
 
 
 def test_a_failed_trial_is_told_and_the_others_go_on(tmp_path: Path) -> None:
@@ -125,10 +125,10 @@ def test_a_failed_trial_is_told_and_the_others_go_on(tmp_path: Path) -> None:
 
 
 class Interrupted(SweepBackend):
-    def execute(self, task: Task, **told: Any) -> None:
+    def execute(self, run: RunSpec, **told: Any) -> None:
         if len(self.executed) == 2:
             raise KeyboardInterrupt
-        super().execute(task, **told)
+        super().execute(run, **told)
 
 
 def test_an_interrupted_trial_is_tried_again_with_its_values(tmp_path: Path) -> None:

@@ -1,0 +1,173 @@
+"""Cases of a data set beside each other: what only the others show to be wrong."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spsam.data.bounds import ABSURD, FAR, far
+from spsam.data.cases import Case
+from spsam.data.geometry import orientation, turn_to
+from spsam.data.plan import CROPPED
+from spsam.data.split import FOLDS, PARTS, split_cases, title, unlearnable
+from spsam.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from spsam.data.examine import Facts, Report
+
+# Many programs store CT without its intercept: air is 0 then, or 24, and not -1000.
+OFFSET = 1024
+
+
+def compare(report: Report, split: str | Path | None) -> None:
+    """Adds to a report, which has its facts and its split, what the cases together tell.
+
+    Args:
+        report: Is added to.
+        split: As of `split_cases`.
+    """
+    _spacings(report)
+    report.warnings += [*_orientations(report), *_classes(report)]
+    _learnable(report, split)
+    ct = report.dataset.modality == "CT"
+    report.warnings += _hounsfield(report) if ct else _borders(report)
+    _duplicates(report)
+
+
+def _spacings(report: Report) -> None:
+    """A spacing far from the others': a warning, or an error where preparation would refuse it."""
+    known = [each for each in report.facts if each.geometry]
+    if not known:
+        return
+    spacings = [_upright(each, known[0]) for each in known]
+    usual = np.median(spacings, axis=0).tolist()
+    for each, spacing in zip(known, spacings, strict=True):
+        times = far(spacing, usual)
+        if times > FAR:
+            shown, middle = (" × ".join(f"{v:.4g}" for v in one) for one in (spacing, usual))
+            message = f"{each.id}: spacing {shown} mm is far from the median, {middle} mm"
+            refused = times > ABSURD and report.dataset.num_classes > 1
+            where = report.errors if refused else report.warnings
+            where.append(Problem(f"{message}: is the header's unit right?"))
+
+
+def _upright(each: Facts, first: Facts) -> tuple[float, ...]:
+    """A case's spacing along the axes (z, y, x) of the first one's array."""
+    assert each.geometry is not None
+    assert first.geometry is not None
+    turn = turn_to(orientation(first.geometry), each.geometry)
+    return tuple(each.geometry.spacing[axis] for axis in turn.axes)
+
+
+def _orientations(report: Report) -> Iterable[Problem]:
+    counts = report.orientations
+    if len(counts) > 1:
+        shown = ", ".join(f"{code} {count}" for code, count in counts.items())
+        yield Problem(
+            f"cases differ in orientation ({shown}); preparation turns them to the commonest of "
+            "the training cases"
+        )
+
+
+def _classes(report: Report) -> Iterable[Problem]:
+    if not any(each.voxels for each in report.facts):
+        return
+    for name, count in report.cases_of_class.items():
+        if count == 0:
+            yield Problem(f"no case has class '{name}'")
+
+
+def _learnable(report: Report, name: str | Path | None) -> None:
+    """Whether the training cases have every class: in every fold of the split."""
+    if report.split is None:
+        return
+    dataset = report.dataset
+    classes = {
+        each.id: [k for k, count in enumerate(each.voxels) if count]
+        for each in report.facts
+        if each.voxels
+    }
+    lacking: dict[str, list[str]] = {}
+    for fold in range(FOLDS if report.split.name == "five_fold" else 1):
+        split = split_cases(dataset, name, fold)
+        try:
+            for each in unlearnable(split, fold, dataset.class_names, classes):
+                lacking.setdefault(each, []).append(title(split, fold))
+        except InputError as error:
+            report.errors += error.problems
+    for each, where in lacking.items():
+        # A class of no case at all is said once.
+        if report.cases_of_class[each]:
+            message = f"no training case of {', '.join(where)} has class '{each}': it is not learnt"
+            report.warnings.append(Problem(message))
+
+
+def _hounsfield(report: Report) -> Iterable[Problem]:
+    """CT whose values are no Hounsfield units, all of it or some cases."""
+    known = [each for each in report.facts if each.digest]
+    if not known:
+        return
+    if min(each.low for each in known) >= 0:
+        yield Problem("no CT value is below zero: these are not Hounsfield units, or were scaled")
+        return
+    inside = [each.inside for each in known if each.inside is not None]
+    usual = float(np.median(inside)) if inside else 0.0
+    lowest = float(np.median([each.low for each in known]))
+    for each in known:
+        off = 0.0 if each.inside is None else each.inside - usual
+        if abs(off) >= OFFSET / 2:
+            said = f"its foreground has a median of {each.inside:.0f}, the usual one is {usual:.0f}"
+        elif each.low >= 0 and lowest < -OFFSET / 4:
+            said = f"no value is below zero, the usual lowest one is {lowest:.0f}"
+        else:
+            continue
+        yield Problem(
+            f"{each.id}: its intensities are not those of the other cases ({said}): is it in "
+            f"Hounsfield units? Some programs store CT {OFFSET} higher",
+            _first(report.dataset.case(each.id)),
+        )
+
+
+def _borders(report: Report) -> Iterable[Problem]:
+    """MR without the empty borders that others have: preparation tells these by their zeros."""
+    known = [each for each in report.facts if each.digest]
+    if known and float(np.median([each.zeros for each in known])) > 1 - CROPPED:
+        for each in known:
+            if each.zeros < 0.01:
+                message = (
+                    f"{each.id}: hardly a voxel is zero, of the other cases the background is: "
+                    "were its intensities shifted?"
+                )
+                yield Problem(message, _first(report.dataset.case(each.id)))
+
+
+def _first(case: Case) -> Path | None:
+    return case.files[0] if case.files else None
+
+
+def _duplicates(report: Report) -> None:
+    """The same voxels under two names: an error where training and scoring would share them."""
+    same = defaultdict(list)
+    for each in report.facts:
+        if each.digest:
+            same[each.digest].append(each)
+    part_of: dict[str, str] = {}
+    name = ""
+    if report.split is not None:
+        name = report.split.name
+        part_of = {case: part for part in PARTS for case in getattr(report.split, part)}
+    for group in same.values():
+        if len(group) < 2:
+            continue
+        names = ", ".join(each.id for each in group)
+        parts = {part_of[each.id] for each in group if each.id in part_of}
+        if len(parts) > 1:
+            shown = " and ".join(part for part in PARTS if part in parts)
+            message = f"{names} are the same image, in {shown} of split '{name}'"
+            report.errors.append(Problem(message))
+        else:
+            report.warnings.append(Problem(f"{names} are the same image"))

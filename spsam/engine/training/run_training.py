@@ -1,0 +1,73 @@
+"""A run's network and its training, as its description asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from spsam.data.patches import PatchDataset
+from spsam.engine.assemble import network_for
+from spsam.engine.run_spec import RunSpec
+from spsam.engine.training.progress import Metrics
+from spsam.engine.training.train import Training
+from spsam.engine.validate import validation_dice
+from spsam.model.segmenter import Segmenter
+from spsam.results.run_folder import VALIDATION_DICE
+
+
+def network_of(spec: RunSpec, device: torch.device) -> Segmenter:
+    """The run's network as it starts."""
+    torch.manual_seed(spec.config.seed)
+    return network_for(spec.config, spec.plan.patch_size, spec.checkpoint).to(device)
+
+
+def training_of(spec: RunSpec, network: Segmenter, **options: Any) -> Training:
+    """The run's training; `options` are further attributes of `Training`."""
+    return Training(
+        network,
+        training_patches(spec),
+        spec.config.arm,
+        checkpoint=spec.folder.checkpoint,
+        log=spec.folder.metrics,
+        about=checkpoint_header(spec),
+        workers=spec.workers,
+        measure=lambda epoch: _validate(spec, network, epoch),
+        **options,
+    )
+
+
+def _validate(spec: RunSpec, network: Segmenter, epoch: int) -> Metrics:
+    """Dice of the validation cases, where it is due: masks train in the joint phase only."""
+    train = spec.config.arm.train
+    due = spec.validate_every and (epoch + 1) % spec.validate_every == 0
+    if not due or epoch < train.generator_epochs:
+        return {}
+    cases = [spec.dataset.case(case) for case in spec.split.val]
+    return {VALIDATION_DICE: validation_dice(network, spec.prepared, cases, spec.config)}
+
+
+def checkpoint_header(spec: RunSpec) -> Mapping[str, Any]:
+    """What a checkpoint says of its run: enough to segment a new volume with it."""
+    return {
+        "config": spec.config.model_dump_json(),
+        "plan": spec.plan.to_dict(),
+        "raw_ids": list(spec.dataset.raw_ids),
+        "channel_names": list(spec.dataset.channel_names),
+        "intensities": spec.prepared.index["statistics"],
+    }
+
+
+def training_patches(spec: RunSpec) -> PatchDataset:
+    """Every patch that the run trains on, in its order."""
+    train = spec.config.arm.train
+    return PatchDataset(
+        spec.prepared,
+        spec.split.train,
+        spec.plan.patch_size,
+        length=train.epochs * train.iterations * train.batch_size,
+        seed=spec.config.seed,
+        foreground=train.foreground,
+        augment=spec.config.arm.augment.model_dump(),
+    )

@@ -1,0 +1,80 @@
+"""Attention over a large grid on a CPU, some queries at a time: replaces torch's fused kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+BLOCK = 2**20
+"""Logits that are held at once, elements: small enough for a processor's cache."""
+
+
+class AttentionInBlocks(torch.autograd.Function):
+    """`softmax(query · keyᵀ + by_row + by_column) · value`, without keeping a probability.
+
+    What a fused kernel does, in matrix products. Kernels that come with torch take a bias only as
+    a whole N×N matrix, or in longer heads (see `Attention`), which at 1,024 pixels are three times
+    as long as SAM's. Here it is added to a block of logits where it lies. The way back computes
+    the probabilities again.
+
+    N = gh · gw; `apply` takes:
+
+    - query, key, value: `(m, N, c)` each; queries are scaled.
+    - by_row: `(m, N, gh)`, what query n adds for a key's row.
+    - by_column: `(m, N, gw)`, what it adds for a key's column.
+
+    It returns `(m, N, c)`.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *tensors: Tensor) -> Tensor:
+        """See the class."""
+        query, _, value, *_ = tensors
+        out = torch.empty_like(query)
+        for head, block in _blocks(query):
+            torch.mm(_probabilities(tensors, head, block), value[head], out=out[head, block])
+        ctx.save_for_backward(*tensors, out)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        """Gradients of all that `apply` took."""
+        *tensors, out = ctx.saved_tensors
+        query, key, value, by_row, by_column = tensors
+        # Queries and what they add are of one block each; keys and values of all.
+        of_query, of_row, of_column = map(torch.empty_like, (query, by_row, by_column))
+        of_key, of_value = torch.zeros_like(key), torch.zeros_like(value)
+        # Of each query the mean gradient of its logits, which a softmax takes away.
+        mean = (gradient * out).sum(2, keepdim=True)
+        for head, block in _blocks(query):
+            probabilities, given = _probabilities(tensors, head, block), gradient[head, block]
+            of_value[head].addmm_(probabilities.t(), given)
+            logits = torch.addmm(-mean[head, block], given, value[head].t()).mul_(probabilities)
+            torch.mm(logits, key[head], out=of_query[head, block])
+            of_key[head].addmm_(logits.t(), query[head, block])
+            on_grid = logits.view(-1, by_row.shape[2], by_column.shape[2])
+            torch.sum(on_grid, 2, out=of_row[head, block])
+            torch.sum(on_grid, 1, out=of_column[head, block])
+        return of_query, of_key, of_value, of_row, of_column
+
+
+def _blocks(query: Tensor) -> list[tuple[int, slice]]:
+    heads, length, _ = query.shape
+    rows = max(BLOCK // length, 1)
+    return [
+        (head, slice(start, start + rows))
+        for head in range(heads)
+        for start in range(0, length, rows)
+    ]
+
+
+def _probabilities(tensors: tuple[Tensor, ...], head: int, block: slice) -> Tensor:
+    """`(rows, N)`, of some queries of a head."""
+    query, key, _, by_row, by_column = tensors
+    bias = by_row[head, block, :, None] + by_column[head, block, None, :]
+    logits = bias.flatten(1)
+    return torch.addmm(logits, query[head, block], key[head].t(), out=logits).softmax(1)

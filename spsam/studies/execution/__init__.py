@@ -1,0 +1,1 @@
+"""Runs computed: in this process, in others, on a cluster."""

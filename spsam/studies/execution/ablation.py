@@ -1,0 +1,183 @@
+"""Runs a planned ablation: every run once, whatever happens to the others, then the table."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spsam.errors import SpsamError
+from spsam.results.run_folder import RunFolder
+from spsam.studies.backend import Backend
+from spsam.studies.execution.executors.base import Executor
+from spsam.studies.execution.executors.inline import InlineExecutor
+from spsam.studies.execution.queued_run import QueuedRun
+from spsam.studies.execution.run_queue import News, RunQueue
+from spsam.studies.planning.planner import Ablation
+from spsam.studies.progress_events import RunLabel, Watcher
+from spsam.studies.recording.mlflow_runs import Mirror, final_scores
+from spsam.studies.recording.summary import Outcome, is_finished, summarise, write_plan
+from spsam.tracking.mlflow import Ending, Tracker
+
+if TYPE_CHECKING:
+    from spsam.data.store import PreparedStore
+
+_ENDINGS: dict[News, Ending] = {
+    "epoch": "RUNNING",
+    "finished": "FINISHED",
+    "failed": "FAILED",
+    "stopped": "KILLED",
+}
+_PATIENCE = 20.0
+"""Seconds that the first run waits for MLflow."""
+
+_SHARE_OF_TABLES = 0.05
+"""Of the study's time, what may be spent on making the table anew while it grows."""
+
+
+def run_ablation(
+    ablation: Ablation,
+    watch: Watcher | None = None,
+    backend: Backend | None = None,
+    *,
+    executor: Executor | None = None,
+    retry_failed: bool = False,
+    shard: tuple[int, int] = (1, 1),
+) -> Outcome:
+    """Runs what is not finished yet, records it, and makes the table anew.
+
+    A failed run is recorded and does not stop the others. An interrupted call (Ctrl-C) leaves
+    everything so that the next one goes on. Several calls at once share the work.
+
+    Args:
+        ablation: Of `plan_ablation`.
+        watch: Told what happens.
+        backend: The engine.
+        executor: Where runs are computed; None: in this process.
+        retry_failed: Whether runs that failed before are tried again.
+        shard: (i, n): takes every n-th run from the i-th on, counted from 1.
+
+    Raises:
+        InputError: If data or weights turn out to be wrong, before any run is begun.
+        KeyboardInterrupt: If the user stopped it.
+    """
+    watch = watch or Watcher()
+    backend = backend or (executor.backend if executor else Backend())
+    executor = executor or InlineExecutor(backend)
+    check_weights(ablation, backend)
+    executor.prepare()
+    book = None
+    try:
+        stores = prepare(ablation, watch, backend)
+        write_plan(ablation)
+        book = _Book(ablation, Tracker(ablation.request.home, watch.warn))
+        runs = _queued_runs(ablation, stores, shard)
+        RunQueue(runs, executor, watch, book, retry_failed=retry_failed).run()
+        outcome = summarise(ablation)
+    except BaseException as error:
+        if book is not None:
+            book.close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", None)
+        raise
+    missing = executor.detached and not outcome.complete
+    book.close("RUNNING" if missing else "FAILED" if outcome.failed else "FINISHED", outcome)
+    return outcome
+
+
+def _queued_runs(
+    ablation: Ablation, stores: dict[str, PreparedStore], shard: tuple[int, int]
+) -> list[QueuedRun]:
+    first, step = shard
+    runs = ablation.runs[first - 1 :: step]
+    made = []
+    for number, (_, run) in enumerate(runs, start=1):
+        label = RunLabel.of(run, number, len(runs))
+        made.append(QueuedRun(replace(run, store=stores[run.plan.key]), label))
+    return made
+
+
+class _Book:
+    """Keeps the table and MLflow up to date while a study runs.
+
+    Args:
+        ablation: The study.
+        tracker: Not open yet.
+    """
+
+    def __init__(self, ablation: Ablation, tracker: Tracker) -> None:
+        self._ablation = ablation
+        self._tracker = tracker
+        data = ablation.dataset
+        tags = {"data": data.name, "data_fingerprint": data.fingerprint, "preset": ablation.preset}
+        self._mirror = Mirror(tracker, lambda: tracker.open(ablation.name, ablation.name, tags))
+        self._mirror.opened(_PATIENCE)
+        self._due = 0.0
+
+    def __call__(self, queued: QueuedRun, news: News) -> float | None:
+        """See `spsam.studies.execution.run_queue.OnNews`."""
+        folder, config = queued.folder, queued.spec.config.model_dump(mode="json")
+        self._mirror.changed(folder, config, queued.label.arm, _ENDINGS[news])
+        if news == "epoch":
+            return None
+        began = time.monotonic()
+        if began >= self._due:
+            summarise(self._ablation)
+            now = time.monotonic()
+            self._due = now + (now - began) / _SHARE_OF_TABLES
+        if news != "finished":
+            return None
+        return final_scores(folder, config["data"]["class_names"])["dice/mean"]
+
+    def close(self, ending: Ending, outcome: Outcome | None) -> None:
+        """Waits for MLflow to have everything."""
+        self._mirror.close()
+        if outcome is None:
+            self._tracker.close(ending)
+        else:
+            self._tracker.close(ending, outcome.files, outcome.scores())
+
+
+def prepare(ablation: Ablation, watch: Watcher, backend: Backend) -> dict[str, PreparedStore]:
+    """The data of every plan, prepared once.
+
+    Raises:
+        InputError: With every problem in every file, or if nothing can be learnt from them.
+    """
+    folder = ablation.request.home / "prepared"
+    stores: dict[str, PreparedStore] = {}
+    notes: list[str] = []
+    for _, run in ablation.runs:
+        if run.plan.key not in stores:
+            stores[run.plan.key] = backend.prepare(
+                ablation.dataset, run.plan, folder, watch.preparing
+            )
+    # Plans differ between folds and patches; what is wrong with a file is said once.
+    for key, fold in dict.fromkeys((r.plan.key, r.config.data.fold) for _, r in ablation.runs):
+        split = ablation.splits[fold]
+        notes += backend.training_notes(ablation.dataset, split, fold, stores[key])
+    for note in dict.fromkeys(notes):
+        watch.warn(note)
+    return stores
+
+
+def check_weights(ablation: Ablation, backend: Backend) -> None:
+    """Loads the weights that unfinished runs will want.
+
+    Raises:
+        InputError: If they are of another model.
+    """
+    seen: set[tuple[Path, str, int | tuple[int, int] | None]] = set()
+    for arm in ablation.arms:
+        if arm.checkpoint is None or all(_done(run.folder) for run in arm.runs):
+            continue
+        key = (arm.checkpoint, arm.arm.backbone.name, arm.arm.backbone.encoder_size)
+        if key not in seen:
+            backend.check_weights(arm.arm, ablation.dataset, arm.plan, arm.checkpoint)
+            seen.add(key)
+
+
+def _done(folder: RunFolder) -> bool:
+    try:
+        return is_finished(folder)
+    except SpsamError:
+        return False

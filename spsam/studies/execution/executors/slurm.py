@@ -1,0 +1,305 @@
+"""Runs as jobs of a Slurm cluster: job arrays by submitit, states by squeue, results by folders."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from spsam.config.slurm import SlurmConfig, load_slurm
+from spsam.engine.run_spec import Member
+from spsam.errors import InputError, SpsamError, Stopped, stop
+from spsam.files import write_text
+from spsam.studies.backend import Backend
+from spsam.studies.execution.executors.base import Executor
+from spsam.studies.execution.queued_run import End, QueuedRun, RunEnd, attempt, settled
+from spsam.studies.planning.planner import Ablation
+
+_SECONDS_BETWEEN_LOOKS = 2.0
+_PATIENCE = 90.0
+"""Seconds that cancelled jobs have to keep what they have."""
+
+
+@dataclass
+class _SlurmJob:
+    queued: QueuedRun
+    number: str
+    epochs: int = 0
+    begun: bool = False
+
+
+class SlurmExecutor(Executor):
+    """Submits runs as job arrays; a study that comes back finds its jobs again.
+
+    A job that is preempted or reaches its time limit keeps what it has, goes back into the queue
+    and goes on; so does one whose node is lost. A twin that still runs elsewhere holds the run's
+    lock, for which the job waits. A run whose job is gone without a result is `lost`.
+
+    Args:
+        backend: The engine. Survives pickling.
+        folder: Of the study: where jobs and their numbers are kept.
+        config: What a job asks for.
+        jobs: The most at once; None: as many as the cluster gives.
+        detach: Whether jobs are left to themselves.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        folder: Path,
+        config: SlurmConfig,
+        jobs: int | None = None,
+        *,
+        detach: bool = False,
+    ) -> None:
+        super().__init__(backend)
+        self._folder = folder / "jobs"
+        self._config = config
+        self._jobs = jobs
+        self.detached = detach
+        self._new: list[QueuedRun] = []
+        self._at: dict[str, _SlurmJob] = {}
+        self._looked = -math.inf
+        self._alive: set[str] = set()
+
+    def room(self) -> bool:
+        """The cluster has a queue."""
+        return True
+
+    def start(self, queued: QueuedRun) -> None:
+        """Finds the run's job again, or keeps the run for the next submission."""
+        if self.has(queued):
+            number = self._number(queued.run_id)
+            self._at[queued.run_id] = _SlurmJob(queued, number)
+        else:
+            self._new.append(queued)
+
+    def has(self, queued: QueuedRun) -> bool:
+        """Whether the run's job, of this or an earlier start, is in the queue."""
+        return self._number(queued.run_id) in self._queue()
+
+    def _submit_new(self) -> None:
+        """Submits what was started, in arrays."""
+        each = self._config.runs_per_job
+        chunks = [self._new[at : at + each] for at in range(0, len(self._new), each)]
+        self._new = []
+        for at in range(0, len(chunks), self._config.array):
+            array = chunks[at : at + self._config.array]
+            for number, chunk in zip(self._submit(array), array, strict=True):
+                for queued in chunk:
+                    text = json.dumps({"job": number})
+                    write_text(self._record(queued.run_id), text + "\n")
+                    self._at[queued.run_id] = _SlurmJob(queued, number)
+
+    def wait(self, seconds: float) -> list[RunEnd]:
+        """Looks at the queue and at the folders of all runs."""
+        self._submit_new()
+        if not self.detached:
+            time.sleep(max(0.0, self._looked + _SECONDS_BETWEEN_LOOKS - time.monotonic()))
+        self._looked = -math.inf
+        # Before the folders: what has left the queue has written all that it ever will.
+        alive = self._queue()
+        return [ended for job in list(self._at.values()) for ended in self._look(job, alive)]
+
+    def stop(self) -> None:
+        """Cancels all jobs, which keep what they have."""
+        self._new = []
+        numbers = sorted({job.number for job in self._at.values()})
+        if numbers:
+            _slurm("scancel", *numbers)
+        until = time.monotonic() + _PATIENCE
+        while set(numbers) & queue() and time.monotonic() < until:
+            time.sleep(1)
+        self._at = {}
+
+    def _look(self, job: _SlurmJob, alive: set[str]) -> Iterator[RunEnd]:
+        queued, folder = job.queued, job.queued.folder
+        try:
+            status = folder.status
+            epochs = folder.read_metrics()
+        except SpsamError:
+            status, epochs = "failed", []
+        if status != "planned" and not job.begun:
+            job.begun = True
+            self._hear(queued.run_id, "begins", False)
+        for metrics in epochs[job.epochs :]:
+            self._hear(queued.run_id, "epoch", metrics)
+        job.epochs = max(job.epochs, len(epochs))
+        done = settled(queued)
+        if done is not None:
+            # While it was at work here: neither finished nor failed before.
+            end: End = "finished" if done.end == "skipped" else "failed"
+            done = RunEnd(queued.run_id, end, f"see {folder.error}" if end == "failed" else "")
+        if done is None and job.number not in alive:
+            detail = f"job {job.number} is gone (see {self._folder})"
+            done = RunEnd(queued.run_id, "lost", detail)
+        if done is not None:
+            del self._at[queued.run_id]
+            yield done
+
+    def _submit(self, array: Sequence[Sequence[QueuedRun]]) -> list[str]:
+        """Returns the jobs' numbers."""
+        import submitit
+
+        config = self._config
+        optional: dict[str, Any] = {
+            "partition": config.partition,
+            "account": config.account,
+            "qos": config.qos,
+            "constraint": config.constraint,
+            "mem": config.memory,
+            "gpus_per_node": config.gpus or None,
+            "array_parallelism": self._jobs,
+        }
+        logging.getLogger("submitit").setLevel(logging.ERROR)
+        # Jobs find what this process imports; the log of each is in its run's folder.
+        setup = [f"export PYTHONPATH={_paths()}", *config.setup]
+        executor = submitit.SlurmExecutor(folder=self._folder, python=shlex.quote(sys.executable))
+        executor.update_parameters(
+            **{name: value for name, value in optional.items() if value is not None}
+            | {
+                "job_name": "spsam",
+                "time": config.minutes,
+                "nodes": config.nodes,
+                "ntasks_per_node": max(1, config.gpus) if config.nodes > 1 else 1,
+                "cpus_per_task": config.cpus,
+                "signal_delay_s": config.warning,
+                "stderr_to_stdout": True,
+                "setup": setup,
+                # Of several processes of a run, one that died leaves none waiting.
+                "srun_args": ["--kill-on-bad-exit=1"],
+                "additional_parameters": {"requeue": True, **config.options},
+            }
+        )
+        try:
+            with executor.batch():
+                jobs = [executor.submit(work, list(chunk), self.backend) for chunk in array]
+        except (submitit.core.utils.FailedJobError, subprocess.SubprocessError, OSError) as error:
+            said = (str(error).strip().splitlines() or [""])[-1]
+            raise SpsamError(f"sbatch took no jobs: {said}") from error
+        return [job.job_id for job in jobs]
+
+    def _queue(self) -> set[str]:
+        """Jobs that wait or run, as of a moment ago."""
+        if time.monotonic() - self._looked > _SECONDS_BETWEEN_LOOKS:
+            self._alive, self._looked = queue(self._alive), time.monotonic()
+        return self._alive
+
+    def _number(self, run_id: str) -> str:
+        """The run's last job; empty if it never had one."""
+        with suppress(OSError, ValueError, KeyError):
+            return str(json.loads(self._record(run_id).read_text(encoding="utf-8"))["job"])
+        return ""
+
+    def _record(self, run_id: str) -> Path:
+        return self._folder / f"{run_id}.json"
+
+
+def make_slurm(
+    ablation: Ablation, backend: Backend, jobs: int | None, path: Path | None, *, detach: bool
+) -> SlurmExecutor:
+    """Makes the executor of a study.
+
+    Raises:
+        InputError: If there is no Slurm here, or the file is wrong.
+    """
+    config = load_slurm(path)
+    if shutil.which("sbatch") is None:
+        raise InputError("--executor slurm: there is no sbatch on this machine; --shard I/N does")
+    if find_spec("submitit") is None:
+        raise InputError("--executor slurm wants submitit: pip install 'spsam[slurm]'")
+    if config.nodes > 1:
+        count = config.nodes * max(1, config.gpus)
+        for arm in ablation.arms:
+            train = arm.arm.train
+            if train.batch_size % (count * train.accumulate):
+                raise InputError(
+                    f"{path}: {count} processes share a batch, expected train.batch_size of "
+                    f"{arm.arm.name} to be a multiple of {count * train.accumulate}, "
+                    f"got {train.batch_size}"
+                )
+    return SlurmExecutor(backend, ablation.folder, config, jobs, detach=detach)
+
+
+def work(runs: Sequence[QueuedRun], backend: Backend) -> None:
+    """What a job does; several processes of a job, on one or several nodes, compute a run."""
+    signal.signal(signal.SIGTERM, stop)
+    # Slurm's warning before the time limit; training knows the other signal.
+    signal.signal(signal.SIGUSR2, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    rank, count = int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_NTASKS"])
+    try:
+        for queued in runs:
+            if count > 1:
+                _share(queued, backend, rank, count)
+            else:
+                attempt(queued, backend, _tell_nobody, wait=True, logged=True)
+    except Stopped:
+        if rank == 0:
+            _requeue()
+
+
+def _share(queued: QueuedRun, backend: Backend, rank: int, count: int) -> None:
+    """One process of several: the first takes the lock and records, all train."""
+    nodes = _slurm("scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]).split()
+    # Where Slurm itself reaches the node; its name need not be known to the others.
+    said = _slurm("scontrol", "--oneliner", "show", "node", nodes[0])
+    found = re.search(r"NodeAddr=(\S+)", said)
+    host = found[1] if found else nodes[0]
+    # A port that other jobs on the node hardly have.
+    port = 20000 + int(os.environ["SLURM_JOB_ID"]) % 20000
+    member = Member(rank, count, int(os.environ["SLURM_LOCALID"]), host, port)
+    shared = queued.with_spec(member=member)
+    if rank:
+        if settled(shared) is None:
+            backend.execute(
+                shared.spec,
+                on_epoch=_tell_nobody,
+                on_progress=_tell_nobody,
+                on_note=_tell_nobody,
+            )
+    elif attempt(shared, backend, _tell_nobody, wait=True, logged=True).end == "failed":
+        sys.exit(1)  # the others wait for it
+
+
+def queue(before: set[str] = frozenset()) -> set[str]:  # type: ignore[assignment]
+    """Jobs of this user that wait or run; what was known `before` if Slurm does not answer."""
+    try:
+        lines = _slurm("squeue", "--me", "--noheader", "--array", "--format=%i")
+    except (subprocess.SubprocessError, OSError):
+        return before
+    return set(lines.split())
+
+
+def _requeue() -> None:
+    """Puts this job back into the queue, unless Slurm does so itself or it was cancelled."""
+    number = os.environ["SLURM_JOB_ID"]
+    with suppress(subprocess.SubprocessError, OSError):
+        if _slurm("squeue", "--noheader", "--format=%T", f"--jobs={number}").strip() == "RUNNING":
+            _slurm("scontrol", "requeue", number)
+            time.sleep(_PATIENCE)  # Slurm ends the job: it must not end well before that
+
+
+def _slurm(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def _paths() -> str:
+    return shlex.quote(os.pathsep.join(path or os.getcwd() for path in sys.path))
+
+
+def _tell_nobody(*_: Any) -> None:
+    """The study looks into the run's folder."""

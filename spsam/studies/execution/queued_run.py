@@ -1,0 +1,185 @@
+"""A run that can be sent to another process or machine, and what is done with it there."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from spsam.config.yaml_file import to_yaml
+from spsam.engine.run_spec import RunSpec
+from spsam.errors import SpsamError
+from spsam.files import write_text
+from spsam.results.environment import environment
+from spsam.results.run_folder import RunBusyError, RunFolder
+from spsam.studies.backend import Backend
+from spsam.studies.progress_events import RunLabel
+from spsam.studies.recording.summary import is_finished
+
+End = Literal["finished", "failed", "skipped", "busy", "lost", "stopped"]
+
+Tell = Callable[..., None]
+"""Called with what happens (`begins`, `progress`, `epoch`, `warn`) and its details."""
+
+
+class RunStopped(SpsamError):  # noqa: N818 - nothing went wrong
+    """A listener wants no more of the run, which can be gone on with."""
+
+
+@dataclass(frozen=True)
+class QueuedRun:
+    """One run in a queue. Survives pickling.
+
+    Attributes:
+        spec: What the engine executes; its data are prepared.
+        label: The run as people see it.
+        failures: How often the run may have failed before. One that has failed more often is left
+            alone: a hole stays, and whoever shares the study may have tried it in the meantime.
+    """
+
+    spec: RunSpec
+    label: RunLabel
+    failures: int = 0
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run's folder."""
+        return self.spec.folder
+
+    @property
+    def run_id(self) -> str:
+        """The run's identity."""
+        return self.spec.run_id
+
+    def with_spec(self, **changes: Any) -> QueuedRun:
+        """The same run, computed otherwise."""
+        return replace(self, spec=replace(self.spec, **changes))
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """What became of a queued run.
+
+    Attributes:
+        run_id: Of the run.
+        end: `skipped`: was finished before; `busy`: another process is at it; `lost`: its process
+            died; `stopped`: it was asked to and can be gone on with.
+        detail: What there is to say.
+    """
+
+    run_id: str
+    end: End
+    detail: str = ""
+
+
+def attempt(
+    queued: QueuedRun,
+    backend: Backend,
+    tell: Tell,
+    *,
+    wait: bool = False,
+    logged: bool = False,
+) -> RunEnd:
+    """Takes the run's lock and computes what is not finished: what every executor does.
+
+    Args:
+        queued: The run.
+        backend: The engine.
+        tell: Told what happens.
+        wait: For the lock; else a run in another process's hands is `busy`.
+        logged: Send what the process prints into the run's log.
+
+    Raises:
+        KeyboardInterrupt: If the process was asked to stop.
+        RunStopped: If a listener wants no more.
+    """
+    folder = queued.folder
+    try:
+        with folder.lock(wait=wait):
+            return settled(queued) or compute(queued, backend, tell, logged=logged)
+    except RunBusyError as error:
+        return RunEnd(folder.run_id, "busy", str(error))
+
+
+def settled(queued: QueuedRun) -> RunEnd | None:
+    """What became of a run that is not to be computed; None for one that is."""
+    folder = queued.folder
+    try:
+        if is_finished(folder):
+            return RunEnd(folder.run_id, "skipped")
+        if folder.status == "failed" and folder.failures > queued.failures:
+            said = f"failed before (see {folder.error}); --retry-failed tries it again"
+            return RunEnd(folder.run_id, "failed", said)
+    except SpsamError as error:
+        # Nothing is written: what is left of the folder may be worth a look.
+        return RunEnd(folder.run_id, "failed", str(error))
+    return None
+
+
+def compute(queued: QueuedRun, backend: Backend, tell: Tell, *, logged: bool = False) -> RunEnd:
+    """Trains and scores a run, or records why not; the caller holds its lock. See `attempt`."""
+    folder = queued.folder
+    try:
+        with _into(folder) if logged else nullcontext():
+            _execute(queued, backend, tell)
+    except (KeyboardInterrupt, RunStopped):
+        raise
+    except Exception as error:  # the run's boundary: recorded here, the others go on
+        with suppress(OSError):
+            folder.fail("".join(traceback.format_exception(error)))
+        reason = (str(error).strip().splitlines() or [""])[0]
+        if not isinstance(error, SpsamError):
+            reason = f"{type(error).__name__}: {reason}"
+        return RunEnd(folder.run_id, "failed", f"{reason} (see {folder.error})")
+    return RunEnd(folder.run_id, "finished")
+
+
+def _execute(queued: QueuedRun, backend: Backend, tell: Tell) -> None:
+    folder, spec = queued.folder, queued.spec
+    folder.error.unlink(missing_ok=True)
+    resumed = folder.checkpoint.exists()
+    write_text(folder.config, to_yaml(spec.config.model_dump(mode="json")))
+    folder.note(
+        status="running",
+        run_id=folder.run_id,
+        **spec.describe(),
+        environment=environment(spec.device),
+    )
+    tell("begins", resumed)
+    before, began = float(folder.read().get("seconds", 0)), time.perf_counter()
+    try:
+        backend.execute(
+            spec,
+            on_epoch=lambda metrics: tell("epoch", metrics),
+            on_progress=lambda *where: tell("progress", *where),
+            on_note=lambda text: tell("warn", text),
+        )
+    finally:
+        # On a full disk what went wrong is worth more than how long it took.
+        with suppress(OSError):
+            folder.note(seconds=round(before + time.perf_counter() - began, 2))
+    folder.read_rows()  # a run without scores is not finished
+    folder.note(status="finished")
+
+
+@contextmanager
+def _into(folder: RunFolder) -> Iterator[None]:
+    """Sends the process's output, that of libraries in C included, into the run's log."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    kept = [os.dup(number) for number in (1, 2)]
+    with folder.log.open("ab") as log:
+        try:
+            for number in (1, 2):
+                os.dup2(log.fileno(), number)
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number, before in zip((1, 2), kept, strict=True):
+                os.dup2(before, number)
+                os.close(before)

@@ -1,0 +1,166 @@
+"""Gives a study's runs to an executor until each is finished, or has failed."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Literal
+
+from spsam.errors import SpsamError, handling, stop
+from spsam.results.run_folder import RunBusyError
+from spsam.studies.execution.executors.base import Executor
+from spsam.studies.execution.queued_run import QueuedRun, RunEnd, settled
+from spsam.studies.progress_events import Watcher
+
+News = Literal["epoch", "finished", "failed", "stopped"]
+OnNews = Callable[[QueuedRun, News], float | None]
+"""Called when a run has an epoch more or has ended; of a finished one it returns the mean Dice."""
+
+_LOOK = 1.0
+"""Seconds between two looks at runs in other processes' hands."""
+_DEATHS = 3
+"""So many processes may die of a run before it counts as failed."""
+
+
+class RunQueue:
+    """Which run is given when, and what is done about the way it ends.
+
+    A run in another study's or process's hands comes last. A run whose process dies is tried again
+    from its checkpoint, after the others have had their turn; the third death is a failure. A run
+    that failed before stays a hole, unless failed runs are asked for.
+
+    Args:
+        runs: In their order.
+        executor: Computes them.
+        watch: Told what happens.
+        on_news: Told what changes in a run's folder.
+        retry_failed: Whether runs that failed before are tried again.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[QueuedRun],
+        executor: Executor,
+        watch: Watcher,
+        on_news: OnNews,
+        *,
+        retry_failed: bool = False,
+    ) -> None:
+        self._waiting: deque[QueuedRun] = deque()
+        self._all = {queued.run_id: queued for queued in runs}
+        self._at: set[str] = set()
+        self._busy: dict[str, str] = {}
+        self._deaths: Counter[str] = Counter()
+        self._executor = executor
+        self._watch = watch
+        self._on_news = on_news
+        executor.listen(self._heard)
+        for queued in runs:
+            failures = 0
+            if retry_failed:
+                # Of the runs that failed until now: who shares the study may fail it once more.
+                with suppress(SpsamError):
+                    failures = queued.folder.failures
+            self._waiting.append(replace(queued, failures=failures))
+
+    def run(self) -> None:
+        """Until every run has ended, or goes on by itself.
+
+        Raises:
+            KeyboardInterrupt: If the user, or a signal, stopped it; runs at work keep what they
+                have.
+        """
+        # SIGTERM ends the study as Ctrl-C does.
+        with handling(signal.SIGTERM, stop):
+            try:
+                # First, or what is settled already would be counted into the time that is left.
+                self._waiting = deque(each for each in self._waiting if not self._is_over(each))
+                while self._waiting or self._at:
+                    self._start()
+                    for ended in self._executor.wait(_LOOK):
+                        self._end(ended)
+                    if self._executor.detached:
+                        break
+            except BaseException:
+                self._executor.stop()
+                for run_id in self._at:
+                    self._on_news(self._all[run_id], "stopped")
+                raise
+
+    def _is_over(self, queued: QueuedRun) -> bool:
+        """Whether a run is not to be computed; it is told of then."""
+        done = settled(queued)
+        if done is not None:
+            self._end(done)
+        return done is not None
+
+    def _start(self) -> None:
+        """Gives runs while there is room; looks once at each that waits."""
+        for _ in range(len(self._waiting)):
+            if not self._executor.room():
+                return
+            queued = self._waiting.popleft()
+            if self._is_over(queued):
+                continue
+            if not self._executor.has(queued) and _is_locked(queued):
+                self._put_back(queued)
+            else:
+                self._at.add(queued.run_id)
+                self._executor.start(queued)
+
+    def _heard(self, run_id: str, what: str, *details: Any) -> None:
+        """What the executor tells of a run."""
+        queued = self._all[run_id]
+        self._watch.turn(queued.label)
+        if what == "begins":
+            epochs = queued.spec.config.arm.train.epochs
+            self._watch.run_begins(queued.label, epochs=epochs, resumed=details[0])
+            return
+        getattr(self._watch, what)(*details)
+        if what == "epoch":
+            self._on_news(queued, "epoch")
+
+    def _put_back(self, queued: QueuedRun) -> None:
+        self._waiting.append(queued)
+        run_id, label = queued.run_id, queued.label
+        if run_id not in self._busy:
+            self._busy[run_id] = "told"
+            self._watch.say(f"{label}: another process is at it; going on with the next")
+        elif self._busy[run_id] == "told" and not self._at:
+            self._busy[run_id] = "waited for"
+            self._watch.say(f"{label}: waiting for the other process")
+
+    def _end(self, ended: RunEnd) -> None:
+        queued = self._all[ended.run_id]
+        self._at.discard(ended.run_id)
+        if ended.end == "busy":
+            self._put_back(queued)
+            return
+        if ended.end in ("lost", "stopped"):
+            # Someone else's SIGTERM is no wish of the user's.
+            self._deaths[ended.run_id] += ended.end == "lost"
+            if self._deaths[ended.run_id] < _DEATHS:
+                self._watch.warn(f"{queued.label}: {ended.detail or 'was ended'}; again later")
+                self._waiting.append(queued)
+                return
+            with suppress(OSError), queued.folder.lock(wait=True):
+                queued.folder.fail(f"{ended.detail}, {_DEATHS} times\n")
+        self._watch.turn(queued.label)
+        if ended.end in ("finished", "skipped"):
+            dice = self._on_news(queued, "finished")
+            said = f"Dice {100 * dice:.2f}" if dice is not None else ""
+            self._watch.run_ends(queued.label, ended.end, said)
+        else:
+            self._on_news(queued, "failed")
+            self._watch.run_ends(queued.label, "failed", ended.detail)
+
+
+def _is_locked(queued: QueuedRun) -> bool:
+    try:
+        with queued.folder.lock():
+            return False
+    except RunBusyError:
+        return True

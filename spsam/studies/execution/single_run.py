@@ -1,0 +1,79 @@
+"""One run in this process, recorded wherever people look: of a sweep, or by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from spsam.engine.run_spec import RunSpec
+from spsam.errors import SpsamError
+from spsam.studies.backend import Backend
+from spsam.studies.execution.queued_run import QueuedRun, RunStopped, compute, settled
+from spsam.studies.progress_events import RunLabel, Watcher
+from spsam.studies.recording.mlflow_runs import begin, final_scores, finish
+from spsam.tracking.mlflow import Tracker
+
+__all__ = ["RunStopped", "SingleRun"]
+
+
+class SingleRun:
+    """Takes runs one after the other.
+
+    Args:
+        backend: The engine.
+        tracker: Open.
+        watch: Told what happens; may end a run by `RunStopped`.
+        tags: For MLflow, besides those that every run has.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        tracker: Tracker,
+        watch: Watcher,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        self._backend = backend
+        self._tracker = tracker
+        self._watch = watch
+        self._tags = tags or {}
+
+    def __call__(self, run: RunSpec, label: RunLabel) -> None:
+        """Runs what is not finished; the caller holds the run's lock and has prepared its data.
+
+        Whatever goes wrong in the run is written into its folder. Only an interruption comes out,
+        and a listener's `RunStopped`.
+        """
+        queued = QueuedRun(run, label)
+        with suppress(SpsamError):
+            # Who asks for one run wants it, whether it failed before or not.
+            queued = replace(queued, failures=run.folder.failures)
+        folder, config = run.folder, run.config.model_dump(mode="json")
+
+        def tell(what: str, *details: Any) -> None:
+            if what == "begins":
+                epochs = run.config.arm.train.epochs
+                self._watch.run_begins(label, epochs=epochs, resumed=details[0])
+                begin(self._tracker, folder, config, self._tags)
+                return
+            if what == "epoch":
+                self._tracker.epoch(*details)
+            getattr(self._watch, what)(*details)
+
+        try:
+            ended = settled(queued) or compute(queued, self._backend, tell)
+        except (KeyboardInterrupt, RunStopped):
+            self._tracker.finish("KILLED")
+            raise
+        if ended.end == "failed":
+            self._tracker.finish("FAILED", files=[folder.error])
+            self._watch.run_ends(label, "failed", ended.detail)
+            return
+        if ended.end == "finished" or not self._tracker.recorded(folder.run_id):
+            begin(self._tracker, folder, config, self._tags)
+            finish(self._tracker, folder, config)
+        dice = final_scores(folder, config["data"]["class_names"])["dice/mean"]
+        ending = "skipped" if ended.end == "skipped" else "finished"
+        self._watch.run_ends(label, ending, f"Dice {100 * dice:.2f}")  # type: ignore[arg-type]

@@ -1,0 +1,70 @@
+"""How a study tells what it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from spsam.engine.run_spec import RunSpec
+
+Ending = Literal["finished", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class RunLabel:
+    """A run as people see it.
+
+    Attributes:
+        number: Counted from 1.
+        total: Runs of the study.
+        arm: The arm's name.
+        seed: The run's seed.
+        run_id: Its identity.
+    """
+
+    number: int
+    total: int
+    arm: str
+    seed: int
+    run_id: str
+
+    @classmethod
+    def of(cls, run: RunSpec, number: int, total: int) -> RunLabel:
+        """The label of a run by its arm's name."""
+        return cls(number, total, run.config.arm.name, run.config.seed, run.run_id)
+
+    def __str__(self) -> str:
+        return f"[{self.number}/{self.total}] {self.arm} seed {self.seed}"
+
+
+class Watcher:
+    """Hears everything and says nothing; the command line's ones print."""
+
+    def say(self, text: str) -> None:
+        """Something that the user should know."""
+
+    def warn(self, text: str) -> None:
+        """Something that went wrong and does not stop the study."""
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """How far something is that is no run."""
+
+    def preparing(self, done: int, total: int) -> None:
+        """Volumes prepared so far."""
+        self.stage("preparing data", done, total)
+
+    def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:
+        """A run is begun, or gone on with."""
+
+    def turn(self, run: RunLabel) -> None:
+        """What is told next is of this run, where several are at work."""
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Steps (`train`) or cases (`evaluate`) of the current run."""
+
+    def epoch(self, metrics: dict[str, float]) -> None:
+        """An epoch of the current run is over."""
+
+    def run_ends(self, run: RunLabel, ending: Ending, detail: str) -> None:
+        """A run is over, or was finished before (`skipped`)."""

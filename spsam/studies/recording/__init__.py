@@ -1,0 +1,1 @@
+"""What runs have come to: tables of a study, and MLflow."""

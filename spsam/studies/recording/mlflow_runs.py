@@ -1,0 +1,177 @@
+"""Runs in MLflow as their folders have them: while they go on, when they end, and later."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from spsam.errors import SpsamError
+from spsam.results.run_folder import RunFolder
+from spsam.studies.recording.summary import is_finished
+from spsam.text.classes import class_metrics
+from spsam.tracking.mlflow import Ending, Tracker
+
+
+def begin(
+    tracker: Tracker,
+    folder: RunFolder,
+    config: Mapping[str, Any],
+    tags: Mapping[str, str] | None = None,
+    group: str = "",
+) -> None:
+    """Begins a run in MLflow, or goes on with it.
+
+    Args:
+        tracker: Open.
+        folder: The run's.
+        config: What config.yaml says.
+        tags: Besides those that every run has.
+        group: The arm's name, where its seeds and folds stand below it; empty: below the study.
+    """
+    arm, data, seed = config["arm"]["name"], config["data"], config["seed"]
+    git = folder.read().get("environment", {}).get("git") or {}
+    tracker.begin(
+        folder.run_id,
+        f"{arm} seed {seed}" + (f" fold {data['fold']}" if group and data["fold"] else ""),
+        tags={
+            "arm": arm,
+            "seed": str(seed),
+            "data": data["name"],
+            "data_fingerprint": data["fingerprint"],
+            "preset": config["preset"],
+            "git_commit": str(git.get("commit", "")),
+            **(tags or {}),
+        },
+        params=dict(_flat(config)),
+        group=group,
+    )
+
+
+def finish(tracker: Tracker, folder: RunFolder, config: Mapping[str, Any]) -> float:
+    """Ends a finished run in MLflow, with what is missing there; returns its mean Dice."""
+    tracker.epoch(*folder.read_metrics())
+    scores = final_scores(folder, config["data"]["class_names"])
+    tracker.finish(
+        "FINISHED",
+        {name: score for name, score in scores.items() if not math.isnan(score)},
+        [folder.config, folder.record, folder.preview],
+    )
+    return scores["dice/mean"]
+
+
+def final_scores(folder: RunFolder, names: list[str]) -> dict[str, float]:
+    """Mean Dice of a finished run, and of each class under its metric's name."""
+    from spsam.reporting.means import class_means, mean_dice
+
+    rows = folder.read_rows()
+    means = class_means(rows, len(names)).tolist()
+    scores = dict(zip(class_metrics(names, "dice"), means, strict=True))
+    return {"dice/mean": mean_dice(rows, len(names)), **scores}
+
+
+def mirror(  # noqa: PLR0917 - a run and where it goes
+    tracker: Tracker,
+    folder: RunFolder,
+    config: Mapping[str, Any],
+    group: str,
+    ending: Ending,
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Brings MLflow up to date with a run's folder; what is there already is left.
+
+    Args:
+        tracker: Open.
+        folder: The run's.
+        config: What config.yaml says.
+        group: See `begin`.
+        ending: Of a run that is not finished; `RUNNING` leaves it open.
+        tags: See `begin`.
+    """
+    if is_finished(folder):
+        if not tracker.recorded(folder.run_id):
+            begin(tracker, folder, config, tags, group)
+            finish(tracker, folder, config)
+        return
+    begin(tracker, folder, config, tags, group)
+    tracker.epoch(*folder.read_metrics())
+    if ending != "RUNNING":
+        tracker.finish(ending, files=[folder.error] if ending == "FAILED" else [])
+
+
+class Mirror:
+    """A thread that keeps MLflow up to date: a server that is slow or lost delays no run.
+
+    Args:
+        tracker: Opened by the thread.
+        opening: Opens it.
+    """
+
+    def __init__(self, tracker: Tracker, opening: Callable[[], None]) -> None:
+        self._tracker = tracker
+        self._opening = opening
+        self._changed: dict[str, tuple[RunFolder, Mapping[str, Any], str, Ending]] = {}
+        self._news = threading.Condition()
+        self._over = False
+        self._open = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, daemon=True, name="mlflow")
+        self._thread.start()
+
+    def opened(self, patience: float) -> None:
+        """Waits until MLflow is there or given up, so that a warning comes before any run begins.
+
+        Args:
+            patience: Seconds at most; a lost server is told of later.
+        """
+        self._open.wait(patience)
+
+    def changed(
+        self, folder: RunFolder, config: Mapping[str, Any], group: str, ending: Ending = "RUNNING"
+    ) -> None:
+        """A run has an epoch more, or ended. Several changes of a run become one."""
+        with self._news:
+            self._changed[folder.run_id] = (folder, config, group, ending)
+            self._news.notify()
+
+    def close(self) -> None:
+        """Waits until everything is recorded.
+
+        Raises:
+            Exception: Of the thread, where it is a mistake of the program.
+        """
+        with self._news:
+            self._over = True
+            self._news.notify()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _work(self) -> None:
+        try:
+            self._opening()
+            self._open.set()
+            while True:
+                with self._news:
+                    while not self._changed and not self._over:
+                        self._news.wait()
+                    if not self._changed:
+                        return
+                    change = self._changed.pop(next(iter(self._changed)))
+                try:
+                    mirror(self._tracker, *change)
+                except SpsamError:
+                    continue  # a damaged folder, which the study says elsewhere
+        except Exception as error:  # the thread's boundary: `close` raises it
+            self._error = error
+        finally:
+            self._open.set()
+
+
+def _flat(value: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _flat(item, f"{above}.{key}" if above else str(key))
+    else:
+        yield above, value

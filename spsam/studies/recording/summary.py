@@ -1,0 +1,82 @@
+"""What an ablation has come to so far, read from its runs' folders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spsam.files import write_text
+from spsam.results.run_folder import RunFolder
+from spsam.studies.planning.planner import Ablation
+
+if TYPE_CHECKING:
+    from spsam.reporting.render.model import Table
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an ablation came to.
+
+    Attributes:
+        tables: Of `spsam.reporting.tables.ablation`, and of a factorial study its effects.
+        files: The tables' files.
+        failed: The folders of failed runs.
+    """
+
+    tables: Sequence[Table]
+    files: list[Path]
+    failed: list[RunFolder]
+
+    @property
+    def table(self) -> Table:
+        """The ablation's."""
+        return self.tables[0]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every arm has all its runs."""
+        return bool((self.table.frame()["state"] == "finished").all())
+
+    def scores(self) -> dict[str, dict[str, float]]:
+        """Of each arm that has any: mean Dice in 0…1, over its runs."""
+        lines = self.table.frame().dropna(subset=["dice"])
+        found = zip(lines["arm"], lines["dice"], strict=True)
+        return {str(arm): {"dice/mean": dice / 100} for arm, dice in found}
+
+
+def is_finished(folder: RunFolder) -> bool:
+    """Whether a run need not be run again.
+
+    Raises:
+        SpsamError: If its record is damaged.
+    """
+    return folder.status == "finished" and folder.rows.is_file()
+
+
+def write_plan(ablation: Ablation) -> None:
+    """Writes what the study consists of into its folder: readers need it to find its runs."""
+    plan = json.dumps(ablation.describe(), indent=2)
+    write_text(ablation.folder / "ablation.json", plan + "\n")
+
+
+def summarise(ablation: Ablation) -> Outcome:
+    """Makes the table of what is there now, and writes it into the study's folder."""
+    from spsam.reporting.measured import read_study
+    from spsam.reporting.render.files import write_table
+    from spsam.reporting.tables.ablation import ablation_table
+    from spsam.reporting.tables.effects import effects_table
+    from spsam.reporting.tables.study import Study
+
+    write_plan(ablation)
+    measured = read_study(ablation.folder)
+    study = Study(measured)
+    effects = effects_table(study)
+    tables = [ablation_table(study, name="table"), *([] if effects is None else [effects])]
+    files = [file for table in tables for file in write_table(table, ablation.folder)]
+    states = dict(zip(measured.runs["run_id"], measured.runs["state"], strict=True))
+    runs = [run.folder for arm in ablation.arms for run in arm.runs]
+    failed = [folder for folder in runs if states[folder.run_id] == "failed"]
+    return Outcome(tables, files, failed)

@@ -1,0 +1,155 @@
+"""Mask prompts: their three forms, and that nothing vanishes on the way to SAM's mask input."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
+
+from spsam.model.prompts.edt import EdtPrompt
+from spsam.model.prompts.rules.masks import largest_in_plane, log_odds
+from spsam.model.prompts.types import FORMS, MaskForm
+
+SIDES = st.integers(1, 40)
+PLANES = st.tuples(SIDES, SIDES)
+
+
+def masks_of(logits: Tensor, size: tuple[int, int], **params: Any) -> Tensor:
+    prompts = EdtPrompt(logits.shape[1], use=("mask",), **params)(logits, (16, 16), size)
+    assert prompts.masks is not None
+    assert tuple(prompts.masks.shape) == (
+        logits.shape[0], logits.shape[2], logits.shape[1], 1, *size,
+    )  # fmt: skip
+    return prompts.masks
+
+
+def some(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_forms_are_those_of_the_type() -> None:
+    assert get_args(MaskForm) == FORMS == ("binary", "logits", "log_odds")
+
+
+@given(plane=PLANES, size=PLANES, data=st.data())
+@example(plane=(32, 32), size=(8, 8), data=None)
+@example(plane=(6, 6), size=(8, 8), data=None)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_class_of_one_pixel_has_a_positive_place(
+    form: str, plane: tuple[int, int], size: tuple[int, int], data: st.DataObject | None
+) -> None:
+    """Wherever the pixel lies, at every ratio of patch to mask size; and where it lies."""
+    y, x = 3, 3
+    if data is not None:
+        y = data.draw(st.integers(0, plane[0] - 1))
+        x = data.draw(st.integers(0, plane[1] - 1))
+    logits = torch.full((1, 2, 1, *plane), -5.0)
+    logits[:, 0] = 5.0
+    logits[0, :, 0, y, x] = torch.tensor([-5.0, 5.0])
+    positive = masks_of(logits, size, mask=form)[0, 0, 1, 0] > 0
+    assert positive.any()
+    rows, columns = (positive.any(dim=axis).nonzero().flatten() for axis in (1, 0))
+    for found, at, length, count in ((rows, y, *_pair(plane, size, 0)),
+                                     (columns, x, *_pair(plane, size, 1))):  # fmt: skip
+        # Exactly the places of the mask prompt that the pixel's square touches.
+        assert found.tolist() == [
+            place
+            for place in range(count)
+            if place * length < (at + 1) * count and at * count < (place + 1) * length
+        ]
+
+
+def _pair(plane: tuple[int, int], size: tuple[int, int], axis: int) -> tuple[int, int]:
+    return plane[axis], size[axis]
+
+
+@given(
+    plane=PLANES,
+    size=PLANES,
+    seed=st.integers(0, 99),
+    values=st.sampled_from([(0.0, 1.0), (-10.0, 4.0)]),
+)
+def test_every_class_of_a_slice_is_in_its_binary_mask(
+    plane: tuple[int, int], size: tuple[int, int], seed: int, values: tuple[float, float]
+) -> None:
+    logits = some(1, 4, 2, *plane, seed=seed)
+    masks = masks_of(logits, size, mask_values=values)
+    assert set(masks.unique().tolist()) <= set(values)
+    there = functional.one_hot(logits.argmax(dim=1), 4).amax(dim=(2, 3)).bool()  # (B, D, K)
+    assert torch.equal((masks > 0).flatten(3).any(dim=3), there)
+    if size == plane:
+        assert torch.equal(masks.squeeze(3).argmax(dim=2), logits.argmax(dim=1))
+
+
+@given(plane=PLANES, size=PLANES)
+def test_the_largest_of_all_that_a_pixel_touches(
+    plane: tuple[int, int], size: tuple[int, int]
+) -> None:
+    volume = some(2, 3, 2, *plane)
+    wanted = functional.adaptive_max_pool2d(volume.flatten(1, 2), size)
+    assert torch.equal(largest_in_plane(volume, size), wanted.reshape(2, 3, 2, *size))
+
+
+def test_nan_is_not_lost_on_the_way() -> None:
+    volume = torch.zeros(1, 1, 1, 9, 8)
+    volume[..., 4, 4] = torch.nan
+    assert largest_in_plane(volume, (2, 3)).isnan().any()
+
+
+def test_binary_masks_have_no_gradient_at_all() -> None:
+    """Exactly zero: the mask's loss does not reach the generator through the mask prompt."""
+    logits = some(1, 3, 2, 8, 8).requires_grad_()
+    weight = torch.ones(1, requires_grad=True)
+    (masks_of(logits, (4, 4)) * weight).sum().backward()
+    assert weight.grad is not None
+    assert logits.grad is None
+
+
+@given(
+    shift=st.floats(-50, 50),
+    classes=st.integers(2, 6),
+    scale=st.sampled_from([0.1, 1.0, 10.0]),
+)
+def test_log_odds_of_the_softmax(shift: float, classes: int, scale: float) -> None:
+    logits = some(2, classes, 1, 3, 3).double() * scale
+    found = log_odds(logits)
+    p = logits.softmax(dim=1)
+    rest = torch.stack(
+        [torch.cat([p[:, :k], p[:, k + 1 :]], dim=1).sum(dim=1) for k in range(classes)], dim=1
+    )
+    torch.testing.assert_close(found, p.log() - rest.log())
+    torch.testing.assert_close(log_odds(logits + shift), found)
+    torch.testing.assert_close(log_odds(logits.float()), found.float(), rtol=1e-4, atol=1e-4)
+
+
+def test_a_common_shift_changes_logits_and_not_log_odds() -> None:
+    logits = some(1, 4, 2, 8, 8)
+    for form, same in (("log_odds", True), ("binary", True), ("logits", False)):
+        before, after = (masks_of(z, (4, 4), mask=form) for z in (logits, logits - 5))
+        assert torch.allclose(before, after, atol=1e-5) is same
+
+
+def test_log_odds_are_finite_where_a_class_is_certain() -> None:
+    logits = torch.tensor([60.0, -60.0, 0.0]).view(1, 3, 1, 1, 1).requires_grad_()
+    found = log_odds(logits)
+    torch.testing.assert_close(found.flatten(), torch.tensor([60.0, -120.0, -60.0]))
+    found.sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+def test_the_gradient_of_log_odds() -> None:
+    logits = some(1, 3, 1, 2, 2).double().requires_grad_()
+    assert torch.autograd.gradcheck(log_odds, (logits,))
+    assert torch.autograd.gradcheck(lambda z: largest_in_plane(z, (3, 1)), (logits,))
+
+
+def test_half_precision_stays_so() -> None:
+    logits = some(1, 3, 1, 8, 8).bfloat16()
+    for form in FORMS:
+        assert masks_of(logits, (4, 4), mask=form).dtype == torch.bfloat16
