@@ -61,6 +61,15 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"], default=False)
+def round_trip(session: nox.Session) -> None:
+    """500 drawn data sets from files to files: `SPSAM_ROUND_TRIPS=2000 nox -s round_trip`."""
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    examples = {"SPSAM_ROUND_TRIPS": os.environ.get("SPSAM_ROUND_TRIPS", "500")}
+    command = ["-m", "pytest", "tests/test_round_trip.py", *session.posargs]
+    session.run(tool("python"), *command, env={**threads, **examples})
+
+
+@nox.session(venv_backend="none", requires=["environment"], default=False)
 def benchmarks(session: nox.Session) -> None:
     """Ratios side by side: `nox -s benchmarks -- --data path/to/ACDC`."""
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

@@ -34,7 +34,8 @@ from matplotlib.ticker import LogLocator
 from spsam.engine.bench.run import Sizes, network_of, peak, timed_step
 from spsam.engine.training.batches import random_batch
 from spsam.registry.arms import load_arm
-from spsam.studies.planning.planner import Request, plan_ablation
+from spsam.studies.planning.planner import plan_ablation
+from spsam.studies.planning.request import Request
 
 BASE = Sizes(batch=1, channels=1, classes=4, patch=(4, 64, 64))
 DEPTHS = (1, 2, 4, 8, 16)

@@ -26,7 +26,8 @@ from spsam.results.rows import Row, write_rows
 from spsam.studies.backend import Backend
 from spsam.studies.execution.ablation import run_ablation
 from spsam.studies.execution.executors.choose import make_executor, processors
-from spsam.studies.planning.planner import Request, plan_ablation
+from spsam.studies.planning.planner import plan_ablation
+from spsam.studies.planning.request import Request
 
 
 class Trivial(Backend):

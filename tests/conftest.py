@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -17,6 +18,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 # A user's own results must be neither read nor written.
 os.environ.pop("SPSAM_HOME", None)
+_cache = tempfile.TemporaryDirectory(prefix="spsam-cache-")
+os.environ["SPSAM_CACHE"] = _cache.name
 
 # Examples are the same on every run of CI; at a desk new ones are tried each time. No deadline: a
 # first call that compiles or allocates is not a failure.

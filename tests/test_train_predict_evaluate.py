@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import SimpleITK
 from typer.testing import CliRunner, Result
 
 from spsam.cli.main import app
-from tests.data.layouts import blocks, random_image, write_dicom, write_image
+from spsam.files import draft_of
+from tests.data.layouts import blocks, random_image, write_acdc, write_dicom, write_image
 
 
 def spsam(*arguments: object) -> Result:
@@ -67,6 +69,12 @@ def test_a_runs_own_cases_are_segmented_to_the_same_voxels_and_scores(
             assert np.all(low <= np.array(line["point"]) + 0.01)
             assert np.all(np.array(line["point"]) <= high + 0.01)
 
+    record = json.loads((out / "predict.json").read_text())
+    (run,) = record["runs"]
+    assert run["weights"]["origin"] in ("random", "shipped with spsam (sha-256 matches)")
+    # A folder that an earlier version began, which wrote nothing of weights, is gone on with.
+    del run["weights"]
+    (out / "predict.json").write_text(json.dumps(record))
     before = {file: file.stat().st_mtime_ns for file in out.glob("*.nii.gz")}
     again = spsam(*command, "--probabilities", "--prompts")
     assert again.exit_code == 0
@@ -165,6 +173,88 @@ def test_a_volume_that_cannot_be_read_does_not_stop_the_others(home: Path, tmp_p
         "good.nii.gz",
         "predict.json",
     ]
+
+
+def test_predictions_are_taken_up_by_scan_and_missing_files(home: Path, tmp_path: Path) -> None:
+    """What is lost is made again to the same bytes; scans are added, and known by their content."""
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    for seed, name in enumerate("ab"):
+        write_image(scans / f"{name}.nii.gz", random_image(seed))
+    command = ["predict", home / "run0", scans, "-o", out, "--probabilities"]
+    assert spsam(*command).exit_code == 0
+    made = {file.name: file.read_bytes() for file in out.iterdir()}
+    assert sorted(made) == [
+        *("a.nii.gz", "a_probabilities.npy", "b.nii.gz", "b_probabilities.npy", "predict.json")
+    ]
+    times = {file.name: file.stat().st_mtime_ns for file in out.iterdir()}
+    (out / "a_probabilities.npy").unlink()
+    (out / "b.nii.gz").unlink()
+    # What a killed process leaves.
+    dead = draft_of(out / "predict").name.replace(f"-{os.getpid()}-", "-4194303999-")
+    (out / dead).mkdir()
+    (out / dead / "b_probabilities.npy").write_bytes(b"half")
+    (out / f"{dead}.json").write_text("{")
+    (out / ".predict.lock").touch()
+    again = spsam(*command)
+    assert again.exit_code == 0, again.output
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == made
+    (out / dead).mkdir()
+    write_image(scans / "new" / "c.nii.gz", random_image(7))
+    # The same bytes, written anew and elsewhere, are the same scan.
+    shutil.copy(scans / "a.nii.gz", tmp_path / "copy")
+    shutil.move(tmp_path / "copy", scans / "a.nii.gz")
+    assert spsam(*command).exit_code == 0
+    assert sorted(file.name for file in out.iterdir()) == sorted(
+        [*made, "c.nii.gz", "c_probabilities.npy"]
+    )
+    assert times["b_probabilities.npy"] != (out / "b_probabilities.npy").stat().st_mtime_ns
+    spoilt = (out / "a.nii.gz").stat().st_mtime_ns
+    write_image(scans / "a.nii.gz", random_image(8))
+    refused = spsam(*command)
+    assert refused.exit_code == 2
+    assert "a.nii.gz: was segmented from another scan of this name" in refused.output
+    assert (out / "a.nii.gz").stat().st_mtime_ns == spoilt
+
+
+def test_a_run_of_corrected_labels_is_another_run(home: Path, tmp_path: Path) -> None:
+    """The prepared labels are others, too; labels that change meanwhile fail the run."""
+    data = write_acdc(tmp_path / "acdc", 5, frames=(1,))
+    few = ["train.epochs=1", "train.generator_epochs=0", "backbone.weights=random"]
+    command = ["train", "S1", "--data", data, "--preset", "smoke", "--out", tmp_path / "home"]
+    command += [word for value in few for word in ("--set", value)]
+    first = json.loads(spsam(*command, "--json").stdout)
+    assert first["status"] == "finished"
+    for file in data.rglob("*_gt.nii.gz"):
+        write_image(file, blocks(values=(2, 1, 3)))
+    second = json.loads(spsam(*command, "--json").stdout)
+    assert second["status"] == "finished"
+    assert second["folder"] != first["folder"]
+    stores = [file.parent for file in (tmp_path / "home" / "prepared").glob("*/store.json")]
+    assert len(stores) == 2
+    assert len({(store / "patient001_frame01.label.b2nd").read_bytes() for store in stores}) == 2
+
+
+def test_labels_that_change_while_a_run_trains_are_noticed_when_it_is_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spsam.engine import run
+
+    data = write_acdc(tmp_path / "acdc", 5, frames=(1,))
+    few = ["train.epochs=1", "train.generator_epochs=0", "backbone.weights=random"]
+    command = ["train", "S1", "--data", data, "--preset", "smoke", "--out", tmp_path / "home"]
+    command += [word for value in few for word in ("--set", value)]
+    fit = run.fit
+
+    def trains(training: object) -> None:
+        fit(training)  # type: ignore[arg-type]
+        for file in data.rglob("*_gt.nii.gz"):
+            write_image(file, blocks(values=(2, 1, 3)))
+
+    monkeypatch.setattr(run, "fit", trains)
+    result = spsam(*command)
+    assert result.exit_code == 1, result.output
+    assert "_gt.nii.gz: has changed since this command opened it" in result.output
+    assert not list((tmp_path / "home" / "runs").glob("*/rows.jsonl"))
 
 
 def test_scores_are_files_with_a_line_a_number(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli.notices import warn_of_weights, weights_lines
 from spsam.cli.options import (
     AsJson,
     Checkpoint,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from spsam.registry.protocols import Protocol
     from spsam.studies.execution.executors.base import Executor
     from spsam.studies.planning.costs import Costs
-    from spsam.studies.planning.planner import Ablation
+    from spsam.studies.planning.plan import Ablation
     from spsam.studies.recording.summary import Outcome
 
 EPILOG = "Example: spsam ablate S3,S6..S8 my_arm.yaml --data path/to/ACDC --preset cpu --seeds 3"
@@ -109,7 +110,8 @@ def ablate(  # noqa: PLR0917 - the command line's options
     from spsam.errors import Problem
     from spsam.studies.execution.executors.choose import make_executor
     from spsam.studies.planning.costs import costs, fitted, too_large
-    from spsam.studies.planning.planner import Request, plan_ablation
+    from spsam.studies.planning.planner import plan_ablation
+    from spsam.studies.planning.request import Request
 
     problems: list[Problem] = []
     values: dict[str, Any] = {}
@@ -141,8 +143,10 @@ def ablate(  # noqa: PLR0917 - the command line's options
         name=name,
         plugins=plugin or (),
         validate=validate,
+        dry_run=dry_run,
     )
     ablation = plan_ablation(request)
+    warn_of_weights(arm.weights for arm in ablation.arms)
     measured: Costs = {}
     if fit:
         ablation, measured = watched(lambda watch: fitted(ablation, watch, memory))
@@ -215,8 +219,8 @@ def header(ablation: Ablation) -> str:
     """What is about to run, in a few lines."""
     split, data = ablation.split, ablation.dataset
     sizes = dict.fromkeys("×".join(map(str, arm.plan.patch_size)) for arm in ablation.arms)
-    backbones = dict.fromkeys(
-        f"{arm.arm.backbone.name} ({arm.arm.backbone.weights} weights)" for arm in ablation.arms
+    networks = dict.fromkeys(
+        arm.arm.backbone.name if arm.weights else arm.arm.network for arm in ablation.arms
     )
     epochs = dict.fromkeys(
         f"{arm.arm.train.epochs} epochs of {arm.arm.train.iterations} steps"
@@ -242,8 +246,9 @@ def header(ablation: Ablation) -> str:
         *[f"note      {note}" for note in ablation.notes],
         f"preset    {ablation.preset}: {', '.join(epochs)}",
         *([] if ablation.protocol is None else [_protocol_line(ablation.protocol)]),
-        f"network   {', '.join(backbones)}; patch {', '.join(sizes)}{encoders}; "
+        f"network   {', '.join(networks)}; patch {', '.join(sizes)}{encoders}; "
         f"{', '.join(precisions)}; device {ablation.device}",
+        *weights_lines(arm.weights for arm in ablation.arms),
         f"runs      {len(ablation.runs)}: {words} {counts}",
     ]
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from spsam.cli.notices import warn_of_weights, weights_lines
 from spsam.cli.options import AsJson, Device
 
 EPILOG = "Example: spsam predict spsam-runs/runs/RUN scans/ --output segmented/"
@@ -81,6 +82,7 @@ def predict(  # noqa: PLR0917 - the command line's options
         naming=naming.value,
         options=options,
     )
+    warn_of_weights(planned.origins)
     files = [str(output / f"{name}.nii.gz") for name in planned.names]
     failed = [] if dry_run else watched(lambda watch: run(planned, watch))
     if as_json:
@@ -89,8 +91,10 @@ def predict(  # noqa: PLR0917 - the command line's options
     elif dry_run:
         arms = ", ".join(recipe.config.arm.name for recipe in planned.recipes)
         typer.echo(f"runs      {len(planned.recipes)}: {arms}; device {planned.device}")
+        typer.echo("\n".join(weights_lines(planned.origins)))
         typer.echo(f"volumes   {len(planned.cases)}, {len(planned.todo)} to segment")
-        typer.echo("\n".join([*files, "", "Nothing was run: --dry-run."]))
+        notes = [f"note      {note}" for note in planned.notes]
+        typer.echo("\n".join([*notes, *files, "", "Nothing was run: --dry-run."]))
     else:
         done = len(files) - len(failed)
         typer.echo(f"{output}: {done} label maps in their volumes' own grids")

@@ -40,11 +40,17 @@ def watched(work: Callable[[Watcher], Result]) -> Result:
         watch.close()
 
 
+_DAYS = 4
+"""From here on a span is told in days."""
+
+
 def span(seconds: float) -> str:
-    """A span of time: `45 s`, `12 min`, `3 h 20 min`."""
+    """A span of time: `45 s`, `12 min`, `3 h 20 min`, `9 days`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
+    if minutes >= _DAYS * 24 * 60:
+        return f"{minutes / (24 * 60):,.0f} days"
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 

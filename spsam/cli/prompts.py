@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli.notices import warn_of_weights, weights_lines
 from spsam.cli.options import AsJson, Checkpoint, Device, Out, Plugin
 from spsam.errors import InputError
 
@@ -49,6 +50,10 @@ def prompts(  # noqa: PLR0917 - the command line's options
     point: Annotated[
         str | None, typer.Option(help="How the point is chosen, e.g. edt,random [default: all].")
     ] = None,
+    mask: Annotated[
+        str | None,
+        typer.Option(help="Forms of the mask prompt: binary, logits, log_odds [default: all]."),
+    ] = None,
     source: Annotated[
         str | None, typer.Option(help="ground_truth, auxiliary (with --run), disturbed.")
     ] = None,
@@ -86,6 +91,7 @@ def prompts(  # noqa: PLR0917 - the command line's options
         compare=compare or (),
         prompts=_words(which),
         point=_words(point),
+        mask=_words(mask),
         source=_words(source),
         seeds=seeds,
         limit=limit,
@@ -100,6 +106,7 @@ def prompts(  # noqa: PLR0917 - the command line's options
         raise InputError([*problems, *error.problems]) from error
     if problems:
         raise InputError(problems)
+    warn_of_weights([planned.subject.weights])
     if dry_run:
         typer.echo(json.dumps(planned.describe(), indent=2) if as_json else plan_text(planned))
     else:
@@ -116,6 +123,7 @@ def header(study: PromptStudy) -> str:
         f"cases     {len(study.cases)} of the {len(subject.split.test)} test cases",
         *[f"note      {note}" for note in [*subject.dataset.notes, *subject.split.notes]],
         f"network   {subject.label}; patch {patch}; device {subject.device}",
+        *weights_lines([subject.weights]),
         f"cells     {len(study.cells)}, with seeds {asked}",
     ]
     return "\n".join(lines)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli.notices import warn_of_weights, weights_lines
 from spsam.cli.options import AsJson, Checkpoint, Data, Device, Fold, Out, Plugin, SplitName
 from spsam.errors import InputError, Problem
 
@@ -81,6 +82,7 @@ def sweep(  # noqa: PLR0917 - the command line's options
     except InputError as error:
         raise InputError([*problems, *error.problems]) from error
     raise_all(problems)
+    warn_of_weights([planned.base.weights])
     if dry_run:
         typer.echo(json.dumps(planned.describe(), indent=2) if as_json else plan_text(planned))
     else:
@@ -104,6 +106,7 @@ def header(planned: Sweep) -> str:
         f"data      {data['name']}, split {data['split_name']}: {cases['train']} cases train, "
         f"{cases['scored']} validation cases are scored, no test case is seen",
         *[f"note      {note}" for note in about["notes"]],
+        *weights_lines([planned.base.weights]),
         f"looks for {', '.join(wanted)}",
         f"search    {about['sampler']['name']}; pruner {pruner}",
         f"trials    {about['trials']} in all, {about['workers']} at a time",

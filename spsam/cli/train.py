@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli.notices import warn_of_weights
 from spsam.cli.options import (
     AsJson,
     Checkpoint,
@@ -72,7 +73,8 @@ def train(  # noqa: PLR0917 - the command line's options
     from spsam.config.places import home
     from spsam.studies.execution.train import train_one
     from spsam.studies.planning.costs import costs, fitted, too_large
-    from spsam.studies.planning.planner import Request, plan_ablation
+    from spsam.studies.planning.planner import plan_ablation
+    from spsam.studies.planning.request import Request
 
     request = Request(
         arms=[arm],
@@ -89,10 +91,12 @@ def train(  # noqa: PLR0917 - the command line's options
         devices=devices,
         plugins=plugin or (),
         validate=validate,
+        dry_run=dry_run,
     )
     planned = plan_ablation(request)
     if len(planned.arms) != 1:
         raise InputError(f"{arm}: expected one arm; spsam ablate {arm} runs several")
+    warn_of_weights(arm.weights for arm in planned.arms)
     measured: Costs = {}
     if fit:
         planned, measured = watched(lambda watch: fitted(planned, watch, memory))

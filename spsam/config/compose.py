@@ -8,18 +8,15 @@ an arm says itself wins over both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from spsam.config.overrides import flag, leaves
-from spsam.config.places import layers
 from spsam.config.problems import Place, PlaceOf, places_in
-from spsam.config.yaml_file import KeyPath, YamlFile, read_yaml
-from spsam.errors import InputError, Problem
-
-Find = Callable[[str], Path]
+from spsam.config.yaml_file import KeyPath, YamlFile
+from spsam.errors import Problem
 
 # What describes the file it stands in, and is not handed down.
 _LABELS = ("title", "summary")
@@ -79,29 +76,22 @@ class Composed:
 
 
 def compose(
-    path: Path,
+    files: Sequence[YamlFile],
     *,
-    preset: Path | None = None,
-    protocol: Path | None = None,
+    preset: YamlFile | None = None,
+    protocol: YamlFile | None = None,
     overrides: Mapping[str, Any] | None = None,
-    find: Find,
 ) -> Composed:
     """Merges an arm's file with its bases, a preset and overrides.
 
     Args:
-        path: The arm's file.
-        preset: The preset's file.
-        protocol: The file of what the preset sets for one data set; its key `split` is no value of
-            an arm.
+        files: The arm's root first, its own file last.
+        preset: The preset.
+        protocol: What the preset sets for one data set; its key `split` is no value of an arm.
         overrides: Values on top of all files; dotted keys, nested mappings or both.
-        find: From an arm's name to its file.
-
-    Raises:
-        InputError: If a file is missing or no YAML, or bases go in a circle.
     """
-    files = _chain(path, find)
     composed = Composed(
-        name=path.stem,
+        name=files[-1].path.stem,
         parent=files[-2].path.stem if len(files) > 1 else None,
         chain=tuple(file.path for file in files),
     )
@@ -112,56 +102,14 @@ def compose(
             diff = {key: value for key, value in diff.items() if key not in _LABELS}
         composed.merge(diff, places_in(file))
         if index == 0 and preset is not None:
-            _lay_preset(composed, read_yaml(preset), _LABELS)
+            _lay_preset(composed, preset, _LABELS)
         if index == 0 and protocol is not None:
-            _lay_preset(composed, read_yaml(protocol), (*_LABELS, "split"))
+            _lay_preset(composed, protocol, (*_LABELS, "split"))
     for keys, value in leaves(overrides or {}):
         _set(composed, keys, value)
     composed.data.setdefault("title", composed.name)
     composed.data |= {"name": composed.name, "parent": composed.parent}
     return composed
-
-
-def _chain(path: Path, find: Find) -> list[YamlFile]:
-    files = [read_yaml(path)]
-    seen = {path.resolve()}
-    while "base" in files[0].data:
-        child = files[0]
-        line = child.line(("base",))
-        base = child.data["base"]
-        if not isinstance(base, str):
-            raise InputError(
-                Problem(f"base: expected one arm's name or path, got {base!r}", child.path, line)
-            )
-        parent = _base_path(child, base, find)
-        names = [file.path.stem for file in reversed(files)]
-        if parent.resolve() in seen:
-            circle = " -> ".join([*names, parent.stem])
-            raise InputError(Problem(f"base: goes in a circle: {circle}", child.path, line))
-        seen.add(parent.resolve())
-        files.insert(0, read_yaml(parent))
-    return files
-
-
-def _base_path(child: YamlFile, base: str, find: Find) -> Path:
-    place = (child.path, child.line(("base",)))
-    if base.endswith((".yaml", ".yml")) or "/" in base:
-        path = child.path.parent / base
-        if not path.is_file():
-            raise InputError(Problem(f"base: there is no file {path}", *place))
-        return path
-    # Beside a study's file its neighbours are meant; in a layer the last layer wins by name.
-    sibling = child.path.parent / f"{base}.yaml"
-    if sibling.is_file() and not any(
-        child.path.parent.resolve() == layer.resolve() for layer in layers("ablations")
-    ):
-        return sibling
-    try:
-        return find(base)
-    except InputError as error:
-        raise InputError(
-            [Problem(f"base: {problem.message}", *place) for problem in error.problems]
-        ) from error
 
 
 def _reserved(file: YamlFile, diff: dict[str, Any]) -> list[Problem]:

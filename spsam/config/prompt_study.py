@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from spsam.config.fields import Count, Fraction, NotNegative, Positive, Section, chosen
@@ -47,6 +47,25 @@ class Disturbance(Section):
         )
 
 
+class MaskPrompt(Section):
+    """A form of the mask prompt: `binary`, or `{name: binary, values: [-10, 10]}`."""
+
+    name: str = chosen(..., "binary, logits or log_odds.")
+    values: tuple[float, float] | None = chosen(
+        None, "Outside and inside a binary mask; null: the component's."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_word_is_a_name(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        # What a validator hands on is no longer YAML, whose lists are taken for tuples.
+        if isinstance(value, dict) and isinstance(value.get("values"), list):
+            return {**value, "values": tuple(value["values"])}
+        return value
+
+
 class PromptStudyConfig(Section):
     """The axes of a study, and the network where no run is given."""
 
@@ -60,11 +79,20 @@ class PromptStudyConfig(Section):
     )
     disturbances: tuple[Disturbance, ...] = chosen((), "What `disturbed` stands for.")
     seeds: Count = chosen(1, "Draws of what is random.")
-    mask: Literal["binary", "logits", "log_odds"] = chosen("binary", "What a mask prompt is.")
+    mask: tuple[MaskPrompt, ...] | None = chosen(
+        None, "Forms of the mask prompt; null: every form, of a run its own."
+    )
     mask_logit: Positive = chosen(10.0, "Logit inside a class of the ground truth.")
     arm: str = chosen(..., "Plain SAM: an arm without adapters.")
     preset: str = chosen(..., "The preset laid over it.")
     set: dict[str, Any] = chosen({}, "Values on top of it, by dotted key.")
+
+    @field_validator("mask", mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, value: Any) -> Any:
+        if isinstance(value, str | dict):
+            return (value,)
+        return tuple(value) if isinstance(value, list) else value
 
     @field_validator("disturbances")
     @classmethod

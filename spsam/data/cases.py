@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from spsam.data.files.content import Content, changed, read_contents
+from spsam.data.files.parts import parts
 from spsam.data.volume import Geometry, Volume
 from spsam.errors import InputError, Problem, nearest
 
 Modality = Literal["MR", "CT"]
-
-# The ends of a file tell versions of it apart; whole files would take minutes on a large set.
-_END = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class DataSet:
         raw_ids: For each class, the id it has in the label files.
         channel_names: One for each of an image's M channels.
         modality: Decides the intensity scheme.
-        fingerprint: 16 hex digits, of the files' names, sizes and ends.
+        fingerprint: 16 hex digits, of what is learnt from, see `identified`; empty until then.
         published: Name of the data set in the paper's tables, if it is in one.
         folder: Where a `split.json` would lie; None for a built-in set.
         splits: Splits that come with the set: name -> part -> patients.
@@ -61,7 +61,7 @@ class DataSet:
     raw_ids: tuple[int, ...]
     channel_names: tuple[str, ...]
     modality: Modality
-    fingerprint: str
+    fingerprint: str = ""
     published: str | None = None
     folder: Path | None = None
     splits: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
@@ -90,43 +90,64 @@ class DataSet:
         raise InputError(f"data set {self.name} has no case '{case_id}'{known}")
 
 
-def fingerprint_files(root: Path, files: Iterable[Path]) -> str:
-    """Identity of a set of files without reading all of them.
+def identified(dataset: DataSet) -> DataSet:
+    """The data set with its fingerprint, whose cases notice when a file of theirs changes.
 
-    The sha-256 over every file's path below `root`, its size and the sha-256 of its first and last
-    64 KiB. The same copy of a data set in another place has the same fingerprint.
-
-    Returns:
-        The first 16 hex digits.
+    The fingerprint is of what is learnt from: every case with the content of each file that it is
+    read from, and what classes and channels are. The folder's place and the files' names are no
+    part of it.
 
     Raises:
         InputError: With every file that cannot be read.
     """
-    ordered = sorted((file.relative_to(root).as_posix(), file) for file in set(files))
-    with ThreadPoolExecutor(8) as pool:
-        ends = list(pool.map(_ends, (file for _, file in ordered)))
-    problems = [end for end in ends if isinstance(end, Problem)]
+    files = {case.id: _parts(case) for case in dataset.cases}
+    contents = read_contents(file for each in files.values() for file in each)
+    own = {name: tuple(contents[file] for file in each) for name, each in files.items()}
+    described = {
+        "classes": dataset.class_names,
+        "ids": dataset.raw_ids,
+        "channels": dataset.channel_names,
+        "modality": dataset.modality,
+        "cases": [
+            (case.id, case.patient, [each.sha256 for each in own[case.id]])
+            for case in dataset.cases
+        ],
+    }
+    return replace(
+        dataset,
+        cases=tuple(guarded(case, own[case.id]) for case in dataset.cases),
+        fingerprint=hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16],
+    )
+
+
+def contents_of(case: Case) -> tuple[Content, ...]:
+    """What is in each file that a case is read from.
+
+    Raises:
+        InputError: With every file that cannot be read.
+    """
+    return tuple(read_contents(_parts(case)).values())
+
+
+def guarded(case: Case, contents: Sequence[Content]) -> Case:
+    """The case, whose `load` raises an `InputError` once its files have another content."""
+    return replace(case, load=partial(_load, case.load, tuple(contents)))
+
+
+def _parts(case: Case) -> list[Path]:
+    return [each for file in case.files for each in parts(file)]
+
+
+def _load(load: Callable[[], Volume], contents: tuple[Content, ...]) -> Volume:
+    _refuse_changed(contents)
+    volume = load()
+    # It may have been written while it was read.
+    _refuse_changed(contents)
+    return volume
+
+
+def _refuse_changed(contents: tuple[Content, ...]) -> None:
+    message = "has changed since this command opened it; give the command again: changed data get "
+    problems = [Problem(f"{message}results of their own", file) for file in changed(contents)]
     if problems:
         raise InputError(problems)
-    total = hashlib.sha256()
-    for (relative, _), end in zip(ordered, ends, strict=True):
-        total.update(f"{relative}\0{end}\n".encode())
-    return total.hexdigest()[:16]
-
-
-def _ends(file: Path) -> str | Problem:
-    """A file's size and the hash of its ends, or why it cannot be read."""
-    try:
-        return _size_and_digest(file)
-    except OSError as error:
-        advice = "see what it should be" if file.is_dir() else "see whether it is there and yours"
-        return Problem(f"cannot be read: {error.strerror}; {advice}", file)
-
-
-def _size_and_digest(file: Path) -> str:
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        digest = hashlib.sha256(stream.read(_END))
-        stream.seek(max(_END, size - _END))
-        digest.update(stream.read(_END))
-    return f"{size}\0{digest.hexdigest()}"

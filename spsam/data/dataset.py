@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.cases import Case, DataSet, identified
 from spsam.data.labels import id_problems
 from spsam.data.sources import acdc, amos, msd, nnunet, phantom, synapse, synapse_slices, volumes
 from spsam.errors import InputError, Problem, nearest
@@ -62,7 +62,7 @@ def _checked(dataset: DataSet, folder: Path) -> DataSet:
     problems = id_problems(dataset.class_names, dataset.raw_ids, folder)
     if problems:
         raise InputError(problems)
-    return dataset
+    return identified(dataset)
 
 
 def open_scans(path: Path) -> DataSet:
@@ -77,18 +77,15 @@ def open_scans(path: Path) -> DataSet:
     except InputError:
         # Whoever reads the cases says what is wrong with it.
         channels = 1
-    files = [file for case in cases for file in case.files]
-    files = [
-        each for file in files for each in (sorted(file.iterdir()) if file.is_dir() else [file])
-    ]
-    return DataSet(
-        name="scans",
-        cases=cases,
-        class_names=("background",),
-        raw_ids=(0,),
-        channel_names=tuple(f"channel {index}" for index in range(channels)),
-        modality="MR",
-        fingerprint=fingerprint_files(path if path.is_dir() else path.parent, files),
+    return identified(
+        DataSet(
+            name="scans",
+            cases=cases,
+            class_names=("background",),
+            raw_ids=(0,),
+            channel_names=tuple(f"channel {index}" for index in range(channels)),
+            modality="MR",
+        )
     )
 
 

@@ -27,7 +27,7 @@ from spsam.data.store import INDEX, PreparedStore, case_file
 from spsam.data.volume import Floats
 from spsam.data.workers import Progress, run_all
 from spsam.errors import InputError, Problem
-from spsam.files import atomic, write_bytes, write_text
+from spsam.files import atomic, clear_drafts, write_bytes, write_text
 
 # Foreground voxels kept per class and case, to centre patches on.
 MAX_VOXELS = 5000
@@ -98,6 +98,7 @@ def _prepare_all(
 ) -> None:
     partial = target.with_name(f"{target.name}.partial")
     partial.mkdir(exist_ok=True)
+    clear_drafts(partial)
     try:
         statistics = _ct_statistics(dataset, plan, workers) if plan.modality == "CT" else None
         jobs = [(case, dataset.in_channels, plan, statistics, partial) for case in dataset.cases]

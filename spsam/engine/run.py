@@ -60,8 +60,15 @@ def execute(
 def score(
     spec: RunSpec, network: Segmenter, memory: PeakMemory, on_case: Callable[[int, int], None]
 ) -> None:
-    """Scores the test cases and writes predictions, cost, pictures, measures and, last, rows."""
+    """Scores the test cases and writes predictions, cost, pictures, measures and, last, rows.
+
+    Of a split without test cases there is the cost alone, and rows that are none.
+    """
     began = time.perf_counter()
+    if not spec.split.test:
+        _note_cost(spec, network, memory, 0.0)
+        write_rows(spec.folder.rows, [])
+        return
     found = evaluate(
         network,
         spec.prepared,

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spsam.engine.weights import origin_of
+
 if TYPE_CHECKING:
     from spsam.config.schema import RunConfig
     from spsam.data.cases import DataSet
     from spsam.data.plan import Plan
     from spsam.data.split import Split
     from spsam.data.store import PreparedStore
+    from spsam.model.sam.origin import Origin
     from spsam.results.run_folder import RunFolder
 
 
@@ -96,6 +99,11 @@ class RunSpec:
         assert self.store is not None, "data are prepared before a run is given to the engine"
         return self.store
 
+    @property
+    def weights(self) -> Origin | None:
+        """Where its SAM's weights come from; None for a network without SAM."""
+        return origin_of(self.config, self.checkpoint)
+
     def describe(self) -> Mapping[str, Any]:
         """What `run.json` has of the run before it begins, as plain values."""
         size = self.size
@@ -113,4 +121,5 @@ class RunSpec:
             "seed": self.config.seed,
             **counts,
             "plan": self.plan.to_dict(),
+            "weights": None if self.weights is None else self.weights.to_dict(),
         }

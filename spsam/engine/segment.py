@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,11 @@ from spsam.data.preprocess import preprocess
 from spsam.data.restore import PIECE, name_pieces, restored, write_labels
 from spsam.data.store import PreparedCase
 from spsam.engine.assemble import network_for
-from spsam.engine.checkpoint import last_sound, load_trained_state
+from spsam.engine.checkpoint import digest, last_sound, load_trained_state
 from spsam.engine.given_prompts import GivenPrompts
 from spsam.engine.predict import SlidingLogits
 from spsam.errors import InputError, Problem
-from spsam.files import write_text
+from spsam.files import atomic, write_text
 from spsam.model.segmenter import Segmenter
 
 
@@ -57,6 +57,11 @@ class Recipe:
     def total(self) -> int:
         """The schedule's steps."""
         return self.config.arm.train.epochs * self.config.arm.train.iterations
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the trained weights."""
+        return digest(self.blocks)
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,16 @@ def load_member(recipe: Recipe, sam: Path | None, device: str) -> Member:
     return Member(recipe, network.to(torch.device(device)).eval())
 
 
+def file_endings(*, probabilities: bool, prompts: bool, dicom_seg: bool) -> list[str]:
+    """What `segment` puts behind a result's name, with these options."""
+    return [
+        ".nii.gz",
+        *(["_probabilities.npy"] if probabilities else []),
+        *(["_prompts.jsonl"] if prompts else []),
+        *([".dcm"] if dicom_seg else []),
+    ]
+
+
 def segment(
     members: Sequence[Member],
     case: Case,
@@ -197,21 +212,13 @@ def segment(
     pieces = [restored(stream, ready) for stream, ready in zip(streams, prepared, strict=True)]
     head = members[0].network.mask_head
     name.parent.mkdir(parents=True, exist_ok=True)
-    chances = _Probabilities(name, first, len(first.raw_ids)) if probabilities else None
-
-    def keep(start: int, logits: Tensor, labels: Tensor) -> None:
-        if chances is not None:
-            chances.add(
-                start, logits.softmax(0) if head.activation == "softmax" else logits.sigmoid()
-            )
-
-    try:
-        labels = name_pieces(_mean(pieces), first, head.labels, keep)
-        if chances is not None:
+    if probabilities:
+        with atomic(_with(name, "_probabilities.npy")) as draft:
+            chances = _Probabilities(draft, first, head.activation)
+            labels = name_pieces(_mean(pieces), first, head.labels, chances.add)
             chances.finish()
-    finally:
-        if chances is not None:
-            chances.clear()
+    else:
+        labels = name_pieces(_mean(pieces), first, head.labels)
     if prompts:
         lines = [json.dumps(line) + "\n" for line in given.lines]
         write_text(_with(name, "_prompts.jsonl"), "".join(lines))
@@ -236,39 +243,35 @@ def _with(name: Path, ending: str) -> Path:
 
 
 class _Probabilities:
-    """A file that is written piece by piece, and gets its name when it is whole."""
+    """A file of probabilities `(K, D, H, W)` that is written piece by piece.
 
-    def __init__(self, name: Path, case: PreparedCase, num_classes: int) -> None:
-        self._view: Any = None
-        self._whole: Any = None
-        self._path = _with(name, "_probabilities.npy")
-        self._draft = self._path.with_name(f".{os.getpid()}-{self._path.name}")
-        shape = (num_classes, *case.original.shape)
-        try:
-            whole = np.lib.format.open_memmap(self._draft, "w+", np.float16, shape)
-            _reserve(self._draft)
-        except OSError:
-            self.clear()
-            raise
+    Args:
+        file: Where.
+        case: Whose they are.
+        activation: What makes them of logits, `softmax` or `sigmoid`.
+    """
+
+    def __init__(self, file: Path, case: PreparedCase, activation: str) -> None:
+        self._softmax = activation == "softmax"
+        shape = (len(case.raw_ids), *case.original.shape)
+        whole: Any = np.lib.format.open_memmap(file, "w+", np.float16, shape)
+        _reserve(file)
         # What was cut away is background.
         whole[0] = 1
         inside = tuple(slice(*bounds) for bounds in case.box) if case.box else ()
         # A view: what is written into it is turned back, and stands where it was cut out.
-        self._view = case.turn.there(whole[(slice(None), *inside)])
+        self._view: Any = case.turn.there(whole[(slice(None), *inside)])
         self._whole = whole
 
-    def add(self, start: int, probabilities: Tensor) -> None:
-        self._view[:, start : start + PIECE] = probabilities.cpu().numpy()
+    def add(self, start: int, logits: Tensor, labels: Tensor) -> None:
+        """Takes slices from `start`, `(K, n, H, W)`, as `name_pieces` gives them."""
+        chances = logits.softmax(0) if self._softmax else logits.sigmoid()
+        self._view[:, start : start + PIECE] = chances.cpu().numpy()
 
     def finish(self) -> None:
+        """Brings all of it into the file."""
         self._whole.flush()
         self._view = self._whole = None
-        os.replace(self._draft, self._path)
-
-    def clear(self) -> None:
-        self._view = self._whole = None
-        with suppress(OSError):
-            self._draft.unlink(missing_ok=True)
 
 
 def _reserve(file: Path) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from spsam.config.compose import Composed, compose
 from spsam.config.problems import check, raise_all
-from spsam.config.schema import ArmConfig
+from spsam.config.schema import ArmConfig, Blocks
+from spsam.config.yaml_file import YamlFile, read_yaml
 from spsam.errors import InputError, Problem, nearest
+from spsam.registry.arm_file import ArmFile, read_arm_file
 from spsam.registry.catalogue import Catalogue
-from spsam.registry.files import arm_path, file_of, preset_path
+from spsam.registry.files import preset_path
 from spsam.registry.protocols import named_protocol
-from spsam.registry.signature import parameters, validate
+from spsam.registry.signature import validate
 from spsam.registry.slots import SLOTS
 
 COMPONENTS = "components"
@@ -44,114 +47,74 @@ def load_arm(
     Raises:
         InputError: With every mistake in files and overrides, by file and line.
     """
-    return _load(file_of(name_or_path), overrides, preset, protocol, plugins)
+    loader = ArmLoader(overrides, preset=preset, protocol=protocol, plugins=plugins)
+    return loader.load(read_arm_file(name_or_path))
 
 
-def load_arms(
-    names_or_paths: Sequence[str | Path],
-    overrides: Mapping[str, Any] | None = None,
-    *,
-    preset: str | Path | None = None,
-    protocol: str | Path | None = None,
-    plugins: Sequence[Path] = (),
-) -> list[ArmConfig]:
-    """Reads several arms, as `load_arm`; the mistakes of all of them are raised at once."""
-    arms: list[ArmConfig] = []
-    problems: list[Problem] = []
-    for item in names_or_paths:
-        try:
-            arms.append(
-                load_arm(item, overrides, preset=preset, protocol=protocol, plugins=plugins)
-            )
-        except InputError as error:
-            problems.extend(error.problems)
-    raise_all(problems)
-    return arms
-
-
-def load_parent(
-    name_or_path: str | Path,
-    overrides: Mapping[str, Any] | None = None,
-    *,
-    preset: str | Path | None = None,
-    protocol: str | Path | None = None,
-    plugins: Sequence[Path] = (),
-    among: Collection[Path] = (),
-) -> ArmConfig | None:
-    """Reads the arm that an arm is a change of; None for a root.
+class ArmLoader:
+    """Resolves arms; what they share is read once.
 
     Args:
-        name_or_path: As in `load_arm`, like what follows.
-        overrides: As there.
+        overrides: As in `load_arm`, like what follows.
         preset: As there.
         protocol: As there.
         plugins: As there.
-        among: Resolved files of the arms that it stands beside. Of its bases it is the nearest of
-            these, and the nearest of all if none is.
     """
-    *bases, _ = compose(file_of(name_or_path), find=arm_path).chain
-    if not bases:
-        return None
-    base = next((path for path in reversed(bases) if path.resolve() in among), bases[-1])
-    return _load(base, overrides, preset, protocol, plugins)
 
+    def __init__(
+        self,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        preset: str | Path | None = None,
+        protocol: str | Path | None = None,
+        plugins: Sequence[Path] = (),
+    ) -> None:
+        self.overrides = dict(overrides or {})
+        self.plugins = tuple(plugins)
+        self._named = preset, protocol
 
-def root_of(name_or_path: str | Path) -> Path:
-    """The file that an arm's line begins with."""
-    return compose(file_of(name_or_path), find=arm_path).chain[0]
+    def load(self, arm: ArmFile, values: Mapping[str, Any] | None = None) -> ArmConfig:
+        """One arm, resolved, with some more values on top.
 
+        Raises:
+            InputError: With every mistake in files and values, by file and line.
+        """
+        return self._resolve(arm, {**self.overrides, **(values or {})})
 
-def differences(
-    arm: ArmConfig, parent: ArmConfig | None, plugins: Sequence[Path] = ()
-) -> list[dict[str, Any]]:
-    """What an arm changes.
+    def plain_blocks(self, arm: ArmFile) -> Blocks:
+        """An arm's components, whatever is set of components on top of it."""
+        plain = {k: v for k, v in self.overrides.items() if k.split(".")[0] != "blocks"}
+        return self._resolve(arm, plain).blocks
 
-    Args:
-        arm: The arm.
-        parent: What it is compared with; None gives no differences.
-        plugins: As in `load_arm`.
+    @cached_property
+    def _catalogue(self) -> Catalogue:
+        return Catalogue.load(self.plugins)
 
-    Returns:
-        One `{"key", "parent", "value"}` for each value that differs, `key` dotted. A block with
-        another component differs by the component's name, and by those of its parameters that are
-        not the new component's defaults.
-    """
-    if parent is None:
-        return []
-    labels = {"name", "title", "parent", "summary", "plugins", "blocks"}
-    old = parent.model_dump(mode="json", exclude=labels)
-    new = arm.model_dump(mode="json", exclude=labels)
-    changes = _block_differences(arm, parent, Catalogue.load(plugins or arm.plugins))
-    return changes + _value_differences(old, new, "")
+    @cached_property
+    def _layers(self) -> dict[str, YamlFile | None]:
+        preset, protocol = self._named
+        if isinstance(protocol, str):
+            if preset is None:
+                raise InputError(f"protocol '{protocol}': expected a preset that has it, got none")
+            protocol = named_protocol(preset, protocol).path
+        return {
+            "preset": None if preset is None else read_yaml(preset_path(str(preset))),
+            "protocol": None if protocol is None else read_yaml(protocol),
+        }
 
-
-def _load(
-    path: Path,
-    overrides: Mapping[str, Any] | None,
-    preset: str | Path | None,
-    protocol: str | Path | None,
-    plugins: Sequence[Path],
-) -> ArmConfig:
-    preset_file = None if preset is None else preset_path(str(preset))
-    if isinstance(protocol, str):
-        if preset is None:
-            raise InputError(f"protocol '{protocol}': expected a preset that has it, got none")
-        protocol = named_protocol(preset, protocol).path
-    composed = compose(
-        path, preset=preset_file, protocol=protocol, overrides=overrides, find=arm_path
-    )
-    problems = list(composed.problems)
-    catalogue = Catalogue.load(plugins)
-    defaults = _component_defaults(composed, catalogue, problems)
-    blocks = _checked_blocks(composed, catalogue, defaults, problems)
-    data = {**composed.data, "plugins": [str(plugin) for plugin in plugins]}
-    data.pop(COMPONENTS, None)
-    if blocks:
-        data["blocks"] = {**composed.data["blocks"], **blocks}
-    arm, found = check(ArmConfig, data, composed.place)
-    raise_all([*problems, *found])
-    assert isinstance(arm, ArmConfig)
-    return arm
+    def _resolve(self, arm: ArmFile, overrides: Mapping[str, Any]) -> ArmConfig:
+        composed = compose(arm.files, overrides=overrides, **self._layers)
+        problems = list(composed.problems)
+        defaults = _component_defaults(composed, self._catalogue, problems)
+        blocks = _checked_blocks(composed, self._catalogue, defaults, problems)
+        data = {**composed.data, "plugins": [str(plugin) for plugin in self.plugins]}
+        data.pop(COMPONENTS, None)
+        if blocks:
+            data["blocks"] = {**composed.data["blocks"], **blocks}
+        found_arm, found = check(ArmConfig, data, composed.place)
+        raise_all([*problems, *found])
+        assert isinstance(found_arm, ArmConfig)
+        return found_arm
 
 
 def _component_defaults(
@@ -215,31 +178,3 @@ def _checked_blocks(
         if not found:
             done[slot] = {"name": block["name"], "params": values}
     return done
-
-
-def _block_differences(
-    arm: ArmConfig, parent: ArmConfig, catalogue: Catalogue
-) -> list[dict[str, Any]]:
-    changes = []
-    for slot in SLOTS:
-        old, new = getattr(parent.blocks, slot), getattr(arm.blocks, slot)
-        before = dict(old.params)
-        if old.name != new.name:
-            changes.append({"key": f"blocks.{slot}", "parent": old.name, "value": new.name})
-            card = catalogue.card(slot, new.name)
-            before = {parameter.name: parameter.default for parameter in parameters(card)}
-        for name, value in new.params.items():
-            if name not in before or value != before[name]:
-                key = f"blocks.{slot}.{name}"
-                changes.append({"key": key, "parent": before.get(name), "value": value})
-    return changes
-
-
-def _value_differences(old: Any, new: Any, above: str) -> list[dict[str, Any]]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            change
-            for key in new
-            for change in _value_differences(old.get(key), new[key], f"{above}.{key}".strip("."))
-        ]
-    return [] if old == new else [{"key": above, "parent": old, "value": new}]

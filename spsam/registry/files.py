@@ -47,11 +47,6 @@ def arm_names() -> list[str]:
     return sorted(_named("."), key=_natural)
 
 
-def preset_names() -> list[str]:
-    """All known presets."""
-    return sorted(_named("presets"))
-
-
 def arm_path(name: str) -> Path:
     """The file of an arm known by name; the current folder's ./ablations wins over the shipped one.
 

@@ -55,6 +55,8 @@ class MeasuredArm:
         parent: The arm that it is a change of; None for the first of its line.
         diff: What it changes: mappings with key, parent and value.
         trained_parameters: Of all its added blocks.
+        weights: Where its SAM's come from, by backbone, in words; empty for a network without SAM
+            and where that was not recorded.
         run_ids: One for each seed and fold of the study, seed by seed.
         levels: Of a factorial study: factor -> the value it has here.
     """
@@ -66,6 +68,7 @@ class MeasuredArm:
     trained_parameters: int
     run_ids: Sequence[str]
     levels: Mapping[str, str] = field(default_factory=dict)
+    weights: str = ""
 
     @property
     def label(self) -> str:
@@ -86,10 +89,10 @@ class Measured:
             the arms. Dice is in 0…1; NaN where the convention leaves a class out.
         runs: One line a run: run_id, arm, seed, fold, state (`finished`, `failed` or `missing`),
             config_hash (16 digits of the sha-256 of its config.yaml), git_commit, git_dirty,
-            data_fingerprint, split_hash, trained_parameters, total_parameters, seconds,
-            training_seconds, step_seconds (an optimiser step of the joint phase, median),
-            peak_memory_bytes, gflops (one forward pass of one patch), folder (text). NaN or None
-            where a run did not record it.
+            weights (where SAM's come from), data_fingerprint, split_hash, trained_parameters,
+            total_parameters, seconds, training_seconds, step_seconds (an optimiser step of the
+            joint phase, median), peak_memory_bytes, gflops (one forward pass of one patch), folder
+            (text). NaN or None where a run did not record it.
     """
 
     folder: Path
@@ -123,6 +126,11 @@ class Measured:
     def seeds(self) -> Sequence[int]:
         """As many runs an arm and fold."""
         return tuple(self.about["seeds"])
+
+    @property
+    def weights(self) -> Sequence[str]:
+        """Where SAM's weights come from, each origin once; empty where none was recorded."""
+        return tuple(dict.fromkeys(arm.weights for arm in self.arms if arm.weights))
 
     @property
     def split_words(self) -> str:
@@ -225,9 +233,14 @@ def as_arms(about: Mapping[str, Any]) -> list[MeasuredArm]:
             trained_parameters=int(entry["trained_parameters"]),
             run_ids=tuple(entry["run_ids"]),
             levels=entry.get("levels", {}),
+            weights=_weights(entry.get("weights")),
         )
         for entry in about["arms"]
     ]
+
+
+def _weights(told: Mapping[str, Any] | None) -> str:
+    return f"{told['backbone']}, {told['origin']}" if told else ""
 
 
 def as_rows(table: pd.DataFrame, arms: Sequence[MeasuredArm]) -> pd.DataFrame:
@@ -260,6 +273,7 @@ def _run(run: RunFolder, data: Mapping[str, Any]) -> tuple[dict[str, Any], Score
         status = FAILED
     state = FINISHED if scores is not None else FAILED if status == FAILED else MISSING
     git = (record.get("environment") or {}).get("git") or {}
+    weights = record.get("weights")
     line = {
         "run_id": run.run_id,
         "fold": data["fold"],
@@ -267,6 +281,7 @@ def _run(run: RunFolder, data: Mapping[str, Any]) -> tuple[dict[str, Any], Score
         "config_hash": _hash(run.config),
         "git_commit": git.get("commit"),
         "git_dirty": git.get("dirty"),
+        "weights": weights.get("origin") if isinstance(weights, Mapping) else None,
         "data_fingerprint": data["fingerprint"],
         "split_hash": data["split_hash"],
         **{name: _number(record, keys) for name, keys in _COSTS.items()},

@@ -78,7 +78,8 @@ def trace_text(found: dict[str, Any]) -> str:
 
 _SHOWN = (
     *("arm", "seed", "fold", "config_hash", "git_commit", "git_dirty"),
-    *("data_fingerprint", "split_hash", "prompts", "point", "source", "disturbance", "network"),
+    *("data_fingerprint", "split_hash", "network"),
+    *("prompts", "point", "mask", "source", "disturbance"),
 )
 
 

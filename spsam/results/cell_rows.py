@@ -28,6 +28,11 @@ class CellRows:
         """The file."""
         return self.home / "prompts" / "cells" / f"{self.key}.jsonl"
 
+    @property
+    def maps(self) -> Path:
+        """A folder with the answers as label maps, one a case, where they are wanted."""
+        return self.home / "prompts" / "cells" / self.key
+
     def add(self, rows: Iterable[Row]) -> None:
         """Adds all rows of one case."""
         # Written anew, whole: an interruption leaves no half case.

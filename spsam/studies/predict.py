@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import re
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spsam.config.problems import gather, raise_all
+from spsam.engine.weights import origin_of
 from spsam.errors import InputError, Problem, nearest
-from spsam.files import write_text
+from spsam.files import draft_of
 from spsam.studies.backend import Backend
+from spsam.studies.predicted import RECORD, Predicted, place_problems
 from spsam.studies.progress_events import Watcher
 from spsam.studies.prompts.subject import weights_of
 
 if TYPE_CHECKING:
     from spsam.data.cases import Case
-    from spsam.engine.segment import Recipe
+    from spsam.engine.segment import Member, Recipe
+    from spsam.model.sam.origin import Origin
 
-RECORD = "predict.json"
+__all__ = ["RECORD", "Prediction", "plan_prediction", "predict"]
+
 Naming = Literal["input", "amos"]
 
 
@@ -37,6 +41,7 @@ class Prediction:
         device: Where it computes.
         options: Further keywords of `spsam.engine.segment.segment`.
         notes: What the user should know.
+        finished: Names of the results that are there.
     """
 
     recipes: Sequence[Recipe]
@@ -47,18 +52,37 @@ class Prediction:
     device: str
     options: dict[str, Any]
     notes: Sequence[str]
+    finished: frozenset[str] = frozenset()
 
     @property
-    def todo(self) -> list[tuple[Case, Path]]:
-        """What is not segmented yet, and its files' name."""
+    def origins(self) -> list[Origin | None]:
+        """Where each run's SAM weights come from; None for a network without SAM."""
+        pairs = zip(self.recipes, self.weights, strict=True)
+        return [origin_of(recipe.config, file) for recipe, file in pairs]
+
+    @property
+    def todo(self) -> list[tuple[Case, str]]:
+        """What is not segmented yet, and its result's name."""
         pairs = zip(self.cases, self.names, strict=True)
-        files = [(case, self.output / name) for case, name in pairs]
-        return [(case, name) for case, name in files if not _label_map(name).is_file()]
+        return [(case, name) for case, name in pairs if name not in self.finished]
+
+    @property
+    def folder(self) -> Predicted:
+        """The folder of results with its record."""
+        from spsam.engine.segment import file_endings
+
+        asked = {
+            name: bool(self.options.get(name)) for name in ("probabilities", "prompts", "dicom_seg")
+        }
+        return Predicted(self.output, self.describe(), file_endings(**asked))
 
     def describe(self) -> dict[str, Any]:
         """The request as plain values."""
         return {
-            "runs": [_source(recipe) for recipe in self.recipes],
+            "runs": [
+                _source(recipe, origin)
+                for recipe, origin in zip(self.recipes, self.origins, strict=True)
+            ],
             "classes": dict(
                 zip(
                     map(str, self.recipes[0].raw_ids),
@@ -81,7 +105,7 @@ def plan_prediction(
     options: dict[str, Any] | None = None,
     backend: Backend | None = None,
 ) -> Prediction:
-    """Finds runs and volumes; reads no image yet.
+    """Finds runs, volumes and what is segmented already; of images, only bytes are read.
 
     Args:
         named: Runs first (folder, checkpoint file or id below `home`), then files and folders.
@@ -94,10 +118,12 @@ def plan_prediction(
         backend: The engine.
 
     Raises:
-        InputError: With every mistake.
+        InputError: With every mistake; also if results and inputs share a folder, or something
+            lies where a result would go that `predict` has not written for this very volume.
     """
     from spsam.data.files.dicom_seg import segmentation_problems
-    from spsam.data.sources.volumes import open_volumes
+    from spsam.data.sources.beside import shown
+    from spsam.data.sources.volumes import left_out, open_volumes
     from spsam.engine.segment import check_ensemble, read_recipe
 
     backend = backend or Backend()
@@ -113,11 +139,13 @@ def plan_prediction(
             weights.append(weights_of(recipe.config, sam, backend))
     for each in paths:
         with gather(problems):
+            _refuse_references(each)
             cases += open_volumes(each)
     with gather(problems):
         chosen = backend.device(device)
     if (options or {}).get("dicom_seg"):
         problems += [each for case in cases for each in segmentation_problems(case.files[0])]
+    problems += place_problems(output, paths, cases)
     raise_all(problems)
     check_ensemble(recipes)
     names = [_name(case.id, naming) for case in cases]
@@ -129,11 +157,14 @@ def plan_prediction(
         for recipe in recipes
         if recipe.steps < recipe.total
     ]
+    for each in paths:
+        if strange := left_out(each):
+            notes.append(f"{each}: left out, which are no images: {shown(strange)}")
     prediction = Prediction(
         recipes, weights, cases, names, output, chosen, dict(options or {}), notes
     )
-    _check_output(prediction)
-    return prediction
+    found = prediction.folder.finished(dict(zip(names, cases, strict=True)))
+    return replace(prediction, finished=frozenset(found))
 
 
 def predict(prediction: Prediction, watch: Watcher | None = None) -> list[str]:
@@ -142,10 +173,11 @@ def predict(prediction: Prediction, watch: Watcher | None = None) -> list[str]:
     Returns:
         A sentence for every volume that failed.
     """
-    from spsam.engine.segment import load_member, segment
+    from spsam.engine.segment import load_member
 
     watch = watch or Watcher()
     todo = prediction.todo
+    prediction.folder.tidy()
     for note in prediction.notes:
         watch.warn(note)
     if len(todo) < len(prediction.cases):
@@ -156,13 +188,13 @@ def predict(prediction: Prediction, watch: Watcher | None = None) -> list[str]:
         load_member(recipe, sam, prediction.device)
         for recipe, sam in zip(prediction.recipes, prediction.weights, strict=True)
     ]
-    text = json.dumps(prediction.describe(), indent=2)
-    write_text(prediction.output / RECORD, text + "\n")
+    folder = prediction.folder
+    folder.begin()
     failed: list[str] = []
     for number, (case, name) in enumerate(todo):
         watch.stage("segmenting", number, len(todo))
         try:
-            segment(members, case, name, on_note=watch.warn, **prediction.options)
+            _one(members, case, name, folder, on_note=watch.warn, **prediction.options)
         except InputError as error:
             failed += [str(problem) for problem in error.problems]
             watch.warn(str(error))
@@ -171,6 +203,37 @@ def predict(prediction: Prediction, watch: Watcher | None = None) -> list[str]:
             watch.warn(failed[-1])
     watch.stage("segmenting", len(todo), len(todo))
     return failed
+
+
+def _one(
+    members: Sequence[Member], case: Case, name: str, folder: Predicted, **options: Any
+) -> None:
+    """Segments one volume; its files get there together."""
+    from spsam.data.cases import contents_of, guarded
+    from spsam.data.files.content import together
+    from spsam.engine.segment import segment
+
+    contents = contents_of(case)
+    drafts = draft_of(folder.folder / "predict")
+    try:
+        segment(members, guarded(case, contents), drafts / name, **options)
+        folder.add(name, together(contents), drafts)
+    finally:
+        shutil.rmtree(drafts, ignore_errors=True)
+
+
+def _refuse_references(path: Path) -> None:
+    """Refuses a whole data set: its label maps would be segmented like its images."""
+    from spsam.data.dataset import LAYOUTS
+    from spsam.data.sources.beside import entries, stem
+
+    if not path.is_dir() or any(stem(each) and each.is_file() for each in entries(path)):
+        return
+    for layout in LAYOUTS:
+        if layout.recognise(path):
+            name = layout.description.split(":")[0]
+            message = f"is a data set ({name}) with label maps in it: give the folder of its images"
+            raise InputError(Problem(f"{message}, or the images themselves", path))
 
 
 def _divide(named: Sequence[str], home: Path) -> tuple[list[Path], list[Path]]:
@@ -213,33 +276,14 @@ def _name(case_id: str, naming: Naming) -> str:
     return f"amos_{int(number[1]):04d}"
 
 
-def _label_map(name: Path) -> Path:
-    return name.with_name(name.name + ".nii.gz")
-
-
-def _source(recipe: Recipe) -> dict[str, Any]:
+def _source(recipe: Recipe, origin: Origin | None) -> dict[str, Any]:
     from spsam.config.identity import run_id
 
     config = recipe.config
-    return {"run_id": run_id(config), "arm": config.arm.name, "steps": recipe.steps}
-
-
-def _check_output(prediction: Prediction) -> None:
-    """What is there already must be of the same runs, or a folder would hold a mixture."""
-    record = prediction.output / RECORD
-    if prediction.output.exists() and not prediction.output.is_dir():
-        raise InputError(Problem("expected a folder for --output, this is a file", record.parent))
-    if not record.is_file():
-        return
-    try:
-        said = json.loads(record.read_text(encoding="utf-8"))
-    except ValueError:
-        said = None
-    if said != json.loads(json.dumps(prediction.describe())):
-        raise InputError(
-            Problem(
-                "the folder holds predictions of other runs or options: choose another --output, "
-                "or remove it",
-                prediction.output,
-            )
-        )
+    return {
+        "run_id": run_id(config),
+        "arm": config.arm.name,
+        "steps": recipe.steps,
+        "checkpoint": recipe.sha256[:16],
+        "weights": None if origin is None else origin.to_dict(),
+    }

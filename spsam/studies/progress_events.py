@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -36,6 +37,11 @@ class RunLabel:
 
     def __str__(self) -> str:
         return f"[{self.number}/{self.total}] {self.arm} seed {self.seed}"
+
+
+def told_dice(dice: float) -> str:
+    """A run's mean Dice in words; NaN where nothing was scored, as without test cases."""
+    return "nothing is scored" if math.isnan(dice) else f"Dice {100 * dice:.2f}"
 
 
 class Watcher:

@@ -89,6 +89,9 @@ def plan_scoring(
     from spsam.metrics.surface import TOLERANCE
 
     problems: list[Problem] = []
+    if predictions.is_dir() and references.is_dir() and predictions.samefile(references):
+        message = "the predictions are in the folder of the references: give each its own"
+        problems.append(Problem(message, predictions))
     found: list[dict[str, Path]] = []
     for folder in (predictions, references):
         with gather(problems):
@@ -111,6 +114,10 @@ def plan_scoring(
                 predictions,
             )
         )
+    same = [name for name in sorted(wanted) if made[name].samefile(wanted[name])]
+    if same:
+        message = "is its own reference: nothing would be compared"
+        raise InputError([Problem(message, made[name]) for name in same])
     more = sorted(made.keys() - wanted.keys())
     notes = [f"{len(more)} predictions have no reference and are left out"] if more else []
     pairs = [(name, made[name], wanted[name]) for name in sorted(wanted)]
@@ -245,11 +252,15 @@ def _case(
 
 
 def _label_maps(folder: Path) -> dict[str, Path]:
-    from spsam.data.sources.volumes import stem
+    from spsam.data.sources.beside import is_litter, stem
 
     if not folder.is_dir():
         raise InputError(Problem("expected a folder of label maps", folder))
-    named = [(stem(file), file) for file in sorted(folder.rglob("*")) if file.is_file()]
+    named = [
+        (stem(file), file)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and not any(map(is_litter, file.relative_to(folder).parents))
+    ]
     files = [(name, file) for name, file in named if name is not None]
     if not files:
         raise InputError(Problem("there is no label map (.nii.gz, .nrrd, .mha) in it", folder))

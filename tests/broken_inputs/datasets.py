@@ -15,6 +15,7 @@ from tests.data.layouts import (
     write_image,
     write_msd,
     write_nnunet,
+    write_synapse,
     write_synapse_slices,
 )
 
@@ -136,13 +137,88 @@ def scans(write: Callable[[Path], object]) -> Make:
     return make
 
 
+def layouts(place: Place) -> Sequence[Command]:
+    """Whole data sets, in each layout that has images and label maps in files of their own."""
+    commands: list[Command] = []
+    for write in (write_acdc, write_msd, write_nnunet, write_synapse):
+        data = write(place.folder / write.__name__)
+        commands.append(predict(place, place.home / "run0", data))
+    return commands
+
+
 def two_of_one_name(folder: Path) -> None:
     for ending in (".nii.gz", ".mha"):
         write_image(folder / f"a{ending}", random_image(1))
 
 
+def beside(write: Callable[[Path], Path], file: str, other: str) -> Make:
+    """A data set in which a file lies a second time under another name, with other content."""
+
+    def make(place: Place) -> Sequence[Command]:
+        data = write(place.folder / "data")
+        if other.endswith(".npz"):
+            shutil.copy(data / file, data / other)
+        else:
+            made = write_image(place.folder / f"made{Path(other.lower()).suffix}", random_image(77))
+            made.replace(data / other)
+        return [check(data), prepare(place, data)]
+
+    return make
+
+
+def label_is_image(content: dict[str, Any]) -> None:
+    content["training"][1]["label"] = content["training"][1]["image"]
+
+
+FRAME = "patient001/patient001_frame01"
+SLICE = "train_npz/case0005_slice000"
 TRAIN = ["patient001", "patient002"]
 KINDS = (
+    Kind(
+        "a whole data set to segment",
+        layouts,
+        r"write_\w+: is a data set \(.*\) with label maps in it: give the folder of its images",
+    ),
+    Kind(
+        "a reference both packed and not",
+        beside(write_acdc, f"{FRAME}_gt.nii.gz", f"{FRAME}_gt.nii"),
+        r"patient001_frame01_gt\.nii\.gz: is a second file of what patient001_frame01_gt\.nii is",
+    ),
+    Kind(
+        "an image under an ending in capitals, too",
+        beside(write_acdc, f"{FRAME}.nii.gz", f"{FRAME}.NII"),
+        r"patient001_frame01\.nii\.gz: is a second file of what patient001_frame01\.NII is",
+    ),
+    Kind(
+        "an image of Synapse both packed and not",
+        beside(write_synapse, "img/img0001.nii.gz", "img/img0001.nii"),
+        r"img0001\.nii\.gz: is a second file of what img0001\.nii is, too: take one away",
+    ),
+    Kind(
+        "a label of Synapse both packed and not",
+        beside(write_synapse, "label/label0001.nii.gz", "label/label0001.nii"),
+        r"label0001\.nii\.gz: is a second file of what label0001\.nii is, too: take one away",
+    ),
+    Kind(
+        "a slice under two numbers",
+        beside(write_synapse_slices, f"{SLICE}.npz", "train_npz/case0005_slice0000.npz"),
+        r"case0005_slice0000\.npz: is a second file of what case0005_slice000\.npz is",
+    ),
+    Kind(
+        "a label of nnU-Net both packed and not",
+        beside(write_nnunet, "labelsTr/bt_001.nii.gz", "labelsTr/bt_001.nii"),
+        r"labelsTr/bt_001\.nii: expected 'file_ending' of dataset\.json, \.nii\.gz: rename it",
+    ),
+    Kind(
+        "an image of nnU-Net under an ending in capitals",
+        beside(write_nnunet, "imagesTr/bt_001_0000.nii.gz", "imagesTr/bt_001_0001.NII"),
+        r"bt_001_0001\.NII: expected 'file_ending' of dataset\.json, \.nii\.gz: rename it",
+    ),
+    Kind(
+        "an image that is its own label",
+        described(label_is_image),
+        r"organ_001\.nii\.gz: dataset\.json lists it as an image and as its label",
+    ),
     Kind(
         "a folder that no reader knows",
         strangers,

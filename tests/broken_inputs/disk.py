@@ -18,7 +18,7 @@ from tests.broken_inputs.kinds import (
     prepare,
     train,
 )
-from tests.data.layouts import blocks, random_image, write_acdc, write_image
+from tests.data.layouts import blocks, random_image, truncate, write_acdc, write_image
 from tests.reporting.prompts.study import make_prompt_study
 from tests.reporting.store import make_study
 
@@ -114,6 +114,89 @@ def with_other_predictions(place: Place) -> Sequence[Command]:
     place.write("out/predict.json", '{"runs": []}')
     write_image(place.out / "b.nii.gz", blocks(values=(1, 2)))
     return [predict(place, place.home / "run0", scan(place))]
+
+
+def predicted(spoil: Callable[[Place, Path], object], *words: object) -> Make:
+    """A folder of predictions, then something else in it or in the input, then the same again."""
+
+    def make(place: Place) -> Sequence[Command]:
+        from typer.testing import CliRunner
+
+        from spsam.cli.main import app
+
+        file = scan(place)
+        command = [*predict(place, place.home / "run0", file), *words]
+        result = CliRunner().invoke(app, [str(word) for word in command])
+        assert result.exit_code == 0, result.output
+        spoil(place, file)
+        return [command]
+
+    return make
+
+
+def into(write: Callable[[Place], Path]) -> Make:
+    """An input, and the folder that its results are asked to go to."""
+
+    def make(place: Place) -> Sequence[Command]:
+        for name in ("a", "b"):
+            write_image(place.folder / "scans" / f"{name}.nii.gz", random_image(1))
+        return [["predict", place.home / "run0", place.folder / "scans", "-o", write(place)]]
+
+    return make
+
+
+def linked(place: Place) -> Path:
+    (place.folder / "link").symlink_to("scans")
+    return place.folder / "link"
+
+
+def with_links_to_results(place: Place) -> Path:
+    """Scans that are links into the folder for results."""
+    (place.folder / "scans").rename(place.folder / "true")
+    (place.folder / "scans").mkdir()
+    for file in (place.folder / "true").iterdir():
+        (place.folder / "scans" / file.name).symlink_to(file)
+    return place.folder / "true"
+
+
+def with_references(place: Place) -> Path:
+    for name in ("a.nii.gz", "b.nii.gz"):
+        write_image(place.folder / "wanted" / name, blocks(values=(1, 2)))
+    return place.folder / "wanted"
+
+
+def hard_link(place: Place) -> Path:
+    place.out.mkdir()
+    (place.out / "a.nii.gz").hardlink_to(place.folder / "scans" / "a.nii.gz")
+    return place.out
+
+
+def dangling(place: Place) -> Path:
+    place.out.mkdir()
+    (place.out / "a.nii.gz").symlink_to("nowhere")
+    return place.out
+
+
+def folder_as_result(place: Place) -> Path:
+    (place.out / "a.nii.gz").mkdir(parents=True)
+    return place.out
+
+
+def of_another_tool(place: Place) -> Path:
+    write_image(place.out / "c.nrrd", blocks(values=(1, 2)))
+    return place.out
+
+
+def scored_by_itself(place: Place) -> Sequence[Command]:
+    label_maps(place)
+    (place.folder / "wanted" / "a.nii.gz").unlink()
+    (place.folder / "wanted" / "a.nii.gz").symlink_to(place.folder / "made" / "a.nii.gz")
+    return [evaluate(place)]
+
+
+def scored_in_one_folder(place: Place) -> Sequence[Command]:
+    label_maps(place)
+    return [["evaluate", "made", place.folder / "made"]]
 
 
 def with_a_damaged_record(place: Place) -> Sequence[Command]:
@@ -288,6 +371,85 @@ KINDS = (
         "predictions of other runs",
         with_other_predictions,
         "out: the folder holds predictions of other runs or options: choose another --output",
+    ),
+    Kind(
+        "results into the folder of scans",
+        into(lambda place: Path("scans")),
+        "scans: --output scans is or lies in this folder of inputs",
+    ),
+    Kind("results into a link to the scans", into(linked), "is or lies in this folder of inputs"),
+    Kind(
+        "results into a folder below the scans",
+        into(lambda place: place.folder / "scans" / "new" / "deep"),
+        "scans: --output .* is or lies in this folder of inputs",
+    ),
+    Kind(
+        "results into a folder above the scans",
+        into(lambda place: place.folder),
+        "scans: --output .* holds these inputs: choose another",
+    ),
+    Kind(
+        "results into a folder that scans are linked from",
+        into(with_links_to_results),
+        "true: --output .* holds these inputs: choose another",
+    ),
+    Kind(
+        "results into the folder of references",
+        into(with_references),
+        r"(?s)a\.nii\.gz: spsam predict has not written it.*b\.nii\.gz: spsam predict has not",
+    ),
+    Kind("a scan linked into its results", into(hard_link), r"a\.nii\.gz: spsam predict has not"),
+    Kind(
+        "a dead link as a result", into(dangling), r"a\.nii\.gz: spsam predict has not written it"
+    ),
+    Kind("a folder as a result", into(folder_as_result), r"a\.nii\.gz: spsam predict has not"),
+    Kind(
+        "another tool's label map among results",
+        into(of_another_tool),
+        r"c\.nrrd: spsam predict has not written it: choose another --output, or take it away",
+    ),
+    Kind(
+        "a result that was changed",
+        predicted(lambda p, _: write_image(p.out / "a.nii.gz", blocks(values=(1, 2)))),
+        r"a\.nii\.gz: has been changed since spsam predict wrote it: choose another --output",
+    ),
+    Kind(
+        "probabilities that were changed",
+        predicted(lambda p, _: truncate(p.out / "a_probabilities.npy"), "--probabilities"),
+        r"a_probabilities\.npy: has been changed since spsam predict wrote it",
+    ),
+    Kind(
+        "a scan that was changed after its segmentation",
+        predicted(lambda _, file: write_image(file, random_image(5))),
+        r"a\.nii\.gz: was segmented from another scan of this name, or before the scan was chang",
+    ),
+    Kind(
+        "results of a changed scan of which some were taken away",
+        predicted(
+            lambda p, file: (write_image(file, random_image(5)), (p.out / "a.nii.gz").unlink()),
+            "--prompts",
+        ),
+        r"a_prompts\.jsonl: was segmented from another scan of this name",
+    ),
+    Kind(
+        "results whose record was taken away",
+        predicted(lambda p, _: (p.out / "predict.json").unlink()),
+        r"a\.nii\.gz: spsam predict has not written it",
+    ),
+    Kind(
+        "results whose record is damaged",
+        predicted(lambda p, _: truncate(p.out / "predict.json")),
+        "the folder holds predictions of other runs or options",
+    ),
+    Kind(
+        "a prediction that is its reference",
+        scored_by_itself,
+        r"made/a\.nii\.gz: is its own reference: nothing would be compared",
+    ),
+    Kind(
+        "predictions in the folder of references",
+        scored_in_one_folder,
+        "made: the predictions are in the folder of the references: give each its own",
     ),
     Kind(
         "a damaged record of predictions",

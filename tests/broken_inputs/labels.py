@@ -341,7 +341,8 @@ KINDS = (
     Kind(
         "classes that are no pairs",
         scored("--classes", "liver,spleen=2"),
-        "--classes liver,spleen=2: expected NAME=ID,NAME=ID with ids from 1, each once",
+        "--classes liver,spleen=2: expected NAME=ID,NAME=ID with ids from 1, each id and each "
+        "name once",
     ),
     Kind(
         "a convention that is none",

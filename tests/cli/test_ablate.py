@@ -77,6 +77,25 @@ def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_of_weights_is_told_by_its_content(tmp_path: Path) -> None:
+    """An official name on other numbers is a warning, whatever else is printed."""
+    Path("sam_vit_b_01ec64.pth").write_bytes(b"random numbers")
+    words = ["S1", "--set", "backbone.name=sam_vit_b", "--checkpoint", "sam_vit_b_01ec64.pth"]
+    result = ablate(*words, "--dry-run")
+    assert result.exit_code == 0, result.stderr
+    assert "weights   sam_vit_b: not an official file" in result.stdout
+    assert "warning: sam_vit_b_01ec64.pth: not an official file of sam_vit_b" in result.stderr
+    as_json = ablate(*words, "--dry-run", "--json")
+    assert "not an official file" in json.loads(as_json.stdout)["arms"][0]["weights"]["origin"]
+    assert "warning: sam_vit_b_01ec64.pth" in as_json.stderr
+
+
+def test_random_weights_are_named_without_a_warning() -> None:
+    result = ablate("S1", "--set", "backbone.weights=random", "--dry-run")
+    assert "weights   sam_tiny: random\n" in result.stdout
+    assert "warning" not in result.stderr
+
+
 def test_a_failed_run_ends_with_1_after_the_others() -> None:
     def fail(arm: str, epoch: int) -> None:
         if arm == "S1":

@@ -11,7 +11,8 @@ RUN = RunLabel(2, 3, "S2", 0, "abc")
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(5, "5 s"), (89, "89 s"), (600, "10 min"), (12000, "3 h 20 min")]
+    ("seconds", "text"),
+    [(5, "5 s"), (89, "89 s"), (600, "10 min"), (12000, "3 h 20 min"), (8.64e6, "100 days")],
 )
 def test_span(seconds: float, text: str) -> None:
     assert span(seconds) == text

@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import segment_anything
+import torch
 from typer.testing import CliRunner, Result
 
 from spsam.cli.main import app
@@ -62,6 +64,15 @@ def test_plain_sam_from_the_command_line_to_tables_and_pictures(
     assert len(pd.read_csv(folder / "table.csv")) == len(told["cells"])
     for name in ("heat_map", "subsets", "points_with_box", "cases", "logits"):
         assert (folder / f"{name}.png").stat().st_size > 5_000
+    # How much neighbouring slices agree (the paper's Fig. 1d), also of plain SAM.
+    assert [row["of"] for row in told["neighbours"]] == [
+        "reference",
+        "plain SAM, box",
+        "plain SAM, point+box (edt)",
+    ]
+    assert all(0 < row["dice"] <= 100 for row in told["neighbours"])
+    assert (folder / "neighbours.png").stat().st_size > 5_000
+    assert "input 128×128" in told["network"]
     rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
     draws = sum(cell["seeds"] for cell in told["cells"])
     assert len(rows) == 2 * draws * len(told["cases"])  # two classes
@@ -97,7 +108,7 @@ def test_an_interrupted_study_goes_on_with_the_next_case(
 
 
 def test_a_trained_run_is_asked_with_its_own_prompts(
-    prompts: Callable[..., Result], data: Path, tmp_path: Path
+    prompts: Callable[..., Result], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ["ablate", "S1,S9", "--preset", "smoke", "--data", str(data), "--out"]
     trained = CliRunner().invoke(app, [*arguments, str(tmp_path / "out")])
@@ -121,9 +132,30 @@ def test_a_trained_run_is_asked_with_its_own_prompts(
     folder = tmp_path / "out" / "prompts" / told["name"]
     for name in ("attribution.md", "attribution.tex", "neighbours.png", "subsets_auxiliary.png"):
         assert (folder / name).is_file()
+    # A run stands beside plain SAM with the number that it has in a study of its own.
+    box = ["--prompts", "box", "--source", "ground_truth", "--json"]
+    beside = prompts(*box, "--compare", first, "--compare", second)
+    assert beside.exit_code == 0, beside.output
+    rows = {row["of"]: row for row in json.loads(beside.stdout)["neighbours"]}
+    assert len(rows) == 4
+    assert "plain SAM, box" in rows
+    for row in told["neighbours"]:
+        assert rows[row["of"]] == row
+    for path in (tmp_path / "out" / "runs" / second / "predictions").glob("*.nii.gz"):
+        path.unlink()
+    refused = prompts(*box, "--compare", second)
+    assert refused.exit_code == 2
+    assert "predicted none of the 2 test cases" in refused.stderr
     by_path = prompts("--run", tmp_path / "out" / "runs" / first, "--dry-run")
     assert by_path.exit_code == 0
     assert "auxiliary" in by_path.stdout
+    assert f"weights   sam_tiny: {told['weights']['origin']}" in by_path.stdout
+    assert f"SAM's weights: {told['weights']['origin']}." in told["caption"]
+    # Volumes that are prepared otherwise would show its network other intensities.
+    monkeypatch.setattr("spsam.data.plan.VERSION", {"MR": 99, "CT": 99})
+    other = prompts("--run", first, "--dry-run")
+    assert other.exit_code == 2
+    assert "train it again" in other.stderr
 
 
 def test_a_strategy_of_ones_own_joins_by_its_name(
@@ -161,7 +193,7 @@ def test_every_mistake_at_once_and_nothing_is_written(
 ) -> None:
     result = prompts(
         *["--prompts", "box,piont", "--point", "edt,rnadom", "--source", "auxiliary,disturbd"],
-        *["--backbone", "sam_tniy", "--limit", "0"],
+        *["--backbone", "sam_tniy", "--limit", "0", "--mask", "binary,logit"],
     )
     assert result.exit_code == 2
     errors = result.stderr.splitlines()
@@ -171,6 +203,7 @@ def test_every_mistake_at_once_and_nothing_is_written(
         "--point: unknown point strategy 'rnadom'; did you mean 'random'?",
         "--source: source 'auxiliary' needs a trained run",
         "--source: unknown source 'disturbd'; did you mean 'disturbed'?",
+        "--mask: unknown mask prompt 'logit'; did you mean 'logits'?",
         "did you mean 'sam_tiny'?",
         "--limit 0",
     ):
@@ -194,3 +227,57 @@ def test_an_unknown_run_is_a_mistake(prompts: Callable[..., Result]) -> None:
     assert result.exit_code == 2
     assert "--run 0123" in result.stderr
     assert "did you mean 'box'?" in result.stderr
+
+
+def test_the_form_of_the_mask_is_an_axis(prompts: Callable[..., Result], tmp_path: Path) -> None:
+    cells = ["--prompts", "box,box+mask", "--source", "ground_truth", "--dry-run", "--json"]
+    every = json.loads(prompts(*cells).stdout)["cells"]
+    assert [(cell["prompts"], cell["mask"]) for cell in every] == [
+        ("box", None),
+        ("box+mask", "binary"),
+        ("box+mask", "logits"),
+        ("box+mask", "log_odds"),
+    ]
+    study = tmp_path / "mine.yaml"
+    study.write_text("mask: [{name: binary, values: [-4, 4]}, log_odds]\n")
+    mine = json.loads(prompts(study, *cells).stdout)["cells"]
+    assert [cell["mask"] for cell in mine] == [None, "binary [-4, 4]", "log_odds"]
+    assert mine[0]["keys"] == every[0]["keys"]
+    one = json.loads(prompts(study, *cells, "--mask", "logits").stdout)["cells"]
+    assert [cell["mask"] for cell in one] == [None, "logits"]
+    study.write_text("mask: log_odds\n")
+    word = json.loads(prompts(study, *cells).stdout)["cells"]
+    assert [cell["mask"] for cell in word] == [None, "log_odds"]
+
+
+@pytest.mark.slow
+def test_vit_b_is_asked_at_1024_pixels_with_a_file_in_the_official_format(
+    prompts: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """64 × 64 tokens and 256 × 256 masks, though the patch is small; weights are random numbers."""
+    with torch.device("meta"):
+        official = segment_anything.sam_model_registry["vit_b"]().state_dict()
+    generator = torch.Generator().manual_seed(0)
+    state = {
+        name: 0.02 * torch.randn(value.shape, generator=generator)
+        for name, value in official.items()
+    }
+    torch.save(state, tmp_path / "sam_vit_b_01ec64.pth")
+    seen: list[tuple[int, ...]] = []
+    masks, tiles = Examiner.masks, Examiner.tiles
+
+    def watched(self: Examiner, piece: Any, questions: Any) -> Any:
+        for answer, asked in masks(self, piece, questions):
+            seen.extend([tuple(piece.embedding.shape), tuple(asked.masks.shape)])
+            yield answer, asked
+
+    monkeypatch.setattr(Examiner, "masks", watched)
+    # One slice is enough to see it, and takes seconds.
+    monkeypatch.setattr(Examiner, "tiles", lambda self, case: tiles(self, case).part(2, 3))
+    monkeypatch.setattr("spsam.studies.prompts.study.draw_pictures", lambda *_: None)
+    result = prompts(
+        *["--backbone", "sam_vit_b", "--checkpoint", tmp_path / "sam_vit_b_01ec64.pth"],
+        *["--prompts", "mask", "--mask", "binary", "--source", "ground_truth", "--limit", "1"],
+    )
+    assert result.exit_code == 0, result.output
+    assert seen == [(1, 256, 64, 64), (1, 1, 2, 1, 256, 256)]

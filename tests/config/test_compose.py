@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from spsam.config.compose import Composed, compose
-from spsam.errors import InputError
+from spsam.config.yaml_file import read_yaml
 
 ROOT = """\
 title: Root
@@ -33,15 +33,16 @@ class Files:
         return path
 
     def find(self, name: str) -> Path:
-        path = self.folder / f"{name}.yaml"
-        if not path.is_file():
-            raise InputError(f"unknown arm '{name}'")
-        return path
+        return self.folder / f"{name}.yaml"
 
     def compose(
         self, name: str, overrides: Mapping[str, Any] | None = None, preset: Path | None = None
     ) -> Composed:
-        return compose(self.find(name), preset=preset, overrides=overrides, find=self.find)
+        files = [read_yaml(self.find(name))]
+        while "base" in files[0].data:
+            files.insert(0, read_yaml(self.find(files[0].data["base"])))
+        laid = None if preset is None else read_yaml(preset)
+        return compose(files, preset=laid, overrides=overrides)
 
 
 @pytest.fixture
@@ -125,55 +126,6 @@ def test_merging_leaves_the_parsed_files_alone(files: Files) -> None:
     composed = files.compose("root", {"train.optimizer.lr": 5})
     composed.data["train"]["widths"].append(4)
     assert files.compose("root").data == before
-
-
-def test_a_circle_is_named(files: Files) -> None:
-    files.write("a", "base: c\n")
-    files.write("b", "base: a\n")
-    c = files.write("c", "title: x\nbase: b\n")
-    with pytest.raises(InputError) as caught:
-        files.compose("b")
-    expected = f"{files.find('b')}:1: base: goes in a circle: b -> a -> c -> b"
-    assert str(caught.value) != expected  # it is c's line that closes the circle
-    assert str(caught.value) == f"{c}:2: base: goes in a circle: b -> a -> c -> b"
-    files.write("self", "base: self\n")
-    with pytest.raises(InputError, match="circle: self -> self"):
-        files.compose("self")
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("base: nothing\n", "a.yaml:1: base: unknown arm 'nothing'"),
-        ("base: ./nothing.yaml\n", "a.yaml:1: base: there is no file"),
-        ("base: [root]\n", "a.yaml:1: base: expected one arm's name or path"),
-    ],
-)
-def test_a_base_that_leads_nowhere(files: Files, text: str, said: str) -> None:
-    files.write("a", text)
-    with pytest.raises(InputError) as caught:
-        files.compose("a")
-    assert said in str(caught.value)
-
-
-def test_a_base_may_be_a_path_or_a_neighbour(files: Files, tmp_path: Path) -> None:
-    files.write("study/root", "title: Mine\ntrain: {epochs: 77}\n")
-    path = files.write("study/a", "base: ../root.yaml\n")
-    assert compose(path, find=files.find).data["train"]["epochs"] == 10
-    path = files.write("study/b", "base: root\n")
-    assert compose(path, find=files.find).data["train"]["epochs"] == 77
-
-
-def test_in_a_layer_the_last_layer_wins_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    files = Files(tmp_path / "ablations")
-    files.write("root", "train: {epochs: 1}\n")
-    child = files.write("a", "base: root\n")
-    other = tmp_path / "other.yaml"
-    other.write_text("train: {epochs: 2}\n", encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    assert compose(child, find=lambda _: other).data["train"]["epochs"] == 2
 
 
 def test_what_a_file_may_not_say(files: Files) -> None:

@@ -62,6 +62,20 @@ def test_the_depth_axis_follows_the_coarsest_spacing() -> None:
     assert made.patch_size == (12, 160, 160)
 
 
+@pytest.mark.parametrize(
+    ("thickness", "threshold", "kept"),
+    [(3.0, 3.0, False), (3.1, 3.0, True), (2.5, 3.0, False), (2.5, 2.0, True), (1.5, 1.0, True)],
+)
+def test_from_which_ratio_on_slices_stay_is_a_value(
+    thickness: float, threshold: float, kept: bool
+) -> None:
+    """nnU-Net's threshold, the default, is 3, and what is as thick is not above it."""
+    data = dataset(((20, 90, 90), (thickness, 1.0, 1.0)), ((30, 90, 90), (thickness, 1.0, 1.0)))
+    made = planned(data, anisotropy=threshold)
+    assert made.anisotropic == kept
+    assert threshold != 3 or planned(data) == made
+
+
 def test_two_coarse_axes_are_not_thick_slices() -> None:
     made = planned(dataset(((30, 31, 90), (3.0, 3.0, 1.0))))
     assert not made.anisotropic

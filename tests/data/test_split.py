@@ -58,7 +58,9 @@ def test_five_folds_are_by_patient_and_cover_everything(
         parts = [patients_of(data, ids) for ids in (split.train, split.val, split.test)]
         assert sum(map(len, parts)) == len(set.union(*parts)) == len(names)
         train, val, test = parts
-        assert train and test and bool(val) == validate
+        assert train
+        assert test
+        assert bool(val) == validate
         assert len(split.train) + len(split.val) + len(split.test) == len(data.cases)
         tested += split.test
     assert sorted(tested) == sorted(case.id for case in data.cases)

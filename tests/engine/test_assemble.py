@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spsam.engine.assemble import build_network, network_size
+from spsam.errors import InputError
 from spsam.model.network import SelfPromptSAM
 from spsam.model.prompts.base import Prompts
 from spsam.registry.arms import load_arm
@@ -192,6 +193,32 @@ def test_any_number_of_modalities_classes_slices_and_any_size(data: st.DataObjec
     assert output.prompts.present.shape == (2, depth, classes)
     assert labels.min() >= 0
     assert labels.max() < classes
+
+
+@pytest.mark.parametrize("name", ARMS)
+@torch.no_grad()
+def test_a_patch_that_is_not_square_keeps_its_aspect(name: str) -> None:
+    arm = load_arm(name, {"backbone.encoder_size": [96, 64]})
+    network = build_network(arm, in_channels=1, num_classes=3, depth=2, image_size=(48, 32)).eval()
+    assert network.image_encoder.image_size == (96, 64)
+    assert network.mask_decoder.mask_size == (48, 32)
+    patch = torch.randn(1, 1, 2, 48, 32)
+    # The same factor on both axes: a square stays one.
+    assert network.input_adapter(patch).shape == (2, 3, 96, 64)
+    output = network(patch)
+    assert output.logits.shape == (1, 3, 2, 48, 32)
+    sizes = network_size(arm, in_channels=1, num_classes=3, patch=(2, 48, 32))
+    assert sizes.total == sum(parameter.numel() for parameter in network.parameters())
+    assert sizes.blocks == network.parameter_groups()
+
+
+def test_an_encoders_size_is_made_of_whole_patches() -> None:
+    arm = load_arm(ARMS[0], {"backbone.encoder_size": [96, 60]})
+    with pytest.raises(InputError, match="96 x 60 is not made of whole 8-pixel patches"):
+        network_size(arm, in_channels=1, num_classes=3, patch=(2, 48, 32))
+    for wrong in ([96], [96, 0], "96", [96.5, 64]):
+        with pytest.raises(InputError, match=r"backbone\.encoder_size"):
+            load_arm(ARMS[0], {"backbone.encoder_size": wrong})
 
 
 @pytest.mark.parametrize("backbone", ["sam_vit_b", "sam_vit_l", "sam_vit_h"])

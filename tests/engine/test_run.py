@@ -14,7 +14,8 @@ from spsam.metrics.dice import dice_of_counts
 from spsam.results.measures import read_measures
 from spsam.results.panels import read_panels
 from spsam.studies.backend import Backend
-from spsam.studies.planning.planner import Request, plan_ablation
+from spsam.studies.planning.planner import plan_ablation
+from spsam.studies.planning.request import Request
 
 from .networks import ARMS
 
@@ -67,3 +68,20 @@ def test_only_training_cases_train_and_only_test_cases_are_scored(
     assert cost["gflops"] > 0
     assert cost["step_seconds"].keys() == {"generator", "joint"}
     assert cost["peak_memory_bytes"] > 1 << 27
+
+
+def test_a_run_that_scores_nothing_ends_with_its_network(tmp_path: Path) -> None:
+    """The split `all`: a network for a leaderboard's cases, and no numbers of its own."""
+    overrides = {"train.epochs": 1, "train.generator_epochs": 0}
+    request = Request([ARMS[0]], tmp_path, preset="smoke", split="all", overrides=overrides)
+    ablation = plan_ablation(request)
+    ((arm, run),) = ablation.runs
+    assert set(run.split.train) == {case.id for case in ablation.dataset.cases}
+    store = Backend().prepare(ablation.dataset, arm.plan, tmp_path / "prepared", lambda *_: None)
+    run.folder.note(status="running")
+    quiet = {"on_epoch": lambda _: None, "on_progress": lambda *_: None, "on_note": print}
+    execute(replace(run, store=store), **quiet)
+    assert run.folder.read_rows() == []
+    assert run.folder.checkpoint.is_file()
+    assert run.folder.read()["cost"]["step_seconds"]["joint"] > 0
+    assert not run.folder.predictions.exists()

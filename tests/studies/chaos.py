@@ -12,7 +12,9 @@ from unittest.mock import patch
 from spsam.cli.progress import LineWatcher
 from spsam.studies.execution.ablation import run_ablation
 from spsam.studies.execution.executors.choose import make_executor
-from spsam.studies.planning.planner import Ablation, Request, plan_ablation
+from spsam.studies.planning.plan import Ablation
+from spsam.studies.planning.planner import plan_ablation
+from spsam.studies.planning.request import Request
 from tests.studies.fakes import LoggedBackend, tiny_dataset
 
 

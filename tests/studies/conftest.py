@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 import spsam.data.dataset
-from spsam.studies.planning.planner import Ablation, Request, plan_ablation
+from spsam.studies.planning.plan import Ablation
+from spsam.studies.planning.planner import plan_ablation
+from spsam.studies.planning.request import Request
 from tests.studies.fakes import FakeBackend, tiny_dataset
 
 Planner = Callable[..., Ablation]

@@ -11,7 +11,8 @@ import pytest
 from spsam.errors import InputError
 from spsam.studies.backend import Backend
 from spsam.studies.execution.ablation import prepare
-from spsam.studies.planning.planner import Request, plan_ablation
+from spsam.studies.planning.planner import plan_ablation
+from spsam.studies.planning.request import Request
 from spsam.studies.progress_events import Watcher
 from tests.data.layouts import SHAPE, SPACING, blocks, random_image, write_image, write_msd
 

@@ -57,7 +57,7 @@ def read_container(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
         check_memory(size, path)
         if data is not None and path.name.lower().endswith(_META):
             _check_packed(path, data, size)
-        image = sitk.ReadImage(str(path))
+        image = sitk.ReadImage(str(path), imageIO=_io(path))
         array = sitk.GetArrayFromImage(image)
     if components > 1:
         array = np.moveaxis(array, -1, 0)
@@ -77,8 +77,14 @@ def container_geometry(path: Path) -> Geometry:
 def _reader(path: Path) -> Any:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
+    reader.SetImageIO(_io(path))
     reader.ReadImageInformation()
     return reader
+
+
+def _io(path: Path) -> str:
+    """The library's reader; empty where it finds it by itself, as it does by a small ending."""
+    return "MetaImageIO" if path.suffix.lower() in _META and path.suffix.isupper() else ""
 
 
 def _geometry(path: Path, reader: Any) -> Geometry:

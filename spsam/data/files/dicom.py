@@ -40,6 +40,11 @@ def ordered_files(folder: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(frame.file) for frame in frames))
 
 
+def series_files(folder: Path) -> tuple[Path, ...]:
+    """The files of all DICOM series in the folder, series by series, by their names."""
+    return tuple(file for _, files in sorted(_series(folder).items()) for file in files)
+
+
 def read_series(folder: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
     """The one series of a folder `(1, D, H, W)`, its slices ordered by their position.
 

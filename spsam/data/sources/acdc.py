@@ -6,7 +6,8 @@ import re
 from functools import partial
 from pathlib import Path
 
-from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.cases import Case, DataSet
+from spsam.data.sources.beside import entries, second, unread_notes
 from spsam.data.sources.known import ACDC
 from spsam.data.volume import read_geometry, read_volume
 from spsam.errors import InputError, Problem
@@ -17,7 +18,9 @@ LAYOUT = (
 )
 _PARTS = ("training", "testing")
 _PATIENT = re.compile(r"patient\d+")
-_FRAME = re.compile(r"(patient\d+_frame\d+)(_gt)?\.nii(?:\.gz)?")
+_FRAME = re.compile(r"(patient\d+_frame\d+)(_gt)?\.nii(?:\.gz)?", re.IGNORECASE)
+# The whole heart beat, without references, comes with the data set.
+_BEAT = re.compile(r"patient\d+_4d\.nii(?:\.gz)?", re.IGNORECASE)
 
 
 def recognise(folder: Path) -> bool:
@@ -31,11 +34,13 @@ def open(folder: Path) -> DataSet:
     Frames without a reference (`_gt`) are left out, with a note.
 
     Raises:
-        InputError: If a reference has no image, a patient is there twice, or nothing is labelled.
+        InputError: If a reference has no image, a patient or a file is there twice, or nothing is
+            labelled.
     """
     cases: list[Case] = []
     problems: list[Problem] = []
     unlabelled: list[str] = []
+    known: list[Path] = []
     seen: dict[str, Path] = {}
     ids = ACDC.class_of()
     for patient in _patients(folder):
@@ -44,7 +49,9 @@ def open(folder: Path) -> DataSet:
             continue
         seen[patient.name] = patient
         for frame, files in sorted(_frames(patient).items()):
-            image, label = files.get("image"), files.get("label")
+            problems += [second(more[1], more[0]) for more in files.values() if len(more) > 1]
+            known += [each for more in files.values() for each in more]
+            image, label = (files.get(kind, [None])[0] for kind in ("image", "label"))
             if image is None:
                 assert label is not None
                 problems.append(Problem(f"the image {frame}.nii.gz is missing", label))
@@ -62,6 +69,8 @@ def open(folder: Path) -> DataSet:
     if unlabelled:
         shown = ", ".join(unlabelled[:5]) + (", …" if len(unlabelled) > 5 else "")
         notes.append(f"{len(unlabelled)} frames without a reference are left out: {shown}")
+    known += [each for place in _patients(folder) for each in entries(place) if _is_beat(each)]
+    notes += unread_notes(known)
     return DataSet(
         name=ACDC.name,
         cases=tuple(sorted(cases, key=lambda case: case.id)),
@@ -69,23 +78,11 @@ def open(folder: Path) -> DataSet:
         raw_ids=ACDC.raw_ids(),
         channel_names=("MR",),
         modality=ACDC.modality,
-        fingerprint=_fingerprint(cases),
         published=ACDC.name,
         folder=folder.parent if folder.name in _PARTS else folder,
         splits=ACDC.splits,
         notes=tuple(notes),
     )
-
-
-def _fingerprint(cases: list[Case]) -> str:
-    """Paths are counted from the folder of patients, so either folder may be given.
-
-    With both parts the paths carry the part's name; patients are unique across them.
-    """
-    roots = {case.files[0].parent.parent for case in cases}
-    files = [file for case in cases for file in case.files]
-    root = roots.pop() if len(roots) == 1 else files[0].parents[2]
-    return fingerprint_files(root, files)
 
 
 def _patients(folder: Path) -> list[Path]:
@@ -99,11 +96,16 @@ def _patients(folder: Path) -> list[Path]:
     )
 
 
-def _frames(patient: Path) -> dict[str, dict[str, Path]]:
-    """Frame name -> its `image` and `label` file, as far as they are there."""
-    frames: dict[str, dict[str, Path]] = {}
-    for path in sorted(patient.iterdir()):
+def _is_beat(path: Path) -> bool:
+    return _BEAT.fullmatch(path.name) is not None
+
+
+def _frames(patient: Path) -> dict[str, dict[str, list[Path]]]:
+    """Frame name -> the files that could be its `image` and its `label`."""
+    frames: dict[str, dict[str, list[Path]]] = {}
+    for path in entries(patient):
         match = _FRAME.fullmatch(path.name)
         if match:
-            frames.setdefault(match[1], {})["label" if match[2] else "image"] = path
+            kind = "label" if match[2] else "image"
+            frames.setdefault(match[1].lower(), {}).setdefault(kind, []).append(path)
     return frames

@@ -6,9 +6,10 @@ import re
 from functools import partial
 from pathlib import Path
 
-from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.cases import Case, DataSet
 from spsam.data.files.json_object import read_object
 from spsam.data.sources import dataset_json
+from spsam.data.sources.beside import unread_notes
 from spsam.data.sources.known import AMOS
 from spsam.data.volume import read_geometry, read_volume
 from spsam.errors import InputError, Problem
@@ -62,6 +63,7 @@ def open(folder: Path) -> DataSet:
     ]
     left = len(pairs) - len(ct)
     notes = dataset_json.count_notes(content, len(pairs))
+    notes += unread_notes(file for files in pairs.values() for file in files)
     if left:
         notes.append(f"{left} MR volumes (amos_{_FIRST_MR:04d} …) are left out")
     return DataSet(
@@ -71,9 +73,6 @@ def open(folder: Path) -> DataSet:
         raw_ids=AMOS.raw_ids(numbers),
         channel_names=("CT",),
         modality=AMOS.modality,
-        fingerprint=fingerprint_files(
-            folder, [path, *(file for case in cases for file in case.files)]
-        ),
         published=AMOS.name,
         folder=folder,
         notes=tuple(notes),

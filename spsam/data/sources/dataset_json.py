@@ -61,9 +61,11 @@ def pairs(
             continue
         # As Windows writes folders.
         image, label = (folder / each.replace("\\", "/") for each in (first, second))
-        name = re.sub(r"\.nii(\.gz)?$|\.[^.]+$", "", image.name)
+        name = re.sub(r"\.nii(\.gz)?$|\.[^.]+$", "", image.name, flags=re.IGNORECASE)
         if name in found:
             problems.append(Problem(f"'training' lists {name} twice", path))
+        if image.is_file() and label.is_file() and image.samefile(label):
+            problems.append(Problem("dataset.json lists it as an image and as its label", image))
         found[name] = (image, label)
         problems += [
             Problem("the file does not exist, but dataset.json lists it", file)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.cases import Case, DataSet
 from spsam.data.files.json_object import read_object
 from spsam.data.sources import dataset_json
+from spsam.data.sources.beside import unread_notes
 from spsam.data.volume import read_geometry, read_volume
 from spsam.errors import InputError, Problem
 
@@ -61,9 +62,9 @@ def open(folder: Path) -> DataSet:
         raw_ids=raw_ids,
         channel_names=tuple(channels[index] for index in sorted(channels)),
         modality="CT" if dataset_json.is_ct(list(channels.values())) else "MR",
-        fingerprint=fingerprint_files(
-            folder, [path, *(file for case in cases for file in case.files)]
-        ),
         folder=folder,
-        notes=tuple(dataset_json.count_notes(content, len(cases))),
+        notes=(
+            *dataset_json.count_notes(content, len(cases)),
+            *unread_notes(file for files in pairs.values() for file in files),
+        ),
     )

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.cases import Case, DataSet
 from spsam.data.files.json_object import read_object
 from spsam.data.sources import dataset_json
-from spsam.data.sources.volumes import ENDINGS
+from spsam.data.sources.beside import ENDINGS, entries, stem, unread_notes
 from spsam.data.volume import read_geometry, read_volume
 from spsam.errors import InputError, Problem
 
@@ -58,11 +58,11 @@ def open(folder: Path) -> DataSet:
         raw_ids=tuple(sorted(labels)),
         channel_names=tuple(names),
         modality="CT" if dataset_json.is_ct(names) else "MR",
-        fingerprint=fingerprint_files(
-            folder, [path, *(file for case in cases for file in case.files)]
-        ),
         folder=folder,
-        notes=tuple(dataset_json.count_notes(content, len(cases))),
+        notes=(
+            *dataset_json.count_notes(content, len(cases)),
+            *unread_notes(file for case in cases for file in case.files),
+        ),
     )
 
 
@@ -101,11 +101,24 @@ def _labels(content: dict[str, Any], path: Path, problems: list[Problem]) -> dic
     return labels
 
 
+def _by_ending(folder: Path, ending: str) -> tuple[list[Path], list[Path]]:
+    """The images in a folder that end so, and those that end otherwise."""
+    images = [each for each in entries(folder) if stem(each)] if folder.is_dir() else []
+    return (
+        [each for each in images if each.name.endswith(ending)],
+        [each for each in images if not each.name.endswith(ending)],
+    )
+
+
 def _cases(
     folder: Path, channels: int, ending: str, raw_ids: list[int], problems: list[Problem]
 ) -> list[Case]:
     place = folder / "labelsTr"
-    labels = sorted(place.glob(f"*{ending}")) if place.is_dir() else []
+    labels, other = _by_ending(place, ending)
+    message = f"expected 'file_ending' of dataset.json, {ending}: rename it, or take it away"
+    problems += [
+        Problem(message, each) for each in [*other, *_by_ending(folder / "imagesTr", ending)[1]]
+    ]
     if not labels:
         problems.append(Problem(f"there is no label (labelsTr/*{ending})", folder))
     class_of = {raw: index for index, raw in enumerate(raw_ids)}

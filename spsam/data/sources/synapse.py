@@ -6,7 +6,8 @@ import re
 from functools import partial
 from pathlib import Path
 
-from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.cases import Case, DataSet
+from spsam.data.sources.beside import entries, second, unread_notes
 from spsam.data.sources.known import SYNAPSE
 from spsam.data.volume import read_geometry, read_volume
 from spsam.errors import InputError, Problem
@@ -14,7 +15,9 @@ from spsam.errors import InputError, Problem
 LAYOUT = "Synapse (BTCV): [RawData/][Training/]img/img0001.nii.gz and label/label0001.nii.gz"
 
 _ABOVE = ("", "Training", "RawData/Training", "RawData")
-_FILE = {kind: re.compile(rf"{kind}(\d{{4}})\.nii(?:\.gz)?") for kind in ("img", "label")}
+_FILE = {
+    kind: re.compile(rf"{kind}(\d{{4}})\.nii(?:\.gz)?", re.IGNORECASE) for kind in ("img", "label")
+}
 
 
 def recognise(folder: Path) -> bool:
@@ -28,12 +31,16 @@ def open(folder: Path) -> DataSet:
     The classes are the eight organs that publications score; the other five are background.
 
     Raises:
-        InputError: If a label has no image, or nothing is labelled.
+        InputError: If a label has no image, a file is there twice, or nothing is labelled.
     """
     root = _root(folder)
     assert root is not None, "recognised"
-    images, labels = (_numbered(root, kind) for kind in ("img", "label"))
+    every = [_numbered(root, kind) for kind in ("img", "label")]
+    images, labels = ({number: files[0] for number, files in each.items()} for each in every)
     problems = [
+        second(files[1], files[0]) for each in every for files in each.values() if len(files) > 1
+    ]
+    problems += [
         Problem(f"the image img{number}.nii.gz is missing", labels[number])
         for number in sorted(labels.keys() - images.keys())
     ]
@@ -55,6 +62,7 @@ def open(folder: Path) -> DataSet:
     ]
     alone = sorted(images.keys() - labels.keys())
     notes = [f"{len(alone)} images without a label are left out"] if alone else []
+    notes += unread_notes([file for each in every for files in each.values() for file in files])
     return DataSet(
         name=SYNAPSE.name,
         cases=tuple(cases),
@@ -62,7 +70,6 @@ def open(folder: Path) -> DataSet:
         raw_ids=SYNAPSE.raw_ids(),
         channel_names=("CT",),
         modality=SYNAPSE.modality,
-        fingerprint=fingerprint_files(root, [file for case in cases for file in case.files]),
         published=SYNAPSE.name,
         folder=folder,
         splits=SYNAPSE.splits,
@@ -78,13 +85,13 @@ def _root(folder: Path) -> Path | None:
     return None
 
 
-def _numbered(root: Path, kind: str) -> dict[str, Path]:
-    """Number as it is written -> file."""
+def _numbered(root: Path, kind: str) -> dict[str, list[Path]]:
+    """Number as it is written -> the files that have it."""
     if not (root / kind).is_dir():
         return {}
-    found = {}
-    for path in sorted((root / kind).iterdir()):
+    found: dict[str, list[Path]] = {}
+    for path in entries(root / kind):
         match = _FILE[kind].fullmatch(path.name)
         if match:
-            found[match[1]] = path
+            found.setdefault(match[1], []).append(path)
     return found

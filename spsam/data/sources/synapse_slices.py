@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spsam.data.cases import Case, DataSet, fingerprint_files
+from spsam.data.cases import Case, DataSet
 from spsam.data.geometry import Geometry
 from spsam.data.labels import class_indices
+from spsam.data.sources.beside import entries, second, unread_notes
 from spsam.data.sources.known import SYNAPSE, SYNAPSE_PREPROCESSED
 from spsam.data.volume import Volume, check_image
 from spsam.errors import InputError, Problem
@@ -29,8 +30,8 @@ LAYOUT = (
     "each with 'image' and 'label'"
 )
 
-_SLICE = re.compile(r"(case\d{4})_slice(\d{3,})\.npz")
-_VOLUME = re.compile(r"(case\d{4})\.npy\.h5")
+_SLICE = re.compile(r"(case\d{4})_slice(\d{3,})\.npz", re.IGNORECASE)
+_VOLUME = re.compile(r"(case\d{4})\.npy\.h5", re.IGNORECASE)
 _UNKNOWN = (1.0, 1.0, 1.0)
 
 
@@ -43,10 +44,18 @@ def open(folder: Path) -> DataSet:
     """Opens the folder above `train_npz` and `test_vol_h5`.
 
     Raises:
-        InputError: If a volume lacks slices, or is in both folders.
+        InputError: If a volume lacks slices, has one twice, or is in both folders.
     """
-    slices, volumes = _slices(folder), _volumes(folder)
-    problems = []
+    every, volumes = _slices(folder), _volumes(folder)
+    slices = {
+        name: {number: files[0] for number, files in each.items()} for name, each in every.items()
+    }
+    problems = [
+        second(files[1], files[0])
+        for each in every.values()
+        for files in each.values()
+        if len(files) > 1
+    ]
     for name, files in slices.items():
         if sorted(files) != list(range(len(files))):
             lacking = sorted(set(range(max(files))) - files.keys())
@@ -71,11 +80,13 @@ def open(folder: Path) -> DataSet:
         raw_ids=SYNAPSE.raw_ids(SYNAPSE_PREPROCESSED),
         channel_names=("CT",),
         modality=SYNAPSE.modality,
-        fingerprint=fingerprint_files(folder, [file for case in cases for file in case.files]),
         published=SYNAPSE.name,
         folder=folder,
         splits=SYNAPSE.splits,
-        notes=("voxel sizes are not in these files: 1 mm is assumed, distances are in voxels",),
+        notes=(
+            "voxel sizes are not in these files: 1 mm is assumed, distances are in voxels",
+            *unread_notes((file for case in cases for file in case.files), (".npz", ".h5")),
+        ),
     )
 
 
@@ -89,20 +100,23 @@ def _case(name: str, read: Any, files: tuple[Path, ...], class_of: Mapping[int, 
     )
 
 
-def _slices(folder: Path) -> dict[str, dict[int, Path]]:
-    found: dict[str, dict[int, Path]] = {}
+def _slices(folder: Path) -> dict[str, dict[int, list[Path]]]:
+    """Case -> number of a slice -> the files that have it."""
+    found: dict[str, dict[int, list[Path]]] = {}
     place = folder / "train_npz"
-    for path in sorted(place.iterdir()) if place.is_dir() else []:
+    for path in entries(place) if place.is_dir() else []:
         match = _SLICE.fullmatch(path.name)
         if match:
-            found.setdefault(match[1], {})[int(match[2])] = path
+            of_case = found.setdefault(match[1].lower(), {})
+            of_case.setdefault(int(match[2]), []).append(path)
     return found
 
 
 def _volumes(folder: Path) -> dict[str, Path]:
     place = folder / "test_vol_h5"
-    matches = ((path, _VOLUME.fullmatch(path.name)) for path in place.glob("*.npy.h5"))
-    return {match[1]: path for path, match in sorted(matches) if match}
+    files = entries(place) if place.is_dir() else []
+    matches = ((path, _VOLUME.fullmatch(path.name)) for path in files)
+    return {match[1].lower(): path for path, match in matches if match}
 
 
 def _load(read: Any, files: Sequence[Path], class_of: Mapping[int, int]) -> Volume:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from spsam.data.cases import Case
 from spsam.data.files.dicom import series_in
 from spsam.data.files.image import read_geometry
+from spsam.data.files.parts import parts
+from spsam.data.sources.beside import ENDINGS, entries, stem
 from spsam.data.volume import read_volume
 from spsam.errors import InputError, Problem
+
+__all__ = ["ENDINGS", "LAYOUT", "left_out", "open_volumes", "stem"]
 
 LAYOUT = (
     "an image (.nii, .nii.gz, .nrrd, .mha), a folder of images, a folder of one DICOM series, "
     "or a folder of such folders"
 )
-ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 
@@ -29,8 +32,8 @@ def open_volumes(path: Path) -> list[Case]:
     `NAME_0000…`, `NAME_0001…` of one folder are the channels of one case `NAME`.
 
     Args:
-        path: An image file, a folder of image files, a folder of one DICOM series, or a folder
-            whose folders hold one series each.
+        path: An image file, the folder of one DICOM series, or a folder with both in it and in
+            the folders below it. Hidden files and what systems leave are passed over.
 
     Returns:
         Cases whose `load()` gives a volume with label None.
@@ -46,10 +49,7 @@ def open_volumes(path: Path) -> list[Case]:
         return [_case(_CHANNEL.sub(r"\1", name) if name.endswith("_0000") else name, [path])]
     if not path.is_dir():
         raise InputError(Problem("there is no such file or folder", path))
-    found = list(_images(path))
-    if not found:
-        folders = [path, *sorted(each for each in path.iterdir() if each.is_dir())]
-        found = [(each.resolve().name, [each]) for each in folders if series_in(each)]
+    found = [each for folder in _folders(path) for each in _volumes(folder)]
     if not found:
         raise InputError(Problem(f"there is no volume in the folder; expected {LAYOUT}", path))
     problems: list[Problem] = []
@@ -60,38 +60,57 @@ def open_volumes(path: Path) -> list[Case]:
             except InputError as error:
                 problems += error.problems
         problems += _channel_problems(name, files)
-    names = [name for name, _ in found]
-    problems += [
-        Problem(f"two volumes are called '{name}'; rename one, for the results' names", path)
-        for name in sorted({name for name in names if names.count(name) > 1})
-    ]
+    for name in sorted({name for name, _ in found}):
+        same = [files[0] for other, files in found if other == name]
+        if len(same) > 1:
+            where = " and ".join(str(each.relative_to(path)) for each in same[:3])
+            message = f"two volumes are called '{name}'; rename one, for the results' names"
+            problems.append(Problem(f"{message}, or take it away: {where}", path))
     if problems:
         raise InputError(problems)
     return [_case(name, files) for name, files in sorted(found)]
 
 
-def stem(path: Path) -> str | None:
-    """A file's name without an image's ending; None for another kind of file."""
-    for ending in ENDINGS:
-        if path.name.lower().endswith(ending) and not path.name.startswith("."):
-            return path.name[: -len(ending)]
-    return None
+def left_out(path: Path) -> list[Path]:
+    """Files below a folder that `open_volumes` reads nothing from; litter is not among them."""
+    if not path.is_dir():
+        return []
+    found = [files for folder in _folders(path) for _, files in _volumes(folder)]
+    read = {part for files in found for file in files for part in parts(file)}
+    return [
+        each
+        for folder in _folders(path)
+        for each in entries(folder)
+        if each.is_file() and each not in read
+    ]
 
 
-def _images(folder: Path) -> Iterable[tuple[str, list[Path]]]:
-    """Each volume's name and its files, one a channel."""
+def _folders(folder: Path, seen: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """A folder and all below it, without litter; a link that leads back is not followed."""
+    real = folder.resolve()
+    if real in seen:
+        return
+    yield folder
+    for each in entries(folder):
+        if each.is_dir():
+            yield from _folders(each, seen | {real})
+
+
+def _volumes(folder: Path) -> list[tuple[str, list[Path]]]:
+    """Each volume's name and its files, one a channel; a DICOM series is its folder."""
+    files = [each for each in entries(folder) if each.is_file()]
+    images = {file: name for file in files if (name := stem(file)) is not None}
     single: list[tuple[str, list[Path]]] = []
     channels: dict[str, list[Path]] = {}
-    for file in sorted(folder.iterdir()):
-        name = stem(file) if file.is_file() else None
-        if name is None:
-            continue
+    for file, name in images.items():
         match = _CHANNEL.fullmatch(name)
         # A number alone may be the scan's own: channels count from zero.
-        if match and any((folder / f"{match[1]}_0000{end}").is_file() for end in ENDINGS):
+        if match and f"{match[1]}_0000" in images.values():
             channels.setdefault(match[1], []).append(file)
         else:
             single.append((name, [file]))
+    if len(files) > len(images) and series_in(folder):
+        single.append((folder.resolve().name, [folder]))
     return [*single, *channels.items()]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,6 +24,7 @@ from spsam.engine.prompting.sources import (
     only,
 )
 from spsam.engine.prompting.tiles import Tiles, cut_tiles
+from spsam.engine.prompting.volumes import Volume
 from spsam.model.network import SelfPromptSAM
 from spsam.model.prompts.base import Prompt, Prompts
 
@@ -77,10 +78,12 @@ class Answers:
     Attributes:
         answers: One a question.
         quality: Of the network's own prompts; empty where nobody asked.
+        volumes: By the number of a question, where they were asked for.
     """
 
     answers: list[Answer]
     quality: list[Quality] = field(default_factory=list)
+    volumes: dict[int, Volume] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +144,7 @@ class Examiner:
         questions: Sequence[Question],
         *,
         quality: bool = False,
+        keep: Collection[int] = (),
         on_answer: Callable[[int], None] = lambda patches: None,
     ) -> Answers:
         """Answers of one case.
@@ -149,16 +153,19 @@ class Examiner:
             case: Prepared.
             questions: What is asked.
             quality: Also measure the network's own prompts.
+            keep: The numbers of questions whose masks are put together to volumes.
             on_answer: Called with the number of patches that one question was answered for.
         """
         result = Answers([self._nothing(case.label.shape[0]) for _ in questions])
+        result.volumes = {n: Volume(case, self._classes, self.first_class) for n in keep}
         for piece in self.pieces(case):
             if quality:
                 result.quality.append(measure(self.network, piece.auxiliary, piece.tiles))
-            for answer, (masks, present) in zip(
-                result.answers, self.masks(piece, questions), strict=True
-            ):
-                self._count(answer, piece.tiles, masks, present)
+            answered = zip(result.answers, self.masks(piece, questions), strict=True)
+            for number, (answer, (masks, prompts)) in enumerate(answered):
+                self._count(answer, piece.tiles, masks, prompts)
+                if number in result.volumes:
+                    result.volumes[number].add(piece.tiles, masks, prompts.present)
                 on_answer(len(piece.tiles))
         return result
 

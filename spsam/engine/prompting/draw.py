@@ -96,7 +96,11 @@ def draw_logits(path: Path, scene: Scene, head: str, class_names: Sequence[str])
 
 @drawn()
 def draw_neighbours(
-    path: Path, rows: Mapping[str, NDArray[np.integer]], image: NDArray[np.float32], aspect: float
+    path: Path,
+    rows: Mapping[str, NDArray[np.integer]],
+    image: NDArray[np.float32],
+    aspect: float,
+    class_names: Sequence[str],
 ) -> None:
     """Neighbouring slices of label maps, one below the other (the paper's Fig. 1d).
 
@@ -105,12 +109,14 @@ def draw_neighbours(
         rows: Title -> `(n, H, W)` label maps of the same slices.
         image: `(n, H, W)` the slices.
         aspect: Height over width of a pixel.
+        class_names: Background first.
     """
     figure, axes = _figure(len(rows), len(image))
     for line, (title, labels) in zip(axes, rows.items(), strict=True):
         line[0].set_ylabel(plain(title), fontsize=8)
         for axis, picture, label in zip(line, image, labels, strict=True):
             draw_slice(axis, picture, label, aspect)
+    _legend(figure, class_names)
     with atomic(path) as draft:
         figure.savefig(draft, dpi=110)
 

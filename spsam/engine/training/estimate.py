@@ -1,13 +1,13 @@
 """What a run would take on this machine's processor, worked out from its operations alone.
 
-The network is run on the meta device, which knows shapes and has no numbers: seconds, where steps of
-a network made for a GPU would take minutes and more memory than there is.
+The network is run on the meta device, which knows shapes and has no numbers. That takes seconds,
+where steps of a network made for a GPU would take minutes and more memory than there is.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -153,5 +153,5 @@ def _operations_a_second() -> float:
     return 2 * side**3 * rounds / seconds
 
 
-def _bytes(tensors: list[Tensor]) -> int:
+def _bytes(tensors: Sequence[Tensor]) -> int:
     return sum(each.numel() * each.element_size() for each in tensors)

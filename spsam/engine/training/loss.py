@@ -32,16 +32,13 @@ def dice_sums(probabilities: Tensor, labels: Tensor, *, background: bool) -> Ten
     Returns:
         `(2, B, k)`: overlap, and the sum of both, over all voxels of a patch; k is K or K - 1.
     """
-    patches = len(labels)
     # Of a voxel only its own class's probability overlaps. Line by line: sums over all voxels at
     # once would make the threads of a GPU wait for each other.
-    lines = labels.reshape(-1, labels.shape[-1])
-    own = _own(probabilities, labels).reshape(lines.shape)
-    zeros = own.new_zeros(lines.shape[0], probabilities.shape[1])
-    overlap, voxels = (
-        zeros.scatter_add(1, lines, each).reshape(patches, -1, zeros.shape[1]).sum(1)
-        for each in (own, torch.ones_like(own))
-    )
+    lines = labels.flatten(1, -2)
+    own = _own(probabilities, labels).flatten(1, -2)
+    zeros = own.new_zeros(*lines.shape[:2], probabilities.shape[1])
+    overlap = zeros.scatter_add(2, lines, own).sum(1)
+    voxels = zeros.scatter_add(2, lines, torch.ones_like(own)).sum(1)
     sums = torch.stack((overlap, probabilities.sum((2, 3, 4)) + voxels))
     return sums if background else sums[..., 1:]
 

@@ -42,10 +42,11 @@ class Prompt(nn.Module, ABC):
         num_classes: K, background included.
         use: Which prompts SAM gets.
         mask: What a mask prompt is. `binary`: the class's channel of the one-hot label map, as in
-            the paper (Sec. 1, App. A); no gradient. `log_odds`: log p / (1 - p) of the auxiliary
-            softmax (chosen here); the final mask's loss reaches the generator through SAM.
-            `logits`: the raw auxiliary logits (chosen here); a gradient as of log_odds, and a
-            constant added to all classes' logits changes every mask prompt, but no label.
+            the paper (Sec. 1, App. A); it carries no gradient. `log_odds`: log p / (1 - p) of the
+            auxiliary softmax (chosen here); it carries a gradient, by which the final masks' loss
+            reaches the generator through SAM. `logits`: the raw auxiliary logits (chosen here);
+            they carry a gradient, too, and a constant that is added to all classes' logits changes
+            every mask prompt, but no label.
         mask_values: (outside, inside) of a binary mask prompt. SAM was trained on logits there;
             the author's code gives 0 and 1.
         negatives: How many points near the class tell SAM that it is not there; they are part of

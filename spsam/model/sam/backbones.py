@@ -29,8 +29,10 @@ class Backbone:
         decoder_mlp_dim: Hidden width of the mask decoder's MLPs.
         decoder_parameters: Of the prompt encoder and the mask decoder together.
         official_file: Name of the published checkpoint, if there is one.
-        sha256: That file's sha-256, hexadecimal. (The six digits in its name are of its MD5.)
+        sha256: That file's sha-256, hexadecimal; micro-sam checks its downloads by the same ones
+            (`micro_sam/util.py`). The six digits in the name are of the file's MD5.
         shipped_file: Name of the weights that come with spsam, if there are any.
+        shipped_sha256: That file's sha-256.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Backbone:
     official_file: str | None = None
     sha256: str | None = None
     shipped_file: str | None = None
+    shipped_sha256: str | None = None
 
     @property
     def shipped_weights(self) -> Path:
@@ -106,6 +109,7 @@ BACKBONES: dict[str, Backbone] = {
             decoder_mlp_dim=512,
             decoder_parameters=759_616,
             shipped_file="sam_tiny.safetensors",
+            shipped_sha256="cdf140a6470e0f9ead2c594d5ea010812f2c2a3586ad5ac303b4aaa4f8211a54",
         ),
         Backbone(
             name="sam_vit_b",

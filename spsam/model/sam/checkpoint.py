@@ -14,6 +14,7 @@ from spsam.errors import InputError
 from spsam.model.sam.backbones import BACKBONES, Backbone
 from spsam.model.sam.image_encoder import ImageEncoder
 from spsam.model.sam.mask_decoder import PromptedMaskDecoder
+from spsam.model.sam.origin import Origin, weights_origin
 from spsam.model.sam.positions import resample_pos_embed, resample_rel_pos
 from spsam.model.sam.state_file import file_sha256, read_state
 
@@ -28,7 +29,7 @@ class LoadReport:
     Attributes:
         path: The file.
         sha256: Of the file, hexadecimal.
-        official: Whether it is the published file of this backbone.
+        origin: Whether it is the published file of this backbone.
         missing: Weights that the model has and the file does not.
         unexpected: Weights that the file has and the model does not.
         mismatched: Weights of another shape: name, shape expected, shape in the file.
@@ -37,7 +38,7 @@ class LoadReport:
 
     path: Path
     sha256: str
-    official: bool
+    origin: Origin
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
@@ -49,12 +50,11 @@ class LoadReport:
         return not (self.missing or self.unexpected or self.mismatched)
 
     def __str__(self) -> str:
-        origin = "the published file" if self.official else "not a published file"
         counts = (
             f"{len(self.missing)} missing, {len(self.unexpected)} unexpected, "
             f"{len(self.mismatched)} mismatched, {len(self.resampled)} resampled"
         )
-        return f"{self.path.name} (sha-256 {self.sha256[:12]}, {origin}): {counts}"
+        return f"{self.path.name}, {self.origin}: {counts}"
 
 
 def load_official(
@@ -182,7 +182,7 @@ def _match(
     report = LoadReport(
         path=path,
         sha256=sha256,
-        official=sha256 == spec.sha256,
+        origin=weights_origin(spec, sha256, path.name),
         missing=tuple(name for name in targets if name not in state),
         unexpected=tuple(name for name in state if name not in targets),
         mismatched=tuple(mismatched),

@@ -59,6 +59,7 @@ def study_facts(measured: Measured) -> list[tuple[str, str]]:
         ("Arms", ", ".join(arm.name for arm in measured.arms)),
         ("Seeds", ", ".join(map(str, measured.seeds))),
         ("Preset", str(about.get("preset", ""))),
+        *[("SAM's weights", told) for told in measured.weights],
         ("Runs", f"{states[FINISHED]} of {len(measured.runs)} finished"),
         *[("Note", str(note)) for note in about.get("notes", ())],
     ]

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from spsam.files import atomic
+from spsam.reporting.prompts.table import labels_of
 from spsam.text.drawn import drawn
 from spsam.text.escape import plain
 
 
 @drawn()
 def draw_heat_map(path: Path, wide: pd.DataFrame, title: str) -> None:
-    """A row for prompts and point, a column for each source, mean Dice as number and colour.
+    """A row for prompts, point and mask, a column for each source, mean Dice as number and colour.
 
     Args:
         path: A PNG file.
@@ -24,12 +25,13 @@ def draw_heat_map(path: Path, wide: pd.DataFrame, title: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    values = wide.iloc[:, 2:].to_numpy(dtype=float)
-    rows = [
-        f"{prompts}  ({point})" if point else str(prompts)
-        for prompts, point in zip(wide["prompts"], wide["point"], strict=True)
-    ]
-    columns = [str(name) for name in wide.columns[2:]]
+    labels = labels_of(wide)
+    values = wide.iloc[:, len(labels) :].to_numpy(dtype=float)
+    rows = []
+    for prompts, *how in wide[labels].itertuples(index=False, name=None):
+        told = ", ".join(part for part in how if part)
+        rows.append(f"{prompts}  ({told})" if told else str(prompts))
+    columns = [str(name) for name in wide.columns[len(labels) :]]
     size = (3.2 + 0.95 * len(columns), 1.6 + 0.28 * len(rows))
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)

@@ -21,6 +21,9 @@ from spsam.results.rows import Row, read_rows
 
 STUDY_FILE = "study.json"
 
+# A study from before the mask was an axis has none.
+_ABOUT = ("prompts", "point", "mask", "source", "disturbance")
+
 
 def find_prompt_studies(root: Path) -> list[Path]:
     """The folders of studies of prompts below a folder of results.
@@ -69,7 +72,7 @@ def prompt_tables(about: Mapping[str, Any], rows: list[Row]) -> list[Table]:
         # A key holds the seed, or is shared by seeds that change nothing.
         found = [of for (key, _), of in by_cell.items() if key in keys]
         where = {key: cell[key] for key in ("prompts", "point", "source", "disturbance")}
-        results.append(CellResult(**where, seeds=found))
+        results.append(CellResult(**where, mask=cell.get("mask"), seeds=found))
         how = f"Dice ({about['metric']}) in percent: mean over cases, classes, then seeds"
         sources.append(Source(how, tuple(dict.fromkeys(keys)), tuple(about["cases"])))
     table = prompt_table(results, about["data"]["class_names"], about["metric"])
@@ -86,9 +89,10 @@ def cell_runs(about: Mapping[str, Any]) -> dict[str, Any]:
     data = about["data"]
     return {
         key: {
-            **{name: cell[name] for name in ("prompts", "point", "source", "disturbance")},
+            **{name: cell[name] for name in _ABOUT if name in cell},
             "network": about.get("network"),
             "run": about.get("run"),
+            "weights": (about.get("weights") or {}).get("origin"),
             "data_fingerprint": data["fingerprint"],
             "split_hash": data["split_hash"],
         }

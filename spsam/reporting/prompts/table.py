@@ -38,6 +38,7 @@ class CellResult:
         source: `ground_truth`, `auxiliary` or `disturbed`.
         disturbance: Which; None where there is none.
         seeds: Rows of each seed.
+        mask: What a mask prompt is; None without one.
     """
 
     prompts: str
@@ -45,6 +46,7 @@ class CellResult:
     source: str
     disturbance: str | None
     seeds: Sequence[Sequence[Row]]
+    mask: str | None = None
 
     @property
     def origin(self) -> str:
@@ -66,11 +68,12 @@ def prompt_table(
         metric: `mask` or `labels`.
 
     Returns:
-        Columns prompts, point, source, disturbance, seeds, dice, std (over seeds, NaN for one) and
-        one `dice: <class>` a foreground class. Dice in percent; NaN where there is no number.
+        Columns prompts, point, mask, source, disturbance, seeds, dice, std (over seeds, NaN for
+        one) and one `dice: <class>` a foreground class. Dice in percent; NaN where there is no
+        number.
     """
     records = [_record(result, class_names, metric) for result in results]
-    columns = ["prompts", "point", "source", "disturbance", "seeds", "dice", "std"]
+    columns = ["prompts", "point", "mask", "source", "disturbance", "seeds", "dice", "std"]
     columns += [class_column(name) for name in class_labels(class_names)[1:]]
     return pd.DataFrame.from_records(records, columns=columns)
 
@@ -85,7 +88,7 @@ def cells_table(table: pd.DataFrame, caption: str, sources: Sequence[Source] = (
     """
     classes = [str(name) for name in table.columns if str(name).startswith("dice: ")]
     columns = [
-        Column("point", "point", False),
+        *(Column(name, name, False) for name in _how(table)),
         Column("source", "source", False),
         Column("dice", "Dice"),
         *[Column(name, name.removeprefix("dice: "), of_class=True) for name in classes],
@@ -97,33 +100,42 @@ def cells_table(table: pd.DataFrame, caption: str, sources: Sequence[Source] = (
         # pandas has NaN for None.
         record: dict[str, Any] = {str(k): None if _is_nothing(k, v) else v for k, v in line.items()}
         origin = record["disturbance"] or str(record["source"]).replace("_", " ")
-        point = record["point"] or ""
+        how = [record[name] for name in _how(table)]
         about = {key: record[key] for key in ("source", "disturbance", "seeds")}
         numbers = [
             Cell(number(record[name]), {name: record[name]}, order[name][index], source=source)
             for name in classes
         ]
         cells = (
-            Cell(point, {"point": record["point"]}),
+            *(Cell(record[name] or "", {name: record[name]}) for name in _how(table)),
             Cell(origin, about),
             _mean(record, order["dice"][index], source),
             *numbers,
         )
-        key = cell_key(record["prompts"], point, origin)
+        key = cell_key(record["prompts"], *how, origin)
         lines.setdefault(record["prompts"], []).append(Line(key, cells))
     groups = tuple(Group(prompts, tuple(rows)) for prompts, rows in lines.items())
     return Table("table", caption, tuple(columns), groups, grouped_by="prompts")
 
 
 def overview(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean Dice: a row for prompts and point, a column for each source."""
-    flat = table.assign(origin=origins(table), point=table["point"].fillna(""))
+    """Mean Dice: a row for prompts, point and mask, a column for each source.
+
+    There is a column `mask` where anything is known of it: a stored study may be from before.
+    """
+    index = ["prompts", *_how(table)]
+    flat = table.assign(origin=origins(table), **{name: table[name].fillna("") for name in index})
     wide = flat.pivot_table(
-        index=["prompts", "point"], columns="origin", values="dice", sort=False, dropna=False
+        index=index, columns="origin", values="dice", sort=False, dropna=False, observed=True
     )
     wide = wide.dropna(how="all").reindex(columns=list(dict.fromkeys(flat["origin"])))
-    order = list(dict.fromkeys(zip(flat["prompts"], flat["point"], strict=True)))
+    order = list(dict.fromkeys(flat[index].itertuples(index=False, name=None)))
     return wide.reindex(order).reset_index()
+
+
+def labels_of(wide: pd.DataFrame) -> list[str]:
+    """The columns of an overview that name its rows."""
+    return [name for name in ("prompts", "point", "mask") if name in wide.columns]
 
 
 def overview_table(
@@ -136,23 +148,27 @@ def overview_table(
         caption: Below it.
         sources: Where numbers come from, by the keys of the rows of `cells_table`.
     """
-    kinds = [str(name) for name in wide.columns[2:]]
-    columns = [Column("point", "point", False), *[Column(name, name) for name in kinds]]
+    how = labels_of(wide)[1:]
+    kinds = [str(name) for name in wide.columns[1 + len(how) :]]
+    columns = [
+        *(Column(name, name, False) for name in how),
+        *(Column(name, name) for name in kinds),
+    ]
     by_kind = {name: ranked(wide[name].tolist(), name) for name in kinds}
     lines: dict[str, list[Line]] = {}
-    for index, (prompts, point) in enumerate(zip(wide["prompts"], wide["point"], strict=True)):
+    for index, record in enumerate(wide[["prompts", *how]].to_dict("records")):
+        key = cell_key(*record.values())
         numbers = [
-            replace(by_kind[name][index], source=sources.get(cell_key(prompts, point, name)))
-            for name in kinds
+            replace(by_kind[name][index], source=sources.get(cell_key(key, name))) for name in kinds
         ]
-        cells = (Cell(point, {"point": point}), *numbers)
-        lines.setdefault(prompts, []).append(Line(cell_key(prompts, point), cells))
+        cells = (*(Cell(record[name], {name: record[name]}) for name in how), *numbers)
+        lines.setdefault(record["prompts"], []).append(Line(key, cells))
     groups = tuple(Group(prompts, tuple(rows)) for prompts, rows in lines.items())
     return Table("overview", caption, tuple(columns), groups, grouped_by="prompts")
 
 
 def cell_key(*parts: str | None) -> str:
-    """A row's name: prompts, point and source, without those that there are not."""
+    """A row's name: prompts, point, mask and source, without those that there are not."""
     return ", ".join(part for part in parts if part)
 
 
@@ -165,8 +181,13 @@ def origins(table: pd.DataFrame) -> list[str]:
     ]
 
 
+def _how(table: pd.DataFrame) -> list[str]:
+    """How prompts are made: the point, and the mask where anything is known of it."""
+    return ["point", *(["mask"] if table["mask"].notna().any() else [])]
+
+
 def _is_nothing(column: Any, value: Any) -> bool:
-    return column in ("point", "disturbance") and not isinstance(value, str)
+    return column in ("point", "mask", "disturbance") and not isinstance(value, str)
 
 
 def _mean(record: Mapping[Any, Any], rank: int, source: Source | None) -> Cell:
@@ -185,6 +206,7 @@ def _record(result: CellResult, class_names: Sequence[str], metric: str) -> dict
     return {
         "prompts": result.prompts,
         "point": result.point,
+        "mask": result.mask,
         "source": result.source,
         "disturbance": result.disturbance,
         "seeds": len(seeds),

@@ -155,7 +155,7 @@ class Study:
         return {str(line["run_id"]): _told(line) for line in told.to_dict("records")}
 
     def words(self, how: str) -> str:
-        """The caption's facts: data, split, cases, seeds, convention.
+        """The caption's facts: data, split, cases, seeds, convention, SAM's weights.
 
         Args:
             how: Begins the sentence, e.g. `Dice in percent`.
@@ -165,6 +165,7 @@ class Study:
         rows = self.measured.rows
         dice = rows[rows["metric"] == "dice"]
         # Arms may differ in it; the reader must see that they do.
+        weights = "; ".join(self.measured.weights)
         conventions = ", ".join(map(str, dice["convention"].unique())) or "none scored yet"
         of = f" of {counted(self.patients, 'patient')}" if self.patients else ""
         return (
@@ -172,6 +173,7 @@ class Study:
             f"{self.measured.split_words}): mean over "
             f"{counted(cases, 'case')}{of}, then over classes; n={counted(seeds, 'seed')}. "
             f"Preset {about['preset']}; empty classes by the convention {conventions}."
+            + (f" SAM's weights: {weights}." if weights else "")
         )
 
 

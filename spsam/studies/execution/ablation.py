@@ -14,7 +14,7 @@ from spsam.studies.execution.executors.base import Executor
 from spsam.studies.execution.executors.inline import InlineExecutor
 from spsam.studies.execution.queued_run import QueuedRun
 from spsam.studies.execution.run_queue import News, RunQueue
-from spsam.studies.planning.planner import Ablation
+from spsam.studies.planning.plan import Ablation
 from spsam.studies.progress_events import RunLabel, Watcher
 from spsam.studies.recording.mlflow_runs import Mirror, final_scores
 from spsam.studies.recording.summary import Outcome, is_finished, summarise, write_plan

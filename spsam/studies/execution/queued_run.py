@@ -14,7 +14,7 @@ from typing import Any, Literal
 from spsam.config.yaml_file import to_yaml
 from spsam.engine.run_spec import RunSpec
 from spsam.errors import SpsamError
-from spsam.files import write_text
+from spsam.files import clear_drafts, write_text
 from spsam.results.environment import environment
 from spsam.results.run_folder import RunBusyError, RunFolder
 from spsam.studies.backend import Backend
@@ -141,6 +141,7 @@ def compute(queued: QueuedRun, backend: Backend, tell: Tell, *, logged: bool = F
 
 def _execute(queued: QueuedRun, backend: Backend, tell: Tell) -> None:
     folder, spec = queued.folder, queued.spec
+    clear_drafts(folder.path, below=True)
     folder.error.unlink(missing_ok=True)
     resumed = folder.checkpoint.exists()
     write_text(folder.config, to_yaml(spec.config.model_dump(mode="json")))

@@ -13,7 +13,7 @@ from spsam.errors import SpsamError, handling, stop
 from spsam.results.run_folder import RunBusyError
 from spsam.studies.execution.executors.base import Executor
 from spsam.studies.execution.queued_run import QueuedRun, RunEnd, settled
-from spsam.studies.progress_events import Watcher
+from spsam.studies.progress_events import Watcher, told_dice
 
 News = Literal["epoch", "finished", "failed", "stopped"]
 OnNews = Callable[[QueuedRun, News], float | None]
@@ -151,7 +151,7 @@ class RunQueue:
         self._watch.turn(queued.label)
         if ended.end in ("finished", "skipped"):
             dice = self._on_news(queued, "finished")
-            said = f"Dice {100 * dice:.2f}" if dice is not None else ""
+            said = "" if dice is None else told_dice(dice)
             self._watch.run_ends(queued.label, ended.end, said)
         else:
             self._on_news(queued, "failed")

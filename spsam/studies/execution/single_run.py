@@ -11,7 +11,7 @@ from spsam.engine.run_spec import RunSpec
 from spsam.errors import SpsamError
 from spsam.studies.backend import Backend
 from spsam.studies.execution.queued_run import QueuedRun, RunStopped, compute, settled
-from spsam.studies.progress_events import RunLabel, Watcher
+from spsam.studies.progress_events import RunLabel, Watcher, told_dice
 from spsam.studies.recording.mlflow_runs import begin, final_scores, finish
 from spsam.tracking.mlflow import Tracker
 
@@ -76,4 +76,4 @@ class SingleRun:
             finish(self._tracker, folder, config)
         dice = final_scores(folder, config["data"]["class_names"])["dice/mean"]
         ending = "skipped" if ended.end == "skipped" else "finished"
-        self._watch.run_ends(label, ending, f"Dice {100 * dice:.2f}")  # type: ignore[arg-type]
+        self._watch.run_ends(label, ending, told_dice(dice))  # type: ignore[arg-type]

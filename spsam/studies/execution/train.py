@@ -8,7 +8,7 @@ from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
 from spsam.studies.execution.ablation import check_weights, prepare
 from spsam.studies.execution.single_run import SingleRun
-from spsam.studies.planning.planner import Ablation
+from spsam.studies.planning.plan import Ablation
 from spsam.studies.progress_events import RunLabel, Watcher
 from spsam.tracking.mlflow import Tracker
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from spsam.config.study import Study, StudyFile, load_study
 from spsam.errors import InputError, Problem
+from spsam.registry.arms import ArmLoader
 from spsam.registry.files import study_path
-from spsam.studies.planning.shapes import Loader, MadeArm, listed_arms, study_arms
+from spsam.studies.planning.plan import PlannedArm
+from spsam.studies.planning.request import Request
+from spsam.studies.planning.shapes import MadeArm, listed_arms, study_arms
 
-if TYPE_CHECKING:
-    from spsam.studies.planning.planner import PlannedArm, Request
 
-
-def named_study(request: Request) -> StudyFile | None:
+def requested_study(request: Request) -> StudyFile | None:
     """The study that a request is about.
 
     Raises:
@@ -28,18 +26,7 @@ def named_study(request: Request) -> StudyFile | None:
     return load_study(next(iter(paths.values()))) if paths else None
 
 
-def completed(request: Request, study: Study | None) -> Request:
-    """The request with the study's values where it has none, and defaults where neither has."""
-    return replace(
-        request,
-        preset=request.preset or (study.preset if study else None),
-        seeds=tuple(request.seeds) or (study.seed_numbers if study else (0,)),
-        folds=tuple(request.folds) or (study.folds if study else (0,)),
-        overrides={**(study.set if study else {}), **request.overrides},
-    )
-
-
-def asked_arms(
+def select_arms(
     request: Request, study: StudyFile | None, preset: str, protocol: Path | None = None
 ) -> list[MadeArm]:
     """The arms that a request names, or that its study's shape makes.
@@ -53,11 +40,13 @@ def asked_arms(
     if request.checkpoint:
         # Naming a file means using it, unless the user said otherwise.
         overrides.setdefault("backbone.weights", "checkpoint")
-    load = Loader(overrides, preset, request.plugins, protocol)
-    return listed_arms(request.arms, load) if study is None else study_arms(study, load)
+    loader = ArmLoader(overrides, preset=preset, protocol=protocol, plugins=request.plugins)
+    return listed_arms(request.arms, loader) if study is None else study_arms(study, loader)
 
 
-def without_twins(arms: Sequence[PlannedArm], study: Study) -> tuple[list[PlannedArm], list[str]]:
+def without_duplicates(
+    arms: Sequence[PlannedArm], study: Study
+) -> tuple[list[PlannedArm], list[str]]:
     """The arms of a study without those that are equal to one before, and what was left out.
 
     Raises:

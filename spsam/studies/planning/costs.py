@@ -8,7 +8,7 @@ from typing import Any
 
 from spsam.config.schema import ArmConfig
 from spsam.studies.backend import Backend
-from spsam.studies.planning.planner import Ablation, PlannedArm
+from spsam.studies.planning.plan import Ablation, PlannedArm
 from spsam.studies.progress_events import Watcher
 
 Costs = Mapping[str, Mapping[str, Any] | None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from spsam.config.schema import ArmConfig, Block
 from spsam.config.study import Arms, Factorial, LeaveOneOut, OneAtATime, StudyFile
 from spsam.config.yaml_file import YamlFile
 from spsam.errors import InputError, Problem, nearest
-from spsam.registry.arms import load_arm, load_parent, root_of
-from spsam.registry.files import expand, file_of
+from spsam.registry.arm_file import ArmFile, read_arm_file
+from spsam.registry.arms import ArmLoader
+from spsam.registry.files import expand
 from spsam.registry.slots import SLOTS
-from spsam.studies.planning.choices import in_file, probed
 from spsam.studies.planning.space import Dimension, dimensions, label
+from spsam.studies.planning.validate_choices import Load, in_file, validate_choices
 
 MOST_ARMS = 1000
 
@@ -38,46 +39,7 @@ class MadeArm:
     levels: Mapping[str, str] = field(default_factory=dict)
 
 
-class Loader:
-    """Loads arms with what is the same in all of them.
-
-    Args:
-        overrides: Values on top of every arm, by dotted key.
-        preset: Name or path.
-        plugins: Folders with components of the user's own.
-        protocol: The file of what the preset sets for the data set.
-    """
-
-    def __init__(
-        self,
-        overrides: Mapping[str, Any],
-        preset: str,
-        plugins: Sequence[Path],
-        protocol: Path | None = None,
-    ) -> None:
-        self.overrides = overrides
-        self._options: dict[str, Any] = {
-            "preset": preset,
-            "protocol": protocol,
-            "plugins": tuple(plugins),
-        }
-
-    def __call__(self, arm: str | Path, values: Mapping[str, Any] | None = None) -> ArmConfig:
-        """The arm with some values more."""
-        return load_arm(arm, {**self.overrides, **(values or {})}, **self._options)
-
-    def parent(self, arm: str | Path, among: Collection[Path]) -> ArmConfig | None:
-        """The arm that it is a change of: of its bases the nearest of these files, if one is."""
-        return load_parent(arm, self.overrides, among=among, **self._options)
-
-    def blocks(self, arm: str | Path) -> dict[str, dict[str, Any]]:
-        """An arm's components, whatever is set of components on top of it."""
-        plain = {k: v for k, v in self.overrides.items() if k.split(".")[0] != "blocks"}
-        blocks = load_arm(arm, plain, **self._options).blocks
-        return {slot: _spelt(getattr(blocks, slot)) for slot in SLOTS}
-
-
-def listed_arms(items: Sequence[str], load: Loader) -> list[MadeArm]:
+def listed_arms(items: Sequence[str], loader: ArmLoader) -> list[MadeArm]:
     """Arms by names, ranges and paths, each a change of the nearest of its bases that is listed.
 
     An arm with no base in the list is told as a change of its own base, and compared with none.
@@ -86,12 +48,16 @@ def listed_arms(items: Sequence[str], load: Loader) -> list[MadeArm]:
         InputError: With every mistake of all of them.
     """
     problems: list[Problem] = []
-    loaded = []
-    listed = expand(list(items))
-    files = {file_of(item).resolve() for item in listed}
-    for item in listed:
+    loaded: list[MadeArm] = []
+    files: list[ArmFile] = []
+    for item in expand(list(items)):
         with gather(problems):
-            loaded.append(MadeArm(load(item), load.parent(item, files)))
+            files.append(read_arm_file(item))
+    paths = {file.path.resolve() for file in files}
+    for file in files:
+        with gather(problems):
+            arm, base = loader.load(file), file.base(among=paths)
+            loaded.append(MadeArm(arm, None if base is None else loader.load(base)))
     names = [made.arm.name for made in loaded]
     twice = sorted({name for name in names if names.count(name) > 1})
     problems += [Problem(f"two arms are called '{name}': rename a file") for name in twice]
@@ -99,12 +65,12 @@ def listed_arms(items: Sequence[str], load: Loader) -> list[MadeArm]:
     return loaded
 
 
-def study_arms(study: StudyFile, load: Loader) -> list[MadeArm]:
+def study_arms(study: StudyFile, loader: ArmLoader) -> list[MadeArm]:
     """The arms that a study's shape makes, the one they are compared with first.
 
     Args:
         study: Of `load_study`.
-        load: With the study's own values in its overrides.
+        loader: With the study's own values in its overrides.
 
     Raises:
         InputError: With every mistake, at the line of the file that makes it.
@@ -113,23 +79,25 @@ def study_arms(study: StudyFile, load: Loader) -> list[MadeArm]:
     try:
         if isinstance(config, Arms):
             beside = [_beside(file.path, item) for item in config.arms]
-            return listed_arms(beside, load)
+            return listed_arms(beside, loader)
         if isinstance(config, LeaveOneOut):
-            return _leave_one_out(config, file, load)
+            return _leave_one_out(config, file, loader)
         assert isinstance(config, OneAtATime | Factorial)
-        return _varied(config, file, load)
+        return _varied(config, file, loader)
     except InputError as error:
         keys = ("full", "base")
         raise InputError([in_file(problem, file, keys) for problem in error.problems]) from error
 
 
-def _leave_one_out(config: LeaveOneOut, file: YamlFile, load: Loader) -> list[MadeArm]:
+def _leave_one_out(config: LeaveOneOut, file: YamlFile, loader: ArmLoader) -> list[MadeArm]:
     place = Place(file.path, file.line(("slots",)))
     problems: list[Problem] = []
     with gather(problems):
-        full = load(_beside(file.path, config.full))
-        base = None if config.base is None else _beside(file.path, config.base)
-        blocks = load.blocks(root_of(_beside(file.path, config.full)) if base is None else base)
+        full_file = read_arm_file(_beside(file.path, config.full))
+        full = loader.load(full_file)
+        named = None if config.base is None else read_arm_file(_beside(file.path, config.base))
+        base = loader.plain_blocks(named or full_file.root)
+        blocks = {slot: _spelt(getattr(base, slot)) for slot in SLOTS}
     raise_all(problems)
     differ = [slot for slot in SLOTS if blocks[slot] != _plain(full, slot)]
     for slot in config.slots or ():
@@ -145,7 +113,7 @@ def _leave_one_out(config: LeaveOneOut, file: YamlFile, load: Loader) -> list[Ma
     raise_all(problems)
     made = [MadeArm(full, None)]
     for slot in config.slots or differ:
-        arm = load(_beside(file.path, config.full), {f"blocks.{slot}": blocks[slot]})
+        arm = loader.load(full_file, {f"blocks.{slot}": blocks[slot]})
         was, now = _plain(full, slot)["name"], blocks[slot]["name"]
         title = f"{full.name} without {slot} {was}"
         title += f" ({now} instead)" if now not in ("none", was) else ""
@@ -153,38 +121,42 @@ def _leave_one_out(config: LeaveOneOut, file: YamlFile, load: Loader) -> list[Ma
     return made
 
 
-def _varied(config: OneAtATime | Factorial, file: YamlFile, load: Loader) -> list[MadeArm]:
+def _varied(config: OneAtATime | Factorial, file: YamlFile, loader: ArmLoader) -> list[MadeArm]:
     """The arms of a base and factors: singly, or in every combination."""
     place = {key: Place(file.path, file.line(("factors", key))) for key in config.factors}
-    base_file = _beside(file.path, config.base)
+    base_file = read_arm_file(_beside(file.path, config.base))
     problems: list[Problem] = []
     base: ArmConfig | None = None
     with gather(problems):
-        base = load(base_file)
+        base = loader.load(base_file)
     known = list(problems)
+
+    def load(values: Mapping[str, Any]) -> ArmConfig:
+        return loader.load(base_file, values)
+
     # One at a time, a component's parameter is that of the base's component, whatever else varies.
     single = isinstance(config, OneAtATime)
     parts = [{key: value} for key, value in config.factors.items()] if single else [config.factors]
     space: list[Dimension] = []
     for part in parts:
-        some, found = dimensions(part, load.overrides, place, "factors")
+        some, found = dimensions(part, loader.overrides, place, "factors")
         space += some
         problems += found
-    _, found = probed(space, place, "factors", lambda values: load(base_file, values), known)
+    _, found = validate_choices(space, place, "factors", load, known)
     raise_all([*problems, *found])
     assert base is not None
     # As the file has them: the first is the slowest to change.
     space.sort(key=lambda dimension: list(config.factors).index(dimension.key))
     names = dict(zip([dimension.key for dimension in space], _short(space), strict=True))
     if single:
-        return [MadeArm(base, None), *_singly(space, names, base, base_file, load)]
+        return [MadeArm(base, None), *_singly(space, names, base, load)]
     cells = list(itertools.islice(_cells(space), MOST_ARMS + 1))
     if len(cells) > MOST_ARMS:
         here = Place(file.path, file.line(("factors",)))
         raise InputError(here.problem(f"factors: give more than {MOST_ARMS} arms; take some out"))
     made: list[MadeArm] = []
     for values in cells:
-        arm = load(base_file, {d.path: value for d, value in values})
+        arm = load({d.path: value for d, value in values})
         levels = {names[d.key]: level_name(value) for d, value in values}
         said = ",".join(f"{name}={level}" for name, level in levels.items())
         reference = made[0].arm if made else None
@@ -197,13 +169,12 @@ def _singly(
     space: Sequence[Dimension],
     names: Mapping[str, str],
     base: ArmConfig,
-    base_file: str,
-    load: Loader,
+    load: Load,
 ) -> Iterator[MadeArm]:
     for dimension in space:
         for probe in dimension.probes():
             said = f"{names[dimension.key]}={level_name(probe[dimension.path])}"
-            arm = load(base_file, probe)
+            arm = load(probe)
             yield MadeArm(_called(arm, said, f"{base.name} with {said}", base), base)
 
 

@@ -1,104 +1,109 @@
-"""The axes of a study of prompts, checked, and the cells between them."""
+"""The axes of a study of prompts: its file, what the command line changes, and every mistake."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spsam.config.problems import Place
-from spsam.config.prompt_study import SOURCES, Disturbance
+from spsam.config.places import layers
+from spsam.config.problems import Place, check, raise_all
+from spsam.config.prompt_study import SOURCES, Disturbance, MaskPrompt, PromptStudyConfig
 from spsam.config.schema import Block
-from spsam.config.yaml_file import KeyPath
+from spsam.config.yaml_file import KeyPath, YamlFile, read_yaml
 from spsam.errors import InputError, Problem, nearest
-from spsam.registry.catalogue import Card, Catalogue
+from spsam.registry.catalogue import Catalogue
 from spsam.registry.signature import parameters, validate
+from spsam.studies.prompts.cells import Cell, Form, Source, Strategy, make_cells
+
+if TYPE_CHECKING:
+    from spsam.studies.prompts.plan import PromptRequest
+
+STUDY = "prompts.yaml"
 
 KINDS = ("point", "box", "mask")
+FORMS = ("binary", "logits", "log_odds")
 
 Say = Callable[[str], Problem]
 
 
-@dataclass(frozen=True)
-class Strategy:
-    """How the point is chosen.
+class StudyFile:
+    """A study's values, where each was written, and the cells that they make.
 
-    Attributes:
-        card: The component.
-        given: Parameters that were given.
-        params: All its parameters, defaults included.
+    Args:
+        request: What was asked for.
+
+    Raises:
+        InputError: With every mistake in the files.
     """
 
-    card: Card
-    given: dict[str, Any] = field(default_factory=dict)
-    params: dict[str, Any] = field(default_factory=dict)
+    def __init__(self, request: PromptRequest) -> None:
+        self.request = request
+        # What a file of the user's leaves out is taken from the shipped one.
+        self.files = [read_yaml(folder / STUDY) for folder in layers("ablations")[:1]]
+        own = [folder / STUDY for folder in layers("ablations")[1:]]
+        if request.study is not None:
+            own = [request.study]
+            if not request.study.is_file():
+                raise InputError(f"there is no study file {request.study}")
+        self.files += [read_yaml(path) for path in own if path.is_file()]
+        data: dict[str, Any] = {}
+        for file in self.files:
+            data |= file.data
+        config, problems = check(PromptStudyConfig, data, self.place)
+        raise_all(problems)
+        assert isinstance(config, PromptStudyConfig)
+        changes: dict[str, Any] = {
+            "prompts": request.prompts and tuple(request.prompts),
+            "point": request.point and tuple(Block(name=name) for name in request.point),
+            "mask": request.mask and tuple(MaskPrompt(name=name) for name in request.mask),
+            "source": request.source and tuple(request.source),
+            "seeds": request.seeds,
+        }
+        self.given = {key for key, value in changes.items() if value is not None}
+        self.config = config.model_copy(update={key: changes[key] for key in self.given})
 
-    @property
-    def label(self) -> str:
-        """Its name, with the parameters that were given."""
-        said = ", ".join(f"{key}={_plain(value)}" for key, value in self.given.items())
-        return f"{self.card.name}({said})" if said else self.card.name
+    def place(self, path: tuple[str | int, ...]) -> Place:
+        """Where a value stands: in the last file that has its key."""
+        has: list[YamlFile] = [file for file in self.files if path and path[0] in file.data]
+        file = (has or self.files)[-1]
+        return Place(file.path, file.line(path))
 
-    @property
-    def is_random(self) -> bool:
-        """Whether the study's seed is handed on to it."""
-        return "seed" in self.params and "seed" not in self.given
+    def cells(self, own: MaskPrompt | None, problems: list[Problem]) -> list[Cell]:
+        """Every cell.
 
-
-@dataclass(frozen=True)
-class Source:
-    """Where prompts come from.
-
-    Attributes:
-        kind: `ground_truth`, `auxiliary` or `disturbed`.
-        disturbance: What `disturbed` means.
-    """
-
-    kind: str
-    disturbance: Disturbance | None = None
-
-    @property
-    def label(self) -> str:
-        """What it is called in tables."""
-        return self.disturbance.name if self.disturbance else self.kind.replace("_", " ")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One way of prompting.
-
-    Attributes:
-        use: Kinds of prompts, in the order point, box, mask.
-        strategy: How the point is chosen; without a point, what makes boxes and masks.
-        source: Where prompts come from.
-    """
-
-    use: tuple[str, ...]
-    strategy: Strategy
-    source: Source
-
-    @property
-    def prompts(self) -> str:
-        """Its kinds of prompts, joined by +."""
-        return "+".join(self.use)
-
-    @property
-    def point(self) -> str | None:
-        """How its point is chosen; None without one."""
-        return self.strategy.label if "point" in self.use else None
-
-    @property
-    def is_random(self) -> bool:
-        """Whether another seed gives another result."""
-        disturbance = self.source.disturbance
-        return ("point" in self.use and self.strategy.is_random) or (
-            disturbance is not None and disturbance.is_random(self.use)
+        Args:
+            own: The form of a run's own mask prompts, which it is asked with unless others are
+                named; None for plain SAM.
+            problems: Mistakes are put here.
+        """
+        request, config = self.request, self.config
+        catalogue = Catalogue.load(request.plugins)
+        kinds = subsets(config.prompts, self._say("prompts"), problems)
+        points = strategies(
+            config.point,
+            catalogue,
+            lambda index: self._at("point", index),
+            problems,
         )
+        origins = sources(
+            config.source,
+            config.disturbances,
+            has_run=request.run is not None,
+            say=self._say("source"),
+            problems=problems,
+        )
+        asked = config.mask if config.mask is not None or own is None else [own]
+        masks = forms(asked, self._say("mask"), problems)
+        return [] if problems else make_cells(kinds, points, origins, masks)
 
-    def __str__(self) -> str:
-        point = f" by {self.point}" if self.point else ""
-        return f"{self.prompts}{point}, {self.source.label}"
+    def _at(self, key: str, index: int | None = None) -> Place:
+        if key in self.given:
+            return Place(None, None, f"--{key}")
+        return self.place((key,) if index is None else (key, index))
+
+    def _say(self, key: str) -> Say:
+        return lambda message: self._at(key).problem(message)
 
 
 def subsets(words: Iterable[str], say: Say, problems: list[Problem]) -> list[tuple[str, ...]]:
@@ -129,7 +134,6 @@ def subsets(words: Iterable[str], say: Say, problems: list[Problem]) -> list[tup
 def strategies(
     blocks: Sequence[Block] | None,
     catalogue: Catalogue,
-    mask: str,
     place: Callable[[int], Place],
     problems: list[Problem],
 ) -> list[Strategy]:
@@ -138,7 +142,6 @@ def strategies(
     Args:
         blocks: Names and parameters; None for every component with its defaults.
         catalogue: Where they are looked up.
-        mask: What a mask prompt is, for components that can be told.
         place: Where a block was written.
         problems: Mistakes are put here.
     """
@@ -155,12 +158,17 @@ def strategies(
             problems.append(at.problem(message))
             problems += error.problems[1:]
             continue
-        if "use" in block.params:
-            problems.append(at.problem(f"point '{block.name}': 'use' is given by the prompts"))
+        others = {"use": "prompts", "mask": "mask", "mask_values": "mask"}
+        wrong = [
+            f"point '{block.name}': '{key}' is given by the study's key '{others[key]}'"
+            for key in block.params
+            if key in others and key in known
+        ]
+        if wrong:
+            problems += map(at.problem, wrong)
             continue
         # Every kind is made once, and what a cell does not use is left out later.
-        told = {"use": KINDS, "mask": mask}
-        params = {key: value for key, value in told.items() if key in known} | block.params
+        params = ({"use": KINDS} if "use" in known else {}) | block.params
         values, mistakes = validate(card, params, partial(_constant, at), ())
         problems += mistakes
         if not mistakes:
@@ -169,6 +177,23 @@ def strategies(
     if not blocks:
         problems.append(Problem("point: expected at least one component of the slot 'prompt'"))
     return list(found.values())
+
+
+def forms(asked: Sequence[MaskPrompt] | None, say: Say, problems: list[Problem]) -> list[Form]:
+    """Forms of the mask prompt, each once; None for every form."""
+    if asked is None:
+        asked = [MaskPrompt(name=name) for name in FORMS]
+    found: dict[Form, None] = {}
+    for form in asked:
+        if form.name not in FORMS:
+            problems.append(say(f"unknown mask prompt '{form.name}'{nearest(form.name, FORMS)}"))
+        elif form.values is not None and form.name != "binary":
+            problems.append(say(f"mask '{form.name}': values are those of a binary mask"))
+        else:
+            found[Form(form.name, form.values)] = None
+    if not asked:
+        problems.append(say("mask: expected at least one form of the mask prompt"))
+    return list(found)
 
 
 def sources(
@@ -216,25 +241,5 @@ def sources(
     return list(found)
 
 
-def cells(
-    subsets: Sequence[tuple[str, ...]],
-    strategies: Sequence[Strategy],
-    sources: Sequence[Source],
-) -> list[Cell]:
-    """Every combination that differs from the others."""
-    found = []
-    for source in sources:
-        for use in subsets:
-            if source.disturbance is not None and not source.disturbance.felt_by(use):
-                continue
-            able = strategies if "point" in use else strategies[:1]
-            found += [Cell(use, strategy, source) for strategy in able]
-    return found
-
-
 def _constant(place: Place, path: KeyPath) -> Place:
     return place
-
-
-def _plain(value: Any) -> str:
-    return ", ".join(map(_plain, value)) if isinstance(value, list | tuple) else str(value)

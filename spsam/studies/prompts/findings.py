@@ -1,4 +1,4 @@
-"""What a study of a trained run tells beyond its cells: where it loses, how slices agree."""
+"""What a study tells beyond its cells: where a run loses, how neighbouring slices agree."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spsam.results.cell_rows import CellRows
-from spsam.results.run_folder import RunFolder
 from spsam.studies.prompts.plan import PromptStudy
 from spsam.studies.prompts.run import quality_of
 from spsam.studies.prompts.subject import find_run, read_config
@@ -44,76 +43,94 @@ def attribute(study: PromptStudy, outcome: PromptOutcome) -> None:
 
 
 def compare_neighbours(study: PromptStudy, outcome: PromptOutcome) -> None:
-    """Writes how much neighbouring slices agree in the predictions of the run and of others."""
+    """Writes how much neighbouring slices agree: the reference's, plain SAM's, those of runs."""
+    from spsam.engine.evaluate import read_labels
+    from spsam.metrics.continuity import neighbour_dice
     from spsam.reporting.prompts.neighbours import neighbours_table, to_table
 
-    if study.subject.run is None:
+    folders = _label_maps(study)
+    # The same cases in every row: a run of another split or fold predicted others.
+    cases = [
+        case
+        for case in study.cases
+        if all((folder / f"{case}.nii.gz").is_file() for folder in folders.values())
+    ]
+    if not folders or not cases:
         return
-    runs = [study.subject.run, *(find_run(r, study.request.home) for r in study.request.compare)]
-    names = study.subject.config.data.class_names
-    axis = study.subject.plan.depth_axis
-    references = {case: _reference(study, case, axis) for case in study.cases}
-    scores = {"reference": _scores(references, len(names))}
-    pictures = {"reference": references}
-    for run in runs:
-        config = read_config(run)
-        maps = {case: _prediction(study, run, case, axis) for case in study.cases}
-        label = f"{config.arm.name} seed {config.seed}"
-        if label in scores:
-            label += f" ({run.run_id})"
-        known = {case: found for case, found in maps.items() if found is not None}
-        scores[label] = _scores(known, len(names))
-        pictures[label] = known
+    names, axis = study.subject.config.data.class_names, study.subject.plan.depth_axis
+    scores: dict[str, list[NDArray[np.float64]]] = {title: [] for title in ("reference", *folders)}
+    first: dict[str, NDArray[np.integer]] = {}
+    for case in cases:
+        maps = {"reference": _reference(study, case)} | {
+            title: read_labels(folder / f"{case}.nii.gz", study.subject.dataset.raw_ids)
+            for title, folder in folders.items()
+        }
+        maps = {title: np.moveaxis(labels, axis, 0) for title, labels in maps.items()}
+        first = first or maps
+        for title, labels in maps.items():
+            scores[title].append(neighbour_dice(labels, len(names)))
     table = neighbours_table(scores, names)
+    plain = (
+        " Plain SAM is asked slice by slice with prompts of the ground truth; a pixel's label is "
+        "the class of the largest positive logit."
+        if study.mapped
+        else ""
+    )
     caption = (
         "Dice between each slice and the next, in percent, mean over the pairs of slices that have "
-        f"the class, then over {len(study.cases)} cases; predictions of the runs in the original "
-        "grid. What lies below the reference's own is disagreement between slices."
+        f"the class, then over {len(cases)} case{'s' if len(cases) != 1 else ''}, in the original "
+        f"grid.{plain} What lies below the reference's own is disagreement between slices."
     )
     _keep(outcome, study.folder, table, to_table(table, caption))
-    _picture(study, pictures, axis)
+    _picture(study, cases[0], first)
 
 
-def _picture(
-    study: PromptStudy, pictures: dict[str, dict[str, NDArray[np.integer]]], axis: int
-) -> None:
+def _label_maps(study: PromptStudy) -> dict[str, Path]:
+    """Folders of label maps in the original grid, by what they are of."""
+    home = study.request.home
+    found: dict[str, Path] = {}
+    for cell in study.mapped:
+        how = ", ".join(part for part in (cell.point, cell.mask) if part)
+        title = f"plain SAM, {cell.prompts}{f' ({how})' if how else ''}"
+        found[title] = CellRows(home, study.key(cell, 0)).maps
+    runs = [study.subject.run] if study.subject.run is not None else []
+    runs += [find_run(named, home) for named in study.request.compare]
+    for run in runs:
+        config = read_config(run)
+        title = f"{config.arm.name} seed {config.seed}"
+        found[f"{title} ({run.run_id})" if title in found else title] = run.predictions
+    return found
+
+
+def _picture(study: PromptStudy, case: str, maps: dict[str, NDArray[np.integer]]) -> None:
+    """Some slices of a case; of plain SAM's cells those of one kind and of the most kinds."""
     from spsam.engine.prompting.draw import draw_neighbours
 
-    shared = [c for c in study.cases if all(c in maps for maps in pictures.values())]
-    if not shared:  # a run of another fold predicted other cases
-        return
-    case = shared[0]
+    axis = study.subject.plan.depth_axis
     volume = study.subject.dataset.case(case).load()
-    filled = np.flatnonzero(pictures["reference"][case].any(axis=(1, 2)))
+    filled = np.flatnonzero(maps["reference"].any(axis=(1, 2)))
     first = int(filled[0]) if filled.size else 0
     here = slice(first, first + _SLICES)
     image = np.moveaxis(volume.image[0], axis, 0)[here]
     spacing = [s for i, s in enumerate(volume.spacing) if i != axis]
-    rows = {title: maps[case][here] for title, maps in pictures.items()}
-    draw_neighbours(study.folder / "neighbours.png", rows, image, spacing[0] / spacing[1])
+    most = max((len(cell.use) for cell in study.mapped), default=0)
+    hidden = [len(cell.use) not in (1, most) for cell in study.mapped]
+    # The reference's row is first, then plain SAM's in the order of its cells, then runs.
+    hide = [False, *hidden, *[False] * (len(maps) - 1 - len(hidden))]
+    rows = {
+        # In lines of their own, or they would run into the next row.
+        title.replace(", ", "\n", 1).replace(" (", "\n(", 1): labels[here]
+        for (title, labels), hides in zip(maps.items(), hide, strict=True)
+        if not hides
+    }
+    names = study.subject.config.data.class_names
+    draw_neighbours(study.folder / "neighbours.png", rows, image, spacing[0] / spacing[1], names)
 
 
-def _scores(maps: dict[str, NDArray[np.integer]], classes: int) -> list[NDArray[np.float64]]:
-    from spsam.metrics.continuity import neighbour_dice
-
-    return [neighbour_dice(labels, classes) for labels in maps.values()]
-
-
-def _reference(study: PromptStudy, case: str, axis: int) -> NDArray[np.integer]:
+def _reference(study: PromptStudy, case: str) -> NDArray[np.integer]:
     label = study.subject.dataset.case(case).load().label
     assert label is not None
-    return np.moveaxis(label, axis, 0)
-
-
-def _prediction(
-    study: PromptStudy, run: RunFolder, case: str, axis: int
-) -> NDArray[np.integer] | None:
-    from spsam.engine.evaluate import read_labels
-
-    path = run.predictions / f"{case}.nii.gz"
-    if not path.is_file():
-        return None
-    return np.moveaxis(read_labels(path, study.subject.dataset.raw_ids), axis, 0)
+    return label
 
 
 def _keep(outcome: PromptOutcome, folder: Path, values: pd.DataFrame, table: Table) -> None:

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spsam.studies.prompts.axes import Cell
+from spsam.studies.prompts.cells import Cell, with_one_point
 from spsam.studies.prompts.run import Session
 from spsam.studies.prompts.summary import PromptOutcome
 
 if TYPE_CHECKING:
     from spsam.engine.prompting.scenes import Scene
-
-PREFERRED = "edt"
-"""The paper's point stands where one must be chosen."""
 
 _ROWS = 2
 
@@ -38,11 +35,12 @@ def draw_pictures(session: Session, outcome: PromptOutcome) -> None:
         cells = [cell for cell in study.cells if cell.source.kind == kind]
         end = "" if kind == "ground_truth" else f"_{kind}"
         grids = {
-            f"subsets{end}.png": {cell.prompts: cell for cell in _one_point(cells)},
+            f"subsets{end}.png": {cell.prompts: cell for cell in with_one_point(cells)},
             f"points{end}.png": {str(cell.point): cell for cell in cells if cell.use == ("point",)},
             f"points_with_box{end}.png": {
                 str(cell.point): cell for cell in cells if cell.use == ("point", "box")
             },
+            f"masks{end}.png": _by_form([cell for cell in cells if cell.use == ("mask",)]),
         }
         for name, columns in grids.items():
             if columns:
@@ -51,11 +49,10 @@ def draw_pictures(session: Session, outcome: PromptOutcome) -> None:
     _logits(session, folder / LAST_PICTURE, shown[0])
 
 
-def _one_point(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells of one way of choosing the point: the paper's, or the first."""
-    points = list(dict.fromkeys(cell.point for cell in cells if cell.point))
-    wanted = PREFERRED if PREFERRED in points else next(iter(points), None)
-    return [cell for cell in cells if cell.point in (None, wanted)]
+def _by_form(cells: Sequence[Cell]) -> dict[str, Cell]:
+    """Forms of the mask prompt, where there are several to compare."""
+    by_form = {cell.mask: cell for cell in cells if cell.mask}
+    return by_form if len(by_form) > 1 else {}
 
 
 def _grid(
@@ -105,8 +102,8 @@ def _cases(session: Session, outcome: PromptOutcome, path: Path) -> None:
 
 
 def _short(cell: Cell) -> str:
-    point = f" ({cell.point})" if cell.point else ""
-    return f"{cell.prompts}{point}\n{cell.source.label}"
+    how = ", ".join(part for part in (cell.point, cell.mask) if part)
+    return f"{cell.prompts}{f' ({how})' if how else ''}\n{cell.source.label}"
 
 
 def _logits(session: Session, path: Path, case: str) -> None:

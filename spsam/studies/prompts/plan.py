@@ -10,19 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from spsam.config.identity import canonical_json
-from spsam.config.places import layers
-from spsam.config.problems import Place, check, gather, raise_all
-from spsam.config.prompt_study import PromptStudyConfig
-from spsam.config.schema import Block
-from spsam.config.yaml_file import YamlFile, read_yaml
+from spsam.config.problems import gather, raise_all, unique
+from spsam.config.prompt_study import MaskPrompt, PromptStudyConfig
 from spsam.errors import InputError, Problem
 from spsam.registry.catalogue import Catalogue
 from spsam.studies.backend import Backend
-from spsam.studies.prompts import axes
-from spsam.studies.prompts.axes import Cell, Source, Strategy
+from spsam.studies.prompts.axes import KINDS, StudyFile
+from spsam.studies.prompts.cells import Cell, Source, Strategy, with_one_point
 from spsam.studies.prompts.subject import Subject, check_comparable, plain_sam, trained_run
-
-STUDY = "prompts.yaml"
 
 
 @dataclass(frozen=True)
@@ -37,6 +32,7 @@ class PromptRequest:
         compare: Further runs, for the comparison of neighbouring slices.
         prompts: Subsets.
         point: Names of components.
+        mask: Forms of the mask prompt.
         source: Names of sources.
         seeds: Draws of what is random.
         limit: How many test cases; None for all.
@@ -53,6 +49,7 @@ class PromptRequest:
     compare: Sequence[str] = ()
     prompts: Sequence[str] | None = None
     point: Sequence[str] | None = None
+    mask: Sequence[str] | None = None
     source: Sequence[str] | None = None
     seeds: int | None = None
     limit: int | None = None
@@ -91,21 +88,24 @@ class PromptStudy:
 
     def key(self, cell: Cell, seed: int) -> str:
         """16 hex digits of all that a cell's answers depend on, cases aside."""
-        strategy, disturbance = cell.strategy, cell.source.disturbance
-        params: dict[str, Any] = dict(strategy.params)
+        card, disturbance = cell.strategy.card, cell.source.disturbance
+        params: dict[str, Any] = dict(cell.params)
         params.pop("use", None)
-        mask = params.pop("mask", self.config.mask)
-        chosen = {"name": strategy.card.name, "target": strategy.card.target, "params": params}
+        mask, values = params.pop("mask", None), params.pop("mask_values", None)
+        chosen = {"name": card.name, "target": card.target, "params": params}
         amounts = disturbance.model_dump(mode="json") if disturbance else None
+        masked = "mask" in cell.use
         content = {
             "network": self.subject.identity,
             "use": cell.use,
-            # Boxes and masks are the same whatever chooses the point.
-            "point": chosen if "point" in cell.use else None,
+            # Boxes, and masks of a named form, are the same whatever chooses the point.
+            "point": chosen if "point" in cell.use or (masked and mask is None) else None,
             "source": cell.source.kind,
             "disturbance": amounts,
-            "mask": mask,
-            "mask_logit": self.config.mask_logit,
+            "mask": {"form": mask, "values": values if mask == "binary" else None}
+            if masked
+            else None,
+            "mask_logit": self.config.mask_logit if masked and mask != "binary" else None,
             "seed": seed,
         }
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
@@ -117,9 +117,16 @@ class PromptStudy:
             return None
         block = self.subject.config.arm.blocks.prompt
         card = Catalogue.load(self.subject.config.arm.plugins).card("prompt", block.name)
-        use = tuple(block.params.get("use", axes.KINDS))
+        use = tuple(block.params.get("use", KINDS))
         own = Strategy(card, dict(block.params), dict(block.params))
         return Cell(use, own, Source("auxiliary")), Cell(use, own, Source("ground_truth"))
+
+    @property
+    def mapped(self) -> list[Cell]:
+        """Plain SAM's cells whose label maps are compared slice by slice (paper's Fig. 1d)."""
+        if self.subject.run is not None:
+            return []
+        return with_one_point([cell for cell in self.cells if cell.source.kind == "ground_truth"])
 
     @property
     def name(self) -> str:
@@ -146,18 +153,19 @@ class PromptStudy:
             "name": self.name,
             "title": self.config.title,
             "network": self.subject.label,
+            "weights": None if self.subject.weights is None else self.subject.weights.to_dict(),
             "run": self.subject.run.run_id if self.subject.run else None,
             "data": data.model_dump(mode="json"),
             "cases": list(self.cases),
             "patch_size": list(self.subject.plan.patch_size),
             "metric": self.metric,
-            "mask": self.config.mask,
             "mask_logit": self.config.mask_logit,
             "disturbances": [d.model_dump(mode="json") for d in self.config.disturbances],
             "cells": [
                 {
                     "prompts": cell.prompts,
                     "point": cell.point,
+                    "mask": cell.mask,
                     "source": cell.source.kind,
                     "disturbance": cell.source.disturbance.name
                     if cell.source.disturbance
@@ -178,86 +186,53 @@ def plan_prompts(request: PromptRequest, backend: Backend | None = None) -> Prom
     """
     backend = backend or Backend()
     problems: list[Problem] = []
-    file = _Study(request)
+    of_subject: list[Problem] = []
+    file = StudyFile(request)
     config = file.config
+    subject: Subject | None = None
     cells: list[Cell] = []
+    with gather(of_subject):
+        subject = _subject(request, config, backend)
+        for other in request.compare:
+            with gather(of_subject):
+                check_comparable(other, request.home, subject)
     with gather(problems):
-        cells = file.cells(problems)
+        cells = file.cells(None if subject is None else _own_form(subject), problems)
     if request.seeds is not None and request.seeds < 1:
         problems.append(Problem(f"--seeds {request.seeds}: expected at least 1"))
     if request.limit is not None and request.limit < 1:
         problems.append(Problem(f"--limit {request.limit}: expected at least 1"))
-    with gather(problems):
-        subject = _subject(request, config, backend)
-        for other in request.compare:
-            with gather(problems):
-                check_comparable(other, request.home, subject)
-    raise_all(problems)
+    raise_all([*problems, *of_subject])
+    assert subject is not None
+    if not subject.split.test:
+        raise InputError(
+            f"split '{subject.split.name}' has no test cases, and prompts are studied on these: "
+            "take a run of another split"
+        )
+    _check_components(cells, subject)
     return PromptStudy(request, config, subject, cells, subject.split.test[: request.limit])
 
 
-class _Study:
-    """A study's file over the shipped one, and what the command line says instead."""
+def _own_form(subject: Subject) -> MaskPrompt | None:
+    """What a run's mask prompts are; None of plain SAM, and where its component does not tell."""
+    params = subject.config.arm.blocks.prompt.params
+    if subject.run is None or "mask" not in params:
+        return None
+    values = params["mask_values"] if params["mask"] == "binary" else None
+    return MaskPrompt(name=params["mask"], values=values)
 
-    def __init__(self, request: PromptRequest) -> None:
-        self.request = request
-        # What a file of the user's leaves out is taken from the shipped one.
-        self.files = [read_yaml(folder / STUDY) for folder in layers("ablations")[:1]]
-        own = [folder / STUDY for folder in layers("ablations")[1:]]
-        if request.study is not None:
-            own = [request.study]
-            if not request.study.is_file():
-                raise InputError(f"there is no study file {request.study}")
-        self.files += [read_yaml(path) for path in own if path.is_file()]
-        data: dict[str, Any] = {}
-        for file in self.files:
-            data |= file.data
-        config, problems = check(PromptStudyConfig, data, self.place)
-        raise_all(problems)
-        assert isinstance(config, PromptStudyConfig)
-        changes: dict[str, Any] = {
-            "prompts": request.prompts and tuple(request.prompts),
-            "point": request.point and tuple(Block(name=name) for name in request.point),
-            "source": request.source and tuple(request.source),
-            "seeds": request.seeds,
-        }
-        self.given = {key for key, value in changes.items() if value is not None}
-        self.config = config.model_copy(update={key: changes[key] for key in self.given})
 
-    def place(self, path: tuple[str | int, ...]) -> Place:
-        """Where a value stands: in the last file that has its key."""
-        has: list[YamlFile] = [file for file in self.files if path and path[0] in file.data]
-        file = (has or self.files)[-1]
-        return Place(file.path, file.line(path))
+def _check_components(cells: Sequence[Cell], subject: Subject) -> None:
+    """Makes every component once: a value that it refuses is told before anything is asked."""
+    from spsam.engine.prompting.subject import make_prompt
 
-    def cells(self, problems: list[Problem]) -> list[Cell]:
-        """Every cell; mistakes are put into `problems`."""
-        request, config = self.request, self.config
-        catalogue = Catalogue.load(request.plugins)
-        subsets = axes.subsets(config.prompts, self._say("prompts"), problems)
-        strategies = axes.strategies(
-            config.point,
-            catalogue,
-            config.mask,
-            lambda index: self._at("point", index),
-            problems,
-        )
-        sources = axes.sources(
-            config.source,
-            config.disturbances,
-            has_run=request.run is not None,
-            say=self._say("source"),
-            problems=problems,
-        )
-        return [] if problems else axes.cells(subsets, strategies, sources)
-
-    def _at(self, key: str, index: int | None = None) -> Place:
-        if key in self.given:
-            return Place(None, None, f"--{key}")
-        return self.place((key,) if index is None else (key, index))
-
-    def _say(self, key: str) -> axes.Say:
-        return lambda message: self._at(key).problem(message)
+    problems: list[Problem] = []
+    for card, params in {
+        canonical_json(cell.params): (cell.strategy.card, cell.params) for cell in cells
+    }.values():
+        with gather(problems):
+            make_prompt(card, subject.config.data.num_classes, params)
+    raise_all(unique(problems))
 
 
 def _subject(request: PromptRequest, config: PromptStudyConfig, backend: Backend) -> Subject:

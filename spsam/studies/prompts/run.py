@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spsam.results.cell_rows import CellRows
 from spsam.studies.backend import Backend
 from spsam.studies.progress_events import Watcher
-from spsam.studies.prompts.axes import Cell, Strategy
+from spsam.studies.prompts.cells import Cell
 from spsam.studies.prompts.plan import PromptStudy
 
 if TYPE_CHECKING:
@@ -29,29 +30,42 @@ class Draw:
         cell: The cell.
         seed: The seed.
         rows: Where its rows are.
+        maps: Whether its label maps are wanted too.
     """
 
     cell: Cell
     seed: int
     rows: CellRows
+    maps: bool = False
+
+    def missing(self, cases: Sequence[str]) -> list[str]:
+        """The cases that are not answered yet."""
+        unknown = set(self.rows.missing(cases))
+        return [case for case in cases if case in unknown or self.lacks_map(case)]
+
+    def lacks_map(self, case: str) -> bool:
+        """Whether a label map is wanted that is not there."""
+        return self.maps and not (self.rows.maps / f"{case}.nii.gz").is_file()
 
 
 def draws(study: PromptStudy) -> list[Draw]:
     """All that a study asks; what two cells share is asked once."""
     home = study.request.home
+    mapped = {study.key(cell, 0) for cell in study.mapped}
     found: dict[str, Draw] = {}
     for cell in [*study.cells, *(study.own or ())]:
         for seed in study.seeds(cell):
             key = study.key(cell, seed)
-            found.setdefault(key, Draw(cell, seed, CellRows(home, key)))
+            found.setdefault(key, Draw(cell, seed, CellRows(home, key), key in mapped))
     return list(found.values())
 
 
 def is_missing(study: PromptStudy) -> bool:
     """Whether something that the study asks is not answered yet."""
     quality = quality_of(study)
-    files = [draw.rows for draw in draws(study)] + ([quality] if quality else [])
-    return any(file.missing(study.cases) for file in files)
+    return any(draw.missing(study.cases) for draw in draws(study)) or bool(
+        quality and quality.missing(study.cases)
+    )
 
 
 def quality_of(study: PromptStudy) -> CellRows | None:
@@ -76,7 +90,7 @@ class Session:
         self._store: PreparedStore | None = None
         self._network: SelfPromptSAM | None = None
         self._examiner: Examiner | None = None
-        self._prompts: dict[tuple[str, int], Prompt] = {}
+        self._prompts: dict[tuple[str, str | None, int], Prompt] = {}
 
     @property
     def store(self) -> PreparedStore:
@@ -144,24 +158,24 @@ class Session:
 
         return Question(
             use=cell.use,
-            prompt=self._prompt(cell.strategy, seed),
+            prompt=self._prompt(cell, seed),
             auxiliary=cell.source.kind == "auxiliary",
             disturbance=cell.source.disturbance,
             seed=seed,
         )
 
-    def _prompt(self, strategy: Strategy, seed: int) -> Prompt:
+    def _prompt(self, cell: Cell, seed: int) -> Prompt:
         from spsam.engine.prompting.subject import make_prompt
 
-        params: dict[str, Any] = dict(strategy.params)
-        if strategy.is_random:
+        params: dict[str, Any] = dict(cell.params)
+        if cell.strategy.is_random:
             params["seed"] = seed
         else:
             seed = 0
-        key = (strategy.label, seed)
+        key = (cell.strategy.label, cell.mask, seed)
         if key not in self._prompts:
             classes = self.study.subject.config.data.num_classes
-            self._prompts[key] = make_prompt(strategy.card, classes, params)
+            self._prompts[key] = make_prompt(cell.strategy.card, classes, params)
         return self._prompts[key]
 
 
@@ -176,7 +190,7 @@ def answer_all(session: Session, watch: Watcher) -> int:
     asked, quality = draws(study), quality_of(study)
     open_by_case: dict[str, list[Draw]] = {case: [] for case in study.cases}
     for draw in asked:
-        for case in draw.rows.missing(study.cases):
+        for case in draw.missing(study.cases):
             open_by_case[case].append(draw)
     unmeasured = set(quality.missing(study.cases)) if quality else set()
     todo = [case for case in study.cases if open_by_case[case] or case in unmeasured]
@@ -199,10 +213,17 @@ def _answer_case(
     asked = sorted(asked, key=lambda draw: (draw.cell.source.label, draw.seed))
     questions = [session.question(draw.cell, draw.seed) for draw in asked]
     found = session.examiner.case(
-        prepared, questions, quality=measured, on_answer=progress.answered
+        prepared,
+        questions,
+        quality=measured,
+        keep=[number for number, draw in enumerate(asked) if draw.lacks_map(case)],
+        on_answer=progress.answered,
     )
+    for number, volume in found.volumes.items():
+        volume.write(asked[number].rows.maps / f"{case}.nii.gz")
     for draw, answer in zip(asked, found.answers, strict=True):
-        draw.rows.add(Rows(draw.rows.key, draw.seed, prepared, config).answer(answer))
+        if draw.rows.missing([case]):
+            draw.rows.add(Rows(draw.rows.key, draw.seed, prepared, config).answer(answer))
     rows = quality_of(session.study)
     if measured and rows is not None:
         rows.add(Rows(rows.key, 0, prepared, config).quality(found.quality))

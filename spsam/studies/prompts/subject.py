@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spsam.config.identity import as_of_then, run_id
+from spsam.config.overrides import leaves
 from spsam.config.problems import check, places_in, raise_all
-from spsam.config.schema import RunConfig
+from spsam.config.schema import ArmConfig, RunConfig
 from spsam.config.yaml_file import read_yaml
+from spsam.engine.weights import origin_of
 from spsam.errors import InputError, Problem, nearest
 from spsam.model.sam.backbones import backbone_spec
+from spsam.registry.arms import load_arm
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
-from spsam.studies.planning.planner import Request, plan_ablation
+from spsam.studies.planning.planner import plan_ablation
+from spsam.studies.planning.request import Request
 
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet
     from spsam.data.plan import Plan
     from spsam.data.split import Split
+    from spsam.model.sam.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,19 @@ class Subject:
         return self.run.run_id if self.run is not None else run_id(self.config)
 
     @property
+    def weights(self) -> Origin | None:
+        """Where its SAM's weights come from; None for a network without SAM."""
+        return origin_of(self.config, self.checkpoint)
+
+    @property
     def label(self) -> str:
         """What it is called in tables."""
         backbone = self.config.arm.backbone
         sam = f"{backbone.name}, {backbone.weights} weights"
         if self.run is None:
-            return f"plain SAM ({sam})"
+            size = backbone.encoder_size or self.plan.patch_size[1:]
+            height, width = (size, size) if isinstance(size, int) else size
+            return f"plain SAM ({sam}, input {height}×{width})"
         return f"{self.config.arm.name} seed {self.config.seed}, run {self.run.run_id} ({sam})"
 
 
@@ -72,11 +85,18 @@ def plain_sam(
     plugins: Sequence[Path],
     backend: Backend,
 ) -> Subject:
-    """SAM as it is, on a data set's test cases.
+    """SAM as it is, on a data set's test cases, at the input size that its weights are made for.
+
+    Another size is a value: `backbone.encoder_size`, null for the patch's.
 
     Raises:
         InputError: With every mistake in data, values and weights, or if the arm adds adapters.
     """
+    if ("backbone", "encoder_size") not in dict(leaves(overrides)):
+        with suppress(InputError):  # which the planner reports with all others
+            made = load_arm(arm, overrides, preset=preset, plugins=plugins)
+            if made.backbone.encoder_size is None:
+                overrides = {**overrides, "backbone.encoder_size": native_input(made)}
     request = Request(
         arms=[arm],
         home=home,
@@ -102,6 +122,20 @@ def plain_sam(
         device=ablation.device,
         checkpoint=planned.checkpoint,
     )
+
+
+def native_input(arm: ArmConfig) -> int | tuple[int, int]:
+    """The encoder's input that SAM's weights are made for; a patch's aspect is kept.
+
+    Returns:
+        The side of a square; (h, w) for an oblong patch, whose longer side has that length.
+    """
+    spec = backbone_spec(arm.backbone.name)
+    size = arm.patch.size
+    if size is None or isinstance(size, int) or size[0] == size[1]:
+        return spec.native_size
+    tokens = [max(1, round(spec.native_grid[0] * side / max(size))) for side in size]
+    return tokens[0] * spec.patch, tokens[1] * spec.patch
 
 
 def trained_run(
@@ -150,8 +184,9 @@ def trained_run(
             f"{VERSION[dataset.modality]}: its network would see other intensities; train it again "
             "(spsam predict takes the intensities that are in the checkpoint)"
         )
-    data = config.data
-    split = split_of_hash(dataset, _split_name(config, dataset), data.fold, data.split_hash)
+    split = split_of_hash(
+        dataset, _split_name(config, dataset), config.data.fold, config.data.split_hash
+    )
     if split.hash != config.data.split_hash:
         raise InputError(
             f"run {folder.run_id} had the split {config.data.split_name} (hash "
@@ -204,7 +239,7 @@ def read_config(folder: RunFolder) -> RunConfig:
 
 
 def check_comparable(named: str, home: Path, subject: Subject) -> None:
-    """Whether a run's predictions can stand beside those of the studied one.
+    """Whether a run's predictions can stand beside those of what is studied.
 
     Args:
         named: The run's folder, or its id below `home`.
@@ -212,16 +247,20 @@ def check_comparable(named: str, home: Path, subject: Subject) -> None:
         subject: What is studied.
 
     Raises:
-        InputError: If there is no such run, none is studied, or it is of other data.
+        InputError: If there is no such run, it is of other data, or it predicted other cases.
     """
-    theirs = read_config(find_run(named, home)).data
-    if subject.run is None:
-        raise InputError(f"--compare {named}: runs are compared; name the studied one by --run")
-    ours = subject.config.data
+    run = find_run(named, home)
+    theirs, ours = read_config(run).data, subject.config.data
     if theirs.fingerprint != ours.fingerprint:
         raise InputError(
             f"--compare {named}: the run is of {theirs.name} (fingerprint {theirs.fingerprint}), "
             f"the studied one of {ours.name} ({ours.fingerprint})"
+        )
+    if not any((run.predictions / f"{case}.nii.gz").is_file() for case in subject.split.test):
+        raise InputError(
+            f"--compare {named}: the run predicted none of the {len(subject.split.test)} test "
+            f"cases here (split {ours.split_name}, fold {ours.fold}); its own are of split "
+            f"{theirs.split_name}, fold {theirs.fold}"
         )
 
 

@@ -71,6 +71,7 @@ def results(study: PromptStudy) -> list[CellResult]:
         CellResult(
             prompts=cell.prompts,
             point=cell.point,
+            mask=cell.mask,
             source=cell.source.kind,
             disturbance=cell.source.disturbance.name if cell.source.disturbance else None,
             seeds=[
@@ -98,5 +99,5 @@ def caption(study: PromptStudy) -> str:
         f"{study.config.title}: {subject.label} on {len(study.cases)} test "
         f"case{'s' if len(study.cases) != 1 else ''} of {data.name} (fingerprint "
         f"{data.fingerprint}; split {data.split_name}, fold {data.fold}). {scored}, in "
-        f"percent{spread}. The same slices in every cell."
+        f"percent{spread}. The same slices in every cell. SAM's weights: {subject.weights}."
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spsam.studies.prompts.axes import Cell
+from spsam.studies.prompts.cells import Cell
 from spsam.studies.prompts.plan import PromptStudy
 from spsam.studies.prompts.summary import PromptOutcome
 from spsam.text.classes import class_labels, class_metrics
@@ -63,7 +63,12 @@ def _key(study: PromptStudy, cell: Cell) -> str:
 
 
 def _tags(cell: Cell) -> dict[str, str]:
-    return {"prompts": cell.prompts, "point": cell.point or "", "source": cell.source.label}
+    return {
+        "prompts": cell.prompts,
+        "point": cell.point or "",
+        "mask": cell.mask or "",
+        "source": cell.source.label,
+    }
 
 
 def _params(study: PromptStudy, cell: Cell) -> dict[str, Any]:
@@ -75,7 +80,7 @@ def _params(study: PromptStudy, cell: Cell) -> dict[str, Any]:
         **{f"point.{key}": value for key, value in cell.strategy.params.items() if cell.point},
         "source": cell.source.kind,
         **{f"disturbance.{key}": value for key, value in amounts.items()},
-        "mask": study.config.mask,
+        "mask": cell.mask,
         "mask_logit": study.config.mask_logit,
         "seeds": len(study.seeds(cell)),
         "cases": len(study.cases),

@@ -31,7 +31,9 @@ def begin(
         group: The arm's name, where its seeds and folds stand below it; empty: below the study.
     """
     arm, data, seed = config["arm"]["name"], config["data"], config["seed"]
-    git = folder.read().get("environment", {}).get("git") or {}
+    record = folder.read()
+    git = record.get("environment", {}).get("git") or {}
+    weights = record.get("weights") or {}
     tracker.begin(
         folder.run_id,
         f"{arm} seed {seed}" + (f" fold {data['fold']}" if group and data["fold"] else ""),
@@ -42,6 +44,7 @@ def begin(
             "data_fingerprint": data["fingerprint"],
             "preset": config["preset"],
             "git_commit": str(git.get("commit", "")),
+            "sam_weights": str(weights.get("origin", "")),
             **(tags or {}),
         },
         params=dict(_flat(config)),

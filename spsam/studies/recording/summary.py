@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from spsam.files import write_text
 from spsam.results.run_folder import RunFolder
-from spsam.studies.planning.planner import Ablation
+from spsam.studies.planning.plan import Ablation
 
 if TYPE_CHECKING:
     from spsam.reporting.render.model import Table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,16 @@ from spsam.config.schema import ArmConfig
 from spsam.config.sweep import SweepConfig, load_sweep
 from spsam.config.yaml_file import YamlFile
 from spsam.errors import Problem
-from spsam.registry.arms import load_arm
+from spsam.registry.arm_file import read_arm_file
+from spsam.registry.arms import ArmLoader
 from spsam.registry.files import named_file, preset_path
 from spsam.registry.protocols import Protocol
 from spsam.studies.backend import Backend
-from spsam.studies.planning.choices import in_file, probed, value_of
-from spsam.studies.planning.planner import (
-    Ablation,
-    PlannedArm,
-    Planner,
-    Request,
-    default_preset,
-    protocol_of,
-)
+from spsam.studies.planning.plan import Ablation, PlannedArm
+from spsam.studies.planning.planner import Planner, protocol_of
+from spsam.studies.planning.request import Request, default_preset
 from spsam.studies.planning.space import Dimension, dimensions, overrides
+from spsam.studies.planning.validate_choices import Load, in_file, validate_choices, value_of
 from spsam.studies.sweep.search import search_problems
 from spsam.studies.sweep.storage import shown_storage
 
@@ -79,7 +75,7 @@ class Sweep:
         context: The arm without any change, the data and the validation split, as an ablation of
             that one arm: trials are planned and run like its runs.
         planner: Plans a trial.
-        loader: Reads the arm with a trial's values.
+        load: Resolves the arm with a trial's values.
     """
 
     request: SweepRequest
@@ -87,7 +83,7 @@ class Sweep:
     space: Sequence[Dimension]
     context: Ablation
     planner: Planner
-    loader: Callable[[Mapping[str, Any]], ArmConfig]
+    load: Load
 
     @property
     def base(self) -> PlannedArm:
@@ -134,7 +130,7 @@ class Sweep:
         Raises:
             InputError: If the values do not fit together.
         """
-        arm = self.loader(values)
+        arm = self.load(values)
         labels = {"name": f"{self.name}-{number}", "title": f"trial {number}"}
         labels |= {"parent": self.base.arm.name}
         return self.planner.arm(arm.model_copy(update=labels), self.base.arm)
@@ -161,6 +157,7 @@ class Sweep:
             "cases": {"train": len(split.train), "scored": len(split.test)},
             "notes": [*self.context.dataset.notes, *split.notes],
             "device": self.context.device,
+            "weights": None if self.base.weights is None else self.base.weights.to_dict(),
             "space": {dimension.key: dimension.describe() for dimension in self.space},
             "objectives": list(self.config.objectives),
             "sampler": self.config.sampler.model_dump(mode="json"),
@@ -201,9 +198,20 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
         split = validation_split(
             split_cases(dataset, request.split, request.fold, protocol=usual, validate=True)
         )
-    loader = _Loader(request, config, preset, None if protocol is None else protocol.path)
+    fixed = {**config.set, **request.overrides}
+    weights = {"backbone.weights": "checkpoint"} if request.checkpoint else {}
+    loader = ArmLoader(
+        {**weights, **fixed},
+        preset=preset,
+        protocol=None if protocol is None else protocol.path,
+        plugins=request.plugins,
+    )
+
+    def load(values: Mapping[str, Any]) -> ArmConfig:
+        return loader.load(read_arm_file(config.arm), values)
+
     if problems:
-        _check_space(loader, file, None, problems)
+        _check_space(config, fixed, load, file, None, problems)
         raise_all(problems)
     asked = Request(
         arms=[config.arm],
@@ -219,8 +227,8 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
     )
     planner = Planner(asked, backend, preset, dataset, {request.fold: split}, device)
     with gather(problems):
-        base = planner.arm(loader({}), None)
-    space = _check_space(loader, file, planner, problems)
+        base = planner.arm(load({}), None)
+    space = _check_space(config, fixed, load, file, planner, problems)
     raise_all(problems)
     context = Ablation(
         asked,
@@ -231,7 +239,7 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
         [base],
         protocol=protocol,
     )
-    return Sweep(request, config, space, context, planner, loader)
+    return Sweep(request, config, space, context, planner, load)
 
 
 def sweep_path(name_or_path: str) -> Path:
@@ -243,56 +251,29 @@ def sweep_path(name_or_path: str) -> Path:
     return named_file(name_or_path, "sweeps", "sweep")
 
 
-@dataclass(frozen=True)
-class _Loader:
-    """Reads the sweep's arm with what is the same in every trial."""
-
-    request: SweepRequest
-    config: SweepConfig
-    preset: str
-    protocol: Path | None
-
-    @property
-    def fixed(self) -> dict[str, Any]:
-        """Values of every trial."""
-        return {**self.config.set, **self.request.overrides}
-
-    def __call__(self, values: Mapping[str, Any]) -> ArmConfig:
-        """The arm with a trial's values."""
-        fixed = self.fixed
-        if self.request.checkpoint:
-            fixed.setdefault("backbone.weights", "checkpoint")
-        return load_arm(
-            self.config.arm,
-            {**fixed, **values},
-            preset=self.preset,
-            protocol=self.protocol,
-            plugins=tuple(self.request.plugins),
-        )
-
-
-def _check_space(
-    loader: _Loader,
+def _check_space(  # noqa: PLR0917 - what a space is checked against
+    config: SweepConfig,
+    fixed: Mapping[str, Any],
+    load: Load,
     file: YamlFile,
     planner: Planner | None,
     problems: list[Problem],
 ) -> list[Dimension]:
     """The dimensions; every mistake goes to `problems`."""
-    config = loader.config
     places = {key: Place(file.path, file.line(("space", key))) for key in config.space}
-    space, found = dimensions(config.space, loader.fixed, places)
+    space, found = dimensions(config.space, fixed, places)
     problems += found
     known: list[Problem] = []
     with gather(known):
-        loader({})
+        load({})
     problems += [in_file(problem, file, ("arm",)) for problem in known]
 
-    def load(values: Mapping[str, Any]) -> ArmConfig:
-        arm = loader(values)
+    def planned(values: Mapping[str, Any]) -> ArmConfig:
+        arm = load(values)
         if planner is not None and not known:
             planner.arm(arm, None)
         return arm
 
-    space, found = probed(space, places, "space", load, known)
+    space, found = validate_choices(space, places, "space", planned, known)
     problems += found
     return space

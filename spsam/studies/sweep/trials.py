@@ -20,7 +20,7 @@ from spsam.errors import SpsamError
 from spsam.results.run_folder import VALIDATION_DICE, RunFolder
 from spsam.studies.backend import Backend
 from spsam.studies.execution.single_run import RunStopped, SingleRun
-from spsam.studies.planning.planner import PlannedArm
+from spsam.studies.planning.plan import PlannedArm
 from spsam.studies.planning.space import suggest
 from spsam.studies.progress_events import Ending, RunLabel, Watcher
 from spsam.studies.recording.summary import is_finished

@@ -16,7 +16,8 @@ from spsam.engine.training.run_training import network_of, training_of
 from spsam.engine.training.train import fit
 from spsam.errors import InputError
 from spsam.studies.backend import Backend
-from spsam.studies.planning.planner import Request, plan_ablation
+from spsam.studies.planning.planner import plan_ablation
+from spsam.studies.planning.request import Request
 
 from ..networks import ARMS
 

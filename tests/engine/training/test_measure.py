@@ -11,7 +11,8 @@ from spsam.config.schema import RunConfig
 from spsam.engine.training import measure as module
 from spsam.engine.training.measure import STEPS, Cost, fit_memory, measure
 from spsam.errors import InputError
-from spsam.studies.planning.planner import Request, plan_ablation
+from spsam.studies.planning.planner import plan_ablation
+from spsam.studies.planning.request import Request
 
 PATCH = (2, 32, 32)
 

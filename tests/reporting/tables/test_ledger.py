@@ -47,6 +47,18 @@ def test_sources_are_those_of_the_fields(ledger: dict[str, list[str]]) -> None:
     assert all(entry[2] for entry in ledger.values())  # a meaning
 
 
+@pytest.mark.parametrize("form", ["binary", "logits", "log_odds"])
+def test_of_each_form_of_the_mask_it_tells_what_becomes_of_gradients(form: str) -> None:
+    arm = load_arm("S9", {"blocks.prompt.mask": form}).model_dump(mode="json")
+    value, source, meaning = entries(ledger_table(arm, "none"))["blocks.prompt.mask"]
+    assert value == form
+    assert ("set (" in source) == (form != "binary")
+    told = meaning.split(f"`{form}`: ")[1].split("`")[0]
+    assert "gradient" in told
+    assert ("no gradient" in told) == (form == "binary")
+    assert ("chosen here" in told) == (form != "binary")
+
+
 def test_what_departs_from_its_source_says_so() -> None:
     arm = load_arm("S9", {"train.epochs": 7}).model_dump(mode="json")
     assert entries(ledger_table(arm, "x"))["train.epochs"][:2] == ["7", "set (paper: 1000)"]

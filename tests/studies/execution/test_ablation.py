@@ -11,9 +11,13 @@ import spsam.studies.execution.ablation
 from spsam.config.yaml_file import read_yaml
 from spsam.engine.run_spec import RunSpec
 from spsam.errors import InputError
+from spsam.model.sam.backbones import BACKBONES
+from spsam.reporting.measured import read_study
+from spsam.reporting.page.facts import study_facts
+from spsam.reporting.tables.study import Study
 from spsam.results.run_folder import RunFolder
 from spsam.studies.execution.ablation import run_ablation
-from spsam.studies.planning.planner import Ablation
+from spsam.studies.planning.plan import Ablation
 from tests.studies.conftest import Planner
 from tests.studies.fakes import FakeBackend, Recorder, read_json, score
 
@@ -61,6 +65,44 @@ def book(monkeypatch: pytest.MonkeyPatch) -> Book:
 
 def folders(ablation: Ablation) -> dict[str, RunFolder]:
     return {arm.arm.name: run.folder for arm, run in ablation.runs}
+
+
+class Official(FakeBackend):
+    """Every file of weights is SAM ViT-B's published one."""
+
+    def file_sha256(self, path: Path) -> str:
+        return str(BACKBONES["sam_vit_b"].sha256)
+
+
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [(Official, "official (sha-256 matches)"), (FakeBackend, "not an official file (sha-256 ")],
+)
+def test_weights_are_part_of_every_results_provenance(
+    engine: type[FakeBackend], said: str, plan: Planner, book: Book, tmp_path: Path
+) -> None:
+    file = tmp_path / "sam_vit_b_01ec64.pth"
+    file.write_bytes(b"weights")
+    values = {"backbone.name": "sam_vit_b"}
+    backend = engine()
+    ablation = plan("S1", "unet3d", backend=backend, checkpoint=file, overrides=values)
+    outcome = run_ablation(ablation, Recorder(), backend)
+    about = read_json(ablation.folder / "ablation.json")["arms"]
+    assert said in about[0]["weights"]["origin"]
+    assert about[1]["weights"] is None
+    folder = folders(ablation)["S1"]
+    recorded = folder.read()["weights"]
+    assert (recorded["backbone"], recorded["file"]) == ("sam_vit_b", file.name)
+    assert said in recorded["origin"]
+    assert f"SAM's weights: sam_vit_b, {said}" in outcome.table.caption
+    assert said in book.runs[folder.run_id]["tags"]["sam_weights"]
+    measured = read_study(ablation.folder)
+    facts = [value for name, value in study_facts(measured) if name == "SAM's weights"]
+    assert len(facts) == 1
+    assert said in facts[0]
+    provenance = Study(measured).runs()
+    assert said in provenance[folder.run_id]["weights"]
+    assert provenance[folders(ablation)["unet3d"].run_id]["weights"] is None
 
 
 def test_everything_is_run_recorded_and_tabled(plan: Planner, book: Book) -> None:

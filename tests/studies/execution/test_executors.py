@@ -22,7 +22,7 @@ from spsam.studies.execution.executors.inline import InlineExecutor
 from spsam.studies.execution.executors.local import LocalExecutor, environment
 from spsam.studies.execution.executors.memory import Memory
 from spsam.studies.execution.executors.slurm import SlurmExecutor
-from spsam.studies.planning.planner import Ablation
+from spsam.studies.planning.plan import Ablation
 from tests.studies.conftest import Planner
 from tests.studies.fakes import FakeBackend, LoggedBackend, Recorder, score
 from tests.studies.slurm import needs_slurm

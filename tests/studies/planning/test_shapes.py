@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from spsam.errors import InputError
-from spsam.studies.planning.planner import Ablation
+from spsam.studies.planning.plan import Ablation
 from tests.studies.conftest import Planner
 
 

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from spsam.config.problems import Place
-from spsam.config.prompt_study import Disturbance
+from spsam.config.prompt_study import Disturbance, MaskPrompt
 from spsam.config.schema import Block
 from spsam.errors import Problem
+from spsam.model.prompts.types import MaskForm
 from spsam.registry.catalogue import Catalogue
-from spsam.studies.prompts.axes import cells, sources, strategies, subsets
+from spsam.studies.prompts.axes import FORMS, forms, sources, strategies, subsets
+from spsam.studies.prompts.cells import Form, Strategy, make_cells, with_one_point
 
 NOWHERE = Place(None, None)
 
@@ -23,7 +25,7 @@ def of_subsets(*words: str) -> tuple[list[tuple[str, ...]], list[str]]:
 
 def of_strategies(blocks: Sequence[Block] | None) -> tuple[Any, list[str]]:
     problems: list[Problem] = []
-    found = strategies(blocks, Catalogue.load(), "binary", lambda index: NOWHERE, problems)
+    found = strategies(blocks, Catalogue.load(), lambda index: NOWHERE, problems)
     return found, [str(problem) for problem in problems]
 
 
@@ -59,7 +61,7 @@ def test_every_component_is_a_strategy_and_gives_every_kind() -> None:
     assert problems == []
     assert {s.label for s in found} == {card.name for card in Catalogue.load().cards("prompt")}
     assert all(s.params["use"] == ("point", "box", "mask") for s in found)
-    assert all(s.params["mask"] == "binary" for s in found)
+    assert all(s.takes_forms for s in found)
     assert {s.label for s in found if s.is_random} >= {"random"}
 
 
@@ -75,11 +77,35 @@ def test_wrong_strategies_are_all_said() -> None:
         Block(name="etd"),
         Block(name="random", params={"sede": 1}),
         Block(name="edt", params={"use": ("box",)}),
+        Block(name="edt", params={"mask": "logits", "mask_values": (0, 1)}),
     ]
     _, problems = of_strategies(blocks)
     assert "unknown point strategy 'etd'; did you mean 'edt'?" in problems[0]
     assert "no parameter 'sede'; did you mean 'seed'?" in problems[1]
-    assert "'use' is given by the prompts" in problems[2]
+    assert "'use' is given by the study's key 'prompts'" in problems[2]
+    assert "'mask' is given by the study's key 'mask'" in problems[3]
+    assert "'mask_values' is given by the study's key 'mask'" in problems[4]
+
+
+def of_forms(asked: Any) -> tuple[list[str], list[str]]:
+    problems: list[Problem] = []
+    found = forms(asked, Problem, problems)
+    return [form.label for form in found], [str(problem) for problem in problems]
+
+
+def test_every_form_of_the_mask_or_those_that_are_named() -> None:
+    assert set(FORMS) == set(get_args(MaskForm))
+    assert of_forms(None) == (list(FORMS), [])
+    asked = [MaskPrompt(name="binary", values=(-10, 10)), MaskPrompt(name="log_odds")]
+    assert of_forms([*asked, *asked]) == (["binary [-10, 10]", "log_odds"], [])
+
+
+def test_wrong_forms_are_all_said() -> None:
+    wrong = [MaskPrompt(name="binray"), MaskPrompt(name="logits", values=(0, 1))]
+    _, problems = of_forms(wrong)
+    assert "unknown mask prompt 'binray'; did you mean 'binary'?" in problems[0]
+    assert "mask 'logits': values are those of a binary mask" in problems[1]
+    assert "at least one" in of_forms([])[1][0]
 
 
 def test_disturbed_stands_for_every_disturbance() -> None:
@@ -102,7 +128,7 @@ def test_only_cells_that_differ() -> None:
         say=Problem,
         problems=[],
     )
-    made = cells([("point",), ("box",), ("point", "box")], found, origin)
+    made = make_cells([("point",), ("box",), ("point", "box")], found, origin, [Form("binary")])
     assert [(cell.prompts, cell.point, cell.source.label) for cell in made] == [
         ("point", "edt", "ground truth"),
         ("point", "random", "ground truth"),
@@ -114,3 +140,45 @@ def test_only_cells_that_differ() -> None:
         ("point+box", "random", "b"),
     ]
     assert [cell.is_random for cell in made] == [0, 1, 0, 0, 1, 1, 1, 1]
+
+
+def test_cells_with_masks_are_repeated_for_every_form() -> None:
+    found, _ = of_strategies([Block(name="random"), Block(name="edt")])
+    origin = sources(["ground_truth"], [], has_run=False, say=Problem, problems=[])
+    asked = [Form("binary", (-4.0, 4.0)), Form("log_odds")]
+    made = make_cells([("box",), ("mask",), ("point", "mask")], found, origin, asked)
+    assert [(cell.prompts, cell.point, cell.mask) for cell in made] == [
+        ("box", None, None),
+        ("mask", None, "binary [-4, 4]"),
+        ("mask", None, "log_odds"),
+        ("point+mask", "random", "binary [-4, 4]"),
+        ("point+mask", "random", "log_odds"),
+        ("point+mask", "edt", "binary [-4, 4]"),
+        ("point+mask", "edt", "log_odds"),
+    ]
+    assert made[1].params["mask_values"] == (-4.0, 4.0)
+    assert made[2].params["mask"] == "log_odds"
+    assert str(made[5]) == "point+mask by edt, mask binary [-4, 4], ground truth"
+    # The paper's point and the first form stand where one must be chosen.
+    chosen = with_one_point(made)
+    assert [(cell.prompts, cell.point, cell.mask) for cell in chosen] == [
+        ("box", None, None),
+        ("mask", None, "binary [-4, 4]"),
+        ("point+mask", "edt", "binary [-4, 4]"),
+    ]
+
+
+def test_a_component_that_cannot_be_told_the_form_is_asked_once() -> None:
+    found, _ = of_strategies([Block(name="edt")])
+    card = found[0].card
+    dumb = Strategy(card, {}, {"inset": 1})
+    origin = sources(["ground_truth"], [], has_run=False, say=Problem, problems=[])
+    asked = [Form("binary"), Form("logits")]
+    made = make_cells([("mask",), ("point", "mask")], [dumb, found[0]], origin, asked)
+    assert [(cell.strategy is dumb, cell.use, cell.mask) for cell in made] == [
+        (False, ("mask",), "binary"),
+        (False, ("mask",), "logits"),
+        (True, ("point", "mask"), None),
+        (False, ("point", "mask"), "binary"),
+        (False, ("point", "mask"), "logits"),
+    ]

@@ -9,7 +9,7 @@ import pytest
 
 from spsam.config.prompt_study import PromptStudyConfig
 from spsam.registry.catalogue import Card
-from spsam.studies.prompts.axes import Cell, Source, Strategy
+from spsam.studies.prompts.cells import Cell, Form, Source, Strategy
 from spsam.studies.prompts.plan import PromptRequest, PromptStudy
 from spsam.studies.prompts.tracking import record_cells
 
@@ -40,7 +40,8 @@ def study(tmp_path: Path) -> PromptStudy:
     strategy = Strategy(card, {}, {"seed": 0, "mask": "logits"})
     cells = [Cell(use, strategy, Source("ground_truth")) for use in (("point",), ("box",))]
     config = PromptStudyConfig(title="t", prompts=("box",), arm="base", preset="cpu", seeds=2)
-    subject: Any = SimpleNamespace(identity="0123", run=None)
+    data = SimpleNamespace(class_names=("background", "left"))
+    subject: Any = SimpleNamespace(identity="0123", run=None, config=SimpleNamespace(data=data))
     return PromptStudy(PromptRequest(tmp_path), config, subject, cells, ["a", "b"])
 
 
@@ -68,3 +69,22 @@ def test_a_key_is_made_of_what_answers_depend_on(study: PromptStudy) -> None:
     assert study.key(box, 0) == study.key(Cell(("box",), other, box.source), 0)
     assert study.key(point, 0) != study.key(Cell(("point",), other, point.source), 0)
     assert study.key(box, 0) != study.key(Cell(("box",), box.strategy, Source("auxiliary")), 0)
+
+
+def test_the_mask_is_part_of_a_key_where_there_is_one(study: PromptStudy) -> None:
+    box = study.cells[1]
+    values = {"mask": "binary", "mask_values": (0.0, 1.0)}
+    strategy = Strategy(box.strategy.card, {}, values)
+    other = Strategy(box.strategy.card, {}, {**values, "mask_values": (0.0, 2.0)})
+
+    def key(use: tuple[str, ...], form: Form | None, strategy: Strategy = strategy) -> str:
+        return study.key(Cell(use, strategy, box.source, form), 0)
+
+    masks = [Form("binary"), Form("binary", (-4.0, 4.0)), Form("logits"), Form("log_odds")]
+    assert len({key(("mask",), form) for form in masks}) == 4
+    assert key(("mask",), Form("binary")) == key(("mask",), Form("binary", (0.0, 1.0)))
+    assert key(("mask",), Form("binary")) == key(("mask",), None)
+    assert key(("mask",), Form("binary")) != key(("mask",), Form("binary"), other)
+    # Of logits the numbers of a binary mask are no part, nor of a box the mask's form.
+    assert key(("mask",), Form("logits")) == key(("mask",), Form("logits"), other)
+    assert key(("box",), None) == study.key(box, 0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from spsam.errors import InputError, nearest
 from spsam.studies.backend import Backend
 from spsam.studies.execution.executors.base import Executor
-from spsam.studies.planning.planner import Ablation
+from spsam.studies.planning.plan import Ablation
 
 if TYPE_CHECKING:
     from spsam.studies.planning.costs import Costs

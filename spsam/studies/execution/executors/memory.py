@@ -9,7 +9,7 @@ from contextlib import suppress
 import psutil
 
 from spsam.errors import SpsamError
-from spsam.studies.planning.planner import Ablation
+from spsam.studies.planning.plan import Ablation
 
 _ROOM = 0.9
 """Share of the free memory that runs may expect to have."""

@@ -27,7 +27,7 @@ from spsam.files import write_text
 from spsam.studies.backend import Backend
 from spsam.studies.execution.executors.base import Executor
 from spsam.studies.execution.queued_run import End, QueuedRun, RunEnd, attempt, settled
-from spsam.studies.planning.planner import Ablation
+from spsam.studies.planning.plan import Ablation
 
 _SECONDS_BETWEEN_LOOKS = 2.0
 _PATIENCE = 90.0

@@ -15,7 +15,7 @@ from spsam.studies.planning.space import Dimension, as_numbers
 Load = Callable[[Mapping[str, Any]], ArmConfig]
 
 
-def probed(
+def validate_choices(
     space: Sequence[Dimension],
     places: Mapping[str, Place],
     section: str,

@@ -1,0 +1,81 @@
+"""The files that one image is read from: its header may name others, a DICOM series is a folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from spsam.data.files.dicom import series_files
+
+# Headers in text are far shorter; behind them may lie the voxels.
+_HEADER = 64 * 1024
+_PAIRED = {".hdr": (".img", ".img.gz"), ".img": (".hdr", ".hdr.gz")}
+_META = re.compile(rb"^\s*ElementDataFile\s*=[ \t]*(.*?)\s*$", re.MULTILINE)
+_NRRD = re.compile(rb"^data ?file:[ \t]*(.*?)\s*$", re.MULTILINE | re.IGNORECASE)
+_INSIDE = ("", "LOCAL", "local")
+
+
+def parts(path: Path) -> tuple[Path, ...]:
+    """Every file whose content an image depends on, the named one first.
+
+    Of MetaImage and NRRD headers the files of voxels that they name, of NIfTI and Analyze in two
+    files both, of a folder the files of its DICOM series.
+
+    Args:
+        path: An image file, or the folder of a DICOM series; need not be there.
+    """
+    if path.is_dir():
+        return series_files(path) or (path,)
+    name = path.name.lower()
+    try:
+        if name.endswith((".mha", ".mhd")):
+            return (path, *_named(path, _META, _head(path)))
+        if name.endswith((".nrrd", ".nhdr")):
+            # An empty line ends the header.
+            header = re.split(rb"\r?\n\r?\n", _head(path), maxsplit=1)[0]
+            return (path, *_named(path, _NRRD, header))
+    except OSError:
+        # Whoever reads the file says what is wrong with it.
+        return (path,)
+    return (path, *_other_half(path))
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(_HEADER)
+
+
+def _named(path: Path, pattern: re.Pattern[bytes], header: bytes) -> list[Path]:
+    """The files that a header's entry names: one, a list below it, or a pattern with numbers."""
+    match = pattern.search(header)
+    value = "" if match is None else match[1].decode(errors="replace")
+    if match is None or value in _INSIDE:
+        return []
+    names = [value]
+    if re.match(r"LIST\b", value):
+        names = header[match.end() :].decode(errors="replace").split("\n")
+    elif "%" in value:
+        names = _numbered(value)
+    # Bytes that are no text are no names.
+    return [path.parent / name.strip() for name in names if name.strip() and "\0" not in name]
+
+
+def _numbered(value: str) -> list[str]:
+    """`slice%03d.raw 1 10 1`: numbers from, to (included) and by."""
+    pattern, *rest = value.split()
+    try:
+        numbers = [int(each) for each in rest]
+        first, last, step = (*numbers, 1)[:3] if len(numbers) > 1 else (0, -1, 1)
+        last += 1 if step > 0 else -1
+        return [pattern % number for number in range(first, last, step)]
+    except (ValueError, TypeError):
+        return []
+
+
+def _other_half(path: Path) -> list[Path]:
+    stem = re.sub(r"\.gz$", "", path.name, flags=re.IGNORECASE)
+    wanted = _PAIRED.get(Path(stem).suffix.lower(), ())
+    names = {(stem[:-4] + ending).lower() for ending in wanted}
+    if not names or not path.parent.is_dir():
+        return []
+    return sorted(each for each in path.parent.iterdir() if each.name.lower() in names)

@@ -1,0 +1,72 @@
+"""Where SAM's weights come from: told by their content, whatever their file is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from spsam.model.sam.backbones import Backbone
+
+_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the weights of a frozen SAM come from.
+
+    Attributes:
+        backbone: Which SAM they are of.
+        kind: `official`, the published file; `shipped`, the file that comes with spsam; `random`;
+            `other`, any other file.
+        sha256: Of the file, hexadecimal; None for random weights.
+        file: Its name, without a folder; None for random weights.
+        warning: What a user must know of them; empty if there is nothing.
+    """
+
+    backbone: str
+    kind: Literal["official", "shipped", "random", "other"]
+    sha256: str | None = None
+    file: str | None = None
+    warning: str = ""
+
+    def __str__(self) -> str:
+        """The origin as headers, captions and records have it."""
+        if self.kind == "random":
+            return "random"
+        if self.kind == "other":
+            return f"not an official file (sha-256 {(self.sha256 or '')[:_DIGITS]})"
+        what = "official" if self.kind == "official" else "shipped with spsam"
+        return f"{what} (sha-256 matches)"
+
+    def to_dict(self) -> dict[str, str | None]:
+        """Plain values, for a record."""
+        return {
+            "backbone": self.backbone,
+            "origin": str(self),
+            "sha256": self.sha256,
+            "file": self.file,
+        }
+
+
+def weights_origin(spec: Backbone, sha256: str | None, file: str | None = None) -> Origin:
+    """Compares a file's hash with those of the published and of the shipped one.
+
+    Args:
+        spec: Which SAM the weights are of.
+        sha256: Of their file; None for random weights.
+        file: The file's name, which decides nothing.
+    """
+    if sha256 is None:
+        return Origin(spec.name, "random")
+    if sha256 == spec.sha256:
+        return Origin(spec.name, "official", sha256, file)
+    if sha256 == spec.shipped_sha256:
+        return Origin(spec.name, "shipped", sha256, file)
+    known = spec.official_file or spec.shipped_file
+    wanted = (spec.sha256 or spec.shipped_sha256 or "")[:_DIGITS]
+    what = "an official file" if spec.official_file else "the file that comes with spsam"
+    warning = (
+        f"{file or 'the weights'}: not {what} of {spec.name}: expected sha-256 {wanted}… "
+        f"({known}), got {sha256[:_DIGITS]}…; results are of other weights"
+    )
+    return Origin(spec.name, "other", sha256, file, warning)

@@ -1,0 +1,182 @@
+"""A planned ablation: its arms and their runs."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spsam.config.schema import ArmConfig
+from spsam.config.study import Study
+from spsam.engine.run_spec import NetworkSize, RunSpec
+from spsam.registry.protocols import Protocol
+from spsam.studies.planning.request import Request
+
+if TYPE_CHECKING:
+    from spsam.data.cases import DataSet
+    from spsam.data.plan import Plan
+    from spsam.data.split import Split
+    from spsam.model.sam.origin import Origin
+
+
+@dataclass(frozen=True)
+class PlannedArm:
+    """One arm of the ablation.
+
+    Attributes:
+        arm: Resolved.
+        parent: The arm it is a change of, the nearest that is in the study; None for the first of
+            its line.
+        diff: What it changes of that, as `registry.arms.differences` gives it.
+        size: Parameters of its network.
+        plan: Patch size and spacing, on the first fold.
+        checkpoint: SAM's weights; None for random ones.
+        runs: Every seed's folds, seed by seed.
+        levels: Of a factorial study: factor -> the value it has here.
+    """
+
+    arm: ArmConfig
+    parent: str | None
+    diff: Sequence[Mapping[str, Any]]
+    size: NetworkSize
+    plan: Plan
+    checkpoint: Path | None
+    runs: Sequence[RunSpec]
+    levels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def weights(self) -> Origin | None:
+        """Where its SAM's weights come from; None for a network without SAM."""
+        return self.runs[0].weights
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A planned ablation.
+
+    Attributes:
+        request: What was asked for.
+        preset: The preset's name.
+        device: Where runs compute.
+        dataset: The data.
+        splits: Which cases train and which are scored, on every fold.
+        arms: In the order of the table.
+        study: The study whose shape made the arms; None where they were named.
+        dropped: Arms that would have been equal to others, in words.
+        protocol: What the preset sets for the data set; None where it has no protocols.
+    """
+
+    request: Request
+    preset: str
+    device: str
+    dataset: DataSet
+    splits: Mapping[int, Split]
+    arms: Sequence[PlannedArm]
+    study: Study | None = None
+    dropped: Sequence[str] = ()
+    protocol: Protocol | None = None
+
+    @property
+    def split(self) -> Split:
+        """The first fold's."""
+        return next(iter(self.splits.values()))
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of data, splits and arms."""
+        of_splits = [note for split in self.splits.values() for note in split.notes]
+        of_weights = [
+            f"no weights are given: runs are named as with {name}'s official file; give it with "
+            "--checkpoint FILE"
+            for name in dict.fromkeys(arm.arm.backbone.name for arm in self.arms if _lacks(arm))
+        ]
+        of_aspect = [note for arm in self.arms if (note := _changed_aspect(arm))]
+        notes = [*self.dataset.notes, *of_splits, *of_weights, *of_aspect, *self.dropped]
+        return [*dict.fromkeys(notes)]
+
+    @property
+    def runs(self) -> list[tuple[PlannedArm, RunSpec]]:
+        """All runs; every arm's first seed and fold before any arm's second."""
+        count = len(self.arms[0].runs)
+        return [(arm, arm.runs[index]) for index in range(count) for arm in self.arms]
+
+    @property
+    def name(self) -> str:
+        """The study's name: what was asked for, and a hash of its runs."""
+        made_of = f"{Path(self.request.arms[0]).stem}-" if self.study else ""
+        label = self.request.name or f"{made_of}{self.dataset.name}-{self.preset}"
+        names = [f"{arm.arm.name}:{run.folder.run_id}" for arm in self.arms for run in arm.runs]
+        digest = hashlib.sha256(" ".join(names).encode()).hexdigest()[:8]
+        return f"{re.sub(r'[^A-Za-z0-9._-]+', '_', label)}-{digest}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its tables go."""
+        return self.request.home / "ablations" / self.name
+
+    def describe(self) -> dict[str, Any]:
+        """The plan as plain values."""
+        scored = {case for split in self.splits.values() for case in split.test}
+        told: dict[str, Any] = {
+            "name": self.name,
+            "data": self.arms[0].runs[0].config.data.model_dump(mode="json"),
+            # Of several folds those of the first train; all that any of them scores are scored.
+            "cases": {
+                "train": len(self.split.train),
+                "val": len(self.split.val),
+                "test": len(scored),
+            },
+            "notes": self.notes,
+            "preset": self.preset,
+            "protocol": None if self.protocol is None else self.protocol.describe(),
+            "device": self.device,
+            "seeds": list(self.request.seeds),
+            "folds": [{"fold": fold, "split_hash": s.hash} for fold, s in self.splits.items()],
+            "arms": [_describe_arm(arm) for arm in self.arms],
+        }
+        if self.study is not None:
+            told["study"] = {"title": self.study.title, "shape": self.study.shape}
+        return told
+
+
+def _lacks(planned: PlannedArm) -> bool:
+    """Whether a dry run plans an arm whose official weights are not at hand."""
+    return planned.checkpoint is None and planned.runs[0].config.checkpoint_sha256 is not None
+
+
+def _changed_aspect(planned: PlannedArm) -> str | None:
+    """What there is to say where the encoder sees a patch stretched along one axis."""
+    wanted, (_, height, width) = planned.arm.backbone.encoder_size, planned.plan.patch_size
+    h, w = (wanted, wanted) if wanted is None or isinstance(wanted, int) else wanted
+    if (
+        planned.arm.network != "self_prompt_sam"
+        or h is None
+        or w is None
+        or h * width == w * height
+    ):
+        return None
+    return (
+        f"the encoder's {h}×{w} pixels stretch patches of {height}×{width}; "
+        "backbone.encoder_size=[height, width] of the same aspect does not"
+    )
+
+
+def _describe_arm(planned: PlannedArm) -> dict[str, Any]:
+    ids = [run.folder.run_id for run in planned.runs]
+    told = {
+        "name": planned.arm.name,
+        "title": planned.arm.title,
+        "parent": planned.parent,
+        "diff": [dict(change) for change in planned.diff],
+        "run_id": ids[0],
+        "run_ids": ids,
+        "patch_size": list(planned.plan.patch_size),
+        "trained_parameters": planned.size.trained,
+        "total_parameters": planned.size.total,
+        "parameters": planned.size.blocks,
+        "weights": None if planned.weights is None else planned.weights.to_dict(),
+    }
+    return told | ({"levels": dict(planned.levels)} if planned.levels else {})

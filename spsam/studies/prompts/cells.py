@@ -1,0 +1,169 @@
+"""The ways of prompting that a study asks for: cells, and what they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from spsam.config.prompt_study import Disturbance
+from spsam.registry.catalogue import Card
+
+PREFERRED = "edt"
+"""The paper's point stands where one must be chosen."""
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How the point is chosen.
+
+    Attributes:
+        card: The component.
+        given: Parameters that were given.
+        params: All its parameters, defaults included.
+    """
+
+    card: Card
+    given: dict[str, Any] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Its name, with the parameters that were given."""
+        said = ", ".join(f"{key}={_plain(value)}" for key, value in self.given.items())
+        return f"{self.card.name}({said})" if said else self.card.name
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the study's seed is handed on to it."""
+        return "seed" in self.params and "seed" not in self.given
+
+    @property
+    def takes_forms(self) -> bool:
+        """Whether it can be told what a mask prompt is."""
+        return "mask" in self.params
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a mask prompt is.
+
+    Attributes:
+        name: `binary`, `logits` or `log_odds`.
+        values: Outside and inside a binary mask; None for the component's own.
+    """
+
+    name: str
+    values: tuple[float, float] | None = None
+
+    @property
+    def label(self) -> str:
+        """What it is called in tables."""
+        if self.values is None:
+            return self.name
+        return f"{self.name} [{self.values[0]:g}, {self.values[1]:g}]"
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """As parameters of a component."""
+        return {"mask": self.name} | ({"mask_values": self.values} if self.values else {})
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where prompts come from.
+
+    Attributes:
+        kind: `ground_truth`, `auxiliary` or `disturbed`.
+        disturbance: What `disturbed` means.
+    """
+
+    kind: str
+    disturbance: Disturbance | None = None
+
+    @property
+    def label(self) -> str:
+        """What it is called in tables."""
+        return self.disturbance.name if self.disturbance else self.kind.replace("_", " ")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One way of prompting.
+
+    Attributes:
+        use: Kinds of prompts, in the order point, box, mask.
+        strategy: How the point is chosen; without a point, what makes boxes and masks.
+        source: Where prompts come from.
+        form: What a mask prompt is; None without masks, or where the component's parameters tell.
+    """
+
+    use: tuple[str, ...]
+    strategy: Strategy
+    source: Source
+    form: Form | None = None
+
+    @property
+    def prompts(self) -> str:
+        """Its kinds of prompts, joined by +."""
+        return "+".join(self.use)
+
+    @property
+    def point(self) -> str | None:
+        """How its point is chosen; None without one."""
+        return self.strategy.label if "point" in self.use else None
+
+    @property
+    def mask(self) -> str | None:
+        """What its mask prompt is called; None where there is none, or the component decides."""
+        return self.form.label if self.form else None
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """All parameters of its component."""
+        return self.strategy.params | (self.form.params if self.form else {})
+
+    @property
+    def is_random(self) -> bool:
+        """Whether another seed gives another result."""
+        disturbance = self.source.disturbance
+        return ("point" in self.use and self.strategy.is_random) or (
+            disturbance is not None and disturbance.is_random(self.use)
+        )
+
+    def __str__(self) -> str:
+        point = f" by {self.point}" if self.point else ""
+        mask = f", mask {self.mask}" if self.mask else ""
+        return f"{self.prompts}{point}{mask}, {self.source.label}"
+
+
+def make_cells(
+    subsets: Sequence[tuple[str, ...]],
+    strategies: Sequence[Strategy],
+    sources: Sequence[Source],
+    forms: Sequence[Form],
+) -> list[Cell]:
+    """Every combination that differs from the others."""
+    found = []
+    # Without a point any component makes the boxes and masks; one that can be told their form.
+    able_to_mask = [each for each in strategies if each.takes_forms] or strategies
+    for source in sources:
+        for use in subsets:
+            if source.disturbance is not None and not source.disturbance.felt_by(use):
+                continue
+            for strategy in strategies if "point" in use else able_to_mask[:1]:
+                told = forms if "mask" in use and strategy.takes_forms else [None]
+                found += [Cell(use, strategy, source, form) for form in told]
+    return found
+
+
+def with_one_point(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells of one way of choosing the point, the paper's or the first, and the first form."""
+    points = list(dict.fromkeys(cell.point for cell in cells if cell.point))
+    wanted = PREFERRED if PREFERRED in points else next(iter(points), None)
+    form = next((cell.form for cell in cells if cell.form), None)
+    return [cell for cell in cells if cell.point in (None, wanted) and cell.form in (None, form)]
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(_plain, value)) if isinstance(value, list | tuple) else str(value)
