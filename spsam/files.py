@@ -29,7 +29,7 @@ _FOREIGN_SECONDS = 24 * 3600
 
 
 @contextmanager
-def atomic(path: Path, *, durable: bool = False) -> Iterator[Path]:
+def atomic(path: Path, *, durable: bool = False, keep: Path | None = None) -> Iterator[Path]:
     """Gives a draft to write; at the block's end the draft takes the file's name.
 
     Where the block fails, the draft is removed and what was there stays as it was.
@@ -38,6 +38,7 @@ def atomic(path: Path, *, durable: bool = False) -> Iterator[Path]:
         path: The file; its folder is made. The draft's name has the same ending.
         durable: Whether content and name reach the disk before this returns, so that a power cut
             leaves the old file or the new one.
+        keep: Where the file that was there goes, once the draft is complete; None: it goes.
 
     Raises:
         OSError: If the disk is full or protected; it names the file.
@@ -48,6 +49,8 @@ def atomic(path: Path, *, durable: bool = False) -> Iterator[Path]:
         yield draft
         if durable:
             _sync(draft)
+        if keep is not None and path.exists():
+            os.replace(path, keep)
         os.replace(draft, path)
         if durable:
             _sync(path.parent)

@@ -70,7 +70,7 @@ def test_a_runs_own_cases_are_segmented_to_the_same_voxels_and_scores(
             assert np.all(np.array(line["point"]) <= high + 0.01)
 
     (run,) = json.loads((out / "predict.json").read_text())["runs"]
-    assert run["sam"] in ("random", "shipped with spsam (sha-256 matches)")
+    assert run["weights"]["origin"] in ("random", "shipped with spsam (sha-256 matches)")
     before = {file: file.stat().st_mtime_ns for file in out.glob("*.nii.gz")}
     again = spsam(*command, "--probabilities", "--prompts")
     assert again.exit_code == 0

@@ -51,6 +51,8 @@ def pretrain(  # noqa: PLR0917 - the command line's options
 
     from spsam.cli.progress import watched
     from spsam.engine.pretrain import held_out, measure, pretrain, save_weights
+    from spsam.engine.pretrain_state import locked, remove
+    from spsam.files import clear_drafts
 
     began = time.perf_counter()
     checkpoint = save.with_name(save.name + ".training.pt")
@@ -61,14 +63,17 @@ def pretrain(  # noqa: PLR0917 - the command line's options
             checkpoint=checkpoint,
             log=save.with_name(save.name + ".metrics.jsonl"),
             workers=workers,
+            on_note=watch.warn,
             on_step=lambda done, metrics: watch.stage(
                 f"training, loss {metrics['loss']:.3f}", done, plan.steps
             ),
         )
 
-    sam = watched(train)
-    sha256 = save_weights(sam, save, plan)
-    checkpoint.unlink()
+    with locked(checkpoint):
+        clear_drafts(save.absolute().parent)
+        sam = watched(train)
+        sha256 = save_weights(sam, save, plan)
+        remove(checkpoint)
     seconds = round(time.perf_counter() - began, 1)
     scores = measure(sam, held_out(plan, questions))
     if as_json:

@@ -1,8 +1,15 @@
-"""Compressed arrays in files, of which a piece is read without the rest (Blosc2's `b2nd`)."""
+"""Compressed arrays in files, of which a piece is read without the rest (Blosc2's `b2nd`).
+
+A file is a frame of Blosc2's, which has a header, the chunks and a table of them, and then a footer
+of ours: where each chunk lies, its CRC-32, and that of everything else. What is read is verified
+before Blosc2 sees it: header and table when the file is opened, a chunk when it is first touched.
+"""
 
 from __future__ import annotations
 
 import math
+import struct
+import zlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +22,10 @@ from spsam.errors import SpsamError
 
 # (D, H, W) of what lies together in the file, and of what is unpacked at once.
 _CHUNK, _BLOCK = (4, 64, 64), (1, 32, 64)
+# The footer's end: number of chunks, CRC-32 of what is no chunk, CRC-32 of the footer before it.
+_END = struct.Struct("<QII")
+# Before it, for each chunk: its first byte, its length (0: a constant, which the table holds), CRC.
+_EXTENT = np.dtype([("start", "<u8"), ("length", "<u4"), ("crc", "<u4")])
 
 
 class Chunked(NDArrayOperatorsMixin):
@@ -26,7 +37,7 @@ class Chunked(NDArrayOperatorsMixin):
         path: A file that `pack` made.
 
     Raises:
-        SpsamError: At the first use, or later, if the file is damaged.
+        SpsamError: At the first use, or later, if the file is damaged or missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,15 +50,80 @@ class Chunked(NDArrayOperatorsMixin):
     def _array(self) -> Any:
         import blosc2
 
+        _ = self._extents  # verified first: Blosc2 trusts a header
         try:
             # One thread: patches are small, and a data worker has siblings.
             return blosc2.open(str(self.path), mmap_mode="r", dparams={"nthreads": 1})
-        except RuntimeError as error:
+        except (RuntimeError, FileNotFoundError) as error:
             raise self._damaged() from error
 
+    @cached_property
+    def _extents(self) -> npt.NDArray[np.void]:
+        """Where the chunks lie and their CRCs, after everything but the chunks is verified."""
+        try:
+            with self.path.open("rb") as stream:
+                whole = stream.seek(0, 2)
+                stream.seek(max(0, whole - _END.size))
+                end = stream.read()
+                count, rest, crc = _END.unpack(end)
+                frame = whole - _END.size - count * _EXTENT.itemsize
+                stream.seek(max(0, frame))
+                table = stream.read(min(count, whole) * _EXTENT.itemsize)
+                if frame < 0 or zlib.crc32(table + end[:-4]) != crc:
+                    raise ValueError
+                extents = np.frombuffer(table, _EXTENT)
+                stream.seek(0)
+                head = stream.read(_first(extents, frame))
+                stream.seek(_last(extents, frame))
+                tail = stream.read(frame - stream.tell())
+        except (FileNotFoundError, ValueError, struct.error) as error:
+            raise self._damaged() from error
+        if zlib.crc32(tail, zlib.crc32(head)) != rest:
+            raise self._damaged()
+        return extents
+
+    @cached_property
+    def _numbers(self) -> npt.NDArray[np.intp]:
+        """The chunks' numbers, laid out as the chunks are in the array."""
+        pairs = zip(self._array.shape, self._array.chunks, strict=True)
+        return np.arange(len(self._extents)).reshape([-(-size // chunk) for size, chunk in pairs])
+
+    @cached_property
+    def _verified(self) -> npt.NDArray[np.bool_]:
+        """Likewise: whether each was verified since the file was opened; constants are."""
+        return np.asarray(self._extents["length"] == 0)[self._numbers]
+
+    def _verify(self, key: Any) -> None:
+        """Verifies the chunks that a key touches for the first time."""
+        touched = self._touched(key)
+        known = self._verified[touched]
+        if known.all():
+            return
+        new = self._extents[self._numbers[touched][~known]]
+        with self.path.open("rb", buffering=0) as stream:
+            for start, length, crc in new.tolist():
+                stream.seek(start)
+                if zlib.crc32(stream.read(length)) != crc:
+                    raise self._damaged()
+        self._verified[touched] = True
+
+    def _touched(self, key: Any) -> tuple[slice, ...]:
+        """Which chunks hold a key's elements, along each axis."""
+        keys = list(key) if isinstance(key, tuple) else [key]
+        if any(k is not ... and not isinstance(k, int | np.integer | slice) for k in keys):
+            return (slice(None),) * self._numbers.ndim
+        shape, chunks = self._array.shape, self._array.chunks
+        at = next((i for i, k in enumerate(keys) if k is ...), len(keys))
+        keys[at : at + 1] = [slice(None)] * (len(shape) - sum(k is not ... for k in keys))
+        along = []
+        for k, length, chunk in zip(keys, shape, chunks, strict=True):
+            inside = range(length)[k if isinstance(k, slice) else slice(k, k + 1 or None)]
+            ends = sorted((inside[0], inside[-1])) if inside else (0, -chunk)
+            along.append(slice(ends[0] // chunk, ends[1] // chunk + 1))
+        return tuple(along)
+
     def _damaged(self) -> SpsamError:
-        advice = f"remove {self.path.parent}, and it is prepared again"
-        return SpsamError(f"{self.path}: the prepared array is damaged: {advice}")
+        return damaged(self.path)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -76,8 +152,9 @@ class Chunked(NDArrayOperatorsMixin):
 
     def __getitem__(self, key: Any) -> npt.NDArray[Any]:
         try:
+            self._verify(key)
             result: npt.NDArray[Any] = self._array[key]
-        except RuntimeError as error:
+        except (RuntimeError, FileNotFoundError) as error:
             raise self._damaged() from error
         return result
 
@@ -89,6 +166,12 @@ class Chunked(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         arrays = [each[...] if isinstance(each, Chunked) else each for each in inputs]
         return getattr(ufunc, method)(*arrays, **options)
+
+
+def damaged(path: Path) -> SpsamError:
+    """What is raised of a prepared file that is not as it was written."""
+    advice = f"remove {path.parent / 'store.json'} and give the same command again, which prepares"
+    return SpsamError(f"{path}: the prepared data are damaged: {advice} what is damaged once more")
 
 
 def pack(array: npt.NDArray[np.generic]) -> bytes:
@@ -112,4 +195,36 @@ def pack(array: npt.NDArray[np.generic]) -> bytes:
             "nthreads": 1,
         },
     ).to_cframe()
-    return packed
+    return packed + _footer(packed)
+
+
+def _footer(frame: bytes) -> bytes:
+    import blosc2
+
+    held = blosc2.schunk_from_cframe(frame)
+    extents = np.zeros(held.nchunks, _EXTENT)
+    # Chunks follow the header, whose length stands in it (Blosc2's documented frame format).
+    at = int.from_bytes(frame[11:15], "big")
+    for number in range(held.nchunks):
+        chunk = held.get_chunk(number)
+        # A constant chunk is in the table alone.
+        if frame.startswith(chunk, at):
+            extents[number] = (at, len(chunk), zlib.crc32(chunk))
+            at += len(chunk)
+    first, last = _first(extents, len(frame)), _last(extents, len(frame))
+    rest = zlib.crc32(frame[last:], zlib.crc32(frame[:first]))
+    end = _END.pack(len(extents), rest, 0)[:-4]
+    table = extents.tobytes()
+    return table + end + struct.pack("<I", zlib.crc32(table + end))
+
+
+def _first(extents: npt.NDArray[np.void], frame: int) -> int:
+    """The first byte of the chunks in a frame; its length where it holds none."""
+    there = extents[extents["length"] > 0]
+    return int(there["start"][0]) if len(there) else frame
+
+
+def _last(extents: npt.NDArray[np.void], frame: int) -> int:
+    """The first byte behind the chunks."""
+    there = extents[extents["length"] > 0]
+    return int(there["start"][-1]) + int(there["length"][-1]) if len(there) else frame

@@ -6,7 +6,6 @@ Workers are fresh processes that import this module: keep its imports small, and
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from contextlib import suppress
@@ -18,17 +17,20 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
+from spsam.checksums import sha256, to_sealed_json
 from spsam.data.cases import Case, DataSet
 from spsam.data.check import check, load_checked
 from spsam.data.chunked import pack
 from spsam.data.plan import Plan
 from spsam.data.preprocess import Statistics, preprocess
-from spsam.data.store import INDEX, PreparedStore, case_file
+from spsam.data.store import INDEX, PreparedStore, case_file, is_sound, read_json
 from spsam.data.volume import Floats
 from spsam.data.workers import Progress, run_all
 from spsam.errors import InputError, Problem
 from spsam.files import atomic, clear_drafts, write_bytes, write_text
 
+# Of the files; another one is prepared anew. The first had no checksums.
+_FORMAT = 2
 # Foreground voxels kept per class and case, to centre patches on.
 MAX_VOXELS = 5000
 # Foreground voxels per training case that the intensity statistics of CT are taken from.
@@ -46,7 +48,8 @@ def prepare(
     """Prepares a data set, unless that is already done.
 
     What is finished lies in `folder/<name>-<key>`; that folder is there completely or not at all.
-    An interrupted preparation goes on where it stopped; a second process waits for the first.
+    An interrupted preparation resumes where it stopped, after a verification of what is there, and
+    so does one whose index is missing; a second process waits for the first.
 
     Args:
         dataset: The data set; all its cases are prepared.
@@ -89,14 +92,18 @@ def prepared_folder(dataset: DataSet, plan: Plan, folder: Path) -> Path:
 
 
 def prepared_key(dataset: DataSet, plan: Plan) -> str:
-    """16 hex digits that name the prepared form of a data set."""
-    return hashlib.sha256(f"{dataset.fingerprint}/{plan.key}".encode()).hexdigest()[:16]
+    """16 hex digits that name the prepared form of a data set, and the form of its files."""
+    text = f"{dataset.fingerprint}/{plan.key}/{_FORMAT}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _prepare_all(
     dataset: DataSet, plan: Plan, target: Path, workers: int | None, progress: Progress | None
 ) -> None:
     partial = target.with_name(f"{target.name}.partial")
+    if target.is_dir() and not partial.exists():
+        # Without its index: what is sound of it is kept.
+        os.replace(target, partial)
     partial.mkdir(exist_ok=True)
     clear_drafts(partial)
     try:
@@ -120,14 +127,16 @@ def _prepare_all(
         "cases": sorted(case.id for case in dataset.cases),
         "notes": _notes(dataset, partial),
     }
-    write_text(partial / INDEX, json.dumps(index, indent=1))
+    write_text(partial / INDEX, to_sealed_json(index))
+    if target.is_dir():
+        shutil.rmtree(target)
     os.replace(partial, target)
 
 
 def _notes(dataset: DataSet, folder: Path) -> list[str]:
     """Of all cases, those of an earlier, interrupted call included."""
     files = (case_file(folder, case.id, "json") for case in dataset.cases)
-    metas = (json.loads(file.read_text(encoding="utf-8")) for file in files)
+    metas = (read_json(file) for file in files)
     return [note for meta in metas for note in meta.get("notes", ())]
 
 
@@ -136,13 +145,16 @@ def _prepare_case(
 ) -> tuple[Problem, ...]:
     """Writes one case; its description last, so that it says that the case is finished."""
     meta_file = case_file(folder, case.id, "json")
-    if meta_file.is_file():
+    if meta_file.is_file() and is_sound(folder, case.id):
         return ()
     try:
         prepared = preprocess(case, plan, statistics, channels=channels)
     except InputError as error:
         return error.problems
     image, label = np.asarray(prepared.image), np.asarray(prepared.label)
+    foreground = case_file(folder, case.id, "foreground.npy")
+    with atomic(foreground) as draft:
+        np.save(draft, np.ascontiguousarray(_foreground(label, case.id)))
     meta: dict[str, Any] = {
         "patient": case.patient,
         "original": asdict(prepared.original),
@@ -150,13 +162,12 @@ def _prepare_case(
         "flips": prepared.flips,
         "box": prepared.box,
         "spacing": prepared.spacing,
+        "foreground": sha256(foreground.read_bytes()),
         "notes": [str(note) for note in prepared.notes],
     }
     for ending, content in (("image.b2nd", pack(image)), ("label.b2nd", pack(label))):
         write_bytes(case_file(folder, case.id, ending), content)
-    with atomic(case_file(folder, case.id, "foreground.npy")) as draft:
-        np.save(draft, np.ascontiguousarray(_foreground(label, case.id)))
-    write_text(meta_file, json.dumps(meta, indent=1))
+    write_text(meta_file, to_sealed_json(meta))
     return ()
 
 

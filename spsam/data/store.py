@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from spsam.data.chunked import Chunked
+from spsam.checksums import from_sealed_json, sha256
+from spsam.data.chunked import Chunked, damaged
 from spsam.data.geometry import Axes, Box, Geometry, Triple, Turn
 from spsam.errors import Problem, SpsamError
 
@@ -69,16 +69,12 @@ class PreparedStore:
         folder: A folder that `prepare` has finished.
 
     Raises:
-        SpsamError: If its index is damaged.
+        SpsamError: If its index is damaged; of a case, when it is asked for.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        try:
-            self.index: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        except ValueError as error:
-            message = "is damaged; remove this folder, and it is prepared again"
-            raise SpsamError(f"{folder / INDEX}: {message}") from error
+        self.index = read_json(folder / INDEX)
         self._open: OrderedDict[str, PreparedCase] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -118,7 +114,7 @@ class PreparedStore:
     def _read(self, case_id: str) -> PreparedCase:
         if case_id not in self.index["cases"]:
             raise KeyError(case_id)
-        meta = json.loads(case_file(self.folder, case_id, "json").read_text(encoding="utf-8"))
+        meta = read_json(case_file(self.folder, case_id, "json"))
         original = {name: tuple(value) for name, value in meta["original"].items()}
         box = meta.get("box")
         # They stand for the arrays that they hold.
@@ -131,7 +127,9 @@ class PreparedStore:
             patient=meta["patient"],
             image=image,
             label=label,
-            foreground=_foreground(case_file(self.folder, case_id, "foreground.npy")),
+            foreground=_foreground(
+                case_file(self.folder, case_id, "foreground.npy"), meta["foreground"]
+            ),
             spacing=tuple(meta["spacing"]),
             original=Geometry(**original),
             axes=tuple(meta["axes"]),
@@ -141,9 +139,39 @@ class PreparedStore:
         )
 
 
-def _foreground(path: Path) -> dict[int, npt.NDArray[np.int32]]:
+def is_sound(folder: Path, case_id: str) -> bool:
+    """Whether a case is in a folder, with every byte as it was written."""
+    try:
+        meta = read_json(case_file(folder, case_id, "json"))
+        _foreground(case_file(folder, case_id, "foreground.npy"), meta["foreground"])
+        for part in ("image", "label"):
+            Chunked(case_file(folder, case_id, f"{part}.b2nd"))[...]
+    except SpsamError:
+        return False
+    return True
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A store's index or a case's description, verified.
+
+    Raises:
+        SpsamError: If it is damaged or missing.
+    """
+    try:
+        return from_sealed_json(path.read_bytes(), required=True)
+    except (ValueError, FileNotFoundError) as error:
+        raise damaged(path) from error
+
+
+def _foreground(path: Path, checksum: str) -> dict[int, npt.NDArray[np.int32]]:
     """The rows (class, d, h, w) of a file, which are sorted by class, as views for each class."""
-    rows = np.load(path, mmap_mode="r") if path.stat().st_size > 256 else np.load(path)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise damaged(path) from error
+    if sha256(content) != checksum:
+        raise damaged(path)
+    rows = np.load(path, mmap_mode="r") if len(content) > 256 else np.load(path)
     values, starts = np.unique(rows[:, 0], return_index=True)
     ends = [*starts, len(rows)][1:]
     return {

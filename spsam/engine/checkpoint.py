@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from spsam.errors import InputError, Problem, SpsamError
 from spsam.files import atomic
+from spsam.model.sam.state_file import UNREADABLE
 from spsam.model.segmenter import Segmenter
 
 State = dict[str, Any]
@@ -80,10 +80,8 @@ def save_whole(path: Path, state: State, *, keep: bool = False) -> None:
     content = io.BytesIO()
     torch.save({**state, _DIGEST: digest(state)}, content)
     try:
-        with atomic(path, durable=True) as draft:
+        with atomic(path, durable=True, keep=previous(path) if keep else None) as draft:
             draft.write_bytes(content.getbuffer())
-            if keep and path.exists():
-                os.replace(path, previous(path))
     except OSError as error:
         raise SpsamError(
             f"{path}: the checkpoint cannot be written: {error.strerror}; the one before is as it "
@@ -91,23 +89,28 @@ def save_whole(path: Path, state: State, *, keep: bool = False) -> None:
         ) from error
 
 
-def read_whole(path: Path) -> State:
+def read_whole(path: Path, needed: str = "blocks") -> State:
     """Reads what `save_whole` wrote, and verifies it.
+
+    Args:
+        path: The file.
+        needed: What a state of its kind holds, by its key.
 
     Raises:
         InputError: If the file is damaged.
     """
     try:
         state: State = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(state, dict) or "blocks" not in state:
-            raise ValueError("no weights of added blocks are in it")
-        # Checkpoints of the first version have no hash.
-        sound = state.pop(_DIGEST, None) in (None, digest(state))
+        if not isinstance(state, dict) or needed not in state:
+            raise ValueError(f"it holds no {needed}")
+        found = state.pop(_DIGEST, None)
+        # Checkpoints of the first version have no hash, and no word on their run.
+        sound = found == digest(state) if found or "about" in state else True
     except pickle.UnpicklingError as error:
         # The library's own words advise to run whatever is in the file.
         message = "is no checkpoint, or a damaged one: it holds no weights, or more than weights"
         raise InputError(Problem(message, path)) from error
-    except (OSError, RuntimeError, EOFError, KeyError, ValueError) as error:
+    except UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(Problem(f"is no checkpoint, or a damaged one: {reason}", path)) from error
     if not sound:
@@ -115,7 +118,7 @@ def read_whole(path: Path) -> State:
     return state
 
 
-def read_last(path: Path) -> tuple[State | None, str]:
+def read_last(path: Path, needed: str = "blocks") -> tuple[State | None, str]:
     """The last sound checkpoint of a run, and what the user should know about it.
 
     Returns:
@@ -124,19 +127,19 @@ def read_last(path: Path) -> tuple[State | None, str]:
     Raises:
         SpsamError: If there are checkpoints and none is sound.
     """
-    state, note, broken = last_sound(path)
+    state, note, broken = last_sound(path, needed)
     if state is None and broken:
         raise SpsamError("; ".join([*broken, "remove these files to begin the run anew"]))
     return state, note
 
 
-def last_sound(path: Path) -> tuple[State | None, str, list[str]]:
+def last_sound(path: Path, needed: str = "blocks") -> tuple[State | None, str, list[str]]:
     """As `read_last`; and what is wrong with each file that is not sound."""
     there = [file for file in (path, previous(path)) if file.exists()]
     broken: list[str] = []
     for file in there:
         try:
-            state = read_whole(file)
+            state = read_whole(file, needed)
         except InputError as error:
             broken.append(str(error))
             continue

@@ -14,13 +14,13 @@ from torch.utils.data import DataLoader, Subset
 
 from spsam.config.pretrain import PretrainRecipe
 from spsam.data.questions import Lesson, Question, Questions
-from spsam.engine.checkpoint import save_whole
 from spsam.engine.predict import autocast
+from spsam.engine.pretrain_state import lines_until, resume, save
 from spsam.files import atomic, write_text
 from spsam.model.sam.backbones import backbone_spec
 from spsam.model.sam.checkpoint import official_state
 from spsam.model.sam.promptable import Asked, PromptableSAM
-from spsam.model.sam.state_file import file_sha256
+from spsam.model.sam.state_file import CHECKSUM, file_sha256, state_sha256
 
 Metrics = dict[str, float]
 
@@ -35,6 +35,7 @@ def pretrain(
     log: Path,
     workers: int,
     on_step: Callable[[int, Metrics], None],
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> PromptableSAM:
     """Trains from the last checkpoint, if there is one, to the recipe's end.
 
@@ -44,9 +45,14 @@ def pretrain(
         log: A JSON line for each checkpoint: means since the one before.
         workers: Processes that paint pictures.
         on_step: Called with the number of steps done and their metrics.
+        on_note: Told of a checkpoint or a log that is damaged.
 
     Returns:
         The trained SAM.
+
+    Raises:
+        InputError: If the checkpoint is of another recipe.
+        SpsamError: If there are checkpoints and none is sound.
     """
     spec = backbone_spec(recipe.backbone)
     torch.manual_seed(recipe.seed)
@@ -60,8 +66,8 @@ def pretrain(
         weight_decay=recipe.weight_decay,
     )
     parts = nn.ModuleDict({"sam": sam, "pictures": pictures})
-    first = _resume(checkpoint, parts, optimizer)
-    lines = _lines_until(log, first)
+    first = resume(checkpoint, recipe, parts, optimizer, on_note)
+    lines = lines_until(log, first, on_note)
     since: dict[str, list[float]] = {}
     questions = Questions(
         recipe.seed,
@@ -82,12 +88,7 @@ def pretrain(
         for name, value in metrics.items():
             since.setdefault(name, []).append(value)
         if done % recipe.checkpoint_every == 0 or done == recipe.steps:
-            state = {
-                "steps": done,
-                "parts": parts.state_dict(),
-                "optimizer": optimizer.state_dict(),
-            }
-            save_whole(checkpoint, state)
+            save(checkpoint, recipe, done, parts, optimizer)
             means = {name: sum(values) / len(values) for name, values in sorted(since.items())}
             lines.append(json.dumps({"step": done, **means}))
             write_text(log, "\n".join(lines) + "\n")
@@ -286,21 +287,7 @@ def save_weights(sam: PromptableSAM, path: Path, recipe: PretrainRecipe) -> str:
         name: value.detach().half().contiguous()
         for name, value in official_state(sam.encoder, sam.decoder).items()
     }
+    metadata = {"recipe": recipe.model_dump_json(), CHECKSUM: state_sha256(state)}
     with atomic(path) as draft:
-        save_file(state, draft, metadata={"recipe": recipe.model_dump_json()})
+        save_file(state, draft, metadata=metadata)
     return file_sha256(path)
-
-
-def _lines_until(log: Path, step: int) -> list[str]:
-    """The lines of a log up to a step; what comes after it will be run again."""
-    lines = log.read_text().splitlines() if log.exists() else []
-    return [line for line in lines if json.loads(line)["step"] <= step]
-
-
-def _resume(path: Path, parts: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    if not path.exists():
-        return 0
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    parts.load_state_dict(state["parts"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["steps"])

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spsam.checksums import from_sealed_json
 from spsam.errors import InputError, Problem, SpsamError
 from spsam.results.run_folder import RunFolder
 from spsam.text.classes import class_labels
@@ -26,6 +27,7 @@ FAILED = "failed"
 MISSING = "missing"
 
 STUDY_FILE = "ablation.json"
+_OF_DATA = ("name", "fingerprint", "split_name", "split_hash", "fold", "class_names")
 
 _WORDS = ("case", "patient", "class_name", "metric", "convention")
 _ROW_COLUMNS = (
@@ -93,6 +95,7 @@ class Measured:
             total_parameters, seconds, training_seconds, step_seconds (an optimiser step of the
             joint phase, median), peak_memory_bytes, gflops (one forward pass of one patch), folder
             (text). NaN or None where a run did not record it.
+        reasons: By run id, what is damaged of a run that is therefore a hole.
     """
 
     folder: Path
@@ -100,6 +103,7 @@ class Measured:
     arms: Sequence[MeasuredArm]
     rows: pd.DataFrame
     runs: pd.DataFrame
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -182,17 +186,20 @@ def read_study(folder: Path) -> Measured:
     home = folder.resolve().parents[1]
     arms = as_arms(about)
     runs, parts = [], []
+    reasons: dict[str, str] = {}
     for arm in arms:
         wanted = [(seed, fold) for seed in about["seeds"] for fold in folds_of(about)]
         for (seed, fold), run_id in zip(wanted, arm.run_ids, strict=True):
             run = RunFolder(home, run_id)
-            line, scores = _run(run, {**about["data"], **fold})
+            line, scores, reason = _run(run, {**about["data"], **fold})
+            if reason:
+                reasons[run_id] = reason
             runs.append({**line, "arm": arm.name, "seed": seed})
             if scores is not None:
                 parts.append((arm.name, seed, run_id, scores))
     columns = ["run_id", "arm", "seed", *[name for name in runs[0] if name not in _ROW_COLUMNS[:3]]]
     table = pd.DataFrame.from_records(runs, columns=columns)
-    return Measured(folder, about, arms, gather_rows(parts, arms), table)
+    return Measured(folder, about, arms, gather_rows(parts, arms), table, reasons)
 
 
 def read_about(file: Path) -> dict[str, Any]:
@@ -202,13 +209,15 @@ def read_about(file: Path) -> dict[str, Any]:
         InputError: If there is none or it is damaged.
     """
     try:
-        about = json.loads(file.read_text(encoding="utf-8"))
-        known = all(key in about for key in ("name", "data", "cases", "seeds", "arms"))
-        count = len(about["seeds"]) * len(folds_of(about)) if known else 0
-        whole = known and all(len(arm["run_ids"]) == count for arm in about["arms"])
+        about = from_sealed_json(file.read_bytes())
+        count = len(about["seeds"]) * len(folds_of(about))
+        whole = all(len(arm.run_ids) == count for arm in as_arms(about))
+        # What is read later is read here, too: a description without it is damaged.
+        _ = (str(about["name"]), int(about["cases"]["test"]), *map(int, about["seeds"]))
+        _ = [about["data"][key] for key in _OF_DATA]
     except OSError as error:
         raise InputError(Problem(f"cannot be read: {error.strerror or error}", file)) from error
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         whole = False
     if not whole or not about["arms"] or not about["seeds"]:
         raise InputError(Problem("is no study's description; run spsam ablate again", file))
@@ -260,40 +269,44 @@ def as_rows(table: pd.DataFrame, arms: Sequence[MeasuredArm]) -> pd.DataFrame:
 Scores = Mapping[str, Sequence[Any]]
 
 
-def _run(run: RunFolder, data: Mapping[str, Any]) -> tuple[dict[str, Any], Scores | None]:
-    """A run's line and, where it is finished, its scores."""
+def _run(run: RunFolder, data: Mapping[str, Any]) -> tuple[dict[str, Any], Scores | None, str]:
+    """A run's line, where it is finished its scores, and what is damaged, if something is."""
     record: dict[str, Any] = {}
-    scores = None
+    scores, reason = None, ""
     try:
         record = run.read()
         status = record["status"]
         if status == FINISHED and run.rows.is_file():
+            run.verify(run.rows)
             scores = _read_scores(run.rows)
-    except SpsamError:
-        status = FAILED
+    except SpsamError as error:
+        status, reason = FAILED, str(error)
     state = FINISHED if scores is not None else FAILED if status == FAILED else MISSING
-    git = (record.get("environment") or {}).get("git") or {}
-    weights = record.get("weights")
     line = {
         "run_id": run.run_id,
         "fold": data["fold"],
         "state": state,
         "config_hash": _hash(run.config),
-        "git_commit": git.get("commit"),
-        "git_dirty": git.get("dirty"),
-        "weights": weights.get("origin") if isinstance(weights, Mapping) else None,
+        "git_commit": _value(record, ("environment", "git", "commit")),
+        "git_dirty": _value(record, ("environment", "git", "dirty")),
+        "weights": _value(record, ("weights", "origin")),
         "data_fingerprint": data["fingerprint"],
         "split_hash": data["split_hash"],
         **{name: _number(record, keys) for name, keys in _COSTS.items()},
         "folder": str(run.path),
     }
-    return line, scores
+    return line, scores, reason
 
 
-def _number(record: Mapping[str, Any], keys: Sequence[str]) -> float:
+def _value(record: Mapping[str, Any], keys: Sequence[str]) -> Any:
     value: Any = record
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _number(record: Mapping[str, Any], keys: Sequence[str]) -> float:
+    value = _value(record, keys)
     return float(value) if isinstance(value, int | float) else math.nan
 
 
@@ -316,8 +329,8 @@ def _read_scores(file: Path) -> Scores:
         words = {name: [sys.intern(entry[name]) for entry in entries] for name in _WORDS}
         values = [math.nan if (v := entry["value"]) is None else float(v) for entry in entries]
         numbers = {name: [int(entry[name]) for entry in entries] for name in ("fold", "class_id")}
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise SpsamError(f"{file}: is damaged") from error
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise SpsamError(f"{file}: is damaged; remove the run's folder to run it again") from error
     return {**words, **numbers, "value": values}
 
 

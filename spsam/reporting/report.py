@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from spsam.errors import InputError, Problem, SpsamError
-from spsam.files import write_text
+from spsam.files import clear_drafts, write_text
 from spsam.reporting.figures.draw import ReportFigure, draw_figures
 from spsam.reporting.measured import Measured, find_studies, read_study
 from spsam.reporting.page.build import write_prompts_page, write_study_page
@@ -100,6 +101,7 @@ def write_report(
         InputError: If the study or a table of the user's own is wrong; nothing is written then.
     """
     folder = output or study / FOLDER
+    clear_drafts(folder, below=True)
     if find_studies(study):
         return _report_ablation(study, folder, formats, own_tables, pdf=pdf, figures=figures)
     about, rows = read_prompt_study(study)
@@ -125,8 +127,10 @@ def _report_ablation(
     tables, runs = _of_ablation(study, own_tables)
     lines = measured.runs[measured.runs["state"] != "finished"]
     holes = [
-        f"{arm} seed {seed}: {state}"
-        for arm, seed, state in zip(lines["arm"], lines["seed"], lines["state"], strict=True)
+        f"{arm} seed {seed}: {measured.reasons.get(run, state)}"
+        for run, arm, seed, state in zip(
+            *(lines[name] for name in ("run_id", "arm", "seed", "state")), strict=True
+        )
     ]
     files = _write_tables(tables, runs, folder, formats, folder_of_study.name)
     warnings = _compile(folder, files) if pdf else []
@@ -203,9 +207,11 @@ def _last_config(measured: Measured) -> Path | None:
     home = measured.folder.resolve().parents[1]
     for arm in reversed(measured.arms):
         for run_id in arm.run_ids:
-            config = RunFolder(home, run_id).config
-            if config.is_file():
-                return config
+            run = RunFolder(home, run_id)
+            if run.config.is_file() and run_id not in measured.reasons:
+                with suppress(SpsamError):
+                    run.verify(run.config)
+                    return run.config
     return None
 
 

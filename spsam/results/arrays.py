@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,12 @@ from numpy.typing import NDArray
 
 from spsam.errors import SpsamError
 from spsam.files import atomic
+
+# What Python and NumPy raise of damaged archives and arrays.
+_DAMAGE = (
+    *(OSError, ValueError, EOFError, KeyError, RuntimeError, SyntaxError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, OverflowError),
+)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -28,7 +37,12 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """
     try:
         # Opened here: NumPy leaves a damaged file open.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+            # Before NumPy makes room for as much as a damaged array claims to hold.
+            if (name := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f"{name} has another checksum")
+            stream.seek(0)
+            file = np.load(stream, allow_pickle=False)
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise SpsamError(f"{path}: cannot be read: {error}") from error

@@ -36,7 +36,7 @@ class CellRows:
     def add(self, rows: Iterable[Row]) -> None:
         """Adds all rows of one case."""
         # Written anew, whole: an interruption leaves no half case.
-        write_rows(self.path, [*self.read(), *rows])
+        write_rows(self.path, [*self.read(), *rows], checked=True)
 
     def read(self, cases: Sequence[str] | None = None) -> list[Row]:
         """The rows of some cases, in that order; None for all there are.

@@ -84,5 +84,5 @@ def read_measures(path: Path) -> Measures:
             correct=arrays["correct"],
             activation=str(arrays["activation"]),
         )
-    except KeyError as error:
-        raise SpsamError(f"{path}: is damaged: it lacks {error}") from error
+    except (KeyError, ValueError, TypeError) as error:
+        raise SpsamError(f"{path}: is damaged: {error}") from error

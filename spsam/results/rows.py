@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from spsam.checksums import sha256
 from spsam.errors import SpsamError
 from spsam.files import write_text
 
@@ -43,19 +44,28 @@ class Row:
     value: float
 
 
+_CHECKSUM = "sha256"
 _NAMES = tuple(field.name for field in dataclasses.fields(Row))
 
 
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
+def write_rows(path: Path, rows: Iterable[Row], *, checked: bool = False) -> None:
     """Writes rows at once: a reader sees all of them or none.
 
     NaN is written as null, since NaN is no JSON.
+
+    Args:
+        path: The file.
+        rows: Its lines.
+        checked: Whether a last line has the checksum of those before it, for a file that is in no
+            run's record.
     """
     lines = []
     for row in rows:
         entry = dataclasses.asdict(row)
         entry["value"] = None if math.isnan(row.value) else float(row.value)
         lines.append(json.dumps(entry) + "\n")
+    if checked:
+        lines.append(json.dumps({_CHECKSUM: sha256("".join(lines).encode())}) + "\n")
     write_text(path, "".join(lines))
 
 
@@ -66,10 +76,16 @@ def read_rows(path: Path) -> list[Row]:
         SpsamError: If the file cannot be read or a line of it is no row.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     except OSError as error:
         raise SpsamError(f"{path}: cannot be read: {error.strerror}") from error
-    return [_row(line, path, number) for number, line in enumerate(lines, start=1) if line]
+    except ValueError as error:
+        raise SpsamError(f"{path}: is damaged: it is no text") from error
+    if lines and lines[-1].startswith(f'{{"{_CHECKSUM}"'):
+        before = "".join(lines[:-1]).encode()
+        if lines.pop() != json.dumps({_CHECKSUM: sha256(before)}) + "\n":
+            raise SpsamError(f"{path}: is damaged; remove it to compute its rows again")
+    return [_row(line, path, number) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
 def _row(line: str, path: Path, number: int) -> Row:
@@ -77,7 +93,7 @@ def _row(line: str, path: Path, number: int) -> Row:
         entry = json.loads(line)
         value = entry["value"]
         return Row(**{**entry, "value": math.nan if value is None else float(value)})
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise SpsamError(
             f"{path}:{number}: expected a JSON object with {', '.join(_NAMES)}; "
             "remove the run's folder to run it again"

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from filelock import FileLock, Timeout
 
+from spsam.checksums import from_sealed_json, sha256, to_sealed_json
 from spsam.errors import SpsamError
 from spsam.files import write_text
 from spsam.results.rows import Row, read_rows
@@ -112,16 +113,40 @@ class RunFolder:
             SpsamError: If the file is damaged.
         """
         try:
-            text = self.record.read_text(encoding="utf-8")
+            content = self.record.read_bytes()
         except FileNotFoundError:
             return {"status": "planned"}
         try:
-            said = json.loads(text)
-        except ValueError:
-            said = None
-        if not isinstance(said, dict) or said.get("status") not in get_args(Status):
-            raise SpsamError(f"{self.record}: is damaged; remove the folder to run it again")
+            said = from_sealed_json(content)
+        except ValueError as error:
+            raise self._damaged(self.record) from error
+        if said.get("status") not in get_args(Status):
+            raise self._damaged(self.record)
         return said
+
+    def _damaged(self, file: Path) -> SpsamError:
+        return SpsamError(f"{file}: is damaged; remove the folder to run it again")
+
+    def checksums(self) -> dict[str, str]:
+        """The SHA-256 of each file that a finished run's numbers and figures are read from."""
+        files = (self.config, self.metrics, self.rows, self.measures, self.panels)
+        return {file.name: sha256(file.read_bytes()) for file in files if file.is_file()}
+
+    def verify(self, file: Path) -> None:
+        """Holds a file against its checksum in run.json; earlier versions recorded none.
+
+        Raises:
+            SpsamError: If the file, or run.json, is damaged or missing.
+        """
+        expected = (self.read().get("files") or {}).get(file.name)
+        if expected is None:
+            return
+        try:
+            found = sha256(file.read_bytes())
+        except FileNotFoundError as error:
+            raise SpsamError(f"{file}: is missing; remove the folder to run it again") from error
+        if found != expected:
+            raise self._damaged(file)
 
     @property
     def status(self) -> Status:
@@ -157,15 +182,24 @@ class RunFolder:
 
     def note(self, **values: Any) -> None:
         """Changes some values of run.json, all at once or not at all."""
-        text = json.dumps({**self.read(), **values}, indent=2) + "\n"
-        write_text(self.record, text)
+        write_text(self.record, to_sealed_json({**self.read(), **values}))
 
     def read_metrics(self) -> list[dict[str, float]]:
-        """The metrics of every epoch so far; a line that is still being written is left out."""
+        """The metrics of every epoch so far; a line that is still being written is left out.
+
+        Raises:
+            SpsamError: If a line is damaged.
+        """
         if not self.metrics.exists():
             return []
-        lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n") and line.strip()]
+        try:
+            lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+            found = [json.loads(line) for line in lines if line.endswith("\n") and line.strip()]
+        except ValueError as error:
+            raise self._damaged(self.metrics) from error
+        if not all(isinstance(line, dict) and "epoch" in line for line in found):
+            raise self._damaged(self.metrics)
+        return found
 
     def read_rows(self) -> list[Row]:
         """The run's scores.
@@ -173,6 +207,7 @@ class RunFolder:
         Raises:
             SpsamError: If there are none or they are damaged.
         """
+        self.verify(self.rows)
         return read_rows(self.rows)
 
     @contextmanager

@@ -287,7 +287,7 @@ def _source(recipe: Recipe, origin: Origin | None) -> dict[str, Any]:
         "run_id": run_id(config),
         "arm": config.arm.name,
         "steps": recipe.steps,
-        "weights": recipe.sha256[:16],
-        # In words alone: the file may lie elsewhere, under another name, when the work goes on.
-        "sam": None if origin is None else str(origin),
+        "checkpoint": recipe.sha256[:16],
+        # Without the file's name: it may have another one when the work goes on.
+        "weights": None if origin is None else {**origin.to_dict(), "file": None},
     }

@@ -474,7 +474,7 @@ KINDS = (
     Kind(
         "a prepared form without its index",
         damaged_store,
-        r"failed: .*store\.json: is damaged; remove this folder, and it is prepared again",
+        r"failed: .*store\.json: the prepared data are damaged: remove .*store\.json and give",
         1,
     ),
     Kind(

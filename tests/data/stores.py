@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spsam.checksums import sha256, to_sealed_json
 from spsam.data.chunked import pack
 from spsam.data.store import PreparedStore, case_file
 from spsam.data.volume import Geometry
@@ -33,16 +33,21 @@ def write_store(
             [np.argwhere(label == value) for value in np.unique(label[label > 0])]
             or [np.zeros((0, 3))]
         )
-        np.save(
-            case_file(folder, name, "foreground.npy"), np.hstack([values, voxels]).astype(np.int32)
-        )
+        foreground = case_file(folder, name, "foreground.npy")
+        np.save(foreground, np.hstack([values, voxels]).astype(np.int32))
         original = geometry or Geometry(label.shape, (1.0, 1.0, 1.0))
-        meta = {"patient": name, "original": asdict(original), "axes": axes, "spacing": [1.0] * 3}
-        case_file(folder, name, "json").write_text(json.dumps(meta))
+        meta = {
+            "patient": name,
+            "original": asdict(original),
+            "axes": axes,
+            "spacing": [1.0] * 3,
+            "foreground": sha256(foreground.read_bytes()),
+        }
+        case_file(folder, name, "json").write_text(to_sealed_json(meta))
     index = {
         "cases": sorted(cases),
         "class_names": [str(value) for value in raw_ids],
         "raw_ids": list(raw_ids),
     }
-    (folder / "store.json").write_text(json.dumps(index))
+    (folder / "store.json").write_text(to_sealed_json(index))
     return PreparedStore(folder)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from spsam.data.chunked import Chunked, pack
 from spsam.data.patches import cut_out
+from spsam.errors import SpsamError
 
 
 @given(
@@ -57,3 +58,81 @@ def test_labels_take_little_room() -> None:
     label = np.zeros((10, 256, 256), np.uint8)
     label[3:7, 80:160, 80:160] = 1
     assert len(pack(label)) < label.size / 50
+
+
+KEYS: list[Any] = [
+    ...,
+    5,
+    -1,
+    slice(None, None, -1),
+    (slice(2, 5), slice(0, 3)),
+    (..., slice(64, 70)),
+    (slice(0, 0),),
+    (1, ..., 2),
+    (np.int64(3), slice(70, 75), -5),
+    np.array([1, 2]),
+]
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_no_damaged_byte_gives_other_voxels(tmp_path: Path, constant: bool) -> None:
+    rng = np.random.default_rng(0)
+    array = rng.integers(0, 2**16, (10, 70, 80)).astype(np.float32)
+    array[:4] = 3 if constant else array[:4]
+    whole = np.frombuffer(pack(array), np.uint8)
+    path = tmp_path / "a.b2nd"
+    # Everything but the chunks, and a sample of these.
+    places = [*range(0, 300, 7), *range(len(whole) - 300, len(whole), 7)]
+    places += rng.integers(0, len(whole), 60).tolist()
+    silent = 0
+    for place in places:
+        content = whole.copy()
+        content[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(content.tobytes())
+        with pytest.raises(SpsamError, match=r"a\.b2nd: the prepared data are damaged: remove"):
+            Chunked(path)[...]
+        for key in KEYS[1:5]:
+            try:
+                silent += not np.array_equal(Chunked(path)[key], array[key])
+            except SpsamError:
+                continue
+    assert silent == 0
+
+
+def test_a_file_that_is_cut_off_empty_or_missing_is_damaged(tmp_path: Path) -> None:
+    content = pack(np.zeros((4, 5, 6), np.uint8))
+    path = tmp_path / "a.b2nd"
+    for length in (0, 5, 40, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:length])
+        with pytest.raises(SpsamError, match="damaged"):
+            _ = Chunked(path).shape
+    path.unlink()
+    with pytest.raises(SpsamError, match="damaged"):
+        _ = Chunked(path).shape
+
+
+def test_only_what_is_read_is_verified_and_only_once(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).random((8, 128, 128), np.float32)
+    content = bytearray(pack(array))
+    content[2000] ^= 1  # in the first of 2 × 2 × 2 chunks
+    path = tmp_path / "a.b2nd"
+    path.write_bytes(content)
+    held = Chunked(path)
+    np.testing.assert_array_equal(held[4:], array[4:])
+    np.testing.assert_array_equal(held[:, 64:], array[:, 64:])
+    with pytest.raises(SpsamError, match="damaged"):
+        held[3:5]
+    for key in KEYS:
+        sound = tmp_path / "sound.b2nd"
+        sound.write_bytes(pack(array))
+        one = Chunked(sound)
+        if not isinstance(key, np.ndarray):
+            np.testing.assert_array_equal(one[key], array[key])
+        touched = np.zeros(array.shape, bool)
+        touched[key] = True
+        wanted = touched.reshape(2, 4, 2, 64, 2, 64).any(axis=(1, 3, 5))
+        if isinstance(key, np.ndarray):
+            wanted[:] = True
+        found = np.zeros(wanted.shape, bool)
+        found[one._touched(key)] = True
+        np.testing.assert_array_equal(found, wanted, str(key))

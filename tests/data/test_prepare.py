@@ -16,7 +16,7 @@ from spsam.data.dataset import DataSet, open_dataset
 from spsam.data.plan import Plan, plan
 from spsam.data.prepare import MAX_VOXELS, prepare, prepared_key
 from spsam.data.store import PreparedStore
-from spsam.errors import InputError
+from spsam.errors import InputError, SpsamError
 from tests.data.layouts import (
     SHAPE,
     blocks,
@@ -235,3 +235,56 @@ def test_workers_do_not_import_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "False"
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+
+
+def test_no_damaged_bit_is_trained_on(acdc: DataSet, tmp_path: Path) -> None:
+    folder = prepare(acdc, planned(acdc), tmp_path / "out", workers=1).folder
+    sound = {name: PreparedStore(folder).case(name) for name in PreparedStore(folder).ids}
+    rng = np.random.default_rng(0)
+    noticed = 0
+    for file in sorted(folder.iterdir()):
+        whole = file.read_bytes()
+        for _ in range(15):
+            damaged = bytearray(whole)
+            damaged[int(rng.integers(len(whole)))] ^= 1 << int(rng.integers(8))
+            file.write_bytes(damaged)
+            try:
+                store = PreparedStore(folder)
+                for name, case in sound.items():
+                    again = store.case(name)
+                    np.testing.assert_array_equal(again.image, case.image)
+                    np.testing.assert_array_equal(again.label, case.label)
+                    assert again.spacing == case.spacing
+                    for value, voxels in case.foreground.items():
+                        np.testing.assert_array_equal(again.foreground[value], voxels)
+            except SpsamError as error:
+                assert file.name in str(error)  # noqa: PT017 - either outcome is right
+                noticed += 1
+        file.write_bytes(whole)
+    # White space of JSON may change.
+    assert noticed > 0.9 * 15 * len(content(folder))
+
+
+def test_what_is_damaged_or_missing_is_prepared_once_more_and_the_rest_is_kept(
+    acdc: DataSet, tmp_path: Path
+) -> None:
+    folder = prepare(acdc, planned(acdc), tmp_path / "out", workers=1).folder
+    wanted = content(folder)
+    for file in folder.iterdir():
+        os.utime(file, (1, 1))
+    spoilt = bytearray(wanted["patient001_frame01.image.b2nd"])
+    spoilt[1000] ^= 4
+    (folder / "patient001_frame01.image.b2nd").write_bytes(spoilt)
+    (folder / "patient002_frame01.foreground.npy").unlink()
+    (folder / "store.json").unlink()
+    assert prepare(acdc, planned(acdc), tmp_path / "out", workers=1).folder == folder
+    assert content(folder) == wanted
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        folder.name, f"{folder.name}.lock"
+    ]  # fmt: skip
+    kept = {file.name.split(".")[0] for file in folder.iterdir() if file.stat().st_mtime == 1}
+    assert kept == {"patient001_frame08", "patient002_frame08"}

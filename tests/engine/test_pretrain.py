@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from spsam.config.pretrain import PretrainRecipe, load_recipe
+from spsam.engine.checkpoint import previous
 from spsam.engine.pretrain import (
     dice_loss,
     focal_loss,
@@ -20,7 +21,8 @@ from spsam.engine.pretrain import (
     pretrain,
     save_weights,
 )
-from spsam.errors import InputError
+from spsam.engine.pretrain_state import locked
+from spsam.errors import InputError, SpsamError
 from spsam.model.sam.backbones import backbone_spec
 from spsam.model.sam.build import build_sam
 from spsam.model.sam.promptable import Asked, PromptableSAM
@@ -139,3 +141,54 @@ def test_mistakes_in_a_recipe_have_their_lines(tmp_path: Path) -> None:
     assert "recipe.yaml:2" in said
     assert "did you mean 'images'" in said
     assert "lr" in said
+
+
+def stopped(folder: Path) -> Path:
+    """A training that was stopped after its first checkpoint; the file of that."""
+    with pytest.raises(StoppedError):
+        train(folder, stop_after=2)
+    return folder / "training.pt"
+
+
+def test_another_recipe_does_not_go_on_from_the_old_training(tmp_path: Path) -> None:
+    stopped(tmp_path)
+    other = SHORT.model_copy(update={"seed": 7, "lr": 0.5})
+    with pytest.raises(InputError, match=r"training\.pt: .*seed 0 then, 7 now.*another --save"):
+        pretrain(
+            other,
+            checkpoint=tmp_path / "training.pt",
+            log=tmp_path / "metrics.jsonl",
+            workers=0,
+            on_step=lambda done, metrics: None,
+        )
+
+
+def test_a_damaged_state_falls_back_and_a_damaged_log_loses_its_line(tmp_path: Path) -> None:
+    file = stopped(tmp_path)
+    before = previous(file)
+    before.write_bytes(file.read_bytes())
+    file.write_bytes(b"PK\x03\x04 cut")
+    log = tmp_path / "metrics.jsonl"
+    log.write_bytes(b"\xa2{\n[1]\n" + log.read_bytes())
+    notes: list[str] = []
+    pretrain(
+        SHORT, checkpoint=file, log=log, workers=0, on_step=lambda *_: None, on_note=notes.append
+    )
+    assert "damaged" in notes[0]
+    assert "2 damaged lines" in notes[1]
+    assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [2, 4]
+    for path in (file, before):
+        path.write_bytes(b"PK\x03\x04 cut")
+    with pytest.raises(SpsamError, match="remove these files to begin"):
+        train(tmp_path)
+
+
+def test_two_trainings_to_one_file_are_refused(tmp_path: Path) -> None:
+    # A second object of the same process counts as another process.
+    file = tmp_path / "a.pt"
+    refused = pytest.raises(InputError, match="another process trains")
+    with locked(file), refused, locked(file):
+        pass
+    with locked(file):
+        pass
+    assert list(tmp_path.iterdir()) == []

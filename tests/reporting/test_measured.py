@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from spsam.errors import InputError
 from spsam.reporting.measured import find_studies, read_study
+from spsam.reporting.report import write_report
 from spsam.results.rows import read_rows
 from spsam.results.run_folder import RunFolder
 from tests.reporting.store import make_study, noise
@@ -75,3 +77,39 @@ def test_a_damaged_description_is_an_error(text: str, tmp_path: Path) -> None:
     (folder / "ablation.json").write_text(text)
     with pytest.raises(InputError, match=r"ablation\.json: is no study's description"):
         read_study(folder)
+
+
+def test_a_damaged_run_is_a_hole_with_its_reason(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, seeds=(0, 1))
+    run = RunFolder(tmp_path, "S2run001")
+    run.note(files=run.checksums())
+    run.rows.write_bytes(run.rows.read_bytes().replace(b"0.", b"1.", 1))
+    RunFolder(tmp_path, "S1run000").record.write_bytes(b'{"status": "\xa2"}')
+    measured = read_study(folder)
+    assert set(measured.reasons) == {"S1run000", "S2run001"}
+    assert "rows.jsonl: is damaged; remove the folder" in measured.reasons["S2run001"]
+    report = write_report(folder, tmp_path / "report", formats=["csv"], figures=False)
+    assert len(report.holes) == 2
+    assert report.holes[0].startswith("S1 seed 0: ")
+    assert "run.json: is damaged" in report.holes[0]
+
+
+WITHOUT = ("name", "cases", "data", "seeds", "arms", "test", "class_names")
+
+
+@pytest.mark.parametrize("without", WITHOUT)
+def test_a_description_that_lacks_something_is_no_study(tmp_path: Path, without: str) -> None:
+    folder = make_study(tmp_path, arms=("S1",), seeds=(0,))
+    about = json.loads((folder / "ablation.json").read_text())
+    for part in (about, about["cases"], about["data"]):
+        part.pop(without, None)
+    (folder / "ablation.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match="is no study's description"):
+        read_study(folder)
+
+
+@pytest.mark.parametrize("value", ["text", 3, [], {"git": 1}])
+def test_an_odd_record_of_an_earlier_version_is_no_error(tmp_path: Path, value: object) -> None:
+    folder = make_study(tmp_path, arms=("S1",), seeds=(0,))
+    RunFolder(tmp_path, "S1run000").note(environment=value, cost=value)
+    assert read_study(folder).runs["git_commit"][0] is None

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from spsam.errors import SpsamError
+from spsam.results.rows import Row, write_rows
 from spsam.results.run_folder import RunBusyError, RunFolder
+
+ROW = Row("abc", 0, 0, "case", "patient", 1, "a", "dice", "nnunet", 0.5)
 
 HOLD = """
 import sys
@@ -73,3 +76,31 @@ def test_a_twin_is_kept_out_and_let_in_again(folder: RunFolder, tmp_path: Path) 
         twin.kill()  # a process that dies leaves no lock behind
     with folder.lock(wait=True):
         pass
+
+
+def test_a_finished_runs_files_are_verified(folder: RunFolder) -> None:
+    write_rows(folder.rows, [ROW])
+    folder.metrics.write_text('{"epoch": 0}\n')
+    folder.note(status="finished", files=folder.checksums())
+    assert folder.read_rows() == [ROW]
+    folder.rows.write_text(folder.rows.read_text().replace("0.5", "0.6"))
+    with pytest.raises(SpsamError, match=r"rows\.jsonl: is damaged; remove the folder"):
+        folder.read_rows()
+    folder.metrics.unlink()
+    with pytest.raises(SpsamError, match=r"metrics\.jsonl: is missing"):
+        folder.verify(folder.metrics)
+
+
+def test_files_of_earlier_versions_are_read_as_they_are(folder: RunFolder) -> None:
+    write_rows(folder.rows, [ROW])
+    folder.record.write_text('{"status": "finished", "seconds": 1}')
+    assert folder.status == "finished"
+    assert folder.read_rows() == [ROW]
+
+
+@pytest.mark.parametrize("text", ["nothing\n", "[]\n", "1\n", '{"loss": 1}\n', "\udca2\n"])
+def test_a_damaged_metrics_line_is_said(folder: RunFolder, text: str) -> None:
+    folder.note(status="running")
+    folder.metrics.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(SpsamError, match=r"metrics\.jsonl: is damaged"):
+        folder.read_metrics()

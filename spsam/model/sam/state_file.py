@@ -14,7 +14,7 @@ from torch import Tensor
 
 from spsam.errors import InputError
 
-_UNREADABLE = (
+UNREADABLE = (
     pickle.UnpicklingError,
     RuntimeError,
     OSError,
@@ -26,10 +26,27 @@ _UNREADABLE = (
     AssertionError,
     ArithmeticError,
     MemoryError,
+    BufferError,
+    ImportError,
+    SyntaxError,
     struct.error,
     zipfile.BadZipFile,
 )
 """What `torch.load` raises on files that are not what they seem."""
+
+
+CHECKSUM = "sha256"
+"""In the metadata of a safetensors file of ours: of its weights, by `state_sha256`."""
+
+
+def state_sha256(state: Mapping[str, Tensor]) -> str:
+    """The sha-256 of named weights: names, types, shapes and bytes, in the names' order."""
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        digest.update(f"{name}:{value.dtype}{tuple(value.shape)}".encode())
+        plain = value.detach().cpu().contiguous().reshape(-1)
+        digest.update(plain.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def file_sha256(path: Path) -> str:
@@ -67,8 +84,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
             "download or copy it again"
         )
     try:
+        if is_zip:
+            _verify(path)
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
         raise InputError(
             f"{path} cannot be read as PyTorch weights ({reason}); it is damaged or holds more "
@@ -78,12 +97,17 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
+        with safe_open(path, "pt") as file:
+            checksum = (file.metadata() or {}).get(CHECKSUM)
+        state: dict[str, Tensor] = load_file(path)
+        if checksum not in (None, state_sha256(state)):
+            raise ValueError("its weights have another checksum")
+        return state
+    except (SafetensorError, OSError, ValueError) as error:
         raise InputError(
             f"{path} cannot be read as safetensors ({error}); it is damaged or cut short, so copy "
             "or make it again"
@@ -105,7 +129,20 @@ def _flat_state(path: Path, state: object) -> dict[str, Tensor]:
     other = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
     if other:
         raise InputError(f"{path} holds something else than weights under {', '.join(other[:4])}")
+    wild = [str(name) for name, value in state.items() if not bool(value.isfinite().all())]
+    if wild:
+        raise InputError(
+            f"{path} is damaged: {', '.join(wild[:4])} hold NaN or infinity; download or copy it "
+            "again"
+        )
     return {str(name): value for name, value in state.items()}
+
+
+def _verify(path: Path) -> None:
+    """Holds every member of a zip file against its CRC-32, which torch does not."""
+    with zipfile.ZipFile(path) as archive:
+        if (name := archive.testzip()) is not None:
+            raise zipfile.BadZipFile(f"{name} has another checksum")
 
 
 def _lacks_its_end(path: Path) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spsam.errors import SpsamError
 from spsam.reporting.figures.style import (
     GREY,
     Drawing,
@@ -74,7 +75,9 @@ def draw(study: Study) -> Drawing:
 
 def _read(folder: Path) -> Sequence[dict[str, float]]:
     try:
-        epochs = RunFolder(folder.parents[1], folder.name).read_metrics()
-    except ValueError:  # a damaged log is as good as none
+        run = RunFolder(folder.parents[1], folder.name)
+        run.verify(run.metrics)
+        epochs = run.read_metrics()
+    except SpsamError:  # a damaged log is as good as none
         return []
     return [epoch for epoch in epochs if "epoch" in epoch and np.isfinite(epoch["epoch"])]

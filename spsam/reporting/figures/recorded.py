@@ -10,6 +10,7 @@ from spsam.errors import SpsamError
 from spsam.reporting.figures.style import NothingToDrawError, listed
 from spsam.reporting.measured import FINISHED
 from spsam.reporting.tables.study import Study
+from spsam.results.run_folder import RunFolder
 
 T = TypeVar("T")
 
@@ -38,8 +39,10 @@ def recorded(
     for arm, seed, folder in zip(runs["arm"], runs["seed"], runs["folder"], strict=True):
         if first and arm in found:
             continue
+        path = Path(folder)
         try:
-            found.setdefault(arm, []).append(read(Path(folder) / file))
+            RunFolder(path.parents[1], path.name).verify(path / file)
+            found.setdefault(arm, []).append(read(path / file))
         except SpsamError:
             missing.append(f"{arm} seed {seed}")
     found = {arm: some for arm, some in found.items() if some}

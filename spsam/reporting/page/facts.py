@@ -113,7 +113,9 @@ def run_facts(measured: Measured, page: Path) -> list[RunFacts]:
                 commit=f"{commit}+" if commit and line["git_dirty"] else commit,
                 files=_files(folder, page),
                 mlflow=pages.get(str(line["run_id"]), ""),
-                log="" if line["state"] == FINISHED else _log(folder),
+                log=""
+                if line["state"] == FINISHED
+                else measured.reasons.get(str(line["run_id"])) or _log(folder),
             )
         )
     return found

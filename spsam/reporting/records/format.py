@@ -48,7 +48,8 @@ def without_paths(value: Any) -> Any:
 
 def clean_record(record: dict[str, Any]) -> dict[str, Any]:
     """A run's record without its machine's names and paths; the operating system stays."""
-    kept = dict(record)
+    # Checksums of files that are not in a record of results.
+    kept = {key: value for key, value in record.items() if key != "files"}
     environment = dict(kept.get("environment") or {})
     system = str(environment.get("platform", "")).split("-")[0]
     environment = {k: v for k, v in environment.items() if k not in _OF_MACHINE}

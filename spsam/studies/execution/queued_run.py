@@ -130,7 +130,7 @@ def compute(queued: QueuedRun, backend: Backend, tell: Tell, *, logged: bool = F
     except (KeyboardInterrupt, RunStopped):
         raise
     except Exception as error:  # the run's boundary: recorded here, the others go on
-        with suppress(OSError):
+        with suppress(OSError, SpsamError):
             folder.fail("".join(traceback.format_exception(error)))
         reason = (str(error).strip().splitlines() or [""])[0]
         if not isinstance(error, SpsamError):
@@ -147,6 +147,7 @@ def _execute(queued: QueuedRun, backend: Backend, tell: Tell) -> None:
     write_text(folder.config, to_yaml(spec.config.model_dump(mode="json")))
     folder.note(
         status="running",
+        files={},
         run_id=folder.run_id,
         **spec.describe(),
         environment=environment(spec.device),
@@ -165,7 +166,7 @@ def _execute(queued: QueuedRun, backend: Backend, tell: Tell) -> None:
         with suppress(OSError):
             folder.note(seconds=round(before + time.perf_counter() - began, 2))
     folder.read_rows()  # a run without scores is not finished
-    folder.note(status="finished")
+    folder.note(status="finished", files=folder.checksums())
 
 
 @contextmanager

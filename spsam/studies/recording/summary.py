@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spsam.files import write_text
+from spsam.checksums import to_sealed_json
+from spsam.files import clear_drafts, write_text
 from spsam.results.run_folder import RunFolder
 from spsam.studies.planning.plan import Ablation
 
@@ -58,8 +58,8 @@ def is_finished(folder: RunFolder) -> bool:
 
 def write_plan(ablation: Ablation) -> None:
     """Writes what the study consists of into its folder: readers need it to find its runs."""
-    plan = json.dumps(ablation.describe(), indent=2)
-    write_text(ablation.folder / "ablation.json", plan + "\n")
+    clear_drafts(ablation.folder)
+    write_text(ablation.folder / "ablation.json", to_sealed_json(ablation.describe()))
 
 
 def summarise(ablation: Ablation) -> Outcome:

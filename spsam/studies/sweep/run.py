@@ -8,12 +8,16 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from spsam.errors import SpsamError
+from spsam.files import clear_drafts
 from spsam.studies.backend import Backend
 from spsam.studies.execution.executors.choose import processors
 from spsam.studies.execution.executors.local import environment
 from spsam.studies.progress_events import Watcher
 from spsam.studies.sweep.plan import Sweep, SweepRequest, plan_sweep
+from spsam.studies.sweep.retry import retry_failed
 from spsam.studies.sweep.storage import open_study
 from spsam.studies.sweep.summary import SweepOutcome, summarise, trial_line
 from spsam.studies.sweep.trials import Worker, count_begun
@@ -47,7 +51,7 @@ def run_sweep(
     """
     watch, backend = watch or Watcher(), backend or Backend()
     base, context = sweep.base, sweep.context
-    open_study(sweep)
+    _try_again(sweep, watch)
     if base.checkpoint is not None:
         backend.check_weights(base.arm, context.dataset, base.plan, base.checkpoint)
     folder = sweep.request.home / "prepared"
@@ -67,6 +71,18 @@ def run_sweep(
         raise
     tracker.close("FINISHED", outcome.files)
     return outcome
+
+
+def _try_again(sweep: Sweep, watch: Watcher) -> None:
+    """Opens the study, and puts what failed in earlier starts into its queue."""
+    clear_drafts(sweep.folder, below=True)
+    study = open_study(sweep, watch.warn)
+    # A trial that fails now, in another start, is that start's.
+    with FileLock(sweep.folder / "take.lock"):
+        again = retry_failed(study)
+    if again:
+        numbers = ", ".join(map(str, again))
+        watch.say(f"trials that failed before are tried again: {numbers}")
 
 
 def _tracker(sweep: Sweep, watch: Watcher) -> Tracker:

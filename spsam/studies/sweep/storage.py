@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from spsam.errors import InputError, Problem
+from spsam.studies.sweep.journal import Warn, open_journal
 from spsam.studies.sweep.retry import retry
 from spsam.text.secrets import masked
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
     from sqlalchemy.exc import DBAPIError
 
     from spsam.studies.sweep.plan import Sweep
@@ -42,18 +44,18 @@ def shown_storage(storage: str | None, folder: Path) -> str:
     return masked(storage)
 
 
-def open_storage(storage: str | None, folder: Path) -> BaseStorage:
+def open_storage(storage: str | None, folder: Path, warn: Warn) -> BaseStorage:
     """Opens a storage, made anew if there is none.
 
     Args:
         storage: Path of a journal file, or the URL of a database; None: a journal in the folder.
         folder: The study's.
+        warn: Told what a killed process left half written.
 
     Raises:
         InputError: If it cannot be written, reached or understood.
     """
     import optuna
-    from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if storage is not None and is_database(storage):
@@ -72,13 +74,18 @@ def open_storage(storage: str | None, folder: Path) -> BaseStorage:
             )
         ) from error
     try:
-        return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+        storage_of: BaseStorage = open_journal(path, warn)
+        return storage_of
     except (ValueError, KeyError, TypeError, AssertionError) as error:
         raise InputError(Problem("is no journal of Optuna's", path)) from error
 
 
-def open_study(sweep: Sweep) -> Study:
+def open_study(sweep: Sweep, warn: Warn = lambda text: None) -> Study:
     """The sweep's study, made if there is none.
+
+    Args:
+        sweep: The sweep.
+        warn: Told what a killed process left half written.
 
     Raises:
         InputError: If the storage does not work, or its study of this name has another space.
@@ -86,24 +93,28 @@ def open_study(sweep: Sweep) -> Study:
     import optuna
     from optuna.study import StudyDirection
 
-    storage = open_storage(sweep.request.storage, sweep.folder)
+    storage = open_storage(sweep.request.storage, sweep.folder, warn)
     sweep.folder.mkdir(parents=True, exist_ok=True)
     upwards = [objective == "dice" for objective in sweep.config.objectives]
     directions = [StudyDirection.MAXIMIZE if up else StudyDirection.MINIMIZE for up in upwards]
     # Two starts at once must not both find it missing.
     with FileLock(sweep.folder / "study.lock"):
         known = {summary.study_name for summary in optuna.get_all_study_summaries(storage)}
-        if sweep.name not in known:
+        if sweep.name in known:
+            study = optuna.load_study(study_name=sweep.name, storage=storage)
+        else:
             study = optuna.create_study(
                 storage=storage, study_name=sweep.name, directions=directions
             )
-            study.set_user_attr(SIGNATURE, json.dumps(sweep.signature()))
+        # Without a trial it is new, or whoever made it was killed before it was complete.
+        if not study.get_trials(deepcopy=False) and study.directions == directions:
+            if SIGNATURE not in study.user_attrs:
+                study.set_user_attr(SIGNATURE, json.dumps(sweep.signature()))
+            _same(sweep, study)
             start = sweep.start()
             if start is not None:
                 # What every other trial is to beat comes first.
                 study.enqueue_trial(start, user_attrs={START: True})
-            return study
-    study = optuna.load_study(study_name=sweep.name, storage=storage)
     _same(sweep, study)
     return study
 
@@ -176,5 +187,9 @@ def _database(url: str) -> BaseStorage:
         return optuna.storages.RDBStorage(
             url,
             heartbeat_interval=_HEARTBEAT_SECONDS,
-            heartbeat_stale_trial_callback=retry,
+            heartbeat_stale_trial_callback=_retry,
         )
+
+
+def _retry(study: Study, trial: FrozenTrial) -> None:
+    retry(study, trial)

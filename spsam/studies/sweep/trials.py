@@ -58,7 +58,7 @@ class Worker:
         self._tracker = tracker
         self._watch = watch
         self._on_trial = on_trial
-        self._study = open_study(sweep)
+        self._study = open_study(sweep, watch.warn)
         self._study.pruner = make_pruner(sweep.config.pruner)
         self._taking = FileLock(sweep.folder / "take.lock")
         self._held: FileLock | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import pickle
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +15,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import Tensor
 
 from spsam.errors import InputError
@@ -21,7 +23,7 @@ from spsam.model.sam.backbones import BACKBONES, Backbone
 from spsam.model.sam.checkpoint import LoadReport, compare, load_official
 from spsam.model.sam.image_encoder import ImageEncoder
 from spsam.model.sam.mask_decoder import PromptedMaskDecoder
-from spsam.model.sam.state_file import file_sha256, read_state
+from spsam.model.sam.state_file import CHECKSUM, file_sha256, read_state, state_sha256
 from tests.model.sam import reference
 from tests.model.sam.reference import MINI
 
@@ -94,6 +96,17 @@ def test_a_missing_weight_is_seen(name: str, state: State, saved: Callable[[Any]
     assert compare(path, *build(), MINI).missing == (name,)
     with pytest.raises(InputError, match=f"got 1 missing \\({name}\\)"):
         load(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_weight_that_is_no_number_is_seen(
+    value: float, state: State, saved: Callable[[Any], Path]
+) -> None:
+    name = next(each for each in state if "qkv.weight" in each)
+    spoilt = {**state, name: state[name].clone()}
+    spoilt[name][0, 0] = value
+    with pytest.raises(InputError, match=f"1 of its weights hold NaN or infinity .{name}"):
+        load(saved(spoilt))
 
 
 def test_an_unexpected_weight_is_seen(state: State, saved: Callable[[Any], Path]) -> None:
@@ -284,3 +297,27 @@ def test_a_damaged_file_is_read_or_refused(
     # Any other exception fails the test.
     with suppress(InputError):
         assert all(isinstance(value, Tensor) for value in read_state(path).values())
+
+
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+def test_a_damaged_weight_is_seen(ending: str, state: State, tmp_path: Path) -> None:
+    path = tmp_path / f"sam.{ending}"
+    weights = {name: value.contiguous() for name, value in state.items()}
+    if ending == "pth":
+        torch.save(weights, path)
+    else:
+        save_file(weights, path, metadata={CHECKSUM: state_sha256(weights)})
+    read_state(path)
+    content = bytearray(path.read_bytes())
+    largest = max(weights.values(), key=lambda value: value.numel())
+    content[content.index(largest.numpy().tobytes()) + 4000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"another checksum.*damaged"):
+        read_state(path)
+
+
+def test_weights_that_are_nan_are_refused(state: State, saved: Callable[[Any], Path]) -> None:
+    name = next(iter(state))
+    wild = {**state, name: torch.full_like(state[name], math.nan)}
+    with pytest.raises(InputError, match=r"is damaged: .* hold NaN or infinity"):
+        read_state(saved(wild))

@@ -14,6 +14,7 @@ from spsam.reporting.measured import read_study
 from spsam.reporting.records.format import clean_record, without_paths
 from spsam.reporting.records.verify import find_records, read_record, verify_record
 from spsam.reporting.records.write import write_record
+from spsam.results.run_folder import RunFolder
 from tests.reporting.prompts.study import make_prompt_study
 from tests.reporting.store import make_study
 
@@ -112,7 +113,7 @@ def test_nothing_tells_of_the_machine(tmp_path: Path) -> None:
         said = json.loads((run / "run.json").read_text())
         said["environment"] |= {"device_name": "my-host", "platform": "Linux-6.1-my-host"}
         said["weights"] = "/home/me/sam.pth"
-        (run / "run.json").write_text(json.dumps(said))
+        RunFolder(tmp_path / "home", run.name).note(**said)
         (run / "config.yaml").write_text(
             "arm:\n  backbone: {checkpoint: /home/me/weights/sam.pth}\n  plugins: [C:\\me\\mine]\n"
         )

@@ -124,6 +124,17 @@ def test_a_failed_trial_is_told_and_the_others_go_on(tmp_path: Path) -> None:
     assert "out of memory" in open_study(sweep).trials[1].user_attrs["error"]
 
 
+def test_what_failed_is_tried_again_by_the_next_start(tmp_path: Path) -> None:
+    sweep = planned(tmp_path, trials=3)
+    assert run(sweep, Failing(tmp_path / "ledger")).counts == {"complete": 2, "fail": 1}
+    watch = Recorder()
+    outcome = run(sweep, watch=watch)
+    assert outcome.counts == {"complete": 3, "tried again": 1}
+    trials = open_study(sweep).trials
+    assert trials[3].params == trials[1].params
+    assert run(sweep).counts == outcome.counts
+
+
 class Interrupted(SweepBackend):
     def execute(self, run: RunSpec, **told: Any) -> None:
         if len(self.executed) == 2:

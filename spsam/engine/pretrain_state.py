@@ -1,0 +1,113 @@
+"""Where a training of SAM stands: its checkpoints, its log, and the lock on both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+from torch import nn
+
+from spsam.config.pretrain import PretrainRecipe
+from spsam.engine.checkpoint import previous, read_last, save_whole
+from spsam.errors import InputError, Problem
+
+_PARTS = "parts"
+
+
+@contextmanager
+def locked(checkpoint: Path) -> Iterator[None]:
+    """Keeps other processes from training to the same files.
+
+    Raises:
+        InputError: If another process does.
+    """
+    file = checkpoint.with_name(f".{checkpoint.name}.lock")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(file)
+    try:
+        held.acquire(timeout=0)
+    except Timeout as error:
+        message = "another process trains to this file: wait for it, or give another --save"
+        raise InputError(Problem(message, checkpoint)) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            file.unlink()
+        held.release()
+
+
+def save(
+    checkpoint: Path,
+    recipe: PretrainRecipe,
+    steps: int,
+    parts: nn.Module,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Writes a checkpoint and keeps the one before."""
+    state = {
+        "about": {"recipe": recipe.model_dump(mode="json")},
+        "steps": steps,
+        _PARTS: parts.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    save_whole(checkpoint, state, keep=True)
+
+
+def resume(
+    checkpoint: Path,
+    recipe: PretrainRecipe,
+    parts: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    on_note: Callable[[str], None],
+) -> int:
+    """Takes up the last sound checkpoint; returns the steps that are done, 0 without one.
+
+    Raises:
+        InputError: If the checkpoint is of another recipe.
+        SpsamError: If there are checkpoints and none is sound.
+    """
+    state, note = read_last(checkpoint, _PARTS)
+    if note:
+        on_note(note)
+    if state is None:
+        return 0
+    before, now = state.get("about", {}).get("recipe", {}), recipe.model_dump(mode="json")
+    changed = [key for key in now if before.get(key) != now[key]]
+    if changed:
+        told = ", ".join(f"{key} {before.get(key)} then, {now[key]} now" for key in changed)
+        message = f"is of a training with another recipe ({told}): "
+        advice = "give that recipe again or another --save, or remove the file to begin anew"
+        raise InputError(Problem(message + advice, checkpoint))
+    parts.load_state_dict(state[_PARTS])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["steps"])
+
+
+def remove(checkpoint: Path) -> None:
+    """Removes the checkpoints of a training that is over."""
+    for file in (checkpoint, previous(checkpoint)):
+        file.unlink(missing_ok=True)
+
+
+def lines_until(log: Path, step: int, on_note: Callable[[str], None]) -> list[str]:
+    """The lines of a log up to a step; what comes after it will be run again."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    steps = [_step(line) for line in lines]
+    if None in steps:
+        on_note(f"{log}: {steps.count(None)} damaged lines are left out")
+    return [line for line, at in zip(lines, steps, strict=True) if at is not None and at <= step]
+
+
+def _step(line: str) -> int | None:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError):
+        return None
