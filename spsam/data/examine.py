@@ -55,7 +55,7 @@ class Facts:
 
 
 @dataclass
-class Report:
+class DataReport:
     """What `examine` found.
 
     Attributes:
@@ -94,7 +94,7 @@ def examine(
     split: str | Path | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
-) -> Report:
+) -> DataReport:
     """Reads every case, each on its own and then compared; writes nothing.
 
     Args:
@@ -104,7 +104,7 @@ def examine(
         progress: Called with (cases done, cases in all).
     """
     jobs = [(case, dataset.in_channels, dataset.num_classes) for case in dataset.cases]
-    report = Report(dataset, run_all(_examine_case, jobs, workers, progress))
+    report = DataReport(dataset, run_all(_examine_case, jobs, workers, progress))
     for each in report.facts:
         report.errors += each.errors
         report.warnings += each.warnings

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from sqlalchemy.exc import DBAPIError
 
-    from spsam.studies.sweep.plan import Sweep
+    from spsam.studies.sweep.plan_sweep import Sweep
 
 JOURNAL = "journal.log"
 SIGNATURE = "spsam"

@@ -15,8 +15,8 @@ from spsam.config.prompt_study import MaskPrompt, PromptStudyConfig
 from spsam.errors import InputError, Problem
 from spsam.registry.catalogue import Catalogue
 from spsam.studies.backend import Backend
-from spsam.studies.prompts.axes import KINDS, StudyFile
-from spsam.studies.prompts.cells import Cell, Source, Strategy, with_one_point
+from spsam.studies.prompts.axes import KINDS, PromptStudyFile
+from spsam.studies.prompts.cells import PromptCell, PromptSource, Strategy, with_one_point
 from spsam.studies.prompts.subject import Subject, check_comparable, plain_sam, trained_run
 
 
@@ -74,7 +74,7 @@ class PromptStudy:
     request: PromptRequest
     config: PromptStudyConfig
     subject: Subject
-    cells: Sequence[Cell]
+    cells: Sequence[PromptCell]
     cases: Sequence[str]
 
     @property
@@ -82,11 +82,11 @@ class PromptStudy:
         """What a cell's mean Dice is of: a run's label maps, or plain SAM's binary masks."""
         return "mask" if self.subject.run is None else "labels"
 
-    def seeds(self, cell: Cell) -> range:
+    def seeds(self, cell: PromptCell) -> range:
         """The seeds that a cell is drawn with; one where nothing is random."""
         return range(self.config.seeds if cell.is_random else 1)
 
-    def key(self, cell: Cell, seed: int) -> str:
+    def key(self, cell: PromptCell, seed: int) -> str:
         """16 hex digits of all that a cell's answers depend on, cases aside."""
         card, disturbance = cell.strategy.card, cell.source.disturbance
         params: dict[str, Any] = dict(cell.params)
@@ -111,7 +111,7 @@ class PromptStudy:
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
 
     @property
-    def own(self) -> tuple[Cell, Cell] | None:
+    def own(self) -> tuple[PromptCell, PromptCell] | None:
         """A run's own way of prompting, of its auxiliary masks and of the ground truth."""
         if self.subject.run is None:
             return None
@@ -119,10 +119,12 @@ class PromptStudy:
         card = Catalogue.load(self.subject.config.arm.plugins).card("prompt", block.name)
         use = tuple(block.params.get("use", KINDS))
         own = Strategy(card, dict(block.params), dict(block.params))
-        return Cell(use, own, Source("auxiliary")), Cell(use, own, Source("ground_truth"))
+        return PromptCell(use, own, PromptSource("auxiliary")), PromptCell(
+            use, own, PromptSource("ground_truth")
+        )
 
     @property
-    def mapped(self) -> list[Cell]:
+    def mapped(self) -> list[PromptCell]:
         """Plain SAM's cells whose label maps are compared slice by slice (paper's Fig. 1d)."""
         if self.subject.run is not None:
             return []
@@ -187,10 +189,10 @@ def plan_prompts(request: PromptRequest, backend: Backend | None = None) -> Prom
     backend = backend or Backend()
     problems: list[Problem] = []
     of_subject: list[Problem] = []
-    file = StudyFile(request)
+    file = PromptStudyFile(request)
     config = file.config
     subject: Subject | None = None
-    cells: list[Cell] = []
+    cells: list[PromptCell] = []
     with gather(of_subject):
         subject = _subject(request, config, backend)
         for other in request.compare:
@@ -222,7 +224,7 @@ def _own_form(subject: Subject) -> MaskPrompt | None:
     return MaskPrompt(name=params["mask"], values=values)
 
 
-def _check_components(cells: Sequence[Cell], subject: Subject) -> None:
+def _check_components(cells: Sequence[PromptCell], subject: Subject) -> None:
     """Makes every component once: a value that it refuses is told before anything is asked."""
     from spsam.engine.prompting.subject import make_prompt
 
