@@ -1,20 +1,19 @@
-"""Small networks for the tests: every shipped arm, by name."""
+"""Small networks for the tests: the paper's nine arms, by name."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import torch
 
-from spsam.config.places import shipped
 from spsam.engine.assemble import build_network
 from spsam.model.network import SelfPromptSAM
 from spsam.registry.arms import load_arm
 from spsam.registry.catalogue import Catalogue
 from spsam.registry.resolve import resolve
 
-ARMS = sorted(p.stem for p in shipped("ablations").glob("*.yaml") if re.fullmatch(r"S\d+", p.stem))
+
+ARMS = [f"S{number}" for number in range(1, 10)]
 
 
 def small(
