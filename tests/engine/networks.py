@@ -12,7 +12,6 @@ from spsam.registry.arms import load_arm
 from spsam.registry.catalogue import Catalogue
 from spsam.registry.resolve import resolve
 
-
 ARMS = [f"S{number}" for number in range(1, 10)]
 
 
