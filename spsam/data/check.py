@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from spsam.data.cases import Case, DataSet
 from spsam.data.volume import Volume, check_image
 from spsam.data.workers import Progress, run_all
@@ -22,9 +24,10 @@ def load_checked(case: Case, channels: int) -> Volume:
     image = case.files[0] if case.files else None
     problems = [] if case.files else check_image(volume.image, image)
     if volume.image.shape[0] != channels:
-        problems.append(
-            Problem(f"expected {channels} channels, the image has {len(volume.image)}", image)
-        )
+        message = f"expected {channels} channels, the image has {len(volume.image)}"
+        if len(case.files) == 1 and re.search(r"_\d{4}\.", case.files[0].name):
+            message += "; files NAME_0000, NAME_0001, … are the channels of one scan"
+        problems.append(Problem(message, image))
     if problems:
         raise InputError(problems)
     return volume

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from spsam.data.cases import Case, DataSet
 from spsam.data.check import load_checked
 from spsam.data.compare import compare
-from spsam.data.files.nifti import shear
+from spsam.data.files.nifti import nifti_oddities
 from spsam.data.geometry import Geometry, orientation
 from spsam.data.split import Split, split_cases
 from spsam.data.workers import Progress, run_all
@@ -23,8 +23,6 @@ from spsam.text.classes import class_labels
 
 # So many foreground voxels of a case tell its usual intensity.
 SAMPLES = 100_000
-# Cosine between two axes of a file that counts as sheared: about a third of a degree.
-SHEARED = 5e-3
 
 
 @dataclass(frozen=True)
@@ -125,14 +123,7 @@ def _examine_case(case: Case, channels: int, classes: int) -> Facts:
     except InputError as error:
         return Facts(case.id, case.patient, errors=error.problems)
     files = [file for file in case.files if file.is_file()]
-    warnings = [*volume.notes]
-    warnings += [
-        Problem(
-            "its axes are not at right angles (a sheared sform); it is read as if they were", file
-        )
-        for file in files
-        if shear(file) > SHEARED
-    ]
+    warnings = [*volume.notes, *(each for file in files for each in nifti_oddities(file))]
     voxels: tuple[int, ...] = ()
     inside = None
     if volume.label is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
 from typing import TypeVar
@@ -49,12 +49,16 @@ class Geometry:
         spacing: mm along the array's axes (z, y, x).
         origin: Position (x, y, z) in mm of the first voxel's centre.
         direction: The 3×3 direction cosines, row by row, in the file's (x, y, z) order.
+        forms: What a NIfTI header says of it in its own words (`Forms.numbers` of
+            `spsam.data.files.nifti_forms`), for label maps that lie on it; empty for others. It is
+            no part of where the voxels lie: geometries that differ in it alone are equal.
     """
 
     shape: tuple[int, int, int]
     spacing: Triple
     origin: Triple = (0.0, 0.0, 0.0)
     direction: tuple[float, ...] = IDENTITY
+    forms: tuple[float, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from spsam.data.augment import build
 from spsam.data.store import PreparedCase, PreparedStore
+from spsam.errors import SpsamError
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -68,6 +69,11 @@ class PatchDataset(Dataset[Patch]):
         return self.length
 
     def __getitem__(self, index: int) -> Patch:
+        """A patch.
+
+        Raises:
+            SpsamError: If the case's image holds values that are no numbers.
+        """
         if not 0 <= index < self.length:
             raise IndexError(index)
         sequence = np.random.SeedSequence([self.seed, index])
@@ -77,7 +83,13 @@ class PatchDataset(Dataset[Patch]):
         # The cut is the patch with the same margin on both sides.
         margin = (np.array(cut) - np.array(self.patch_size)) // 2
         start = self._start(case, rng) - margin
-        image = torch.from_numpy(cut_out(case.image, start, cut).astype(np.float32, copy=False))
+        pixels = cut_out(case.image, start, cut).astype(np.float32, copy=False)
+        # A sum costs little, and no number in it leaves none.
+        if not np.isfinite(pixels.sum()) and not np.isfinite(pixels).all():
+            message = "its prepared image holds NaN or infinity, of which nothing can be learnt"
+            advice = f"remove {self.store.folder}, and it is prepared again"
+            raise SpsamError(f"{case.id}: {message}; {advice}")
+        image = torch.from_numpy(pixels)
         label = torch.from_numpy(cut_out(case.label, start, cut).astype(np.int64))
         if self.augmentation is not None:
             with seeded(int(sequence.generate_state(1)[0])):

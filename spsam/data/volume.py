@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK
 
 from spsam.data.files.image import read_array, read_geometry
-from spsam.data.files.nifti import nifti_problems
+from spsam.data.files.nifti import write_nifti
 from spsam.data.geometry import (
     FATAL_OF_CHANNELS,
     FATAL_OF_LABELS,
@@ -39,9 +38,6 @@ __all__ = [
     "write_label",
 ]
 
-# Its functions carry no types.
-sitk: Any = SimpleITK
-
 Floats = npt.NDArray[np.float32]
 
 
@@ -55,6 +51,7 @@ class Volume:
         spacing: (z, y, x) in mm.
         origin: (x, y, z) in mm.
         direction: Nine direction cosines, see `Geometry`.
+        forms: What a NIfTI header says of it, see `Geometry`.
         notes: What the user should look at in its files.
     """
 
@@ -63,13 +60,16 @@ class Volume:
     spacing: Triple
     origin: Triple = (0.0, 0.0, 0.0)
     direction: tuple[float, ...] = IDENTITY
+    forms: tuple[float, ...] = ()
     notes: tuple[Problem, ...] = ()
 
     @property
     def geometry(self) -> Geometry:
         """The array's shape and where it lies."""
         depth, height, width = self.image.shape[1:]
-        return Geometry((depth, height, width), self.spacing, self.origin, self.direction)
+        return Geometry(
+            (depth, height, width), self.spacing, self.origin, self.direction, self.forms
+        )
 
 
 def read_volume(
@@ -126,50 +126,56 @@ def read_volume(
         grid.spacing,
         grid.origin,
         grid.direction,
+        grid.forms,
         tuple(notes),
     )
 
 
 def write_label(path: Path, ids: npt.NDArray[np.integer], geometry: Geometry) -> None:
-    """Writes `(D, H, W)` ids on a grid; the file is there completely or not at all.
+    """Writes `(D, H, W)` ids as `.nii.gz` on a grid; the file is there completely or not at all.
 
     Raises:
         SpsamError: If the disk is full or protected; what was there is as it was.
     """
     assert ids.shape == geometry.shape, (ids.shape, geometry.shape)
-    image = sitk.GetImageFromArray(ids)
-    image.SetSpacing(geometry.spacing[::-1])
-    image.SetOrigin(geometry.origin)
-    image.SetDirection(geometry.direction)
-    try:
-        # The library takes the format from the ending.
-        with atomic(path) as draft:
-            sitk.WriteImage(image, str(draft), useCompression=True)
-            # On a full disk the library leaves half a NIfTI file without an error.
-            if nifti_problems(draft):
-                raise RuntimeError("the file is not complete")
-    except RuntimeError as error:
-        message = "the label map cannot be written: the disk is full or protected; make room and "
-        raise SpsamError(f"{path}: {message}give the same command again") from error
+    with atomic(path) as draft:
+        try:
+            write_nifti(draft, ids, geometry)
+        except OSError as error:
+            message = "the label map cannot be written: the disk is full or protected; make room "
+            raise SpsamError(f"{path}: {message}and give the same command again") from error
 
 
 def one_thread() -> None:
     """Keeps the image library to one thread, in a process that has siblings."""
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    import SimpleITK
+
+    # Its functions carry no types.
+    library: Any = SimpleITK
+    library.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
 def check_image(pixels: npt.NDArray[np.generic], path: Path | None) -> list[Problem]:
     """What makes an image `(M, D, H, W)` unusable: no voxels, NaN, infinity, a constant channel."""
     if pixels.size == 0:
         return [Problem("the image is empty: it has no voxels", path)]
+    if not np.issubdtype(pixels.dtype, np.number) or np.iscomplexobj(pixels):
+        return [Problem(f"the image's voxels are {pixels.dtype}: expected one number each", path)]
     if np.issubdtype(pixels.dtype, np.floating):
         bad = int(pixels.size - np.isfinite(pixels).sum())
         if bad:
             return [Problem(f"the image has {bad} voxels that are NaN or infinite", path)]
+    largest = max(float(pixels.max()), -float(pixels.min()))
+    if largest > float(np.finfo(np.float32).max):
+        message = (
+            f"the image has voxels as large as {largest:.3g}, beyond numbers of 32 bits: scale "
+        )
+        return [Problem(f"{message}it", path)]
     problems = []
     for index, channel in enumerate(pixels):
         low = channel.min()
-        if low == channel.max():
+        # Of very large numbers 32 bits do not hold small differences.
+        if np.float32(low) == np.float32(channel.max()):
             which = f"channel {index} of the image" if len(pixels) > 1 else "the image"
             problems.append(Problem(f"{which} is empty: every voxel is {low:g}", path))
     return problems

@@ -55,6 +55,11 @@ def larger(state: dict[str, Any]) -> None:
     state["image_encoder.patch_embed.proj.weight"] = torch.zeros(768, 3, 16, 16)
 
 
+def without_a_number(state: dict[str, Any]) -> None:
+    name = next(each for each in state if "qkv.weight" in each)
+    state[name][0, 0] = torch.nan
+
+
 def cut(path: Path) -> None:
     changed(lambda state: None, path)
     truncate(path)
@@ -200,6 +205,11 @@ KINDS = (
         "weights that are text",
         sam("sam.pth", lambda path: path.write_text("404: not found")),
         r"sam\.pth is not a PyTorch file \(it begins with b'404:'\); give a SAM checkpoint",
+    ),
+    Kind(
+        "weights with a NaN",
+        sam("sam.safetensors", partial(changed, without_a_number)),
+        r"sam\.safetensors: 1 of its weights hold NaN or infinity \(.*qkv\.weight\)",
     ),
     Kind("weights cut off", sam("sam.pth", cut), r"sam\.pth is cut short .*copy it again"),
     Kind(

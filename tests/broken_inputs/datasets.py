@@ -55,6 +55,14 @@ def nnunet(**changes: Any) -> Make:
     return make
 
 
+def shifted(place: Place) -> Sequence[Command]:
+    data = write_nnunet(place.folder / "data")
+    for file in sorted((data / "imagesTr").iterdir(), reverse=True):
+        number = int(file.name[-11:-7]) + 1
+        file.rename(file.with_name(f"{file.name[:-11]}{number:04d}.nii.gz"))
+    return [check(data)]
+
+
 def split(**parts: Any) -> Make:
     """A small ACDC with a split of its own."""
 
@@ -239,6 +247,11 @@ KINDS = (
         rf"{JSON}: is not a text file in UTF-8",
     ),
     Kind(
+        "a dataset.json with the folders of Windows",
+        rewritten(b'{"training": [{"image": "images\\Tr\\a.nii"}]}'),
+        rf"{JSON}:1: is not valid JSON: Invalid .escape; write folders with / or ",
+    ),
+    Kind(
         "a dataset.json without labels",
         described(lambda c: c.pop("labels")),
         rf"{JSON}: expected 'labels' to be an object of names by id",
@@ -278,6 +291,11 @@ KINDS = (
         lambda place: described(lambda c: c.update(numTraining=20))(place)[:1],
         rf"{JSON} says numTraining 20, 5 labelled volumes are here: is all copied\?",
         code=0,
+    ),
+    Kind(
+        "channels that are counted from 0001",
+        shifted,
+        r"bt_000_0002\.nii\.gz: channels are counted from 0001, expected from 0000: rename",
     ),
     Kind(
         "channels that are not counted from 0",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import nibabel
 import numpy as np
+import pydicom
 
 from tests.broken_inputs.kinds import Command, Kind, Place, ablate, check, predict, prepare
 from tests.data.layouts import (
@@ -23,7 +26,7 @@ from tests.data.layouts import (
     write_synapse_slices,
 )
 
-IMAGE = "organ_002.nii.gz"
+IMAGE, TWO = "organ_002.nii.gz", "imagesTr/organ_002.hdr"
 AGAIN = "copy it again from its source"
 Make = Callable[[Place], Sequence[Command]]
 
@@ -81,6 +84,51 @@ def with_voxel(value: float) -> Callable[[Path], object]:
         write_image(path, pixels)
 
     return spoil
+
+
+def header(at: int, kind: str, *values: float) -> Callable[[Path], object]:
+    """Changes the header of a packed NIfTI."""
+
+    def spoil(path: Path) -> None:
+        content = bytearray(gzip.decompress(path.read_bytes()))
+        struct.pack_into(f"<{kind}", content, at, *values)
+        path.write_bytes(gzip.compress(bytes(content)))
+
+    return spoil
+
+
+def in_two_files(spoil: Callable[[Path], object]) -> Make:
+    """The Decathlon's layout with one image as .hdr and .img, whose voxels are spoilt."""
+
+    def make(place: Place) -> Sequence[Command]:
+        data = write_msd(place.folder / "organs", 5)
+        write_image(data / "imagesTr" / "organ_002.hdr", random_image(2))
+        (data / "imagesTr" / IMAGE).unlink()
+        text = (data / "dataset.json").read_text()
+        (data / "dataset.json").write_text(text.replace(f"imagesTr/{IMAGE}", TWO))
+        spoil(data / "imagesTr" / "organ_002.img")
+        return [check(data), prepare(place, data)]
+
+    return make
+
+
+def beyond_32_bits(path: Path) -> None:
+    pixels = random_image(2).astype(np.float64)
+    pixels[2, 3, 4] = 1e39
+    write_image(path, pixels)
+
+
+def complex_numbers(path: Path) -> None:
+    image = nibabel.Nifti1Image((random_image(2) + 1j).astype(np.complex64), np.eye(4))
+    nibabel.save(image, path)
+
+
+def phases(folder: Path) -> None:
+    for number, place in enumerate((0, 3, 6, 0, 3, 6), start=1):
+        file = folder / f"{number:03d}.dcm"
+        slice_ = pydicom.dcmread(file)
+        slice_.ImagePositionPatient = [-10, 20, place]
+        slice_.save_as(file)
 
 
 def flipped_bit(path: Path) -> None:
@@ -157,7 +205,7 @@ KINDS = (
     Kind(
         "text renamed to .nii.gz",
         image(lambda p: p.write_text("patient 7, see the other disk\n" * 20)),
-        f"{IMAGE}: the file is truncated or damaged.*{AGAIN}",
+        f"{IMAGE}: cannot be read as an image .*{AGAIN}",
     ),
     Kind(
         "a picture packed as .nii.gz",
@@ -179,6 +227,29 @@ KINDS = (
         "an image of one value",
         image(lambda p: write_image(p, np.full(SHAPE, 7, np.int16))),
         f"{IMAGE}: the image is empty: every voxel is 7",
+    ),
+    Kind("a number beyond 32 bits", image(beyond_32_bits), f"{IMAGE}: .* as large as 1e.39"),
+    Kind("complex voxels", image(complex_numbers), f"{IMAGE}: its voxels are complex numbers"),
+    Kind(
+        "more voxels than the file has room for",
+        image(header(40, "4h", 3, 32767, 32767, 32767)),
+        rf"{IMAGE}: the file is truncated or damaged: expected \d{{14,}} bytes.*{AGAIN}",
+    ),
+    Kind(
+        "bits a voxel that are none",
+        image(header(72, "h", 0)),
+        rf"{IMAGE}: its header contradicts itself: .* 32 bits, not 0 \(bitpix\)",
+    ),
+    Kind("NaN in a header", image(header(280, "f", np.nan)), f"{IMAGE}: its sform holds NaN"),
+    Kind(
+        "voxels in a file of their own, cut off",
+        in_two_files(truncate),
+        rf"organ_002\.img: .*expected \d+ bytes, got \d+; {AGAIN}",
+    ),
+    Kind(
+        "voxels in a file of their own, missing",
+        in_two_files(Path.unlink),
+        r"organ_002\.hdr: its voxels, organ_002\.img, should lie beside it and do not",
     ),
     Kind("NaN in an ablation's data", nan_in_ablation, f"error: .*{IMAGE}: .* NaN"),
     Kind("a file without permission", without_permission, f"{IMAGE}: cannot be read: Permission"),
@@ -258,6 +329,11 @@ KINDS = (
         r"scan: two slices lie at the same position \(.*dcm is one of them\)",
     ),
     Kind(
+        "two phases in one DICOM series",
+        series(phases),
+        "scan: positions repeat: 6 slices lie at 3 positions, 2 at each, .*folder of its own",
+    ),
+    Kind(
         "two DICOM series in a folder",
         series(lambda d: write_dicom(d, SLICES, series="1.2.826.0.1.3680043.2.1125.2", first=50)),
         "scan: expected one DICOM series, the folder has 2: .*; give each a folder of its own",
@@ -265,6 +341,6 @@ KINDS = (
     Kind(
         "a DICOM slice of another size",
         series(lambda d: write_dicom(d, SLICES[:1, :5], first=5)),
-        "scan: the slices of the DICOM series differ in size or cannot be read",
+        r"scan: the slices of the DICOM series differ in size \(5 × 12, 10 × 12\)",
     ),
 )

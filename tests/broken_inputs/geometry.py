@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -183,9 +184,39 @@ KINDS = (
         code=0,
     ),
     Kind(
+        "two forms that disagree",
+        checked(
+            lambda d: repacked(
+                d,
+                lambda c: [struct.pack_into("<h", c, 254, 4), struct.pack_into("<f", c, 292, 90.0)],
+            )
+        ),
+        f"{IMAGE}: its sform and qform disagree by up to .* mm: the qform is taken",
+        code=0,
+    ),
+    Kind(
+        "a voxel size of 0 beside an sform",
+        checked(lambda d: repacked(d, lambda c: struct.pack_into("<f", c, 88, 0.0))),
+        rf"{IMAGE}: its voxel size \(pixdim\) is 0; 8 along z is taken from its sform",
+        code=0,
+    ),
+    Kind(
+        "a voxel size of 0 without an sform",
+        organs(
+            lambda d: repacked(
+                d,
+                lambda c: [
+                    struct.pack_into("<hh", c, 252, 1, 0),
+                    struct.pack_into("<f", c, 88, 0.0),
+                ],
+            )
+        ),
+        f"{IMAGE}: its header has no voxel size",
+    ),
+    Kind(
         "a header of nine dimensions",
         organs(lambda d: repacked(d, lambda c: c.__setitem__(slice(40, 42), b"\x09\x00"))),
-        f"{IMAGE}: cannot be read as an image",
+        f"{IMAGE}: its header claims 9 dimensions",
     ),
     Kind(
         "spacing in cm",

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from spsam.data.patches import PatchDataset, cut_out
 from spsam.data.store import PreparedStore
+from spsam.errors import SpsamError
 from tests.data.stores import write_store
 
 PATCH = (4, 16, 16)
@@ -187,3 +188,14 @@ def test_cutting_is_cutting_from_an_endless_array_of_zeros(
     expected = endless[tuple(slice(16 + a, 16 + a + b) for a, b in zip(start, size, strict=True))]
     np.testing.assert_array_equal(cut_out(array, np.array(start), size), expected)
     np.testing.assert_array_equal(cut_out(array[None], np.array(start), size), expected[None])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_prepared_image_without_numbers_is_named(tmp_path: Path, value: float) -> None:
+    """And not learnt from: the loss would be NaN, and the learning rate blamed."""
+    image = np.zeros((1, *PATCH), np.float32)
+    image[0, 2, 3, 4] = value
+    spoilt = write_store(tmp_path, {"organ_7": (image, np.zeros(PATCH, np.uint8))})
+    dataset = PatchDataset(spoilt, spoilt.ids, PATCH, length=1, seed=0)
+    with pytest.raises(SpsamError, match=f"organ_7: its prepared image holds NaN.*{tmp_path}"):
+        dataset[0]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -14,6 +15,7 @@ from spsam.data.prepare import prepare
 from spsam.data.restore import restore_labels, restore_logits, write_labels
 from spsam.data.store import PreparedCase
 from spsam.data.volume import Geometry, read_geometry, read_volume
+from tests.data.layouts import write_msd
 
 
 def case_of(
@@ -164,3 +166,23 @@ def test_real_cases_survive_the_round_trip(shared_data: Path, tmp_path: Path) ->
         write_labels(path, labels, case)
         image, label = dataset.case(name).files
         assert read_geometry(path) == read_geometry(image) == read_geometry(label)
+
+
+def test_a_prepared_case_keeps_the_forms_of_its_scan(tmp_path: Path) -> None:
+    """Registration leaves an sform beside the qform: viewers may take either."""
+    data = write_msd(tmp_path / "organs")
+    file = data / "imagesTr" / "organ_002.nii.gz"
+    scan = nibabel.load(file)
+    scan.header["sform_code"], scan.header["srow_x"] = 4, [1.5, 0, 0, 20]
+    nibabel.save(nibabel.Nifti1Image(np.asarray(scan.dataobj), None, scan.header), file)
+    dataset = open_dataset(data)
+    made_plan = plan(dataset, [each.id for each in dataset.cases], max_depth=8, max_size=64)
+    store = prepare(dataset, made_plan, tmp_path / "out", workers=1)
+    case = store.case("organ_002")
+    made = tmp_path / "made.nii.gz"
+    write_labels(made, np.zeros(case.original.shape, np.uint8), case)
+    written, source = nibabel.load(made), nibabel.load(file)
+    assert int(written.header["sform_code"]) == 4
+    np.testing.assert_array_equal(written.get_sform(), source.get_sform())
+    np.testing.assert_array_equal(written.get_qform(), source.get_qform())
+    assert not np.allclose(written.get_sform(), written.get_qform())

@@ -1,132 +1,206 @@
-"""A DICOM series as one volume.
+"""A DICOM series as one volume: files of a slice each, or of many frames.
 
 The image library stacks whatever it is given: with a slice missing, twice there or shifted, it
-makes a volume of the wrong size in mm, and at most writes a warning. So the slices' positions are
-looked at first.
+makes a volume of the wrong size in mm; frames of one file keep the file's order; and the first
+slice's number type is taken for all. So headers are read by pydicom, slices are ordered by where
+they say that they lie, and each is scaled by its own slope and intercept.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import SimpleITK
+import numpy.typing as npt
 
+from spsam.data.files.dicom_frames import Frame, frames_of, order_problems, ordered, stacked
+from spsam.data.files.dicom_pixels import stored
+from spsam.data.files.reading import check_memory, named
+from spsam.data.geometry import Geometry
 from spsam.errors import InputError, Problem
 
-# Its functions carry no types.
-sitk: Any = SimpleITK
-
-_POSITION, _ORIENTATION, _NAME = "0020|0032", "0020|0037", "0008|103e"
-# Scanners round positions; a missing slice is off by its whole spacing.
-_TOLERANCE = 0.1
+_DAMAGED = "the DICOM file cannot be read: it is damaged or no image"
 
 
 def series_in(folder: Path) -> list[str]:
-    """The identifiers of the DICOM series whose files lie in the folder."""
-    if not folder.is_dir():
-        return []
-    # A folder without a series is no news to whoever asks for them.
-    warns = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        return sorted(map(str, sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))))
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(warns)
+    """The identifiers of the DICOM series whose images lie in the folder."""
+    return sorted(_series(folder))
 
 
 def ordered_files(folder: Path) -> tuple[str, ...]:
-    """The files of the folder's first series, in the order of its volume's slices."""
-    return _files(folder, series_in(folder)[0])
+    """The files of the folder's first series, in the order of its volume's slices.
+
+    Raises:
+        InputError: As `read_series`.
+    """
+    frames = _frames(folder, _files(folder, series_in(folder)[0]))
+    return tuple(dict.fromkeys(str(frame.file) for frame in frames))
 
 
 def series_files(folder: Path) -> tuple[Path, ...]:
-    """The files of all DICOM series in the folder, those of one series in its order."""
-    return tuple(Path(file) for each in series_in(folder) for file in _files(folder, each))
+    """The files of all DICOM series in the folder, series by series, by their names."""
+    return tuple(file for _, files in sorted(_series(folder).items()) for file in files)
 
 
-def read_series(folder: Path) -> Any:
-    """The one series of a folder, its slices ordered by their position.
+def read_series(folder: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
+    """The one series of a folder `(1, D, H, W)`, its slices ordered by their position.
+
+    Voxels are float32, of 32-bit integers and more float64.
 
     Raises:
         InputError: If there is no series or more than one, a slice cannot be read, is missing, is
             there twice, or the slices are not parallel and upright on each other.
     """
-    series = series_in(folder)
+    return _read(folder, _one_series(folder))
+
+
+def series_geometry(folder: Path) -> Geometry:
+    """Where the voxels of a folder's one series lie; reads headers only.
+
+    Raises:
+        InputError: As `read_series`.
+    """
+    return stacked(_frames(folder, _one_series(folder)))
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM's, by its content or its ending."""
+    if path.name.lower().endswith(".dcm"):
+        return True
+    with named(path, "cannot be read"), path.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
+
+
+def read_dicom_file(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
+    """The frames of one file `(1, D, H, W)`, ordered by their position.
+
+    Raises:
+        InputError: As `read_series`.
+    """
+    return _read(path, [path])
+
+
+def dicom_file_geometry(path: Path) -> Geometry:
+    """Where the frames of one file lie; reads its header only.
+
+    Raises:
+        InputError: As `read_series`.
+    """
+    return stacked(_frames(path, [path]))
+
+
+def _read(place: Path, files: Sequence[Path]) -> tuple[npt.NDArray[np.generic], Geometry]:
+    frames = _frames(place, files)
+    geometry = stacked(frames)
+    check_memory(4 * int(np.prod(geometry.shape)), place)
+    voxels: npt.NDArray[np.floating] | None = None
+    kept: dict[Path, npt.NDArray[np.generic]] = {}
+    for index, frame in enumerate(frames):
+        if frame.file not in kept:
+            with _reading(frame.file):
+                kept = {frame.file: stored(frame.file)}
+        pixels = kept[frame.file][frame.index]
+        if pixels.shape != geometry.shape[1:]:
+            message = f"its pixels are {pixels.shape}, its header says {geometry.shape[1:]}"
+            raise InputError(Problem(message, frame.file))
+        wide = np.result_type(pixels.dtype, np.float32)
+        if voxels is None:
+            voxels = np.empty(geometry.shape, wide)
+        elif np.promote_types(voxels.dtype, wide) != voxels.dtype:
+            voxels = voxels.astype(wide)
+        with np.errstate(over="ignore", invalid="ignore"):
+            voxels[index] = pixels.astype(np.float64) * frame.slope + frame.intercept
+    assert voxels is not None, "a series has a frame"
+    return voxels[None], geometry
+
+
+def _frames(place: Path, files: Sequence[Path]) -> list[Frame]:
+    """All frames in the order of their positions.
+
+    Raises:
+        InputError: With every file that cannot be read, or every reason why they are no volume.
+    """
+    frames: list[Frame] = []
+    problems: list[Problem] = []
+    for file in files:
+        try:
+            with _reading(file):
+                frames += frames_of(file)
+        except InputError as error:
+            problems += error.problems
+    problems = problems or order_problems(place, frames)
+    if problems:
+        raise InputError(problems)
+    return ordered(frames)
+
+
+def _one_series(folder: Path) -> tuple[Path, ...]:
+    series = _series(folder)
     if not series:
         raise InputError(Problem("there is no DICOM series in the folder", folder))
     if len(series) > 1:
-        shown = "; ".join(_describe(folder, each) for each in series)
+        shown = "; ".join(_describe(name, series[name]) for name in sorted(series))
         message = f"expected one DICOM series, the folder has {len(series)}: {shown}; give each a "
         raise InputError(Problem(f"{message}folder of its own", folder))
-    files = _files(folder, series[0])
-    if len(files) > 1:
-        problems = _slice_problems(folder, files)
-        if problems:
-            raise InputError(problems)
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(files)
-    try:
-        return reader.Execute() if len(files) > 1 else sitk.ReadImage(files[0])
-    except RuntimeError as error:
-        message = "the slices of the DICOM series differ in size or cannot be read"
-        raise InputError(Problem(message, folder)) from error
+    return tuple(*series.values())
 
 
-def _files(folder: Path, series: str) -> tuple[str, ...]:
-    return tuple(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series))
+def _reading(file: Path) -> AbstractContextManager[None]:
+    from pydicom.errors import BytesLengthException, InvalidDicomError
+
+    return named(file, _DAMAGED, BytesLengthException, InvalidDicomError)
 
 
-def _describe(folder: Path, series: str) -> str:
-    files = _files(folder, series)
-    name = _header(files[0]).get(_NAME, "").strip() or f"…{series[-12:]}"
+def _series(folder: Path) -> dict[str, list[Path]]:
+    """Each series' files, by their names.
+
+    What is no image counts where its series has images: it is a damaged one. In a series without
+    any it is a report or a plan. What does not say its series counts as of each.
+    """
+    found: dict[str, list[Path]] = {}
+    images: set[str] = set()
+    damaged: list[Path] = []
+    for file in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if not file.is_file() or file.name.startswith(".") or not is_dicom(file):
+            continue
+        try:
+            name, image = _kind(file)
+        except InputError:
+            name, image = "", False
+        if name:
+            found.setdefault(name, []).append(file)
+            images |= {name} if image else set()
+        elif name is not None:
+            damaged.append(file)
+    if damaged and not images:
+        return {"": damaged}
+    return {name: files + damaged for name, files in found.items() if name in images}
+
+
+def _kind(file: Path) -> tuple[str | None, bool]:
+    """A file's series, None for a table of contents, and whether it is an image."""
+    import pydicom
+
+    tags = ["SeriesInstanceUID", "Rows", "DirectoryRecordSequence"]
+    with _reading(file), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        header = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=tags)
+        if "DirectoryRecordSequence" in header:
+            return None, False
+        return str(header.get("SeriesInstanceUID", "")), "Rows" in header
+
+
+def _files(folder: Path, series: str) -> tuple[Path, ...]:
+    return tuple(_series(folder).get(series, ()))
+
+
+def _describe(series: str, files: Sequence[Path]) -> str:
+    import pydicom
+
+    with _reading(files[0]):
+        header = pydicom.dcmread(files[0], stop_before_pixels=True, force=True)
+        name = str(header.get("SeriesDescription", "")).strip() or f"…{series[-12:]}"
     return f"'{name}' ({len(files)} {'file' if len(files) == 1 else 'files'})"
-
-
-def _header(file: str) -> dict[str, str]:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(file)
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise InputError(Problem("the DICOM file cannot be read", Path(file))) from error
-    return {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
-
-
-def _slice_problems(folder: Path, files: tuple[str, ...]) -> list[Problem]:
-    headers = [_header(file) for file in files]
-    for file, header in zip(files, headers, strict=True):
-        if _POSITION not in header or _ORIENTATION not in header:
-            return [Problem("the slice does not say where it lies (ImagePosition)", Path(file))]
-    orientations = np.array([_numbers(header[_ORIENTATION]) for header in headers])
-    if np.abs(orientations - orientations[0]).max() > 1e-3:
-        return [Problem("the slices of the DICOM series are not parallel", folder)]
-    positions = np.array([_numbers(header[_POSITION]) for header in headers])
-    normal = np.cross(orientations[0, :3], orientations[0, 3:])
-    steps = np.diff(positions, axis=0)
-    along = steps @ normal
-    if np.abs(along).min() < 1e-4:
-        twice = Path(files[int(np.abs(along).argmin()) + 1]).name
-        return [Problem(f"two slices lie at the same position ({twice} is one of them)", folder)]
-    usual = float(np.median(along))
-    wrong = np.flatnonzero(np.abs(along - usual) > _TOLERANCE * abs(usual))
-    if len(wrong):
-        first = int(wrong[0])
-        between = f"{Path(files[first]).name} and {Path(files[first + 1]).name}"
-        return [
-            Problem(
-                f"the slices {between} are {abs(along[first]):.4g} mm apart, the others "
-                f"{abs(usual):.4g} mm: a slice is missing ({len(wrong)} such gaps)",
-                folder,
-            )
-        ]
-    aside = np.abs(steps - along[:, None] * normal).max()
-    if aside > max(0.01, _TOLERANCE * abs(usual)):
-        message = "the slices are shifted against each other (a tilted gantry); resample it first"
-        return [Problem(message, folder)]
-    return []
-
-
-def _numbers(text: str) -> list[float]:
-    return [float(part) for part in text.split("\\")]

@@ -59,7 +59,8 @@ def pairs(
             message = f"expected 'image' and 'label' in each entry of 'training', got {entry!r}"
             problems.append(Problem(message, path))
             continue
-        image, label = folder / first, folder / second
+        # As Windows writes folders.
+        image, label = (folder / each.replace("\\", "/") for each in (first, second))
         name = re.sub(r"\.nii(\.gz)?$|\.[^.]+$", "", image.name, flags=re.IGNORECASE)
         if name in found:
             problems.append(Problem(f"'training' lists {name} twice", path))

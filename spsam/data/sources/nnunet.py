@@ -128,10 +128,14 @@ def _cases(
         images = tuple(
             folder / "imagesTr" / f"{name}_{channel:04d}{ending}" for channel in range(channels)
         )
+        missing = [image for image in images if not image.is_file()]
+        shifted = folder / "imagesTr" / f"{name}_{channels:04d}{ending}"
+        if missing and missing[0] == images[0] and shifted.is_file():
+            message = "channels are counted from 0001, expected from 0000: rename the images"
+            problems.append(Problem(f"{message} of {name}", shifted))
+            continue
         problems += [
-            Problem("the image does not exist, but its label does", image)
-            for image in images
-            if not image.is_file()
+            Problem("the image does not exist, but its label does", image) for image in missing
         ]
         load = partial(read_volume, images, label, class_of)
         geometry = partial(read_geometry, images[0])

@@ -76,7 +76,8 @@ def load_official(
         What was found; nothing is missing, unexpected or mismatched.
 
     Raises:
-        InputError: If the file is unreadable, of another model, or does not fit exactly.
+        InputError: If the file is unreadable, of another model, does not fit exactly, or holds
+            values that are no finite numbers.
     """
     state = read_state(path)
     _check_model(path, state, spec)
@@ -86,6 +87,12 @@ def load_official(
         raise InputError(
             f"{path}: expected every weight of {spec.name} and no other, {_misfit(report)}; "
             f"give {_wanted(spec)}"
+        )
+    odd = [name for name, value in fitted.items() if not bool(torch.isfinite(value).all())]
+    if odd:
+        raise InputError(
+            f"{path}: {len(odd)} of its weights hold NaN or infinity ({_first(odd)}): the file is "
+            "damaged; copy or make it again"
         )
     with torch.no_grad():
         for name, target in targets.items():

@@ -56,6 +56,17 @@ def test_organs_are_keyed_by_name_whatever_their_number(
     assert dataset.raw_ids[dataset.class_names.index("spleen")] == spleen_id
 
 
+def test_what_windows_writes_is_read(tmp_path: Path) -> None:
+    """A mark of the byte order, and folders with backslashes."""
+    folder = write_msd(tmp_path / "organs")
+    file = folder / "dataset.json"
+    content = json.loads(file.read_text())
+    for entry in content["training"]:
+        entry["image"] = entry["image"].replace("/", "\\")
+    file.write_text(json.dumps(content), encoding="utf-8-sig")
+    assert len(open_dataset(folder).cases) == 6
+
+
 def test_json_mistakes_have_a_line(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text('{\n "name": "x",\n "labels": {,}\n}')
     with pytest.raises(InputError, match=r"dataset\.json:3: is not valid JSON"):

@@ -70,7 +70,7 @@ def test_a_dicom_series_lies_where_its_slices_say(tmp_path: Path) -> None:
         ("gap", "mm apart, the others 3 mm: a slice is missing"),
         ("twice", "two slices lie at the same position"),
         ("two", "expected one DICOM series, the folder has 2"),
-        ("size", "differ in size or cannot be read"),
+        ("size", r"differ in size \(5 × 12, 10 × 12\); give each kind a folder"),
     ],
 )
 def test_series_that_would_be_stacked_wrongly(tmp_path: Path, spoil: str, message: str) -> None:

@@ -96,6 +96,17 @@ def test_a_missing_weight_is_seen(name: str, state: State, saved: Callable[[Any]
         load(path)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_weight_that_is_no_number_is_seen(
+    value: float, state: State, saved: Callable[[Any], Path]
+) -> None:
+    name = next(each for each in state if "qkv.weight" in each)
+    spoilt = {**state, name: state[name].clone()}
+    spoilt[name][0, 0] = value
+    with pytest.raises(InputError, match=f"1 of its weights hold NaN or infinity .{name}"):
+        load(saved(spoilt))
+
+
 def test_an_unexpected_weight_is_seen(state: State, saved: Callable[[Any], Path]) -> None:
     path = saved({**state, "mask_decoder.hf_token.weight": torch.zeros(1, 32)})
     assert compare(path, *build(), MINI).unexpected == ("mask_decoder.hf_token.weight",)

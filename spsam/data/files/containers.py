@@ -1,0 +1,160 @@
+"""MetaImage and NRRD files (.mha, .mhd, .nrrd, .nhdr), by the image library.
+
+It takes memory for whatever a header claims, and a compressed MetaImage whose data are damaged is
+read as whatever memory held. So size and compressed data are looked at first.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK
+
+from spsam.data.files.reading import check_memory, incomplete, named
+from spsam.data.geometry import Geometry
+from spsam.errors import InputError, Problem
+
+# Its functions carry no types.
+sitk: Any = SimpleITK
+
+_UNREADABLE = (
+    "cannot be read as an image: the file is truncated or not an image; copy it again from its "
+    "source"
+)
+# Deflate packs no better than this; headers of text are small.
+_RATIO, _HEADER = 1032, 1 << 16
+_META = (".mha", ".mhd")
+# Where the library reads NaN as 0.
+_PLACES = ("elementspacing", "offset", "position", "origin", "transformmatrix", "rotation")
+
+
+def read_container(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
+    """The voxels `(M, D, H, W)`, and where they lie.
+
+    Raises:
+        InputError: If there is no such image, it is damaged or claims more than it holds, or its
+            voxels are complex.
+    """
+    with named(path, _UNREADABLE):
+        data = _detached(path)
+        reader = _reader(path)
+        geometry = _geometry(path, reader)
+        kind = str(sitk.GetPixelIDValueAsString(reader.GetPixelIDValue()))
+        if "complex" in kind.lower():
+            message = "its voxels are complex numbers: expected one real number each; convert it"
+            raise InputError(Problem(message, path))
+        components = reader.GetNumberOfComponents()
+        bits = re.search(r"(\d+)-bit", kind)
+        size = int(np.prod(reader.GetSize())) * components * (int(bits[1]) if bits else 8) // 8
+        length = None if data is None else data.stat().st_size
+        if length is not None and size > _RATIO * length + _HEADER:
+            raise InputError(incomplete(path, f"expected {size} bytes, got {length}, packed"))
+        check_memory(size, path)
+        if data is not None and path.name.lower().endswith(_META):
+            _check_packed(path, data, size)
+        image = sitk.ReadImage(str(path), imageIO=_io(path))
+        array = sitk.GetArrayFromImage(image)
+    if components > 1:
+        array = np.moveaxis(array, -1, 0)
+    return array.reshape(-1, *geometry.shape), geometry
+
+
+def container_geometry(path: Path) -> Geometry:
+    """Where the voxels lie; reads the header only.
+
+    Raises:
+        InputError: If there is no such image, or its header is damaged.
+    """
+    with named(path, _UNREADABLE):
+        return _geometry(path, _reader(path))
+
+
+def _reader(path: Path) -> Any:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.SetImageIO(_io(path))
+    reader.ReadImageInformation()
+    return reader
+
+
+def _io(path: Path) -> str:
+    """The library's reader; empty where it finds it by itself, as it does by a small ending."""
+    return "MetaImageIO" if path.suffix.lower() in _META and path.suffix.isupper() else ""
+
+
+def _geometry(path: Path, reader: Any) -> Geometry:
+    size, spacing, origin = reader.GetSize(), reader.GetSpacing(), reader.GetOrigin()
+    if len(size) not in (3, 4):
+        raise InputError(Problem(f"expected a 3D image, got {len(size)} dimensions", path))
+    matrix = np.reshape(reader.GetDirection(), (len(size), len(size)))[:3, :3]
+    # What is no number, or no length, is no place.
+    words = " ".join(_fields(path).get(name, "") for name in _PLACES).lower()
+    if (
+        re.search("nan|inf", words)
+        or not np.isfinite([*spacing, *origin, *matrix.ravel()]).all()
+        or min(spacing[:3]) <= 0
+    ):
+        message = f"its header holds a spacing, origin or direction that is none: {spacing}"
+        raise InputError(Problem(f"{message} mm, from {origin}; mend the header", path))
+    return Geometry(
+        (int(size[2]), int(size[1]), int(size[0])),
+        (float(spacing[2]), float(spacing[1]), float(spacing[0])),
+        (float(origin[0]), float(origin[1]), float(origin[2])),
+        tuple(float(value) for value in matrix.ravel()),
+    )
+
+
+def _detached(path: Path) -> Path | None:
+    """The file that holds the voxels; None where a header lists several."""
+    fields = _fields(path)
+    name = fields.get("elementdatafile") or fields.get("data file") or fields.get("datafile")
+    if name is None or name.upper() == "LOCAL":
+        return path
+    file = path.parent / name.strip()
+    if file.is_file():
+        return file
+    if re.fullmatch(r"LIST.*|.*%\d*d.*", name):
+        return None
+    raise InputError(Problem(f"its voxels, {name}, should lie beside it and do not", path))
+
+
+def _fields(path: Path) -> dict[str, str]:
+    """The header's lines `name = value` or `name: value`, names in lower case."""
+    with path.open("rb") as stream:
+        head = stream.read(_HEADER)
+    end = re.search(rb"\n\r?\n|(?i:ElementDataFile)[^\n]*\n", head)
+    text = head[: end.end() if end else len(head)].decode("latin-1")
+    pairs = (re.split(r"\s*=\s*|:=?\s*", line, maxsplit=1) for line in text.splitlines())
+    return {pair[0].strip().lower(): pair[1].strip() for pair in pairs if len(pair) == 2}
+
+
+def _check_packed(path: Path, data: Path, size: int) -> None:
+    """Whether a MetaImage's compressed data are whole; nothing of a plain one."""
+    fields = _fields(path)
+    if fields.get("compresseddata", "").lower() not in {"true", "1"}:
+        return
+    skip = int(fields.get("headersize", "0"))
+    if data == path:
+        with path.open("rb") as stream:
+            head = stream.read(_HEADER)
+        start = re.search(rb"(?i:ElementDataFile)[^\n]*\n", head)
+        skip = start.end() if start else skip
+    # Either zlib's or gzip's header.
+    unpack, done = zlib.decompressobj(32 + zlib.MAX_WBITS), 0
+    with data.open("rb") as stream:
+        stream.seek(max(0, skip))
+        try:
+            while not unpack.eof and (packed := unpack.unconsumed_tail or stream.read(1 << 20)):
+                done += len(unpack.decompress(packed, 1 << 20))
+                if done > size:
+                    break
+        except zlib.error as error:
+            message = "its compressed data end early or are damaged"
+            raise InputError(incomplete(path, message)) from error
+    if done != size or not unpack.eof:
+        raise InputError(incomplete(path, f"expected {size} bytes of voxels, got {done}"))

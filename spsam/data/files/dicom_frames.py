@@ -1,0 +1,245 @@
+"""Where the frames of DICOM files lie, in what order they are a volume, and why they are none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spsam.data.geometry import Geometry
+from spsam.errors import InputError, Problem
+
+Vectors = npt.NDArray[np.float64]
+
+# Scanners round positions; a missing slice is off by its whole spacing.
+_TOLERANCE = 0.1
+# What may tell images at one position apart.
+_TRAITS = (
+    *("TemporalPositionIdentifier", "TemporalPositionIndex", "TriggerTime", "EchoTime"),
+    *("EffectiveEchoTime", "EchoNumbers", "DiffusionBValue", "AcquisitionNumber", "StackID"),
+    *("ImageType", "FrameType", "AcquisitionTime", "ContentTime", "ConvolutionKernel"),
+)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One slice.
+
+    Attributes:
+        file: Where it is.
+        index: Which of the file's frames.
+        count: How many those are.
+        shape: Rows and columns.
+        position: Of the first pixel's centre (x, y, z), mm.
+        orientation: Along a row, then along a column.
+        spacing: Between rows, between columns, mm.
+        thickness: To the next slice, mm, as far as the header says it.
+        slope: Factor of the stored numbers.
+        intercept: Summand of them.
+        traits: What may tell it from others at its position.
+    """
+
+    file: Path
+    index: int
+    count: int
+    shape: tuple[int, int]
+    position: tuple[float, ...]
+    orientation: tuple[float, ...]
+    spacing: tuple[float, ...]
+    thickness: float | None
+    slope: float = 1.0
+    intercept: float = 0.0
+    traits: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """As a user finds it."""
+        return self.file.name if self.count == 1 else f"{self.file.name} (frame {self.index + 1})"
+
+
+def frames_of(file: Path) -> list[Frame]:
+    """The frames of a file, in the file's order; reads its header only.
+
+    Raises:
+        InputError: If it is no image, or does not say where its frames lie and what they mean.
+    """
+    import pydicom
+
+    with pydicom.config.disable_value_validation():
+        header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+        if "Rows" not in header or "Columns" not in header:
+            raise InputError(Problem("the DICOM file holds no image", file))
+        if "ModalityLUTSequence" in header:
+            message = "its numbers are to be looked up in a table (ModalityLUTSequence), which is "
+            raise InputError(Problem(f"{message}not done here: convert it", file))
+        count = int(header.get("NumberOfFrames") or 1)
+        groups = header.get("PerFrameFunctionalGroupsSequence")
+        if groups is None:
+            if count > 1:
+                message = f"does not say where each of its {count} frames lies; convert it"
+                raise InputError(Problem(message, file))
+            return [_frame(file, 0, 1, [header])]
+        if len(groups) != count:
+            message = f"says that it has {count} frames, and where {len(groups)} of them lie"
+            raise InputError(Problem(f"{message}; copy it again from its source", file))
+        shared = header.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()]
+        return [
+            _frame(file, index, count, [*_flat(group), *_flat(shared[0]), header])
+            for index, group in enumerate(groups)
+        ]
+
+
+def order_problems(place: Path, frames: Sequence[Frame]) -> list[Problem]:
+    """Why the frames are no volume; nothing where they are.
+
+    Args:
+        place: The series' folder, or its file.
+        frames: In any order.
+    """
+    for what in ("shape", "spacing"):
+        values = {getattr(frame, what) for frame in frames}
+        if len(values) > 1 and not np.allclose(*_extremes(values), rtol=1e-3, atol=0):
+            shown = ", ".join(" × ".join(f"{v:g}" for v in each) for each in sorted(values)[:4])
+            name = "size" if what == "shape" else "pixel spacing"
+            message = f"the slices of the DICOM series differ in {name} ({shown})"
+            return [Problem(f"{message}; give each kind a folder of its own", place)]
+    turns = np.array([frame.orientation for frame in frames])
+    square = np.array([turns[:, :3] @ turns[0, :3], turns[:, 3:] @ turns[0, 3:]])
+    if np.abs(turns - turns[0]).max() > 1e-3:
+        kinds = len(np.unique(np.round(turns, 2), axis=0))
+        message = f"the slices of the DICOM series are not parallel ({kinds} orientations, as of "
+        return [Problem(f"{message}a localizer): give each a folder of its own", place)]
+    if np.abs(square[:, 0] - 1).max() > 1e-2 or abs(turns[0, :3] @ turns[0, 3:]) > 1e-3:
+        return [Problem("its rows and columns are not at right angles (ImageOrientation)", place)]
+    if len(frames) == 1:
+        return (
+            [] if frames[0].thickness else [Problem("does not say how thick its slice is", place)]
+        )
+    return _step_problems(place, ordered(frames))
+
+
+def ordered(frames: Sequence[Frame]) -> list[Frame]:
+    """By their positions along the slices' normal."""
+    normal = _normal(frames[0])
+    return sorted(frames, key=lambda frame: (float(np.dot(frame.position, normal)), frame.name))
+
+
+def stacked(frames: Sequence[Frame]) -> Geometry:
+    """Where the volume of frames that have no problems lies.
+
+    Args:
+        frames: As `ordered` gives them.
+    """
+    first, last = frames[0], frames[-1]
+    normal = _normal(first)
+    along = float(np.dot(np.subtract(last.position, first.position), normal))
+    step = along / (len(frames) - 1) if len(frames) > 1 else first.thickness
+    assert step is not None
+    matrix = np.column_stack([first.orientation[:3], first.orientation[3:], normal])
+    return Geometry(
+        (len(frames), *first.shape),
+        (step, first.spacing[0], first.spacing[1]),
+        (first.position[0], first.position[1], first.position[2]),
+        tuple(float(value) for value in matrix.ravel()),
+    )
+
+
+def _normal(frame: Frame) -> Vectors:
+    return np.cross(frame.orientation[:3], frame.orientation[3:])
+
+
+def _extremes(values: set[tuple[float, ...]]) -> tuple[Vectors, Vectors]:
+    array = np.array(sorted(values), np.float64)
+    return array.min(axis=0), array.max(axis=0)
+
+
+def _step_problems(place: Path, frames: Sequence[Frame]) -> list[Problem]:
+    normal = _normal(frames[0])
+    steps = np.diff([frame.position for frame in frames], axis=0)
+    along = steps @ normal
+    twice = along <= 1e-3 * along.max()
+    if twice.any():
+        return [Problem(_repeated(frames, twice), place)]
+    usual = float(np.median(along))
+    wrong = np.flatnonzero(np.abs(along - usual) > _TOLERANCE * usual)
+    if len(wrong):
+        first = int(wrong[0])
+        between = f"{frames[first].name} and {frames[first + 1].name}"
+        return [
+            Problem(
+                f"the slices {between} are {along[first]:.4g} mm apart, the others "
+                f"{usual:.4g} mm: a slice is missing ({len(wrong)} such gaps)",
+                place,
+            )
+        ]
+    if np.abs(steps - along[:, None] * normal).max() > max(0.01, _TOLERANCE * usual):
+        message = "the slices are shifted against each other (a tilted gantry); resample it first"
+        return [Problem(message, place)]
+    return []
+
+
+def _repeated(frames: Sequence[Frame], twice: npt.NDArray[np.bool_]) -> str:
+    """What is said of slices at one position."""
+    sizes = np.diff([0, *(np.flatnonzero(~twice) + 1), len(frames)])
+    several = int(sizes[0])
+    if several == 1 or (sizes != several).any():
+        name = frames[int(np.flatnonzero(twice)[0]) + 1].name
+        return f"two slices lie at the same position ({name} is one of them); take one away"
+    values = {trait: {frame.traits.get(trait) for frame in frames} - {None} for trait in _TRAITS}
+    differ = [trait for trait, found in values.items() if len(found) == several]
+    told = f" (they differ in {', '.join(differ[:2])})" if differ else ""
+    return (
+        f"positions repeat: {len(frames)} slices lie at {len(sizes)} positions, {several} at each, "
+        f"as of several phases or echoes in one series{told}; give each a folder of its own"
+    )
+
+
+def _flat(group: Any) -> list[Any]:
+    """The items of a functional group's sequences, one each."""
+    return [element.value[0] for element in group if element.VR == "SQ" and element.value]
+
+
+def _frame(file: Path, index: int, count: int, places: Sequence[Any]) -> Frame:
+    """A frame, each of whose attributes stands in the first place that has it."""
+
+    def numbers(name: str, length: int, otherwise: Sequence[float] | None = None) -> Any:
+        value = next((place.get(name) for place in places if place.get(name) is not None), None)
+        if value is None and otherwise is not None:
+            return tuple(otherwise)
+        found = () if value is None else tuple(map(float, np.atleast_1d(value)))
+        if len(found) != length or not all(map(math.isfinite, found)):
+            shown = "is not there" if value is None else f"is {value}"
+            what = f"the slice does not say where it lies or what its numbers mean: {name} {shown}"
+            where = f" in frame {index + 1}" if count > 1 else ""
+            raise InputError(Problem(f"{what}{where}", file))
+        return found
+
+    slope = numbers("RescaleSlope", 1, (1.0,))[0]
+    if slope == 0:
+        raise InputError(Problem("its numbers are to be multiplied by 0 (RescaleSlope)", file))
+    spacing = numbers("PixelSpacing", 2)
+    between = (
+        numbers("SpacingBetweenSlices", 1, (0.0,))[0] or numbers("SliceThickness", 1, (0.0,))[0]
+    )
+    shape = (int(places[-1].Rows), int(places[-1].Columns))
+    if min(spacing) <= 0 or min(shape) <= 0:
+        message = f"its header claims {shape[0]} × {shape[1]} pixels of {spacing[0]} × {spacing[1]}"
+        raise InputError(Problem(f"{message} mm", file))
+    return Frame(
+        file,
+        index,
+        count,
+        shape,
+        numbers("ImagePositionPatient", 3),
+        numbers("ImageOrientationPatient", 6),
+        spacing,
+        abs(between) or None,
+        slope,
+        numbers("RescaleIntercept", 1, (0.0,))[0],
+        {name: str(place.get(name)) for place in places for name in _TRAITS if name in place},
+    )
