@@ -123,6 +123,8 @@ def run(
         try:
             with _watched(dead):
                 end = _end(campaign, attempt)
+            import os
+            if os.environ.get("SHOW") and end.startswith(os.environ["SHOW"]): print(number, attempt.what, end)
         except (Exception, Hang) as error:
             end = "faults"
             why = f"{attempt.what}: {type(error).__name__}: {str(error)[:300]}"
