@@ -34,13 +34,13 @@ from spsam.data.prepare import prepare
 from spsam.data.store import PreparedStore
 from spsam.engine.checkpoint import save_whole
 from spsam.engine.evaluate import evaluate
-from spsam.engine.segment import Member
+from spsam.engine.segment import EnsembleMember
 from spsam.errors import InputError
 from spsam.model.mask_heads.softmax import SoftmaxHead
 from spsam.model.segmenter import Output, Segmenter
 from spsam.studies.planning.planner import Request, plan_ablation
 from spsam.studies.predict import plan_prediction, predict
-from spsam.studies.progress_events import Watcher
+from spsam.studies.progress_events import ProgressListener
 from spsam.studies.scores import plan_scoring, score
 from tests.data.test_geometry import CODES, of_code
 
@@ -187,7 +187,7 @@ class Oracle(Segmenter):
         raise AssertionError("the patch is of no volume that was prepared")
 
 
-class Warned(Watcher):
+class Warned(ProgressListener):
     def __init__(self) -> None:
         self.warnings: list[str] = []
 
@@ -317,7 +317,9 @@ def _round_trip(example: Example, folder: Path, patch: pytest.MonkeyPatch) -> No
     assert report.errors == []
     config, store, checkpoint = run_of(folder)
     oracle = Oracle(store, store.index["plan"]["patch_size"])
-    patch.setattr("spsam.engine.segment.load_member", lambda recipe, *_: Member(recipe, oracle))
+    patch.setattr(
+        "spsam.engine.segment.load_member", lambda recipe, *_: EnsembleMember(recipe, oracle)
+    )
     dataset = open_dataset(folder / "data")
     own = evaluate(
         oracle,

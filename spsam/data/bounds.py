@@ -26,15 +26,6 @@ _OF_CHANNEL, _OF_REFERENCE = 8, 10
 _OF_LOGIT = 12
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an allocation failed; torch raises a `RuntimeError` of its own for that."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError)
-        and ("can't allocate memory" in text or "out of memory" in text)
-    )
-
-
 def far(one: Sequence[float], other: Sequence[float]) -> float:
     """How many times one spacing is off another one, along the axis where that is most."""
     return max(max(a / b, b / a) for a, b in zip(one, other, strict=True))
@@ -102,3 +93,15 @@ def _along(geometry: Geometry, plan: Plan) -> tuple[float, ...]:
 
 def _mm(spacing: Sequence[float]) -> str:
     return " × ".join(f"{value:.4g}" for value in spacing) + " mm"
+<<<<<<< HEAD
+=======
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an allocation failed; torch raises a `RuntimeError` of its own for that."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and ("can't allocate memory" in text or "out of memory" in text)
+    )
+>>>>>>> main

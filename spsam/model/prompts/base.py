@@ -47,8 +47,8 @@ class Prompt(nn.Module, ABC):
             reaches the generator through SAM. `logits`: the raw auxiliary logits (chosen here);
             they carry a gradient, too, and a constant that is added to all classes' logits changes
             every mask prompt, but no label.
-        mask_values: (outside, inside) of a binary mask prompt. SAM was trained on logits there;
-            the author's code gives 0 and 1.
+        mask_values: (outside, inside) of a binary mask prompt. SAM was trained on logits there:
+            chosen by Dice on validation cases; the author's code gives 0 and 1.
         negatives: How many points near the class tell SAM that it is not there; they are part of
             the prompt `point`.
     """
@@ -221,7 +221,7 @@ class Prompt(nn.Module, ABC):
             full = masks.binary(labels, self.num_classes, self.mask_values)
         else:
             full = masks.log_odds(logits) if self.mask == "log_odds" else logits
-        small = masks.largest_in_plane(full, size).to(logits.dtype)
+        small = masks.reduced(full, size).to(logits.dtype)
         return small.transpose(1, 2).unsqueeze(3)
 
 
