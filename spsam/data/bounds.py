@@ -93,8 +93,6 @@ def _along(geometry: Geometry, plan: Plan) -> tuple[float, ...]:
 
 def _mm(spacing: Sequence[float]) -> str:
     return " × ".join(f"{value:.4g}" for value in spacing) + " mm"
-<<<<<<< HEAD
-=======
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -104,4 +102,3 @@ def is_out_of_memory(error: Exception) -> bool:
         isinstance(error, RuntimeError)
         and ("can't allocate memory" in text or "out of memory" in text)
     )
->>>>>>> main

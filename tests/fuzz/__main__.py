@@ -7,14 +7,16 @@ import logging
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import SimpleITK
 
-from tests.fuzz import configuration, files, stored
+from tests.fuzz import configuration, descriptions, dicom, nifti, stored
 from tests.fuzz.campaign import run
 
-CAMPAIGNS = (*files.CAMPAIGNS, *stored.CAMPAIGNS, *configuration.CAMPAIGNS)
+CAMPAIGNS = tuple(kind.CAMPAIGN for kind in (nifti, dicom, descriptions, stored, configuration))
 
 
 def main() -> int:
@@ -26,13 +28,12 @@ def main() -> int:
     options.add_argument("--first", type=int, default=0, help="number to begin with [0]")
     options.add_argument("--only", nargs="+", default=names, choices=names, metavar="KIND")
     asked = options.parse_args()
-    quiet()
     failed = 0
     for campaign in CAMPAIGNS:
         if campaign.name not in asked.only:
             continue
         count = campaign.count if asked.count is None else asked.count
-        with tempfile.TemporaryDirectory(prefix="spsam-fuzz-") as folder:
+        with tempfile.TemporaryDirectory(prefix="spsam-fuzz-") as folder, quiet():
             numbers = range(asked.first, asked.first + count)
             outcome = run(campaign, Path(folder), asked.seed, numbers, dead=True)
         print(f"{campaign.name}: {count} mutations, seed {asked.seed}: {outcome}", flush=True)
@@ -43,11 +44,19 @@ def main() -> int:
     return int(failed > 0)
 
 
-def quiet() -> None:
-    """Other libraries' words about broken files are not what is looked at."""
-    warnings.simplefilter("ignore")
-    logging.disable(logging.CRITICAL)
+@contextmanager
+def quiet() -> Iterator[None]:
+    """OtherError libraries' words about broken files are not what is looked at."""
+    shown = SimpleITK.ProcessObject.GetGlobalWarningDisplay()
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+        SimpleITK.ProcessObject.SetGlobalWarningDisplay(shown)
 
 
 if __name__ == "__main__":

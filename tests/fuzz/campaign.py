@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIG_DFL, SIGALRM, ITIMER_REAL, setitimer, signal
+from signal import ITIMER_REAL, SIG_DFL, SIGALRM, setitimer, signal
 from typing import Any
 
 import psutil
@@ -28,7 +28,7 @@ BYTES = 6e9
 """Nor makes the process take more than this beside what it had."""
 
 
-class Other(AssertionError):
+class OtherError(AssertionError):
     """What was read is not what an independent reader, or whoever wrote it, says."""
 
 
@@ -44,7 +44,7 @@ class Attempt:
         what: The mutation in words, for whoever repeats it.
         use: Reads it as a user's command would; raises what that raises.
         compare: Takes what was read and says how it relates to what an independent reader makes
-            of the same input, e.g. `as nibabel`; raises `Other` where they differ.
+            of the same input, e.g. `as nibabel`; raises `OtherError` where they differ.
     """
 
     what: str
@@ -123,8 +123,6 @@ def run(
         try:
             with _watched(dead):
                 end = _end(campaign, attempt)
-            import os
-            if os.environ.get("SHOW") and end.startswith(os.environ["SHOW"]): print(number, attempt.what, end)
         except (Exception, Hang) as error:
             end = "faults"
             why = f"{attempt.what}: {type(error).__name__}: {str(error)[:300]}"

@@ -1,4 +1,4 @@
-"""Arms, studies, sweeps and studies of prompts with places and bytes changed: a plan, or a refusal."""
+"""Arms, studies, sweeps and studies of prompts, changed: a plan, or a refusal."""
 
 from __future__ import annotations
 
@@ -14,18 +14,35 @@ from spsam.config.places import shipped
 from spsam.config.yaml_file import read_yaml, to_yaml
 from spsam.studies.planning.planner import plan_ablation
 from spsam.studies.planning.request import Request
-from spsam.studies.prompts.plan import PromptRequest, plan_prompts
-from spsam.studies.sweep.plan import SweepRequest, plan_sweep
-from tests.fuzz.campaign import Attempt, Campaign, Make, Other
+from spsam.studies.prompts.plan_prompts import plan_prompts
+from spsam.studies.prompts.request import PromptRequest
+from spsam.studies.sweep.plan_sweep import SweepRequest, plan_sweep
+from tests.fuzz.campaign import Attempt, Campaign, Make, OtherError
 from tests.fuzz.trees import RAW, VALUES, mutated, scratched, written
 
 _MARK = "\ue000{}\ue000"
-_WORDS = ("dfused", "vanilla", "none", "edt", "adamw", "S9", "base", "arms", "factorial", "tpe", "median")
+_WORDS = (
+    "dfused",
+    "vanilla",
+    "none",
+    "edt",
+    "adamw",
+    "S9",
+    "base",
+    "arms",
+    "factorial",
+    "tpe",
+    "median",
+)
 _VALUES = (
     *VALUES,
     *_WORDS,
     *({"name": word} for word in _WORDS[:5]),
-    *({"low": 0.1, "high": 0.2}, {"low": 1, "high": 10**9, "step": 1}, {"low": -1, "high": 1, "log": True}),
+    *(
+        {"low": 0.1, "high": 0.2},
+        {"low": 1, "high": 10**9, "step": 1},
+        {"low": -1, "high": 1, "log": True},
+    ),
     *("S1..S99999999999", "S1..S9", [1e20], 1e20, 99999999999, 0.5, [0.1, 0.2]),
     *(_MARK.format(name) for name in RAW),
 )
@@ -39,20 +56,36 @@ Plan = Callable[[Path, Path], Any]
 
 def start(base: Path) -> Make:
     """The shipped files, as trees."""
+
     def tree(name: str) -> dict[str, Any]:
-        data: dict[str, Any] = json.loads(json.dumps(read_yaml(shipped("ablations") / f"{name}.yaml").data))
+        data: dict[str, Any] = json.loads(
+            json.dumps(read_yaml(shipped("ablations") / f"{name}.yaml").data)
+        )
         return data
 
     arm = tree("base")
     arm["blocks"] = {**arm["blocks"], **_BLOCKS}
-    small = {"base": "S9", "title": "Mine", "blocks": {"adapter": {"name": "vanilla", "ratio": 0.5}}}
+    small = {
+        "base": "S9",
+        "title": "Mine",
+        "blocks": {"adapter": {"name": "vanilla", "ratio": 0.5}},
+    }
     more = {"preset": "smoke", "seeds": [0, 3], "set": {"train.epochs": 3}}
     listed = {"title": "Some", "shape": "arms", "arms": ["S1", "S3..S4"], "folds": [0]}
     trees: dict[str, tuple[Plan, list[Any]]] = {
         "arm": (_ablation, [arm, arm, small]),
         "study": (
             _ablation,
-            [{**each, **more} for each in (listed, *map(tree, ("studies/factorial", "studies/one_at_a_time", "studies/leave_one_out")))],
+            [
+                {**each, **more}
+                for each in (
+                    listed,
+                    *map(
+                        tree,
+                        ("studies/factorial", "studies/one_at_a_time", "studies/leave_one_out"),
+                    ),
+                )
+            ],
         ),
         "sweep": (_sweep, [{**tree("sweeps/adapter"), "preset": "smoke"}]),
         "prompts": (_prompts, [{**tree("prompts"), "preset": "smoke"}]),
@@ -82,19 +115,27 @@ def _ablation(path: Path, home: Path) -> Any:
 
 def _sweep(path: Path, home: Path) -> Any:
     planned = plan_sweep(SweepRequest(str(path), home))
-    return planned.describe(), planned.config.model_dump(mode="python"), [vars(each) for each in planned.space]
+    return (
+        planned.describe(),
+        planned.config.model_dump(mode="python"),
+        [vars(each) for each in planned.space],
+    )
 
 
 def _prompts(path: Path, home: Path) -> Any:
     planned = plan_prompts(PromptRequest(home, path))
-    return planned.describe(), planned.config.model_dump(mode="python"), list(map(str, planned.cells))
+    return (
+        planned.describe(),
+        planned.config.model_dump(mode="python"),
+        list(map(str, planned.cells)),
+    )
 
 
 def _finite(found: Any) -> str:
     """Whether every number of a plan is one, and the plan can be written."""
     for number in _numbers(found):
         if not math.isfinite(number):
-            raise Other(f"a plan with {number}")
+            raise OtherError(f"a plan with {number}")
     json.dumps(found[0], allow_nan=False)
     return "planned"
 

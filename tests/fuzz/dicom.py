@@ -16,7 +16,7 @@ from pydicom.pixels import apply_rescale
 from spsam.data.files.image import read_array, read_geometry
 from spsam.data.geometry import Geometry
 from tests.data.files.test_dicom import PIXELS, POSITIONS, frames, series
-from tests.fuzz.campaign import Attempt, Campaign, Make, Other
+from tests.fuzz.campaign import Attempt, Campaign, Make, OtherError
 
 _VALUES: tuple[Any, ...] = (
     *("", None, "x", -1, 0, 1, 2, 8, 12, 16, 65535, 1e30, -2.5, float("nan"), float("inf"), b""),
@@ -82,7 +82,7 @@ def _changed(draw: random.Random, data: Any) -> str:
     if data.get("PerFrameFunctionalGroupsSequence") and draw.random() < 0.6:
         groups = data.PerFrameFunctionalGroupsSequence
         group = draw.choice([*groups, *(data.get("SharedFunctionalGroupsSequence") or [])])
-        elements = [each for each in group] + [
+        elements = list(group) + [
             inner for each in group if each.VR == "SQ" for item in each.value for inner in item
         ]
     if not elements:
@@ -111,7 +111,7 @@ def _holders(data: Any) -> list[Any]:
 def _read(place: Path) -> tuple[NDArray[Any], Geometry]:
     voxels, geometry = read_array(place)
     if read_geometry(place) != geometry:
-        raise Other("headers alone give another place than headers and voxels")
+        raise OtherError("headers alone give another place than headers and voxels")
     return voxels, geometry
 
 
@@ -124,14 +124,18 @@ def _as_pydicom(place: Path, voxels: NDArray[Any], geometry: Geometry) -> str:
         except Exception as error:
             return f"accepted, pydicom does not: {type(error).__name__} {str(error)[:40]}"
     if voxels.shape[:2] != (1, len(slices)):
-        raise Other(f"the voxels are {voxels.shape}, the files hold {len(slices)} slices")
+        raise OtherError(f"the voxels are {voxels.shape}, the files hold {len(slices)} slices")
     direction = np.reshape(geometry.direction, (3, 3))
-    for index, (position, pixels) in enumerate(sorted(slices, key=lambda each: each[0] @ direction[:, 2])):
+    for index, (position, pixels) in enumerate(
+        sorted(slices, key=lambda each: each[0] @ direction[:, 2])
+    ):
         lies = np.add(geometry.origin, index * geometry.spacing[0] * direction[:, 2])
         if np.abs(lies - position).max() > 0.02 * geometry.spacing[0]:
-            raise Other(f"slice {index} lies at {lies}, pydicom's at {position}")
-        if voxels[0, index].shape != pixels.shape or not np.allclose(voxels[0, index], pixels, 1e-5):
-            raise Other(f"slice {index} has other voxels than pydicom's")
+            raise OtherError(f"slice {index} lies at {lies}, pydicom's at {position}")
+        if voxels[0, index].shape != pixels.shape or not np.allclose(
+            voxels[0, index], pixels, 1e-5
+        ):
+            raise OtherError(f"slice {index} has other voxels than pydicom's")
     return "as pydicom"
 
 
@@ -142,7 +146,9 @@ def _slices(file: Path) -> list[tuple[NDArray[np.float64], NDArray[Any]]]:
     if "PerFrameFunctionalGroupsSequence" not in data:
         return [(np.array(data.ImagePositionPatient, np.float64), apply_rescale(pixels, data))]
     found = []
-    for plane, group in zip(pixels.reshape(-1, *pixels.shape[-2:]), data.PerFrameFunctionalGroupsSequence, strict=True):
+    for plane, group in zip(
+        pixels.reshape(-1, *pixels.shape[-2:]), data.PerFrameFunctionalGroupsSequence, strict=True
+    ):
         place = group.PlanePositionSequence[0].ImagePositionPatient
         values = group.get("PixelValueTransformationSequence") or [data]
         found.append((np.array(place, np.float64), apply_rescale(plane, values[0])))

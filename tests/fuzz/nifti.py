@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spsam.data.files.image import read_array, read_geometry
 from spsam.data.files.nifti import nifti_oddities
 from spsam.data.geometry import Geometry
-from tests.fuzz.campaign import Attempt, Campaign, Make, Other
+from tests.fuzz.campaign import Attempt, Campaign, Make, OtherError
 
 _KINDS = ("u1", "i2", "u2", "i4", "f4", "f8", ">i2", ">f4")
 # Where the first version's header has what decides how voxels are read and where they lie.
@@ -75,7 +75,9 @@ def _sound(draw: random.Random) -> tuple[bytearray, bytes, bool]:
     affine = np.diag([1.5, 1.25, 4, 1])
     affine[:3, 3] = -10, 20, 30
     kind_of = kinds[pair, second]
-    image = kind_of(numbers, affine, kind_of.header_class(endianness=kind.str[0].strip("|=<") or "<"))
+    image = kind_of(
+        numbers, affine, kind_of.header_class(endianness=kind.str[0].strip("|=<") or "<")
+    )
     image.header.set_data_dtype(kind)
     image.set_qform(affine, 1)
     if draw.random() < 0.5:
@@ -108,7 +110,7 @@ def _read(path: Path) -> tuple[NDArray[Any], Geometry, bool]:
     """Voxels, where they lie, and whether the user is warned of the header."""
     voxels, geometry = read_array(path)
     if read_geometry(path) != geometry:
-        raise Other("the header alone gives another place than header and voxels")
+        raise OtherError("the header alone gives another place than header and voxels")
     return voxels, geometry, bool(nifti_oddities(path))
 
 
@@ -123,13 +125,13 @@ def _as_nibabel(path: Path, voxels: NDArray[Any], geometry: Geometry, warned: bo
     wanted = wanted.reshape(wanted.shape + (1,) * (3 - wanted.ndim))
     channels = np.moveaxis(wanted.reshape(*wanted.shape[:3], -1), -1, 0).transpose(0, 3, 2, 1)
     if voxels.shape != channels.shape:
-        raise Other(f"the voxels are {voxels.shape}, nibabel's {channels.shape}")
+        raise OtherError(f"the voxels are {voxels.shape}, nibabel's {channels.shape}")
     if not np.allclose(voxels, channels, rtol=1e-5, atol=1e-30, equal_nan=True):
-        raise Other("the voxels are not nibabel's")
+        raise OtherError("the voxels are not nibabel's")
     if _lies_as(geometry, affine, image.header):
         return "as nibabel"
     if not warned:
-        raise Other(f"lies at {geometry}, nibabel's at {affine.tolist()}, without a warning")
+        raise OtherError(f"lies at {geometry}, nibabel's at {affine.tolist()}, without a warning")
     return "voxels as nibabel, a warning of the place"
 
 

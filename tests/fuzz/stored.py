@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +20,7 @@ from spsam.data.store import PreparedStore
 from spsam.engine.checkpoint import last_sound, previous, read_whole, save_whole
 from spsam.errors import SpsamError
 from spsam.model.sam.state_file import read_state
-from spsam.reporting.measured import Measured, read_study
+from spsam.reporting.study_data import StudyData, read_study
 from spsam.results.cell_rows import CellRows
 from spsam.results.measures import read_measures
 from spsam.results.panels import read_panels
@@ -30,7 +29,7 @@ from spsam.results.run_folder import RunFolder
 from spsam.studies.predicted import Predicted, volume_hash
 from tests.data.layouts import blocks, random_image, write_image
 from tests.data.stores import write_store
-from tests.fuzz.campaign import Attempt, Campaign, Make, Other
+from tests.fuzz.campaign import Attempt, Campaign, Make, OtherError
 from tests.fuzz.trees import mutated, scratched, written
 from tests.reporting.recorded import record
 from tests.reporting.store import make_study
@@ -113,20 +112,37 @@ def _weights(folder: Path) -> Any:
 
 
 def _study(folder: Path) -> Any:
-    found: Measured = read_study(folder / "ablations" / "study-01")
+    found: StudyData = read_study(folder / "ablations" / "study-01")
     missing = found.runs[found.runs["state"] == "missing"]["run_id"]
     return found.about, found.rows.to_dict("list"), dict(found.reasons), list(missing)
 
 
 def _holes(found: Any, stored: Any) -> bool:
-    """A study with a hole: the other runs' rows, and a reason, or a run that is said to be missing."""
-    rows, whole = ([tuple(map(str, row)) for row in zip(*each[1].values(), strict=True)] for each in (found, stored))
+    """A study with a hole: the other runs' rows, and a reason, or a run that is missing."""
+    rows, whole = (
+        [tuple(map(str, row)) for row in zip(*each[1].values(), strict=True)]
+        for each in (found, stored)
+    )
     left = {row[0] for row in whole} - {row[0] for row in rows}
-    return bool(left) and left == {*found[2], *found[3]} and rows == [row for row in whole if row[0] not in left]
+    return (
+        bool(left)
+        and left == {*found[2], *found[3]}
+        and rows == [row for row in whole if row[0] not in left]
+    )
 
 
-_RUN_FILES = ("run.json", "rows.jsonl", "metrics.jsonl", "measures.npz", "panels.npz", "config.yaml")
-_STORE_FILES = ("store.json", *(f"b.{each}" for each in ("json", "image.b2nd", "label.b2nd", "foreground.npy")))
+_RUN_FILES = (
+    "run.json",
+    "rows.jsonl",
+    "metrics.jsonl",
+    "measures.npz",
+    "panels.npz",
+    "config.yaml",
+)
+_STORE_FILES = (
+    "store.json",
+    *(f"b.{each}" for each in ("json", "image.b2nd", "label.b2nd", "foreground.npy")),
+)
 KINDS: Mapping[str, Kind] = {
     "run": Kind(
         tuple(f"runs/{_RUN}/{name}" for name in _RUN_FILES),
@@ -145,10 +161,14 @@ KINDS: Mapping[str, Kind] = {
     # Not there: asked anew.
     "cell": Kind(("prompts/cells/cell.jsonl",), _cell, lambda found, stored: found == []),
     # Not finished: segmented anew.
-    "predicted": Kind(("out/predict.json", "out/a.nii.gz"), _predicted, lambda found, stored: found == set()),
+    "predicted": Kind(
+        ("out/predict.json", "out/a.nii.gz"), _predicted, lambda found, stored: found == set()
+    ),
     "weights": Kind(("weights.safetensors",), _weights),
     "study": Kind(
-        ("ablations/study-01/ablation.json", f"runs/{_RUN}/run.json", f"runs/{_RUN}/rows.jsonl"), _study, _holes
+        ("ablations/study-01/ablation.json", f"runs/{_RUN}/run.json", f"runs/{_RUN}/rows.jsonl"),
+        _study,
+        _holes,
     ),
 }
 
@@ -162,7 +182,9 @@ def start(base: Path) -> Make:
         about.write_text(to_sealed_json(json.loads(about.read_text())))
     record(base / "run", _RUN, cases=3)
     for home in (base / "run", base / "study"):
-        for run in sorted(path for path in (home / "runs").iterdir() if path.is_dir() and path.name[0] != "."):
+        for run in sorted(
+            path for path in (home / "runs").iterdir() if path.is_dir() and path.name[0] != "."
+        ):
             made = RunFolder(home, run.name)
             made.config.write_text("arm: S1\nseed: 0\n")
             made.note(files=made.checksums())
@@ -172,7 +194,10 @@ def start(base: Path) -> Make:
     save_whole(base / "checkpoints" / "checkpoint.pt", _STATE, keep=True)
     assert previous(base / "checkpoints" / "checkpoint.pt").exists()
     label = blocks((9, 70, 66))
-    write_store(base / "store", {name: (random_image(seed, (2, 9, 70, 66)), label) for seed, name in enumerate("ab")})
+    write_store(
+        base / "store",
+        {name: (random_image(seed, (2, 9, 70, 66)), label) for seed, name in enumerate("ab")},
+    )
     for case in "ab":
         CellRows(base / "cell", "cell").add([_row(case, k) for k in range(3)])
     _write_predicted(base / "predicted")
@@ -199,7 +224,10 @@ def _write_weights(folder: Path) -> None:
 
     from spsam.model.sam.state_file import CHECKSUM, state_sha256
 
-    weights = {"image_encoder.a": torch.arange(60.0).reshape(6, 10), "mask_decoder.b": torch.ones(7)}
+    weights = {
+        "image_encoder.a": torch.arange(60.0).reshape(6, 10),
+        "mask_decoder.b": torch.ones(7),
+    }
     save_file(weights, folder / "weights.safetensors", {CHECKSUM: state_sha256(weights)})
 
 
@@ -209,12 +237,16 @@ def _attempt(draw: random.Random, folder: Path, base: Path, stored: Mapping[str,
     place = Path(shutil.copytree(base / name, folder / name, symlinks=True))
     file = place / draw.choice(kind.files)
     what = f"{name}: {file.relative_to(place)} {_damage(draw, file)}"
-    return Attempt(what, partial(kind.read, place), lambda found: _compare(kind, found, stored[name]))
+    return Attempt(
+        what, partial(kind.read, place), lambda found: _compare(kind, found, stored[name])
+    )
 
 
 def _damage(draw: random.Random, file: Path) -> str:
     content = file.read_bytes()
-    how = draw.choice(["bit", "bit", "bits", "byte", "zeros", "cut", "lines", "tree", "gone", "copy"])
+    how = draw.choice(
+        ["bit", "bit", "bits", "byte", "zeros", "cut", "lines", "tree", "gone", "copy"]
+    )
     if how == "tree" and file.suffix == ".json":
         tree, said = mutated(draw, json.loads(content))
         file.write_bytes(written(tree).encode("utf-8", "surrogatepass"))
@@ -223,9 +255,9 @@ def _damage(draw: random.Random, file: Path) -> str:
         file.unlink()
         return "is gone"
     damaged = bytearray(content)
-    # Prepared files of two cases that changed places are not told apart.
-    if how == "copy" and file.suffix != ".b2nd" and file.parent.name != "store" and (others := [each for each in file.parent.iterdir() if each.is_file() and each != file]):
-        damaged = bytearray(draw.choice(sorted(others)).read_bytes())
+    others = [each for each in sorted(file.parent.iterdir()) if each.is_file() and each != file]
+    if how == "copy" and others:
+        damaged = bytearray(draw.choice(others).read_bytes())
     elif how == "zeros":
         at = draw.randrange(len(content))
         damaged[at : at + 512] = bytes(len(damaged[at : at + 512]))
@@ -233,7 +265,9 @@ def _damage(draw: random.Random, file: Path) -> str:
         damaged = damaged[: draw.randrange(len(content))]
     elif how == "lines":
         lines = content.splitlines(keepends=True)
-        del lines[draw.randrange(min(1, len(lines) - 1), len(lines)) : draw.choice([None, len(lines) - 1])]
+        del lines[
+            draw.randrange(min(1, len(lines) - 1), len(lines)) : draw.choice([None, len(lines) - 1])
+        ]
         damaged = bytearray(b"".join(lines))
     elif how == "byte":
         damaged = bytearray(scratched(draw, content))
@@ -249,7 +283,7 @@ def _compare(kind: Kind, found: Any, stored: Any) -> str:
         return "as stored"
     if kind.less(found, stored):
         return "less, and it is said"
-    raise Other(f"read {found!r:.200}, stored {stored!r:.200}")
+    raise OtherError(f"read {found!r:.200}, stored {stored!r:.200}")
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -259,7 +293,7 @@ def _same(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(map(_same, one, other))
     if isinstance(one, np.ndarray | torch.Tensor):
         return type(one) is type(other) and one.dtype == other.dtype and np.array_equal(one, other)
-    return type(one) is type(other) and bool(one == other or one != one and other != other)
+    return type(one) is type(other) and bool(one == other or {str(one), str(other)} == {"nan"})
 
 
 CAMPAIGN = Campaign("stored", start, 600, SpsamError)

@@ -30,8 +30,35 @@ _MARK = "\ue000{}\ue000"
 
 VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 2, 7, 3.5, -0.0, 1e-320, 1e308, 2**31, 2**63, 2**64, -(2**70)),
-    *("", " ", "0", "1", "-1", "1.5", "nan", ".inf", "x", "ä", "\u0663", "\ud7ff", "\x00", "\x1b[31m"),
-    *("a/b", "../x", "/etc/passwd", "..", "~", "C:\\x", "x" * 300, "x" * 5000, "=1+1", "$x$", "a\nb"),
+    *(
+        "",
+        " ",
+        "0",
+        "1",
+        "-1",
+        "1.5",
+        "nan",
+        ".inf",
+        "x",
+        "ä",
+        "\u0663",
+        "\ud7ff",
+        "\x00",
+        "\x1b[31m",
+    ),
+    *(
+        "a/b",
+        "../x",
+        "/etc/passwd",
+        "..",
+        "~",
+        "C:\\x",
+        "x" * 300,
+        "x" * 5000,
+        "=1+1",
+        "$x$",
+        "a\nb",
+    ),
     *([], {}, [[]], [None], {"": None}, {"a": 1}, [0, 0], ["x", "x"], list(range(300))),
     *(_MARK.format(name) for name in RAW),
 )
@@ -103,7 +130,9 @@ def written(tree: Any) -> str:
 def scratched(draw: random.Random, content: bytes) -> bytes:
     """A file's bytes with one changed, left out or put in, or cut off."""
     at = draw.randrange(max(1, len(content)))
-    new = bytes([draw.choice([0, 10, 34, 44, 45, 46, 58, 91, 123, 125, 128, 255, draw.randrange(256)])])
+    new = bytes(
+        [draw.choice([0, 10, 34, 44, 45, 46, 58, 91, 123, 125, 128, 255, draw.randrange(256)])]
+    )
     how = draw.choice(["other", "other", "gone", "more", "cut"])
     if how == "cut":
         return content[:at]
