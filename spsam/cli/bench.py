@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from spsam.cli.options import AsJson, Device
+from spsam.cli.options import AsJson, Device, Plugin
 
 if TYPE_CHECKING:
     from spsam.config.schema import ArmConfig
@@ -47,6 +47,7 @@ def bench(  # noqa: PLR0917 - the command line's options
     repeats: Annotated[int, typer.Option(min=1, help="Steps behind a median.")] = 5,
     threads: Annotated[int, typer.Option(min=1, help="Threads of a CPU.")] = 1,
     device: Device = "auto",
+    plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a network: parameters, operations, memory, and a step's time part by part."""
@@ -57,13 +58,15 @@ def bench(  # noqa: PLR0917 - the command line's options
     own = {"backbone.name": backbone, "train.precision": precision}
     values = {**{key: value for key, value in own.items() if value is not None}, **values}
     over = Path(preset) if preset else None
-    config = load_arm(arm, values, preset=over)
+    plugins = plugin or ()
+    config = load_arm(arm, values, preset=over, plugins=plugins)
     other: ArmConfig | Literal["official"] | None = None
     if against == "official":
         other = "official"
     elif against:
         changed = parse_overrides([against]) if "=" in against else {}
-        other = load_arm(arm if changed else against, {**values, **changed}, preset=over)
+        named = arm if changed else against
+        other = load_arm(named, {**values, **changed}, preset=over, plugins=plugins)
         other = other.model_copy(update={"name": against})
 
     from spsam.engine.bench.run import Sizes

@@ -245,6 +245,7 @@ def _subject(request: PromptRequest, config: PromptStudyConfig, backend: Backend
             data=request.data,
             checkpoint=request.checkpoint,
             device=request.device,
+            plugins=request.plugins,
             backend=backend,
         )
     return plain_sam(

@@ -17,6 +17,7 @@ from spsam.engine.weights import origin_of
 from spsam.errors import InputError, Problem, nearest
 from spsam.model.sam.backbones import backbone_spec
 from spsam.registry.arms import load_arm
+from spsam.registry.trust import with_plugins
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
 from spsam.studies.planning.planner import plan_ablation
@@ -145,6 +146,7 @@ def trained_run(
     data: str | None,
     checkpoint: Path | None,
     device: str,
+    plugins: Sequence[Path] = (),
     backend: Backend,
 ) -> Subject:
     """A run, with its network, its patch and its data.
@@ -155,17 +157,19 @@ def trained_run(
         data: The run's data set; None where it is a built-in one.
         checkpoint: SAM's weights, where the run had some; None takes the path it was given.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
+        plugins: Folders with components of the user's own that the run may have.
         backend: The engine.
 
     Raises:
-        InputError: If there is no such run, it is not trained, or data or weights are not its own.
+        InputError: If there is no such run, it is not trained, has a component that is not at hand,
+            or data or weights are not its own.
     """
     from spsam.data.dataset import BUILT_IN, open_dataset
     from spsam.data.plan import VERSION, Plan
     from spsam.data.split import split_of_hash
 
     folder = find_run(named, home)
-    config = read_config(folder)
+    config = with_plugins(read_config(folder), plugins, folder.config)
     if data is None and config.data.name not in BUILT_IN:
         raise InputError(
             f"run {folder.run_id} is of the data set '{config.data.name}': give --data"
