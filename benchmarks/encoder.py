@@ -20,9 +20,9 @@ from torch import Tensor
 
 from spsam.config.schema import ArmConfig, TrainConfig
 from spsam.engine.assemble import build_network
+from spsam.engine.bench.bench import held
 from spsam.engine.bench.official import package_encoder
 from spsam.engine.bench.parts import Parts, in_turns
-from spsam.engine.bench.run import held
 from spsam.engine.device import pick_device
 from spsam.engine.predict import PRECISIONS, autocast
 from spsam.engine.training.train import execute_as

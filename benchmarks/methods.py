@@ -33,9 +33,9 @@ from spsam.config.overrides import parse_overrides
 from spsam.config.schema import TrainConfig
 from spsam.data.patches import Patch
 from spsam.engine.assemble import build_network
+from spsam.engine.bench.bench import peak
 from spsam.engine.bench.official import package_encoder
 from spsam.engine.bench.parts import Parts, in_turns
-from spsam.engine.bench.run import peak
 from spsam.engine.device import pick_device
 from spsam.engine.predict import autocast
 from spsam.engine.training.batches import random_batch

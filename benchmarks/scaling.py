@@ -31,7 +31,7 @@ import report
 import torch
 from matplotlib.ticker import LogLocator
 
-from spsam.engine.bench.run import Sizes, network_of, peak, timed_step
+from spsam.engine.bench.bench import Sizes, network_of, peak, timed_step
 from spsam.engine.training.batches import random_batch
 from spsam.registry.arms import load_arm
 from spsam.studies.planning.planner import plan_ablation

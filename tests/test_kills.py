@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-import spsam.studies.sweep.run
+import spsam.studies.sweep.run_sweep
 import spsam.studies.sweep.summary
 from spsam.data.dataset import open_dataset
 from spsam.data.plan import plan
 from spsam.data.prepare import prepare
 from spsam.reporting.records.write import write_record
 from spsam.reporting.report import write_report
-from spsam.studies.sweep.run import run_sweep
+from spsam.studies.sweep.run_sweep import run_sweep
 from tests.data.layouts import write_acdc
 from tests.reporting.store import make_study
 from tests.studies.sweep.fakes import NoTracker, SweepBackend, planned
@@ -104,7 +104,7 @@ def test_report_and_record(tmp_path: Path) -> None:
 
 
 def test_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spsam.studies.sweep.run, "Tracker", lambda *_: NoTracker())
+    monkeypatch.setattr(spsam.studies.sweep.run_sweep, "Tracker", lambda *_: NoTracker())
     monkeypatch.setattr(spsam.studies.sweep.summary, "draw", lambda *_: [])
     monkeypatch.setattr(spsam.studies.sweep.summary, "_importances", lambda *_: {})
     ends = []

@@ -12,7 +12,7 @@ from spsam.cli.options import AsJson, Device, Plugin
 
 if TYPE_CHECKING:
     from spsam.config.schema import ArmConfig
-    from spsam.engine.bench.run import Bench, Timing
+    from spsam.engine.bench.bench import Bench, Timing
 
 EPILOG = "Example: spsam bench S9 --backbone sam_vit_b --size 256 --against official"
 
@@ -69,8 +69,8 @@ def bench(  # noqa: PLR0917 - the command line's options
         other = load_arm(named, {**values, **changed}, preset=over, plugins=plugins)
         other = other.model_copy(update={"name": against})
 
-    from spsam.engine.bench.run import Sizes
-    from spsam.engine.bench.run import bench as measured
+    from spsam.engine.bench.bench import Sizes
+    from spsam.engine.bench.bench import bench as measured
     from spsam.engine.device import pick_device
 
     where = pick_device(device)

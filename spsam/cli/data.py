@@ -13,7 +13,7 @@ from spsam.errors import InputError
 
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet
-    from spsam.data.examine import Report
+    from spsam.data.facts import DataReport
 
 app = typer.Typer(
     help="Data sets: what is known, what is wrong with yours, make it fast.",
@@ -185,7 +185,7 @@ def _open(path: str) -> DataSet:
             raise InputError([*error.problems, *scans.problems]) from None
 
 
-def _as_json(report: Report) -> str:
+def _as_json(report: DataReport) -> str:
     dataset = report.dataset
     content: dict[str, Any] = {
         "data": dataset.name,
@@ -213,11 +213,11 @@ def _as_json(report: Report) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False)
 
 
-def _notes(report: Report) -> list[str]:
+def _notes(report: DataReport) -> list[str]:
     return [*report.dataset.notes, *(report.split.notes if report.split else ())]
 
 
-def _as_text(report: Report) -> str:
+def _as_text(report: DataReport) -> str:
     dataset = report.dataset
     patients = len({case.patient for case in dataset.cases})
     channels = ", ".join(dataset.channel_names)
@@ -247,7 +247,7 @@ def _count(number: int, of: str) -> str:
     return f"{number} {of}" if number == 1 else f"{number} {of}s"
 
 
-def _ranges(report: Report) -> list[str]:
+def _ranges(report: DataReport) -> list[str]:
     """Smallest, median and largest size and spacing along the array's axes."""
     import numpy as np
 

@@ -13,7 +13,7 @@ from spsam.cli.options import AsJson
 
 if TYPE_CHECKING:
     from spsam.model.sam.promptable import PromptableSAM
-    from spsam.studies.progress_events import Watcher
+    from spsam.studies.progress_events import ProgressListener
 
 EPILOG = "Example: spsam pretrain --save sam_tiny.safetensors"
 
@@ -57,7 +57,7 @@ def pretrain(  # noqa: PLR0917 - the command line's options
     began = time.perf_counter()
     checkpoint = save.with_name(save.name + ".training.pt")
 
-    def train(watch: Watcher) -> PromptableSAM:
+    def train(watch: ProgressListener) -> PromptableSAM:
         return pretrain(
             plan,
             checkpoint=checkpoint,

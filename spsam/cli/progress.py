@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 import typer
 
 from spsam.cli.streams import shown
-from spsam.studies.progress_events import Ending, RunLabel, Watcher
+from spsam.studies.progress_events import Ending, ProgressListener, RunLabel
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -23,7 +23,7 @@ _TRAINING = 0.9
 _SECONDS_BETWEEN_LINES = 30.0
 
 
-def watched(work: Callable[[Watcher], Result]) -> Result:
+def watched(work: Callable[[ProgressListener], Result]) -> Result:
     """Does some work and shows how far it is; Ctrl-C ends the command with 130.
 
     Args:
@@ -63,7 +63,7 @@ class _Run:
     began: float
 
 
-class LineWatcher(Watcher):
+class LineWatcher(ProgressListener):
     """A line for what matters, at most two a minute for progress within runs.
 
     Args:

@@ -14,7 +14,7 @@ from spsam.cli.options import AsJson, Checkpoint, Device, Out, Plugin
 from spsam.errors import InputError
 
 if TYPE_CHECKING:
-    from spsam.studies.prompts.plan import PromptStudy
+    from spsam.studies.prompts.plan_prompts import PromptStudy
     from spsam.studies.prompts.summary import PromptOutcome
 
 EPILOG = "Example: spsam prompts --data path/to/ACDC --prompts box,point+box --point edt,random"
@@ -73,7 +73,8 @@ def prompts(  # noqa: PLR0917 - the command line's options
     from spsam.config.overrides import parse_overrides
     from spsam.config.places import home
     from spsam.errors import Problem
-    from spsam.studies.prompts.plan import PromptRequest, plan_prompts
+    from spsam.studies.prompts.plan_prompts import plan_prompts
+    from spsam.studies.prompts.request import PromptRequest
 
     problems: list[Problem] = []
     values: dict[str, Any] = {}

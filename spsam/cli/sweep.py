@@ -12,7 +12,7 @@ from spsam.cli.options import AsJson, Checkpoint, Data, Device, Fold, Out, Plugi
 from spsam.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from spsam.studies.sweep.plan import Sweep
+    from spsam.studies.sweep.plan_sweep import Sweep
     from spsam.studies.sweep.summary import SweepOutcome
 
 EPILOG = "Example: spsam sweep adapter --data path/to/ACDC --preset cpu --trials 50 --workers 2"
@@ -55,7 +55,7 @@ def sweep(  # noqa: PLR0917 - the command line's options
     from spsam.config.overrides import parse_overrides
     from spsam.config.places import home
     from spsam.config.problems import gather, raise_all
-    from spsam.studies.sweep.plan import SweepRequest, plan_sweep
+    from spsam.studies.sweep.plan_sweep import SweepRequest, plan_sweep
 
     problems: list[Problem] = []
     values: dict[str, Any] = {}
@@ -132,7 +132,7 @@ def plan_text(planned: Sweep) -> str:
 
 def _run(planned: Sweep, as_json: bool) -> None:
     from spsam.cli.progress import watched
-    from spsam.studies.sweep.run import run_sweep
+    from spsam.studies.sweep.run_sweep import run_sweep
 
     if not as_json:
         typer.echo(header(planned))

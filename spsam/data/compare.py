@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spsam.data.bounds import ABSURD, FAR, far
 from spsam.data.cases import Case
+from spsam.data.facts import DataReport, Facts
 from spsam.data.geometry import orientation, turn_to
 from spsam.data.plan import CROPPED
 from spsam.data.split import FOLDS, PARTS, split_cases, title, unlearnable
 from spsam.errors import InputError, Problem
 
-if TYPE_CHECKING:
-    from spsam.data.examine import Facts, Report
-
 # Many programs store CT without its intercept: air is 0 then, or 24, and not -1000.
 OFFSET = 1024
 
 
-def compare(report: Report, split: str | Path | None) -> None:
+def compare(report: DataReport, split: str | Path | None) -> None:
     """Adds to a report, which has its facts and its split, what the cases together tell.
 
     Args:
@@ -38,7 +35,7 @@ def compare(report: Report, split: str | Path | None) -> None:
     _duplicates(report)
 
 
-def _spacings(report: Report) -> None:
+def _spacings(report: DataReport) -> None:
     """A spacing far from the others': a warning, or an error where preparation would refuse it."""
     known = [each for each in report.facts if each.geometry]
     if not known:
@@ -63,7 +60,7 @@ def _upright(each: Facts, first: Facts) -> tuple[float, ...]:
     return tuple(each.geometry.spacing[axis] for axis in turn.axes)
 
 
-def _orientations(report: Report) -> Iterable[Problem]:
+def _orientations(report: DataReport) -> Iterable[Problem]:
     counts = report.orientations
     if len(counts) > 1:
         shown = ", ".join(f"{code} {count}" for code, count in counts.items())
@@ -73,7 +70,7 @@ def _orientations(report: Report) -> Iterable[Problem]:
         )
 
 
-def _classes(report: Report) -> Iterable[Problem]:
+def _classes(report: DataReport) -> Iterable[Problem]:
     if not any(each.voxels for each in report.facts):
         return
     for name, count in report.cases_of_class.items():
@@ -81,7 +78,7 @@ def _classes(report: Report) -> Iterable[Problem]:
             yield Problem(f"no case has class '{name}'")
 
 
-def _learnable(report: Report, name: str | Path | None) -> None:
+def _learnable(report: DataReport, name: str | Path | None) -> None:
     """Whether the training cases have every class: in every fold of the split."""
     if report.split is None:
         return
@@ -106,7 +103,7 @@ def _learnable(report: Report, name: str | Path | None) -> None:
             report.warnings.append(Problem(message))
 
 
-def _hounsfield(report: Report) -> Iterable[Problem]:
+def _hounsfield(report: DataReport) -> Iterable[Problem]:
     """CT whose values are no Hounsfield units, all of it or some cases."""
     known = [each for each in report.facts if each.digest]
     if not known:
@@ -132,7 +129,7 @@ def _hounsfield(report: Report) -> Iterable[Problem]:
         )
 
 
-def _borders(report: Report) -> Iterable[Problem]:
+def _borders(report: DataReport) -> Iterable[Problem]:
     """MR without the empty borders that others have: preparation tells these by their zeros."""
     known = [each for each in report.facts if each.digest]
     if known and float(np.median([each.zeros for each in known])) > 1 - CROPPED:
@@ -149,7 +146,7 @@ def _first(case: Case) -> Path | None:
     return case.files[0] if case.files else None
 
 
-def _duplicates(report: Report) -> None:
+def _duplicates(report: DataReport) -> None:
     """The same voxels under two names: an error where training and scoring would share them."""
     same = defaultdict(list)
     for each in report.facts:

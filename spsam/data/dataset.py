@@ -14,20 +14,20 @@ from spsam.errors import InputError, Problem, nearest
 
 __all__ = ["Case", "DataSet", "open_dataset", "open_scans"]
 
-BUILT_IN = {phantom.NAME: phantom.open}
+BUILT_IN = {phantom.NAME: phantom.read}
 
 
 class Layout(NamedTuple):
     """A reader of one layout of files."""
 
     recognise: Callable[[Path], bool]
-    open: Callable[[Path], DataSet]
+    read: Callable[[Path], DataSet]
     description: str
 
 
 # In this order: what has a `dataset.json` of no other kind is taken for the Decathlon's.
 LAYOUTS = tuple(
-    Layout(each.recognise, each.open, each.LAYOUT)
+    Layout(each.recognise, each.read, each.LAYOUT)
     for each in (acdc, synapse, synapse_slices, amos, nnunet, msd)
 )
 
@@ -48,7 +48,7 @@ def open_dataset(name_or_path: str | Path) -> DataSet:
     if folder.is_dir():
         for layout in LAYOUTS:
             if layout.recognise(folder):
-                return _checked(layout.open(folder), folder)
+                return _checked(layout.read(folder), folder)
         raise InputError(Problem(f"the folder's layout is not recognised; {_expected()}", folder))
     if folder.exists():
         raise InputError(Problem(f"expected a folder, this is a file; {_expected()}", folder))

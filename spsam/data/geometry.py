@@ -62,7 +62,7 @@ class Geometry:
 
 
 @dataclass(frozen=True)
-class Place:
+class VolumePlace:
     """A file, and where the volume in it lies.
 
     Attributes:
@@ -105,7 +105,7 @@ def differences(one: Geometry, other: Geometry) -> dict[str, tuple[str, str]]:
 
 
 def mismatches(
-    other: Place, of: Place, fatal: Collection[str]
+    other: VolumePlace, of: VolumePlace, fatal: Collection[str]
 ) -> tuple[list[Problem], list[Problem]]:
     """What is wrong with a file that should lie on the grid of another one.
 

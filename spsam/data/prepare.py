@@ -203,6 +203,11 @@ def _ct_statistics(dataset: DataSet, plan: Plan, workers: int | None) -> Statist
     statistics = []
     for channel in samples.astype(np.float64):
         low, high = np.percentile(channel, [0.5, 99.5])
+        if low == high:
+            raise InputError(
+                f"the foreground of {dataset.name}'s training cases has one intensity, {low:g}, to "
+                "which every image would be clipped: see whether the references are of these images"
+            )
         statistics.append(
             {
                 "low": float(low),

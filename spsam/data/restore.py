@@ -36,7 +36,7 @@ class Slices(Protocol):
         ...
 
 
-class _Whole:
+class _WholeVolume:
     def __init__(self, logits: Tensor) -> None:
         self._logits = logits
         self.shape = tuple(logits.shape)
@@ -140,7 +140,7 @@ def restored(
         case: The case they belong to.
     """
     if not isinstance(logits, Slices):
-        logits = _Whole(torch.as_tensor(logits))
+        logits = _WholeVolume(torch.as_tensor(logits))
     cut = [stop - start for start, stop in case.box] if case.box else case.original.shape
     depth, height, width = (cut[axis] for axis in case.axes)
     assert tuple(logits.shape[1:]) == case.label.shape, (logits.shape, case.label.shape)

@@ -17,8 +17,8 @@ from spsam.data.geometry import (
     FATAL_OF_LABELS,
     IDENTITY,
     Geometry,
-    Place,
     Triple,
+    VolumePlace,
     mismatches,
 )
 from spsam.data.labels import Labels, class_indices
@@ -90,7 +90,7 @@ def read_volume(
     problems: list[Problem] = []
     notes: list[Problem] = []
     channels: list[npt.NDArray[np.generic]] = []
-    first: Place | None = None
+    first: VolumePlace | None = None
     for path in paths:
         try:
             pixels, geometry = read_array(path)
@@ -100,16 +100,16 @@ def read_volume(
         problems += check_image(pixels, path)
         channels.append(pixels)
         if first is None:
-            first = Place("its image", path, geometry)
+            first = VolumePlace("its image", path, geometry)
         else:
-            other = Place("the channel", path, geometry)
+            other = VolumePlace("the channel", path, geometry)
             problems += mismatches(other, first, FATAL_OF_CHANNELS)[0]
     classes: Labels | None = None
     if label is not None:
         try:
             ids, geometry = read_array(label)
             if first is not None:
-                place = Place("the label", label, geometry)
+                place = VolumePlace("the label", label, geometry)
                 errors, notes = mismatches(place, first, FATAL_OF_LABELS)
                 problems += errors
             classes = class_indices(ids, label, class_of)

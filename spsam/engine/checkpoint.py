@@ -19,6 +19,8 @@ from spsam.model.segmenter import Segmenter
 State = dict[str, Any]
 
 _DIGEST = "sha256"
+# What a state must hold, in words.
+_NAMED = {"blocks": "weights of added blocks"}
 
 
 def trained_state(network: Segmenter) -> dict[str, Tensor]:
@@ -102,7 +104,7 @@ def read_whole(path: Path, needed: str = "blocks") -> State:
     try:
         state: State = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or needed not in state:
-            raise ValueError(f"it holds no {needed}")
+            raise ValueError(f"no {_NAMED.get(needed, needed)} are in it")
         found = state.pop(_DIGEST, None)
         # Checkpoints of the first version have no hash, and no word on their run.
         sound = found == digest(state) if found or "about" in state else True

@@ -66,7 +66,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Member:
+class EnsembleMember:
     """A trained network and how it wants its images."""
 
     recipe: Recipe
@@ -135,7 +135,7 @@ def check_ensemble(recipes: Sequence[Recipe]) -> None:
         raise InputError(problems)
 
 
-def load_member(recipe: Recipe, sam: Path | None, device: str) -> Member:
+def load_member(recipe: Recipe, sam: Path | None, device: str) -> EnsembleMember:
     """Builds the network of a run and puts its weights in.
 
     Args:
@@ -145,7 +145,7 @@ def load_member(recipe: Recipe, sam: Path | None, device: str) -> Member:
     """
     network = network_for(recipe.config, recipe.plan.patch_size, sam)
     load_trained_state(network, recipe.blocks)
-    return Member(recipe, network.to(torch.device(device)).eval())
+    return EnsembleMember(recipe, network.to(torch.device(device)).eval())
 
 
 def file_endings(*, probabilities: bool, prompts: bool, dicom_seg: bool) -> list[str]:
@@ -159,7 +159,7 @@ def file_endings(*, probabilities: bool, prompts: bool, dicom_seg: bool) -> list
 
 
 def segment(
-    members: Sequence[Member],
+    members: Sequence[EnsembleMember],
     case: Case,
     name: Path,
     *,

@@ -11,7 +11,6 @@ from typing import Any
 from spsam.errors import InputError, Problem, SpsamError
 from spsam.files import clear_drafts, write_text
 from spsam.reporting.figures.draw import ReportFigure, draw_figures
-from spsam.reporting.measured import Measured, find_studies, read_study
 from spsam.reporting.page.build import write_prompts_page, write_study_page
 from spsam.reporting.prompts.stored import (
     cell_runs,
@@ -22,13 +21,14 @@ from spsam.reporting.prompts.stored import (
 from spsam.reporting.render.files import write_provenance, write_table
 from spsam.reporting.render.latex import compile_pdf, has_latex, to_document
 from spsam.reporting.render.model import Table
+from spsam.reporting.study_data import StudyData, find_studies, read_study
 from spsam.reporting.tables.ablation import ablation_table
 from spsam.reporting.tables.comparisons import comparisons_table
 from spsam.reporting.tables.custom import custom_table
 from spsam.reporting.tables.effects import effects_table
 from spsam.reporting.tables.ledger import ledger_of_file
 from spsam.reporting.tables.methods import methods_of, methods_table
-from spsam.reporting.tables.study import Study
+from spsam.reporting.tables.study import StudyResults
 from spsam.results.run_folder import RunFolder
 
 FOLDER = "report"
@@ -128,7 +128,7 @@ def _report_ablation(
     figures: bool,
 ) -> Report:
     measured = read_study(folder_of_study)
-    study = Study(measured)
+    study = StudyResults(measured)
     tables, runs = _of_ablation(study, own_tables, plugins)
     lines = measured.runs[measured.runs["state"] != "finished"]
     holes = [
@@ -176,7 +176,7 @@ def _compile(folder: Path, files: list[Path]) -> list[str]:
     return []
 
 
-def ablation_tables(study: Study, *, mixed: bool = True) -> list[Table]:
+def ablation_tables(study: StudyResults, *, mixed: bool = True) -> list[Table]:
     """The tables that are made of rows alone: ablation, effects, comparisons, methods.
 
     Args:
@@ -191,7 +191,7 @@ def ablation_tables(study: Study, *, mixed: bool = True) -> list[Table]:
 
 
 def _of_ablation(
-    study: Study, own_tables: Sequence[Path], plugins: Sequence[Path]
+    study: StudyResults, own_tables: Sequence[Path], plugins: Sequence[Path]
 ) -> tuple[list[Table], Mapping[str, Any]]:
     # First, since they may be wrong.
     measured = study.measured
@@ -209,7 +209,7 @@ def _of_ablation(
     return [*tables, *own], study.runs()
 
 
-def _last_config(measured: Measured) -> Path | None:
+def _last_config(measured: StudyData) -> Path | None:
     """The configuration of the last arm that has one: of an ablation, the full model."""
     home = measured.folder.resolve().parents[1]
     for arm in reversed(measured.arms):

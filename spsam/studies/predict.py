@@ -15,12 +15,12 @@ from spsam.errors import InputError, Problem, nearest
 from spsam.files import draft_of
 from spsam.studies.backend import Backend
 from spsam.studies.predicted import RECORD, Predicted, place_problems
-from spsam.studies.progress_events import Watcher
+from spsam.studies.progress_events import ProgressListener
 from spsam.studies.prompts.subject import weights_of
 
 if TYPE_CHECKING:
     from spsam.data.cases import Case
-    from spsam.engine.segment import Member, Recipe
+    from spsam.engine.segment import EnsembleMember, Recipe
     from spsam.model.sam.origin import Origin
 
 __all__ = ["RECORD", "Prediction", "plan_prediction", "predict"]
@@ -169,7 +169,7 @@ def plan_prediction(
     return replace(prediction, finished=frozenset(found))
 
 
-def predict(prediction: Prediction, watch: Watcher | None = None) -> list[str]:
+def predict(prediction: Prediction, watch: ProgressListener | None = None) -> list[str]:
     """Segments what is not segmented yet; a volume that cannot be read does not stop the others.
 
     Returns:
@@ -178,7 +178,7 @@ def predict(prediction: Prediction, watch: Watcher | None = None) -> list[str]:
     from spsam.data.bounds import is_out_of_memory
     from spsam.engine.segment import load_member
 
-    watch = watch or Watcher()
+    watch = watch or ProgressListener()
     todo = prediction.todo
     prediction.folder.tidy()
     for note in prediction.notes:
@@ -211,7 +211,7 @@ def predict(prediction: Prediction, watch: Watcher | None = None) -> list[str]:
 
 
 def _one(
-    members: Sequence[Member], case: Case, name: str, folder: Predicted, **options: Any
+    members: Sequence[EnsembleMember], case: Case, name: str, folder: Predicted, **options: Any
 ) -> None:
     """Segments one volume; its files get there together."""
     from spsam.data.cases import contents_of, guarded

@@ -44,7 +44,7 @@ def told_dice(dice: float) -> str:
     return "nothing is scored" if math.isnan(dice) else f"Dice {100 * dice:.2f}"
 
 
-class Watcher:
+class ProgressListener:
     """Hears everything and says nothing; the command line's ones print."""
 
     def say(self, text: str) -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from spsam.config.problems import gather, raise_all
-from spsam.data.geometry import FATAL_OF_LABELS, Place, mismatches
+from spsam.data.geometry import FATAL_OF_LABELS, VolumePlace, mismatches
 from spsam.data.labels import class_indices, id_problems, whole_ids
 from spsam.errors import InputError, Problem
 from spsam.files import write_texts
 from spsam.metrics.dice import CONVENTIONS
 from spsam.studies.predict import RECORD
-from spsam.studies.progress_events import Watcher
+from spsam.studies.progress_events import ProgressListener
 from spsam.text.classes import class_labels
 from spsam.text.escape import csv_cell
 
@@ -126,13 +126,13 @@ def plan_scoring(
     return Scoring(pairs, named, convention, TOLERANCE if tolerance is None else tolerance, notes)
 
 
-def score(scoring: Scoring, watch: Watcher | None = None) -> list[Score]:
+def score(scoring: Scoring, watch: ProgressListener | None = None) -> list[Score]:
     """Scores every pair.
 
     Raises:
         InputError: With every file that cannot be read, grids that differ, ids that are no class.
     """
-    watch = watch or Watcher()
+    watch = watch or ProgressListener()
     for note in scoring.notes:
         watch.warn(note)
     problems: list[Problem] = []
@@ -148,7 +148,9 @@ def score(scoring: Scoring, watch: Watcher | None = None) -> list[Score]:
     return scores
 
 
-def _ids_of_references(scoring: Scoring, watch: Watcher, problems: list[Problem]) -> dict[int, str]:
+def _ids_of_references(
+    scoring: Scoring, watch: ProgressListener, problems: list[Problem]
+) -> dict[int, str]:
     """All foreground ids that the references have, each as its own name."""
     from spsam.data.files.image import read_array
 
@@ -202,7 +204,10 @@ def write_scores(folder: Path, scoring: Scoring, scores: Sequence[Score]) -> lis
 
 
 def _case(
-    pair: tuple[str, Path, Path], classes: Mapping[int, str], scoring: Scoring, watch: Watcher
+    pair: tuple[str, Path, Path],
+    classes: Mapping[int, str],
+    scoring: Scoring,
+    watch: ProgressListener,
 ) -> list[Score]:
     from spsam.data.files.image import read_array
     from spsam.metrics.dice import counts, dice_of_counts
@@ -217,7 +222,7 @@ def _case(
     for path, what in ((prediction, "the prediction"), (reference, "its reference")):
         with gather(problems):
             array, geometry = read_array(path)
-            places.append(Place(what, path, geometry))
+            places.append(VolumePlace(what, path, geometry))
             maps.append(class_indices(array, path, class_of))
     if len(places) == 2:
         # Well-known references carry another direction than their images: that is no mistake.

@@ -131,6 +131,15 @@ def shifted_ct(offset: int, labelled: bool = True) -> Make:
     return make
 
 
+def foreground_of_one_value(place: Place) -> Sequence[Command]:
+    data = write_msd(place.folder / "organs", 5, modality={"0": "CT"}, label=ORGANS)
+    for number in range(5):
+        image = random_image(number)
+        image[ORGANS > 0] = 40
+        write_image(data / "imagesTr" / f"organ_{number:03d}.nii.gz", image)
+    return [prepare(place, data)]
+
+
 def shifted_mr(place: Place) -> Sequence[Command]:
     """One MR of five without the zeros around it that the others have."""
     data = write_msd(place.folder / "organs", 5)
@@ -265,6 +274,11 @@ KINDS = (
         shifted_ct(1200, labelled=False),
         r"organ_002: its intensities .* \(no value is below zero, the usual lowest one is -\d+\)",
         0,
+    ),
+    Kind(
+        "a CT whose foreground has one intensity",
+        foreground_of_one_value,
+        "the foreground of organs's training cases has one intensity, 40, to which every image",
     ),
     Kind(
         "an MR without zeros around it",

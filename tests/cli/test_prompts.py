@@ -14,7 +14,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 from spsam.cli.main import app
-from spsam.engine.prompting.answer import Examiner
+from spsam.engine.prompting.evaluator import PromptEvaluator
 from tests.data.layouts import write_msd
 
 FEW = ["--prompts", "box,point+box", "--point", "edt,random"]
@@ -78,7 +78,7 @@ def test_plain_sam_from_the_command_line_to_tables_and_pictures(
     assert len(rows) == 2 * draws * len(told["cases"])  # two classes
 
     # Nothing is asked twice, neither by the same study nor by another that shares cells.
-    monkeypatch.setattr(Examiner, "case", lambda *_, **__: pytest.fail("asked again"))
+    monkeypatch.setattr(PromptEvaluator, "case", lambda *_, **__: pytest.fail("asked again"))
     again = prompts(*FEW, "--source", "ground_truth,disturbed", "--seeds", "2", "--json")
     assert json.loads(again.stdout)["cells"] == told["cells"]
     assert prompts("--prompts", "box", "--source", "ground_truth").exit_code == 0
@@ -88,16 +88,16 @@ def test_an_interrupted_study_goes_on_with_the_next_case(
     prompts: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    whole = Examiner.case
+    whole = PromptEvaluator.case
 
-    def until_the_second(self: Examiner, case: Any, *rest: Any, **named: Any) -> Any:
+    def until_the_second(self: PromptEvaluator, case: Any, *rest: Any, **named: Any) -> Any:
         if len(asked) == 1:
             asked.append("stop")
             raise KeyboardInterrupt
         asked.append(case.id)
         return whole(self, case, *rest, **named)
 
-    monkeypatch.setattr(Examiner, "case", until_the_second)
+    monkeypatch.setattr(PromptEvaluator, "case", until_the_second)
     arguments = ["--prompts", "box", "--source", "ground_truth"]
     result = prompts(*arguments)
     assert result.exit_code == 130
@@ -264,16 +264,16 @@ def test_vit_b_is_asked_at_1024_pixels_with_a_file_in_the_official_format(
     }
     torch.save(state, tmp_path / "sam_vit_b_01ec64.pth")
     seen: list[tuple[int, ...]] = []
-    masks, tiles = Examiner.masks, Examiner.tiles
+    masks, tiles = PromptEvaluator.masks, PromptEvaluator.tiles
 
-    def watched(self: Examiner, piece: Any, questions: Any) -> Any:
+    def watched(self: PromptEvaluator, piece: Any, questions: Any) -> Any:
         for answer, asked in masks(self, piece, questions):
             seen.extend([tuple(piece.embedding.shape), tuple(asked.masks.shape)])
             yield answer, asked
 
-    monkeypatch.setattr(Examiner, "masks", watched)
+    monkeypatch.setattr(PromptEvaluator, "masks", watched)
     # One slice is enough to see it, and takes seconds.
-    monkeypatch.setattr(Examiner, "tiles", lambda self, case: tiles(self, case).part(2, 3))
+    monkeypatch.setattr(PromptEvaluator, "tiles", lambda self, case: tiles(self, case).part(2, 3))
     monkeypatch.setattr("spsam.studies.prompts.study.draw_pictures", lambda *_: None)
     result = prompts(
         *["--backbone", "sam_vit_b", "--checkpoint", tmp_path / "sam_vit_b_01ec64.pth"],

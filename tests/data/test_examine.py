@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from spsam.data.dataset import open_dataset
-from spsam.data.examine import Report, examine
+from spsam.data.examine import examine
+from spsam.data.facts import DataReport
 from tests.data.layouts import write_acdc
 
 
@@ -23,7 +24,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def look(folder: Path) -> Report:
+def look(folder: Path) -> DataReport:
     return examine(open_dataset(folder), workers=1)
 
 

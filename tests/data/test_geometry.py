@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from spsam.data.geometry import (
     FATAL_OF_LABELS,
     Geometry,
-    Place,
+    VolumePlace,
     differences,
     mismatches,
     nonzero_box,
@@ -116,8 +116,10 @@ def test_what_differs_is_named_whatever_the_scale(code: str, scale: float, axis:
 
 
 def test_what_may_differ_is_a_warning() -> None:
-    one = Place("its image", Path("a.nii"), of_code("LPS"))
-    other = Place("the label", Path("b.nii"), replace(of_code("RAS"), spacing=(3.0, 2.0, 1.1)))
+    one = VolumePlace("its image", Path("a.nii"), of_code("LPS"))
+    other = VolumePlace(
+        "the label", Path("b.nii"), replace(of_code("RAS"), spacing=(3.0, 2.0, 1.1))
+    )
     (error,), (warning,) = mismatches(other, one, FATAL_OF_LABELS)
     assert str(error) == (
         "b.nii: the label's spacing 3 × 2 × 1.1 mm is not that of its image, 3 × 2 × 1 mm (a.nii)"

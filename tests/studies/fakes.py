@@ -19,7 +19,7 @@ from spsam.engine.run_spec import NetworkSize, RunSpec
 from spsam.errors import InputError
 from spsam.results.rows import Row, write_rows
 from spsam.studies.backend import Backend, OnEpoch, OnNote, OnProgress
-from spsam.studies.progress_events import Ending, RunLabel, Watcher
+from spsam.studies.progress_events import Ending, ProgressListener, RunLabel
 
 GEOMETRY = Geometry(
     shape=(4, 32, 32),
@@ -195,7 +195,7 @@ class LoggedBackend(FakeBackend):
                 os.kill(os.getpid(), how)
 
 
-class Recorder(Watcher):
+class Recorder(ProgressListener):
     """Remembers what it is told."""
 
     def __init__(self) -> None:

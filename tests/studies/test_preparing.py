@@ -13,11 +13,11 @@ from spsam.studies.backend import Backend
 from spsam.studies.execution.ablation import prepare
 from spsam.studies.planning.planner import plan_ablation
 from spsam.studies.planning.request import Request
-from spsam.studies.progress_events import Watcher
+from spsam.studies.progress_events import ProgressListener
 from tests.data.layouts import SHAPE, SPACING, blocks, random_image, write_image, write_msd
 
 
-class Warned(Watcher):
+class Warned(ProgressListener):
     def __init__(self) -> None:
         self.warnings: list[str] = []
 

@@ -28,7 +28,7 @@ def recognise(folder: Path) -> bool:
     return any(_frames(patient) for patient in _patients(folder))
 
 
-def open(folder: Path) -> DataSet:
+def read(folder: Path) -> DataSet:
     """Opens the folder of patients, or the one above it.
 
     Frames without a reference (`_gt`) are left out, with a note.

@@ -29,7 +29,7 @@ def recognise(folder: Path) -> bool:
     )
 
 
-def open(folder: Path) -> DataSet:
+def read(folder: Path) -> DataSet:
     """Opens the labelled training volumes that are CT: the paper's five folds are of those.
 
     Raises:

@@ -23,7 +23,7 @@ def recognise(folder: Path) -> bool:
     return (folder / dataset_json.FILE).is_file()
 
 
-def open(folder: Path) -> DataSet:
+def read(folder: Path) -> DataSet:
     """Opens the folder; every volume counts as a patient.
 
     Organs are keyed by their name in `dataset.json`: copies of one data set number them

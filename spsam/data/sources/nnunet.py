@@ -25,7 +25,7 @@ def recognise(folder: Path) -> bool:
     return "channel_names" in dataset_json.peek(folder)
 
 
-def open(folder: Path) -> DataSet:
+def read(folder: Path) -> DataSet:
     """Opens the labelled cases; every case counts as a patient.
 
     Raises:

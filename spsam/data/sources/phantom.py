@@ -31,7 +31,7 @@ SEED = 20250202
 _SUBSLICES = (-0.33, 0.0, 0.33)
 
 
-def open() -> DataSet:
+def read() -> DataSet:
     """The data set, with its own split by patient: 15 to train, 3 to validate, 6 to test."""
     patients = [f"phantom{index:02d}" for index in range(1, PATIENTS + 1)]
     cases = [

@@ -25,7 +25,7 @@ def recognise(folder: Path) -> bool:
     return _root(folder) is not None
 
 
-def open(folder: Path) -> DataSet:
+def read(folder: Path) -> DataSet:
     """Opens the folder of `img/` and `label/`, or one above it.
 
     The classes are the eight organs that publications score; the other five are background.

@@ -40,7 +40,7 @@ def recognise(folder: Path) -> bool:
     return bool(_slices(folder) or _volumes(folder))
 
 
-def open(folder: Path) -> DataSet:
+def read(folder: Path) -> DataSet:
     """Opens the folder above `train_npz` and `test_vol_h5`.
 
     Raises:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spsam.engine.preview import COLOURS, draw_slice
-from spsam.engine.prompting.scenes import Scene
+from spsam.engine.prompting.scenes import PromptScene
 from spsam.files import atomic
 from spsam.text.classes import class_labels
 from spsam.text.drawn import drawn, in_legend
@@ -19,7 +19,7 @@ from spsam.text.escape import plain
 
 @drawn()
 def draw_grid(
-    path: Path, rows: Mapping[str, Mapping[str, Scene]], class_names: Sequence[str]
+    path: Path, rows: Mapping[str, Mapping[str, PromptScene]], class_names: Sequence[str]
 ) -> None:
     """A row a slice, a column a way of prompting: prompts and the masks that answer them.
 
@@ -44,7 +44,7 @@ def draw_grid(
 
 
 @drawn()
-def draw_logits(path: Path, scene: Scene, head: str, class_names: Sequence[str]) -> None:
+def draw_logits(path: Path, scene: PromptScene, head: str, class_names: Sequence[str]) -> None:
     """Why a softmax over SAM's raw logits is wrong: label maps, and the logits themselves.
 
     Args:
@@ -121,7 +121,7 @@ def draw_neighbours(
         figure.savefig(draft, dpi=110)
 
 
-def _answer(axis: Any, scene: Scene) -> None:
+def _answer(axis: Any, scene: PromptScene) -> None:
     """The image, each class's mask and outline, and the prompts in the class's colour on top."""
     draw_slice(axis, scene.image, None, scene.aspect)
     height, width = scene.image.shape
@@ -145,7 +145,7 @@ def _answer(axis: Any, scene: Scene) -> None:
     axis.set_ylim(height - 0.5, -0.5)
 
 
-def _prompted_area(axis: Any, scene: Scene, k: int) -> None:
+def _prompted_area(axis: Any, scene: PromptScene, k: int) -> None:
     """The box, and the mask prompt's outline in dots."""
     from matplotlib.patches import Rectangle
 

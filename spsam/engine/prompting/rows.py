@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spsam.config.schema import RunConfig
 from spsam.data.store import PreparedCase
-from spsam.engine.prompting.answer import Answer
+from spsam.engine.prompting.evaluator import PromptAnswer
 from spsam.engine.prompting.quality import Quality
 from spsam.metrics.dice import dice_of_counts
 from spsam.results.rows import Row
@@ -36,7 +36,7 @@ class Rows:
     case: PreparedCase
     config: RunConfig
 
-    def answer(self, answer: Answer) -> list[Row]:
+    def answer(self, answer: PromptAnswer) -> list[Row]:
         """`mask`, each class's binary mask, and `labels`, the label map, where it was asked."""
         rows = self._rows("mask", BY_SLICE, slice_means(answer.masks))
         if answer.labels is not None:

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spsam.data.store import PreparedCase
-from spsam.engine.prompting.answer import Examiner, Question
+from spsam.engine.prompting.evaluator import PromptEvaluator, PromptSpec
 from spsam.engine.prompting.tiles import Triple, cut_tiles
 from spsam.metrics.dice import dice_of_counts
 from spsam.model.prompts.base import Prompts
 
 
 @dataclass(frozen=True)
-class Scene:
+class PromptScene:
     """What is seen of one question in one slice; places are pixels of the image.
 
     Attributes:
@@ -67,18 +67,20 @@ class Scene:
 
 
 @torch.inference_mode()
-def scenes(examiner: Examiner, case: PreparedCase, questions: Sequence[Question]) -> list[Scene]:
+def scenes(
+    examiner: PromptEvaluator, case: PreparedCase, questions: Sequence[PromptSpec]
+) -> list[PromptScene]:
     """The answers to several questions in the slice of a case that shows most."""
     start, depth = _busiest(case, examiner.size)
     piece = examiner.piece(cut_tiles(case, examiner.size, [start]), case.id)
     aspect = case.spacing[1] / case.spacing[2]
     head = examiner.network.mask_head
-    found: list[Scene] = []
+    found: list[PromptScene] = []
     for masks, prompts in examiner.masks(piece, questions):
         labels = None if examiner.first_class else _array(head.labels(head(masks))[0, depth])
         drawn = _Drawn(prompts, depth, examiner.first_class, examiner.scale)
         found.append(
-            Scene(
+            PromptScene(
                 image=_array(piece.tiles.images[0, 0, depth]),
                 reference=_array(piece.tiles.reference[0, depth]),
                 logits=drawn.padded(_array(masks[0, :, depth].float()), np.nan),

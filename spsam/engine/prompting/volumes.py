@@ -16,7 +16,7 @@ from spsam.model.mask_heads.argmax import ArgmaxHead
 _NOT_ASKED = -100.0
 
 
-class Volume:
+class AnsweredVolume:
     """The masks of one case, pixel by pixel from the patch that owns it.
 
     Args:

@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from spsam.config.schema import TrainConfig
 from spsam.data.patches import Patch
-from spsam.engine.training.group import Group
-from spsam.errors import handling
+from spsam.engine.training.group import ProcessGroup
+from spsam.signals import handling
 
 
 class DeadWorkerError(Exception):
@@ -21,7 +21,7 @@ class DeadWorkerError(Exception):
 
 @contextmanager
 def batches(
-    patches: Dataset[Patch], train: TrainConfig, first: int, workers: int, group: Group
+    patches: Dataset[Patch], train: TrainConfig, first: int, workers: int, group: ProcessGroup
 ) -> Iterator[Iterator[Patch]]:
     """This process's share of every batch from step `first` to the last.
 

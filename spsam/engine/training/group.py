@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Group:
+class ProcessGroup:
     """One process, which computes alone.
 
     Attributes:
@@ -28,7 +28,7 @@ class Group:
         """The mean of each gradient over all processes, the same in each."""
 
 
-class DistributedGroup(Group):
+class DistributedGroup(ProcessGroup):
     """One process of several, each on a device of its own.
 
     SAM is frozen: gradients are those of the added blocks alone, so one sum over all of them, after

@@ -20,7 +20,7 @@ from spsam.engine.assemble import network_for, on_random_weights
 from spsam.engine.device import give_back
 from spsam.engine.recording.cost import PeakMemory
 from spsam.engine.training.batches import random_batch
-from spsam.engine.training.group import Group
+from spsam.engine.training.group import ProcessGroup
 from spsam.engine.training.step import Stepper
 from spsam.engine.training.train import execute_as
 from spsam.errors import InputError
@@ -161,7 +161,7 @@ def _measure(
     random = config.model_copy(update={"arm": on_random_weights(config.arm)})
     network = network_for(random, patch, None).to(device).train()
     execute_as(train, network)
-    stepper = Stepper(network, train, Group())
+    stepper = Stepper(network, train, ProcessGroup())
     data = config.data
     own = train.batch_size // devices
     batch = random_batch(own, data.in_channels, patch, data.num_classes)

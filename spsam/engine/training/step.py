@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from spsam.config.schema import TrainConfig
 from spsam.data.patches import Patch
 from spsam.engine.predict import autocast
-from spsam.engine.training.group import Group
+from spsam.engine.training.group import ProcessGroup
 from spsam.engine.training.loss import Gather, training_loss
 from spsam.model.segmenter import Segmenter
 
@@ -34,7 +34,7 @@ class Stepper:
         scaler: Scales fp16's loss; does nothing in another precision.
     """
 
-    def __init__(self, network: Segmenter, train: TrainConfig, group: Group) -> None:
+    def __init__(self, network: Segmenter, train: TrainConfig, group: ProcessGroup) -> None:
         self.network = network
         self.train = train
         self.group = group
@@ -111,7 +111,7 @@ class Stepper:
 class _Whole:
     """From a piece's Dice sums to the batch's."""
 
-    def __init__(self, pieces: int, group: Group, whole: Tensor | None) -> None:
+    def __init__(self, pieces: int, group: ProcessGroup, whole: Tensor | None) -> None:
         self.count = pieces * group.count
         self.group = group
         self.whole = whole

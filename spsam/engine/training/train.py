@@ -24,13 +24,14 @@ from spsam.engine.checkpoint import load_trained_state, read_last, save_whole, t
 from spsam.engine.device import keep_memory
 from spsam.engine.predict import precision
 from spsam.engine.training.batches import DeadWorkerError, batches
-from spsam.engine.training.group import Group
+from spsam.engine.training.group import ProcessGroup
 from spsam.engine.training.progress import Metrics, Progress, random_state, set_random_state
 from spsam.engine.training.step import Stepper
-from spsam.errors import SpsamError, Stopped, handling
+from spsam.errors import SpsamError
 from spsam.files import write_text
 from spsam.model.network import SelfPromptSAM
 from spsam.model.segmenter import Segmenter
+from spsam.signals import Stopped, handling
 
 # How often a run goes back to one checkpoint because a data worker died.
 _PATIENCE = 3
@@ -79,7 +80,7 @@ class Training:
     about: Mapping[str, Any]
     workers: int = 0
     measure: Callable[[int], Metrics] = lambda epoch: {}
-    group: Group = field(default_factory=Group)
+    group: ProcessGroup = field(default_factory=ProcessGroup)
     on_epoch: Callable[[Metrics], None] = lambda metrics: None
     on_step: Callable[[int, int], None] = lambda done, total: None
     on_note: Callable[[str], None] = lambda note: None
@@ -219,7 +220,7 @@ class _Stop:
 
 
 @contextmanager
-def _stop_signal(group: Group) -> Iterator[_Stop]:
+def _stop_signal(group: ProcessGroup) -> Iterator[_Stop]:
     """Catches SIGTERM, so that the step under way is ended and kept; one of several ends at once.
 
     A scheduler sends it before it kills. Ctrl-C stops at once; a run then goes on from its last

@@ -221,7 +221,7 @@ class Prompt(nn.Module, ABC):
             full = masks.binary(labels, self.num_classes, self.mask_values)
         else:
             full = masks.log_odds(logits) if self.mask == "log_odds" else logits
-        small = masks.largest_in_plane(full, size).to(logits.dtype)
+        small = masks.reduced(full, size).to(logits.dtype)
         return small.transpose(1, 2).unsqueeze(3)
 
 

@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from spsam.reporting.figures.recorded import recorded
 from spsam.reporting.figures.style import GREY, WIDTH, Drawing, colour, dashes, new_figure
-from spsam.reporting.tables.study import Study
+from spsam.reporting.tables.study import StudyResults
 from spsam.results.measures import BINS, MARGIN, read_measures
 
 _FEWEST = 20  # A bin with fewer voxels says nothing.
 
 
-def draw(study: Study) -> Drawing:
+def draw(study: StudyResults) -> Drawing:
     """Above: accuracy against confidence; below: how many voxels have that confidence."""
     found, missing = recorded(study, "measures.npz", read_measures)
     figure = new_figure(WIDTH, 3.9)

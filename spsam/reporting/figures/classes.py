@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spsam.reporting.figures.style import Drawing, NothingToDrawError, colour, facets
-from spsam.reporting.tables.study import Study
+from spsam.reporting.tables.study import StudyResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +17,7 @@ _LETTERS = 24  # Side by side below an axis.
 _POINTS = 60  # Above this many cases points would hide the box.
 
 
-def draw(study: Study) -> Drawing:
+def draw(study: StudyResults) -> Drawing:
     """An axis a class, a box an arm; where cases are few each is a point too."""
     rows = study.measured.rows
     rows = rows[(rows["metric"] == "dice") & (rows["class_id"] > 0) & rows["value"].notna()]

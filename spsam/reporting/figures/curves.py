@@ -17,7 +17,7 @@ from spsam.reporting.figures.style import (
     facets,
     legend,
 )
-from spsam.reporting.tables.study import Study
+from spsam.reporting.tables.study import StudyResults
 from spsam.results.run_folder import RunFolder
 from spsam.text.drawn import in_legend
 
@@ -27,7 +27,7 @@ LOSSES = {
 }
 
 
-def draw(study: Study) -> Drawing:
+def draw(study: StudyResults) -> Drawing:
     """An axis a loss, a line a run; the second phase begins at the grey line."""
     from matplotlib.ticker import MaxNLocator
 

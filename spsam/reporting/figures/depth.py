@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from spsam.metrics.dice import dice_of_counts
 from spsam.reporting.figures.recorded import recorded
 from spsam.reporting.figures.style import Drawing, colour, dashes, facets, legend
-from spsam.reporting.tables.study import Study
+from spsam.reporting.tables.study import StudyResults
 from spsam.results.measures import Measures, read_measures
 from spsam.text.drawn import in_legend
 
@@ -16,7 +16,7 @@ PARTS = 8
 """An organ is divided into so many parts along the depth axis."""
 
 
-def draw(study: Study) -> Drawing:
+def draw(study: StudyResults) -> Drawing:
     """An axis a class, a line an arm: Dice of slices by their place in the organ."""
     found, missing = recorded(study, "measures.npz", read_measures)
     classes = study.measured.class_labels

@@ -18,9 +18,9 @@ from spsam.reporting.figures import (
     waterfall,
 )
 from spsam.reporting.figures.style import Drawing, NothingToDrawError, save, styled
-from spsam.reporting.tables.study import Study
+from spsam.reporting.tables.study import StudyResults
 
-FIGURES: Mapping[str, tuple[str, Callable[[Study], Drawing]]] = {
+FIGURES: Mapping[str, tuple[str, Callable[[StudyResults], Drawing]]] = {
     "waterfall": ("What each change does", waterfall.draw),
     "classes": ("Dice by class", classes.draw),
     "panels": ("Best, median and worst case", panels.draw),
@@ -57,7 +57,7 @@ class ReportFigure:
         return next((file for file in self.files if file.suffix == ".png"), None)
 
 
-def draw_figures(study: Study, folder: Path) -> list[ReportFigure]:
+def draw_figures(study: StudyResults, folder: Path) -> list[ReportFigure]:
     """Draws and saves what the study has the data for; the rest says what it lacks.
 
     Of a study with more arms than `MOST_ARMS` the best are drawn.
@@ -83,7 +83,7 @@ def draw_figures(study: Study, folder: Path) -> list[ReportFigure]:
     return drawn
 
 
-def _readable(study: Study) -> tuple[Study, str]:
+def _readable(study: StudyResults) -> tuple[StudyResults, str]:
     """The arms that fit in a figure, and what its caption says of the others."""
     arms = study.measured.arms
     if len(arms) <= MOST_ARMS:
@@ -92,6 +92,6 @@ def _readable(study: Study) -> tuple[Study, str]:
     means = np.nan_to_num([float(scores[arm.name].mean()) for arm in arms], nan=-1)
     best = np.argsort(-means, kind="stable")[:MOST_ARMS]
     part = study.measured.part({arms[index].name for index in best})
-    return Study(
+    return StudyResults(
         part
     ), f" Of {len(arms)} arms the {MOST_ARMS} with the highest mean Dice are shown."

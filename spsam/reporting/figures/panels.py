@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spsam.reporting.figures.recorded import recorded
 from spsam.reporting.figures.style import CLASS_COLOURS, Drawing, NothingToDrawError, new_figure
-from spsam.reporting.tables.study import Study
+from spsam.reporting.tables.study import StudyResults
 from spsam.results.panels import Panel, read_panels
 from spsam.text.drawn import in_legend
 from spsam.text.escape import one_line
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SIDE = 1.2  # inches
 
 
-def draw(study: Study) -> Drawing:
+def draw(study: StudyResults) -> Drawing:
     """A row for the best, the median and the worst case of the last arm, a column an arm."""
     found, _ = recorded(study, "panels.npz", read_panels, first=True)
     arms = [arm.name for arm in study.measured.arms if arm.name in found]
@@ -70,7 +70,7 @@ def _has_prompts(panel: Panel) -> bool:
     return any(part is not None for part in (panel.mask, panel.points, panel.boxes))
 
 
-def _case_dice(study: Study, arms: Sequence[str]) -> dict[str, dict[str, float]]:
+def _case_dice(study: StudyResults, arms: Sequence[str]) -> dict[str, dict[str, float]]:
     """Mean Dice of each case in each arm's first finished seed."""
     rows = study.measured.rows
     rows = rows[(rows["metric"] == "dice") & (rows["class_id"] > 0)]

@@ -14,7 +14,7 @@ from spsam.reporting.figures.style import (
     colour,
     facets,
 )
-from spsam.reporting.tables.study import Study
+from spsam.reporting.tables.study import StudyResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,7 @@ _LETTER = 4.5
 Point = tuple[int, str, float, float]
 
 
-def draw(study: Study) -> Drawing:
+def draw(study: StudyResults) -> Drawing:
     """An axis a cost; arms that nothing else beats in both are joined by a line."""
     scores = study.scores("dice")
     arms = [
@@ -86,7 +86,7 @@ def front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
     return chosen
 
 
-def _draw(axis: Axes, study: Study, points: Sequence[Point]) -> None:
+def _draw(axis: Axes, study: StudyResults, points: Sequence[Point]) -> None:
     costs, values = [point[2] for point in points], [point[3] for point in points]
     best = front(costs, values)
     ends = [costs[i] for i in best], [values[i] for i in best]

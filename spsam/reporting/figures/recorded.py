@@ -8,15 +8,15 @@ from typing import TypeVar
 
 from spsam.errors import SpsamError
 from spsam.reporting.figures.style import NothingToDrawError, listed
-from spsam.reporting.measured import FINISHED
-from spsam.reporting.tables.study import Study
+from spsam.reporting.study_data import FINISHED
+from spsam.reporting.tables.study import StudyResults
 from spsam.results.run_folder import RunFolder
 
 T = TypeVar("T")
 
 
 def recorded(
-    study: Study, file: str, read: Callable[[Path], T], *, first: bool = False
+    study: StudyResults, file: str, read: Callable[[Path], T], *, first: bool = False
 ) -> tuple[dict[str, list[T]], str]:
     """The files of an arm's finished runs.
 

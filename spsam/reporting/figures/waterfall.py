@@ -15,11 +15,11 @@ from spsam.reporting.figures.style import (
     new_figure,
 )
 from spsam.reporting.render.model import number, signed
-from spsam.reporting.tables.study import Study
+from spsam.reporting.tables.study import StudyResults
 from spsam.text.escape import one_line
 
 
-def draw(study: Study) -> Drawing:
+def draw(study: StudyResults) -> Drawing:
     """A row an arm: a bar from its parent's mean to its own, with the change's 95% interval."""
     scores = study.scores("dice")
     # Without a score: no finished run, or a convention that leaves everything out.

@@ -10,7 +10,6 @@ from typing import Any
 import spsam
 from spsam.files import write_text
 from spsam.reporting.figures.draw import ReportFigure
-from spsam.reporting.measured import FINISHED, Measured
 from spsam.reporting.page.facts import (
     address,
     differences,
@@ -21,6 +20,7 @@ from spsam.reporting.page.facts import (
 from spsam.reporting.render.html import to_html
 from spsam.reporting.render.model import Table
 from spsam.reporting.render.templates import html_templates
+from spsam.reporting.study_data import FINISHED, StudyData
 
 PAGE = "index.html"
 
@@ -28,7 +28,7 @@ _LONG = 25  # Rows above which a table is folded.
 
 
 def write_study_page(
-    measured: Measured,
+    measured: StudyData,
     tables: Sequence[Table],
     figures: Sequence[ReportFigure],
     folder: Path,

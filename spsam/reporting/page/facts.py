@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from spsam.errors import SpsamError
-from spsam.reporting.measured import FINISHED, Measured
+from spsam.reporting.study_data import FINISHED, StudyData
 from spsam.results.run_folder import RunFolder
 from spsam.tracking.lookup import run_pages
 
@@ -46,7 +46,7 @@ class RunFacts:
     log: str
 
 
-def study_facts(measured: Measured) -> list[tuple[str, str]]:
+def study_facts(measured: StudyData) -> list[tuple[str, str]]:
     """Data, split, seeds and the like, as pairs of words."""
     about, data = measured.about, measured.data
     cases = about["cases"]
@@ -65,7 +65,7 @@ def study_facts(measured: Measured) -> list[tuple[str, str]]:
     ]
 
 
-def differences(measured: Measured) -> list[dict[str, str]]:
+def differences(measured: StudyData) -> list[dict[str, str]]:
     """Every setting in which an arm differs from the arm it is a change of."""
     return [
         {
@@ -81,7 +81,7 @@ def differences(measured: Measured) -> list[dict[str, str]]:
     ]
 
 
-def environments(measured: Measured) -> list[tuple[str, list[tuple[str, int]]]]:
+def environments(measured: StudyData) -> list[tuple[str, list[tuple[str, int]]]]:
     """What the runs ran in: name -> its values, with how many runs each."""
     counts: dict[str, Counter[str]] = {}
     for folder in measured.runs["folder"].unique():
@@ -90,7 +90,7 @@ def environments(measured: Measured) -> list[tuple[str, list[tuple[str, int]]]]:
     return [(key, values.most_common()) for key, values in counts.items()]
 
 
-def run_facts(measured: Measured, page: Path) -> list[RunFacts]:
+def run_facts(measured: StudyData, page: Path) -> list[RunFacts]:
     """The study's runs, in its order.
 
     Args:

@@ -47,9 +47,12 @@ def read_prompt_study(folder: Path) -> tuple[dict[str, Any], list[Row]]:
     try:
         about = json.loads(file.read_text(encoding="utf-8"))
         whole = all(key in about for key in ("name", "title", "data", "cases", "cells", "metric"))
+        parts = ("keys", "prompts", "point", "source", "disturbance")
+        whole = whole and all(key in cell for cell in about["cells"] for key in parts)
+        whole = whole and all(key in about["data"] for key in ("class_names", "fingerprint"))
     except OSError as error:
         raise InputError(Problem(f"cannot be read: {error.strerror or error}", file)) from error
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         whole = False
     if not whole:
         raise InputError(Problem("is no study of prompts; run spsam prompts again", file))

@@ -13,7 +13,6 @@ from typing import Any
 import pandas as pd
 
 from spsam.errors import InputError, Problem, SpsamError
-from spsam.reporting.measured import Measured, as_arms, as_rows
 from spsam.reporting.prompts.stored import prompt_tables
 from spsam.reporting.records.format import (
     MANIFEST,
@@ -27,6 +26,7 @@ from spsam.reporting.records.format import (
 from spsam.reporting.records.write import record_tables
 from spsam.reporting.render.files import to_csv
 from spsam.reporting.render.model import Table
+from spsam.reporting.study_data import StudyData, as_arms, as_rows
 from spsam.results.rows import Row
 
 # Six digits are written.
@@ -40,7 +40,7 @@ def find_records(folder: Path) -> list[Path]:
     return sorted(file.parent for file in folder.glob(f"*/{MANIFEST}"))
 
 
-def read_record(folder: Path) -> Measured:
+def read_record(folder: Path) -> StudyData:
     """A recorded ablation, as `read_study` gives a stored one.
 
     Raises:
@@ -52,7 +52,7 @@ def read_record(folder: Path) -> Measured:
     lines = [{key: value for key, value in run.items() if key != "record"} for run in runs]
     table = pd.DataFrame.from_records(lines).assign(folder=str(folder))
     rows = rows_from_bytes((folder / ROWS).read_bytes(), folder / ROWS)
-    return Measured(folder, about, arms, as_rows(rows, arms), table)
+    return StudyData(folder, about, arms, as_rows(rows, arms), table)
 
 
 def verify_record(folder: Path) -> list[str]:

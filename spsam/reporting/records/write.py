@@ -14,7 +14,6 @@ import pandas as pd
 
 from spsam.errors import InputError, Problem
 from spsam.files import clear_drafts, draft_of
-from spsam.reporting.measured import Measured, find_studies, read_study
 from spsam.reporting.prompts.stored import (
     cell_runs,
     find_prompt_studies,
@@ -37,7 +36,8 @@ from spsam.reporting.records.format import (
 from spsam.reporting.render.files import write_provenance, write_table
 from spsam.reporting.render.model import Table
 from spsam.reporting.report import ablation_tables
-from spsam.reporting.tables.study import Study
+from spsam.reporting.study_data import StudyData, find_studies, read_study
+from spsam.reporting.tables.study import StudyResults
 from spsam.results.run_folder import RunFolder
 
 LARGEST = 2_000_000
@@ -82,12 +82,12 @@ def write_record(study: Path, target: Path, *, replace: bool = False) -> Path:
     return target
 
 
-def record_tables(measured: Measured) -> tuple[list[Table], Mapping[str, Any]]:
+def record_tables(measured: StudyData) -> tuple[list[Table], Mapping[str, Any]]:
     """The tables that a record of an ablation claims, and what is known of its runs.
 
     Without mixed-effects models, whose last digits depend on the machine.
     """
-    study = Study(measured)
+    study = StudyResults(measured)
     return ablation_tables(study, mixed=False), study.runs()
 
 
@@ -98,7 +98,7 @@ def write_tables(tables: Sequence[Table], runs: Mapping[str, Any], folder: Path)
         write_provenance(table, runs, folder)
 
 
-def _write_ablation(measured: Measured, folder: Path) -> None:
+def _write_ablation(measured: StudyData, folder: Path) -> None:
     if measured.rows.empty:
         raise InputError(Problem("has no finished run; run it first", measured.folder))
     home = measured.folder.resolve().parents[1]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spsam.reporting.measured import FINISHED, Measured
+from spsam.reporting.study_data import FINISHED, StudyData
 
 Array = NDArray[np.float64]
 
@@ -65,7 +65,7 @@ class Scores:
         return Scores(self.sums[..., indices], self.counts[..., indices], self.seeds)
 
 
-def arm_scores(measured: Measured, metric: str) -> dict[str, Scores]:
+def arm_scores(measured: StudyData, metric: str) -> dict[str, Scores]:
     """Every arm's scores, over the same patients in the same order.
 
     Args:

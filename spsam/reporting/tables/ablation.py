@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from spsam.reporting.measured import FAILED, FINISHED, MISSING, MeasuredArm
 from spsam.reporting.render.model import (
     NOTHING,
     Cell,
@@ -18,8 +17,9 @@ from spsam.reporting.render.model import (
     ranks,
     signed,
 )
+from spsam.reporting.study_data import FAILED, FINISHED, MISSING, ArmData
 from spsam.reporting.tables.published import published_ablation
-from spsam.reporting.tables.study import COSTS, Cost, Metric, Study, counted
+from spsam.reporting.tables.study import COSTS, CostColumn, Metric, StudyResults, counted
 
 PARTIAL = "partial"
 
@@ -36,7 +36,7 @@ _Columns = list[tuple[Column, list[Cell]]]
 
 
 def ablation_table(
-    study: Study, published: Published | None = None, name: str = "ablation"
+    study: StudyResults, published: Published | None = None, name: str = "ablation"
 ) -> Table:
     """Gathers the table.
 
@@ -92,13 +92,13 @@ def state_of(states: Sequence[str]) -> str:
     return FAILED if FAILED in states else MISSING
 
 
-def _arm_cell(study: Study, arm: MeasuredArm) -> Cell:
+def _arm_cell(study: StudyResults, arm: ArmData) -> Cell:
     states = study.states(arm.name)
     finished = sum(state == FINISHED for state in states)
     return Cell(arm.name, {"arm": arm.name, "state": state_of(states), "seeds": finished})
 
 
-def _scores(study: Study, metric: Metric) -> _Columns:
+def _scores(study: StudyResults, metric: Metric) -> _Columns:
     arms, main = study.measured.arms, metric.key == "dice"
     scores = study.scores(metric.key)
     means = [metric.scale * float(scores[arm.name].mean()) for arm in arms]
@@ -124,7 +124,7 @@ def _scores(study: Study, metric: Metric) -> _Columns:
     return columns
 
 
-def _mean_cell(study: Study, metric: Metric, arm: MeasuredArm, mean: float, rank: int) -> Cell:
+def _mean_cell(study: StudyResults, metric: Metric, arm: ArmData, mean: float, rank: int) -> Cell:
     low, high = (metric.scale * end for end in study.interval(metric.key, arm.name))
     states, main = study.states(arm.name), metric.key == "dice"
     text = number(mean)
@@ -139,14 +139,14 @@ def _mean_cell(study: Study, metric: Metric, arm: MeasuredArm, mean: float, rank
     return Cell(text, values, rank, source=study.source(_how(metric), arm.name))
 
 
-def _spread(study: Study, metric: Metric, arm: MeasuredArm) -> Cell:
+def _spread(study: StudyResults, metric: Metric, arm: ArmData) -> Cell:
     seeds = study.scores(metric.key)[arm.name].seed_means()
     value = metric.scale * float(seeds.std(ddof=1)) if len(seeds) > 1 else math.nan
     how = "standard deviation over seeds of the runs' mean Dice"
     return Cell(number(value), {"std": value}, source=study.source(how, arm.name))
 
 
-def _change(study: Study, arm: MeasuredArm) -> Cell:
+def _change(study: StudyResults, arm: ArmData) -> Cell:
     found = study.comparisons("dice").get(arm.name)
     if found is None:
         nothing = dict.fromkeys(("change", "change_low", "change_high", "p", "p_holm"), math.nan)
@@ -171,13 +171,13 @@ def _published(known: tuple[float, str] | None) -> Cell:
     return Cell(number(value), {"published": value}, source=Source("as printed", published=place))
 
 
-def _trained(study: Study, arm: MeasuredArm) -> Cell:
+def _trained(study: StudyResults, arm: ArmData) -> Cell:
     count = arm.trained_parameters
     source = study.source("parameters of the added blocks", arm.name, scored=False)
     return Cell(f"{count / 1e6:.3f}", {"trained_parameters": count}, source=source)
 
 
-def _cost(study: Study, cost: Cost, arm: MeasuredArm) -> Cell:
+def _cost(study: StudyResults, cost: CostColumn, arm: ArmData) -> Cell:
     value = study.cost(cost, arm.name)
     source = study.source(f"{cost.how}, mean over runs", arm.name, scored=False)
     return Cell(number(value, cost.digits), {cost.key: value}, source=source)
@@ -189,7 +189,7 @@ def _how(metric: Metric, of_class: str | None = None) -> str:
     return f"{metric.key} in {unit}: mean over cases, {what}then over seeds"
 
 
-def _caption(study: Study, keys: Sequence[str]) -> str:
+def _caption(study: StudyResults, keys: Sequence[str]) -> str:
     comparisons = study.comparisons("dice").values()
     tested = [comparison for comparison in comparisons if comparison.seeds > 1]
     text = study.words("Dice in percent")

@@ -17,7 +17,7 @@ from spsam.reporting.render.model import (
 )
 from spsam.reporting.statistics.compare import Comparison
 from spsam.reporting.statistics.mixed import MixedEffects, mixed_effects
-from spsam.reporting.tables.study import Metric, Study
+from spsam.reporting.tables.study import Metric, StudyResults
 
 # A fit takes a fraction of a second: more would keep a reader waiting.
 MOST_FITS = 30
@@ -37,7 +37,7 @@ _COLUMNS = (
 )
 
 
-def comparisons_table(study: Study, *, mixed: bool = True) -> Table | None:
+def comparisons_table(study: StudyResults, *, mixed: bool = True) -> Table | None:
     """Every comparison with all that is said of it; None where there is none.
 
     Args:
@@ -68,7 +68,7 @@ _MIXED = (
 )
 
 
-def _caption(study: Study) -> str:
+def _caption(study: StudyResults) -> str:
     return (
         f"{study.words('Differences between arms and the arms they are changes of')} Dice in "
         "points of percent, HD95 in mm. Paired over patients, each the mean over its cases, "
@@ -96,7 +96,9 @@ class _Notes:
         return letter
 
 
-def _line(study: Study, metric: Metric, c: Comparison, notes: _Notes, *, mixed: bool) -> Line:
+def _line(
+    study: StudyResults, metric: Metric, c: Comparison, notes: _Notes, *, mixed: bool
+) -> Line:
     scores, scale = study.scores(metric.key), metric.scale
     if mixed:
         model = mixed_effects(scores[c.arm], scores[c.against])

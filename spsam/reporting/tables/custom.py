@@ -11,7 +11,6 @@ import pandas as pd
 from spsam.config.table import Filters, TableConfig, load_table
 from spsam.config.yaml_file import KeyPath, YamlFile
 from spsam.errors import InputError, Problem, nearest
-from spsam.reporting.measured import Measured, folds_of
 from spsam.reporting.render.model import (
     Cell,
     Column,
@@ -22,13 +21,14 @@ from spsam.reporting.render.model import (
     number,
     ranks,
 )
+from spsam.reporting.study_data import StudyData, folds_of
 from spsam.reporting.tables.ablation import ablation_table
-from spsam.reporting.tables.study import METRICS, Study
+from spsam.reporting.tables.study import METRICS, StudyResults
 
 _KEYS = {"arm": "arm", "seed": "seed", "case": "case", "patient": "patient", "class": "class_name"}
 
 
-def custom_table(path: Path, measured: Measured) -> Table:
+def custom_table(path: Path, measured: StudyData) -> Table:
     """The table that a file describes, of one study.
 
     Args:
@@ -44,7 +44,7 @@ def custom_table(path: Path, measured: Measured) -> Table:
     checked.stop()
     chosen = select(measured, config.filters)
     if config.rows == "arm":
-        whole = ablation_table(Study(chosen), name=path.stem)
+        whole = ablation_table(StudyResults(chosen), name=path.stem)
         keys = [column.key for column in whole.columns]
         checked.names(config.columns, keys, ("columns",), "column")
         checked.groups(config, [line.key for line in whole.lines])
@@ -61,7 +61,7 @@ def custom_table(path: Path, measured: Measured) -> Table:
     return _grouped(table, config) if config.groups else table
 
 
-def select(measured: Measured, filters: Filters) -> Measured:
+def select(measured: StudyData, filters: Filters) -> StudyData:
     """The part of a study that filters leave."""
     arms = list(measured.arms)
     if filters.arm is not None:
@@ -118,7 +118,7 @@ class _Checked:
                 message = f"unknown {what} '{name}'{nearest(str(name), texts)}"
                 self._problems.append(Problem(message, self._file.path, line))
 
-    def filters(self, filters: Filters, measured: Measured) -> None:
+    def filters(self, filters: Filters, measured: StudyData) -> None:
         rows = measured.rows
         known: dict[str, Sequence[object]] = {
             "arm": [arm.name for arm in measured.arms],
@@ -157,7 +157,7 @@ def _ordered(table: Table, keys: Sequence[str]) -> Table:
     return dataclasses.replace(table, columns=columns, groups=groups)
 
 
-def _pivot(name: str, config: TableConfig, measured: Measured) -> Table:
+def _pivot(name: str, config: TableConfig, measured: StudyData) -> Table:
     """A row a seed, case, patient or class; a column an arm."""
     metric, key = METRICS[config.metric], _KEYS[config.rows]
     rows = measured.rows
@@ -168,7 +168,7 @@ def _pivot(name: str, config: TableConfig, measured: Measured) -> Table:
     wide = means.groupby(["arm", key], observed=True, sort=False).mean().unstack("arm")
     arms = list(config.columns or [arm.name for arm in measured.arms])
     wide = metric.scale * wide.reindex(columns=arms)
-    study = Study(measured)
+    study = StudyResults(measured)
     texts = list(map(str, wide.index))
     lines = []
     for row, values in zip(texts, wide.to_numpy(dtype=float), strict=True):
@@ -186,7 +186,7 @@ def _pivot(name: str, config: TableConfig, measured: Measured) -> Table:
     return Table(name, caption, columns, (Group("", tuple(lines)),))
 
 
-def _source(study: Study, metric: str, arm: str, key: str, row: str) -> Source:
+def _source(study: StudyResults, metric: str, arm: str, key: str, row: str) -> Source:
     source = study.source(f"{metric}: mean where {key} is {row}", arm)
     if key == "case":
         return dataclasses.replace(source, cases=(row,))

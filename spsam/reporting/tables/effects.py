@@ -8,7 +8,7 @@ from spsam.reporting.render.model import Cell, Column, Group, Line, Table, signe
 from spsam.reporting.statistics.compare import stars
 from spsam.reporting.statistics.effects import Effect, effects
 from spsam.reporting.tables.comparisons import p_text
-from spsam.reporting.tables.study import Metric, Study
+from spsam.reporting.tables.study import Metric, StudyResults
 
 _COLUMNS = (
     Column("factor", "factor", False),
@@ -22,7 +22,7 @@ _COLUMNS = (
 _KINDS = {1: "main effects", 2: "interactions"}
 
 
-def effects_table(study: Study) -> Table | None:
+def effects_table(study: StudyResults) -> Table | None:
     """What each factor changes, and what two change together; None for other shapes.
 
     Args:
@@ -50,7 +50,7 @@ def effects_table(study: Study) -> Table | None:
     return Table("effects", _caption(study), _COLUMNS, tuple(groups), grouped_by="metric")
 
 
-def _caption(study: Study) -> str:
+def _caption(study: StudyResults) -> str:
     return (
         f"{study.words('Effects of the factors')} Dice in points of percent, HD95 in mm. Main "
         "effect: the marginal mean of the level minus that of the level it is against, by least "
@@ -62,7 +62,7 @@ def _caption(study: Study) -> str:
     )
 
 
-def _line(study: Study, metric: Metric, kind: str, effect: Effect) -> Line:
+def _line(study: StudyResults, metric: Metric, kind: str, effect: Effect) -> Line:
     contrast, scale = effect.contrast, metric.scale
     factor, level, reference = (
         " × ".join(words) for words in (contrast.factors, contrast.levels, contrast.references)

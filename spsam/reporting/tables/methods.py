@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spsam.reporting.measured import FINISHED
 from spsam.reporting.render.model import (
     Cell,
     Column,
@@ -18,8 +17,9 @@ from spsam.reporting.render.model import (
     number,
     ranks,
 )
+from spsam.reporting.study_data import FINISHED
 from spsam.reporting.tables.published import PublishedRow, published_methods
-from spsam.reporting.tables.study import Study
+from spsam.reporting.tables.study import StudyResults
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def methods_of(data: str) -> MethodsTable | None:
     return next((table for table in METHODS if data.lower() in table.data), None)
 
 
-def methods_table(methods: MethodsTable, study: Study | None = None) -> Table:
+def methods_table(methods: MethodsTable, study: StudyResults | None = None) -> Table:
     """The published rows, and below them every arm of a study that has a finished run.
 
     Best and second best are marked among this project's rows alone: the published ones were
@@ -103,7 +103,7 @@ def _note(row: PublishedRow, methods: MethodsTable, notes: dict[str, str]) -> tu
     return (letter,)
 
 
-def _ours(study: Study, classes: Sequence[str]) -> list[tuple[str, list[float]]]:
+def _ours(study: StudyResults, classes: Sequence[str]) -> list[tuple[str, list[float]]]:
     """Arm and its numbers in the table's order; a class that the data lack is a hole."""
     names = [_plain(name) for name in study.measured.class_names[1:]]
     scores = study.scores("dice")
@@ -123,7 +123,7 @@ def _ours(study: Study, classes: Sequence[str]) -> list[tuple[str, list[float]]]
 
 
 def _group(
-    study: Study,
+    study: StudyResults,
     methods: MethodsTable,
     keys: Sequence[str],
     ours: Sequence[tuple[str, list[float]]],
@@ -149,7 +149,7 @@ def _group(
     return Group("this project", tuple(lines))
 
 
-def _caption(methods: MethodsTable, study: Study | None) -> str:
+def _caption(methods: MethodsTable, study: StudyResults | None) -> str:
     text = (
         f"{methods.title}: Dice in percent. Published rows as printed in Self-Prompt SAM (arXiv "
         "2502.00630), not measured by this project."

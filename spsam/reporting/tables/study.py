@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from spsam.reporting.measured import FINISHED, Measured
 from spsam.reporting.render.model import Source
 from spsam.reporting.statistics.bootstrap import bootstrap_interval, resampling_weights
 from spsam.reporting.statistics.compare import Comparison, compare_all
 from spsam.reporting.statistics.scores import Scores, arm_scores
+from spsam.reporting.study_data import FINISHED, StudyData
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ METRICS: Mapping[str, Metric] = {
 
 
 @dataclass(frozen=True)
-class Cost:
+class CostColumn:
     """What a run costs, as tables show it.
 
     Attributes:
         key: The column's name.
         head: Its title.
-        column: Of `Measured.runs`.
+        column: Of `StudyData.runs`.
         scale: From that column's unit to the table's.
         digits: How many are printed.
         how: In words.
@@ -61,9 +61,9 @@ class Cost:
     how: str
 
 
-COSTS: Sequence[Cost] = (
-    Cost("gflops", "GFLOPs", "gflops", 1.0, 1, "one forward pass of one patch"),
-    Cost(
+COSTS: Sequence[CostColumn] = (
+    CostColumn("gflops", "GFLOPs", "gflops", 1.0, 1, "one forward pass of one patch"),
+    CostColumn(
         "peak_memory",
         "memory (GiB)",
         "peak_memory_bytes",
@@ -71,18 +71,20 @@ COSTS: Sequence[Cost] = (
         2,
         "peak while training and scoring",
     ),
-    Cost("step_time", "step (s)", "step_seconds", 1.0, 3, "median optimiser step, joint phase"),
+    CostColumn(
+        "step_time", "step (s)", "step_seconds", 1.0, 3, "median optimiser step, joint phase"
+    ),
 )
 
 
-class Study:
+class StudyResults:
     """A measured study with what is computed from it once.
 
     Args:
         measured: Of `read_study`.
     """
 
-    def __init__(self, measured: Measured) -> None:
+    def __init__(self, measured: StudyData) -> None:
         self.measured = measured
         self._scores: dict[str, dict[str, Scores]] = {}
         self._comparisons: dict[str, dict[str, Comparison]] = {}
@@ -138,7 +140,7 @@ class Study:
         """The ids of an arm's finished runs."""
         return tuple(run for run, state in self._states[arm].items() if state == FINISHED)
 
-    def cost(self, cost: Cost, arm: str) -> float:
+    def cost(self, cost: CostColumn, arm: str) -> float:
         """The mean over an arm's finished runs; NaN where none recorded it."""
         if arm not in self._costs.groups:
             return math.nan

@@ -15,7 +15,7 @@ from spsam.studies.execution.executors.inline import InlineExecutor
 from spsam.studies.execution.queued_run import QueuedRun
 from spsam.studies.execution.run_queue import News, RunQueue
 from spsam.studies.planning.plan import Ablation
-from spsam.studies.progress_events import RunLabel, Watcher
+from spsam.studies.progress_events import ProgressListener, RunLabel
 from spsam.studies.recording.mlflow_runs import Mirror, final_scores
 from spsam.studies.recording.summary import Outcome, is_finished, summarise, write_plan
 from spsam.tracking.mlflow import Ending, Tracker
@@ -38,7 +38,7 @@ _SHARE_OF_TABLES = 0.05
 
 def run_ablation(
     ablation: Ablation,
-    watch: Watcher | None = None,
+    watch: ProgressListener | None = None,
     backend: Backend | None = None,
     *,
     executor: Executor | None = None,
@@ -62,7 +62,7 @@ def run_ablation(
         InputError: If data or weights turn out to be wrong, before any run is begun.
         KeyboardInterrupt: If the user stopped it.
     """
-    watch = watch or Watcher()
+    watch = watch or ProgressListener()
     backend = backend or (executor.backend if executor else Backend())
     executor = executor or InlineExecutor(backend)
     check_weights(ablation, backend)
@@ -137,7 +137,9 @@ class _Book:
             self._tracker.close(ending, outcome.files, outcome.scores())
 
 
-def prepare(ablation: Ablation, watch: Watcher, backend: Backend) -> dict[str, PreparedStore]:
+def prepare(
+    ablation: Ablation, watch: ProgressListener, backend: Backend
+) -> dict[str, PreparedStore]:
     """The data of every plan, prepared once.
 
     Raises:

@@ -9,11 +9,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
 
-from spsam.errors import SpsamError, handling, stop
+from spsam.errors import SpsamError
 from spsam.results.run_folder import RunBusyError
+from spsam.signals import handling, stop
 from spsam.studies.execution.executors.base import Executor
 from spsam.studies.execution.queued_run import QueuedRun, RunEnd, settled
-from spsam.studies.progress_events import Watcher, told_dice
+from spsam.studies.progress_events import ProgressListener, told_dice
 
 News = Literal["epoch", "finished", "failed", "stopped"]
 OnNews = Callable[[QueuedRun, News], float | None]
@@ -44,7 +45,7 @@ class RunQueue:
         self,
         runs: Sequence[QueuedRun],
         executor: Executor,
-        watch: Watcher,
+        watch: ProgressListener,
         on_news: OnNews,
         *,
         retry_failed: bool = False,

@@ -11,7 +11,7 @@ from spsam.engine.run_spec import RunSpec
 from spsam.errors import SpsamError
 from spsam.studies.backend import Backend
 from spsam.studies.execution.queued_run import QueuedRun, RunStopped, compute, settled
-from spsam.studies.progress_events import RunLabel, Watcher, told_dice
+from spsam.studies.progress_events import ProgressListener, RunLabel, told_dice
 from spsam.studies.recording.mlflow_runs import begin, final_scores, finish
 from spsam.tracking.mlflow import Tracker
 
@@ -32,7 +32,7 @@ class SingleRun:
         self,
         backend: Backend,
         tracker: Tracker,
-        watch: Watcher,
+        watch: ProgressListener,
         tags: Mapping[str, str] | None = None,
     ) -> None:
         self._backend = backend

@@ -9,12 +9,12 @@ from spsam.studies.backend import Backend
 from spsam.studies.execution.ablation import check_weights, prepare
 from spsam.studies.execution.single_run import SingleRun
 from spsam.studies.planning.plan import Ablation
-from spsam.studies.progress_events import RunLabel, Watcher
+from spsam.studies.progress_events import ProgressListener, RunLabel
 from spsam.tracking.mlflow import Tracker
 
 
 def train_one(
-    ablation: Ablation, watch: Watcher | None = None, backend: Backend | None = None
+    ablation: Ablation, watch: ProgressListener | None = None, backend: Backend | None = None
 ) -> RunFolder:
     """Trains and scores the one run of a plan; goes on where it stopped, or finds it finished.
 
@@ -32,7 +32,7 @@ def train_one(
         InputError: If data or weights turn out to be wrong, before the run is begun.
         KeyboardInterrupt: If the user, or a signal, stopped it.
     """
-    watch, backend = watch or Watcher(), backend or Backend()
+    watch, backend = watch or ProgressListener(), backend or Backend()
     ((_, run),) = ablation.runs
     check_weights(ablation, backend)
     stores = prepare(ablation, watch, backend)

@@ -9,7 +9,7 @@ from typing import Any
 from spsam.config.schema import ArmConfig
 from spsam.studies.backend import Backend
 from spsam.studies.planning.plan import Ablation, PlannedArm
-from spsam.studies.progress_events import Watcher
+from spsam.studies.progress_events import ProgressListener
 
 Costs = Mapping[str, Mapping[str, Any] | None]
 
@@ -18,7 +18,7 @@ _HOUR, _WEEK = 3600.0, 7 * 24 * 3600.0
 _FAST, _PIXELS_A_TOKEN = 1e12, 256
 
 
-def costs(ablation: Ablation, watch: Watcher, backend: Backend | None = None) -> Costs:
+def costs(ablation: Ablation, watch: ProgressListener, backend: Backend | None = None) -> Costs:
     """Memory and seconds a step of every arm, measured; None where memory does not suffice.
 
     Returns:
@@ -59,7 +59,10 @@ def too_large(ablation: Ablation, backend: Backend | None = None) -> dict[str, A
 
 
 def fitted(
-    ablation: Ablation, watch: Watcher, memory: float | None = None, backend: Backend | None = None
+    ablation: Ablation,
+    watch: ProgressListener,
+    memory: float | None = None,
+    backend: Backend | None = None,
 ) -> tuple[Ablation, Costs]:
     """The same runs, computed so that they fit into memory; their identities are the same.
 

@@ -14,10 +14,10 @@ from spsam.config.yaml_file import KeyPath, YamlFile, read_yaml
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.catalogue import Catalogue
 from spsam.registry.signature import parameters, validate
-from spsam.studies.prompts.cells import Cell, Form, Source, Strategy, make_cells
+from spsam.studies.prompts.cells import Form, PromptCell, PromptSource, Strategy, make_cells
 
 if TYPE_CHECKING:
-    from spsam.studies.prompts.plan import PromptRequest
+    from spsam.studies.prompts.request import PromptRequest
 
 STUDY = "prompts.yaml"
 
@@ -27,7 +27,7 @@ FORMS = ("binary", "logits", "log_odds")
 Say = Callable[[str], Problem]
 
 
-class StudyFile:
+class PromptStudyFile:
     """A study's values, where each was written, and the cells that they make.
 
     Args:
@@ -69,7 +69,7 @@ class StudyFile:
         file = (has or self.files)[-1]
         return Place(file.path, file.line(path))
 
-    def cells(self, own: MaskPrompt | None, problems: list[Problem]) -> list[Cell]:
+    def cells(self, own: MaskPrompt | None, problems: list[Problem]) -> list[PromptCell]:
         """Every cell.
 
         Args:
@@ -203,7 +203,7 @@ def sources(
     has_run: bool,
     say: Say,
     problems: list[Problem],
-) -> list[Source]:
+) -> list[PromptSource]:
     """Sources from words; `disturbed` stands for every disturbance.
 
     Args:
@@ -217,10 +217,10 @@ def sources(
         words = [kind for kind in SOURCES if kind != "auxiliary" or has_run]
         words = [kind for kind in words if kind != "disturbed" or disturbances]
     named = {disturbance.name: disturbance for disturbance in disturbances}
-    found: dict[Source, None] = {}
+    found: dict[PromptSource, None] = {}
     for word in words:
         if word in named:
-            found[Source("disturbed", named[word])] = None
+            found[PromptSource("disturbed", named[word])] = None
         elif word not in SOURCES:
             problems.append(say(f"unknown source '{word}'{nearest(word, [*SOURCES, *named])}"))
         elif word == "auxiliary" and not has_run:
@@ -231,11 +231,11 @@ def sources(
                 )
             )
         elif word == "disturbed":
-            found |= {Source(word, disturbance): None for disturbance in disturbances}
+            found |= {PromptSource(word, disturbance): None for disturbance in disturbances}
             if not disturbances:
                 problems.append(say("source 'disturbed': the study names no disturbances"))
         else:
-            found[Source(word)] = None
+            found[PromptSource(word)] = None
     if not words:
         problems.append(say("source: expected at least one"))
     return list(found)

@@ -70,7 +70,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Source:
+class PromptSource:
     """Where prompts come from.
 
     Attributes:
@@ -88,7 +88,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Cell:
+class PromptCell:
     """One way of prompting.
 
     Attributes:
@@ -100,7 +100,7 @@ class Cell:
 
     use: tuple[str, ...]
     strategy: Strategy
-    source: Source
+    source: PromptSource
     form: Form | None = None
 
     @property
@@ -140,9 +140,9 @@ class Cell:
 def make_cells(
     subsets: Sequence[tuple[str, ...]],
     strategies: Sequence[Strategy],
-    sources: Sequence[Source],
+    sources: Sequence[PromptSource],
     forms: Sequence[Form],
-) -> list[Cell]:
+) -> list[PromptCell]:
     """Every combination that differs from the others."""
     found = []
     # Without a point any component makes the boxes and masks; one that can be told their form.
@@ -153,11 +153,11 @@ def make_cells(
                 continue
             for strategy in strategies if "point" in use else able_to_mask[:1]:
                 told = forms if "mask" in use and strategy.takes_forms else [None]
-                found += [Cell(use, strategy, source, form) for form in told]
+                found += [PromptCell(use, strategy, source, form) for form in told]
     return found
 
 
-def with_one_point(cells: Sequence[Cell]) -> list[Cell]:
+def with_one_point(cells: Sequence[PromptCell]) -> list[PromptCell]:
     """The cells of one way of choosing the point, the paper's or the first, and the first form."""
     points = list(dict.fromkeys(cell.point for cell in cells if cell.point))
     wanted = PREFERRED if PREFERRED in points else next(iter(points), None)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spsam.results.cell_rows import CellRows
-from spsam.studies.prompts.plan import PromptStudy
-from spsam.studies.prompts.run import quality_of
+from spsam.studies.prompts.plan_prompts import PromptStudy
+from spsam.studies.prompts.session import quality_of
 from spsam.studies.prompts.subject import find_run, read_config
 from spsam.studies.prompts.summary import PromptOutcome
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spsam.studies.prompts.cells import Cell, with_one_point
-from spsam.studies.prompts.run import Session
+from spsam.studies.prompts.cells import PromptCell, with_one_point
+from spsam.studies.prompts.session import Session
 from spsam.studies.prompts.summary import PromptOutcome
 
 if TYPE_CHECKING:
-    from spsam.engine.prompting.scenes import Scene
+    from spsam.engine.prompting.scenes import PromptScene
 
 _ROWS = 2
 
@@ -49,14 +49,14 @@ def draw_pictures(session: Session, outcome: PromptOutcome) -> None:
     _logits(session, folder / LAST_PICTURE, shown[0])
 
 
-def _by_form(cells: Sequence[Cell]) -> dict[str, Cell]:
+def _by_form(cells: Sequence[PromptCell]) -> dict[str, PromptCell]:
     """Forms of the mask prompt, where there are several to compare."""
     by_form = {cell.mask: cell for cell in cells if cell.mask}
     return by_form if len(by_form) > 1 else {}
 
 
 def _grid(
-    session: Session, path: Path, columns: Mapping[str, Cell], rows: Mapping[str, str]
+    session: Session, path: Path, columns: Mapping[str, PromptCell], rows: Mapping[str, str]
 ) -> None:
     from spsam.engine.prompting.draw import draw_grid
 
@@ -65,7 +65,9 @@ def _grid(
     draw_grid(path, pictures, names)
 
 
-def _scenes(session: Session, case: str, columns: Mapping[str, Cell]) -> dict[str, Scene]:
+def _scenes(
+    session: Session, case: str, columns: Mapping[str, PromptCell]
+) -> dict[str, PromptScene]:
     from spsam.engine.prompting.scenes import scenes
 
     # As the engine wants them: what shares label maps side by side.
@@ -101,7 +103,7 @@ def _cases(session: Session, outcome: PromptOutcome, path: Path) -> None:
     _grid(session, path, columns, titles)
 
 
-def _short(cell: Cell) -> str:
+def _short(cell: PromptCell) -> str:
     how = ", ".join(part for part in (cell.point, cell.mask) if part)
     return f"{cell.prompts}{f' ({how})' if how else ''}\n{cell.source.label}"
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from spsam.studies.backend import Backend
-from spsam.studies.progress_events import Watcher
+from spsam.studies.progress_events import ProgressListener
 from spsam.studies.prompts.findings import attribute, compare_neighbours
 from spsam.studies.prompts.pictures import LAST_PICTURE, draw_pictures
-from spsam.studies.prompts.plan import PromptStudy
-from spsam.studies.prompts.run import Session, answer_all, is_missing
+from spsam.studies.prompts.plan_prompts import PromptStudy
+from spsam.studies.prompts.session import Session, answer_all, is_missing
 from spsam.studies.prompts.summary import PromptOutcome, summarise
 from spsam.studies.prompts.tracking import close_study, open_study, record_cells
 from spsam.tracking.mlflow import Tracker
 
 
 def run_prompts(
-    study: PromptStudy, watch: Watcher | None = None, backend: Backend | None = None
+    study: PromptStudy, watch: ProgressListener | None = None, backend: Backend | None = None
 ) -> PromptOutcome:
     """Answers what is missing and makes tables and pictures anew.
 
@@ -29,7 +29,7 @@ def run_prompts(
         InputError: If data or weights turn out to be wrong, before anything is answered.
         KeyboardInterrupt: If the user stopped it.
     """
-    watch = watch or Watcher()
+    watch = watch or ProgressListener()
     session = Session(study, watch, backend or Backend())
     missing = is_missing(study)
     if missing:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spsam.files import write_text
 from spsam.results.cell_rows import CellRows
 from spsam.results.rows import write_rows
-from spsam.studies.prompts.plan import PromptStudy
+from spsam.studies.prompts.plan_prompts import PromptStudy
 
 if TYPE_CHECKING:
     import pandas as pd

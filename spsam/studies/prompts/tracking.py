@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spsam.studies.prompts.cells import Cell
-from spsam.studies.prompts.plan import PromptStudy
+from spsam.studies.prompts.cells import PromptCell
+from spsam.studies.prompts.plan_prompts import PromptStudy
 from spsam.studies.prompts.summary import PromptOutcome
 from spsam.text.classes import class_metrics
 from spsam.tracking.mlflow import Tracker
@@ -58,13 +58,13 @@ def close_study(tracker: Tracker, files: Sequence[Path]) -> None:
     tracker.close("FINISHED", files)
 
 
-def _key(study: PromptStudy, cell: Cell) -> str:
+def _key(study: PromptStudy, cell: PromptCell) -> str:
     """The cell with its seeds, on these cases."""
     keys = [study.key(cell, seed) for seed in study.seeds(cell)]
     return hashlib.sha256(" ".join([*keys, *study.cases]).encode()).hexdigest()[:16]
 
 
-def _tags(cell: Cell) -> dict[str, str]:
+def _tags(cell: PromptCell) -> dict[str, str]:
     return {
         "prompts": cell.prompts,
         "point": cell.point or "",
@@ -73,7 +73,7 @@ def _tags(cell: Cell) -> dict[str, str]:
     }
 
 
-def _params(study: PromptStudy, cell: Cell) -> dict[str, Any]:
+def _params(study: PromptStudy, cell: PromptCell) -> dict[str, Any]:
     disturbance = cell.source.disturbance
     amounts = disturbance.model_dump(mode="json") if disturbance else {}
     return {

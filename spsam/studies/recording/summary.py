@@ -64,15 +64,15 @@ def write_plan(ablation: Ablation) -> None:
 
 def summarise(ablation: Ablation) -> Outcome:
     """Makes the table of what is there now, and writes it into the study's folder."""
-    from spsam.reporting.measured import read_study
     from spsam.reporting.render.files import write_table
+    from spsam.reporting.study_data import read_study
     from spsam.reporting.tables.ablation import ablation_table
     from spsam.reporting.tables.effects import effects_table
-    from spsam.reporting.tables.study import Study
+    from spsam.reporting.tables.study import StudyResults
 
     write_plan(ablation)
     measured = read_study(ablation.folder)
-    study = Study(measured)
+    study = StudyResults(measured)
     effects = effects_table(study)
     tables = [ablation_table(study, name="table"), *([] if effects is None else [effects])]
     files = [file for table in tables for file in write_table(table, ablation.folder)]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
-    from spsam.studies.sweep.plan import Sweep
+    from spsam.studies.sweep.plan_sweep import Sweep
 
 
 @dataclass(frozen=True)

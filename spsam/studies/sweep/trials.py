@@ -22,12 +22,13 @@ from spsam.studies.backend import Backend
 from spsam.studies.execution.single_run import RunStopped, SingleRun
 from spsam.studies.planning.plan import PlannedArm
 from spsam.studies.planning.space import suggest
-from spsam.studies.progress_events import Ending, RunLabel, Watcher
+from spsam.studies.progress_events import Ending, ProgressListener, RunLabel
 from spsam.studies.recording.summary import is_finished
-from spsam.studies.sweep.plan import Sweep
+from spsam.studies.sweep.address import is_database
+from spsam.studies.sweep.plan_sweep import Sweep
 from spsam.studies.sweep.retry import RETRY_OF, retry
 from spsam.studies.sweep.search import make_pruner, make_sampler
-from spsam.studies.sweep.storage import is_database, open_study
+from spsam.studies.sweep.storage import open_study
 from spsam.tracking.mlflow import Tracker
 
 if TYPE_CHECKING:
@@ -51,7 +52,12 @@ class Worker:
     """
 
     def __init__(
-        self, sweep: Sweep, backend: Backend, tracker: Tracker, watch: Watcher, on_trial: OnTrial
+        self,
+        sweep: Sweep,
+        backend: Backend,
+        tracker: Tracker,
+        watch: ProgressListener,
+        on_trial: OnTrial,
     ) -> None:
         self._sweep = sweep
         self._backend = backend
@@ -217,11 +223,11 @@ def _wanted(trials: list[FrozenTrial], total: int) -> bool:
     return count_begun(trials) < total or any(t.state == TrialState.WAITING for t in trials)
 
 
-class _TrialWatcher(Watcher):
+class _TrialWatcher(ProgressListener):
     """Tells Optuna how a trial goes, and stops it where the pruner says so."""
 
     def __init__(
-        self, trial: Trial, outer: Watcher, arm: PlannedArm, by: str | None, every: int
+        self, trial: Trial, outer: ProgressListener, arm: PlannedArm, by: str | None, every: int
     ) -> None:
         self._trial = trial
         self._outer = outer

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from spsam.engine.assemble import build_network
+from spsam.engine.bench.bench import Sizes, bench
 from spsam.engine.bench.parts import FORWARD, PARTS, TimedStep, in_turns
-from spsam.engine.bench.run import Sizes, bench
 from spsam.engine.training.batches import random_batch
-from spsam.engine.training.group import Group
+from spsam.engine.training.group import ProcessGroup
 from spsam.engine.training.step import Stepper
 from spsam.errors import InputError
 from spsam.registry.arms import load_arm
@@ -24,7 +24,7 @@ def test_a_timed_step_is_a_training_step() -> None:
     ]
     timed = TimedStep(networks[0], arm.train, batch)
     seconds = timed()
-    stepper = Stepper(networks[1], arm.train, Group())
+    stepper = Stepper(networks[1], arm.train, ProcessGroup())
     stepper(batch, arm.train.optimizer.lr, decode=True)
     assert tuple(seconds) == PARTS
     assert all(value >= 0 for value in seconds.values())
@@ -64,7 +64,7 @@ def test_another_arm_is_measured_as_itself(monkeypatch: pytest.MonkeyPatch) -> N
         measured.append(step)
         return 1
 
-    monkeypatch.setattr("spsam.engine.bench.run.peak", spy)
+    monkeypatch.setattr("spsam.engine.bench.bench.peak", spy)
     arm = load_arm("S9", RANDOM, preset="smoke")
     changed = {"blocks.prompt_generator.convs": 3, "train.checkpoint_activations": True}
     other = load_arm("S9", {**RANDOM, **changed}, preset="smoke")

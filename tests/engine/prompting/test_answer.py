@@ -8,7 +8,7 @@ import torch
 
 from spsam.config.schema import TrainConfig
 from spsam.data.store import PreparedCase
-from spsam.engine.prompting.answer import Examiner, Question
+from spsam.engine.prompting.evaluator import PromptEvaluator, PromptSpec
 from spsam.engine.prompting.quality import border_distance
 from spsam.engine.prompting.rows import slice_dice, slice_means
 from spsam.engine.prompting.scenes import scenes
@@ -29,16 +29,16 @@ def case(tmp_path: Path) -> PreparedCase:
     return write_store(tmp_path, {"a": (image, label)}, raw_ids=(0, 1, 2)).case("a")
 
 
-def examiner(heads: bool = True, name: str = "S9") -> Examiner:
+def examiner(heads: bool = True, name: str = "S9") -> PromptEvaluator:
     network = small(name, noise=0.1, depth=2, image_size=32)
-    return Examiner(network, TrainConfig(generator_epochs=0), K, 10.0, heads=heads)
+    return PromptEvaluator(network, TrainConfig(generator_epochs=0), K, 10.0, heads=heads)
 
 
 def test_own_prompts_give_what_the_network_gives(case: PreparedCase) -> None:
     asker = examiner()
     network = asker.network
     (piece, *_) = asker.pieces(case)
-    question = Question(ALL, network.prompt, auxiliary=True)
+    question = PromptSpec(ALL, network.prompt, auxiliary=True)
     ((masks, prompts),) = asker.masks(piece, [question])
     with torch.inference_mode():
         whole = network(piece.tiles.images)
@@ -50,7 +50,7 @@ def test_own_prompts_give_what_the_network_gives(case: PreparedCase) -> None:
 def test_counts_are_those_of_the_masks(case: PreparedCase) -> None:
     """Patches overlap here; every pixel is counted once all the same."""
     asker = examiner()
-    questions = [Question(("box",), EdtPrompt(K)), Question(ALL, EdtPrompt(K))]
+    questions = [PromptSpec(("box",), EdtPrompt(K)), PromptSpec(ALL, EdtPrompt(K))]
     answered: list[int] = []
     found = asker.case(case, questions, on_answer=answered.append)
     assert sum(answered) == len(questions) * len(asker.tiles(case))
@@ -67,7 +67,7 @@ def test_counts_are_those_of_the_masks(case: PreparedCase) -> None:
 
 
 def test_without_heads_foreground_answers_are_the_same(case: PreparedCase) -> None:
-    question = Question(ALL, EdtPrompt(K))
+    question = PromptSpec(ALL, EdtPrompt(K))
     (whole,) = examiner().case(case, [question]).answers
     (part,) = examiner(heads=False).case(case, [question]).answers
     assert part.labels is None
@@ -103,7 +103,7 @@ def test_border_distance_is_signed() -> None:
 def test_a_scene_is_in_pixels_of_the_image(case: PreparedCase) -> None:
     for heads in (True, False):
         asker = examiner(heads)
-        (scene,) = scenes(asker, case, [Question(ALL, EdtPrompt(K))])
+        (scene,) = scenes(asker, case, [PromptSpec(ALL, EdtPrompt(K))])
         assert scene.image.shape == scene.reference.shape == (32, 32)
         assert (scene.labels is not None) == heads
         assert scene.present.shape == (K,)

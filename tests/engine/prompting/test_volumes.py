@@ -10,9 +10,9 @@ import torch
 from spsam.config.schema import TrainConfig
 from spsam.data.store import PreparedCase
 from spsam.engine.evaluate import read_labels
-from spsam.engine.prompting.answer import Examiner, Question
+from spsam.engine.prompting.evaluator import PromptEvaluator, PromptSpec
 from spsam.engine.prompting.tiles import cut_tiles
-from spsam.engine.prompting.volumes import Volume
+from spsam.engine.prompting.volumes import AnsweredVolume
 from spsam.model.prompts.edt import EdtPrompt
 
 from ...data.stores import write_store
@@ -37,7 +37,7 @@ def test_a_pixel_has_the_class_of_its_owners_largest_positive_logit(tmp_path: Pa
     generator = torch.Generator().manual_seed(0)
     masks = torch.randn(len(tiles), K - 1, *SIZE, generator=generator)
     present = torch.rand(len(tiles), SIZE[0], K - 1, generator=generator) > 0.2
-    volume = Volume(case, K, 1)
+    volume = AnsweredVolume(case, K, 1)
     half = len(tiles) // 2
     volume.add(tiles.part(0, half), masks[:half], present[:half])
     volume.add(tiles.part(half, len(tiles)), masks[half:], present[half:])
@@ -56,8 +56,8 @@ def test_an_examiner_keeps_what_it_counts(tmp_path: Path) -> None:
     """One class alone overlaps with nothing: its label map has the pixels that were counted."""
     case = prepared(tmp_path)
     network = small("S1", depth=SIZE[0], image_size=SIZE[1])
-    asker = Examiner(network, TrainConfig(generator_epochs=0), K, 10.0, heads=False)
-    questions = [Question(("box",), EdtPrompt(K)), Question(("point", "mask"), EdtPrompt(K))]
+    asker = PromptEvaluator(network, TrainConfig(generator_epochs=0), K, 10.0, heads=False)
+    questions = [PromptSpec(("box",), EdtPrompt(K)), PromptSpec(("point", "mask"), EdtPrompt(K))]
     found = asker.case(case, questions, keep=[1])
     assert set(found.volumes) == {1}
     found.volumes[1].write(tmp_path / "maps" / "a.nii.gz")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from spsam.engine.checkpoint import trained_state
-from spsam.engine.training.group import Group
+from spsam.engine.training.group import ProcessGroup
 from spsam.engine.training.step import Stepper, make_optimizer
 from spsam.engine.training.train import execute_as
 from spsam.registry.arms import load_arm
@@ -30,7 +30,7 @@ def steps(
     network = small(name, arm, noise=0.05).train()
     config = load_arm(name, overrides).train
     execute_as(config, network)
-    stepper = Stepper(network, config, Group())
+    stepper = Stepper(network, config, ProcessGroup())
     losses = [
         {key: float(value) for key, value in stepper(BATCH, 0.01, decode=True).items()}
         for _ in range(count)
@@ -81,7 +81,7 @@ def test_losses_of_the_pieces_alone_would_be_others(whole_over_the_batch: Any) -
     """Dice over a batch is not the mean of its patches' Dice: the test above can fail."""
     network = small(ARMS[-1], noise=0.05).train()
     train = load_arm(ARMS[-1], {"train.loss.batch_dice": True}).train
-    stepper = Stepper(network, train, Group())
+    stepper = Stepper(network, train, ProcessGroup())
     alone = []
     for index in range(4):
         piece: Any = {key: value[index : index + 1] for key, value in BATCH.items()}
@@ -98,7 +98,7 @@ def test_only_dice_over_the_batch_costs_pieces_a_first_pass(batch_dice: bool, pa
     overrides = {f"train.{key}": value for key, value in values.items()}
     calls: list[Any] = []
     network.register_forward_hook(lambda *_: calls.append(None))
-    Stepper(network, load_arm(ARMS[0], overrides).train, Group())(BATCH, 0.0, decode=False)
+    Stepper(network, load_arm(ARMS[0], overrides).train, ProcessGroup())(BATCH, 0.0, decode=False)
     assert len(calls) == passes
 
 
@@ -135,7 +135,7 @@ def test_parameters_may_begin_in_the_second_phase(optimizer: str) -> None:
     """The decoder's have no momentum yet when the generator's have."""
     network = small(ARMS[-1], noise=0.05).train()
     stepper = Stepper(
-        network, load_arm(ARMS[-1], {"train.optimizer.name": optimizer}).train, Group()
+        network, load_arm(ARMS[-1], {"train.optimizer.name": optimizer}).train, ProcessGroup()
     )
     before = copy.deepcopy(trained_state(network))
     stepper(BATCH, 0.01, decode=False)
@@ -167,7 +167,7 @@ def test_fp16_takes_a_step_with_its_scaled_loss() -> None:
 
 def test_the_scaled_loss_of_fp16_leaves_out_a_step_with_infinite_gradients() -> None:
     network = small(ARMS[0]).train()
-    stepper = Stepper(network, load_arm(ARMS[0], {"train.precision": "fp16"}).train, Group())
+    stepper = Stepper(network, load_arm(ARMS[0], {"train.precision": "fp16"}).train, ProcessGroup())
     scale = stepper.scaler.get_scale()
     before = {key: value.clone() for key, value in trained_state(network).items()}
     next(iter(network.prompt_generator.parameters())).register_hook(lambda g: g * float("inf"))
@@ -210,7 +210,7 @@ def test_a_step_never_waits_for_the_gpu(decode: bool) -> None:
     network = small(ARMS[-1], noise=0.05).to("cuda").train()
     config = load_arm(ARMS[-1], {"train.batch_size": 4, "train.precision": "bf16"}).train
     execute_as(config, network)
-    stepper = Stepper(network, config, Group())
+    stepper = Stepper(network, config, ProcessGroup())
     batch: Any = {key: value.to("cuda") for key, value in BATCH.items()}
     stepper(batch, 0.01, decode=decode)
     torch.cuda.synchronize()
@@ -229,7 +229,7 @@ def test_where_nothing_trains_behind_the_prompts_the_mask_prompt_decides(
     """Whether the final masks' loss reaches the generator: exactly zero with the paper's masks."""
     overrides = {"blocks.prompt.mask": form, "train.loss.generator": 0.0}
     network = small(name, {"blocks.prompt.mask": form}, noise=0.05).train()
-    stepper = Stepper(network, load_arm(name, overrides).train, Group())
+    stepper = Stepper(network, load_arm(name, overrides).train, ProcessGroup())
     norm = float(stepper(BATCH, 0.0, decode=True)["gradient"])
     assert (norm > 1e-3) == bool(learns), norm
     assert learns or norm == 0

@@ -14,8 +14,8 @@ from spsam.reporting.figures.depth import PARTS, profile
 from spsam.reporting.figures.draw import FIGURES, ReportFigure, draw_figures
 from spsam.reporting.figures.pareto import front
 from spsam.reporting.figures.style import Drawing, save, styled
-from spsam.reporting.measured import read_study
-from spsam.reporting.tables.study import Study
+from spsam.reporting.study_data import read_study
+from spsam.reporting.tables.study import StudyResults
 from spsam.results.measures import BINS, Measures
 from tests.reporting.recorded import record
 from tests.reporting.store import make_study
@@ -24,7 +24,7 @@ RECORDED = {"panels", "curves", "calibration", "depth"}
 
 
 def draw(study: Path, folder: Path) -> dict[str, ReportFigure]:
-    return {f.name: f for f in draw_figures(Study(read_study(study)), folder)}
+    return {f.name: f for f in draw_figures(StudyResults(read_study(study)), folder)}
 
 
 def test_a_study_with_everything_has_every_figure(tmp_path: Path) -> None:
@@ -39,7 +39,9 @@ def test_a_study_with_everything_has_every_figure(tmp_path: Path) -> None:
         assert figure.files[1].read_bytes().startswith(b"\x89PNG")
         assert figure.caption.endswith(".")
     with styled():
-        again = save(classes.draw(Study(read_study(study))).figure, tmp_path / "second", "classes")
+        again = save(
+            classes.draw(StudyResults(read_study(study))).figure, tmp_path / "second", "classes"
+        )
     for one, other in zip(found["classes"].files, again, strict=True):
         assert one.read_bytes() == other.read_bytes()
 
@@ -74,7 +76,7 @@ def test_one_case_and_scores_that_are_no_numbers_draw(tmp_path: Path) -> None:
     )
     for run in ("S1run000", "A_1$&<x>run000"):
         record(tmp_path, run, cases=1)
-    of = Study(read_study(study))
+    of = StudyResults(read_study(study))
     with styled():
         for name in ("waterfall", "classes", "pareto"):
             assert save(FIGURES[name][1](of).figure, tmp_path / "out", name)
@@ -86,7 +88,7 @@ def test_a_damaged_record_is_no_crash(tmp_path: Path) -> None:
     record(tmp_path, "S2run000")
     (tmp_path / "runs" / "S2run000" / "measures.npz").write_bytes(b"PK\x03\x04 half")
     with styled():
-        assert "S2 seed 0" in depth.draw(Study(read_study(study))).caption
+        assert "S2 seed 0" in depth.draw(StudyResults(read_study(study))).caption
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=12))
@@ -141,17 +143,17 @@ def test_a_profile_runs_from_the_first_to_the_last_slice() -> None:
 def test_of_many_arms_the_best_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = make_study(tmp_path, seeds=(0, 1), status={("S2", 1): "failed"})
     measured = read_study(study)
-    means = {name: scores.mean() for name, scores in Study(measured).scores("dice").items()}
+    means = {name: scores.mean() for name, scores in StudyResults(measured).scores("dice").items()}
     best = sorted(means, key=lambda name: -means[name])[:2]
     monkeypatch.setattr("spsam.reporting.figures.draw.MOST_ARMS", 2)
-    seen: list[Study] = []
+    seen: list[StudyResults] = []
 
-    def spy(part: Study) -> Drawing:
+    def spy(part: StudyResults) -> Drawing:
         seen.append(part)
         return classes.draw(part)
 
     monkeypatch.setattr("spsam.reporting.figures.draw.FIGURES", {"classes": ("Classes", spy)})
-    (figure,) = draw_figures(Study(measured), tmp_path / "out")
+    (figure,) = draw_figures(StudyResults(measured), tmp_path / "out")
     assert figure.caption.endswith("Of 3 arms the 2 with the highest mean Dice are shown.")
     assert [arm.name for arm in seen[0].measured.arms] == sorted(best)
     assert set(seen[0].measured.rows["arm"].unique()) == set(best)

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spsam.reporting.measured import Measured, read_study
 from spsam.reporting.statistics.compare import compare_all, patient_differences
 from spsam.reporting.statistics.mixed import MOST_OBSERVATIONS, mixed_effects
 from spsam.reporting.statistics.scores import arm_scores
+from spsam.reporting.study_data import StudyData, read_study
 from tests.reporting.store import make_study
 
 
@@ -21,7 +21,7 @@ def noisy(arm: int, seed: int, case: int, k: int) -> float:
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> StudyData:
     folder = tmp_path_factory.mktemp("study")
     return read_study(make_study(folder, ("A", "B", "C"), range(4), cases=24, value=noisy))
 
@@ -43,7 +43,7 @@ def test_means_go_over_cases_then_classes_then_seeds(tmp_path: Path) -> None:
     assert float(scores.classes([1]).mean()) == pytest.approx(0.3)
 
 
-def test_scores_agree_with_a_plain_mean_over_the_rows(measured: Measured) -> None:
+def test_scores_agree_with_a_plain_mean_over_the_rows(measured: StudyData) -> None:
     rows = measured.rows[measured.rows["class_id"] > 0]
     means = rows.groupby(["arm", "seed", "class_name"], observed=True)["value"].mean()
     means = means.groupby(["arm", "seed"], observed=True).mean().groupby("arm", observed=True)
@@ -51,7 +51,7 @@ def test_scores_agree_with_a_plain_mean_over_the_rows(measured: Measured) -> Non
         assert float(scores.mean()) == pytest.approx(means.mean()[arm])
 
 
-def test_a_comparison_pairs_patients(measured: Measured) -> None:
+def test_a_comparison_pairs_patients(measured: StudyData) -> None:
     scores = arm_scores(measured, "dice")
     found = compare_all(scores, [("B", "A"), ("C", "B")])["B"]
     assert found.patients == 12
@@ -94,7 +94,7 @@ def test_an_arm_without_runs_is_not_compared(tmp_path: Path) -> None:
     assert math.isnan(float(scores["A"].mean()))
 
 
-def test_mixed_effects_find_what_was_put_in(measured: Measured) -> None:
+def test_mixed_effects_find_what_was_put_in(measured: StudyData) -> None:
     scores = arm_scores(measured, "dice")
     found = mixed_effects(scores["C"], scores["A"])
     assert found.reason == ""
@@ -105,7 +105,7 @@ def test_mixed_effects_find_what_was_put_in(measured: Measured) -> None:
     assert found.p < 0.01
 
 
-def test_mixed_effects_are_statsmodels(measured: Measured) -> None:
+def test_mixed_effects_are_statsmodels(measured: StudyData) -> None:
     # With patients alone, against a plain fit with the patient as group.
     import statsmodels.formula.api as formulas
 
@@ -128,7 +128,7 @@ def test_mixed_effects_are_statsmodels(measured: Measured) -> None:
     assert 100 * found.error == pytest.approx(plain.bse["is_b"], rel=1e-2)
 
 
-def test_mixed_effects_say_why_there_are_none(tmp_path: Path, measured: Measured) -> None:
+def test_mixed_effects_say_why_there_are_none(tmp_path: Path, measured: StudyData) -> None:
     scores = arm_scores(measured, "dice")
     single = arm_scores(read_study(make_study(tmp_path, ("A", "B"), (0,))), "dice")
     assert "two seeds" in mixed_effects(single["B"], single["A"]).reason

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spsam.reporting.measured import read_study
 from spsam.reporting.render.model import Table
+from spsam.reporting.study_data import read_study
 from spsam.reporting.tables.ablation import ablation_table
 from spsam.reporting.tables.comparisons import comparisons_table
-from spsam.reporting.tables.study import Study
+from spsam.reporting.tables.study import StudyResults
 from tests.reporting.store import make_study
 
 STATUS = {
@@ -24,14 +24,16 @@ COST = {"cost": {"gflops": 12.34, "step_seconds": {"joint": 0.5}, "peak_memory_b
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+def study(tmp_path_factory: pytest.TempPathFactory) -> StudyResults:
     folder = tmp_path_factory.mktemp("study")
     arms = ("S1", "S2", "S3", "mine", "late")
-    return Study(read_study(make_study(folder, arms, (0, 1), cases=12, status=STATUS, extra=COST)))
+    return StudyResults(
+        read_study(make_study(folder, arms, (0, 1), cases=12, status=STATUS, extra=COST))
+    )
 
 
 @pytest.fixture(scope="module")
-def table(study: Study) -> Table:
+def table(study: StudyResults) -> Table:
     return ablation_table(study)
 
 
@@ -57,7 +59,7 @@ def test_intervals_hold_their_means(table: Table) -> None:
     assert (values["dice"] < values["ci_high"]).all()
 
 
-def test_change_is_against_the_parent_in_the_table(study: Study) -> None:
+def test_change_is_against_the_parent_in_the_table(study: StudyResults) -> None:
     values = ablation_table(study).frame().set_index("arm")
     assert math.isnan(values.loc["S1", "change"])  # nothing above it
     difference = values.loc["S2", "dice"] - values.loc["S1", "dice"]
@@ -68,7 +70,7 @@ def test_change_is_against_the_parent_in_the_table(study: Study) -> None:
     assert change[1].endswith("* (S1)")
 
 
-def test_published_values_are_matched_by_name(study: Study, table: Table) -> None:
+def test_published_values_are_matched_by_name(study: StudyResults, table: Table) -> None:
     assert texts(table, "published") == ["79.57", "82.20", "90.08", "—", "—"]
     unknown = ablation_table(study, published={})
     assert "published" not in [column.key for column in unknown.columns]
@@ -82,7 +84,7 @@ def test_costs_are_means_of_finished_runs(table: Table) -> None:
 
 
 def test_runs_without_costs_have_no_columns_of_costs(tmp_path: Path) -> None:
-    table = ablation_table(Study(read_study(make_study(tmp_path))))
+    table = ablation_table(StudyResults(read_study(make_study(tmp_path))))
     assert not {"gflops", "peak_memory", "step_time"} & {c.key for c in table.columns}
 
 
@@ -95,7 +97,7 @@ def test_hd95_stands_beside_dice_and_less_is_better(tmp_path: Path) -> None:
         more = [line.replace('"dice"', '"hd95"').rpartition('"value": ')[0] for line in lines]
         more = [f'{line}"value": {value}}}' for line in more]
         (run / "rows.jsonl").write_text("\n".join([text.strip(), *more]) + "\n")
-    study = Study(read_study(folder))
+    study = StudyResults(read_study(folder))
     table = ablation_table(study)
     cells = [line.cells[table.column("hd95")] for line in table.lines]
     assert [(cell.text, cell.rank) for cell in cells] == [("2.00", 1), ("4.00", 2)]
@@ -129,7 +131,7 @@ def test_caption_names_everything(table: Table) -> None:
 
 
 def test_one_seed_has_no_mark_and_the_caption_says_so(tmp_path: Path) -> None:
-    table = ablation_table(Study(read_study(make_study(tmp_path, seeds=(0,), cases=40))))
+    table = ablation_table(StudyResults(read_study(make_study(tmp_path, seeds=(0,), cases=40))))
     assert all("*" not in text for text in texts(table, "change"))
     assert table.frame()["p_holm"].isna().all()
     assert "single seed is not tested" in table.caption
@@ -138,12 +140,14 @@ def test_one_seed_has_no_mark_and_the_caption_says_so(tmp_path: Path) -> None:
 
 def test_a_study_where_nothing_ran(tmp_path: Path) -> None:
     missing = {(arm, 0): "missing" for arm in ("S1", "S2")}
-    study = Study(read_study(make_study(tmp_path, ("S1", "S2"), (0,), status=missing)))
+    study = StudyResults(read_study(make_study(tmp_path, ("S1", "S2"), (0,), status=missing)))
     assert texts(ablation_table(study), "dice") == ["—", "—"]
     assert comparisons_table(study) is None
 
 
-def test_comparisons_tell_all_and_why_a_model_is_missing(study: Study, tmp_path: Path) -> None:
+def test_comparisons_tell_all_and_why_a_model_is_missing(
+    study: StudyResults, tmp_path: Path
+) -> None:
     table = comparisons_table(study)
     assert table is not None
     values = table.frame().set_index("arm").loc["S2"]
@@ -152,7 +156,7 @@ def test_comparisons_tell_all_and_why_a_model_is_missing(study: Study, tmp_path:
     assert values["low"] < values["change"] < values["high"]
     assert values["p_permutation"] == values["p_holm"] == 2 / 2**6
     assert values["rank_biserial"] == 1
-    single = comparisons_table(Study(read_study(make_study(tmp_path, seeds=(0,)))))
+    single = comparisons_table(StudyResults(read_study(make_study(tmp_path, seeds=(0,)))))
     assert single is not None
     assert list(single.notes.values()) == ["No mixed-effects model: fewer than two seeds."]
     assert single.frame()["p_wilcoxon"].isna().all()

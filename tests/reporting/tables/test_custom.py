@@ -5,24 +5,24 @@ from pathlib import Path
 import pytest
 
 from spsam.errors import InputError
-from spsam.reporting.measured import Measured, read_study
 from spsam.reporting.render.model import Table
+from spsam.reporting.study_data import StudyData, read_study
 from spsam.reporting.tables.custom import custom_table
 from tests.reporting.store import make_study
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> StudyData:
     return read_study(make_study(tmp_path_factory.mktemp("study")))
 
 
-def table(text: str, measured: Measured, folder: Path) -> Table:
+def table(text: str, measured: StudyData, folder: Path) -> Table:
     file = folder / "mine.yaml"
     file.write_text(text, encoding="utf-8")
     return custom_table(file, measured)
 
 
-def test_rows_columns_and_groups(measured: Measured, tmp_path: Path) -> None:
+def test_rows_columns_and_groups(measured: StudyData, tmp_path: Path) -> None:
     made = table(
         """
 title: Mine
@@ -44,7 +44,7 @@ groups:
     assert made.caption.startswith("Mine. Dice in percent")
 
 
-def test_filters_decide_what_counts(measured: Measured, tmp_path: Path) -> None:
+def test_filters_decide_what_counts(measured: StudyData, tmp_path: Path) -> None:
     made = table(
         """
 title: Few
@@ -68,7 +68,7 @@ filters: {arm: [S3, S1], seed: [2], classes: [LV], case: [patient000_frame0]}
 
 @pytest.mark.parametrize("kind", ["seed", "case", "patient", "class"])
 def test_rows_of_other_kinds_have_arms_as_columns(
-    kind: str, measured: Measured, tmp_path: Path
+    kind: str, measured: StudyData, tmp_path: Path
 ) -> None:
     made = table(f"title: x\nrows: {kind}\ncolumns: [S2, S1]\n", measured, tmp_path)
     column = "class_name" if kind == "class" else kind
@@ -83,7 +83,7 @@ def test_rows_of_other_kinds_have_arms_as_columns(
         assert line.cells[1].source is not None
 
 
-def test_every_mistake_at_once_with_its_line(measured: Measured, tmp_path: Path) -> None:
+def test_every_mistake_at_once_with_its_line(measured: StudyData, tmp_path: Path) -> None:
     with pytest.raises(InputError) as found:
         table("title: x\nfilters:\n  arm: [S1, S33]\n  classes: [VL]\n", measured, tmp_path)
     said = [str(problem) for problem in found.value.problems]
@@ -104,6 +104,6 @@ def test_every_mistake_at_once_with_its_line(measured: Measured, tmp_path: Path)
         ("title: x\ngroups: {a: [S4]}\n", "unknown row 'S4'"),
     ],
 )
-def test_mistakes(text: str, message: str, measured: Measured, tmp_path: Path) -> None:
+def test_mistakes(text: str, message: str, measured: StudyData, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         table(text, measured, tmp_path)

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spsam.reporting.measured import read_study
 from spsam.reporting.records.verify import verify_record
 from spsam.reporting.records.write import write_record
 from spsam.reporting.report import write_report
+from spsam.reporting.study_data import read_study
 from spsam.reporting.tables.effects import effects_table
-from spsam.reporting.tables.study import Study
+from spsam.reporting.tables.study import StudyResults
 from tests.reporting.store import make_study
 
 CELLS = list(itertools.product(("none", "dfused"), ("argmax", "mc_adapter")))
@@ -38,7 +38,7 @@ def factorial(home: Path, status: dict[tuple[str, int], str] | None = None) -> P
 
 
 def test_known_effects_come_out(tmp_path: Path) -> None:
-    table = effects_table(Study(read_study(factorial(tmp_path))))
+    table = effects_table(StudyResults(read_study(factorial(tmp_path))))
     assert table is not None
     frame = table.frame()
     assert list(frame["kind"]) == ["main effect", "main effect", "interaction"]
@@ -67,13 +67,13 @@ def test_what_is_not_finished_is_a_hole(tmp_path: Path) -> None:
     status = dict.fromkeys(
         [("adapter=dfused,head=mc_adapter", seed) for seed in range(3)], "failed"
     )
-    table = effects_table(Study(read_study(factorial(tmp_path, status))))
+    table = effects_table(StudyResults(read_study(factorial(tmp_path, status))))
     assert table is not None
     assert table.frame()["effect"].isna().all()
 
 
 def test_other_studies_have_none(tmp_path: Path) -> None:
-    assert effects_table(Study(read_study(make_study(tmp_path)))) is None
+    assert effects_table(StudyResults(read_study(make_study(tmp_path)))) is None
 
 
 def test_a_seed_without_one_of_its_folds_does_not_count(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_seed_without_one_of_its_folds_does_not_count(tmp_path: Path) -> None:
     for file in (tmp_path / "runs").glob("*/rows.jsonl"):
         text = file.read_text().replace('"seed": 1', '"seed": 0').replace('"seed":1', '"seed":0')
         file.write_text(text)
-    study = Study(read_study(folder))
+    study = StudyResults(read_study(folder))
     assert study.scores("dice")["S1"].seeds == [0]
     assert study.scores("dice")["S2"].seeds == []
     assert "folds 0, 1, hash hash0, hash1" in study.words("Dice")

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from spsam.reporting.measured import read_study
+from spsam.reporting.study_data import read_study
 from spsam.reporting.tables.methods import METHODS, methods_of, methods_table
 from spsam.reporting.tables.published import published_ablation, published_methods
-from spsam.reporting.tables.study import Study
+from spsam.reporting.tables.study import StudyResults
 from tests.reporting.store import make_study
 
 
@@ -44,7 +44,7 @@ def test_our_runs_stand_beside(tmp_path: Path) -> None:
     folder = make_study(tmp_path, ("S1", "S2"), (0, 1), status={("S2", 1): "failed"})
     methods = methods_of("acdc")
     assert methods is not None
-    table = methods_table(methods, Study(read_study(folder)))
+    table = methods_table(methods, StudyResults(read_study(folder)))
     assert [group.title for group in table.groups] == ["published", "this project"]
     first, second = table.groups[1].lines
     assert first.cells[0].text == "S1: title of S1"
@@ -63,7 +63,7 @@ def test_published_rows_alone_carry_no_marks(methods: Any) -> None:
 
 def test_best_and_second_best_are_marked_among_our_rows_alone(tmp_path: Path) -> None:
     """Published rows have no rank, however ours compare with them."""
-    study = Study(read_study(make_study(tmp_path, ("S1", "S2", "S3"), (0,))))
+    study = StudyResults(read_study(make_study(tmp_path, ("S1", "S2", "S3"), (0,))))
     table = methods_table(METHODS[2], study)
     published, own = table.groups
     assert {cell.rank for line in published.lines for cell in line.cells} == {0}
@@ -78,13 +78,13 @@ def test_best_and_second_best_are_marked_among_our_rows_alone(tmp_path: Path) ->
 
 
 def test_a_single_row_of_ours_is_no_best(tmp_path: Path) -> None:
-    table = methods_table(METHODS[2], Study(read_study(make_study(tmp_path, ("S1",), (0,)))))
+    table = methods_table(METHODS[2], StudyResults(read_study(make_study(tmp_path, ("S1",), (0,)))))
     assert {cell.rank for line in table.lines for cell in line.cells} == {0}
 
 
 def test_a_class_that_the_data_lack_is_a_hole(tmp_path: Path) -> None:
     folder = make_study(tmp_path, classes=("background", "RV", "LV"))
-    table = methods_table(METHODS[2], Study(read_study(folder)))
+    table = methods_table(METHODS[2], StudyResults(read_study(folder)))
     assert table.groups[1].lines[0].cells[table.column("myo")].text == "—"
 
 

@@ -12,9 +12,9 @@ from spsam.config.yaml_file import read_yaml
 from spsam.engine.run_spec import RunSpec
 from spsam.errors import InputError
 from spsam.model.sam.backbones import BACKBONES
-from spsam.reporting.measured import read_study
 from spsam.reporting.page.facts import study_facts
-from spsam.reporting.tables.study import Study
+from spsam.reporting.study_data import read_study
+from spsam.reporting.tables.study import StudyResults
 from spsam.results.run_folder import RunFolder
 from spsam.studies.execution.ablation import run_ablation
 from spsam.studies.planning.plan import Ablation
@@ -100,7 +100,7 @@ def test_weights_are_part_of_every_results_provenance(
     facts = [value for name, value in study_facts(measured) if name == "SAM's weights"]
     assert len(facts) == 1
     assert said in facts[0]
-    provenance = Study(measured).runs()
+    provenance = StudyResults(measured).runs()
     assert said in provenance[folder.run_id]["weights"]
     assert provenance[folders(ablation)["unet3d"].run_id]["weights"] is None
 

@@ -9,8 +9,9 @@ import pytest
 
 from spsam.config.prompt_study import PromptStudyConfig
 from spsam.registry.catalogue import Card
-from spsam.studies.prompts.cells import Cell, Form, Source, Strategy
-from spsam.studies.prompts.plan import PromptRequest, PromptStudy
+from spsam.studies.prompts.cells import Form, PromptCell, PromptSource, Strategy
+from spsam.studies.prompts.plan_prompts import PromptStudy
+from spsam.studies.prompts.request import PromptRequest
 from spsam.studies.prompts.tracking import record_cells
 
 
@@ -38,7 +39,9 @@ class FakeTracker:
 def study(tmp_path: Path) -> PromptStudy:
     card = Card("prompt", "random", "a:B", "", {}, tmp_path)
     strategy = Strategy(card, {}, {"seed": 0, "mask": "logits"})
-    cells = [Cell(use, strategy, Source("ground_truth")) for use in (("point",), ("box",))]
+    cells = [
+        PromptCell(use, strategy, PromptSource("ground_truth")) for use in (("point",), ("box",))
+    ]
     config = PromptStudyConfig(title="t", prompts=("box",), arm="base", preset="cpu", seeds=2)
     data = SimpleNamespace(class_names=("background", "left"))
     subject: Any = SimpleNamespace(identity="0123", run=None, config=SimpleNamespace(data=data))
@@ -70,9 +73,11 @@ def test_a_key_is_made_of_what_answers_depend_on(study: PromptStudy) -> None:
     assert study.key(point, 0) != study.key(point, 1)
     other = Strategy(box.strategy.card, {"seed": 3}, {"seed": 3, "mask": "logits"})
     # Without a point it does not matter what chooses it; with one it does.
-    assert study.key(box, 0) == study.key(Cell(("box",), other, box.source), 0)
-    assert study.key(point, 0) != study.key(Cell(("point",), other, point.source), 0)
-    assert study.key(box, 0) != study.key(Cell(("box",), box.strategy, Source("auxiliary")), 0)
+    assert study.key(box, 0) == study.key(PromptCell(("box",), other, box.source), 0)
+    assert study.key(point, 0) != study.key(PromptCell(("point",), other, point.source), 0)
+    assert study.key(box, 0) != study.key(
+        PromptCell(("box",), box.strategy, PromptSource("auxiliary")), 0
+    )
 
 
 def test_the_mask_is_part_of_a_key_where_there_is_one(study: PromptStudy) -> None:
@@ -82,7 +87,7 @@ def test_the_mask_is_part_of_a_key_where_there_is_one(study: PromptStudy) -> Non
     other = Strategy(box.strategy.card, {}, {**values, "mask_values": (0.0, 2.0)})
 
     def key(use: tuple[str, ...], form: Form | None, strategy: Strategy = strategy) -> str:
-        return study.key(Cell(use, strategy, box.source, form), 0)
+        return study.key(PromptCell(use, strategy, box.source, form), 0)
 
     masks = [Form("binary"), Form("binary", (-4.0, 4.0)), Form("logits"), Form("log_odds")]
     assert len({key(("mask",), form) for form in masks}) == 4

@@ -12,11 +12,11 @@ from typing import Any
 
 import spsam.data.dataset
 import spsam.studies.execution.single_run
-import spsam.studies.sweep.run
+import spsam.studies.sweep.run_sweep
 from spsam.engine.run_spec import RunSpec
 from spsam.results.rows import Row
-from spsam.studies.progress_events import Watcher
-from spsam.studies.sweep.plan import Sweep, SweepRequest, plan_sweep
+from spsam.studies.progress_events import ProgressListener
+from spsam.studies.sweep.plan_sweep import Sweep, SweepRequest, plan_sweep
 from spsam.studies.sweep.trials import Worker
 from tests.studies.fakes import FakeBackend, tiny_dataset
 
@@ -99,7 +99,7 @@ def take_trials(
     spsam.studies.execution.single_run.environment = lambda device: {}
     sweep = planned(home, trials=trials, storage=storage)
     backend = SweepBackend(ledger, dies_at)
-    worker = Worker(sweep, backend, NoTracker(), Watcher(), lambda *_: None)  # type: ignore[arg-type]
+    worker = Worker(sweep, backend, NoTracker(), ProgressListener(), lambda *_: None)  # type: ignore[arg-type]
     worker.work()
 
 
@@ -115,5 +115,5 @@ def _wait_as_a_worker(tell: Any) -> None:
         tell.send(os.getpid())
         time.sleep(600)
 
-    spsam.studies.sweep.run.plan_sweep = plan
-    spsam.studies.sweep.run._serve(SweepRequest("none", Path()), FakeBackend(), None)
+    spsam.studies.sweep.run_sweep.plan_sweep = plan
+    spsam.studies.sweep.run_sweep._serve(SweepRequest("none", Path()), FakeBackend(), None)

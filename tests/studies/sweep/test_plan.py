@@ -7,7 +7,7 @@ import pytest
 from spsam.config.schema import Block
 from spsam.errors import InputError
 from spsam.studies.planning.space import overrides
-from spsam.studies.sweep.plan import sweep_path
+from spsam.studies.sweep.plan_sweep import sweep_path
 from spsam.studies.sweep.search import PRUNERS, SAMPLERS, make_pruner, make_sampler
 from tests.studies.sweep.fakes import SPACE, planned
 

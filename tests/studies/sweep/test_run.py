@@ -12,15 +12,16 @@ import optuna
 import psutil
 import pytest
 
-import spsam.studies.sweep.run
+import spsam.studies.sweep.run_sweep
 import spsam.studies.sweep.summary
 from spsam.config.yaml_file import read_yaml
 from spsam.engine.run_spec import RunSpec
 from spsam.errors import InputError
 from spsam.registry.arms import load_arm
-from spsam.studies.sweep.plan import Sweep
-from spsam.studies.sweep.run import run_sweep
-from spsam.studies.sweep.storage import open_study, shown_storage
+from spsam.studies.sweep.address import shown_storage
+from spsam.studies.sweep.plan_sweep import Sweep
+from spsam.studies.sweep.run_sweep import run_sweep
+from spsam.studies.sweep.storage import open_study
 from spsam.studies.sweep.summary import SweepOutcome
 from tests.studies.fakes import Recorder
 from tests.studies.sweep.databases import mysql, postgres
@@ -36,7 +37,7 @@ from tests.studies.sweep.fakes import (
 
 @pytest.fixture(autouse=True)
 def _no_mlflow(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    monkeypatch.setattr(spsam.studies.sweep.run, "Tracker", lambda *_: NoTracker())
+    monkeypatch.setattr(spsam.studies.sweep.run_sweep, "Tracker", lambda *_: NoTracker())
     if request.function is not test_a_sweep_finds_runs_tells_and_draws:
         # Pictures and importances take longer than all the rest.
         monkeypatch.setattr(spsam.studies.sweep.summary, "draw", lambda *_: [])

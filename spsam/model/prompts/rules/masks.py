@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -44,12 +47,70 @@ def log_odds(logits: Tensor) -> Tensor:
     return others.scatter(1, first, logits.gather(1, first) - rest)
 
 
+def reduced(volume: Tensor, size: tuple[int, int]) -> Tensor:
+    """Every slice at another size by its area's mean, and no positive map becomes empty.
+
+    The mean says how much of a pixel the class fills. A structure thinner than the ratio can be
+    below zero everywhere then: where a map had a positive pixel and would have none, its pixels
+    are the largest of all that they touch instead.
+
+    Args:
+        volume: `(B, C, D, H, W)`.
+        size: (h, w), pixels, smaller or larger.
+
+    Returns:
+        `(B, C, D, h, w)`, float32 or better.
+    """
+    if tuple(volume.shape[3:]) == tuple(size):
+        return volume
+    volume = volume.to(torch.promote_types(volume.dtype, torch.float32))
+    mean = mean_in_plane(volume, size)
+    lost = _has_positive(volume) & ~_has_positive(mean)
+    return torch.where(lost, largest_in_plane(volume, size), mean)
+
+
+def mean_in_plane(volume: Tensor, size: tuple[int, int]) -> Tensor:
+    """Every slice at another size, each pixel the mean over its area.
+
+    Products with two matrices: torch's adaptive pooling has no deterministic gradient on a GPU,
+    and weighs pixels that an area cuts as if they were whole.
+
+    Args:
+        volume: `(B, C, D, H, W)`.
+        size: (h, w), pixels, smaller or larger.
+
+    Returns:
+        `(B, C, D, h, w)`.
+    """
+    rows, columns = (
+        _shares(length, count, volume) for length, count in zip(volume.shape[3:], size, strict=True)
+    )
+    # Half precision would round ratios that are no powers of two.
+    kind = volume.device.type
+    with nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False):
+        return rows @ volume @ columns.T
+
+
+def _shares(length: int, count: int, like: Tensor) -> Tensor:
+    """`(count, length)`: how much of each new pixel an old one fills; rows sum to 1."""
+    options: dict[str, Any] = {"device": like.device, "dtype": like.dtype}
+    start = torch.arange(count, **options).mul(length / count)[:, None]
+    pixel = torch.arange(length, **options)
+    end = start + length / count
+    overlap = torch.minimum(end, pixel + 1) - torch.maximum(start, pixel)
+    return overlap.clamp(min=0) * (count / length)
+
+
+def _has_positive(volume: Tensor) -> Tensor:
+    """`(B, C, D, 1, 1)`."""
+    return (volume > 0).any(dim=4, keepdim=True).any(dim=3, keepdim=True)
+
+
 def largest_in_plane(volume: Tensor, size: tuple[int, int]) -> Tensor:
     """Every slice at another size, each pixel the largest of all that it touches.
 
-    So nothing vanishes: whatever is positive anywhere stays positive, at every ratio, and a
-    one-pixel structure covers at least one pixel. Bilinear and nearest resizing lose structures
-    thinner than the ratio.
+    Whatever is positive anywhere stays positive, at every ratio, and a one-pixel structure covers
+    at least one pixel.
 
     The windows are those of torch's adaptive pooling, whose gradient has no deterministic form on
     a GPU; of equal values all get a share of the gradient here.

@@ -35,7 +35,7 @@ _ROW_COLUMNS = (
     *("class_id", "class_name", "metric", "convention", "value"),
 )
 
-# Column of `Measured.runs` -> where the run's record has it.
+# Column of `StudyData.runs` -> where the run's record has it.
 _COSTS: Mapping[str, tuple[str, ...]] = {
     "trained_parameters": ("trained_parameters",),
     "total_parameters": ("total_parameters",),
@@ -48,7 +48,7 @@ _COSTS: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class MeasuredArm:
+class ArmData:
     """One arm of a study.
 
     Attributes:
@@ -79,7 +79,7 @@ class MeasuredArm:
 
 
 @dataclass(frozen=True)
-class Measured:
+class StudyData:
     """A study as it stands in the results store.
 
     Attributes:
@@ -100,7 +100,7 @@ class Measured:
 
     folder: Path
     about: Mapping[str, Any]
-    arms: Sequence[MeasuredArm]
+    arms: Sequence[ArmData]
     rows: pd.DataFrame
     runs: pd.DataFrame
     reasons: Mapping[str, str] = field(default_factory=dict)
@@ -150,7 +150,7 @@ class Measured:
         """How many cases the split scores."""
         return int(self.about["cases"]["test"])
 
-    def part(self, names: Collection[str]) -> Measured:
+    def part(self, names: Collection[str]) -> StudyData:
         """The same study with some of its arms alone, in its order."""
         rows, runs = (
             frame[frame["arm"].isin(list(names))].assign(
@@ -173,7 +173,7 @@ def find_studies(root: Path) -> list[Path]:
     return sorted(file.parent for file in (root / "ablations").glob(f"*/{STUDY_FILE}"))
 
 
-def read_study(folder: Path) -> Measured:
+def read_study(folder: Path) -> StudyData:
     """Reads a study with all its runs; a run that is missing or damaged is a hole, no error.
 
     Args:
@@ -199,7 +199,7 @@ def read_study(folder: Path) -> Measured:
                 parts.append((arm.name, seed, run_id, scores))
     columns = ["run_id", "arm", "seed", *[name for name in runs[0] if name not in _ROW_COLUMNS[:3]]]
     table = pd.DataFrame.from_records(runs, columns=columns)
-    return Measured(folder, about, arms, gather_rows(parts, arms), table, reasons)
+    return StudyData(folder, about, arms, gather_rows(parts, arms), table, reasons)
 
 
 def read_about(file: Path) -> dict[str, Any]:
@@ -231,10 +231,10 @@ def folds_of(about: Mapping[str, Any]) -> list[dict[str, Any]]:
     return list(about.get("folds") or [one])
 
 
-def as_arms(about: Mapping[str, Any]) -> list[MeasuredArm]:
+def as_arms(about: Mapping[str, Any]) -> list[ArmData]:
     """The arms of a study's description."""
     return [
-        MeasuredArm(
+        ArmData(
             name=entry["name"],
             title=entry["title"],
             parent=entry["parent"],
@@ -252,8 +252,8 @@ def _weights(told: Mapping[str, Any] | None) -> str:
     return f"{told['backbone']}, {told['origin']}" if told else ""
 
 
-def as_rows(table: pd.DataFrame, arms: Sequence[MeasuredArm]) -> pd.DataFrame:
-    """A plain table of scores with the types of `Measured.rows`."""
+def as_rows(table: pd.DataFrame, arms: Sequence[ArmData]) -> pd.DataFrame:
+    """A plain table of scores with the types of `StudyData.rows`."""
     names = [arm.name for arm in arms]
     columns = {
         "run_id": _category(table["run_id"]),
@@ -335,7 +335,7 @@ def _read_scores(file: Path) -> Scores:
 
 
 def gather_rows(
-    parts: Sequence[tuple[str, int, str, Scores]], arms: Sequence[MeasuredArm]
+    parts: Sequence[tuple[str, int, str, Scores]], arms: Sequence[ArmData]
 ) -> pd.DataFrame:
     """One table of the scores of all runs.
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from spsam.results.cell_rows import CellRows
 from spsam.studies.backend import Backend
-from spsam.studies.progress_events import Watcher
-from spsam.studies.prompts.cells import Cell
-from spsam.studies.prompts.plan import PromptStudy
+from spsam.studies.progress_events import ProgressListener
+from spsam.studies.prompts.cells import PromptCell
+from spsam.studies.prompts.plan_prompts import PromptStudy
 
 if TYPE_CHECKING:
     from spsam.data.store import PreparedStore
-    from spsam.engine.prompting.answer import Examiner, Question
+    from spsam.engine.prompting.evaluator import PromptEvaluator, PromptSpec
     from spsam.model.network import SelfPromptSAM
     from spsam.model.prompts.base import Prompt
 
@@ -33,7 +33,7 @@ class Draw:
         maps: Whether its label maps are wanted too.
     """
 
-    cell: Cell
+    cell: PromptCell
     seed: int
     rows: CellRows
     maps: bool = False
@@ -83,13 +83,13 @@ class Session:
         backend: The engine.
     """
 
-    def __init__(self, study: PromptStudy, watch: Watcher, backend: Backend) -> None:
+    def __init__(self, study: PromptStudy, watch: ProgressListener, backend: Backend) -> None:
         self.study = study
         self._watch = watch
         self._backend = backend
         self._store: PreparedStore | None = None
         self._network: SelfPromptSAM | None = None
-        self._examiner: Examiner | None = None
+        self._examiner: PromptEvaluator | None = None
         self._prompts: dict[tuple[str, str | None, int], Prompt] = {}
 
     @property
@@ -108,7 +108,7 @@ class Session:
         return self._store
 
     @property
-    def examiner(self) -> Examiner:
+    def examiner(self) -> PromptEvaluator:
         """Asks the network; a run's mask head too.
 
         Raises:
@@ -119,7 +119,7 @@ class Session:
         return self._examiner
 
     @property
-    def head_examiner(self) -> Examiner:
+    def head_examiner(self) -> PromptEvaluator:
         """Asks the network and its mask head."""
         return self._make_examiner(heads=True)
 
@@ -131,8 +131,8 @@ class Session:
         """
         _ = self.store, self.examiner
 
-    def _make_examiner(self, *, heads: bool) -> Examiner:
-        from spsam.engine.prompting.answer import Examiner
+    def _make_examiner(self, *, heads: bool) -> PromptEvaluator:
+        from spsam.engine.prompting.evaluator import PromptEvaluator
         from spsam.engine.prompting.subject import load_network
 
         subject = self.study.subject
@@ -144,7 +144,7 @@ class Session:
                 subject.run.checkpoint if subject.run else None,
                 subject.device,
             )
-        return Examiner(
+        return PromptEvaluator(
             self._network,
             subject.config.arm.train,
             subject.config.data.num_classes,
@@ -152,11 +152,11 @@ class Session:
             heads=heads,
         )
 
-    def question(self, cell: Cell, seed: int) -> Question:
+    def question(self, cell: PromptCell, seed: int) -> PromptSpec:
         """A cell as the engine takes it."""
-        from spsam.engine.prompting.answer import Question
+        from spsam.engine.prompting.evaluator import PromptSpec
 
-        return Question(
+        return PromptSpec(
             use=cell.use,
             prompt=self._prompt(cell, seed),
             auxiliary=cell.source.kind == "auxiliary",
@@ -164,7 +164,7 @@ class Session:
             seed=seed,
         )
 
-    def _prompt(self, cell: Cell, seed: int) -> Prompt:
+    def _prompt(self, cell: PromptCell, seed: int) -> Prompt:
         from spsam.engine.prompting.subject import make_prompt
 
         params: dict[str, Any] = dict(cell.params)
@@ -179,7 +179,7 @@ class Session:
         return self._prompts[key]
 
 
-def answer_all(session: Session, watch: Watcher) -> int:
+def answer_all(session: Session, watch: ProgressListener) -> int:
     """Answers what is missing, a case at a time; returns how many answers were new.
 
     Raises:
@@ -232,7 +232,9 @@ def _answer_case(
 class _Progress:
     """Counts prompted patches."""
 
-    def __init__(self, session: Session, questions: dict[str, int], watch: Watcher) -> None:
+    def __init__(
+        self, session: Session, questions: dict[str, int], watch: ProgressListener
+    ) -> None:
         from spsam.engine.prompting.tiles import tile_starts
 
         size = session.study.subject.plan.patch_size

@@ -24,7 +24,7 @@ from spsam.engine.prompting.sources import (
     only,
 )
 from spsam.engine.prompting.tiles import Tiles, cut_tiles
-from spsam.engine.prompting.volumes import Volume
+from spsam.engine.prompting.volumes import AnsweredVolume
 from spsam.model.network import SelfPromptSAM
 from spsam.model.prompts.base import Prompt, Prompts
 
@@ -33,7 +33,7 @@ SLICES_AT_ONCE = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class PromptSpec:
     """One way of prompting.
 
     Attributes:
@@ -59,7 +59,7 @@ class Question:
 
 
 @dataclass
-class Answer:
+class PromptAnswer:
     """Pixels of one case: in both, in the prediction, in the reference.
 
     Attributes:
@@ -72,7 +72,7 @@ class Answer:
 
 
 @dataclass
-class Answers:
+class CaseAnswers:
     """What is known of one case.
 
     Attributes:
@@ -81,9 +81,9 @@ class Answers:
         volumes: By the number of a question, where they were asked for.
     """
 
-    answers: list[Answer]
+    answers: list[PromptAnswer]
     quality: list[Quality] = field(default_factory=list)
-    volumes: dict[int, Volume] = field(default_factory=dict)
+    volumes: dict[int, AnsweredVolume] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ class Piece:
     case: str
 
 
-class Examiner:
+class PromptEvaluator:
     """Asks one network.
 
     Attributes:
@@ -141,12 +141,12 @@ class Examiner:
     def case(
         self,
         case: PreparedCase,
-        questions: Sequence[Question],
+        questions: Sequence[PromptSpec],
         *,
         quality: bool = False,
         keep: Collection[int] = (),
         on_answer: Callable[[int], None] = lambda patches: None,
-    ) -> Answers:
+    ) -> CaseAnswers:
         """Answers of one case.
 
         Args:
@@ -156,8 +156,8 @@ class Examiner:
             keep: The numbers of questions whose masks are put together to volumes.
             on_answer: Called with the number of patches that one question was answered for.
         """
-        result = Answers([self._nothing(case.label.shape[0]) for _ in questions])
-        result.volumes = {n: Volume(case, self._classes, self.first_class) for n in keep}
+        result = CaseAnswers([self._nothing(case.label.shape[0]) for _ in questions])
+        result.volumes = {n: AnsweredVolume(case, self._classes, self.first_class) for n in keep}
         for piece in self.pieces(case):
             if quality:
                 result.quality.append(measure(self.network, piece.auxiliary, piece.tiles))
@@ -196,7 +196,7 @@ class Examiner:
 
     @torch.inference_mode()
     def masks(
-        self, piece: Piece, questions: Sequence[Question]
+        self, piece: Piece, questions: Sequence[PromptSpec]
     ) -> Iterator[tuple[Tensor, Prompts]]:
         """Masks `(B, K, D, H, W)`, raw logits, and the prompts that they answer, in order.
 
@@ -220,11 +220,13 @@ class Examiner:
             with autocast(self.device, self._train):
                 yield self.network.decode(piece.embedding, asked), asked
 
-    def _nothing(self, depth: int) -> Answer:
+    def _nothing(self, depth: int) -> PromptAnswer:
         masks = np.zeros((depth, self._classes, 3), np.int64)
-        return Answer(masks, None if self.first_class else np.zeros((self._classes, 3), np.int64))
+        return PromptAnswer(
+            masks, None if self.first_class else np.zeros((self._classes, 3), np.int64)
+        )
 
-    def _logits(self, piece: Piece, question: Question) -> Tensor:
+    def _logits(self, piece: Piece, question: PromptSpec) -> Tensor:
         if question.auxiliary:
             return piece.auxiliary
         labels = piece.tiles.reference
@@ -233,7 +235,7 @@ class Examiner:
             labels = torch.from_numpy(worse).to(self.device)
         return label_logits(labels, self._classes, self._amount)
 
-    def _prompts(self, piece: Piece, question: Question, logits: Tensor) -> Prompts:
+    def _prompts(self, piece: Piece, question: PromptSpec, logits: Tensor) -> Prompts:
         frame = self.network.image_encoder.image_size
         prompts = question.prompt(logits, frame, self.network.mask_decoder.mask_size)
         assert isinstance(prompts, Prompts)
@@ -243,7 +245,7 @@ class Examiner:
             prompts = disturbed_prompts(prompts, disturbance, draws, frame=frame, scale=self.scale)
         return from_class(prompts, self.first_class)
 
-    def _count(self, answer: Answer, tiles: Tiles, masks: Tensor, prompts: Prompts) -> None:
+    def _count(self, answer: PromptAnswer, tiles: Tiles, masks: Tensor, prompts: Prompts) -> None:
         first_class = self.first_class
         classes = torch.arange(first_class, self._classes, device=self.device).view(1, -1, 1, 1, 1)
         owned = tiles.owned[:, None]

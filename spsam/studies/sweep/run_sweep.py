@@ -15,8 +15,8 @@ from spsam.files import clear_drafts
 from spsam.studies.backend import Backend
 from spsam.studies.execution.executors.choose import processors
 from spsam.studies.execution.executors.local import environment
-from spsam.studies.progress_events import Watcher
-from spsam.studies.sweep.plan import Sweep, SweepRequest, plan_sweep
+from spsam.studies.progress_events import ProgressListener
+from spsam.studies.sweep.plan_sweep import Sweep, SweepRequest, plan_sweep
 from spsam.studies.sweep.retry import retry_failed
 from spsam.studies.sweep.storage import open_study
 from spsam.studies.sweep.summary import SweepOutcome, summarise, trial_line
@@ -32,7 +32,7 @@ _PATIENCE = 20.0
 
 
 def run_sweep(
-    sweep: Sweep, watch: Watcher | None = None, backend: Backend | None = None
+    sweep: Sweep, watch: ProgressListener | None = None, backend: Backend | None = None
 ) -> SweepOutcome:
     """Takes trials until there are enough, then writes what they came to.
 
@@ -49,7 +49,7 @@ def run_sweep(
         InputError: If data, weights or storage turn out to be wrong, before any trial is begun.
         KeyboardInterrupt: If the user stopped it.
     """
-    watch, backend = watch or Watcher(), backend or Backend()
+    watch, backend = watch or ProgressListener(), backend or Backend()
     base, context = sweep.base, sweep.context
     _try_again(sweep, watch)
     if base.checkpoint is not None:
@@ -73,7 +73,7 @@ def run_sweep(
     return outcome
 
 
-def _try_again(sweep: Sweep, watch: Watcher) -> None:
+def _try_again(sweep: Sweep, watch: ProgressListener) -> None:
     """Opens the study, and puts what failed in earlier starts into its queue."""
     clear_drafts(sweep.folder, below=True)
     study = open_study(sweep, watch.warn)
@@ -85,7 +85,7 @@ def _try_again(sweep: Sweep, watch: Watcher) -> None:
         watch.say(f"trials that failed before are tried again: {numbers}")
 
 
-def _tracker(sweep: Sweep, watch: Watcher) -> Tracker:
+def _tracker(sweep: Sweep, watch: ProgressListener) -> Tracker:
     tracker = Tracker(sweep.request.home, watch.warn)
     data = sweep.context.dataset
     tags = {
@@ -98,7 +98,7 @@ def _tracker(sweep: Sweep, watch: Watcher) -> Tracker:
     return tracker
 
 
-def _teller(sweep: Sweep, watch: Watcher) -> Callable[[Study, FrozenTrial], None]:
+def _teller(sweep: Sweep, watch: ProgressListener) -> Callable[[Study, FrozenTrial], None]:
     def tell(study: Study, trial: FrozenTrial) -> None:
         watch.say(trial_line(sweep, study, trial))
         begun = count_begun(study.get_trials(deepcopy=False))
@@ -107,7 +107,7 @@ def _teller(sweep: Sweep, watch: Watcher) -> Callable[[Study, FrozenTrial], None
     return tell
 
 
-def _share(sweep: Sweep, backend: Backend, watch: Watcher) -> None:
+def _share(sweep: Sweep, backend: Backend, watch: ProgressListener) -> None:
     """Starts the workers and passes on what they say, until all are done."""
     context = multiprocessing.get_context("spawn")
     said: Any = context.Queue()
@@ -136,7 +136,7 @@ def _share(sweep: Sweep, backend: Backend, watch: Watcher) -> None:
         watch.warn(f"{len(died)} of {len(workers)} workers died; the same command tries again")
 
 
-def _pass_on(said: Any, watch: Watcher, timeout: float) -> None:
+def _pass_on(said: Any, watch: ProgressListener, timeout: float) -> None:
     try:
         while True:
             what, *details = said.get(timeout=timeout)
@@ -162,7 +162,7 @@ def _serve(request: SweepRequest, backend: Backend, said: Any) -> None:
         sys.exit(1)
 
 
-class _Distant(Watcher):
+class _Distant(ProgressListener):
     """Sends what matters to the process that started the worker."""
 
     def __init__(self, said: Any) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,48 +15,10 @@ from spsam.config.prompt_study import MaskPrompt, PromptStudyConfig
 from spsam.errors import InputError, Problem
 from spsam.registry.catalogue import Catalogue
 from spsam.studies.backend import Backend
-from spsam.studies.prompts.axes import KINDS, StudyFile
-from spsam.studies.prompts.cells import Cell, Source, Strategy, with_one_point
+from spsam.studies.prompts.axes import KINDS, PromptStudyFile
+from spsam.studies.prompts.cells import PromptCell, PromptSource, Strategy, with_one_point
+from spsam.studies.prompts.request import PromptRequest
 from spsam.studies.prompts.subject import Subject, check_comparable, plain_sam, trained_run
-
-
-@dataclass(frozen=True)
-class PromptRequest:
-    """A study of prompts as it is asked for. None leaves a value to the study's file.
-
-    Attributes:
-        home: The folder of all results.
-        study: The study's file; None takes the shipped one.
-        data: Name or folder of a data set; None takes the run's, else the phantom.
-        run: A trained run's folder or id; None studies plain SAM.
-        compare: Further runs, for the comparison of neighbouring slices.
-        prompts: Subsets.
-        point: Names of components.
-        mask: Forms of the mask prompt.
-        source: Names of sources.
-        seeds: Draws of what is random.
-        limit: How many test cases; None for all.
-        overrides: Values on top of plain SAM's arm, by dotted key.
-        checkpoint: SAM's official weights.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`.
-        plugins: Folders with components of the user's own.
-    """
-
-    home: Path
-    study: Path | None = None
-    data: str | None = None
-    run: str | None = None
-    compare: Sequence[str] = ()
-    prompts: Sequence[str] | None = None
-    point: Sequence[str] | None = None
-    mask: Sequence[str] | None = None
-    source: Sequence[str] | None = None
-    seeds: int | None = None
-    limit: int | None = None
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    checkpoint: Path | None = None
-    device: str = "auto"
-    plugins: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +36,7 @@ class PromptStudy:
     request: PromptRequest
     config: PromptStudyConfig
     subject: Subject
-    cells: Sequence[Cell]
+    cells: Sequence[PromptCell]
     cases: Sequence[str]
 
     @property
@@ -82,11 +44,11 @@ class PromptStudy:
         """What a cell's mean Dice is of: a run's label maps, or plain SAM's binary masks."""
         return "mask" if self.subject.run is None else "labels"
 
-    def seeds(self, cell: Cell) -> range:
+    def seeds(self, cell: PromptCell) -> range:
         """The seeds that a cell is drawn with; one where nothing is random."""
         return range(self.config.seeds if cell.is_random else 1)
 
-    def key(self, cell: Cell, seed: int) -> str:
+    def key(self, cell: PromptCell, seed: int) -> str:
         """16 hex digits of all that a cell's answers depend on, cases aside."""
         card, disturbance = cell.strategy.card, cell.source.disturbance
         params: dict[str, Any] = dict(cell.params)
@@ -111,7 +73,7 @@ class PromptStudy:
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
 
     @property
-    def own(self) -> tuple[Cell, Cell] | None:
+    def own(self) -> tuple[PromptCell, PromptCell] | None:
         """A run's own way of prompting, of its auxiliary masks and of the ground truth."""
         if self.subject.run is None:
             return None
@@ -119,10 +81,12 @@ class PromptStudy:
         card = Catalogue.load(self.subject.config.arm.plugins).card("prompt", block.name)
         use = tuple(block.params.get("use", KINDS))
         own = Strategy(card, dict(block.params), dict(block.params))
-        return Cell(use, own, Source("auxiliary")), Cell(use, own, Source("ground_truth"))
+        return PromptCell(use, own, PromptSource("auxiliary")), PromptCell(
+            use, own, PromptSource("ground_truth")
+        )
 
     @property
-    def mapped(self) -> list[Cell]:
+    def mapped(self) -> list[PromptCell]:
         """Plain SAM's cells whose label maps are compared slice by slice (paper's Fig. 1d)."""
         if self.subject.run is not None:
             return []
@@ -187,10 +151,10 @@ def plan_prompts(request: PromptRequest, backend: Backend | None = None) -> Prom
     backend = backend or Backend()
     problems: list[Problem] = []
     of_subject: list[Problem] = []
-    file = StudyFile(request)
+    file = PromptStudyFile(request)
     config = file.config
     subject: Subject | None = None
-    cells: list[Cell] = []
+    cells: list[PromptCell] = []
     with gather(of_subject):
         subject = _subject(request, config, backend)
         for other in request.compare:
@@ -222,7 +186,7 @@ def _own_form(subject: Subject) -> MaskPrompt | None:
     return MaskPrompt(name=params["mask"], values=values)
 
 
-def _check_components(cells: Sequence[Cell], subject: Subject) -> None:
+def _check_components(cells: Sequence[PromptCell], subject: Subject) -> None:
     """Makes every component once: a value that it refuses is told before anything is asked."""
     from spsam.engine.prompting.subject import make_prompt
 
