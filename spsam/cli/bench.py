@@ -25,11 +25,15 @@ def bench(  # noqa: PLR0917 - the command line's options
     backbone: Annotated[
         str | None, typer.Option(help="sam_tiny, sam_vit_b, … [default: the arm's].")
     ] = None,
-    size: Annotated[int, typer.Option(min=8, help="Height and width of a patch, pixels.")] = 128,
-    depth: Annotated[int, typer.Option(min=1, help="Slices of a patch.")] = 4,
-    batch: Annotated[int, typer.Option(min=1, help="Patches of a step.")] = 1,
-    classes: Annotated[int, typer.Option(min=2, help="Classes, background included.")] = 4,
-    channels: Annotated[int, typer.Option(min=1, help="Image modalities.")] = 1,
+    size: Annotated[
+        int, typer.Option(min=8, max=4096, help="Height and width of a patch, pixels.")
+    ] = 128,
+    depth: Annotated[int, typer.Option(min=1, max=1024, help="Slices of a patch.")] = 4,
+    batch: Annotated[int, typer.Option(min=1, max=1024, help="Patches of a step.")] = 1,
+    classes: Annotated[
+        int, typer.Option(min=2, max=1024, help="Classes, background included.")
+    ] = 4,
+    channels: Annotated[int, typer.Option(min=1, max=1024, help="Image modalities.")] = 1,
     precision: Annotated[
         str | None, typer.Option(help="fp32, bf16 or fp16 [default: the arm's].")
     ] = None,
@@ -45,7 +49,7 @@ def bench(  # noqa: PLR0917 - the command line's options
         ),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Steps behind a median.")] = 5,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of a CPU.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of a CPU.")] = 1,
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,

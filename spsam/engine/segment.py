@@ -30,6 +30,7 @@ from spsam.errors import InputError, Problem
 from spsam.files import atomic, write_text
 from spsam.model.segmenter import Segmenter
 from spsam.registry.trust import with_plugins
+from spsam.text.json_text import parse_json
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def read_recipe(path: Path, plugins: Sequence[Path] = ()) -> Recipe:
         )
     about = state["about"]
     try:
-        stored = canonical_json(as_of_then(json.loads(about["config"])))
+        stored = canonical_json(as_of_then(parse_json(about["config"])))
         return Recipe(
             path,
             with_plugins(RunConfig.model_validate_json(stored), plugins, path),

@@ -13,7 +13,6 @@ from spsam.registry.catalogue import Card
 from spsam.registry.slots import SLOTS
 from spsam.registry.targets import root_of
 
-
 # What a component's own code may raise where it does not fit what it is given.
 _FAILURES = (
     ArithmeticError,

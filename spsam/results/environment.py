@@ -74,7 +74,9 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return None
-    changes = _git(folder, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")
+    changes = _git(
+        folder, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all"
+    )
     return {"commit": commit, "dirty": None if changes is None else bool(changes)}
 
 

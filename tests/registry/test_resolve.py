@@ -30,7 +30,10 @@ def test_a_target_of_the_package() -> None:
         ("spsam.registry.slots:dataclass", "defines no class 'dataclass'"),
         ("spsam.registry.targets:Path", "defines no class 'Path'"),
         ("spsam.registry.absent:Slot", "cannot be imported"),
-        ("spsam.registry.slots:Slot", "is no adapter: expected a class that derives from .*Adapter"),
+        (
+            "spsam.registry.slots:Slot",
+            "is no adapter: expected a class that derives from .*Adapter",
+        ),
         ("spsam.studies.execution.executors.local:LocalExecutor", "is no adapter"),
         ("spsam.model.prompts.edt:EdtPrompt", "is no adapter"),
     ],

@@ -49,9 +49,7 @@ def ledger_of_file(config: Path, plugins: Sequence[Path] = ()) -> Table:
     return ledger_table(arm, str(data.get("preset", "")), plugins)
 
 
-def ledger_table(
-    arm: Mapping[str, Any], preset: str, plugins: Sequence[Path] = ()
-) -> Table:
+def ledger_table(arm: Mapping[str, Any], preset: str, plugins: Sequence[Path] = ()) -> Table:
     """One row a setting, in the order of the schema.
 
     Args:
@@ -104,7 +102,12 @@ def _blocks(blocks: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Line]:
         try:
             card = catalogue.card(slot, name)
         except InputError:  # of a plugin that is not here
-            yield _line(path, name, "chosen", "A block of a plugin that is not at hand; --plugin names its folder.")
+            yield _line(
+                path,
+                name,
+                "chosen",
+                "A block of a plugin that is not at hand; --plugin names its folder.",
+            )
             continue
         kind = "paper" if "paper" in card.source else "chosen"
         where = card.source.get(kind)

@@ -14,7 +14,7 @@ from spsam.config.problems import check, places_in, raise_all
 from spsam.config.schema import ArmConfig, RunConfig
 from spsam.config.yaml_file import read_yaml
 from spsam.engine.weights import origin_of
-from spsam.errors import InputError, Problem, nearest
+from spsam.errors import InputError, Problem, nearest, shortened
 from spsam.model.sam.backbones import backbone_spec
 from spsam.registry.arms import load_arm
 from spsam.registry.trust import with_plugins
@@ -109,6 +109,8 @@ def plain_sam(
         plugins=plugins,
     )
     ablation = plan_ablation(request, backend)
+    if len(ablation.arms) != 1:
+        raise InputError(f"arm '{shortened(arm)}': expected one arm, got {len(ablation.arms)}")
     (planned,) = ablation.arms
     if planned.arm.blocks.adapter.name != "none":
         raise InputError(
