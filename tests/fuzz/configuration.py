@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import random
@@ -12,6 +13,7 @@ from typing import Any
 
 from spsam.config.places import shipped
 from spsam.config.yaml_file import read_yaml, to_yaml
+from spsam.errors import InputError
 from spsam.studies.planning.planner import plan_ablation
 from spsam.studies.planning.request import Request
 from spsam.studies.prompts.plan_prompts import plan_prompts
@@ -104,7 +106,17 @@ def _attempt(
     else:
         tree, what = mutated(draw, tree, _VALUES)
         path.write_bytes(written(tree).encode("utf-8", "surrogatepass"))
-    return Attempt(f"{kind}: {what}", partial(plan, path, home), _finite)
+    return Attempt(f"{kind}: {what}", partial(_as_commands_do, plan, path, home), _finite)
+
+
+def _as_commands_do(plan: Plan, path: Path, home: Path) -> Any:
+    """A name that the system finds too long ends a command as an input's mistake does."""
+    try:
+        return plan(path, home)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise InputError(str(error)) from error
 
 
 def _ablation(path: Path, home: Path) -> Any:

@@ -126,9 +126,10 @@ def _as_pydicom(place: Path, voxels: NDArray[Any], geometry: Geometry) -> str:
     if voxels.shape[:2] != (1, len(slices)):
         raise OtherError(f"the voxels are {voxels.shape}, the files hold {len(slices)} slices")
     direction = np.reshape(geometry.direction, (3, 3))
-    for index, (position, pixels) in enumerate(
-        sorted(slices, key=lambda each: each[0] @ direction[:, 2])
-    ):
+    slices.sort(key=lambda each: each[0] @ direction[:, 2])
+    for index, (position, spacing, pixels) in enumerate(slices):
+        if not np.allclose(geometry.spacing[1:], spacing, rtol=1e-3):
+            raise OtherError(f"slice {index} has pixels of {geometry.spacing[1:]}, not {spacing}")
         lies = np.add(geometry.origin, index * geometry.spacing[0] * direction[:, 2])
         if np.abs(lies - position).max() > 0.02 * geometry.spacing[0]:
             raise OtherError(f"slice {index} lies at {lies}, pydicom's at {position}")
@@ -139,20 +140,31 @@ def _as_pydicom(place: Path, voxels: NDArray[Any], geometry: Geometry) -> str:
     return "as pydicom"
 
 
-def _slices(file: Path) -> list[tuple[NDArray[np.float64], NDArray[Any]]]:
-    """Position and scaled pixels of each slice or frame."""
+def _slices(file: Path) -> list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[Any]]]:
+    """Position, pixel spacing and scaled pixels of each slice or frame."""
     data: Any = pydicom.dcmread(file, force=True)
     pixels = data.pixel_array
     if "PerFrameFunctionalGroupsSequence" not in data:
-        return [(np.array(data.ImagePositionPatient, np.float64), apply_rescale(pixels, data))]
+        return [
+            (*_numbers(data.ImagePositionPatient, data.PixelSpacing), apply_rescale(pixels, data))
+        ]
+    shared = data.SharedFunctionalGroupsSequence[0]
     found = []
     for plane, group in zip(
         pixels.reshape(-1, *pixels.shape[-2:]), data.PerFrameFunctionalGroupsSequence, strict=True
     ):
         place = group.PlanePositionSequence[0].ImagePositionPatient
         values = group.get("PixelValueTransformationSequence") or [data]
-        found.append((np.array(place, np.float64), apply_rescale(plane, values[0])))
+        measures = (
+            group.get("PixelMeasuresSequence") or shared.get("PixelMeasuresSequence") or [data]
+        )
+        numbers = _numbers(place, measures[0].PixelSpacing)
+        found.append((*numbers, apply_rescale(plane, values[0])))
     return found
+
+
+def _numbers(position: Any, spacing: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return np.array(position, np.float64), np.array(spacing, np.float64)
 
 
 CAMPAIGN = Campaign("dicom", start, 600)

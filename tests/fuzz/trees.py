@@ -115,6 +115,9 @@ def _change(draw: random.Random, holder: Any, key: Any, tree: Any, values: tuple
     if isinstance(old, str) and draw.random() < 0.3:
         at = draw.randrange(len(old) + 1)
         value = old[:at] + draw.choice(["", "x", "\x00", "0", "/", "..", "é"]) + old[at + 1 :]
+    elif isinstance(old, int | float) and draw.random() < 0.6:
+        # What a schema may let through.
+        value = draw.choice([old * 10, old * 1e6, old / 7, -old, old + 1, 0, 1, 2, float(old)])
     holder[key] = copy.deepcopy(value)
     return f"is {value!r:.40}"
 
