@@ -34,6 +34,9 @@ _SCALARS: tuple[tuple[re.Pattern[str], Callable[[str], int | float | bool | None
     (re.compile(r"\.(nan|NaN|NAN)"), lambda _: float("nan")),
 )
 
+_IS_WHOLE = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_LONGEST_NUMBER = 1000
+
 _PLAIN_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}"
     for name in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merge", "value")
@@ -154,11 +157,12 @@ class _Reader:
         return self._scalar(node) if node.style is None else node.value
 
     def _scalar(self, node: ScalarNode) -> Any:
-        try:
-            return scalar(node.value)
-        except ValueError:  # Python reads no whole number of thousands of digits
+        # Python reads and writes no whole number of thousands of digits, but takes hexadecimal ones.
+        value = scalar(node.value) if len(node.value) <= _LONGEST_NUMBER else node.value
+        if value is node.value and _IS_WHOLE.fullmatch(node.value):
             self._refuse(node, f"expected a shorter number, got one of {len(node.value)} digits")
             return None
+        return value
 
     def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:
         result: dict[str, Any] = {}
