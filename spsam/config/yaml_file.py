@@ -170,7 +170,7 @@ class _Reader:
         return self._scalar(node) if node.style is None else node.value
 
     def _scalar(self, node: ScalarNode) -> Any:
-        # Python reads and writes no whole number of thousands of digits, but takes hexadecimal ones.
+        # Python writes no whole number of thousands of digits, but reads hexadecimal ones.
         value = scalar(node.value) if len(node.value) <= _LONGEST_NUMBER else node.value
         if value is node.value and _IS_WHOLE.fullmatch(node.value):
             self._refuse(node, f"expected a shorter number, got one of {len(node.value)} digits")
