@@ -171,11 +171,11 @@ class _Reader:
 
     def _scalar(self, node: ScalarNode) -> Any:
         # Python writes no whole number of thousands of digits, but reads hexadecimal ones.
-        value = scalar(node.value) if len(node.value) <= _LONGEST_NUMBER else node.value
-        if value is node.value and _IS_WHOLE.fullmatch(node.value):
-            self._refuse(node, f"expected a shorter number, got one of {len(node.value)} digits")
-            return None
-        return value
+        text: str = node.value
+        if len(text) <= _LONGEST_NUMBER or not _IS_WHOLE.fullmatch(text):
+            return scalar(text)
+        self._refuse(node, f"expected a shorter number, got one of {len(text)} digits")
+        return None
 
     def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:
         result: dict[str, Any] = {}
