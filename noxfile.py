@@ -70,6 +70,13 @@ def round_trip(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"], default=False)
+def fuzz(session: nox.Session) -> None:
+    """Thousands of mutated inputs: `nox -s fuzz -- --seed 1 --only nifti dicom --count 500`."""
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    session.run(tool("python"), "-m", "tests.fuzz", *session.posargs, env=threads)
+
+
+@nox.session(venv_backend="none", requires=["environment"], default=False)
 def benchmarks(session: nox.Session) -> None:
     """Ratios side by side: `nox -s benchmarks -- --data path/to/ACDC`."""
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

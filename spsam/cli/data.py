@@ -25,7 +25,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SplitOption = Annotated[
     str | None, typer.Option(help="A split's name or file; else the data set's own.")
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes; else as many as cores.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="Processes; else as many as cores.")
+]
 
 
 @app.command("list", epilog="Example: spsam data list --json")

@@ -33,7 +33,7 @@ Devices = Annotated[
     int, typer.Option(min=1, help="How many devices of that kind share each batch.")
 ]
 PatchWorkers = Annotated[
-    int | None, typer.Option(min=0, help="Processes that make training patches.")
+    int | None, typer.Option(min=0, max=1024, help="Processes that make training patches.")
 ]
 Fit = Annotated[bool, typer.Option("--fit", help="Compute batches so that they fit into memory.")]
 Memory = Annotated[

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from spsam.cli.notices import warn_of_weights, weights_lines
-from spsam.cli.options import AsJson, Device
+from spsam.cli.options import AsJson, Device, Plugin
 
 EPILOG = "Example: spsam predict spsam-runs/runs/RUN scans/ --output segmented/"
 
@@ -58,6 +58,7 @@ def predict(  # noqa: PLR0917 - the command line's options
     out: Annotated[
         Path | None, typer.Option(help="Folder of runs; else $SPSAM_HOME, else ./spsam-runs.")
     ] = None,
+    plugin: Plugin = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be segmented; write nothing.")
     ] = False,
@@ -81,6 +82,7 @@ def predict(  # noqa: PLR0917 - the command line's options
         device=device,
         naming=naming.value,
         options=options,
+        plugins=plugin or (),
     )
     warn_of_weights(planned.origins)
     files = [str(output / f"{name}.nii.gz") for name in planned.names]

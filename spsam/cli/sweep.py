@@ -28,7 +28,7 @@ def sweep(  # noqa: PLR0917 - the command line's options
         int | None,
         typer.Option(min=1, help="In all, earlier starts' included [default: the file's]."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that take trials.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes that take trials.")] = 1,
     storage: Annotated[
         str | None,
         typer.Option(help="A journal file, or a database's URL [default: a journal in --out]."),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from spsam.config.fields import Count, Fraction, NotNegative, Positive, Section, chosen
+from spsam.config.fields import Fraction, NotNegative, Positive, Section, Seeds, chosen
 from spsam.config.schema import Block
 
 SOURCES = ("ground_truth", "auxiliary", "disturbed")
@@ -78,7 +78,7 @@ class PromptStudyConfig(Section):
         None, "Where prompts come from; null: wherever it is possible."
     )
     disturbances: tuple[Disturbance, ...] = chosen((), "What `disturbed` stands for.")
-    seeds: Count = chosen(1, "Draws of what is random.")
+    seeds: Seeds = chosen(1, "Draws of what is random.")
     mask: tuple[MaskPrompt, ...] | None = chosen(
         None, "Forms of the mask prompt; null: every form, of a run its own."
     )

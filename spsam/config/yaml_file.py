@@ -34,6 +34,11 @@ _SCALARS: tuple[tuple[re.Pattern[str], Callable[[str], int | float | bool | None
     (re.compile(r"\.(nan|NaN|NAN)"), lambda _: float("nan")),
 )
 
+_IS_WHOLE = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_LONGEST_NUMBER = 1000
+# For each character, the scanner looks at every bracket that is open.
+_BRACKET, _DEEPEST = re.compile(r"[][{}]"), 200
+
 _PLAIN_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}"
     for name in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merge", "value")
@@ -113,6 +118,8 @@ def _read(path: Path, _modified: int, _size: int) -> YamlFile:
 
 
 def _compose(text: str, path: Path | None, named: str) -> Node | None:
+    if _nesting(text) > _DEEPEST:
+        raise InputError(Problem("is no valid YAML: nested too deeply", path))
     try:
         node: Node | None = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
@@ -129,6 +136,15 @@ def _compose(text: str, path: Path | None, named: str) -> Node | None:
         )
         raise InputError(Problem(f"is no valid YAML: {why}", path)) from error
     return node
+
+
+def _nesting(text: str) -> int:
+    """How many brackets are open at once, at most; those in text and comments count, too."""
+    deepest = depth = 0
+    for found in _BRACKET.finditer(text):
+        depth = depth + 1 if found[0] in "[{" else max(0, depth - 1)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 class _Reader:
@@ -151,7 +167,15 @@ class _Reader:
         if isinstance(node, SequenceNode):
             return self._sequence(node, path)
         assert isinstance(node, ScalarNode)
-        return scalar(node.value) if node.style is None else node.value
+        return self._scalar(node) if node.style is None else node.value
+
+    def _scalar(self, node: ScalarNode) -> Any:
+        # Python writes no whole number of thousands of digits, but reads hexadecimal ones.
+        text: str = node.value
+        if len(text) <= _LONGEST_NUMBER or not _IS_WHOLE.fullmatch(text):
+            return scalar(text)
+        self._refuse(node, f"expected a shorter number, got one of {len(text)} digits")
+        return None
 
     def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:
         result: dict[str, Any] = {}

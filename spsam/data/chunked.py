@@ -35,16 +35,19 @@ class Chunked(NDArrayOperatorsMixin):
 
     Args:
         path: A file that `pack` made.
+        crc: That of its content, by `crc_of`, so that another sound file is told from it; None
+            where it is not known.
 
     Raises:
-        SpsamError: At the first use, or later, if the file is damaged or missing.
+        SpsamError: At the first use, or later, if the file is damaged, missing or another one.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, crc: int | None = None) -> None:
         self.path = path
+        self.crc = crc
 
-    def __getstate__(self) -> dict[str, Path]:
-        return {"path": self.path}
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "crc": self.crc}
 
     @cached_property
     def _array(self) -> Any:
@@ -69,7 +72,7 @@ class Chunked(NDArrayOperatorsMixin):
                 frame = whole - _END.size - count * _EXTENT.itemsize
                 stream.seek(max(0, frame))
                 table = stream.read(min(count, whole) * _EXTENT.itemsize)
-                if frame < 0 or zlib.crc32(table + end[:-4]) != crc:
+                if frame < 0 or zlib.crc32(table + end[:-4]) != crc or self.crc not in (None, crc):
                     raise ValueError
                 extents = np.frombuffer(table, _EXTENT)
                 stream.seek(0)
@@ -196,6 +199,11 @@ def pack(array: npt.NDArray[np.generic]) -> bytes:
         },
     ).to_cframe()
     return packed + _footer(packed)
+
+
+def crc_of(packed: bytes) -> int:
+    """The CRC-32 of what `pack` made: of the footer, which has those of all the rest."""
+    return int(_END.unpack(packed[-_END.size :])[2])
 
 
 def _footer(frame: bytes) -> bytes:

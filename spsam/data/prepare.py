@@ -20,7 +20,7 @@ from filelock import FileLock
 from spsam.checksums import sha256, to_sealed_json
 from spsam.data.cases import Case, DataSet
 from spsam.data.check import check, load_checked
-from spsam.data.chunked import pack
+from spsam.data.chunked import crc_of, pack
 from spsam.data.plan import Plan
 from spsam.data.preprocess import Statistics, preprocess
 from spsam.data.store import INDEX, PreparedStore, case_file, is_sound, read_json
@@ -163,10 +163,13 @@ def _prepare_case(
         "box": prepared.box,
         "spacing": prepared.spacing,
         "foreground": sha256(foreground.read_bytes()),
+        "arrays": {},
         "notes": [str(note) for note in prepared.notes],
     }
-    for ending, content in (("image.b2nd", pack(image)), ("label.b2nd", pack(label))):
-        write_bytes(case_file(folder, case.id, ending), content)
+    for part, array in (("image", image), ("label", label)):
+        content = pack(array)
+        meta["arrays"][part] = crc_of(content)
+        write_bytes(case_file(folder, case.id, f"{part}.b2nd"), content)
     write_text(meta_file, to_sealed_json(meta))
     return ()
 

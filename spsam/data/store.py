@@ -17,6 +17,8 @@ from spsam.data.geometry import Axes, Box, Geometry, Triple, Turn
 from spsam.errors import Problem, SpsamError
 
 INDEX = "store.json"
+_OF_INDEX = ("cases", "class_names", "raw_ids")
+_OF_CASE = ("patient", "original", "axes", "spacing", "foreground")
 # Each open case holds two files open, of which a process may have about a thousand.
 _OPEN = 128
 
@@ -74,7 +76,7 @@ class PreparedStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.index = read_json(folder / INDEX)
+        self.index = read_json(folder / INDEX, *_OF_INDEX)
         self._open: OrderedDict[str, PreparedCase] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -114,13 +116,12 @@ class PreparedStore:
     def _read(self, case_id: str) -> PreparedCase:
         if case_id not in self.index["cases"]:
             raise KeyError(case_id)
-        meta = read_json(case_file(self.folder, case_id, "json"))
+        meta = read_json(case_file(self.folder, case_id, "json"), *_OF_CASE)
         original = {name: tuple(value) for name, value in meta["original"].items()}
         box = meta.get("box")
         # They stand for the arrays that they hold.
         image, label = (
-            cast(Any, Chunked(case_file(self.folder, case_id, f"{part}.b2nd")))
-            for part in ("image", "label")
+            cast(Any, _array(self.folder, case_id, part, meta)) for part in ("image", "label")
         )
         return PreparedCase(
             id=case_id,
@@ -142,25 +143,37 @@ class PreparedStore:
 def is_sound(folder: Path, case_id: str) -> bool:
     """Whether a case is in a folder, with every byte as it was written."""
     try:
-        meta = read_json(case_file(folder, case_id, "json"))
+        meta = read_json(case_file(folder, case_id, "json"), *_OF_CASE)
         _foreground(case_file(folder, case_id, "foreground.npy"), meta["foreground"])
         for part in ("image", "label"):
-            Chunked(case_file(folder, case_id, f"{part}.b2nd"))[...]
+            _array(folder, case_id, part, meta)[...]
     except SpsamError:
         return False
     return True
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def _array(folder: Path, case_id: str, part: str, meta: Mapping[str, Any]) -> Chunked:
+    # Descriptions of earlier versions do not have the arrays' checksums.
+    return Chunked(case_file(folder, case_id, f"{part}.b2nd"), meta.get("arrays", {}).get(part))
+
+
+def read_json(path: Path, *needed: str) -> dict[str, Any]:
     """A store's index or a case's description, verified.
 
+    Args:
+        path: The file.
+        needed: Keys that one of its kind has.
+
     Raises:
-        SpsamError: If it is damaged or missing.
+        SpsamError: If it is damaged, missing or of another kind.
     """
     try:
-        return from_sealed_json(path.read_bytes(), required=True)
+        found = from_sealed_json(path.read_bytes(), required=True)
     except (ValueError, FileNotFoundError) as error:
         raise damaged(path) from error
+    if not found.keys() >= set(needed):
+        raise damaged(path)
+    return found
 
 
 def _foreground(path: Path, checksum: str) -> dict[int, npt.NDArray[np.int32]]:

@@ -18,7 +18,7 @@ from spsam.model.adapters.placement import AdapterSet
 from spsam.model.counting import count_parameters
 from spsam.model.sam.backbones import Backbone, backbone_spec, token_grid
 from spsam.registry.catalogue import Catalogue
-from spsam.registry.resolve import make
+from spsam.registry.resolve import build
 
 if TYPE_CHECKING:
     from spsam.model.network import SelfPromptSAM
@@ -222,7 +222,7 @@ def _build_blocks(arm: ArmConfig, spec: Backbone, shape: _Shape, seed: int) -> d
 
     def block(slot: str, *engine: Any) -> Any:
         chosen = getattr(arm.blocks, slot)
-        return make(catalogue.card(slot, chosen.name), engine, chosen.params)
+        return build(catalogue.card(slot, chosen.name), engine, chosen.params)
 
     blocks: dict[str, Any] = {}
     for slot, engine in given.items():

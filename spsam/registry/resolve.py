@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,82 @@ from spsam.registry.catalogue import Card
 from spsam.registry.slots import SLOTS
 from spsam.registry.targets import root_of
 
+# What a component's own code may raise where it does not fit what it is given.
+_FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+
+
+def build(card: Card, engine: Sequence[Any], params: Mapping[str, Any]) -> Any:
+    """Builds a component.
+
+    Args:
+        card: The component's.
+        engine: What the engine gives, by position.
+        params: What YAML sets.
+
+    Raises:
+        InputError: If the component cannot be resolved, lacks a method of its slot's base, cannot
+            be called with what the slot gives, or cannot be built with these parameters.
+    """
+    component = resolve(card)
+    _check_form(card, component, engine, params)
+    try:
+        return component(*engine, **params)
+    except _FAILURES as error:
+        if "memory" in str(error):  # the machine's limit, which says nothing of the parameters
+            raise
+        given = ", ".join(f"{name}={value!r}" for name, value in params.items())
+        message = (
+            f"blocks.{card.slot}: the {card.slot} '{card.name}' ({card.target}) cannot be built "
+            f"with {given or 'no parameters'}: {_reason(error)}"
+        )
+        raise InputError(message) from error
+
+
+def _check_form(
+    card: Card, component: type, engine: Sequence[Any], params: Mapping[str, Any]
+) -> None:
+    """Refuses a class that its slot cannot use, whatever its parameters."""
+    if missing := sorted(getattr(component, "__abstractmethods__", ())):
+        raise InputError(
+            Problem(f"target: {card.target} has to define {', '.join(missing)}", card.file)
+        )
+    try:
+        inspect.signature(component).bind(*engine, **params)
+    except TypeError as error:
+        given = ", ".join(SLOTS[card.slot].parameters)
+        raise InputError(
+            Problem(
+                f"target: {card.target} cannot be called with what the slot {card.slot} gives: "
+                f"{error}; expected __init__(self, {given}), and behind * what YAML may set",
+                card.file,
+            )
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__
+
 
 def resolve(card: Card) -> type:
     """Imports a card's target.
 
     Raises:
         InputError: If the target lies in neither spsam, nor an installed plugin, nor a folder named
-            by --plugin; if its module cannot be imported or defines no such class.
+            by --plugin; if its module cannot be imported or defines no such class, or one that
+            does not derive from its slot's base.
     """
     name, _, wanted = card.target.partition(":")
     root = root_of(card.target, card.plugin, card.file)
@@ -28,9 +97,9 @@ def resolve(card: Card) -> type:
         _make_importable(root)
     try:
         module = import_module(name)
-    except (ImportError, SyntaxError) as error:
+    except _FAILURES as error:
         raise InputError(
-            Problem(f"target: '{name}' cannot be imported: {error}", card.file)
+            Problem(f"target: '{name}' cannot be imported: {_reason(error)}", card.file)
         ) from error
     came_from = Path(module.__file__ or "").resolve()
     if not came_from.is_relative_to(root.resolve()):
@@ -53,50 +122,11 @@ def resolve(card: Card) -> type:
                 f"target: '{name}' defines no class '{wanted}'{nearest(wanted, classes)}", card.file
             )
         )
-    return classes[wanted]
-
-
-def make(card: Card, engine: tuple[Any, ...], params: Mapping[str, Any]) -> Any:
-    """Builds a card's component.
-
-    Args:
-        card: The card.
-        engine: What the slot gives, by position.
-        params: What YAML sets, by name.
-
-    Returns:
-        An object of the slot's base class.
-
-    Raises:
-        InputError: As `resolve`; if the class is not derived from the slot's base class, lacks a
-            method of it, or cannot be called with what the slot gives.
-    """
-    component, slot = resolve(card), SLOTS[card.slot]
-    home = f"spsam.model.{slot.folder}.base"
-    if not issubclass(component, getattr(import_module(home), slot.base)):
-        raise InputError(
-            Problem(
-                f"target: {card.target} is no component of the slot {card.slot}: derive it from "
-                f"{home}.{slot.base}",
-                card.file,
-            )
-        )
-    if missing := sorted(getattr(component, "__abstractmethods__", ())):
-        raise InputError(
-            Problem(f"target: {card.target} has to define {', '.join(missing)}", card.file)
-        )
-    try:
-        inspect.signature(component).bind(*engine, **params)
-    except TypeError as error:
-        given = ", ".join(slot.parameters)
-        raise InputError(
-            Problem(
-                f"target: {card.target} cannot be called with what the slot {card.slot} gives: "
-                f"{error}; expected __init__(self, {given}), and behind * what YAML may set",
-                card.file,
-            )
-        ) from error
-    return component(*engine, **params)
+    found = classes[wanted]
+    slot = SLOTS[card.slot]
+    if not issubclass(found, getattr(import_module(slot.base_module), slot.base)):
+        raise InputError(Problem(slot.refusal(card.target), card.file))
+    return found
 
 
 def _make_importable(folder: Path) -> None:

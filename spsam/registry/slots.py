@@ -11,9 +11,8 @@ class Slot:
 
     Attributes:
         name: As in `blocks:` and as the folder of its cards below registry/.
-        folder: The package below spsam/model with its components, and with their base class in
-            its module `base`.
-        base: The base class's name.
+        folder: The package below spsam/model with its components.
+        base: Which class of `base.py` in that package every component derives from.
         parameters: Positional parameters of a component, given by the engine.
         meaning: One line for people.
     """
@@ -23,6 +22,18 @@ class Slot:
     base: str
     parameters: tuple[str, ...]
     meaning: str
+
+    @property
+    def base_module(self) -> str:
+        """The module of the base."""
+        return f"spsam.model.{self.folder}.base"
+
+    def refusal(self, target: str) -> str:
+        """What is said of a target that does not derive from the base."""
+        return (
+            f"target: '{target}' is no {self.name}: expected a class that derives from "
+            f"{self.base_module}:{self.base}"
+        )
 
 
 _ALL = (

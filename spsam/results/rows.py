@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from spsam.checksums import sha256
 from spsam.errors import SpsamError
 from spsam.files import write_text
+from spsam.text.json_text import parse_json
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ def write_rows(path: Path, rows: Iterable[Row], *, checked: bool = False) -> Non
     Args:
         path: The file.
         rows: Its lines.
-        checked: Whether a last line has the checksum of those before it, for a file that is in no
-            run's record.
+        checked: Whether a first line has the checksum of those that follow, for a file that is in
+            no run's record. First, since a file that is cut off keeps it.
     """
     lines = []
     for row in rows:
@@ -65,7 +66,7 @@ def write_rows(path: Path, rows: Iterable[Row], *, checked: bool = False) -> Non
         entry["value"] = None if math.isnan(row.value) else float(row.value)
         lines.append(json.dumps(entry) + "\n")
     if checked:
-        lines.append(json.dumps({_CHECKSUM: sha256("".join(lines).encode())}) + "\n")
+        lines.insert(0, _checksum(lines))
     write_text(path, "".join(lines))
 
 
@@ -81,16 +82,21 @@ def read_rows(path: Path) -> list[Row]:
         raise SpsamError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise SpsamError(f"{path}: is damaged: it is no text") from error
-    if lines and lines[-1].startswith(f'{{"{_CHECKSUM}"'):
-        before = "".join(lines[:-1]).encode()
-        if lines.pop() != json.dumps({_CHECKSUM: sha256(before)}) + "\n":
+    first = 1
+    if lines and lines[0].startswith(f'{{"{_CHECKSUM}"'):
+        first = 2
+        if lines.pop(0) != _checksum(lines):
             raise SpsamError(f"{path}: is damaged; remove it to compute its rows again")
-    return [_row(line, path, number) for number, line in enumerate(lines, start=1) if line.strip()]
+    return [_row(line, path, number) for number, line in enumerate(lines, first) if line.strip()]
+
+
+def _checksum(lines: Sequence[str]) -> str:
+    return json.dumps({_CHECKSUM: sha256("".join(lines).encode())}) + "\n"
 
 
 def _row(line: str, path: Path, number: int) -> Row:
     try:
-        entry = json.loads(line)
+        entry = parse_json(line)
         value = entry["value"]
         return Row(**{**entry, "value": math.nan if value is None else float(value)})
     except (ValueError, TypeError, KeyError, RecursionError) as error:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,18 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
 
 def test_deep_nesting_is_a_sentence_too(tmp_path: Path) -> None:
     assert "nested too deeply" in problems(tmp_path, "a: " + "[" * 5000 + "]" * 5000)[0]
+    begun = time.monotonic()
+    assert "nested too deeply" in problems(tmp_path, "a: " + "{b: [" * 50_000)[0]
+    assert time.monotonic() - begun < 10
+    deep = "[" * 100 + "]" * 100
+    assert read_value(deep) == json.loads(deep)
+
+
+@pytest.mark.parametrize(
+    "number", ["9" * 5000, "-" + "1" * 1001, "0x" + "f" * 5000, "0o" + "7" * 2000]
+)
+def test_numbers_of_thousands_of_digits(tmp_path: Path, number: str) -> None:
+    assert "expected a shorter number, got one of" in problems(tmp_path, f"a: [{number}]")[0]
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spsam.checksums import sha256, to_sealed_json
-from spsam.data.chunked import pack
+from spsam.data.chunked import crc_of, pack
 from spsam.data.store import PreparedStore, case_file
 from spsam.data.volume import Geometry
 
@@ -26,8 +26,9 @@ def write_store(
     """`cases`: id -> image `(M, D, H, W)`, label `(D, H, W)`; the original grid is the same."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, (image, label) in cases.items():
-        case_file(folder, name, "image.b2nd").write_bytes(pack(image.astype(np.float32)))
-        case_file(folder, name, "label.b2nd").write_bytes(pack(label.astype(np.uint8)))
+        packed = {"image": pack(image.astype(np.float32)), "label": pack(label.astype(np.uint8))}
+        for part, content in packed.items():
+            case_file(folder, name, f"{part}.b2nd").write_bytes(content)
         values = np.sort(label[label > 0], kind="stable")[:, None]
         voxels = np.concatenate(
             [np.argwhere(label == value) for value in np.unique(label[label > 0])]
@@ -42,6 +43,7 @@ def write_store(
             "axes": axes,
             "spacing": [1.0] * 3,
             "foreground": sha256(foreground.read_bytes()),
+            "arrays": {part: crc_of(content) for part, content in packed.items()},
         }
         case_file(folder, name, "json").write_text(to_sealed_json(meta))
     index = {

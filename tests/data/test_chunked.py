@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from spsam.data.chunked import Chunked, pack
 from spsam.data.patches import cut_out
+from spsam.data.store import PreparedStore, is_sound
 from spsam.errors import SpsamError
+from tests.data.stores import write_store
 
 
 @given(
@@ -136,3 +138,26 @@ def test_only_what_is_read_is_verified_and_only_once(tmp_path: Path) -> None:
         found = np.zeros(wanted.shape, bool)
         found[one._touched(key)] = True
         np.testing.assert_array_equal(found, wanted, str(key))
+
+
+def test_arrays_of_two_cases_that_changed_places_are_damaged(tmp_path: Path) -> None:
+    label = np.ones((4, 5, 6), np.uint8)
+    arrays = {name: (np.full((1, *label.shape), k), label) for k, name in enumerate("ab")}
+    write_store(tmp_path, arrays)
+    for part in ("image.b2nd", "json"):
+        kept = (tmp_path / f"b.{part}").read_bytes()
+        (tmp_path / f"b.{part}").write_bytes((tmp_path / f"a.{part}").read_bytes())
+        store = PreparedStore(tmp_path)
+        with pytest.raises(SpsamError, match=r"b\.image\.b2nd: the prepared data are damaged"):
+            store.case("b").image[...]
+        assert is_sound(tmp_path, "a")
+        assert not is_sound(tmp_path, "b")
+        (tmp_path / f"b.{part}").write_bytes(kept)
+    assert is_sound(tmp_path, "b")
+    # Sound, but of another kind.
+    for name, other in (("store.json", "a.json"), ("a.json", "store.json")):
+        kept = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes((tmp_path / other).read_bytes())
+        with pytest.raises(SpsamError, match="the prepared data are damaged"):
+            PreparedStore(tmp_path).case("a")
+        (tmp_path / name).write_bytes(kept)

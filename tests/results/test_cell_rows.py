@@ -36,6 +36,10 @@ def test_a_damaged_number_is_noticed(tmp_path: Path) -> None:
         cell.path.write_bytes(damaged)
         with pytest.raises(SpsamError, match=r"key\.jsonl"):
             cell.read()
-    # A file of the first version has no checksum.
+    # A file that is cut off is no file without a checksum.
     cell.path.write_bytes(b"".join(content.splitlines(keepends=True)[:2]))
+    with pytest.raises(SpsamError, match=r"key\.jsonl"):
+        cell.read()
+    # A file of the first version has no checksum.
+    cell.path.write_bytes(b"".join(content.splitlines(keepends=True)[1:]))
     assert cell.read() == [row("a"), row("b")]

@@ -22,6 +22,8 @@ from spsam.data.files.reading import check_memory, named
 from spsam.data.geometry import Geometry
 from spsam.errors import InputError, Problem
 
+# Characters of a DICOM identifier.
+_LONGEST = 64
 _DAMAGED = "the DICOM file cannot be read: it is damaged or no image"
 
 
@@ -190,7 +192,9 @@ def _kind(file: Path) -> tuple[str | None, bool]:
         header = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=tags)
         if "DirectoryRecordSequence" in header:
             return None, False
-        return str(header.get("SeriesInstanceUID", "")), "Rows" in header
+        name = str(header.get("SeriesInstanceUID", ""))
+        # What is no identifier does not say its series.
+        return name if len(name) <= _LONGEST and name.isprintable() else "", "Rows" in header
 
 
 def _files(folder: Path, series: str) -> tuple[Path, ...]:

@@ -41,6 +41,7 @@ class Frame:
         thickness: To the next slice, mm, as far as the header says it.
         slope: Factor of the stored numbers.
         intercept: Summand of them.
+        scaled: Whether the header says either.
         traits: What may tell it from others at its position.
     """
 
@@ -54,6 +55,7 @@ class Frame:
     thickness: float | None
     slope: float = 1.0
     intercept: float = 0.0
+    scaled: bool = True
     traits: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -108,6 +110,10 @@ def order_problems(place: Path, frames: Sequence[Frame]) -> list[Problem]:
             name = "size" if what == "shape" else "pixel spacing"
             message = f"the slices of the DICOM series differ in {name} ({shown})"
             return [Problem(f"{message}; give each kind a folder of its own", place)]
+    plain = [frame.name for frame in frames if not frame.scaled]
+    if 0 < len(plain) < len(frames):
+        message = f"{len(plain)} of {len(frames)} slices do not say how their numbers are scaled "
+        return [Problem(f"{message}(RescaleSlope), as {plain[0]}; mend the headers", place)]
     turns = np.array([frame.orientation for frame in frames])
     square = np.array([turns[:, :3] @ turns[0, :3], turns[:, 3:] @ turns[0, 3:]])
     if np.abs(turns - turns[0]).max() > 1e-3:
@@ -200,8 +206,11 @@ def _repeated(frames: Sequence[Frame], twice: npt.NDArray[np.bool_]) -> str:
 
 
 def _flat(group: Any) -> list[Any]:
-    """The items of a functional group's sequences, one each."""
-    return [element.value[0] for element in group if element.VR == "SQ" and element.value]
+    """The items of a functional group's sequences, one each.
+
+    Not of a vendor's own sequences, whose attributes have other meanings.
+    """
+    return [each.value[0] for each in group if each.VR == "SQ" and each.keyword and each.value]
 
 
 def _frame(file: Path, index: int, count: int, places: Sequence[Any]) -> Frame:
@@ -219,9 +228,8 @@ def _frame(file: Path, index: int, count: int, places: Sequence[Any]) -> Frame:
             raise InputError(Problem(f"{what}{where}", file))
         return found
 
+    scaled = _is_scaled(file, places)
     slope = numbers("RescaleSlope", 1, (1.0,))[0]
-    if slope == 0:
-        raise InputError(Problem("its numbers are to be multiplied by 0 (RescaleSlope)", file))
     spacing = numbers("PixelSpacing", 2)
     between = (
         numbers("SpacingBetweenSlices", 1, (0.0,))[0] or numbers("SliceThickness", 1, (0.0,))[0]
@@ -241,5 +249,24 @@ def _frame(file: Path, index: int, count: int, places: Sequence[Any]) -> Frame:
         abs(between) or None,
         slope,
         numbers("RescaleIntercept", 1, (0.0,))[0],
+        scaled,
         {name: str(place.get(name)) for place in places for name in _TRAITS if name in place},
     )
+
+
+def _is_scaled(file: Path, places: Sequence[Any]) -> bool:
+    """Whether there are slope and intercept; of one alone, readers make different numbers."""
+    names = ("RescaleSlope", "RescaleIntercept")
+    for place in places:
+        values = [place.get(name) for name in names]
+        if values == [None, None]:
+            continue
+        if values[0] == 0:
+            message = "its numbers are to be multiplied by 0 (RescaleSlope)"
+            raise InputError(Problem(message, file))
+        if None in values:
+            there, missing = names if values[1] is None else names[::-1]
+            message = f"its header has {there} without {missing}: what its numbers mean is unknown"
+            raise InputError(Problem(f"{message}; mend the header, or convert it anew", file))
+        return True
+    return False

@@ -24,6 +24,9 @@ Matrix = npt.NDArray[np.float64]
 SHEARED = 5e-3
 # mm in the header's units of length.
 _UNITS = {1: 1e3, 3: 1e-3}
+# In a header's units of length. Beyond these there is no scanner, and products of such numbers are
+# no numbers any more.
+_LARGEST, _SMALLEST = 1e9, 1e-9
 # NIfTI's x and y run to the right and to the front, a geometry's to the left and to the back.
 _TO_LPS = np.diag([-1.0, -1.0, 1.0])
 
@@ -210,8 +213,9 @@ def oddities(forms: Forms, shape: tuple[int, int, int]) -> list[str]:
 
 def _apart(forms: Forms, shape: tuple[int, int, int]) -> float:
     """The largest distance between where the two forms have a corner, mm."""
-    last = np.array(shape[::-1]) - 1
-    corners = [np.append(last * at, 1) for at in np.ndindex(2, 2, 2)]
+    # Of the volume and not of its voxels' centres: a single slice has a thickness, too.
+    size = np.array(shape[::-1])
+    corners = [np.append(size * at, 1) for at in np.ndindex(2, 2, 2)]
     off = (forms.sform - forms.qform) @ np.array(corners, np.float64).T
     return float(np.linalg.norm(off, axis=0).max()) * _UNITS.get(forms.units & 7, 1.0)
 
@@ -223,10 +227,12 @@ def _problems(path: Path, forms: Forms) -> list[Problem]:
     if forms.codes[1]:
         said["sform"] = forms.rows
     problems = [
-        Problem(f"its {name} holds NaN or infinity; mend the header", path)
+        Problem(f"its {name} holds NaN, infinity or numbers above 1e9; mend the header", path)
         for name, values in said.items()
-        if not np.isfinite(values).all()
+        if not (np.abs(values) <= _LARGEST).all()
     ]
+    if any(0 < abs(size) < _SMALLEST for size in forms.pixdim[1:]):
+        problems.append(Problem("its voxel size (pixdim) is below 1e-9; mend the header", path))
     if problems:
         return problems
     if forms.codes[0] and np.square(forms.quaternion[:3]).sum() > 1.001:

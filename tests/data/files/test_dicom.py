@@ -185,6 +185,11 @@ def upper(index: int, data: Dataset) -> None:
     data.BitsStored, data.HighBit = 8, 15
 
 
+def scaled(index: int, data: Dataset) -> None:
+    if index == 2:
+        data.RescaleSlope, data.RescaleIntercept = 2, 0
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -192,6 +197,9 @@ def upper(index: int, data: Dataset) -> None:
         (of("PixelSpacing", [0.9, 0.7]), "differ in pixel spacing"),
         (of("PixelSpacing", None), "PixelSpacing is not there"),
         (of("ImagePositionPatient", None), "ImagePositionPatient is not there"),
+        (of("RescaleSlope", 2), "RescaleSlope without RescaleIntercept"),
+        (of("RescaleIntercept", 0), "RescaleIntercept without RescaleSlope"),
+        (scaled, r"5 of 6 slices do not say how their numbers are scaled .*, as 001.dcm"),
         (of("RescaleSlope", 0), r"multiplied by 0 \(RescaleSlope\)"),
         (of("PhotometricInterpretation", "PALETTE COLOR"), r"colours \(PALETTE COLOR\)"),
         (of("PixelData", b"abcd"), "cannot be read"),
@@ -218,6 +226,27 @@ def test_a_damaged_slice_is_not_left_out(tmp_path: Path, length: int) -> None:
     file = folder / "001.dcm"
     file.write_bytes(file.read_bytes()[:length])
     refused(folder, "cannot be read|holds no|is not there")
+
+
+def test_a_slice_of_a_broken_series_identifier_is_not_left_out(tmp_path: Path) -> None:
+    """A byte of it that is changed swallows the tags that follow."""
+    folder = series(tmp_path / "s")
+    last = dataset(PIXELS[5], 15.0, 6, series="1.2.3.4")
+    last.add_new(0x0020000E, "LO", "1.2.3.4 \x00\x13\x00IS")
+    del last.Rows
+    last.save_as(folder / "001.dcm", enforce_file_format=True)
+    refused(folder, "holds no image")
+
+
+def test_a_vendors_own_sequence_scales_nothing(tmp_path: Path) -> None:
+    def private(data: Any) -> None:
+        for group in data.PerFrameFunctionalGroupsSequence:
+            group.add_new(0x20050010, "LO", "somebody")
+            group.add_new(0x2005100F, "SQ", group.PixelValueTransformationSequence)
+            del group.PixelValueTransformationSequence
+
+    read, _ = read_array(frames(tmp_path / "a.dcm", change=private))
+    np.testing.assert_array_equal(read[0], PIXELS)
 
 
 def test_frames_that_are_no_volume(tmp_path: Path) -> None:

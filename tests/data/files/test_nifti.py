@@ -156,6 +156,18 @@ def test_wrong_endings_are_read_by_their_content(tmp_path: Path) -> None:
 NAN = float("nan")
 
 
+def test_numbers_whose_products_are_none(tmp_path: Path) -> None:
+    """Only the second version holds them; a matrix of such numbers has no axes."""
+    for name, value in (("pixdim", 1e300), ("srow_x", 1e200), ("qoffset_x", -1e160)):
+        image = nibabel.Nifti2Image(np.zeros((5, 6, 7), np.float32), np.eye(4))
+        image.set_qform(np.eye(4), 1)
+        image.header["vox_offset"] = 544
+        image.header[name][1 if name == "pixdim" else ...] = value
+        path = tmp_path / f"{name}.nii"
+        path.write_bytes(image.header.binaryblock + bytes(4 + 5 * 6 * 7 * 4))
+        assert "numbers above 1e9" in refused(path)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -180,6 +192,9 @@ NAN = float("nan")
         (put(112, "2f", 2, NAN), "adds nan"),
         (put(80, "f", NAN), "voxel size .* NaN"),
         (put(280, "f", NAN), "sform holds NaN"),
+        (put(280, "f", 1e20), "sform holds .* numbers above 1e9"),
+        (put(84, "f", 3e9), "voxel size .* numbers above 1e9"),
+        (put(84, "f", 3e-43), "voxel size .* below 1e-9"),
         (put(256, "f", NAN), "qform holds NaN"),
         (put(256, "f", 7), "qform is no rotation"),
         (lambda c: (put(252, "2h", 1, 0)(c), put(88, "f", 0)(c)), "no voxel size"),
@@ -271,6 +286,9 @@ def test_forms_that_a_user_should_look_at(tmp_path: Path) -> None:
     (message,) = said(put(88, "f", 0))
     assert message == "its voxel size (pixdim) is 0; 8 along z is taken from its sform"
     assert read_geometry(tmp_path / "a.nii.gz").spacing == SPACING
+    # A single slice has a thickness, too.
+    (message,) = said(put(40, "4h", 3, 24, 20, 1), put(88, "f", 4))
+    assert "disagree by up to 4 mm" in message
     (message,) = said(put(280, "f", 3), put(252, "2h", 0, 1))
     assert "the latter is taken" in message
     assert "not at right angles" in said(put(284, "f", 1))[0]
