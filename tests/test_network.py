@@ -13,7 +13,7 @@ import pytest
 
 from tests.data.layouts import write_acdc
 
-# Python runs a module of this name at its start: in the command's process and in all that it starts.
+# Python runs this as `sitecustomize` at its start, in every process that a command starts, too.
 WATCH = """
 import json, os, sys
 
