@@ -100,7 +100,7 @@ def test_a_link_to_a_scan_that_is_gone_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").symlink_to(tmp_path / "gone.txt")
     first, second = open_volumes(tmp_path)
     assert first.load().label is None
-    with pytest.raises(InputError, match=r"b\.nii\.gz: cannot be read: No such file"):
+    with pytest.raises(InputError, match=r"b\.nii\.gz: the file does not exist"):
         second.load()
     assert [each.name for each in left_out(tmp_path)] == ["notes.txt"]
 
