@@ -68,6 +68,22 @@ def test_every_trap_has_its_test() -> None:
         assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8"), test
 
 
+def test_the_glossary_has_the_names_of_the_code() -> None:
+    page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    words = [row[0] for row in rows if row[0] not in ("word", "---")]
+    assert len(words) > 40
+    assert len(words) == len(set(words))
+    named = re.findall(r"`(\w+)` `(\S+\.py)`", page)
+    assert len(named) > 30
+    for name, module in named:
+        code = (ROOT / "spsam" / module).read_text(encoding="utf-8")
+        assert re.search(rf"^(class|def) {name}\b|^{name}\b.* = |, {name}, ", code, re.MULTILINE), (
+            name,
+            module,
+        )
+
+
 def test_constraints_are_versions_and_no_addresses() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     assert len(lines) > 100

@@ -34,7 +34,7 @@ def watched(work: Callable[[ProgressListener], Result]) -> Result:
         return work(watch)
     except KeyboardInterrupt as stop:
         watch.close()
-        typer.echo("interrupted: the same command goes on where it stopped", err=True)
+        typer.echo("interrupted: the same command resumes where it stopped", err=True)
         raise typer.Exit(getattr(stop, "exit_code", 130)) from None
     finally:
         watch.close()
@@ -109,7 +109,7 @@ class LineWatcher(ProgressListener):
             self._at.clear()
         self._now = self._at[run.run_id] = _Run(run, epochs, time.monotonic())
         self._last = self._now.began
-        self.say(f"{run}: {'goes on where it stopped' if resumed else 'begins'}")
+        self.say(f"{run}: {'resumes where it stopped' if resumed else 'begins'}")
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Now and then."""

@@ -51,7 +51,7 @@ def sweep(  # noqa: PLR0917 - the command line's options
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Search for better values of an arm, by validation cases. The same command goes on."""
+    """Search for better values of an arm, by validation cases. The same command resumes."""
     from spsam.config.overrides import parse_overrides
     from spsam.config.places import home
     from spsam.config.problems import gather, raise_all

@@ -66,7 +66,7 @@ def train(  # noqa: PLR0917 - the command line's options
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train one arm and score it; the same command goes on where it stopped."""
+    """Train one arm and score it; the same command resumes where it stopped."""
     from spsam.cli.ablate import header, plan_json, plan_text
     from spsam.cli.progress import watched
     from spsam.config.overrides import parse_overrides

@@ -19,7 +19,7 @@ class SlurmConfig(Section):
     account: str | None = chosen(None, "Who pays.")
     qos: str | None = chosen(None, "Quality of service.")
     constraint: str | None = chosen(None, "Features that a node must have.")
-    minutes: Count = chosen(60, "Time limit; a run that needs longer is requeued and goes on.")
+    minutes: Count = chosen(60, "Time limit; a run that needs longer is requeued and resumes.")
     warning: Count = chosen(90, "Seconds before the limit in which a run keeps what it has.")
     cpus: Count = chosen(1, "Processors of a run, on each node.")
     memory: str | None = chosen(None, "Memory of a node, e.g. 16G.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,6 @@ from spsam.data.volume import write_label
 
 # Slices restored at once: bounds the memory at K classes of a large volume.
 PIECE = 16
-# Of class 0 where a volume was cut away: as sure as float16 can still say.
-_BACKGROUND = 100.0
 
 
 @runtime_checkable
@@ -43,22 +41,6 @@ class _WholeVolume:
 
     def slices(self, first: int, stop: int) -> Tensor:
         return self._logits[:, first:stop]
-
-
-def restore_logits(
-    logits: Tensor | npt.NDArray[np.float32], case: PreparedCase
-) -> npt.NDArray[np.float32]:
-    """Logits on the original grid, linearly interpolated.
-
-    Args:
-        logits: `(K, d, h, w)` on the prepared grid, on any device.
-        case: The case they belong to.
-
-    Returns:
-        `(K, D, H, W)`, the original array axes (z, y, x).
-    """
-    chunks = [chunk.cpu().numpy() for chunk in restored(logits, case)]
-    return _uncut(case.turn.back(np.concatenate(chunks, axis=1)), case, _BACKGROUND)
 
 
 def restore_labels(
@@ -98,7 +80,7 @@ def name_pieces(
         if on_piece is not None:
             on_piece(piece * PIECE, chunk, named)
         chunks.append(named.cpu().numpy())
-    return _uncut(case.turn.back(np.concatenate(chunks)), case, 0)
+    return _uncut(case.turn.back(np.concatenate(chunks)), case)
 
 
 def write_labels(path: Path, labels: npt.NDArray[np.integer], case: PreparedCase) -> None:
@@ -112,21 +94,13 @@ def write_labels(path: Path, labels: npt.NDArray[np.integer], case: PreparedCase
     write_label(path, narrow_ids(case.raw_ids)[labels], case.original)
 
 
-def _uncut(array: npt.NDArray[Any], case: PreparedCase, background: float) -> npt.NDArray[Any]:
-    """The array `(…, D, H, W)` in the original volume; what was cut away is background.
-
-    Args:
-        array: On the original axes, of what was not cut away.
-        case: The case.
-        background: A label, or how far class 0's logits lie above zero and the others' below.
-    """
+def _uncut(labels: npt.NDArray[np.integer], case: PreparedCase) -> npt.NDArray[np.integer]:
+    """Labels `(D, H, W)` on the original axes in the whole volume; background where it was cut."""
     if case.box is None:
-        return np.ascontiguousarray(array)
-    whole = np.full((*array.shape[:-3], *case.original.shape), -background, array.dtype)
-    if array.ndim > 3:
-        whole[0] = background
+        return np.ascontiguousarray(labels)
+    whole = np.zeros(case.original.shape, labels.dtype)
     z, y, x = (slice(*bounds) for bounds in case.box)
-    whole[..., z, y, x] = array
+    whole[z, y, x] = labels
     return whole
 
 

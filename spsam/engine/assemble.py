@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from spsam.config.schema import ArmConfig, RunConfig
 from spsam.engine.run_spec import NetworkSize
@@ -19,7 +18,7 @@ from spsam.model.adapters.placement import AdapterSet
 from spsam.model.counting import count_parameters
 from spsam.model.sam.backbones import Backbone, backbone_spec, token_grid
 from spsam.registry.catalogue import Catalogue
-from spsam.registry.resolve import resolve
+from spsam.registry.resolve import make
 
 if TYPE_CHECKING:
     from spsam.model.network import SelfPromptSAM
@@ -221,20 +220,18 @@ def _build_blocks(arm: ArmConfig, spec: Backbone, shape: _Shape, seed: int) -> d
     }
     catalogue = Catalogue.load(plugins=arm.plugins)
 
-    def make(slot: str, *engine: Any) -> nn.Module:
-        block = getattr(arm.blocks, slot)
-        component = resolve(catalogue.card(slot, block.name))
-        module: nn.Module = component(*engine, **block.params)
-        return module
+    def block(slot: str, *engine: Any) -> Any:
+        chosen = getattr(arm.blocks, slot)
+        return make(catalogue.card(slot, chosen.name), engine, chosen.params)
 
     blocks: dict[str, Any] = {}
     for slot, engine in given.items():
         with _seeded(seed, slot):
-            blocks[slot] = make(slot, *engine)
+            blocks[slot] = block(slot, *engine)
     placement = arm.adapter_placement
     with _seeded(seed, "adapter"):
         blocks["adapter"] = AdapterSet(
-            lambda dim: make("adapter", dim, shape.depth),
+            lambda dim: block("adapter", dim, shape.depth),
             encoder_dim=spec.embed_dim,
             encoder_blocks=spec.depth,
             decoder_dim=spec.out_dim,

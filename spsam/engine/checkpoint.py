@@ -87,7 +87,7 @@ def save_whole(path: Path, state: State, *, keep: bool = False) -> None:
     except OSError as error:
         raise SpsamError(
             f"{path}: the checkpoint cannot be written: {error.strerror}; the one before is as it "
-            "was: make room and give the same command to go on from it"
+            "was: make room and give the same command to resume from it"
         ) from error
 
 

@@ -35,27 +35,6 @@ def autocast(device: torch.device, train: TrainConfig | PretrainRecipe) -> torch
     return torch.autocast(device.type, kind, enabled=train.precision != "fp32")
 
 
-def predict_logits(
-    network: Segmenter,
-    image: Tensor,
-    inference: InferenceConfig,
-    train: TrainConfig,
-) -> Tensor:
-    """Final logits of a prepared volume, tiles weighted by a Gaussian.
-
-    Args:
-        network: In any mode; left in evaluation mode.
-        image: `(M, D, H, W)` prepared intensities, any size; on any device.
-        inference: Step, Gaussian, mirroring.
-        train: For the precision the network was trained in.
-
-    Returns:
-        `(K, D, H, W)` float32 on the network's device.
-    """
-    logits = SlidingLogits(network, image, inference, train)
-    return logits.slices(0, logits.shape[1])
-
-
 def predict_labels(
     network: Segmenter,
     case: PreparedCase,

@@ -29,7 +29,7 @@ def execute(
     on_progress: Callable[[str, int, int], None],
     on_note: Callable[[str], None],
 ) -> None:
-    """Trains and scores a run; goes on where it stopped if it was interrupted.
+    """Trains and scores a run; resumes where it stopped if it was interrupted.
 
     Writes `metrics.jsonl` and `checkpoint.pt` while training, then `predictions/`, `preview.png`,
     `measures.npz`, `panels.npz`, the cost in `run.json` and last `rows.jsonl` in the run's folder.

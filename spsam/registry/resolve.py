@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.catalogue import Card
+from spsam.registry.slots import SLOTS
 from spsam.registry.targets import root_of
 
 
@@ -50,6 +54,49 @@ def resolve(card: Card) -> type:
             )
         )
     return classes[wanted]
+
+
+def make(card: Card, engine: tuple[Any, ...], params: Mapping[str, Any]) -> Any:
+    """Builds a card's component.
+
+    Args:
+        card: The card.
+        engine: What the slot gives, by position.
+        params: What YAML sets, by name.
+
+    Returns:
+        An object of the slot's base class.
+
+    Raises:
+        InputError: As `resolve`; if the class is not derived from the slot's base class, lacks a
+            method of it, or cannot be called with what the slot gives.
+    """
+    component, slot = resolve(card), SLOTS[card.slot]
+    home = f"spsam.model.{slot.folder}.base"
+    if not issubclass(component, getattr(import_module(home), slot.base)):
+        raise InputError(
+            Problem(
+                f"target: {card.target} is no component of the slot {card.slot}: derive it from "
+                f"{home}.{slot.base}",
+                card.file,
+            )
+        )
+    if missing := sorted(getattr(component, "__abstractmethods__", ())):
+        raise InputError(
+            Problem(f"target: {card.target} has to define {', '.join(missing)}", card.file)
+        )
+    try:
+        inspect.signature(component).bind(*engine, **params)
+    except TypeError as error:
+        given = ", ".join(slot.parameters)
+        raise InputError(
+            Problem(
+                f"target: {card.target} cannot be called with what the slot {card.slot} gives: "
+                f"{error}; expected __init__(self, {given}), and behind * what YAML may set",
+                card.file,
+            )
+        ) from error
+    return component(*engine, **params)
 
 
 def _make_importable(folder: Path) -> None:

@@ -123,11 +123,11 @@ def test_an_interruption_ends_with_130_and_can_be_gone_on_with() -> None:
     ACT["act"] = stop
     result = ablate("S1")
     assert result.exit_code == 130
-    assert "goes on where it stopped" in result.stderr
+    assert "resumes where it stopped" in result.stderr
     ACT["act"] = lambda arm, epoch: None
     again = ablate("S1")
     assert again.exit_code == 0
-    assert "goes on where it stopped" in again.stderr
+    assert "resumes where it stopped" in again.stderr
 
 
 def test_every_mistake_of_the_command_line_at_once(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_lines() -> None:
     stream = io.StringIO()
     feed(LineWatcher(stream, every=0))
     lines = stream.getvalue().splitlines()
-    assert "[2/3] S2 seed 0: goes on where it stopped" in lines
+    assert "[2/3] S2 seed 0: resumes where it stopped" in lines
     assert "[2/3] S2 seed 0: epoch 2/2, loss 0.500" in lines
     assert any("finished in 0 s, Dice 50.00; about 0 s left" in line for line in lines)
     assert "[3/3] S3 seed 0: finished before, Dice 60.00" in lines

@@ -113,7 +113,7 @@ def test_a_signal_ends_the_command_with_its_code() -> None:
     ACT["act"] = stop
     result = spsam("train", "S1")
     assert result.exit_code == 143
-    assert "the same command goes on" in result.stderr
+    assert "the same command resumes" in result.stderr
 
 
 def test_a_full_disk_is_one_sentence_even_where_nothing_can_be_noted(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from spsam.data.dataset import open_dataset
 from spsam.data.plan import plan
 from spsam.data.prepare import prepare
-from spsam.data.restore import restore_labels, restore_logits, write_labels
+from spsam.data.restore import restore_labels, restored, write_labels
 from spsam.data.store import PreparedCase
 from spsam.data.volume import Geometry, read_geometry, read_volume
 from tests.data.layouts import write_msd
@@ -48,6 +48,10 @@ def largest(logits: torch.Tensor) -> torch.Tensor:
     return logits.argmax(1)
 
 
+def restored_whole(logits: np.ndarray | torch.Tensor, case: PreparedCase) -> torch.Tensor:
+    return torch.cat(list(restored(logits, case)), dim=1)
+
+
 SHAPES = st.tuples(st.integers(1, 20), st.integers(1, 9), st.integers(1, 9))
 
 
@@ -59,7 +63,7 @@ def test_the_same_grid_comes_back_exactly(
     turned = np.transpose(label, axes)
     case = case_of(turned.shape, shape, (axes[0], axes[1], axes[2]))
     logits = one_hot(turned, 4)
-    np.testing.assert_array_equal(restore_logits(logits, case), one_hot(label, 4))
+    np.testing.assert_array_equal(restored_whole(logits, case).numpy(), logits)
     np.testing.assert_array_equal(restore_labels(torch.from_numpy(logits), case, largest), label)
 
 
@@ -72,7 +76,7 @@ def test_interpolation_is_torchs_trilinear(
     expected = torch.nn.functional.interpolate(
         logits[None], original, mode="trilinear", align_corners=False
     )[0]
-    result = restore_logits(logits, case_of(prepared, original))
+    result = restored_whole(logits, case_of(prepared, original)).numpy()
     np.testing.assert_allclose(result, expected.numpy(), atol=1e-5)
     labels = restore_labels(logits, case_of(prepared, original), largest)
     assert labels.dtype == np.uint8
@@ -103,7 +107,7 @@ def test_a_head_that_needs_thresholds_can_be_used() -> None:
 
 def test_reduced_precision_logits_are_taken() -> None:
     logits = torch.randn(2, 3, 4, 4).to(torch.bfloat16)
-    assert restore_logits(logits, case_of((3, 4, 4), (3, 9, 7))).dtype == np.float32
+    assert restored_whole(logits, case_of((3, 4, 4), (3, 9, 7))).dtype == torch.float32
 
 
 def test_files_carry_the_ids_and_the_grid_of_the_data_set(tmp_path: Path) -> None:

@@ -1,19 +1,18 @@
-"""Small networks for the tests: every shipped arm, by name."""
+"""Small networks for the tests: the paper's nine arms, by name."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import torch
 
-from spsam.config.places import shipped
 from spsam.engine.assemble import build_network
 from spsam.model.network import SelfPromptSAM
 from spsam.registry.arms import load_arm
+from spsam.registry.catalogue import Catalogue
+from spsam.registry.resolve import resolve
 
-ARMS = sorted(p.stem for p in shipped("ablations").glob("*.yaml") if re.fullmatch(r"S\d+", p.stem))
-MIXING = {"depth_before", "depth_after", "dfused"}
+ARMS = [f"S{number}" for number in range(1, 10)]
 
 
 def small(
@@ -32,4 +31,5 @@ def small(
 
 def mixes_depth(name: str) -> bool:
     """Whether the arm is said to mix slices in encoder and decoder."""
-    return load_arm(name).blocks.adapter.name in MIXING
+    adapter = Catalogue.load().card("adapter", load_arm(name).blocks.adapter.name)
+    return bool(resolve(adapter).mixes_depth)  # type: ignore[attr-defined]

@@ -45,10 +45,6 @@ def some_prompts(network: SelfPromptSAM, classes: int = 3) -> Prompts:
     return prompts
 
 
-def test_there_are_nine_arms() -> None:
-    assert [f"S{n}" for n in range(1, 10)] == ARMS
-
-
 @every_arm
 @torch.no_grad()
 def test_a_fresh_arm_computes_plain_sam(name: str) -> None:

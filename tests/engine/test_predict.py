@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from spsam.engine.predict import SlidingLogits, predict_logits, starts
+from spsam.config.schema import InferenceConfig, TrainConfig
+from spsam.engine.predict import SlidingLogits, starts
 from spsam.model.network import Output
 from spsam.registry.arms import load_arm
 
@@ -40,11 +41,18 @@ class Sided(Pointwise):
         return Output(super().forward(tiles).logits + ramp, [], None)
 
 
+def whole_logits(
+    network: Pointwise, volume: Tensor, inference: InferenceConfig, train: TrainConfig
+) -> Tensor:
+    logits = SlidingLogits(network, volume, inference, train)
+    return logits.slices(0, logits.shape[1])
+
+
 @pytest.mark.parametrize("shape", [(2, 16, 16), (5, 40, 23), (1, 9, 50)])
 def test_tiles_agree_with_the_whole_whatever_the_size(shape: tuple[int, int, int]) -> None:
     volume = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
     network = Pointwise().train()
-    logits = predict_logits(network, volume, ARM.inference, ARM.train)
+    logits = whole_logits(network, volume, ARM.inference, ARM.train)
     expected = volume * network.scale.detach()[:, None, None, None]
     assert logits.shape == (3, *shape)
     assert logits.dtype == torch.float32
@@ -54,9 +62,9 @@ def test_tiles_agree_with_the_whole_whatever_the_size(shape: tuple[int, int, int
 def test_mirroring_averages_both_sides() -> None:
     volume = torch.randn(1, 2, 16, 16, generator=torch.Generator().manual_seed(0))
     mirrored = load_arm("base", {"inference.mirror": True})
-    plain = predict_logits(Sided(), volume, ARM.inference, ARM.train)
-    both = predict_logits(Sided(), volume, mirrored.inference, mirrored.train)
-    expected = predict_logits(Pointwise(), volume, ARM.inference, ARM.train)
+    plain = whole_logits(Sided(), volume, ARM.inference, ARM.train)
+    both = whole_logits(Sided(), volume, mirrored.inference, mirrored.train)
+    expected = whole_logits(Pointwise(), volume, ARM.inference, ARM.train)
     assert (plain - expected).abs().max() > 0.9
     torch.testing.assert_close(both, expected, rtol=1e-5, atol=1e-5)
 
@@ -78,12 +86,12 @@ def test_it_is_monais_sliding_window(step: float, shape: tuple[int, int, int]) -
         mode="gaussian",
         sigma_scale=inference.sigma,
     )
-    assert torch.equal(predict_logits(network, volume, inference, ARM.train), expected[0])
+    assert torch.equal(whole_logits(network, volume, inference, ARM.train), expected[0])
 
 
 def test_slices_are_given_up_once_taken_and_the_same_in_pieces() -> None:
     volume = torch.randn(1, 40, 20, 23, generator=torch.Generator().manual_seed(0))
-    whole = predict_logits(Sided(), volume, ARM.inference, ARM.train)
+    whole = whole_logits(Sided(), volume, ARM.inference, ARM.train)
     stream = SlidingLogits(Sided(), volume, ARM.inference, ARM.train)
     assert stream.shape == whole.shape
     pieces = []

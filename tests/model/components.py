@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,16 +16,38 @@ from torch import Tensor, nn
 from spsam.model.prompts.base import Prompts
 from spsam.registry.catalogue import SLOTS, Catalogue
 from spsam.registry.resolve import resolve
+from tests import tutorials
 
 
 def components(*slots: str) -> list[Any]:
-    """`(slot, class)` of every card of the slots, as pytest parameters."""
-    catalogue = Catalogue.load()
-    return [
-        pytest.param(slot, resolve(card), id=f"{slot}-{card.name}")
+    """`(slot, class)` of every card of the slots, as pytest parameters; the tutorials', too."""
+    cards = [card for slot in slots or SLOTS for card in Catalogue.load().cards(slot)]
+    plugin = _tutorials()
+    cards += [
+        card
         for slot in slots or SLOTS
-        for card in catalogue.cards(slot)
+        for card in Catalogue.load([plugin]).cards(slot)
+        if card.plugin == plugin
     ]
+    return [
+        pytest.param(
+            card.slot,
+            resolve(card),
+            id=f"{card.slot}-{card.name}{'-tutorial' if card.plugin else ''}",
+        )
+        for card in cards
+    ]
+
+
+@lru_cache(maxsize=1)
+def _tutorials() -> Path:
+    folder = Path(_kept.name)
+    tutorials.as_plugin(folder)
+    return folder
+
+
+# Goes with the process, not with the function.
+_kept = tempfile.TemporaryDirectory()
 
 
 @dataclass(frozen=True)

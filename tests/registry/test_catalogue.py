@@ -11,7 +11,8 @@ from spsam.registry.catalogue import SLOTS, Catalogue
 
 from . import small
 
-SHIPPED = {
+# Of the paper and its studies; others may come.
+PAPERS = {
     "input_adapter": ["madapter", "repeat"],
     "depth_pos_embed": ["learned", "none"],
     "adapter": ["depth_after", "depth_before", "dfused", "none", "vanilla"],
@@ -25,9 +26,9 @@ def test_slots_are_those_of_the_schema() -> None:
     assert list(SLOTS) == list(Blocks.model_fields)
 
 
-def test_shipped_components() -> None:
-    catalogue = Catalogue.load()
-    assert {slot: [card.name for card in catalogue.cards(slot)] for slot in SLOTS} == SHIPPED
+@pytest.mark.parametrize("slot", PAPERS)
+def test_the_papers_components_are_there(slot: str) -> None:
+    assert {card.name for card in Catalogue.load().cards(slot)} >= set(PAPERS[slot])
 
 
 def test_every_shipped_card_opens_with_what_it_is_and_names_its_source() -> None:

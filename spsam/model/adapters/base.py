@@ -16,13 +16,20 @@ INITS = ("zero", "default")
 class Adapter(nn.Module, ABC):
     """A small trained module on the tokens of a frozen transformer block.
 
-    The engine gives `dim`, the tokens' width, and `depth`, D slices of a patch.
+    A component without parameters needs nothing but `forward`.
+
+    Args:
+        dim: C, the tokens' width; from the engine, not kept.
+        depth: D, slices of a patch; from the engine, not kept.
 
     Attributes:
         mixes_depth: Whether slices see each other, always at the same position only.
     """
 
-    mixes_depth: ClassVar[bool]
+    mixes_depth: ClassVar[bool] = False
+
+    def __init__(self, dim: int = 0, depth: int = 0) -> None:
+        super().__init__()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -10,11 +10,6 @@ from spsam.model.adapters.base import Adapter
 class NoAdapter(Adapter):
     """Returns the tokens as they came; no parameters."""
 
-    mixes_depth = False
-
-    def __init__(self, dim: int, depth: int) -> None:
-        super().__init__()
-
     def forward(self, x: Tensor) -> Tensor:
         """`(B, D, N, dim)`, unchanged."""
         return x

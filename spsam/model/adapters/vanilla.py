@@ -21,8 +21,6 @@ class VanillaAdapter(Adapter):
             `default` as torch does.
     """
 
-    mixes_depth = False
-
     def __init__(
         self,
         dim: int,

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-
 from torch import Tensor, nn
 
 
-class DepthPosEmbed(nn.Module, ABC):
+class DepthPosEmbed(nn.Module):
     """Tells the slices of a patch apart, in the image encoder and in the mask decoder.
 
-    The engine gives `encoder_dim`, E, `decoder_dim`, C, `depth`, D, and `grid`, (gh, gw) tokens.
+    A component writes the method of the place where it adds something, or both.
+
+    Args:
+        encoder_dim: E, width of the encoder's tokens; from the engine, not kept.
+        decoder_dim: C, width of the decoder's image position; from the engine, not kept.
+        depth: D, slices of a patch; from the engine, not kept.
+        grid: (gh, gw), the token grid; from the engine, not kept.
     """
 
-    @abstractmethod
+    def __init__(
+        self,
+        encoder_dim: int = 0,
+        decoder_dim: int = 0,
+        depth: int = 0,
+        grid: tuple[int, int] = (0, 0),
+    ) -> None:
+        super().__init__()
+
     def encoder_tokens(self, tokens: Tensor) -> Tensor:
         """Adds the depth position to the encoder's tokens, after SAM's own position embedding.
 
@@ -21,10 +33,10 @@ class DepthPosEmbed(nn.Module, ABC):
             tokens: `(B·D, gh, gw, E)`.
 
         Returns:
-            The same shape and data type.
+            The same shape and data type; unchanged unless a component does otherwise.
         """
+        return tokens
 
-    @abstractmethod
     def decoder_position(self, image_pe: Tensor) -> Tensor:
         """Adds the depth position to the image position that the mask decoder gets.
 
@@ -32,5 +44,7 @@ class DepthPosEmbed(nn.Module, ABC):
             image_pe: `(1, C, gh, gw)`, SAM's own.
 
         Returns:
-            `(1, C, gh, gw)` if all slices share it, else `(D, C, gh, gw)`.
+            `(1, C, gh, gw)` if all slices share it, else `(D, C, gh, gw)`;
+            unchanged unless a component does otherwise.
         """
+        return image_pe

@@ -13,9 +13,22 @@ ENCODER_CHANNELS = 3
 class InputAdapter(nn.Module, ABC):
     """Makes the three-channel slices that SAM's image encoder takes.
 
-    The engine gives `in_channels`, M image modalities, `image_size`, (H, W) of the patch, and
-    `encoder_size`, (h, w) of the encoder's input, both in pixels.
+    A component without parameters needs nothing but `forward`.
+
+    Args:
+        in_channels: M, image modalities; from the engine, not kept.
+        image_size: (H, W) of the patch, pixels; from the engine, not kept.
+        encoder_size: (h, w) of the encoder's input, pixels; from the engine.
     """
+
+    def __init__(
+        self,
+        in_channels: int = 0,
+        image_size: tuple[int, int] = (0, 0),
+        encoder_size: tuple[int, int] = (0, 0),
+    ) -> None:
+        super().__init__()
+        self.encoder_size = encoder_size
 
     @abstractmethod
     def forward(self, volume: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ class MAdapter(InputAdapter):
         init: Literal["identity", "default"] = "identity",
         lr_mult: float = 1.0,
     ) -> None:
-        super().__init__()
+        super().__init__(in_channels, image_size, encoder_size)
         widest = max(in_channels, ENCODER_CHANNELS)
         require(
             (
@@ -53,7 +53,6 @@ class MAdapter(InputAdapter):
             ),
             (0 < lr_mult < math.inf, f"lr_mult is to be a positive number, got {lr_mult}"),
         )
-        self.encoder_size = encoder_size
         self.lr_mult = lr_mult
         layers: list[nn.Module] = [_conv(in_channels, hidden), InstanceNorm(hidden), nn.GELU()]
         for _ in range(doublings(image_size, encoder_size)):

@@ -12,18 +12,7 @@ class RepeatChannels(InputAdapter):
     """One modality three times, three as they are, any other number as three times their mean.
 
     Then a bilinear resize to the encoder's size; no parameters.
-
-    Args:
-        in_channels: M, image modalities.
-        image_size: (H, W) of the patch, pixels.
-        encoder_size: (h, w) of the encoder's input, pixels.
     """
-
-    def __init__(
-        self, in_channels: int, image_size: tuple[int, int], encoder_size: tuple[int, int]
-    ) -> None:
-        super().__init__()
-        self.encoder_size = encoder_size
 
     def forward(self, volume: Tensor) -> Tensor:
         """`(B, M, D, H, W)` to `(B·D, 3, h, w)`."""

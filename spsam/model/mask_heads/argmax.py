@@ -8,16 +8,9 @@ from spsam.model.mask_heads.base import MaskHead
 
 
 class ArgmaxHead(MaskHead):
-    """Every mask is a binary decision, trained with a sigmoid; no parameters.
-
-    Args:
-        num_classes: K, background included; not used.
-    """
+    """Every mask is a binary decision, trained with a sigmoid; no parameters."""
 
     activation = "sigmoid"
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
 
     def forward(self, masks: Tensor) -> Tensor:
         """`(B, K, D, H, W)`, unchanged."""

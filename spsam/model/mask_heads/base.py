@@ -11,13 +11,19 @@ from torch import Tensor, nn
 class MaskHead(nn.Module, ABC):
     """Makes one label map of SAM's K binary masks.
 
-    The engine gives `num_classes`, K, background included.
+    A component without parameters needs nothing but `forward`.
+
+    Args:
+        num_classes: K, background included; from the engine, not kept.
 
     Attributes:
         activation: What the loss turns the logits into probabilities with.
     """
 
-    activation: ClassVar[Literal["sigmoid", "softmax"]]
+    activation: ClassVar[Literal["sigmoid", "softmax"]] = "softmax"
+
+    def __init__(self, num_classes: int = 0) -> None:
+        super().__init__()
 
     @abstractmethod
     def forward(self, masks: Tensor) -> Tensor:

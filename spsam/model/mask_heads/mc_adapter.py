@@ -25,8 +25,6 @@ class MCAdapterHead(MaskHead):
             2; `default` as torch does.
     """
 
-    activation = "softmax"
-
     def __init__(
         self,
         num_classes: int,

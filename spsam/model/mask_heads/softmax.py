@@ -12,15 +12,7 @@ class SoftmaxHead(MaskHead):
 
     SAM's logits of different classes are not comparable: where every class says "not me", one is
     named all the same.
-
-    Args:
-        num_classes: K, background included; not used.
     """
-
-    activation = "softmax"
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
 
     def forward(self, masks: Tensor) -> Tensor:
         """`(B, K, D, H, W)`, unchanged."""

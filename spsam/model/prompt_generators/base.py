@@ -11,9 +11,26 @@ from torch import Tensor, nn
 class PromptGenerator(nn.Module, ABC):
     """Makes auxiliary masks, from which the prompts come, of the image encoder's maps.
 
-    The engine gives `tap_dims`, the taps' channels, shallow first, `neck_dim`, C, `grid`,
-    (gh, gw) tokens, `num_classes`, K, background included, and `image_size`, (H, W) of the patch.
+    A component builds its layers in `__init__` and runs them in `forward`.
+
+    Args:
+        tap_dims: The taps' channels, shallow first; from the engine, not kept.
+        neck_dim: C, channels of the neck's output; from the engine, not kept.
+        grid: (gh, gw), the token grid; from the engine, not kept.
+        num_classes: K, background included; from the engine, not kept.
+        image_size: (H, W) of the patch, pixels; from the engine.
     """
+
+    def __init__(
+        self,
+        tap_dims: tuple[int, ...] = (),
+        neck_dim: int = 0,
+        grid: tuple[int, int] = (0, 0),
+        num_classes: int = 0,
+        image_size: tuple[int, int] = (0, 0),
+    ) -> None:
+        super().__init__()
+        self.image_size = image_size
 
     @abstractmethod
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:

@@ -71,11 +71,10 @@ class MSPGenerator(PromptGenerator):
         finest: int = 1,
         joining: Literal["concat", "sum"] = "concat",
     ) -> None:
-        super().__init__()
+        super().__init__(tap_dims, neck_dim, grid, num_classes, image_size)
         if widths is None:
             widths = tuple(max(1, neck_dim // divisor) for divisor in DIVISORS)
         _check(widths, kernel, convs, finest, joining)
-        self.image_size = image_size
         self.joining = joining
         # Off only where it is measured what this saves.
         self.composed = True

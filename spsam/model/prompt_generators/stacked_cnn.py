@@ -40,14 +40,13 @@ class StackedCNN(PromptGenerator):
         width: int | None = None,
         kernel: int = 3,
     ) -> None:
-        super().__init__()
+        super().__init__(tap_dims, neck_dim, grid, num_classes, image_size)
         width = neck_dim if width is None else width
         if layers < 1 or width < 1 or kernel < 1 or kernel % 2 == 0:
             raise InputError(
                 "a stack of convolutions has at least one layer and channel and an odd kernel: "
                 f"got layers {layers}, width {width}, kernel {kernel}"
             )
-        self.image_size = image_size
         self.stack = nn.Sequential(
             *(
                 conv_block(width if layer else neck_dim, width, (1, kernel, kernel))

@@ -43,7 +43,8 @@ def bootstrap_interval(
     """A confidence interval of a statistic over P units.
 
     Bias-corrected and accelerated (Efron 1987), as `scipy.stats.bootstrap` computes it; where that
-    is undefined (a statistic that hardly varies) the plain percentiles.
+    is undefined (a statistic that hardly varies) the plain percentiles. Resamples without a value
+    are left out. SciPy does neither: decision 48.
 
     Args:
         statistic: From weights `(..., P)` to values `(...)`.

@@ -16,7 +16,7 @@ from spsam.tracking.mlflow import Tracker
 def train_one(
     ablation: Ablation, watch: ProgressListener | None = None, backend: Backend | None = None
 ) -> RunFolder:
-    """Trains and scores the one run of a plan; goes on where it stopped, or finds it finished.
+    """Trains and scores the one run of a plan; resumes where it stopped, or finds it finished.
 
     The same run in an ablation is the same folder: neither runs it again.
 

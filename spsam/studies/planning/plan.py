@@ -13,6 +13,7 @@ from spsam.config.schema import ArmConfig
 from spsam.config.study import Study
 from spsam.engine.run_spec import NetworkSize, RunSpec
 from spsam.registry.protocols import Protocol
+from spsam.studies.planning.inputs import StudyInputs
 from spsam.studies.planning.request import Request
 
 if TYPE_CHECKING:
@@ -78,6 +79,22 @@ class Ablation:
     study: Study | None = None
     dropped: Sequence[str] = ()
     protocol: Protocol | None = None
+
+    @classmethod
+    def of(
+        cls, request: Request, inputs: StudyInputs, arms: Sequence[PlannedArm], **more: Any
+    ) -> Ablation:
+        """An ablation of planned arms; `more` are further attributes."""
+        return cls(
+            request=request,
+            preset=Path(inputs.preset).stem,
+            device=inputs.device,
+            dataset=inputs.dataset,
+            splits=inputs.splits,
+            arms=arms,
+            protocol=inputs.protocol,
+            **more,
+        )
 
     @property
     def split(self) -> Split:

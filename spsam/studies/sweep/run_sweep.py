@@ -131,7 +131,7 @@ def _share(sweep: Sweep, backend: Backend, watch: ProgressListener) -> None:
         _pass_on(said, watch, 0.1)
     died = [worker for worker in workers if worker.exitcode]
     if len(died) == len(workers):
-        raise SpsamError("all workers of the sweep died; the same command goes on")
+        raise SpsamError("all workers of the sweep died; the same command resumes it")
     if died:
         watch.warn(f"{len(died)} of {len(workers)} workers died; the same command tries again")
 

@@ -46,11 +46,6 @@ def test_slices_meet_where_it_is_said_and_only_there(
 
 
 @every_adapter
-def test_every_adapter_says_whether_it_mixes(slot: str, component: type) -> None:
-    assert isinstance(vars(component).get("mixes_depth"), bool)
-
-
-@every_adapter
 @given(s=sizes())
 @settings(max_examples=10)
 @torch.no_grad()
@@ -62,8 +57,6 @@ def test_the_change_is_what_the_adapter_adds(slot: str, component: type, s: Size
 
 def test_an_adapter_of_another_forward_does_not_inherit_the_change() -> None:
     class Twice(VanillaAdapter):
-        mixes_depth = False
-
         def forward(self, x: Tensor) -> Tensor:
             return x + 2 * super().change(x)
 

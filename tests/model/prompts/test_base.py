@@ -11,7 +11,7 @@ from torch.nn import functional
 from spsam.errors import InputError
 from spsam.model.prompts.base import to_frame
 from spsam.model.prompts.edt import EdtPrompt
-from spsam.model.prompts.extract import extract_prompts
+from spsam.model.prompts.extract import RULES, extract_prompts
 from spsam.model.prompts.random import RandomPrompt
 
 from ..components import components
@@ -32,23 +32,22 @@ def some_logits(batch: int = 2, **kw: Any) -> torch.Tensor:
 def test_in_the_patchs_frame_it_is_the_extraction(slot: str, component: Any) -> None:
     logits = some_logits()
     prompts = component(K)(logits, SIZE, (4, 4))
-    rule = {
-        "EdtPrompt": "edt",
-        "RandomPrompt": "random",
-        "BoxCenterPrompt": "box_center",
-        "CentroidPrompt": "centroid",
-        "MedoidPrompt": "medoid",
-        "FarthestPrompt": "farthest",
-    }.get(component.__name__)
-    if rule is None:
-        pytest.skip("no rule of extract_prompts by that name")
     labels = logits.argmax(dim=1).flatten(0, 1).to(torch.uint8)
-    wanted = extract_prompts(labels, K, rule)
+    wanted = component(K).extract(labels)
     assert wanted.points is not None
     assert wanted.boxes is not None
     assert torch.equal(prompts.points.flatten(0, 1), wanted.points.float())
     assert torch.equal(prompts.boxes.flatten(0, 1), wanted.boxes.float())
     assert torch.equal(prompts.present.flatten(0, 1), wanted.present)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_public_function_has_the_components_points(rule: str) -> None:
+    labels = some_logits().argmax(dim=1).flatten(0, 1).to(torch.uint8)
+    one, other = extract_prompts(labels, K, rule).points, RULES[rule](K).extract(labels).points
+    assert one is not None
+    assert other is not None
+    assert torch.equal(one, other)
 
 
 @every_prompt

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -31,6 +32,25 @@ def test_intervals_are_scipys_on_the_same_draws(bca: bool, method: str) -> None:
         (values,), np.mean, n_resamples=500, method=method, rng=np.random.default_rng(0)
     ).confidence_interval
     assert interval(values, bca=bca) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+def test_a_class_of_few_patients_has_an_interval_where_scipy_has_none() -> None:
+    """Decision 48: resamples without a value are left out, SciPy gives NaN."""
+    values = np.full(20, np.nan)
+    values[:3] = [0.3, 0.5, 0.9]
+    there = ~np.isnan(values)
+
+    def mean(weights: np.ndarray) -> np.ndarray:
+        counts = weights @ there.astype(float)
+        sums = weights @ np.where(there, values, 0)
+        return np.divide(sums, counts, out=np.full_like(counts, np.nan), where=counts > 0)
+
+    low, high = bootstrap_interval(mean, resampling_weights(20, 500))
+    assert 0.3 <= low < high <= 0.9
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = stats.bootstrap((values,), np.nanmean, n_resamples=500).confidence_interval
+    assert math.isnan(theirs.low)
 
 
 @given(st.integers(2, 40), st.integers(0, 5))

@@ -1,0 +1,133 @@
+"""Each tutorial costs what it promises: three files, as a plugin and in the checkout."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from spsam.cli.main import app
+from spsam.engine.assemble import build_network
+from spsam.errors import InputError
+from spsam.registry.arms import load_arm
+from spsam.registry.catalogue import Card
+from spsam.registry.resolve import make
+from spsam.registry.slots import SLOTS
+from tests import tutorials
+
+every_slot = pytest.mark.parametrize("slot", SLOTS)
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("blocks")
+    tutorials.as_plugin(folder)
+    return folder
+
+
+def arm_of(slot: str) -> str:
+    return Path(list(tutorials.files()[slot])[2]).name
+
+
+@every_slot
+def test_a_tutorial_is_a_class_a_card_and_an_arm(slot: str) -> None:
+    module, card, arm = tutorials.files()[slot]
+    name = Path(module).stem
+    assert module == f"spsam/model/{SLOTS[slot].folder}/{name}.py"
+    assert card == f"registry/{slot}/{name}.yaml"
+    assert Path(arm).parent == Path("ablations")
+
+
+@every_slot
+def test_its_arm_is_a_network_that_trains(slot: str, plugin: Path) -> None:
+    arm = load_arm(plugin / arm_of(slot), plugins=[plugin])
+    block = getattr(arm.blocks, slot)
+    assert (plugin / f"{block.name}_blocks.py").is_file()
+    network = build_network(arm, in_channels=1, num_classes=3, depth=2, image_size=64)
+    part = getattr(network, slot, None) or network.adapters
+    assert f"{block.name}_blocks" in {type(module).__module__ for module in part.modules()}
+    output = network(torch.randn(1, 1, 2, 64, 64))
+    assert tuple(output.logits.shape) == (1, 3, 2, 64, 64)
+    output.logits.square().mean().backward()
+    assert any(p.grad is not None and p.grad.any() for _, p in network.trained_parameters())
+
+
+def test_all_of_them_are_planned_by_the_command_line(
+    plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arms = [str(plugin / arm_of(slot)) for slot in SLOTS]
+    words = ["ablate", "S9", *arms, "--plugin", str(plugin), "--data", "phantom"]
+    result = CliRunner().invoke(app, [*words, "--preset", "smoke", "--dry-run"])
+    assert result.exit_code == 0, result.output
+    for slot in SLOTS:
+        name = Path(next(iter(tutorials.files()[slot]))).stem
+        shown = CliRunner().invoke(app, ["registry", "show", slot, name, "--plugin", str(plugin)])
+        assert shown.exit_code == 0, shown.output
+
+
+WRONG = {
+    "no_component": ("torch.nn.Module", "def forward(self, x): return x", "derive it from"),
+    "no_method": ("Adapter", "mixes_depth = True", "has to define forward"),
+    "too_few": (
+        "Adapter",
+        "def __init__(self, dim): super().__init__(dim)\n    def forward(self, x): return x",
+        r"too many positional arguments; expected __init__\(self, dim, depth\)",
+    ),
+    "not_optional": (
+        "Adapter",
+        "def __init__(self, dim, depth, width): super().__init__()\n"
+        "    def forward(self, x): return x",
+        "missing a required argument: 'width'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_class_that_fits_no_slot_is_refused(name: str, tmp_path: Path) -> None:
+    base, body, said = WRONG[name]
+    (tmp_path / f"{name}_blocks.py").write_text(
+        f"import torch\nfrom spsam.model.adapters.base import Adapter\n\n\n"
+        f"class Wrong({base}):\n    {body}\n",
+        encoding="utf-8",
+    )
+    card = Card("adapter", name, f"{name}_blocks:Wrong", "", {}, tmp_path / "card.yaml", tmp_path)
+    with pytest.raises(InputError, match=said):
+        make(card, (8, 3), {})
+
+
+@pytest.mark.slow
+def test_in_a_checkout_nothing_else_is_needed(tmp_path: Path) -> None:
+    """With the tutorials' files in place, and no other change, tests of components are green."""
+    for folder in ("spsam", "registry", "ablations", "tests", "docs", "benchmarks"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(tutorials.ROOT / folder, tmp_path / folder, ignore=ignored)
+    for name in ("reports", ".ci"):
+        (tmp_path / name).symlink_to(tutorials.ROOT / name)
+    for file in (
+        *tutorials.ROOT.glob("*.md"),
+        *tutorials.ROOT.glob("*.t*"),
+        *tutorials.ROOT.glob("*.py"),
+    ):
+        shutil.copy(file, tmp_path)
+    tutorials.in_place(tmp_path)
+    suites = ["registry", "model/test_components.py", "model/adapters/test_contract.py"]
+    suites += ["model/prompts/test_base.py", "cli/test_registry.py"]
+    suites += ["test_yaml_headers.py", "test_provenance.py", "test_documents.py"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        + [f"tests/{suite}" for suite in suites],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert " passed" in done.stdout
