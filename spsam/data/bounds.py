@@ -17,6 +17,9 @@ FAR = 3.0
 ABSURD = 100.0
 """No two scanners of one kind differ by this much; units do."""
 
+LARGE = 100.0
+"""No scanner's voxels measure this many mm; headers in metres say so."""
+
 # Of what is free; the rest is for everything else that the process holds.
 _SHARE = 0.9
 # Bytes a voxel: of each channel its float32 twice, while slices become a volume; of a reference a

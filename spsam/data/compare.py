@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spsam.data.bounds import ABSURD, FAR, far
+from spsam.data.bounds import ABSURD, FAR, LARGE, far
 from spsam.data.cases import Case
 from spsam.data.facts import DataReport, Facts
 from spsam.data.geometry import orientation, turn_to
@@ -41,7 +41,11 @@ def _spacings(report: DataReport) -> None:
     if not known:
         return
     spacings = [_upright(each, known[0]) for each in known]
-    usual = np.median(spacings, axis=0).tolist()
+    # By factors: of two cases neither is the usual one.
+    usual = np.exp(np.median(np.log(spacings), axis=0)).tolist()
+    if max(usual) > LARGE:
+        message = f"spacings are as large as {max(usual):.4g} mm: is the headers' unit right?"
+        report.warnings.append(Problem(message))
     for each, spacing in zip(known, spacings, strict=True):
         times = far(spacing, usual)
         if times > FAR:

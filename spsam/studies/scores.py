@@ -258,14 +258,14 @@ def _case(
 
 
 def _label_maps(folder: Path) -> dict[str, Path]:
-    from spsam.data.sources.beside import is_litter, stem
+    from spsam.data.sources.beside import is_file, is_litter, stem
 
     if not folder.is_dir():
         raise InputError(Problem("expected a folder of label maps", folder))
     named = [
         (stem(file), file)
         for file in sorted(folder.rglob("*"))
-        if file.is_file() and not any(map(is_litter, file.relative_to(folder).parents))
+        if is_file(file) and not any(map(is_litter, file.relative_to(folder).parents))
     ]
     files = [(name, file) for name, file in named if name is not None]
     if not files:
@@ -278,6 +278,8 @@ def _label_maps(folder: Path) -> dict[str, Path]:
         if name in found:
             message = f"is a second label map of '{name}', beside {found[name]}: take one away"
             problems.append(Problem(message, file))
+        if not file.is_file():
+            problems.append(Problem("is a link to a file that does not exist", file))
         found[name] = file
     raise_all(problems)
     return found

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from spsam.data.dataset import open_dataset
+from spsam.data.dataset import open_dataset, open_scans
 from spsam.data.examine import examine
 from spsam.data.facts import DataReport
-from tests.data.layouts import write_acdc
+from tests.data.layouts import random_image, write_acdc, write_image
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +48,11 @@ def test_patients_and_images_on_both_sides_of_a_split(tmp_path: Path) -> None:
     split["test"].append("patient002")
     (folder / "split.json").write_text(json.dumps(split))
     assert any("in both train and test: patient002" in str(each) for each in look(folder).errors)
+
+
+def test_of_two_spacings_that_are_far_apart_both_are_named(tmp_path: Path) -> None:
+    for name, size in (("a", 4.0), ("b", 4000.0)):
+        write_image(tmp_path / f"{name}.nii.gz", random_image(0) + size, spacing=(size,) * 3)
+    told = [str(each) for each in examine(open_scans(tmp_path), workers=1).warnings]
+    assert sum("is far from the median" in each for each in told) == 2
+    assert told[0] == "spacings are as large as 126.5 mm: is the headers' unit right?"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -59,3 +60,12 @@ def test_classes_that_are_not_one_to_one_are_refused(
 ) -> None:
     with pytest.raises(InputError, match="each once, and each name once"):
         plan_scoring(*folders, classes=classes)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_link_to_a_label_map_that_is_gone_is_named(folders: tuple[Path, Path], side: int) -> None:
+    more = [folder / "gone.nii.gz" for folder in folders]
+    shutil.copy(next(folders[1 - side].glob("*.nii.gz")), more[1 - side])
+    more[side].symlink_to("nowhere")
+    with pytest.raises(InputError, match=r"gone\.nii\.gz: is a link to a file that does not exist"):
+        score(plan_scoring(*folders))

@@ -1,15 +1,17 @@
 """MetaImage and NRRD files (.mha, .mhd, .nrrd, .nhdr), by the image library.
 
-It takes memory for whatever a header claims, and a compressed MetaImage whose data are damaged is
-read as whatever memory held. So size and compressed data are looked at first.
+It takes memory for whatever a header claims, a compressed MetaImage whose data are damaged is
+read as whatever memory held, and a compressed NRRD's checksum is not looked at. So size and
+compressed data are looked at first.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +57,7 @@ def read_container(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
         if length is not None and size > _RATIO * length + _HEADER:
             raise InputError(incomplete(path, f"expected {size} bytes, got {length}, packed"))
         check_memory(size, path)
-        if data is not None and path.name.lower().endswith(_META):
+        if data is not None:
             _check_packed(path, data, size)
         image = sitk.ReadImage(str(path), imageIO=_io(path))
         array = sitk.GetArrayFromImage(image)
@@ -134,27 +136,61 @@ def _fields(path: Path) -> dict[str, str]:
 
 
 def _check_packed(path: Path, data: Path, size: int) -> None:
-    """Whether a MetaImage's compressed data are whole; nothing of a plain one."""
+    """Whether compressed data are whole, by their own checksum too; nothing of plain ones."""
     fields = _fields(path)
-    if fields.get("compresseddata", "").lower() not in {"true", "1"}:
+    meta = path.name.lower().endswith(_META)
+    if meta:
+        packed = fields.get("compresseddata", "").lower() in {"true", "1"}
+        skipped = 0
+    else:
+        packed = fields.get("encoding", "").lower() in {"gzip", "gz"}
+        skipped = int(fields.get("byte skip") or fields.get("byteskip") or 0)
+    if not packed:
         return
-    skip = int(fields.get("headersize", "0"))
-    if data == path:
-        with path.open("rb") as stream:
-            head = stream.read(_HEADER)
-        start = re.search(rb"(?i:ElementDataFile)[^\n]*\n", head)
-        skip = start.end() if start else skip
-    # Either zlib's or gzip's header.
-    unpack, done = zlib.decompressobj(32 + zlib.MAX_WBITS), 0
     with data.open("rb") as stream:
-        stream.seek(max(0, skip))
+        stream.seek(_start(path, data, fields))
+        for _ in range(int(fields.get("line skip") or fields.get("lineskip") or 0)):
+            stream.readline()
         try:
-            while not unpack.eof and (packed := unpack.unconsumed_tail or stream.read(1 << 20)):
-                done += len(unpack.decompress(packed, 1 << 20))
-                if done > size:
-                    break
-        except zlib.error as error:
+            done = _unpacked(stream, math.inf if skipped < 0 else size + skipped)
+        except (zlib.error, EOFError) as error:
             message = "its compressed data end early or are damaged"
-            raise InputError(incomplete(path, message)) from error
-    if done != size or not unpack.eof:
-        raise InputError(incomplete(path, f"expected {size} bytes of voxels, got {done}"))
+            raise InputError(incomplete(data, message)) from error
+    # A negative skip takes the voxels from the end of what is there.
+    if done < size if skipped < 0 else done != size + skipped:
+        raise InputError(incomplete(data, f"expected {size} bytes of voxels, got {done}"))
+
+
+def _start(path: Path, data: Path, fields: dict[str, str]) -> int:
+    """Where in a file the compressed data begin."""
+    if data != path:
+        return max(0, int(fields.get("headersize", "0")))
+    with path.open("rb") as stream:
+        head = stream.read(_HEADER)
+    end = rb"(?i:ElementDataFile)[^\n]*\n" if path.name.lower().endswith(_META) else rb"\n\r?\n"
+    match = re.search(end, head)
+    return match.end() if match else 0
+
+
+def _unpacked(stream: BinaryIO, most: float) -> int:
+    """The bytes that zlib's or gzip's data unpack to, up to one piece more than `most`.
+
+    Raises:
+        zlib.error: If the data are damaged, or contradict their own checksum.
+        EOFError: If they end early.
+    """
+    done, piece = 0, b""
+    while True:
+        unpack = zlib.decompressobj(32 + zlib.MAX_WBITS)
+        while not unpack.eof:
+            piece = unpack.unconsumed_tail or piece or stream.read(1 << 20)
+            if not piece:
+                raise EOFError
+            done += len(unpack.decompress(piece, 1 << 20))
+            piece = b""
+            if done > most:
+                return done
+        # gzip's data may have several members.
+        piece = unpack.unused_data or stream.read(1 << 20)
+        if not piece.startswith(b"\x1f\x8b"):
+            return done

@@ -24,6 +24,8 @@ from spsam.errors import InputError, Problem
 
 # Characters of a DICOM identifier.
 _LONGEST = 64
+# Endings of slices; many have none.
+_SLICES = (".dcm", ".ima", "")
 _DAMAGED = "the DICOM file cannot be read: it is damaged or no image"
 
 
@@ -166,7 +168,12 @@ def _series(folder: Path) -> dict[str, list[Path]]:
     images: set[str] = set()
     damaged: list[Path] = []
     for file in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if not file.is_file() or file.name.startswith(".") or not is_dicom(file):
+        if file.name.startswith("."):
+            continue
+        if file.is_symlink() and not file.exists() and file.suffix.lower() in _SLICES:
+            damaged.append(file)
+            continue
+        if not file.is_file() or not is_dicom(file):
             continue
         try:
             name, image = _kind(file)

@@ -29,6 +29,11 @@ def entries(folder: Path) -> list[Path]:
     return sorted(each for each in folder.iterdir() if not is_litter(each))
 
 
+def is_file(path: Path) -> bool:
+    """Whether an entry is a file, or a link to one that is gone, which is to be named."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
+
+
 def stem(path: Path) -> str | None:
     """A file's name without an image's ending; None for another kind of file."""
     for ending in ENDINGS:
@@ -54,7 +59,7 @@ def unread_notes(known: Iterable[Path], endings: tuple[str, ...] = ENDINGS) -> l
         each
         for folder in sorted({file.parent for file in files})
         for each in (entries(folder) if folder.is_dir() else [])
-        if each not in files and each.is_file() and each.name.lower().endswith(endings)
+        if each not in files and is_file(each) and each.name.lower().endswith(endings)
     ]
     if not found:
         return []

@@ -11,7 +11,7 @@ from spsam.data.cases import Case
 from spsam.data.files.dicom import series_in
 from spsam.data.files.image import read_geometry
 from spsam.data.files.parts import parts
-from spsam.data.sources.beside import ENDINGS, entries, stem
+from spsam.data.sources.beside import ENDINGS, entries, is_file, stem
 from spsam.data.volume import read_volume
 from spsam.errors import InputError, Problem
 
@@ -81,7 +81,7 @@ def left_out(path: Path) -> list[Path]:
         each
         for folder in _folders(path)
         for each in entries(folder)
-        if each.is_file() and each not in read
+        if is_file(each) and each not in read
     ]
 
 
@@ -98,7 +98,7 @@ def _folders(folder: Path, seen: frozenset[Path] = frozenset()) -> Iterator[Path
 
 def _volumes(folder: Path) -> list[tuple[str, list[Path]]]:
     """Each volume's name and its files, one a channel; a DICOM series is its folder."""
-    files = [each for each in entries(folder) if each.is_file()]
+    files = [each for each in entries(folder) if is_file(each)]
     images = {file: name for file in files if (name := stem(file)) is not None}
     single: list[tuple[str, list[Path]]] = []
     channels: dict[str, list[Path]] = {}

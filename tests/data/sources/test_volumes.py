@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spsam.data.sources.volumes import open_volumes
+from spsam.data.sources.volumes import left_out, open_volumes
 from spsam.errors import InputError
 from tests.data.layouts import SHAPE, random_image, write_dicom, write_image
 
@@ -92,3 +92,27 @@ def test_the_real_series(shared_data: Path) -> None:
     (case,) = open_volumes(shared_data / "dicom" / "hippocampus_crop")
     assert case.load().image.shape == (1, 32, 51, 35)
     assert case.geometry().shape != SHAPE
+
+
+def test_a_link_to_a_scan_that_is_gone_is_named(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.nii.gz", random_image(0))
+    (tmp_path / "b.nii.gz").symlink_to(tmp_path / "gone.nii.gz")
+    (tmp_path / "notes.txt").symlink_to(tmp_path / "gone.txt")
+    first, second = open_volumes(tmp_path)
+    assert first.load().label is None
+    with pytest.raises(InputError, match=r"b\.nii\.gz: the file does not exist"):
+        second.load()
+    assert [each.name for each in left_out(tmp_path)] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("ending", [".dcm", "", ".IMA"])
+def test_a_link_to_a_slice_that_is_gone_is_named(tmp_path: Path, ending: str) -> None:
+    write_dicom(tmp_path / "s", SLICES)
+    # The last one: without it the others are evenly spaced.
+    top = min((tmp_path / "s").iterdir())
+    top.unlink()
+    top.with_suffix(ending).symlink_to(tmp_path / "gone")
+    (case,) = open_volumes(tmp_path / "s")
+    with pytest.raises(InputError, match="No such file") as caught:
+        case.load()
+    assert caught.value.problems[0].file == top.with_suffix(ending)
