@@ -13,7 +13,7 @@ from spsam.errors import InputError
 
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet
-    from spsam.data.examine import DataReport
+    from spsam.data.facts import DataReport
 
 app = typer.Typer(
     help="Data sets: what is known, what is wrong with yours, make it fast.",

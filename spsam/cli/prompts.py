@@ -73,7 +73,8 @@ def prompts(  # noqa: PLR0917 - the command line's options
     from spsam.config.overrides import parse_overrides
     from spsam.config.places import home
     from spsam.errors import Problem
-    from spsam.studies.prompts.plan_prompts import PromptRequest, plan_prompts
+    from spsam.studies.prompts.plan_prompts import plan_prompts
+    from spsam.studies.prompts.request import PromptRequest
 
     problems: list[Problem] = []
     values: dict[str, Any] = {}

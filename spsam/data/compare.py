@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spsam.data.bounds import ABSURD, FAR, far
 from spsam.data.cases import Case
+from spsam.data.facts import DataReport, Facts
 from spsam.data.geometry import orientation, turn_to
 from spsam.data.plan import CROPPED
 from spsam.data.split import FOLDS, PARTS, split_cases, title, unlearnable
 from spsam.errors import InputError, Problem
-
-if TYPE_CHECKING:
-    from spsam.data.examine import DataReport, Facts
 
 # Many programs store CT without its intercept: air is 0 then, or 24, and not -1000.
 OFFSET = 1024

@@ -12,8 +12,9 @@ from typer.testing import CliRunner, Result
 from spsam.cli.main import app
 from spsam.config.schema import RunConfig
 from spsam.data.plan import Plan
-from spsam.errors import InputError, Stopped
+from spsam.errors import InputError
 from spsam.results.run_folder import RunFolder
+from spsam.signals import Stopped
 from tests.studies.fakes import FakeBackend, tiny_dataset
 
 COST = {

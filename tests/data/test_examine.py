@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from spsam.data.dataset import open_dataset
-from spsam.data.examine import DataReport, examine
+from spsam.data.examine import examine
+from spsam.data.facts import DataReport
 from tests.data.layouts import write_acdc
 
 

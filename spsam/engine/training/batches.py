@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from spsam.config.schema import TrainConfig
 from spsam.data.patches import Patch
 from spsam.engine.training.group import ProcessGroup
-from spsam.errors import handling
+from spsam.signals import handling
 
 
 class DeadWorkerError(Exception):

@@ -27,10 +27,11 @@ from spsam.engine.training.batches import DeadWorkerError, batches
 from spsam.engine.training.group import ProcessGroup
 from spsam.engine.training.progress import Metrics, Progress, random_state, set_random_state
 from spsam.engine.training.step import Stepper
-from spsam.errors import SpsamError, Stopped, handling
+from spsam.errors import SpsamError
 from spsam.files import write_text
 from spsam.model.network import SelfPromptSAM
 from spsam.model.segmenter import Segmenter
+from spsam.signals import Stopped, handling
 
 # How often a run goes back to one checkpoint because a data worker died.
 _PATIENCE = 3

@@ -9,8 +9,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
 
-from spsam.errors import SpsamError, handling, stop
+from spsam.errors import SpsamError
 from spsam.results.run_folder import RunBusyError
+from spsam.signals import handling, stop
 from spsam.studies.execution.executors.base import Executor
 from spsam.studies.execution.queued_run import QueuedRun, RunEnd, settled
 from spsam.studies.progress_events import ProgressListener, told_dice

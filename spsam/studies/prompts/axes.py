@@ -17,7 +17,7 @@ from spsam.registry.signature import parameters, validate
 from spsam.studies.prompts.cells import Form, PromptCell, PromptSource, Strategy, make_cells
 
 if TYPE_CHECKING:
-    from spsam.studies.prompts.plan_prompts import PromptRequest
+    from spsam.studies.prompts.request import PromptRequest
 
 STUDY = "prompts.yaml"
 

@@ -23,8 +23,8 @@ from spsam.studies.planning.planner import Planner, protocol_of
 from spsam.studies.planning.request import Request, default_preset
 from spsam.studies.planning.space import Dimension, dimensions, overrides
 from spsam.studies.planning.validate_choices import Load, in_file, validate_choices, value_of
+from spsam.studies.sweep.address import shown_storage
 from spsam.studies.sweep.search import search_problems
-from spsam.studies.sweep.storage import shown_storage
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from spsam.errors import InputError, Problem
+from spsam.studies.sweep.address import JOURNAL, is_database, shown_storage
 from spsam.studies.sweep.journal import Warn, open_journal
 from spsam.studies.sweep.retry import retry
 from spsam.text.secrets import masked
@@ -24,24 +25,11 @@ if TYPE_CHECKING:
 
     from spsam.studies.sweep.plan_sweep import Sweep
 
-JOURNAL = "journal.log"
 SIGNATURE = "spsam"
 START = "start"
 """Marks the trial that is the arm as it is."""
 _HEARTBEAT_SECONDS = 30
 _TRIES, _TRY_AGAIN_SECONDS = 5, 1.0
-
-
-def is_database(storage: str | None) -> bool:
-    """Whether a storage is a database's URL, not a journal file's path."""
-    return storage is not None and "://" in storage
-
-
-def shown_storage(storage: str | None, folder: Path) -> str:
-    """The storage as people may see it: without a password."""
-    if storage is None:
-        return str(folder / JOURNAL)
-    return masked(storage)
 
 
 def open_storage(storage: str | None, folder: Path, warn: Warn) -> BaseStorage:

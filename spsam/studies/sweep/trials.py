@@ -24,10 +24,11 @@ from spsam.studies.planning.plan import PlannedArm
 from spsam.studies.planning.space import suggest
 from spsam.studies.progress_events import Ending, ProgressListener, RunLabel
 from spsam.studies.recording.summary import is_finished
+from spsam.studies.sweep.address import is_database
 from spsam.studies.sweep.plan_sweep import Sweep
 from spsam.studies.sweep.retry import RETRY_OF, retry
 from spsam.studies.sweep.search import make_pruner, make_sampler
-from spsam.studies.sweep.storage import is_database, open_study
+from spsam.studies.sweep.storage import open_study
 from spsam.tracking.mlflow import Tracker
 
 if TYPE_CHECKING:

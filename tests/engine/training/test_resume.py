@@ -22,8 +22,9 @@ from torch.multiprocessing import get_sharing_strategy
 from spsam.engine.checkpoint import previous, read_last, read_whole, save_whole, trained_state
 from spsam.engine.training.batches import DeadWorkerError, _told_apart
 from spsam.engine.training.train import fit
-from spsam.errors import InputError, SpsamError, Stopped
+from spsam.errors import InputError, SpsamError
 from spsam.registry.arms import load_arm
+from spsam.signals import Stopped
 
 from ..networks import ARMS, small
 from .test_train import Patches, training

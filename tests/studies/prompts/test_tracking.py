@@ -10,7 +10,8 @@ import pytest
 from spsam.config.prompt_study import PromptStudyConfig
 from spsam.registry.catalogue import Card
 from spsam.studies.prompts.cells import Form, PromptCell, PromptSource, Strategy
-from spsam.studies.prompts.plan_prompts import PromptRequest, PromptStudy
+from spsam.studies.prompts.plan_prompts import PromptStudy
+from spsam.studies.prompts.request import PromptRequest
 from spsam.studies.prompts.tracking import record_cells
 
 

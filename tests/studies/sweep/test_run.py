@@ -18,9 +18,10 @@ from spsam.config.yaml_file import read_yaml
 from spsam.engine.run_spec import RunSpec
 from spsam.errors import InputError
 from spsam.registry.arms import load_arm
+from spsam.studies.sweep.address import shown_storage
 from spsam.studies.sweep.plan_sweep import Sweep
 from spsam.studies.sweep.run_sweep import run_sweep
-from spsam.studies.sweep.storage import open_study, shown_storage
+from spsam.studies.sweep.storage import open_study
 from spsam.studies.sweep.summary import SweepOutcome
 from tests.studies.fakes import Recorder
 from tests.studies.sweep.databases import mysql, postgres

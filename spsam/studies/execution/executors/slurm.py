@@ -22,8 +22,9 @@ from typing import Any
 
 from spsam.config.slurm import SlurmConfig, load_slurm
 from spsam.engine.run_spec import Member
-from spsam.errors import InputError, SpsamError, Stopped, stop
+from spsam.errors import InputError, SpsamError
 from spsam.files import write_text
+from spsam.signals import Stopped, stop
 from spsam.studies.backend import Backend
 from spsam.studies.execution.executors.base import Executor
 from spsam.studies.execution.queued_run import End, QueuedRun, RunEnd, attempt, settled
