@@ -20,6 +20,13 @@ SHAPE = "shape"
 """The key that makes a file a study's, and no arm's."""
 
 Number = Annotated[int, Field(ge=0)]
+Seeds = Count | tuple[Number, ...]
+"""How many (3: 0, 1, 2), or which ([0, 4])."""
+
+
+def seed_numbers(seeds: Seeds) -> tuple[int, ...]:
+    """The seeds themselves."""
+    return tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
 
 
 class Study(Section):
@@ -29,7 +36,7 @@ class Study(Section):
     shape: str = chosen(..., "How its arms are made.")
     preset: str | None = chosen(None, "Schedule; null: demo on the phantom, cpu elsewhere.")
     set: dict[str, Any] = chosen({}, "Values on top of every arm, by dotted key.")
-    seeds: Count | tuple[Number, ...] = chosen(1, "How many (3), or which ([0, 4]).")
+    seeds: Seeds = chosen(1, "How many (3), or which ([0, 4]).")
     folds: tuple[Number, ...] = chosen((0,), "Folds of the split.")
 
     @field_validator("seeds", "folds")
@@ -42,7 +49,7 @@ class Study(Section):
     @property
     def seed_numbers(self) -> tuple[int, ...]:
         """The seeds themselves."""
-        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+        return seed_numbers(self.seeds)
 
 
 class Arms(Study):

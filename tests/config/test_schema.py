@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from spsam.config.problems import Place, check
 from spsam.config.base_arm import render
+from spsam.config.problems import Place, check
 from spsam.config.schema import (
     AdapterPlacement,
     ArmConfig,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +15,16 @@ from spsam.engine.run_spec import NetworkSize, RunSpec
 from spsam.errors import InputError, Problem
 from spsam.model.sam.backbones import backbone_spec
 from spsam.registry.differences import differences
-from spsam.registry.files import preset_path
+from spsam.registry.files import hiding_notes, preset_path
 from spsam.registry.protocols import Protocol, find_protocol
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
-from spsam.studies.planning.arm_selection import requested_study, select_arms, without_duplicates
+from spsam.studies.planning.arm_selection import (
+    arm_loader,
+    requested_study,
+    select_arms,
+    without_duplicates,
+)
 from spsam.studies.planning.plan import Ablation, PlannedArm
 from spsam.studies.planning.request import Request, completed, default_preset
 from spsam.studies.planning.shapes import MadeArm
@@ -60,7 +65,8 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     if known:
         with gather(problems):
             preset_path(preset)
-            arms = select_arms(request, study, preset, None if protocol is None else protocol.path)
+            loader = arm_loader(request, preset, None if protocol is None else protocol.path)
+            arms = select_arms(request, study, loader)
     with gather(problems):
         device = backend.device(request.device)
     raise_all(problems)
@@ -70,7 +76,11 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
             backend.check_devices(device, request.devices, made.arm)
     planned: list[PlannedArm] = []
     planner = Planner(request, backend, preset, dataset, splits, device)
+    without = [made.arm for made in arms if planner.lacks_weights(made.arm)]
+    problems += missing_weights(without)
     for made in arms:
+        if made.arm in without:
+            continue
         with gather(problems):
             arm = planner.arm(made.arm, made.parent)
             planned.append(replace(arm, levels=made.levels))
@@ -89,6 +99,7 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
         study=shape,
         dropped=tuple(dropped),
         protocol=protocol,
+        hiding=hiding_notes([*loader.files, *([] if study is None else [study.file.path])]),
     )
 
 
@@ -100,6 +111,21 @@ def protocol_of(preset: str, dataset: DataSet) -> Protocol | None:
     """
     names = (dataset.name, dataset.published)
     return find_protocol(preset, [name for name in names if name is not None])
+
+
+def missing_weights(arms: Sequence[ArmConfig]) -> list[Problem]:
+    """A sentence for each SAM whose official weights arms want and nobody names."""
+    wanted: dict[str, list[str]] = {}
+    for arm in arms:
+        wanted.setdefault(arm.backbone.name, []).append(arm.name)
+    return [
+        Problem(
+            f"{', '.join(names)} {'wants' if len(names) == 1 else 'want'} official weights of "
+            f"{backbone} (backbone.weights: checkpoint): give --checkpoint FILE or --set "
+            f"backbone.weights=random; {backbone_spec(backbone).published}"
+        )
+        for backbone, names in wanted.items()
+    ]
 
 
 class Planner:
@@ -213,22 +239,27 @@ class Planner:
         """SAM's weights, if the arm takes any; their hash is kept."""
         if arm.network != "self_prompt_sam" or arm.backbone.weights == "random":
             return None
+        spec = backbone_spec(arm.backbone.name)
         path = self.request.checkpoint or arm.backbone.checkpoint
         if arm.backbone.weights == "shipped":
-            path = backbone_spec(arm.backbone.name).shipped_weights
+            path = spec.shipped_weights
         if path is None and self._hash_to_be(arm):
             return None
-        if path is None:
-            raise InputError(
-                f"{arm.name} wants official weights of {arm.backbone.name} (backbone.weights: "
-                "checkpoint): give --checkpoint PATH, or --set backbone.weights=random"
-            )
+        raise_all(missing_weights([arm] if self.lacks_weights(arm) else []))
+        assert path is not None
         path = path.expanduser()
         if not path.is_file():
-            raise InputError(Problem("there is no such checkpoint file", path))
+            message = f"there is no such checkpoint file; {spec.published}"
+            raise InputError(Problem(message, path))
         if path not in self.hashes:
             self.hashes[path] = self.backend.file_sha256(path)
         return path
+
+    def lacks_weights(self, arm: ArmConfig) -> bool:
+        """Whether an arm wants a file of weights that nobody names."""
+        wanted = arm.network == "self_prompt_sam" and arm.backbone.weights == "checkpoint"
+        named = self.request.checkpoint or arm.backbone.checkpoint
+        return wanted and named is None and not self._hash_to_be(arm)
 
     def _hash_to_be(self, arm: ArmConfig) -> str | None:
         """In a dry run without a file, the hash of the official weights that a run would want."""
