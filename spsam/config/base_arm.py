@@ -26,8 +26,8 @@ MARKER = "# The values from here on are written by `python -m spsam.config.base_
 _LABELS = ("name", "title", "parent", "summary", "plugins", "blocks")
 _WIDTH = 100
 _LEGEND = """\
-# Each is the schema's default, with the source of its meaning: [P] the paper, [A] the author's other
-# code or nnU-Net, [C] chosen here.
+# Each is the schema's default, with the source of its meaning: [P] the paper, [A] the author's
+# other code or nnU-Net, [C] chosen here.
 """
 
 

@@ -207,7 +207,7 @@ def predict(prediction: Prediction, watch: ProgressListener | None = None) -> Se
     try:
         for number, (case, name) in enumerate(todo):
             watch.stage("segmenting", number, len(todo))
-            problems = _attempt(members, case, name, folder, watch, prediction.options)
+            problems = _attempt(members, case, name, folder, watch, **prediction.options)
             failed += problems
             if not problems:
                 there.add(name)
@@ -223,13 +223,13 @@ def _segmented(prediction: Prediction, there: set[str], problems: Sequence[str])
     return Segmented([name for name in prediction.names if name in there], problems)
 
 
-def _attempt(
+def _attempt(  # noqa: PLR0917 - what a volume takes
     members: Sequence[EnsembleMember],
     case: Case,
     name: str,
     folder: Predicted,
     watch: ProgressListener,
-    options: dict[str, Any],
+    **options: Any,
 ) -> list[str]:
     """Segments one volume; returns why that failed, if it is the volume's fault."""
     from spsam.data.bounds import is_out_of_memory

@@ -49,7 +49,7 @@ def ablation_table(
         name: The stem of the table's files.
 
     Returns:
-        Values of the CSV: arm, state, seeds (with a finished run), title, dice, ci_low, ci_high, std
+        Values of the CSV: arm, state, seeds (that have a run), title, dice, ci_low, ci_high, std
         (over seeds), one `dice: <class>` a foreground class, hd95 where it was measured, change,
         change_low, change_high, p, p_holm, parent, published, trained_parameters, costs. Dice in
         percent.
