@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from spsam.text.json_text import parse_json
+
 _FORMAT, _CHECKSUM = "format", "checksum"
 # Beside the checksum, so that damage to the name of either is no file without a checksum.
 _SEALED = 2
@@ -34,10 +36,7 @@ def from_sealed_json(content: bytes, *, required: bool = False) -> dict[str, Any
     Raises:
         ValueError: If the content is no JSON object, or has another checksum.
     """
-    try:
-        values = json.loads(content.decode("utf-8"))
-    except RecursionError as error:
-        raise ValueError("is nested too deep") from error
+    values = parse_json(content.decode("utf-8"))
     if not isinstance(values, dict):
         raise ValueError("is no JSON object")
     checksum = values.pop(_CHECKSUM, None)

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+_LONGEST = 200
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -63,6 +65,11 @@ def require(*rules: tuple[object, str]) -> None:
         raise InputError(broken)
 
 
+def shortened(text: str, most: int = 60) -> str:
+    """What a user gave, as an error shows it: the beginning, if it is long."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+
+
 def nearest(word: str, options: Iterable[str]) -> str:
     """The end of an error message that names the closest option, or lists them all.
 
@@ -70,7 +77,8 @@ def nearest(word: str, options: Iterable[str]) -> str:
         `"; did you mean 'train'?"` where something is close, else `"; known: a, b, c"`.
     """
     known = sorted(options)
-    close = difflib.get_close_matches(word, known, n=1)
+    # Comparing is quadratic, and no name is so long.
+    close = difflib.get_close_matches(word[:_LONGEST], known, n=1)
     if close:
         return f"; did you mean '{close[0]}'?"
     return f"; known: {', '.join(known)}" if known else ""

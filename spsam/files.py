@@ -20,7 +20,7 @@ from pathlib import Path
 
 # host, process, when the process began; the file's own name keeps its ending.
 _DRAFT = re.compile(r"\.draft-([0-9a-f]{6})-(\d+)-(\d+)-")
-_LONGEST_NAME = 255
+LONGEST_NAME = 255
 """Bytes that file systems allow a name."""
 _CLOCK_SECONDS = 2
 """A clock that is set moves the beginnings of processes by about so much."""
@@ -88,7 +88,7 @@ def draft_of(path: Path) -> Path:
     The caller renames the draft, or removes it; `clear_drafts` does so after a kill.
     """
     start = f".draft-{_host()}-{os.getpid()}-{_own_start(os.getpid())}-"
-    room = _LONGEST_NAME - len(start)
+    room = LONGEST_NAME - len(start)
     end = os.fsencode(path.name)[-room:].decode("utf-8", "ignore")
     return path.with_name(start + end)
 

@@ -79,7 +79,7 @@ MODULES: dict[str, set[str]] = {
     "model/prompts/extract.py": {"2.4"},
     "model/sam/image_encoder.py": {"2.1", "2.2"},
     "reporting/figures/panels.py": {"3"},
-    "studies/prompts/plan.py": {"1"},
+    "studies/prompts/plan_prompts.py": {"1"},
 }
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 

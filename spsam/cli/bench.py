@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from spsam.cli.options import PRESETS, AsJson, Device, Overrides
+from spsam.cli.options import PRESETS, AsJson, Device, Overrides, Plugin
 
 if TYPE_CHECKING:
     from spsam.config.schema import ArmConfig
@@ -25,11 +25,15 @@ def bench(  # noqa: PLR0917 - the command line's options
     backbone: Annotated[
         str | None, typer.Option(help="sam_tiny, sam_vit_b, … [default: the arm's].")
     ] = None,
-    size: Annotated[int, typer.Option(min=8, help="Height and width of a patch, pixels.")] = 128,
-    depth: Annotated[int, typer.Option(min=1, help="Slices of a patch.")] = 4,
-    batch: Annotated[int, typer.Option(min=1, help="Patches of a step.")] = 1,
-    classes: Annotated[int, typer.Option(min=2, help="Classes, background included.")] = 4,
-    channels: Annotated[int, typer.Option(min=1, help="Image modalities.")] = 1,
+    size: Annotated[
+        int, typer.Option(min=8, max=4096, help="Height and width of a patch, pixels.")
+    ] = 128,
+    depth: Annotated[int, typer.Option(min=1, max=1024, help="Slices of a patch.")] = 4,
+    batch: Annotated[int, typer.Option(min=1, max=1024, help="Patches of a step.")] = 1,
+    classes: Annotated[
+        int, typer.Option(min=2, max=1024, help="Classes, background included.")
+    ] = 4,
+    channels: Annotated[int, typer.Option(min=1, max=1024, help="Image modalities.")] = 1,
     precision: Annotated[
         str | None, typer.Option(help="fp32, bf16 or fp16 [default: the arm's].")
     ] = None,
@@ -42,8 +46,9 @@ def bench(  # noqa: PLR0917 - the command line's options
         ),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Steps behind a median.")] = 5,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of a CPU.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of a CPU.")] = 1,
     device: Device = "auto",
+    plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a network's parameters, operations, memory and time.
@@ -57,13 +62,15 @@ def bench(  # noqa: PLR0917 - the command line's options
     own = {"backbone.name": backbone, "train.precision": precision}
     values = {**{key: value for key, value in own.items() if value is not None}, **values}
     over = Path(preset) if preset else None
-    config = load_arm(arm, values, preset=over)
+    plugins = plugin or ()
+    config = load_arm(arm, values, preset=over, plugins=plugins)
     other: ArmConfig | Literal["official"] | None = None
     if against == "official":
         other = "official"
     elif against:
         changed = parse_overrides([against]) if "=" in against else {}
-        other = load_arm(arm if changed else against, {**values, **changed}, preset=over)
+        named = arm if changed else against
+        other = load_arm(named, {**values, **changed}, preset=over, plugins=plugins)
         other = other.model_copy(update={"name": against})
 
     from spsam.engine.bench.bench import Sizes

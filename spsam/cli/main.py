@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -25,11 +26,13 @@ from spsam.cli import (
     train,
     ui,
 )
-from spsam.cli.streams import shown_streams
-from spsam.errors import InputError, SpsamError
+from spsam.cli.numbers import bounded
+from spsam.cli.streams import open_closed_streams, shown_streams
+from spsam.errors import InputError, SpsamError, shortened
 
-# A full, protected or failing disk is no mistake of the program's.
+# What the system refuses is no mistake of the program's.
 _ADVICE = {
+    errno.ENAMETOOLONG: "names have at most 255 bytes: give a shorter one",
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room and give the same command again"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "name a folder that is yours"),
     errno.EFBIG: "the disk takes no file so large",
@@ -56,11 +59,31 @@ class Verbs(TyperGroup):
             typer.echo(f"failed: {error}", err=True)
             raise typer.Exit(1) from error
         except OSError as error:
-            if error.errno not in _ADVICE:
-                raise
-            place = f"{error.filename}: " if error.filename else ""
-            typer.echo(f"failed: {place}{error.strerror}: {_ADVICE[error.errno]}", err=True)
-            raise typer.Exit(1) from error
+            if isinstance(error, BrokenPipeError):
+                raise  # whoever read the output has enough
+            wrong = error.errno == errno.ENAMETOOLONG
+            typer.echo(f"{'error' if wrong else 'failed'}: {_told(error)}", err=True)
+            raise typer.Exit(2 if wrong else 1) from error
+
+
+def _told(error: OSError) -> str:
+    """What the system refuses, where, and what to do."""
+    if isinstance(error, FileNotFoundError) and not _has_working_directory():
+        return "the working directory was removed: change to a folder that exists"
+    # A short write has no number, and its text says how much was written.
+    number = error.errno or (errno.ENOSPC if "written" in str(error) else 0)
+    what = error.strerror or str(error) or type(error).__name__
+    place = f"{shortened(str(error.filename), 200)}: " if error.filename else ""
+    advice = _ADVICE.get(number, "the system refused it: see whether the place is as expected")
+    return f"{place}{what}: {advice}"
+
+
+def _has_working_directory() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 app = typer.Typer(
@@ -74,19 +97,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("ablate", epilog=ablate.EPILOG)(ablate.ablate)
-app.command("train", epilog=train.EPILOG)(train.train)
-app.command("bench", epilog=bench.EPILOG)(bench.bench)
-app.command("predict", epilog=predict.EPILOG)(predict.predict)
-app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)
-app.command("pretrain", epilog=pretrain.EPILOG)(pretrain.pretrain)
-app.command("prompts", epilog=prompts.EPILOG)(prompts.prompts)
+app.command("ablate", epilog=ablate.EPILOG)(bounded(ablate.ablate))
+app.command("train", epilog=train.EPILOG)(bounded(train.train))
+app.command("bench", epilog=bench.EPILOG)(bounded(bench.bench))
+app.command("predict", epilog=predict.EPILOG)(bounded(predict.predict))
+app.command("evaluate", epilog=evaluate.EPILOG)(bounded(evaluate.evaluate))
+app.command("pretrain", epilog=pretrain.EPILOG)(bounded(pretrain.pretrain))
+app.command("prompts", epilog=prompts.EPILOG)(bounded(prompts.prompts))
 app.add_typer(data.app, name="data")
 app.add_typer(registry.app, name="registry")
 app.add_typer(report.app, name="report")
-app.command("sweep", epilog=sweep.EPILOG)(sweep.sweep)
-app.command("sync", epilog=sync.EPILOG)(sync.sync)
-app.command("ui", epilog=ui.EPILOG)(ui.ui)
+app.command("sweep", epilog=sweep.EPILOG)(bounded(sweep.sweep))
+app.command("sync", epilog=sync.EPILOG)(bounded(sync.sync))
+app.command("ui", epilog=ui.EPILOG)(bounded(ui.ui))
 
 
 def _version(asked: bool) -> None:
@@ -106,6 +129,7 @@ def _options(
 
 def main() -> None:
     """Runs the command line; the installed program `spsam`."""
+    open_closed_streams()
     # Tables hold ± and –: a terminal that cannot print them shows a ? instead of a traceback.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -13,7 +13,8 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from spsam.errors import InputError, Problem
+from spsam.config.numbers import LARGEST, MOST_LISTED, whole
+from spsam.errors import InputError, Problem, shortened
 
 Value = TypeVar("Value")
 
@@ -29,12 +30,18 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """
     words = [word.strip() for word in text.split(",")]
     listed = [word for word in words if word]
-    if not listed or not all(word.isdecimal() for word in listed):
-        raise InputError(f"--seeds {text}: expected a number (3) or a list (0,1,2)")
-    numbers = [int(word) for word in listed]
+    numbers = [number for word in listed if (number := whole(word)) is not None]
+    if not listed or len(numbers) < len(listed):
+        raise InputError(
+            f"--seeds {shortened(text)}: expected a number (3) or a list (0,1,2), of numbers up to "
+            f"{LARGEST}"
+        )
     if len(words) == 1:
-        if numbers[0] < 1:
-            raise InputError(f"--seeds {text}: expected at least one seed; seed 0 alone is '0,'")
+        if not 1 <= numbers[0] <= MOST_LISTED:
+            raise InputError(
+                f"--seeds {text}: expected from one to {MOST_LISTED} seeds; seed {text} alone is "
+                f"'{text},'"
+            )
         return tuple(range(numbers[0]))
     if len(set(numbers)) < len(numbers):
         raise InputError(f"--seeds {text}: a seed is named twice")
@@ -49,10 +56,15 @@ def parse_folds(text: str) -> tuple[int, ...]:
     """
     numbers: list[int] = []
     for word in text.split(","):
-        first, _, last = word.strip().partition("..")
-        if not first.isdecimal() or (".." in word and not last.isdecimal()):
-            raise InputError(f"--fold {text}: expected a fold (0), a list (0,2) or a range (0..4)")
-        numbers += range(int(first), int(last or first) + 1)
+        start, dots, end = word.strip().partition("..")
+        first = whole(start)
+        last = whole(end) if dots else first
+        if first is None or last is None or last - first >= MOST_LISTED:
+            raise InputError(
+                f"--fold {shortened(text)}: expected a fold (0), a list (0,2) or a range (0..4) "
+                f"of at most {MOST_LISTED} folds of numbers up to {LARGEST}"
+            )
+        numbers += range(first, last + 1)
     if not numbers or len(set(numbers)) < len(numbers):
         raise InputError(f"--fold {text}: expected at least one fold, each once")
     return tuple(numbers)
@@ -76,12 +88,10 @@ def parse_shard(text: str) -> tuple[int, int]:
     Raises:
         InputError: If it is no such thing.
     """
-    words = text.split("/")
-    if len(words) == 2 and all(word.isdecimal() for word in words):
-        index, count = map(int, words)
-        if 1 <= index <= count:
-            return index, count
-    raise InputError(f"--shard {text}: expected I/N with I from 1 to N, e.g. 2/3")
+    index, count = (whole(word) for word in [*text.split("/"), "", ""][:2])
+    if text.count("/") == 1 and index is not None and count is not None and 1 <= index <= count:
+        return index, count
+    raise InputError(f"--shard {shortened(text)}: expected I/N with I from 1 to N, e.g. 2/3")
 
 
 def words(text: str | None) -> list[str] | None:
@@ -150,14 +160,19 @@ Devices = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(min=0, help="Processes that make training patches [default: the arm's]."),
+    typer.Option(
+        min=0, max=1024, help="Processes that make training patches [default: the arm's]."
+    ),
 ]
 Processes = Annotated[
-    int | None, typer.Option(min=1, help="Processes that share the work [default: one a core].")
+    int | None,
+    typer.Option(min=1, max=1024, help="Processes that share the work [default: one a core]."),
 ]
 Jobs = Annotated[
     int | None,
-    typer.Option(min=1, help="The most runs at a time [default: what the machine allows]."),
+    typer.Option(
+        min=1, max=1024, help="The most runs at a time [default: what the machine allows]."
+    ),
 ]
 Fit = Annotated[bool, typer.Option("--fit", help="Compute batches so that they fit into memory.")]
 Memory = Annotated[

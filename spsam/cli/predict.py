@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from spsam.cli.notices import warn_of_weights, weights_lines
-from spsam.cli.options import AsJson, Checkpoint, Device, DryRun, Out
+from spsam.cli.options import AsJson, Checkpoint, Device, DryRun, Out, Plugin
 
 EPILOG = "Example: spsam predict spsam-runs/runs/RUN scans/ --save segmented/"
 
@@ -54,6 +54,7 @@ def predict(  # noqa: PLR0917 - the command line's options
         Naming, typer.Option(help="input, or amos: as its leaderboard wants it.")
     ] = Naming.input,
     out: Out = None,
+    plugin: Plugin = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -78,6 +79,7 @@ def predict(  # noqa: PLR0917 - the command line's options
         device=device,
         naming=naming.value,
         options=options,
+        plugins=plugin or (),
     )
     warn_of_weights(planned.origins)
     done = Segmented(planned.names) if dry_run else watched(lambda watch: run(planned, watch))

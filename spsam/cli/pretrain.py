@@ -26,7 +26,9 @@ def pretrain(  # noqa: PLR0917 - the command line's options
     save: Annotated[
         Path, typer.Option(help="The weights, for --checkpoint of other verbs.")
     ] = Path("sam_tiny.safetensors"),
-    workers: Annotated[int, typer.Option(min=0, help="Processes that make training pictures.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=0, max=1024, help="Processes that make training pictures.")
+    ] = 1,
     questions: Annotated[
         int, typer.Option(min=1, help="Held-out pictures that the result is measured on.")
     ] = 200,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spsam.cli.options import PRESETS, AsJson, Out, words
+from spsam.cli.options import PRESETS, AsJson, Out, Plugin, words
 from spsam.errors import InputError, Problem, nearest
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def report(  # noqa: PLR0917 - the command line's options
     ] = None,
     pdf: Annotated[bool, typer.Option(help="Compile the tables, where LaTeX is installed.")] = True,
     figures: Annotated[bool, typer.Option(help="Draw figures and write the HTML page.")] = True,
+    plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
     """Report the studies below a folder of results. Missing runs are holes in the tables."""
@@ -53,7 +54,13 @@ def report(  # noqa: PLR0917 - the command line's options
         # Several studies must not write over each other's.
         folder = save / study.name if save and len(found) > 1 else save
         done = write_report(
-            study, folder, formats=wanted, own_tables=table or (), pdf=pdf, figures=figures
+            study,
+            folder,
+            formats=wanted,
+            own_tables=table or (),
+            plugins=plugin or (),
+            pdf=pdf,
+            figures=figures,
         )
         reports.append(done)
         for warning in done.warnings:
@@ -147,6 +154,7 @@ def ledger(
     formats: Annotated[
         str, typer.Option("--format", help="markdown, csv, latex or html.")
     ] = "markdown",
+    plugin: Plugin = None,
 ) -> None:
     """Print the fidelity ledger of an arm.
 
@@ -157,9 +165,10 @@ def ledger(
     from spsam.reporting.tables.ledger import ledger_table
 
     (wanted,) = _formats(formats, most=1)
-    loaded = load_arm(arm, preset=preset, protocol=protocol)
+    plugins = plugin or ()
+    loaded = load_arm(arm, preset=preset, protocol=protocol, plugins=plugins)
     named = f"{preset} for {protocol}" if protocol else preset or "none"
-    table = ledger_table(loaded.model_dump(mode="json"), named)
+    table = ledger_table(loaded.model_dump(mode="json"), named, plugins)
     typer.echo(FORMATS[wanted][1](table), nl=False)
 
 

@@ -45,7 +45,7 @@ def sweep(  # noqa: PLR0917 - the command line's options
         int | None,
         typer.Option(min=1, help="In all, earlier starts' included [default: the sweep's]."),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="The most trials at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=1024, help="The most trials at a time.")] = 1,
     storage: Annotated[
         str | None,
         typer.Option(help="A journal file, or a database's URL [default: a journal in --out]."),

@@ -8,7 +8,7 @@ from typing import Any
 
 from spsam.config.problems import dotted
 from spsam.config.yaml_file import read_value
-from spsam.errors import InputError, Problem
+from spsam.errors import InputError, Problem, shortened
 
 
 def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
@@ -30,11 +30,11 @@ def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
         key = key.strip()
         if not equals or not all(key.split(".")):
             problems.append(
-                Problem(f"--set {item}: expected key=value, e.g. --set train.epochs=20")
+                Problem(f"--set {shortened(item)}: expected key=value, e.g. --set train.epochs=20")
             )
             continue
         try:
-            value = read_value(text, f"--set {item}: the value")
+            value = read_value(text, f"--set {shortened(item)}: the value")
         except InputError as error:
             problems.extend(error.problems)
             continue
@@ -60,4 +60,4 @@ def leaves(
 def flag(path: tuple[str, ...], value: Any) -> str:
     """How a value is given on the command line: `--set train.epochs=2`."""
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return f"--set {dotted(path)}={text}"
+    return f"--set {shortened(dotted(path), 200)}={shortened(text, 200)}"

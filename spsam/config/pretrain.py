@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field
-
-from spsam.config.fields import Count, Fraction, NotNegative, Positive, Section, chosen
+from spsam.config.fields import Count, Fraction, NotNegative, Positive, Section, Whole, chosen
 from spsam.config.overrides import flag
 from spsam.config.problems import Place, check, raise_all
 from spsam.config.yaml_file import KeyPath, read_yaml
@@ -23,7 +21,7 @@ class PretrainRecipe(Section):
 
     title: str = chosen(..., "What is made.")
     backbone: Literal["sam_tiny"] = chosen("sam_tiny", "Which SAM, at its native input size.")
-    seed: Annotated[int, Field(ge=0)] = chosen(0, "Of initial weights, pictures and prompts.")
+    seed: Whole = chosen(0, "Of initial weights, pictures and prompts.")
     steps: Count = chosen(..., "Optimiser steps.")
     images: Count = chosen(4, "Pictures of a step.")
     masks: Count = chosen(6, "Masks of a picture that are asked for.")

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from spsam.config.numbers import unusable
 from spsam.config.yaml_file import KeyPath, YamlFile
 from spsam.errors import InputError, Problem, nearest
 
@@ -87,6 +88,12 @@ def check(
     Returns:
         The validated value (None if there are mistakes) and all mistakes.
     """
+    wrong = [
+        place((*prefix, *path)).problem(f"{_named((*prefix, *path))}{message}")
+        for path, message in unusable(data)
+    ]
+    if wrong:
+        return None, wrong
     try:
         text = json.dumps(data, default=_plain)
     except (TypeError, ValueError) as error:

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from spsam.config.fields import Fraction, NotNegative, Positive, Section, chosen
 from spsam.config.schema import Block
-from spsam.config.study import Seeds, seed_numbers
+from spsam.config.study import SeedChoice, seed_numbers
 
 SOURCES = ("ground_truth", "auxiliary", "disturbed")
 
@@ -79,7 +79,7 @@ class PromptStudyConfig(Section):
         None, "Where prompts come from; null: wherever it is possible."
     )
     disturbances: tuple[Disturbance, ...] = chosen((), "What `disturbed` stands for.")
-    seeds: Seeds = chosen(1, "Draws of what is random: how many (3), or which ([0, 4]).")
+    seeds: SeedChoice = chosen(1, "Draws of what is random: how many (3), or which ([0, 4]).")
     mask: tuple[MaskPrompt, ...] | None = chosen(
         None, "Forms of the mask prompt; null: every form, of a run its own."
     )

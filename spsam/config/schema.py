@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_core import PydanticCustomError
 
 from spsam.config.augment import AugmentConfig
-from spsam.config.fields import Count, Positive, Section, author, chosen, paper
+from spsam.config.fields import Count, NotNegative, Positive, Section, Whole, author, chosen, paper
 from spsam.config.train import DeepSupervisionConfig, LossConfig, OptimizerConfig, TrainConfig
 
 __all__ = [
@@ -100,9 +100,7 @@ class AdapterPlacement(Section):
         "Places in each two-way block of the mask decoder. Where is the paper's; that each stands "
         "behind its sublayer, with its own skip, is chosen here.",
     )
-    parallel_scale: Annotated[float, Field(ge=0)] = author(
-        0.5, "Factor s of the adapter that is parallel to an MLP."
-    )
+    parallel_scale: NotNegative = author(0.5, "Factor s of the adapter that is parallel to an MLP.")
 
     @field_validator("encoder", "decoder")
     @classmethod
@@ -206,7 +204,7 @@ class DataIdentity(Section):
     fingerprint: str = chosen(..., "Hash of its content.")
     split_name: str = chosen(..., "The split's name.")
     split_hash: str = chosen(..., "Hash of the split's case lists.")
-    fold: Annotated[int, Field(ge=0)] = chosen(0, "Which fold of the split.")
+    fold: Whole = chosen(0, "Which fold of the split.")
     num_classes: Count = chosen(..., "K, background included.")
     class_names: tuple[str, ...] = chosen(..., "Names of the classes, background first.")
     in_channels: Count = chosen(..., "M, image modalities.")
@@ -221,7 +219,7 @@ class RunConfig(Section):
     arm: ArmConfig = chosen(..., "The arm.")
     preset: str = chosen(..., "The preset's name; its values are in the arm.")
     data: DataIdentity = chosen(..., "The data and their split.")
-    seed: int = chosen(0, "Of initial weights, patches and augmentation.")
+    seed: Whole = chosen(0, "Of initial weights, patches and augmentation.")
     checkpoint_sha256: str | None = chosen(None, "Of SAM's weights; null: random ones.")
 
 

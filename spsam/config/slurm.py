@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
-
-from spsam.config.fields import Count, Section, chosen
+from spsam.config.fields import Count, Section, Whole, chosen
 from spsam.config.problems import Place, check, raise_all
 from spsam.config.yaml_file import KeyPath, read_yaml
 
@@ -23,7 +21,7 @@ class SlurmConfig(Section):
     warning: Count = chosen(90, "Seconds before the limit in which a run keeps what it has.")
     cpus: Count = chosen(1, "Processors of a run, on each node.")
     memory: str | None = chosen(None, "Memory of a node, e.g. 16G.")
-    gpus: Annotated[int, Field(ge=0)] = chosen(0, "GPUs of a run, on each node; 0: none.")
+    gpus: Whole = chosen(0, "GPUs of a run, on each node; 0: none.")
     nodes: Count = chosen(1, "Nodes of a run, which share every batch.")
     array: Count = chosen(500, "The largest job array that the cluster takes.")
     runs_per_job: Count = chosen(1, "Short runs that a job takes one after the other.")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 from pydantic_core import PydanticCustomError
 
 from spsam.config.choices import choice_problems
-from spsam.config.fields import Count, Section, chosen
+from spsam.config.fields import Section, Seeds, Whole, chosen
 from spsam.config.problems import check, places_in, raise_all
 from spsam.config.yaml_file import YamlFile, read_yaml
 from spsam.errors import InputError, Problem, nearest
@@ -19,12 +19,11 @@ from spsam.errors import InputError, Problem, nearest
 SHAPE = "shape"
 """The key that makes a file a study's, and no arm's."""
 
-Number = Annotated[int, Field(ge=0)]
-Seeds = Count | tuple[Number, ...]
+SeedChoice = Seeds | tuple[Whole, ...]
 """How many (3: 0, 1, 2), or which ([0, 4])."""
 
 
-def seed_numbers(seeds: Seeds) -> tuple[int, ...]:
+def seed_numbers(seeds: SeedChoice) -> tuple[int, ...]:
     """The seeds themselves."""
     return tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
 
@@ -36,8 +35,8 @@ class Study(Section):
     shape: str = chosen(..., "How its arms are made.")
     preset: str | None = chosen(None, "Schedule; null: demo on the phantom, cpu elsewhere.")
     set: dict[str, Any] = chosen({}, "Values on top of every arm, by dotted key.")
-    seeds: Seeds = chosen(1, "How many (3), or which ([0, 4]).")
-    folds: tuple[Number, ...] = chosen((0,), "Folds of the split.")
+    seeds: SeedChoice = chosen(1, "How many (3), or which ([0, 4]).")
+    folds: tuple[Whole, ...] = chosen((0,), "Folds of the split.")
 
     @field_validator("seeds", "folds")
     @classmethod
@@ -124,7 +123,7 @@ def load_study(path: Path) -> StudyFile:
     file = read_yaml(path)
     place = places_in(file)
     shape = file.data[SHAPE]
-    if shape not in SHAPES:
+    if not isinstance(shape, str) or shape not in SHAPES:
         said = f"{SHAPE}: unknown shape {shape!r}{nearest(str(shape), SHAPES)}"
         raise InputError(place((SHAPE,)).problem(said))
     config, problems = check(SHAPES[shape], file.data, place)

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import Self
 
 from spsam.config.choices import choice_or_range_problems
-from spsam.config.fields import Count, Section, chosen
+from spsam.config.fields import Count, Section, Whole, chosen
 from spsam.config.problems import check, places_in, raise_all
 from spsam.config.schema import Block
 from spsam.config.yaml_file import YamlFile, read_yaml
@@ -40,7 +40,7 @@ class SweepConfig(Section):
     )
     prune_every: Count = chosen(5, "Epochs between two looks.")
     trials: Count = chosen(30, "Trials in all.")
-    seed: int = chosen(0, "Of every trial's run.")
+    seed: Whole = chosen(0, "Of every trial's run.")
 
     @field_validator("space", "objectives")
     @classmethod

@@ -13,6 +13,7 @@ from spsam.config.fields import (
     NotNegative,
     Positive,
     Section,
+    Whole,
     author,
     chosen,
     paper,
@@ -85,12 +86,12 @@ class TrainConfig(Section):
         "poly", "How the learning rate falls, epoch by epoch."
     )
     poly_power: NotNegative = paper(0.9, "Power of the learning rate's polynomial decay.")
-    warmup_epochs: Annotated[int, Field(ge=0)] = chosen(
+    warmup_epochs: Whole = chosen(
         0, "First epochs, in which the learning rate rises to its schedule in a straight line."
     )
     epochs: Count = paper(1000, "Epochs in all.")
     iterations: Count = paper(250, "Steps of an epoch.")
-    generator_epochs: Annotated[int, Field(ge=0)] = paper(
+    generator_epochs: Whole = paper(
         None,
         "First epochs, in which only the prompt generator's loss counts; null: a fifth of all, "
         "the paper's 200 of 1000.",
@@ -119,7 +120,7 @@ class TrainConfig(Section):
     checkpoint_minutes: Positive | None = chosen(
         15.0, "Minutes after which there is another one, in the midst of an epoch; null: none."
     )
-    workers: Annotated[int, Field(ge=0)] = chosen(0, "Processes that load patches; 0: none extra.")
+    workers: Whole = chosen(0, "Processes that load patches; 0: none extra.")
 
     @field_validator("generator_epochs", mode="before")
     @classmethod

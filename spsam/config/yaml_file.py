@@ -151,7 +151,14 @@ class _Reader:
         if isinstance(node, SequenceNode):
             return self._sequence(node, path)
         assert isinstance(node, ScalarNode)
-        return scalar(node.value) if node.style is None else node.value
+        return self._scalar(node) if node.style is None else node.value
+
+    def _scalar(self, node: ScalarNode) -> Any:
+        try:
+            return scalar(node.value)
+        except ValueError:  # Python reads no whole number of thousands of digits
+            self._refuse(node, f"expected a shorter number, got one of {len(node.value)} digits")
+            return None
 
     def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:
         result: dict[str, Any] = {}

@@ -19,7 +19,7 @@ from spsam.model.adapters.placement import AdapterSet
 from spsam.model.counting import count_parameters
 from spsam.model.sam.backbones import Backbone, backbone_spec, token_grid
 from spsam.registry.catalogue import Catalogue
-from spsam.registry.resolve import resolve
+from spsam.registry.resolve import build
 
 if TYPE_CHECKING:
     from spsam.model.network import SelfPromptSAM
@@ -223,8 +223,7 @@ def _build_blocks(arm: ArmConfig, spec: Backbone, shape: _Shape, seed: int) -> d
 
     def make(slot: str, *engine: Any) -> nn.Module:
         block = getattr(arm.blocks, slot)
-        component = resolve(catalogue.card(slot, block.name))
-        module: nn.Module = component(*engine, **block.params)
+        module: nn.Module = build(catalogue.card(slot, block.name), engine, block.params)
         return module
 
     blocks: dict[str, Any] = {}

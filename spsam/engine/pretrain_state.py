@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import nn
 from spsam.config.pretrain import PretrainRecipe
 from spsam.engine.checkpoint import previous, read_last, save_whole
 from spsam.errors import InputError, Problem
+from spsam.text.json_text import parse_json
 
 _PARTS = "parts"
 
@@ -108,6 +108,6 @@ def lines_until(log: Path, step: int, on_note: Callable[[str], None]) -> list[st
 
 def _step(line: str) -> int | None:
     try:
-        return int(json.loads(line)["step"])
+        return int(parse_json(line)["step"])
     except (ValueError, TypeError, KeyError):
         return None

@@ -29,6 +29,8 @@ from spsam.engine.predict import SlidingLogits
 from spsam.errors import InputError, Problem
 from spsam.files import atomic, write_text
 from spsam.model.segmenter import Segmenter
+from spsam.registry.trust import with_plugins
+from spsam.text.json_text import parse_json
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,16 @@ class EnsembleMember:
     network: Segmenter
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(path: Path, plugins: Sequence[Path] = ()) -> Recipe:
     """Reads a checkpoint; SAM's weights are not in it.
 
+    Args:
+        path: The checkpoint.
+        plugins: Folders whose components the user allows; those that the file names count nothing.
+
     Raises:
-        InputError: If it is missing, damaged, or of a version that says nothing of its run.
+        InputError: If it is missing, damaged, of a version that says nothing of its run, or has a
+            component that is not at hand.
     """
     state, _, broken = last_sound(path)
     if state is None:
@@ -91,9 +98,10 @@ def read_recipe(path: Path) -> Recipe:
         )
     about = state["about"]
     try:
+        stored = canonical_json(as_of_then(parse_json(about["config"])))
         return Recipe(
             path,
-            RunConfig.model_validate_json(canonical_json(as_of_then(json.loads(about["config"])))),
+            with_plugins(RunConfig.model_validate_json(stored), plugins, path),
             Plan.from_dict(about["plan"]),
             tuple(about["raw_ids"]),
             about["intensities"],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from spsam.config.schema import ArmConfig
@@ -12,15 +10,12 @@ from spsam.registry.signature import parameters
 from spsam.registry.slots import SLOTS
 
 
-def differences(
-    arm: ArmConfig, parent: ArmConfig | None, plugins: Sequence[Path] = ()
-) -> list[dict[str, Any]]:
+def differences(arm: ArmConfig, parent: ArmConfig | None) -> list[dict[str, Any]]:
     """What an arm changes.
 
     Args:
         arm: The arm.
         parent: What it is compared with; None gives no differences.
-        plugins: As in `load_arm`.
 
     Returns:
         One `{"key", "parent", "value"}` for each value that differs, `key` dotted. A block with
@@ -32,7 +27,7 @@ def differences(
     labels = {"name", "title", "parent", "summary", "plugins", "blocks"}
     old = parent.model_dump(mode="json", exclude=labels)
     new = arm.model_dump(mode="json", exclude=labels)
-    changes = _block_differences(arm, parent, Catalogue.load(plugins or arm.plugins))
+    changes = _block_differences(arm, parent, Catalogue.load(arm.plugins))
     return changes + _value_differences(old, new, "")
 
 

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from spsam.config.numbers import LARGEST, MOST_LISTED, whole
 from spsam.config.places import layers
 from spsam.config.problems import raise_all
 from spsam.config.study import is_study
-from spsam.errors import InputError, Problem, nearest
+from spsam.errors import InputError, Problem, nearest, shortened
 
 PROMPT_STUDY = "prompts"
 """The file beside the arms that is none: the study of prompts."""
@@ -138,10 +139,16 @@ def _range(word: str) -> list[str]:
     prefix, first, last = match["prefix"], match["first"], match["last"]
     if match["again"] not in ("", prefix):
         raise InputError(f"'{word}': expected one prefix, e.g. {prefix}{first}..{prefix}{last}")
-    if int(first) > int(last):
+    start, end = whole(first), whole(last)
+    if start is None or end is None or end - start >= MOST_LISTED:
+        raise InputError(
+            f"'{shortened(word)}': expected a range of at most {MOST_LISTED} arms, with numbers up "
+            f"to {LARGEST}"
+        )
+    if start > end:
         raise InputError(f"'{word}': expected the smaller number first")
     width = len(first) if first.startswith("0") else 0
-    return [f"{prefix}{number:0{width}d}" for number in range(int(first), int(last) + 1)]
+    return [f"{prefix}{number:0{width}d}" for number in range(start, end + 1)]
 
 
 def file_of(name_or_path: str | Path) -> Path:

@@ -3,12 +3,60 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.catalogue import Card
+from spsam.registry.slots import SLOTS
 from spsam.registry.targets import root_of
+
+# What a component's own code may raise where it does not fit what it is given.
+_FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+
+
+def build(card: Card, engine: Sequence[Any], params: Mapping[str, Any]) -> Any:
+    """Builds a component.
+
+    Args:
+        card: The component's.
+        engine: What the engine gives, by position.
+        params: What YAML sets.
+
+    Raises:
+        InputError: If the component cannot be resolved, or cannot be built with these parameters.
+    """
+    component = resolve(card)
+    try:
+        return component(*engine, **params)
+    except _FAILURES as error:
+        if "memory" in str(error):  # the machine's limit, which says nothing of the parameters
+            raise
+        given = ", ".join(f"{name}={value!r}" for name, value in params.items())
+        message = (
+            f"blocks.{card.slot}: the {card.slot} '{card.name}' ({card.target}) cannot be built "
+            f"with {given or 'no parameters'}: {_reason(error)}"
+        )
+        raise InputError(message) from error
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__
 
 
 def resolve(card: Card) -> type:
@@ -16,7 +64,8 @@ def resolve(card: Card) -> type:
 
     Raises:
         InputError: If the target lies in neither spsam, nor an installed plugin, nor a folder named
-            by --plugin; if its module cannot be imported or defines no such class.
+            by --plugin; if its module cannot be imported or defines no such class, or one that
+            does not derive from its slot's base.
     """
     name, _, wanted = card.target.partition(":")
     root = root_of(card.target, card.plugin, card.file)
@@ -24,9 +73,9 @@ def resolve(card: Card) -> type:
         _make_importable(root)
     try:
         module = import_module(name)
-    except (ImportError, SyntaxError) as error:
+    except _FAILURES as error:
         raise InputError(
-            Problem(f"target: '{name}' cannot be imported: {error}", card.file)
+            Problem(f"target: '{name}' cannot be imported: {_reason(error)}", card.file)
         ) from error
     came_from = Path(module.__file__ or "").resolve()
     if not came_from.is_relative_to(root.resolve()):
@@ -49,7 +98,11 @@ def resolve(card: Card) -> type:
                 f"target: '{name}' defines no class '{wanted}'{nearest(wanted, classes)}", card.file
             )
         )
-    return classes[wanted]
+    found = classes[wanted]
+    slot = SLOTS[card.slot]
+    if not issubclass(found, getattr(import_module(slot.base_module), slot.base)):
+        raise InputError(Problem(slot.refusal(card.target), card.file))
+    return found
 
 
 def _make_importable(folder: Path) -> None:

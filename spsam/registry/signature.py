@@ -13,7 +13,15 @@ from spsam.config.problems import PlaceOf, check, dotted
 from spsam.config.yaml_file import KeyPath
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.catalogue import Card
-from spsam.registry.source_code import Module, annotation, constant, find_init, read_module
+from spsam.registry.slots import SLOTS
+from spsam.registry.source_code import (
+    Module,
+    annotation,
+    constant,
+    derives,
+    find_init,
+    read_module,
+)
 from spsam.registry.targets import module_file, root_of
 
 # The default of a parameter that has none.
@@ -133,6 +141,9 @@ def _target(card: Card) -> tuple[Module, str]:
                 _line(card),
             )
         )
+    slot = SLOTS[card.slot]
+    if derives(module, wanted, (slot.base_module, slot.base)) is False:
+        raise InputError(Problem(slot.refusal(card.target), card.file, _line(card)))
     return module, wanted
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import operator
+import sys
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ from typing import Any, Literal
 
 from spsam.errors import InputError, Problem
 from spsam.registry.targets import module_file, spsam_root
+
+_STANDARD = sys.stdlib_module_names
 
 # All that an annotation of a YAML parameter may be made of.
 _TYPES: dict[str, Any] = {
@@ -38,6 +42,7 @@ class Module:
     """A module's top level.
 
     Attributes:
+        name: Its dotted name.
         file: Its source file.
         root: The folder that holds its top-level package.
         classes: Class definitions by name.
@@ -45,6 +50,7 @@ class Module:
         imports: Name here -> (module, name there).
     """
 
+    name: str
     file: Path
     root: Path
     classes: dict[str, ast.ClassDef]
@@ -81,7 +87,7 @@ def _parse(name: str, file: Path, root: Path, _modified: int, _size: int) -> Mod
         tree = ast.parse(file.read_bytes())
     except SyntaxError as error:
         raise InputError(Problem(f"is no valid Python: {error.msg}", file, error.lineno)) from error
-    module = Module(file, root, {}, {}, {})
+    module = Module(name, file, root, {}, {}, {})
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
     _gather(module, package, tree.body)
     return module
@@ -120,6 +126,46 @@ def find_init(module: Module, name: str) -> tuple[Module, ast.FunctionDef] | Non
         if found is not None:
             return found
     return None
+
+
+def derives(module: Module, name: str, base: tuple[str, str]) -> bool | None:
+    """Whether a class derives from another, by its source.
+
+    Args:
+        module: The class's module.
+        name: The class.
+        base: Module and name of the other.
+
+    Returns:
+        None where a base lies in a package whose source is not read, so that only an import tells.
+    """
+    if name not in module.classes:
+        there = module.imports.get(name)
+        if there == base:
+            return True
+        found = module.follow(name)
+        if found is not None:
+            return derives(*found, base)
+        return False if there is None and hasattr(builtins, name) else _outside(module, there)
+    if (module.name, name) == base:
+        return True
+    answers = [_base_derives(module, node, base) for node in module.classes[name].bases]
+    return True if True in answers else None if None in answers else False
+
+
+def _base_derives(module: Module, node: ast.expr, base: tuple[str, str]) -> bool | None:
+    plain = node.value if isinstance(node, ast.Subscript) else node
+    if isinstance(plain, ast.Name):
+        return derives(module, plain.id, base)
+    return _outside(module, module.imports.get(ast.unparse(plain).partition(".")[0]))
+
+
+def _outside(module: Module, there: tuple[str, str] | None) -> bool | None:
+    """Whether a class of a package that is not read derives from one of spsam's."""
+    package = there[0].partition(".")[0] if there else ""
+    # PyTorch and the standard library know nothing of slots, nor does what spsam itself is made of.
+    foreign = module.root == spsam_root() or package == "torch" or package in _STANDARD
+    return False if foreign else None
 
 
 def annotation(module: Module, node: ast.expr) -> Any:

@@ -82,6 +82,7 @@ def write_report(
     *,
     formats: Sequence[str],
     own_tables: Sequence[Path] = (),
+    plugins: Sequence[Path] = (),
     pdf: bool = True,
     figures: bool = True,
 ) -> Report:
@@ -94,6 +95,7 @@ def write_report(
         output: Where; None is `report/` in the study's folder.
         formats: Of `spsam.reporting.render.files.FORMATS`.
         own_tables: YAML files that describe further tables; of an ablation only.
+        plugins: Folders with components of the user's own, whose settings the ledger explains.
         pdf: Compile all tables into one PDF, where LaTeX is installed.
         figures: Draw the figures, and write the page; a study of prompts has drawn its own.
 
@@ -103,7 +105,9 @@ def write_report(
     folder = output or study / FOLDER
     clear_drafts(folder, below=True)
     if find_studies(study):
-        return _report_ablation(study, folder, formats, own_tables, pdf=pdf, figures=figures)
+        return _report_ablation(
+            study, folder, formats, own_tables, plugins, pdf=pdf, figures=figures
+        )
     about, rows = read_prompt_study(study)
     tables = prompt_tables(about, rows)
     files = _write_tables(tables, cell_runs(about), folder, formats, study.name)
@@ -118,13 +122,14 @@ def _report_ablation(
     folder: Path,
     formats: Sequence[str],
     own_tables: Sequence[Path],
+    plugins: Sequence[Path],
     *,
     pdf: bool,
     figures: bool,
 ) -> Report:
     measured = read_study(folder_of_study)
     study = StudyResults(measured)
-    tables, runs = _of_ablation(study, own_tables)
+    tables, runs = _of_ablation(study, own_tables, plugins)
     lines = measured.runs[measured.runs["state"] != "finished"]
     several = len(folds_of(measured.about)) > 1
     holes = [
@@ -187,7 +192,7 @@ def ablation_tables(study: StudyResults, *, mixed: bool = True) -> list[Table]:
 
 
 def _of_ablation(
-    study: StudyResults, own_tables: Sequence[Path]
+    study: StudyResults, own_tables: Sequence[Path], plugins: Sequence[Path]
 ) -> tuple[list[Table], Mapping[str, Any]]:
     # First, since they may be wrong.
     measured = study.measured
@@ -195,7 +200,7 @@ def _of_ablation(
     tables = ablation_tables(study)
     config = _last_config(measured)
     if config is not None:
-        tables.append(ledger_of_file(config))
+        tables.append(ledger_of_file(config, plugins))
     names = [table.name for table in tables]
     taken = [path for path, table in zip(own_tables, own, strict=True) if table.name in names]
     if taken:

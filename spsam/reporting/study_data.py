@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from spsam.errors import InputError, Problem, SpsamError
 from spsam.results.run_folder import RunFolder
 from spsam.text.classes import class_labels
 from spsam.text.escape import one_line
+from spsam.text.json_text import parse_json
 
 FINISHED = "finished"
 FAILED = "failed"
@@ -325,7 +325,7 @@ def _read_scores(file: Path) -> Scores:
     """
     try:
         lines = [line for line in file.read_bytes().splitlines() if line]
-        entries = json.loads(b"[" + b",".join(lines) + b"]")
+        entries = parse_json(b"[" + b",".join(lines) + b"]")
         words = {name: [sys.intern(entry[name]) for entry in entries] for name in _WORDS}
         values = [math.nan if (v := entry["value"]) is None else float(v) for entry in entries]
         numbers = {name: [int(entry[name]) for entry in entries] for name in ("fold", "class_id")}

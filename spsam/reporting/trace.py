@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from spsam.errors import InputError, Problem, nearest
 from spsam.reporting.report import FOLDER, all_studies
+from spsam.text.json_text import parse_json
 
 _ENDING = ".provenance.json"
 
@@ -31,7 +31,7 @@ def trace(table: str, row: str, column: str, root: Path) -> dict[str, Any]:
     """
     file = _find(table, root)
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(file.read_text(encoding="utf-8"))
         rows, columns = content["rows"], content["columns"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(Problem("is damaged; run spsam report again", file)) from error

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from spsam.errors import SpsamError
 from spsam.results.arrays import read_arrays, write_arrays
+from spsam.text.json_text import parse_json
 
 _ARRAYS = ("image", "reference", "prediction", "mask", "points", "boxes")
 
@@ -69,7 +70,7 @@ def read_panels(path: Path) -> list[Panel]:
     """
     arrays = read_arrays(path)
     try:
-        index = json.loads(str(arrays["index"]))
+        index = parse_json(str(arrays["index"]))
         return [
             Panel(
                 case=str(entry["case"]),

@@ -12,6 +12,7 @@ from pathlib import Path
 from spsam.checksums import sha256
 from spsam.errors import SpsamError
 from spsam.files import write_text
+from spsam.text.json_text import parse_json
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def read_rows(path: Path) -> list[Row]:
 
 def _row(line: str, path: Path, number: int) -> Row:
     try:
-        entry = json.loads(line)
+        entry = parse_json(line)
         value = entry["value"]
         return Row(**{**entry, "value": math.nan if value is None else float(value)})
     except (ValueError, TypeError, KeyError, RecursionError) as error:

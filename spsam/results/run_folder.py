@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from spsam.checksums import from_sealed_json, sha256, to_sealed_json
 from spsam.errors import SpsamError
 from spsam.files import write_text
 from spsam.results.rows import Row, read_rows
+from spsam.text.json_text import parse_json
 from spsam.text.secrets import masked
 
 Status = Literal["planned", "running", "finished", "failed"]
@@ -194,7 +194,7 @@ class RunFolder:
             return []
         try:
             lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-            found = [json.loads(line) for line in lines if line.endswith("\n") and line.strip()]
+            found = [parse_json(line) for line in lines if line.endswith("\n") and line.strip()]
         except ValueError as error:
             raise self._damaged(self.metrics) from error
         if not all(isinstance(line, dict) and "epoch" in line for line in found):

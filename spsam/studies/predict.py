@@ -103,6 +103,7 @@ def plan_prediction(
     device: str = "auto",
     naming: Naming = "input",
     options: dict[str, Any] | None = None,
+    plugins: Sequence[Path] = (),
     backend: Backend | None = None,
 ) -> Prediction:
     """Finds runs, volumes and what is segmented already; of images, only bytes are read.
@@ -115,6 +116,7 @@ def plan_prediction(
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
         naming: `input`, as the volume is called; `amos`, as AMOS22's leaderboard wants it.
         options: Further keywords of `segment`.
+        plugins: Folders with components of the user's own that the runs may have.
         backend: The engine.
 
     Raises:
@@ -134,7 +136,7 @@ def plan_prediction(
     weights: list[Path | None] = []
     for path in checkpoints:
         with gather(problems):
-            recipe = read_recipe(path)
+            recipe = read_recipe(path, plugins)
             recipes.append(recipe)
             weights.append(weights_of(recipe.config, sam, backend))
     for each in paths:
@@ -223,7 +225,7 @@ def _segmented(prediction: Prediction, there: set[str], problems: Sequence[str])
     return Segmented([name for name in prediction.names if name in there], problems)
 
 
-def _attempt(  # noqa: PLR0917 - what a volume takes
+def _attempt(
     members: Sequence[EnsembleMember],
     case: Case,
     name: str,

@@ -15,6 +15,7 @@ from filelock import FileLock
 from spsam.config.problems import gather, raise_all
 from spsam.errors import InputError, Problem
 from spsam.files import clear_drafts, write_text
+from spsam.text.json_text import parse_json
 
 if TYPE_CHECKING:
     from spsam.data.cases import Case
@@ -182,7 +183,7 @@ class Predicted:
         if not record.is_file():
             return {}
         try:
-            said = json.loads(record.read_text(encoding="utf-8"))
+            said = parse_json(record.read_text(encoding="utf-8"))
             volumes: Volumes = said.pop("volumes")
             sound = all(
                 isinstance(each["input"], str) and isinstance(each["files"], dict)

@@ -22,6 +22,7 @@ from spsam.studies.predict import RECORD
 from spsam.studies.progress_events import ProgressListener
 from spsam.text.classes import class_labels
 from spsam.text.escape import csv_cell
+from spsam.text.json_text import parse_json
 
 # Metrics in the order of the table, with what each is counted in.
 METRICS = {"dice": "", "iou": "", "hd95": "mm", "surface_dice": "", "volume_error": ""}
@@ -288,7 +289,7 @@ def _classes(text: str | None, predictions: Path) -> dict[int, str]:
         if not record.is_file():
             return {}
         try:
-            said = json.loads(record.read_text(encoding="utf-8"))["classes"]
+            said = parse_json(record.read_text(encoding="utf-8"))["classes"]
             return {int(key): str(name) for key, name in said.items() if int(key) != 0}
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             message = "is no record of spsam predict, or a damaged one: name the classes by "

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from spsam.registry import slots
+
 BASES = '''\
 """Bases."""
 
 from typing import Literal
 
-from torch import nn
+from .adapters.base import Adapter
+from .depth_pos_embeds.base import DepthPosEmbed
+from .input_adapters.base import InputAdapter
+from .mask_heads.base import MaskHead
+from .prompt_generators.base import PromptGenerator
+from .prompts.base import Prompt
 
 Kind = Literal["a", "b"]
 WIDTH = 4
 
 
-class Base(nn.Module):
+class Any(Adapter, DepthPosEmbed, InputAdapter, MaskHead, PromptGenerator, Prompt):
+    """Fits every slot."""
+
+
+class Base(Any):
     """A base.
 
     Args:
@@ -37,7 +48,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from .bases import WIDTH, Base
+from .bases import WIDTH, Any, Base
 
 if TYPE_CHECKING:
     from spsam.model.bases import Kind
@@ -45,11 +56,11 @@ if TYPE_CHECKING:
 HALF = 1 / 2
 
 
-class Plain(nn.Module):
+class Plain(Any):
     """Takes nothing from YAML."""
 
 
-class Tuned(nn.Module):
+class Tuned(Any):
     """Takes much.
 
     Args:
@@ -81,35 +92,35 @@ class Inherits(Base):
     """Has its base's parameters."""
 
 
-class Needs(nn.Module):
+class Needs(Any):
     """Has a parameter without a default."""
 
     def __init__(self, num_classes: int, *, must: int) -> None:
         super().__init__()
 
 
-class Open(nn.Module):
+class Open(Any):
     """Takes anything."""
 
     def __init__(self, **anything: int) -> None:
         super().__init__()
 
 
-class Odd(nn.Module):
+class Odd(Any):
     """Has a type that YAML cannot give."""
 
     def __init__(self, *, act: nn.Module | None = None) -> None:
         super().__init__()
 
 
-class Computed(nn.Module):
+class Computed(Any):
     """Has a default that is not to be run."""
 
     def __init__(self, *, size: int = len("abc")) -> None:
         super().__init__()
 
 
-class Untyped(nn.Module):
+class Untyped(Any):
     """Has a parameter without a type."""
 
     def __init__(self, *, size=3) -> None:
@@ -150,6 +161,10 @@ def build(root: Path) -> None:
     package.mkdir(parents=True)
     (package / "bases.py").write_text(BASES, encoding="utf-8")
     (package / "blocks.py").write_text(BLOCKS, encoding="utf-8")
+    for known in slots.SLOTS.values():
+        base = package / known.folder / "base.py"
+        base.parent.mkdir()
+        base.write_text(f"from torch import nn\n\nclass {known.base}(nn.Module): ...\n", "utf-8")
     for slot in SLOTS:
         for name, kind in {"plain": "Plain", **CARDS.get(slot, {})}.items():
             add_card(root / "registry", slot, name, f"spsam.model.blocks:{kind}")

@@ -263,7 +263,8 @@ def test_plugins_are_remembered_by_the_arm(installation: Path, tmp_path: Path) -
     plugin = tmp_path / "plugin"
     small.add_card(plugin / "registry", "adapter", "mine", "mine:Mine")
     (plugin / "mine.py").write_text(
-        "class Mine:\n    def __init__(self, dim: int, *, size: int = 3) -> None: ...\n",
+        "from spsam.model.adapters.base import Adapter\n\n\nclass Mine(Adapter):\n"
+        "    def __init__(self, dim: int, *, size: int = 3) -> None: ...\n",
         encoding="utf-8",
     )
     arm = load_arm("S1", {"blocks.adapter": "mine"}, plugins=[plugin])

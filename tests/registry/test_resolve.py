@@ -17,8 +17,8 @@ def card(target: str, plugin: Path | None = None) -> Card:
 
 
 def test_a_target_of_the_package() -> None:
-    kind = resolve(card("spsam.registry.slots:Slot"))
-    assert kind.__name__ == "Slot"
+    kind = resolve(card("spsam.model.adapters.dfused:DFusedAdapter"))
+    assert kind.__name__ == "DFusedAdapter"
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,12 @@ def test_a_target_of_the_package() -> None:
         ("spsam.registry.slots:dataclass", "defines no class 'dataclass'"),
         ("spsam.registry.targets:Path", "defines no class 'Path'"),
         ("spsam.registry.absent:Slot", "cannot be imported"),
+        (
+            "spsam.registry.slots:Slot",
+            "is no adapter: expected a class that derives from .*Adapter",
+        ),
+        ("spsam.studies.execution.executors.local:LocalExecutor", "is no adapter"),
+        ("spsam.model.prompts.edt:EdtPrompt", "is no adapter"),
     ],
 )
 def test_what_is_not_resolved(target: str, said: str) -> None:
@@ -42,7 +48,10 @@ def test_a_plugin_folder_is_imported_from_only_when_named(
 ) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
     small.add_card(tmp_path / "registry", "adapter", "mine", "my_blocks_of_a_test:Mine")
-    code = 'class Mine:\n    """Mine."""\n\n    def __init__(self, *, ratio: float = 0.5): ...\n'
+    code = (
+        "from spsam.model.adapters.base import Adapter\n\n\nclass Mine(Adapter):\n"
+        "    def __init__(self, *, ratio: float = 0.5): ...\n"
+    )
     (tmp_path / "my_blocks_of_a_test.py").write_text(code, encoding="utf-8")
     found = Catalogue.load([tmp_path]).card("adapter", "mine")
     assert resolve(found).__name__ == "Mine"

@@ -22,6 +22,7 @@ from typing import Any
 
 from spsam.errors import InputError, Problem
 from spsam.files import clear_drafts, write_text
+from spsam.text.json_text import parse_json
 
 # A file that is written twice within a tick of the disk's clock shows one state for two contents.
 _TICK_NS = 2_000_000_000
@@ -135,7 +136,7 @@ def _cache_file(folder: Path) -> Path:
 def _kept(folder: Path) -> dict[str, Any]:
     """File name -> state and hash; empty where nothing is kept, or it is damaged."""
     try:
-        said = json.loads(_cache_file(folder).read_text(encoding="utf-8"))
+        said = parse_json(_cache_file(folder).read_text(encoding="utf-8"))
         files: dict[str, Any] = said["files"]
         return files if said["sha256"] == _checksum(files) else {}
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spsam.errors import InputError, Problem
+from spsam.text.json_text import parse_json
 
 
 def read_object(path: Path, expected: str = "a JSON object at the top") -> dict[str, Any]:
@@ -22,13 +23,15 @@ def read_object(path: Path, expected: str = "a JSON object at the top") -> dict[
     try:
         # Some editors write a mark of the byte order first.
         text = path.read_text(encoding="utf-8-sig")
-        content = json.loads(text, object_pairs_hook=_object)
+        content = parse_json(text, pairs=_object)
     except UnicodeDecodeError as error:
         raise InputError(Problem("is not a text file in UTF-8; save it as UTF-8", path)) from error
     except json.JSONDecodeError as error:
         advice = "; write folders with / or \\\\, not with \\" if "escape" in error.msg else ""
         message = f"is not valid JSON: {error.msg}{advice}"
         raise InputError(Problem(message, path, error.lineno)) from error
+    except ValueError as error:
+        raise InputError(Problem(f"is not valid JSON: {error}", path)) from error
     except _RepeatedKeyError as error:
         message = f"has the key '{error}' twice in one object, and only one of both can be meant"
         raise InputError(Problem(message, path)) from error

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from spsam.data.files.json_object import read_object
-from spsam.errors import InputError, Problem
+from spsam.errors import InputError, Problem, shortened
+from spsam.files import LONGEST_NAME
 
 FILE = "dataset.json"
+_LONGEST_PATH = 2000
 
 
 def peek(folder: Path) -> dict[str, Any]:
@@ -56,8 +58,21 @@ def pairs(
         files = entry if isinstance(entry, dict) else {}
         first, second = files.get("image"), files.get("label")
         if not isinstance(first, str) or not isinstance(second, str):
-            message = f"expected 'image' and 'label' in each entry of 'training', got {entry!r}"
+            got = shortened(repr(entry))
+            message = f"expected 'image' and 'label' in each entry of 'training', got {got}"
             problems.append(Problem(message, path))
+            continue
+        outward = [
+            Problem(
+                f"'training' has the path {shortened(each)!r}: expected one inside the data set's "
+                "folder, from there on, without '..'; names have at most 255 bytes",
+                path,
+            )
+            for each in (first, second)
+            if not _stays_inside(each)
+        ]
+        if outward:
+            problems += outward
             continue
         # As Windows writes folders.
         image, label = (folder / each.replace("\\", "/") for each in (first, second))
@@ -73,6 +88,18 @@ def pairs(
             if not file.is_file()
         ]
     return found
+
+
+def _stays_inside(path: str) -> bool:
+    """Whether a path leads to a file below the folder that it starts from, on any system."""
+    parts = PureWindowsPath(path)  # takes / and \\ alike, and knows drives
+    return (
+        not parts.anchor
+        and ".." not in parts.parts
+        and "\0" not in path
+        and len(path.encode("utf-8", "surrogatepass")) <= _LONGEST_PATH
+        and all(len(part.encode("utf-8", "surrogatepass")) <= LONGEST_NAME for part in parts.parts)
+    )
 
 
 def count_notes(content: dict[str, Any], found: int) -> list[str]:

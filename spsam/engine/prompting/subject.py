@@ -13,7 +13,7 @@ from spsam.errors import InputError
 from spsam.model.network import SelfPromptSAM
 from spsam.model.prompts.base import Prompt
 from spsam.registry.catalogue import Card
-from spsam.registry.resolve import resolve
+from spsam.registry.resolve import build
 
 
 def load_network(
@@ -45,6 +45,6 @@ def load_network(
 
 def make_prompt(card: Card, num_classes: int, params: dict[str, object]) -> Prompt:
     """A component of the slot `prompt`, by its card."""
-    prompt = resolve(card)(num_classes, **params)
+    prompt = build(card, (num_classes,), params)
     assert isinstance(prompt, Prompt)
     return prompt

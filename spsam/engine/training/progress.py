@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from spsam.errors import SpsamError
+from spsam.text.json_text import parse_json
 
 Metrics = dict[str, float]
 
@@ -112,7 +112,7 @@ class Progress:
             return cls(**state["progress"])
         epochs = int(state["epochs"])
         lines = log.read_text(encoding="utf-8").splitlines()[:epochs] if log.exists() else []
-        return cls(steps=epochs * iterations, history=[json.loads(line) for line in lines])
+        return cls(steps=epochs * iterations, history=[parse_json(line) for line in lines])
 
 
 def random_state() -> dict[str, Any]:

@@ -47,8 +47,8 @@ class Prompt(nn.Module, ABC):
             reaches the generator through SAM. `logits`: the raw auxiliary logits (chosen here);
             they carry a gradient, too, and a constant that is added to all classes' logits changes
             every mask prompt, but no label.
-        mask_values: (outside, inside) of a binary mask prompt. SAM was trained on logits there;
-            the author's code gives 0 and 1.
+        mask_values: (outside, inside) of a binary mask prompt. SAM was trained on logits there:
+            chosen by Dice on validation cases; the author's code gives 0 and 1.
         negatives: How many points near the class tell SAM that it is not there; they are part of
             the prompt `point`.
     """

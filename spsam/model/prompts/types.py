@@ -28,7 +28,7 @@ MaskForm: TypeAlias = Literal["binary", "logits", "log_odds"]
 
 FORMS: tuple[str, ...] = get_args(MaskForm)
 
-MASK_VALUES: tuple[float, float] = (0.0, 1.0)
+MASK_VALUES: tuple[float, float] = (-10.0, 10.0)
 """What stands outside and inside a class in a binary mask prompt, unless it is set."""
 
 FOREGROUND, BACKGROUND, PADDING = 1, 0, -1

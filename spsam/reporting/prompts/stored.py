@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from spsam.reporting.prompts.table import (
 )
 from spsam.reporting.render.model import Source, Table
 from spsam.results.rows import Row, read_rows
+from spsam.text.json_text import parse_json
 
 STUDY_FILE = "study.json"
 
@@ -45,7 +45,7 @@ def read_prompt_study(folder: Path) -> tuple[dict[str, Any], list[Row]]:
     """
     file = folder / STUDY_FILE
     try:
-        about = json.loads(file.read_text(encoding="utf-8"))
+        about = parse_json(file.read_text(encoding="utf-8"))
         whole = all(key in about for key in ("name", "title", "data", "cases", "cells", "metric"))
         parts = ("keys", "prompts", "point", "source", "disturbance")
         whole = whole and all(key in cell for cell in about["cells"] for key in parts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ from spsam.reporting.render.files import to_csv
 from spsam.reporting.render.model import Table
 from spsam.reporting.study_data import StudyData, as_arms, as_rows
 from spsam.results.rows import Row
+from spsam.text.json_text import parse_json
 
 # Six digits are written.
 _TOLERANCE = 2e-6
@@ -136,7 +136,7 @@ def _equal(one: str | None, other: str | None) -> bool:
 
 def _json(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return parse_json(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(Problem(f"cannot be read: {error.strerror or error}", file)) from error
     except ValueError as error:

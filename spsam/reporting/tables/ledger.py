@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,12 @@ _COLUMNS = (
 )
 
 
-def ledger_of_file(config: Path) -> Table:
+def ledger_of_file(config: Path, plugins: Sequence[Path] = ()) -> Table:
     """The ledger of a run.
 
     Args:
         config: The run's `config.yaml`.
+        plugins: As in `ledger_table`.
 
     Raises:
         InputError: If the file cannot be read.
@@ -45,18 +46,18 @@ def ledger_of_file(config: Path) -> Table:
     arm = data.get("arm")
     if not isinstance(arm, dict):
         raise InputError(f"{config}: expected a run's configuration with the key 'arm'")
-    return ledger_table(arm, str(data.get("preset", "")))
+    return ledger_table(arm, str(data.get("preset", "")), plugins)
 
 
-def ledger_table(arm: Mapping[str, Any], preset: str) -> Table:
+def ledger_table(arm: Mapping[str, Any], preset: str, plugins: Sequence[Path] = ()) -> Table:
     """One row a setting, in the order of the schema.
 
     Args:
         arm: An arm's values, as plain mappings.
         preset: The name of the preset that is in them.
+        plugins: Folders with components of the user's own; those that the arm names are not read.
     """
-    plugins = [Path(plugin) for plugin in arm.get("plugins", ())]
-    catalogue = Catalogue.load([plugin for plugin in plugins if plugin.is_dir()])
+    catalogue = Catalogue.load(plugins)
     groups = []
     for name, field in ArmConfig.model_fields.items():
         if name in _LABELS or name not in arm:
@@ -101,7 +102,12 @@ def _blocks(blocks: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Line]:
         try:
             card = catalogue.card(slot, name)
         except InputError:  # of a plugin that is not here
-            yield _line(path, name, "chosen", "A block of a plugin that is not at hand.")
+            yield _line(
+                path,
+                name,
+                "chosen",
+                "A block of a plugin that is not at hand; --plugin names its folder.",
+            )
             continue
         kind = "paper" if "paper" in card.source else "chosen"
         where = card.source.get(kind)

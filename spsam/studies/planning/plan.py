@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from spsam.config.study import Study
 from spsam.engine.run_spec import NetworkSize, RunSpec
 from spsam.registry.protocols import Protocol
 from spsam.studies.planning.request import Request
+from spsam.text.file_name import file_name
 
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet
@@ -119,7 +119,7 @@ class Ablation:
         label = self.request.name or f"{made_of}{self.dataset.name}-{self.preset}"
         names = [f"{arm.arm.name}:{run.folder.run_id}" for arm in self.arms for run in arm.runs]
         digest = hashlib.sha256(" ".join(names).encode()).hexdigest()[:8]
-        return f"{re.sub(r'[^A-Za-z0-9._-]+', '_', label)}-{digest}"
+        return f"{file_name(label)}-{digest}"
 
     @property
     def folder(self) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from spsam.studies.prompts.axes import KINDS, PromptStudyFile
 from spsam.studies.prompts.cells import PromptCell, PromptSource, Strategy, with_one_point
 from spsam.studies.prompts.request import PromptRequest
 from spsam.studies.prompts.subject import Subject, check_comparable, plain_sam, trained_run
+from spsam.text.file_name import file_name
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class PromptStudy:
         )
         keys = [self.key(cell, seed) for cell in self.cells for seed in self.seeds(cell)]
         digest = hashlib.sha256(" ".join([*keys, *self.cases]).encode()).hexdigest()[:8]
-        return f"{re.sub(r'[^A-Za-z0-9._-]+', '_', label)}-{digest}"
+        return f"{file_name(label)}-{digest}"
 
     @property
     def folder(self) -> Path:
@@ -211,6 +211,7 @@ def _subject(request: PromptRequest, config: PromptStudyConfig, backend: Backend
             data=request.data,
             checkpoint=request.checkpoint,
             device=request.device,
+            plugins=request.plugins,
             backend=backend,
         )
     return plain_sam(

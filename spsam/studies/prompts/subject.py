@@ -14,9 +14,10 @@ from spsam.config.problems import check, places_in, raise_all
 from spsam.config.schema import ArmConfig, RunConfig
 from spsam.config.yaml_file import read_yaml
 from spsam.engine.weights import origin_of
-from spsam.errors import InputError, Problem, nearest
+from spsam.errors import InputError, Problem, nearest, shortened
 from spsam.model.sam.backbones import backbone_spec
 from spsam.registry.arms import load_arm
+from spsam.registry.trust import with_plugins
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
 from spsam.studies.planning.planner import plan_ablation
@@ -108,6 +109,8 @@ def plain_sam(
         plugins=plugins,
     )
     ablation = plan_ablation(request, backend)
+    if len(ablation.arms) != 1:
+        raise InputError(f"arm '{shortened(arm)}': expected one arm, got {len(ablation.arms)}")
     (planned,) = ablation.arms
     if planned.arm.blocks.adapter.name != "none":
         raise InputError(
@@ -145,6 +148,7 @@ def trained_run(
     data: str | None,
     checkpoint: Path | None,
     device: str,
+    plugins: Sequence[Path] = (),
     backend: Backend,
 ) -> Subject:
     """A run, with its network, its patch and its data.
@@ -155,17 +159,19 @@ def trained_run(
         data: The run's data set; None where it is a built-in one.
         checkpoint: SAM's weights, where the run had some; None takes the path it was given.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
+        plugins: Folders with components of the user's own that the run may have.
         backend: The engine.
 
     Raises:
-        InputError: If there is no such run, it is not trained, or data or weights are not its own.
+        InputError: If there is no such run, it is not trained, has a component that is not at hand,
+            or data or weights are not its own.
     """
     from spsam.data.dataset import BUILT_IN, open_dataset
     from spsam.data.plan import VERSION, Plan
     from spsam.data.split import split_of_hash
 
     folder = find_run(named, home)
-    config = read_config(folder)
+    config = with_plugins(read_config(folder), plugins, folder.config)
     if data is None and config.data.name not in BUILT_IN:
         raise InputError(
             f"run {folder.run_id} is of the data set '{config.data.name}': give --data"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from spsam.config.yaml_file import read_yaml
 from spsam.errors import SpsamError
 from spsam.results.run_folder import RunBusyError, RunFolder
 from spsam.studies.recording.mlflow_runs import final_scores, mirror
+from spsam.text.json_text import parse_json
 from spsam.tracking.mlflow import Ending, Tracker
 
 Runs = tuple[tuple[str, str, Mapping[str, str]], ...]
@@ -173,7 +173,7 @@ def _config(folder: RunFolder) -> dict[str, Any] | None:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        plan: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        plan: dict[str, Any] = parse_json(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise SpsamError(f"{file}: is damaged; the study's own command writes it anew") from error
     return plan

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from filelock import FileLock
 
 from spsam.errors import InputError, Problem
+from spsam.text.json_text import parse_json
 
 Warn = Callable[[str], None]
 
@@ -101,7 +101,7 @@ def _is_torn(path: Path) -> bool:
 
 def _is_entry(line: bytes) -> bool:
     try:
-        entry = json.loads(line)
+        entry = parse_json(line)
     except (ValueError, RecursionError):
         return False
     return isinstance(entry, dict) and "op_code" in entry

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from spsam.studies.planning.space import Dimension, dimensions, overrides
 from spsam.studies.planning.validate_choices import Load, in_file, validate_choices, value_of
 from spsam.studies.sweep.address import shown_storage
 from spsam.studies.sweep.search import search_problems
+from spsam.text.file_name import file_name
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Sweep:
         """The study's name in storage, and its folder's."""
         stem = Path(self.request.space).stem
         label = self.request.name or f"{stem}-{self.context.dataset.name}-{self.context.preset}"
-        return re.sub(r"[^A-Za-z0-9._-]+", "_", label)
+        return file_name(label)
 
     @property
     def folder(self) -> Path:

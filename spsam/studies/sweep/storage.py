@@ -15,6 +15,7 @@ from spsam.errors import InputError, Problem
 from spsam.studies.sweep.address import JOURNAL, is_database, shown_storage
 from spsam.studies.sweep.journal import Warn, open_journal
 from spsam.studies.sweep.retry import retry
+from spsam.text.json_text import parse_json
 from spsam.text.secrets import masked
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _same(sweep: Sweep, study: Study) -> None:
     advice = "take it back, or give the new study another --name"
     if text is None:
         raise InputError(f"the study '{sweep.name}' in {where} was not made by spsam; {advice}")
-    old, new = json.loads(text), json.loads(json.dumps(sweep.signature()))
+    old, new = parse_json(text), json.loads(json.dumps(sweep.signature()))
     changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     if changed:
         told = [

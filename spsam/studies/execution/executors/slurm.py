@@ -29,6 +29,7 @@ from spsam.studies.backend import Backend
 from spsam.studies.execution.executors.base import Executor
 from spsam.studies.execution.queued_run import End, QueuedRun, RunEnd, attempt, settled
 from spsam.studies.planning.plan import Ablation
+from spsam.text.json_text import parse_json
 
 _SECONDS_BETWEEN_LOOKS = 2.0
 _PATIENCE = 90.0
@@ -203,7 +204,7 @@ class SlurmExecutor(Executor):
     def _number(self, run_id: str) -> str:
         """The run's last job; empty if it never had one."""
         with suppress(OSError, ValueError, KeyError):
-            return str(json.loads(self._record(run_id).read_text(encoding="utf-8"))["job"])
+            return str(parse_json(self._record(run_id).read_text(encoding="utf-8"))["job"])
         return ""
 
     def _record(self, run_id: str) -> Path:
