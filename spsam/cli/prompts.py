@@ -71,9 +71,7 @@ def prompts(  # noqa: PLR0917 - the command line's options
             help="Of draws at random: how many (3), or which (0,1,2; 7,) [default: the study's]."
         ),
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="How many test cases [default: all].")
-    ] = None,
+    limit: Annotated[int | None, typer.Option(help="How many test cases [default: all].")] = None,
     device: Device = "auto",
     out: Out = None,
     plugin: Plugin = None,

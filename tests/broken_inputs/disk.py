@@ -140,7 +140,7 @@ def into(write: Callable[[Place], Path]) -> Make:
     def make(place: Place) -> Sequence[Command]:
         for name in ("a", "b"):
             write_image(place.folder / "scans" / f"{name}.nii.gz", random_image(1))
-        return [["predict", place.home / "run0", place.folder / "scans", "-o", write(place)]]
+        return [["predict", place.home / "run0", place.folder / "scans", "--save", write(place)]]
 
     return make
 
