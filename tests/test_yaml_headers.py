@@ -51,7 +51,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _fakes(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("planning.planner", "planning.costs", "sweep.plan", "prompts.plan"):
+    for module in (
+        "planning.planner",
+        "planning.costs",
+        "sweep.plan_sweep",
+        "prompts.plan_prompts",
+    ):
         monkeypatch.setattr(f"spsam.studies.{module}.Backend", Engine)
 
 

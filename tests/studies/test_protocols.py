@@ -75,7 +75,7 @@ class Engine(FakeBackend):
 @pytest.fixture(autouse=True)
 def _fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    for module in ("planning.planner", "planning.costs", "sweep.plan"):
+    for module in ("planning.planner", "planning.costs", "sweep.plan_sweep"):
         monkeypatch.setattr(f"spsam.studies.{module}.Backend", Engine)
 
 

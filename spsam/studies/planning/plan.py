@@ -12,6 +12,7 @@ from spsam.config.schema import ArmConfig
 from spsam.config.study import Study
 from spsam.engine.run_spec import NetworkSize, RunSpec
 from spsam.registry.protocols import Protocol
+from spsam.studies.planning.inputs import StudyInputs
 from spsam.studies.planning.request import Request
 from spsam.text.file_name import file_name
 
@@ -80,6 +81,22 @@ class Ablation:
     dropped: Sequence[str] = ()
     protocol: Protocol | None = None
     hiding: Sequence[str] = ()
+
+    @classmethod
+    def of(
+        cls, request: Request, inputs: StudyInputs, arms: Sequence[PlannedArm], **more: Any
+    ) -> Ablation:
+        """An ablation of planned arms; `more` are further attributes."""
+        return cls(
+            request=request,
+            preset=Path(inputs.preset).stem,
+            device=inputs.device,
+            dataset=inputs.dataset,
+            splits=inputs.splits,
+            arms=arms,
+            protocol=inputs.protocol,
+            **more,
+        )
 
     @property
     def split(self) -> Split:

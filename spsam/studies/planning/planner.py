@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spsam.config.identity import run_id
 from spsam.config.problems import gather, raise_all
@@ -15,8 +15,7 @@ from spsam.engine.run_spec import NetworkSize, RunSpec
 from spsam.errors import InputError, Problem
 from spsam.model.sam.backbones import backbone_spec
 from spsam.registry.differences import differences
-from spsam.registry.files import hiding_notes, preset_path
-from spsam.registry.protocols import Protocol, find_protocol
+from spsam.registry.files import hiding_notes
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
 from spsam.studies.planning.arm_selection import (
@@ -25,14 +24,13 @@ from spsam.studies.planning.arm_selection import (
     select_arms,
     without_duplicates,
 )
+from spsam.studies.planning.inputs import StudyInputs, open_inputs
 from spsam.studies.planning.plan import Ablation, PlannedArm
 from spsam.studies.planning.request import Request, completed, default_preset
 from spsam.studies.planning.shapes import MadeArm
 
 if TYPE_CHECKING:
-    from spsam.data.cases import DataSet
     from spsam.data.plan import Plan
-    from spsam.data.split import Split
 
 
 def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
@@ -41,41 +39,42 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     Raises:
         InputError: With every mistake in arms, overrides, data and split.
     """
-    from spsam.data.dataset import open_dataset
-    from spsam.data.split import split_cases
-
     backend = backend or Backend()
     problems: list[Problem] = []
     study: StudyFile | None = None
+    inputs: StudyInputs | None = None
     arms: list[MadeArm] = []
     with gather(problems):
         study = requested_study(request)
     request = completed(request, None if study is None else study.config)
-    preset = request.preset or default_preset(request.data)
-    known, protocol = not problems, None
+    preset, known = request.preset or default_preset(request.data), not problems
     with gather(problems):
-        dataset = open_dataset(request.data)
-        with gather(problems):
-            protocol = protocol_of(preset, dataset)
-        usual = None if protocol is None else protocol.split
-        options: dict[str, Any] = {"protocol": usual, "validate": request.validate > 0}
-        splits = {
-            fold: split_cases(dataset, request.split, fold, **options) for fold in request.folds
-        }
+        inputs = open_inputs(request, preset, backend, validate=request.validate > 0)
     if known:
+        protocol = None if inputs is None or inputs.protocol is None else inputs.protocol.path
         with gather(problems):
-            preset_path(preset)
-            loader = arm_loader(request, preset, None if protocol is None else protocol.path)
+            loader = arm_loader(request, preset, protocol)
             arms = select_arms(request, study, loader)
-    with gather(problems):
-        device = backend.device(request.device)
     raise_all(problems)
+    assert inputs is not None
+    planned = _plan_arms(request, backend, inputs, arms)
+    dropped: list[str] = []
+    shape = None if study is None else study.config
+    if shape is not None and shape.shape != "arms":
+        planned, dropped = without_duplicates(planned, shape)
+    hiding = hiding_notes([*loader.files, *([] if study is None else [study.file.path])])
+    return Ablation.of(request, inputs, planned, study=shape, dropped=tuple(dropped), hiding=hiding)
 
+
+def _plan_arms(
+    request: Request, backend: Backend, inputs: StudyInputs, arms: Sequence[MadeArm]
+) -> list[PlannedArm]:
+    problems: list[Problem] = []
     for made in arms:
         with gather(problems):
-            backend.check_devices(device, request.devices, made.arm)
+            backend.check_devices(inputs.device, request.devices, made.arm)
     planned: list[PlannedArm] = []
-    planner = Planner(request, backend, preset, dataset, splits, device)
+    planner = Planner(request, backend, inputs)
     without = [made.arm for made in arms if planner.lacks_weights(made.arm)]
     problems += missing_weights(without)
     for made in arms:
@@ -85,32 +84,7 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
             arm = planner.arm(made.arm, made.parent)
             planned.append(replace(arm, levels=made.levels))
     raise_all(problems)
-    shape = None if study is None else study.config
-    dropped: list[str] = []
-    if shape is not None and shape.shape != "arms":
-        planned, dropped = without_duplicates(planned, shape)
-    return Ablation(
-        request=request,
-        preset=Path(preset).stem,
-        device=device,
-        dataset=dataset,
-        splits=splits,
-        arms=planned,
-        study=shape,
-        dropped=tuple(dropped),
-        protocol=protocol,
-        hiding=hiding_notes([*loader.files, *([] if study is None else [study.file.path])]),
-    )
-
-
-def protocol_of(preset: str, dataset: DataSet) -> Protocol | None:
-    """What a preset sets for a data set, which may have a name of its own and a published one.
-
-    Raises:
-        InputError: If there is no such preset, or its file for the data set is wrong.
-    """
-    names = (dataset.name, dataset.published)
-    return find_protocol(preset, [name for name in names if name is not None])
+    return planned
 
 
 def missing_weights(arms: Sequence[ArmConfig]) -> list[Problem]:
@@ -134,27 +108,16 @@ class Planner:
     Args:
         request: What was asked for.
         backend: The engine.
-        preset: The preset's name or path.
-        dataset: The data.
-        splits: Which cases train and which are scored, on every fold.
-        device: Where runs compute.
+        inputs: What all runs share.
     """
 
-    def __init__(  # noqa: PLR0917 - what all arms share
-        self,
-        request: Request,
-        backend: Backend,
-        preset: str,
-        dataset: DataSet,
-        splits: Mapping[int, Split],
-        device: str,
-    ) -> None:
+    def __init__(self, request: Request, backend: Backend, inputs: StudyInputs) -> None:
         self.request = request
         self.backend = backend
-        self.preset = Path(preset).stem
-        self.dataset = dataset
-        self.splits = splits
-        self.device = device
+        self.preset = Path(inputs.preset).stem
+        self.dataset = inputs.dataset
+        self.splits = inputs.splits
+        self.device = inputs.device
         self.plans: dict[tuple[str, int], Plan] = {}
         self.hashes: dict[Path, str] = {}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ from spsam.config.yaml_file import YamlFile
 from spsam.errors import Problem
 from spsam.registry.arm_file import read_arm_file
 from spsam.registry.arms import ArmLoader
-from spsam.registry.files import hiding_notes, named_file, preset_path
-from spsam.registry.protocols import Protocol
+from spsam.registry.files import hiding_notes, named_file
 from spsam.studies.backend import Backend
+from spsam.studies.planning.inputs import StudyInputs, open_inputs
 from spsam.studies.planning.plan import Ablation, PlannedArm
-from spsam.studies.planning.planner import Planner, protocol_of
+from spsam.studies.planning.planner import Planner
 from spsam.studies.planning.request import Request, default_preset
 from spsam.studies.planning.space import Dimension, dimensions, overrides
 from spsam.studies.planning.validate_choices import Load, in_file, validate_choices, value_of
@@ -176,8 +176,7 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
     Raises:
         InputError: With every mistake, at the line of the file that makes it.
     """
-    from spsam.data.dataset import open_dataset
-    from spsam.data.split import split_cases, validation_split
+    from spsam.data.split import validation_split
 
     backend = backend or Backend()
     problems: list[Problem] = []
@@ -185,25 +184,18 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
     preset = request.preset or config.preset or default_preset(request.data)
     places = {key: Place(file.path, file.line((key,))) for key in ("sampler", "pruner", "arm")}
     problems += search_problems(config.sampler, config.pruner, places)
-    protocol: Protocol | None = None
+    asked = _as_ablation(request, config, preset)
+    inputs: StudyInputs | None = None
     with gather(problems):
-        preset_path(preset)
-    with gather(problems):
-        device = backend.device(request.device)
-    with gather(problems):
-        dataset = open_dataset(request.data)
-        with gather(problems):
-            protocol = protocol_of(preset, dataset)
-        usual = None if protocol is None else protocol.split
-        split = validation_split(
-            split_cases(dataset, request.split, request.fold, protocol=usual, validate=True)
-        )
+        inputs = open_inputs(asked, preset, backend, validate=True)
+        splits = {fold: validation_split(split) for fold, split in inputs.splits.items()}
+        inputs = replace(inputs, splits=splits)
     fixed = {**config.set, **request.overrides}
     weights = {"backbone.weights": "checkpoint"} if request.checkpoint else {}
     loader = ArmLoader(
         {**weights, **fixed},
         preset=preset,
-        protocol=None if protocol is None else protocol.path,
+        protocol=None if inputs is None or inputs.protocol is None else inputs.protocol.path,
         plugins=request.plugins,
     )
 
@@ -213,7 +205,21 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
     if problems:
         _check_space(config, fixed, load, file, None, problems)
         raise_all(problems)
-    asked = Request(
+    assert inputs is not None
+    planner = Planner(asked, backend, inputs)
+    with gather(problems):
+        base = planner.arm(load({}), None)
+    # What is wrong with the arm itself would be told of every value again.
+    space = _check_space(config, fixed, load, file, None if problems else planner, problems)
+    raise_all(problems)
+    hiding = hiding_notes([file.path, *loader.files])
+    context = Ablation.of(asked, inputs, [base], hiding=hiding)
+    return Sweep(request, config, space, context, planner, load)
+
+
+def _as_ablation(request: SweepRequest, config: SweepConfig, preset: str) -> Request:
+    """The sweep's arm without any change, as an ablation would be asked for it."""
+    return Request(
         arms=[config.arm],
         home=request.home,
         data=request.data,
@@ -225,23 +231,6 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
         device=request.device,
         plugins=request.plugins,
     )
-    planner = Planner(asked, backend, preset, dataset, {request.fold: split}, device)
-    with gather(problems):
-        base = planner.arm(load({}), None)
-    # What is wrong with the arm itself would be told of every value again.
-    space = _check_space(config, fixed, load, file, None if problems else planner, problems)
-    raise_all(problems)
-    context = Ablation(
-        asked,
-        Path(preset).stem,
-        device,
-        dataset,
-        planner.splits,
-        [base],
-        protocol=protocol,
-        hiding=hiding_notes([file.path, *loader.files]),
-    )
-    return Sweep(request, config, space, context, planner, load)
 
 
 def sweep_path(name_or_path: str) -> Path:

@@ -1,0 +1,73 @@
+"""What all runs of a study share: the data, their splits, the preset's protocol and the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spsam.config.problems import gather, raise_all
+from spsam.errors import Problem
+from spsam.registry.files import preset_path
+from spsam.registry.protocols import Protocol, find_protocol
+from spsam.studies.backend import Backend
+from spsam.studies.planning.request import Request
+
+if TYPE_CHECKING:
+    from spsam.data.cases import DataSet
+    from spsam.data.split import Split
+
+
+@dataclass(frozen=True)
+class StudyInputs:
+    """What all runs of a study share.
+
+    Attributes:
+        preset: The preset's name or path.
+        protocol: What the preset sets for the data set; None where it has no protocols.
+        dataset: The data.
+        splits: Which cases train and which are scored, on every fold.
+        device: Where runs compute.
+    """
+
+    preset: str
+    protocol: Protocol | None
+    dataset: DataSet
+    splits: Mapping[int, Split]
+    device: str
+
+
+def open_inputs(request: Request, preset: str, backend: Backend, *, validate: bool) -> StudyInputs:
+    """Opens what a request names.
+
+    Args:
+        request: With its folds.
+        preset: The preset's name or path.
+        backend: The engine.
+        validate: Whether validation cases are held back.
+
+    Raises:
+        InputError: With every mistake in preset, device, data and split.
+    """
+    from spsam.data.dataset import open_dataset
+    from spsam.data.split import split_cases
+
+    problems: list[Problem] = []
+    protocol: Protocol | None = None
+    with gather(problems):
+        preset_path(preset)
+    with gather(problems):
+        dataset = open_dataset(request.data)
+        # A data set may have a name of its own and a published one.
+        names = [name for name in (dataset.name, dataset.published) if name is not None]
+        with gather(problems):
+            protocol = find_protocol(preset, names)
+        usual = None if protocol is None else protocol.split
+        splits = {
+            fold: split_cases(dataset, request.split, fold, protocol=usual, validate=validate)
+            for fold in request.folds
+        }
+    with gather(problems):
+        device = backend.device(request.device)
+    raise_all(problems)
+    return StudyInputs(preset, protocol, dataset, splits, device)
