@@ -159,10 +159,12 @@ def augmentation(store: PreparedStore, rounds: int) -> dict[str, float]:
     import spsam
     from spsam.data.patches import PatchDataset
 
-    config = spsam.load_arm("S9", preset="cpu").augment.model_dump()
+    arm = spsam.load_arm("S9", preset="cpu")
+    foreground, config = arm.train.foreground, arm.augment.model_dump()
     milliseconds = {}
     for name, augment in (("cut", None), ("augmented", config)):
-        patches = PatchDataset(store, store.ids, PATCH, length=200, seed=0, augment=augment)
+        sizes = {"length": 200, "seed": 0, "foreground": foreground}
+        patches = PatchDataset(store, store.ids, PATCH, **sizes, augment=augment)
         spent = []
         for index in range(len(patches)):
             began = time.process_time()
@@ -186,7 +188,9 @@ def main() -> None:
     SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     whole = open_dataset(options.data)
     dataset = replace(whole, cases=whole.cases[: options.cases])
-    made = plan(dataset, [case.id for case in dataset.cases], max_depth=4, max_size=128)
+    made = plan(
+        dataset, [case.id for case in dataset.cases], max_depth=4, max_size=128, anisotropy=3.0
+    )
     result: dict[str, Any] = {"data": dataset.name, "cases": len(dataset.cases)}
     with tempfile.TemporaryDirectory() as folder:
         store = prepare(dataset, made, Path(folder) / "store", workers=1)

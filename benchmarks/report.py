@@ -23,7 +23,7 @@ CLASSES = ("background", "RV", "MYO", "LV")
 CHILD = """
 import resource, sys
 from spsam.cli.main import app
-sys.argv = ["spsam", "report", "--studies", sys.argv[1], *sys.argv[2:]]
+sys.argv = ["spsam", "report", "--out", sys.argv[1], *sys.argv[2:]]
 try:
     app()
 finally:

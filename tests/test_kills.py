@@ -83,7 +83,9 @@ def check(make: Action, action: Action, tmp_path: Path, every: int = 1) -> int:
 
 def test_prepare(tmp_path: Path) -> None:
     dataset = open_dataset(write_acdc(tmp_path / "data", patients=1))
-    made = plan(dataset, [case.id for case in dataset.cases], max_depth=4, max_size=64)
+    made = plan(
+        dataset, [case.id for case in dataset.cases], max_depth=4, max_size=64, anisotropy=3.0
+    )
 
     def action(folder: Path) -> None:
         prepare(dataset, made, folder, workers=1)

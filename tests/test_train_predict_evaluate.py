@@ -45,7 +45,7 @@ def test_a_runs_own_cases_are_segmented_to_the_same_voxels_and_scores(
     home: Path, images: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    command = ["predict", home / "run0", images, "-o", out, "--out", home]
+    command = ["predict", home / "run0", images, "--save", out, "--out", home]
     result = spsam(*command, "--probabilities", "--prompts")
     assert result.exit_code == 0, result.output
     names = sorted(file.name for file in images.iterdir())
@@ -97,7 +97,7 @@ def test_several_runs_are_averaged(home: Path, images: Path, tmp_path: Path) -> 
     for runs in (["run0"], ["run1"], ["run0", "run1"]):
         out = tmp_path / "-".join(runs)
         named = [home / run / "checkpoint.pt" for run in runs]
-        result = spsam("predict", *named, name, "-o", out, "--probabilities", "--mirror")
+        result = spsam("predict", *named, name, "--save", out, "--probabilities", "--mirror")
         assert result.exit_code == 0, result.output
     logits = []
     for run in ("run0", "run1", "run0-run1"):
@@ -114,7 +114,7 @@ def test_turned_short_and_lonely_volumes_keep_their_grid(home: Path, tmp_path: P
     turned = (0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
     write_image(scans / "turned_8.mha", random_image(2, (7, 33, 18)), direction=turned)
     out = tmp_path / "out"
-    result = spsam("predict", home / "run0", scans, "-o", out, "--naming", "amos", "--prompts")
+    result = spsam("predict", home / "run0", scans, "--save", out, "--naming", "amos", "--prompts")
     assert result.exit_code == 0, result.output
     for number, source in ((7, "one_slice_7.nii.gz"), (8, "turned_8.mha")):
         made = SimpleITK.ReadImage(str(out / f"amos_{number:04d}.nii.gz"))
@@ -135,7 +135,7 @@ def test_a_series_is_segmented_as_dicom_seg(home: Path, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 500, (6, 20, 24)).astype(np.int16)
     series = write_dicom(tmp_path / "scan", pixels, direction=turn)
     out = tmp_path / "out"
-    result = spsam("predict", home / "run0", series, "-o", out, "--dicom-seg")
+    result = spsam("predict", home / "run0", series, "--save", out, "--dicom-seg")
     assert result.exit_code == 0, result.output
     assert sorted(file.name for file in out.iterdir()) == [
         "predict.json",
@@ -162,7 +162,7 @@ def test_a_volume_that_cannot_be_read_does_not_stop_the_others(home: Path, tmp_p
     scans = tmp_path / "scans"
     write_image(scans / "good.nii.gz", random_image(1))
     (scans / "bad.nii.gz").write_bytes(b"nothing")
-    result = spsam("predict", home / "run0", scans, "-o", tmp_path / "out")
+    result = spsam("predict", home / "run0", scans, "--save", tmp_path / "out")
     assert result.exit_code == 1
     assert "bad.nii.gz" in result.stderr
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
@@ -176,7 +176,7 @@ def test_predictions_are_taken_up_by_scan_and_missing_files(home: Path, tmp_path
     scans, out = tmp_path / "scans", tmp_path / "out"
     for seed, name in enumerate("ab"):
         write_image(scans / f"{name}.nii.gz", random_image(seed))
-    command = ["predict", home / "run0", scans, "-o", out, "--probabilities"]
+    command = ["predict", home / "run0", scans, "--save", out, "--probabilities"]
     assert spsam(*command).exit_code == 0
     made = {file.name: file.read_bytes() for file in out.iterdir()}
     assert sorted(made) == [

@@ -82,7 +82,7 @@ def test_a_checkpoint_names_no_code_and_the_command_line_does(
     run: Path, plugin: Path, image: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    command = ["predict", run / "checkpoint.pt", image, "-o", out]
+    command = ["predict", run / "checkpoint.pt", image, "--save", out]
     refused = spsam(*command)
     assert refused.exit_code == 2
     assert "needs the adapter 'mine', which is neither in spsam" in refused.stderr

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from spsam.cli.options import AsJson, Device, Plugin
+from spsam.cli.options import PRESETS, AsJson, Device, Overrides, Plugin
 
 if TYPE_CHECKING:
     from spsam.config.schema import ArmConfig
@@ -20,7 +20,7 @@ EPILOG = "Example: spsam bench S9 --backbone sam_vit_b --size 256 --against offi
 def bench(  # noqa: PLR0917 - the command line's options
     arm: Annotated[str, typer.Argument(help="An arm's name, or the path of a YAML file.")],
     preset: Annotated[
-        str | None, typer.Option(help="Values of a preset on top of the arm.")
+        str | None, typer.Option(help=f"Schedule on top of the arm: {PRESETS}.")
     ] = None,
     backbone: Annotated[
         str | None, typer.Option(help="sam_tiny, sam_vit_b, … [default: the arm's].")
@@ -37,10 +37,7 @@ def bench(  # noqa: PLR0917 - the command line's options
     precision: Annotated[
         str | None, typer.Option(help="fp32, bf16 or fp16 [default: the arm's].")
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A value on top of the arm. Repeatable."),
-    ] = None,
+    overrides: Overrides = None,
     against: Annotated[
         str | None,
         typer.Option(
@@ -54,7 +51,10 @@ def bench(  # noqa: PLR0917 - the command line's options
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a network: parameters, operations, memory, and a step's time part by part."""
+    """Measure a network's parameters, operations, memory and time.
+
+    A step's time is measured part by part.
+    """
     from spsam.config.overrides import parse_overrides
     from spsam.registry.arms import load_arm
 

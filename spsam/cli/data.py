@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli.options import (
+    AsJson,
+    DryRun,
+    OneFold,
+    Out,
+    Processes,
+    SplitName,
+    parse_fold,
+)
 from spsam.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,18 +25,11 @@ if TYPE_CHECKING:
     from spsam.data.facts import DataReport
 
 app = typer.Typer(
-    help="Data sets: what is known, what is wrong with yours, make it fast.",
+    help="List known data sets, check yours, and prepare it.",
     epilog="Example: spsam data check path/to/ACDC",
     no_args_is_help=True,
+    rich_markup_mode=None,
 )
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-SplitOption = Annotated[
-    str | None, typer.Option(help="A split's name or file; else the data set's own.")
-]
-Workers = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="Processes; else as many as cores.")
-]
 
 
 @app.command("list", epilog="Example: spsam data list --json")
@@ -76,13 +78,13 @@ def list_data(as_json: AsJson = False) -> None:
 @app.command("check", epilog="Example: spsam data check path/to/ACDC --json")
 def check_data(
     path: Annotated[str, typer.Argument(help="A folder of a known layout, or new scans.")],
-    split: SplitOption = None,
-    workers: Workers = None,
+    split: SplitName = None,
+    processes: Processes = None,
     as_json: AsJson = False,
 ) -> None:
-    """Examine every case and say what is wrong, with exit code 2 where training would break.
+    """Examine every case and show what is wrong. Nothing is changed.
 
-    Nothing is changed.
+    The exit code is 2 where training would break.
     """
     from spsam.cli.progress import watched
     from spsam.data.examine import examine
@@ -97,7 +99,7 @@ def check_data(
         raise
     report = watched(
         lambda watch: examine(
-            dataset, split=split, workers=workers, progress=partial(watch.stage, "checking")
+            dataset, split=split, workers=processes, progress=partial(watch.stage, "checking")
         )
     )
     typer.echo(_as_json(report) if as_json else _as_text(report))
@@ -109,16 +111,17 @@ def check_data(
 def prepare_data(
     path: Annotated[str, typer.Argument(help="`phantom` or a folder of a known layout.")],
     *,
-    split: SplitOption = None,
-    fold: Annotated[int, typer.Option(help="Fold of the split.")] = 0,
-    out: Annotated[
-        Path | None, typer.Option(help="Where results go; else $SPSAM_HOME or ./spsam-runs.")
-    ] = None,
-    workers: Workers = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    split: SplitName = None,
+    fold: OneFold = "0",
+    out: Out = None,
+    processes: Processes = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring a data set onto one grid, once; training does it by itself where it is not done."""
+    """Bring a data set onto one grid, once.
+
+    Training does it by itself where it is not done.
+    """
     from spsam.cli.progress import watched
     from spsam.config.places import home
     from spsam.config.schema import PatchConfig
@@ -128,7 +131,7 @@ def prepare_data(
     from spsam.data.split import split_cases
 
     dataset = open_dataset(path)
-    chosen = split_cases(dataset, split, fold)
+    chosen = split_cases(dataset, split, parse_fold(fold))
     made = plan(dataset, chosen.train, **PatchConfig().model_dump())
     folder = home(out) / "prepared"
     target = prepared_folder(dataset, made, folder)
@@ -136,7 +139,7 @@ def prepare_data(
     if not dry_run:
         watched(
             lambda watch: prepare(
-                dataset, made, folder, workers=workers, progress=partial(watch.stage, "preparing")
+                dataset, made, folder, workers=processes, progress=partial(watch.stage, "preparing")
             )
         )
     content: dict[str, Any] = {

@@ -35,7 +35,10 @@ def evaluate(  # noqa: PLR0917 - the command line's options
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score label maps: Dice, IoU, HD95, surface Dice and volume error, by case and class."""
+    """Score label maps, by case and class.
+
+    Dice, IoU, HD95, surface Dice and volume error.
+    """
     from spsam.cli.progress import watched
     from spsam.config.places import folder_to_be
     from spsam.studies.scores import plan_scoring, score, to_json, write_scores

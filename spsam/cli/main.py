@@ -93,6 +93,8 @@ app = typer.Typer(
     epilog="Example: spsam ablate S1..S9 --data phantom",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    # Markup would swallow what stands in brackets, as defaults do.
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("ablate", epilog=ablate.EPILOG)(bounded(ablate.ablate))

@@ -1,48 +1,200 @@
-"""Options that several commands have, each with one meaning."""
+"""Options that several commands have, each with one name and one meaning.
+
+`--out` is the folder of results, `--save` the place of what a command writes for the user;
+`--workers` make training samples, `--processes` share one command's work, `--jobs` are runs at a
+time.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
+from spsam.config.numbers import LARGEST, MOST_LISTED, whole
+from spsam.errors import InputError, Problem, shortened
+
+Value = TypeVar("Value")
+
+PRESETS = "smoke, demo, cpu, paper, or a YAML file"
+"""The shipped presets, for help texts: help reads no files."""
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """`3` is seeds 0, 1, 2; `0,4` are these two; `7,` is this one.
+
+    Raises:
+        InputError: If it is neither.
+    """
+    words = [word.strip() for word in text.split(",")]
+    listed = [word for word in words if word]
+    numbers = [number for word in listed if (number := whole(word)) is not None]
+    if not listed or len(numbers) < len(listed):
+        raise InputError(
+            f"--seeds {shortened(text)}: expected a number (3) or a list (0,1,2), of numbers up to "
+            f"{LARGEST}"
+        )
+    if len(words) == 1:
+        if not 1 <= numbers[0] <= MOST_LISTED:
+            raise InputError(
+                f"--seeds {text}: expected from one to {MOST_LISTED} seeds; seed {text} alone is "
+                f"'{text},'"
+            )
+        return tuple(range(numbers[0]))
+    if len(set(numbers)) < len(numbers):
+        raise InputError(f"--seeds {text}: a seed is named twice")
+    return tuple(numbers)
+
+
+def parse_folds(text: str) -> tuple[int, ...]:
+    """`1` is fold 1, `0,2` are these two, `0..4` are all from the first to the last.
+
+    Raises:
+        InputError: If it is none of them, or a fold is named twice.
+    """
+    numbers: list[int] = []
+    for word in text.split(","):
+        start, dots, end = word.strip().partition("..")
+        first = whole(start)
+        last = whole(end) if dots else first
+        if first is None or last is None or last - first >= MOST_LISTED:
+            raise InputError(
+                f"--fold {shortened(text)}: expected a fold (0), a list (0,2) or a range (0..4) "
+                f"of at most {MOST_LISTED} folds of numbers up to {LARGEST}"
+            )
+        numbers += range(first, last + 1)
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise InputError(f"--fold {text}: expected at least one fold, each once")
+    return tuple(numbers)
+
+
+def parse_fold(text: str) -> int:
+    """The fold of a command that works on one.
+
+    Raises:
+        InputError: If there are several, or it is none.
+    """
+    folds = parse_folds(text)
+    if len(folds) > 1:
+        raise InputError(f"--fold {text}: expected one fold here")
+    return folds[0]
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """`2/3` is the second of three parts.
+
+    Raises:
+        InputError: If it is no such thing.
+    """
+    index, count = (whole(word) for word in [*text.split("/"), "", ""][:2])
+    if text.count("/") == 1 and index is not None and count is not None and 1 <= index <= count:
+        return index, count
+    raise InputError(f"--shard {shortened(text)}: expected I/N with I from 1 to N, e.g. 2/3")
+
+
+def words(text: str | None) -> list[str] | None:
+    """The words of a list with commas."""
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
+def read(
+    problems: list[Problem], parse: Callable[[str], Value], text: str | None, default: Value
+) -> Value:
+    """An option's value; a mistake in it is kept, so that all are told at once.
+
+    Args:
+        problems: Mistakes are put here.
+        parse: Reads the text.
+        text: The option, where it is given.
+        default: The value where it is not, or is wrong.
+    """
+    from spsam.config.problems import gather
+
+    if text is not None:
+        with gather(problems):
+            return parse(text)
+    return default
+
+
 Data = Annotated[str, typer.Option(help="A built-in data set or a folder.")]
 Preset = Annotated[
-    str | None, typer.Option(help="Schedule [default: demo on the phantom, cpu elsewhere].")
+    str | None,
+    typer.Option(help=f"Schedule: {PRESETS} [default: demo on the phantom, cpu elsewhere]."),
 ]
-Fold = Annotated[int, typer.Option(help="Fold of the split.")]
+Seeds = Annotated[
+    str | None,
+    typer.Option(help="How many (3), or which (0,1,2; 7,) [default: the study's, else 1]."),
+]
+Folds = Annotated[
+    str | None,
+    typer.Option("--fold", help="Which folds (0; 0,2; 0..4) [default: the study's, else 0]."),
+]
+OneFold = Annotated[str, typer.Option("--fold", help="Which fold of the split.")]
 SplitName = Annotated[
     str | None,
     typer.Option(
         help="five_fold, all, or a split's name or file [default: the preset's, the data set's]."
     ),
 ]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A value on top of the arm's. Repeatable."),
+]
 Validate = Annotated[
     int,
     typer.Option(
         min=0,
         metavar="EPOCHS",
-        help="Score validation cases every so many epochs; where the split names none, an eighth "
-        "of the training patients is held back [default: none].",
+        help="Score validation cases every so many epochs, 0: never; where the split names none, "
+        "an eighth of the training patients is held back.",
     ),
 ]
-Checkpoint = Annotated[Path | None, typer.Option(help="SAM's official weights.")]
+Checkpoint = Annotated[
+    Path | None, typer.Option(help="SAM's official weights [default: those that the arm names].")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
 Devices = Annotated[
     int, typer.Option(min=1, help="How many devices of that kind share each batch.")
 ]
-PatchWorkers = Annotated[
-    int | None, typer.Option(min=0, max=1024, help="Processes that make training patches.")
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=1024, help="Processes that make training patches [default: the arm's]."
+    ),
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(min=1, max=1024, help="Processes that share the work [default: one a core]."),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=1024, help="The most runs at a time [default: what the machine allows]."
+    ),
 ]
 Fit = Annotated[bool, typer.Option("--fit", help="Compute batches so that they fit into memory.")]
 Memory = Annotated[
     float | None, typer.Option(min=0, help="GB that --fit may use [default: what is free].")
 ]
 Out = Annotated[
-    Path | None, typer.Option(help="Folder of results; else $SPSAM_HOME, else ./spsam-runs.")
+    Path | None,
+    typer.Option(help="Folder of results [default: $SPSAM_HOME, else ./spsam-runs]."),
+]
+StudyName = Annotated[
+    str | None, typer.Option("--name", help="Name of the study [default: of data and preset].")
 ]
 Plugin = Annotated[
-    list[Path] | None, typer.Option(help="Folder with blocks of your own. Repeatable.")
+    list[Path] | None, typer.Option(help="Folder with components of your own. Repeatable.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; write nothing.")]
+Measure = Annotated[
+    bool | None,
+    typer.Option(
+        "--measure/--no-measure",
+        help="With --dry-run: take some steps to measure memory and time [default: of a study, "
+        "and in train].",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")]

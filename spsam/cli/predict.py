@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from spsam.cli.notices import warn_of_weights, weights_lines
-from spsam.cli.options import AsJson, Device, Plugin
+from spsam.cli.options import AsJson, Checkpoint, Device, DryRun, Out, Plugin
 
-EPILOG = "Example: spsam predict spsam-runs/runs/RUN scans/ --output segmented/"
+EPILOG = "Example: spsam predict spsam-runs/runs/RUN scans/ --save segmented/"
 
 
 class Naming(str, Enum):
@@ -31,10 +31,8 @@ def predict(  # noqa: PLR0917 - the command line's options
             "files, folders of them, DICOM series.",
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the label maps.")],
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="SAM's official weights, where the run had some.")
-    ] = None,
+    save: Annotated[Path, typer.Option(help="Folder of the label maps.")],
+    checkpoint: Checkpoint = None,
     device: Device = "auto",
     mirror: Annotated[
         bool | None,
@@ -55,19 +53,18 @@ def predict(  # noqa: PLR0917 - the command line's options
     naming: Annotated[
         Naming, typer.Option(help="input, or amos: as its leaderboard wants it.")
     ] = Naming.input,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of runs; else $SPSAM_HOME, else ./spsam-runs.")
-    ] = None,
+    out: Out = None,
     plugin: Plugin = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be segmented; write nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Segment new volumes, without any prompt; what is segmented is not segmented again."""
+    """Segment new volumes, without any prompt.
+
+    What is segmented already is not segmented again.
+    """
     from spsam.cli.progress import watched
     from spsam.config.places import home
-    from spsam.studies.predict import plan_prediction
+    from spsam.studies.predict import Segmented, plan_prediction
     from spsam.studies.predict import predict as run
 
     options = {"mirror": mirror, "probabilities": probabilities, "prompts": prompts}
@@ -77,7 +74,7 @@ def predict(  # noqa: PLR0917 - the command line's options
     planned = plan_prediction(
         named,
         home=home(out),
-        output=output,
+        output=save,
         sam=checkpoint,
         device=device,
         naming=naming.value,
@@ -85,10 +82,10 @@ def predict(  # noqa: PLR0917 - the command line's options
         plugins=plugin or (),
     )
     warn_of_weights(planned.origins)
-    files = [str(output / f"{name}.nii.gz") for name in planned.names]
-    failed = [] if dry_run else watched(lambda watch: run(planned, watch))
+    done = Segmented(planned.names) if dry_run else watched(lambda watch: run(planned, watch))
+    files = [str(save / f"{name}.nii.gz") for name in done.names]
     if as_json:
-        result = planned.describe() | {"files": files, "failed": failed}
+        result = planned.describe() | {"files": files, "failed": list(done.problems)}
         typer.echo(json.dumps(result, indent=2))
     elif dry_run:
         arms = ", ".join(recipe.config.arm.name for recipe in planned.recipes)
@@ -98,6 +95,6 @@ def predict(  # noqa: PLR0917 - the command line's options
         notes = [f"note      {note}" for note in planned.notes]
         typer.echo("\n".join([*notes, *files, "", "Nothing was run: --dry-run."]))
     else:
-        done = len(files) - len(failed)
-        typer.echo(f"{output}: {done} label maps in their volumes' own grids")
-    raise typer.Exit(1 if failed else 0)
+        count = f"{len(files)} of {len(planned.cases)}" if done.problems else len(files)
+        typer.echo(f"{save}: {count} label maps in their volumes' own grids")
+    raise typer.Exit(1 if done.problems else 0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spsam.cli.options import AsJson
+from spsam.cli.options import AsJson, DryRun, Overrides
 
 if TYPE_CHECKING:
     from spsam.model.sam.promptable import PromptableSAM
@@ -22,25 +22,23 @@ def pretrain(  # noqa: PLR0917 - the command line's options
     recipe: Annotated[
         Path | None, typer.Argument(help="YAML file [default: the one of sam_tiny].")
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A value on top. Repeatable."),
-    ] = None,
+    overrides: Overrides = None,
     save: Annotated[
         Path, typer.Option(help="The weights, for --checkpoint of other verbs.")
     ] = Path("sam_tiny.safetensors"),
     workers: Annotated[
-        int, typer.Option(min=0, max=1024, help="Processes that paint pictures.")
+        int, typer.Option(min=0, max=1024, help="Processes that make training pictures.")
     ] = 1,
     questions: Annotated[
         int, typer.Option(min=1, help="Held-out pictures that the result is measured on.")
     ] = 200,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the recipe; write nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Teach a small SAM to answer prompts, on procedural pictures alone; resumable."""
+    """Teach a small SAM to answer prompts. The same command resumes it.
+
+    It learns from procedural pictures alone.
+    """
     from spsam.config.overrides import parse_overrides
     from spsam.config.places import shipped
     from spsam.config.pretrain import load_recipe

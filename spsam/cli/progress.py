@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -29,7 +30,9 @@ def watched(work: Callable[[ProgressListener], Result]) -> Result:
     Args:
         work: Given who is to be told.
     """
-    watch = BarWatcher(sys.stderr) if sys.stderr.isatty() else LineWatcher(sys.stderr)
+    # A terminal that cannot move its cursor would show nothing of the bars.
+    moves = sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+    watch = BarWatcher(sys.stderr) if moves else LineWatcher(sys.stderr)
     try:
         return work(watch)
     except KeyboardInterrupt as stop:

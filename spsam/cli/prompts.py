@@ -10,8 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spsam.cli.notices import warn_of_weights, weights_lines
-from spsam.cli.options import AsJson, Checkpoint, Device, Out, Plugin
-from spsam.errors import InputError
+from spsam.cli.options import (
+    AsJson,
+    Checkpoint,
+    Device,
+    DryRun,
+    Out,
+    Overrides,
+    Plugin,
+    parse_seeds,
+    read,
+    words,
+)
+from spsam.errors import Problem
 
 if TYPE_CHECKING:
     from spsam.studies.prompts.plan_prompts import PromptStudy
@@ -40,10 +51,7 @@ def prompts(  # noqa: PLR0917 - the command line's options
         str | None, typer.Option(help="Plain SAM: sam_tiny, sam_vit_b, sam_vit_l or sam_vit_h.")
     ] = None,
     checkpoint: Checkpoint = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Plain SAM: a value of its arm."),
-    ] = None,
+    overrides: Overrides = None,
     which: Annotated[
         str | None, typer.Option("--prompts", help="Subsets, e.g. box,point+box,point+box+mask.")
     ] = None,
@@ -58,30 +66,29 @@ def prompts(  # noqa: PLR0917 - the command line's options
         str | None, typer.Option(help="ground_truth, auxiliary (with --run), disturbed.")
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(help="How many draws of what is random [default: the study's].")
+        str | None,
+        typer.Option(
+            help="Of draws at random: how many (3), or which (0,1,2; 7,) [default: the study's]."
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="How many test cases [default: all].")] = None,
     device: Device = "auto",
     out: Out = None,
     plugin: Plugin = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be asked; write nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Study which prompts SAM needs, which point, and how good they must be."""
+    """Study which prompts SAM needs, and how good they must be."""
     from spsam.config.overrides import parse_overrides
     from spsam.config.places import home
-    from spsam.errors import Problem
+    from spsam.config.problems import gather, raise_all
     from spsam.studies.prompts.plan_prompts import plan_prompts
     from spsam.studies.prompts.request import PromptRequest
 
     problems: list[Problem] = []
     values: dict[str, Any] = {}
-    try:
+    with gather(problems):
         values = parse_overrides(overrides or [])
-    except InputError as error:
-        problems += error.problems
     if backbone is not None:
         values["backbone.name"] = backbone
     request = PromptRequest(
@@ -90,23 +97,20 @@ def prompts(  # noqa: PLR0917 - the command line's options
         data=data,
         run=run,
         compare=compare or (),
-        prompts=_words(which),
-        point=_words(point),
-        mask=_words(mask),
-        source=_words(source),
-        seeds=seeds,
+        prompts=words(which),
+        point=words(point),
+        mask=words(mask),
+        source=words(source),
+        seeds=read(problems, parse_seeds, seeds, None),
         limit=limit,
         overrides=values,
         checkpoint=checkpoint,
         device=device,
         plugins=plugin or (),
     )
-    try:
+    with gather(problems):
         planned = plan_prompts(request)
-    except InputError as error:
-        raise InputError([*problems, *error.problems]) from error
-    if problems:
-        raise InputError(problems)
+    raise_all(problems)
     warn_of_weights([planned.subject.weights])
     if dry_run:
         typer.echo(json.dumps(planned.describe(), indent=2) if as_json else plan_text(planned))
@@ -178,7 +182,3 @@ def _print(outcome: PromptOutcome) -> None:
         console.print(to_rich(table))
     for path in outcome.files:
         typer.echo(str(path))
-
-
-def _words(text: str | None) -> list[str] | None:
-    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]

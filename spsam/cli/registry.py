@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli.options import AsJson, Plugin
 from spsam.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from spsam.registry.catalogue import Card, Catalogue
 
 app = typer.Typer(
-    help="Every block: its slot, its parameters, where in the paper it comes from.",
+    help="Show the components of every slot, and what YAML may set of them.",
     epilog="Example: spsam registry show adapter/dfused",
     no_args_is_help=True,
+    rich_markup_mode=None,
 )
-
-Plugins = Annotated[
-    list[Path] | None,
-    typer.Option("--plugin", help="Folder with registry/ and modules of your own. Repeatable."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list", epilog="Example: spsam registry list --json")
-def list_cards(plugin: Plugins = None, as_json: AsJson = False) -> None:
+def list_cards(plugin: Plugin = None, as_json: AsJson = False) -> None:
     """List every component of every slot."""
     from spsam.registry.catalogue import SLOTS, Catalogue
 
@@ -52,10 +47,13 @@ def show_card(
     component: Annotated[
         list[str], typer.Argument(help="NAME, SLOT/NAME or SLOT NAME.", metavar="[SLOT/]NAME")
     ],
-    plugin: Plugins = None,
+    plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a component: its parameters, where it comes from, how to switch it on."""
+    """Show a component.
+
+    Its parameters, where it comes from, how to switch it on.
+    """
     from spsam.registry.catalogue import Catalogue
 
     cards = _find(component, Catalogue.load(plugin or []))

@@ -8,29 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spsam.cli.options import AsJson, Plugin
+from spsam.cli.options import PRESETS, AsJson, Out, Plugin, words
 from spsam.errors import InputError, Problem, nearest
 
 if TYPE_CHECKING:
     from spsam.reporting.report import Report
 
 app = typer.Typer(
-    help="Tables, figures and a page of what was measured, and where the numbers come from.",
+    help="Write tables, figures and a page of what was measured.",
     epilog="Example: spsam report --table my_table.yaml",
     invoke_without_command=True,
+    rich_markup_mode=None,
 )
-
-Studies = Annotated[
-    Path | None,
-    typer.Option(help="Folder of results, or of one study; else $SPSAM_HOME, else ./spsam-runs."),
-]
 
 
 @app.callback()
 def report(  # noqa: PLR0917 - the command line's options
     context: typer.Context,
-    studies: Studies = None,
-    output: Annotated[
+    out: Out = None,
+    save: Annotated[
         Path | None, typer.Option(help="Folder of the report [default: report/ in each study's].")
     ] = None,
     formats: Annotated[
@@ -51,12 +47,12 @@ def report(  # noqa: PLR0917 - the command line's options
     from spsam.reporting.report import all_studies, write_report
 
     wanted = _formats(formats)
-    output = output and folder_to_be(output)
-    found = all_studies(home(studies))
+    save = save and folder_to_be(save)
+    found = all_studies(home(out))
     reports = []
     for study in found:
         # Several studies must not write over each other's.
-        folder = output / study.name if output and len(found) > 1 else output
+        folder = save / study.name if save and len(found) > 1 else save
         done = write_report(
             study,
             folder,
@@ -80,14 +76,17 @@ def trace_number(
     table: Annotated[str, typer.Argument(help="A table's name, or the path of a file of it.")],
     row: Annotated[str, typer.Argument(help="Name of a row, e.g. an arm.")],
     column: Annotated[str, typer.Argument(help="Name of a column, e.g. dice or 'dice: LV'.")],
-    studies: Studies = None,
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say where a number comes from: runs, cases, configuration, git commit, data."""
+    """Show where a number of a table comes from.
+
+    Its runs, cases, configuration, git commit and data.
+    """
     from spsam.config.places import home
     from spsam.reporting.trace import trace, trace_text
 
-    found = trace(table, row, column, home(studies))
+    found = trace(table, row, column, home(out))
     typer.echo(json.dumps(found, indent=2) if as_json else trace_text(found))
 
 
@@ -98,7 +97,10 @@ def verify(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute results of record again from their rows; ends with 1 if anything differs."""
+    """Compute results of record again from their rows.
+
+    The exit code is 1 if anything differs.
+    """
     from spsam.config.places import shipped
     from spsam.reporting.records.verify import find_records, verify_record
 
@@ -123,17 +125,20 @@ def verify(
 def record(
     study: Annotated[Path, typer.Argument(help="Folder of a study.")],
     name: Annotated[str, typer.Option(help="Name of the result of record.")],
-    to: Annotated[Path, typer.Option(help="Folder that holds results of record.")] = Path(
+    save: Annotated[Path, typer.Option(help="Folder that holds results of record.")] = Path(
         "reports/results"
     ),
     replace: Annotated[
         bool, typer.Option("--replace", help="Write over a record of that name.")
     ] = False,
 ) -> None:
-    """Keep a study as a result of record: rows, configurations, environment, tables."""
+    """Keep a study as a result of record.
+
+    Its rows, configurations, environment and tables.
+    """
     from spsam.reporting.records.write import write_record
 
-    folder = write_record(study, to / name, replace=replace)
+    folder = write_record(study, save / name, replace=replace)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     typer.echo(f"{folder}: {size / 1000:.0f} kB")
     typer.echo(f"spsam report verify {folder}: computes it again")
@@ -142,7 +147,7 @@ def record(
 @app.command("ledger", epilog="Example: spsam report ledger S9 --preset cpu")
 def ledger(
     arm: Annotated[str, typer.Argument(help="An arm's name or file.")],
-    preset: Annotated[str | None, typer.Option(help="Schedule to lay over it.")] = None,
+    preset: Annotated[str | None, typer.Option(help=f"Schedule to lay over it: {PRESETS}.")] = None,
     protocol: Annotated[
         str | None, typer.Option(help="What the preset sets for a data set: acdc, synapse, …")
     ] = None,
@@ -151,7 +156,10 @@ def ledger(
     ] = "markdown",
     plugin: Plugin = None,
 ) -> None:
-    """Print the fidelity ledger of an arm: each setting, its value, and where that comes from."""
+    """Print the fidelity ledger of an arm.
+
+    Each setting, its value, and where that comes from.
+    """
     from spsam.registry.arms import load_arm
     from spsam.reporting.render.files import FORMATS
     from spsam.reporting.tables.ledger import ledger_table
@@ -167,7 +175,7 @@ def ledger(
 def _formats(text: str, most: int | None = None) -> list[str]:
     from spsam.reporting.render.files import FORMATS
 
-    named = [word.strip() for word in text.split(",") if word.strip()]
+    named = words(text) or []
     wrong = [name for name in named if name not in FORMATS]
     problems = [Problem(f"--format {name}: unknown{nearest(name, FORMATS)}") for name in wrong]
     if not named or (most and len(named) > most):

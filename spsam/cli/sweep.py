@@ -8,14 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spsam.cli.notices import warn_of_weights, weights_lines
-from spsam.cli.options import AsJson, Checkpoint, Data, Device, Fold, Out, Plugin, SplitName
-from spsam.errors import InputError, Problem
+from spsam.cli.options import (
+    PRESETS,
+    AsJson,
+    Checkpoint,
+    Data,
+    Device,
+    DryRun,
+    OneFold,
+    Out,
+    Overrides,
+    Plugin,
+    SplitName,
+    StudyName,
+    parse_fold,
+    read,
+)
+from spsam.errors import Problem
 
 if TYPE_CHECKING:
     from spsam.studies.sweep.plan_sweep import Sweep
     from spsam.studies.sweep.summary import SweepOutcome
 
-EPILOG = "Example: spsam sweep adapter --data path/to/ACDC --preset cpu --trials 50 --workers 2"
+EPILOG = "Example: spsam sweep adapter --data path/to/ACDC --preset cpu --trials 50 --jobs 2"
 
 
 def sweep(  # noqa: PLR0917 - the command line's options
@@ -23,32 +38,27 @@ def sweep(  # noqa: PLR0917 - the command line's options
         str, typer.Argument(help="The sweep's YAML file, or its name in ablations/sweeps.")
     ],
     data: Data = "phantom",
-    preset: Annotated[str | None, typer.Option(help="Schedule [default: the file's].")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help=f"Schedule: {PRESETS} [default: the sweep's].")
+    ] = None,
     trials: Annotated[
         int | None,
-        typer.Option(min=1, help="In all, earlier starts' included [default: the file's]."),
+        typer.Option(min=1, help="In all, earlier starts' included [default: the sweep's]."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes that take trials.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=1024, help="The most trials at a time.")] = 1,
     storage: Annotated[
         str | None,
         typer.Option(help="A journal file, or a database's URL [default: a journal in --out]."),
     ] = None,
-    fold: Fold = 0,
+    fold: OneFold = "0",
     split: SplitName = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A value of every trial. Repeatable."),
-    ] = None,
+    overrides: Overrides = None,
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     out: Out = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the study [default: of file, data and preset].")
-    ] = None,
+    name: StudyName = None,
     plugin: Plugin = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check and show the sweep; write nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Search for better values of an arm, by validation cases. The same command resumes."""
@@ -66,21 +76,19 @@ def sweep(  # noqa: PLR0917 - the command line's options
         home=home(out),
         data=data,
         preset=preset,
-        fold=fold,
+        fold=read(problems, parse_fold, fold, 0),
         split=split,
         overrides=values,
         checkpoint=checkpoint,
         device=device,
         trials=trials,
-        workers=workers,
+        jobs=jobs,
         storage=storage,
         name=name,
         plugins=plugin or (),
     )
-    try:
+    with gather(problems):
         planned = plan_sweep(request)
-    except InputError as error:
-        raise InputError([*problems, *error.problems]) from error
     raise_all(problems)
     warn_of_weights([planned.base.weights])
     if dry_run:
@@ -109,7 +117,7 @@ def header(planned: Sweep) -> str:
         *weights_lines([planned.base.weights]),
         f"looks for {', '.join(wanted)}",
         f"search    {about['sampler']['name']}; pruner {pruner}",
-        f"trials    {about['trials']} in all, {about['workers']} at a time",
+        f"trials    {about['trials']} in all, {about['jobs']} at a time",
     ]
     return "\n".join(lines)
 

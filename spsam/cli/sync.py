@@ -15,7 +15,7 @@ EPILOG = "Example: spsam sync --out path/to/results (with MLFLOW_TRACKING_URI se
 
 
 def sync(out: Out = None, as_json: AsJson = False) -> None:
-    """Upload to MLflow what it does not have yet; what is there already is left as it is."""
+    """Upload to MLflow what it lacks. What is there is left as it is."""
     from spsam.config.places import home
     from spsam.studies.recording.sync import sync as upload
     from spsam.tracking.store import store

@@ -8,24 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spsam.cli.notices import warn_of_weights
 from spsam.cli.options import (
     AsJson,
     Checkpoint,
     Data,
     Device,
     Devices,
+    DryRun,
     Fit,
-    Fold,
+    Folds,
+    Measure,
     Memory,
     Out,
-    PatchWorkers,
+    Overrides,
     Plugin,
     Preset,
     SplitName,
     Validate,
+    Workers,
+    parse_folds,
+    read,
 )
-from spsam.errors import InputError
+from spsam.cli.plan_view import header, made_plan, show_plan
+from spsam.errors import InputError, Problem
 from spsam.text.classes import class_labels
 
 if TYPE_CHECKING:
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
 
     from spsam.results.rows import Row
     from spsam.results.run_folder import RunFolder
-    from spsam.studies.planning.costs import Costs
+    from spsam.studies.planning.plan import Ablation
 
 EPILOG = "Example: spsam train S9 --data path/to/ACDC --preset cpu"
 
@@ -43,48 +48,41 @@ def train(  # noqa: PLR0917 - the command line's options
     data: Data = "phantom",
     preset: Preset = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, patches and augmentation.")] = 0,
-    fold: Fold = 0,
+    fold: Folds = None,
     split: SplitName = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A value on top of the arm. Repeatable."),
-    ] = None,
+    overrides: Overrides = None,
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     devices: Devices = 1,
-    workers: PatchWorkers = None,
+    workers: Workers = None,
     validate: Validate = 0,
     fit: Fit = False,
     memory: Memory = None,
     out: Out = None,
     plugin: Plugin = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell memory and time; write nothing.")
-    ] = False,
-    no_measure: Annotated[
-        bool, typer.Option("--no-measure", help="With --dry-run: take no steps to measure.")
-    ] = False,
+    dry_run: DryRun = False,
+    measure: Measure = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train one arm and score it; the same command resumes where it stopped."""
-    from spsam.cli.ablate import header, plan_json, plan_text
-    from spsam.cli.progress import watched
+    """Train one arm, fold by fold, and score it. The same command resumes it."""
     from spsam.config.overrides import parse_overrides
     from spsam.config.places import home
-    from spsam.studies.execution.train import train_one
-    from spsam.studies.planning.costs import costs, fitted, too_large
-    from spsam.studies.planning.planner import plan_ablation
+    from spsam.config.problems import gather, raise_all
     from spsam.studies.planning.request import Request
 
+    problems: list[Problem] = []
+    values: dict[str, Any] = {}
+    with gather(problems):
+        values = parse_overrides(overrides or [])
     request = Request(
         arms=[arm],
         home=home(out),
         data=data,
         preset=preset,
         seeds=[seed],
-        folds=[fold],
+        folds=read(problems, parse_folds, fold, (0,)),
         split=split,
-        overrides=parse_overrides(overrides or []),
+        overrides=values,
         checkpoint=checkpoint,
         device=device,
         workers=workers,
@@ -93,28 +91,32 @@ def train(  # noqa: PLR0917 - the command line's options
         validate=validate,
         dry_run=dry_run,
     )
-    planned = plan_ablation(request)
+    raise_all(problems)
+    planned, measured = made_plan(request, fit=fit, memory=memory)
     if len(planned.arms) != 1:
         raise InputError(f"{arm}: expected one arm; spsam ablate {arm} runs several")
-    warn_of_weights(arm.weights for arm in planned.arms)
-    measured: Costs = {}
-    if fit:
-        planned, measured = watched(lambda watch: fitted(planned, watch, memory))
     if dry_run:
-        large = too_large(planned)
-        if not (measured or no_measure or large):
-            measured = watched(lambda watch: costs(planned, watch))
-        typer.echo((plan_json if as_json else plan_text)(planned, measured, large))
-        return
+        show_plan(planned, measured, measure, usual=True, as_json=as_json)
+    else:
+        _run(planned, as_json)
+
+
+def _run(planned: Ablation, as_json: bool) -> None:
+    from spsam.cli.progress import watched
+    from spsam.studies.execution.train import train_runs
+
     if not as_json:
         typer.echo(header(planned))
-    folder = watched(lambda watch: train_one(planned, watch))
-    failed = folder.status != "finished"
+    folders = watched(lambda watch: train_runs(planned, watch))
+    results = [_result(folder) for folder in folders]
     if as_json:
-        typer.echo(json.dumps(_result(folder), indent=2))
-    elif not failed:
-        _print(folder, _result(folder))
-    raise typer.Exit(1 if failed else 0)
+        # Of one run itself, of several folds a list.
+        typer.echo(json.dumps(results[0] if len(results) == 1 else results, indent=2))
+    else:
+        for fold, folder, result in zip(planned.splits, folders, results, strict=True):
+            if result["status"] == "finished":
+                _print(folder, result, f"fold {fold}" if len(folders) > 1 else "")
+    raise typer.Exit(0 if all(result["status"] == "finished" for result in results) else 1)
 
 
 def _result(folder: RunFolder) -> dict[str, Any]:
@@ -136,8 +138,10 @@ def _classes(rows: Iterable[Row]) -> list[str]:
     return list(class_labels([names[key] for key in sorted(names)]))
 
 
-def _print(folder: RunFolder, result: dict[str, Any]) -> None:
+def _print(folder: RunFolder, result: dict[str, Any], title: str) -> None:
+    if title:
+        typer.echo(title)
     for name, value in [*result["dice_by_class"].items(), ("mean", result["dice"])]:
         typer.echo(f"  {name:24} Dice {'–' if value is None else f'{100 * value:.2f}'}")
     typer.echo(f"{folder.path}: configuration, checkpoint, scores and predictions")
-    typer.echo(f"spsam predict {folder.path} IMAGE --output FOLDER: segment new volumes")
+    typer.echo(f"spsam predict {folder.path} IMAGE --save FOLDER: segment new volumes")

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from typing import Annotated
 
 import typer
 
+from spsam.cli.options import Out
 from spsam.errors import InputError
+from spsam.signals import handling, stop
 from spsam.text.secrets import masked
 
 EPILOG = "Example: spsam ui --port 5001"
 
 
 def ui(
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Folder of results; else $SPSAM_HOME, else ./spsam-runs."),
-    ] = None,
+    out: Out = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
 ) -> None:
     """Open the MLflow page over this project's runs; Ctrl-C ends it."""
     from spsam.config.places import home
@@ -46,5 +47,42 @@ def ui(
     else:
         command += ["--backend-store-uri", address]
     typer.echo(f"http://{host}:{port}")
-    code = subprocess.call([*command, "--host", host, "--port", str(port)], env=environment)
-    raise typer.Exit(code)
+    raise typer.Exit(_served([*command, "--host", host, "--port", str(port)], environment))
+
+
+def _served(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Runs the server until it ends or a signal ends it; its processes end with it."""
+    with ExitStack() as signals:
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signals.enter_context(handling(getattr(signal, name), stop))
+        server = subprocess.Popen(command, env=environment)
+        try:
+            return server.wait()
+        except KeyboardInterrupt as stopped:
+            return int(getattr(stopped, "exit_code", 130))
+        finally:
+            end_processes(server.pid)
+            server.wait()
+
+
+def end_processes(pid: int, patience: float = 5.0) -> None:
+    """Ends a process and all that it has started.
+
+    Args:
+        pid: The process's id.
+        patience: Seconds that they have to end by themselves.
+    """
+    import psutil
+
+    try:
+        parent = psutil.Process(pid)
+        family = [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    for process in psutil.wait_procs(family, timeout=patience)[1]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from spsam.config.fields import Fraction, NotNegative, Positive, Section, Seeds, chosen
+from spsam.config.fields import Fraction, NotNegative, Positive, Section, chosen
 from spsam.config.schema import Block
+from spsam.config.study import SeedChoice, seed_numbers
 
 SOURCES = ("ground_truth", "auxiliary", "disturbed")
 
@@ -78,7 +79,7 @@ class PromptStudyConfig(Section):
         None, "Where prompts come from; null: wherever it is possible."
     )
     disturbances: tuple[Disturbance, ...] = chosen((), "What `disturbed` stands for.")
-    seeds: Seeds = chosen(1, "Draws of what is random.")
+    seeds: SeedChoice = chosen(1, "Draws of what is random: how many (3), or which ([0, 4]).")
     mask: tuple[MaskPrompt, ...] | None = chosen(
         None, "Forms of the mask prompt; null: every form, of a run its own."
     )
@@ -86,6 +87,18 @@ class PromptStudyConfig(Section):
     arm: str = chosen(..., "Plain SAM: an arm without adapters.")
     preset: str = chosen(..., "The preset laid over it.")
     set: dict[str, Any] = chosen({}, "Values on top of it, by dotted key.")
+
+    @property
+    def seed_numbers(self) -> tuple[int, ...]:
+        """The seeds themselves."""
+        return seed_numbers(self.seeds)
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_once(cls, value: Any) -> Any:
+        if not isinstance(value, int) and (not value or len(set(value)) < len(value)):
+            raise PydanticCustomError("said", "expected at least one number, each once")
+        return value
 
     @field_validator("mask", mode="before")
     @classmethod

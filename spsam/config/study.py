@@ -19,6 +19,14 @@ from spsam.errors import InputError, Problem, nearest
 SHAPE = "shape"
 """The key that makes a file a study's, and no arm's."""
 
+SeedChoice = Seeds | tuple[Whole, ...]
+"""How many (3: 0, 1, 2), or which ([0, 4])."""
+
+
+def seed_numbers(seeds: SeedChoice) -> tuple[int, ...]:
+    """The seeds themselves."""
+    return tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+
 
 class Study(Section):
     """What studies of every shape say."""
@@ -27,7 +35,7 @@ class Study(Section):
     shape: str = chosen(..., "How its arms are made.")
     preset: str | None = chosen(None, "Schedule; null: demo on the phantom, cpu elsewhere.")
     set: dict[str, Any] = chosen({}, "Values on top of every arm, by dotted key.")
-    seeds: Seeds | tuple[Whole, ...] = chosen(1, "How many (3), or which ([0, 4]).")
+    seeds: SeedChoice = chosen(1, "How many (3), or which ([0, 4]).")
     folds: tuple[Whole, ...] = chosen((0,), "Folds of the split.")
 
     @field_validator("seeds", "folds")
@@ -40,7 +48,7 @@ class Study(Section):
     @property
     def seed_numbers(self) -> tuple[int, ...]:
         """The seeds themselves."""
-        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+        return seed_numbers(self.seeds)
 
 
 class Arms(Study):

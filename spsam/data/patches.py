@@ -42,7 +42,7 @@ class PatchDataset(Dataset[Patch]):
         foreground: Share of the patches that are centred on a voxel of a class, drawn evenly from
             those in the volume. The others are centred on any voxel. Both are then pushed into the
             volume, so that its corners, which the sliding window always visits, are seen as well.
-        augment: Keywords of `augment.build`; None or `enabled=False` for plain cuts.
+        augment: All keywords of `augment.build`; None or `enabled=False` for plain cuts.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class PatchDataset(Dataset[Patch]):
         *,
         length: int,
         seed: int,
-        foreground: float = 1 / 3,
-        augment: Mapping[str, Any] | None = None,
+        foreground: float,
+        augment: Mapping[str, Any] | None,
     ) -> None:
         assert ids, "patches need cases"
         self.store = store

@@ -102,7 +102,7 @@ def plan(
     size: int | tuple[int, int] | None = None,
     max_depth: int,
     max_size: int,
-    anisotropy: float = 3.0,
+    anisotropy: float,
 ) -> Plan:
     """Plans from the training cases' headers, and a look at a few of the images.
 

@@ -59,6 +59,9 @@ class ArmLoader:
         preset: As there.
         protocol: As there.
         plugins: As there.
+
+    Attributes:
+        files: All that were read so far, in their order.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class ArmLoader:
     ) -> None:
         self.overrides = dict(overrides or {})
         self.plugins = tuple(plugins)
+        self.files: dict[Path, None] = {}
         self._named = preset, protocol
 
     def load(self, arm: ArmFile, values: Mapping[str, Any] | None = None) -> ArmConfig:
@@ -104,6 +108,8 @@ class ArmLoader:
 
     def _resolve(self, arm: ArmFile, overrides: Mapping[str, Any]) -> ArmConfig:
         composed = compose(arm.files, overrides=overrides, **self._layers)
+        layers = [layer.path for layer in self._layers.values() if layer is not None]
+        self.files |= dict.fromkeys([*composed.chain, *layers])
         problems = list(composed.problems)
         defaults = _component_defaults(composed, self._catalogue, problems)
         blocks = _checked_blocks(composed, self._catalogue, defaults, problems)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from spsam.config.numbers import LARGEST, MOST_LISTED, whole
@@ -97,6 +97,20 @@ def study_path(word: str) -> Path | None:
         path = Path(word)
         return path if is_study(path) else None
     return None if word in _named(".") else _named("studies").get(word)
+
+
+def hiding_notes(paths: Iterable[Path]) -> list[str]:
+    """A sentence for each file below ./ablations that hides a shipped one of its name."""
+    first, *own = layers("ablations")
+    notes = []
+    for path in dict.fromkeys(paths):
+        for layer in own:
+            if not path.resolve().is_relative_to(layer.resolve()):
+                continue
+            name = path.resolve().relative_to(layer.resolve())
+            if (first / name).is_file():
+                notes.append(f"{path} hides the shipped {name}")
+    return notes
 
 
 def _expand_word(word: str, problems: list[Problem]) -> list[str | Path]:

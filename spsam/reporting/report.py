@@ -21,7 +21,7 @@ from spsam.reporting.prompts.stored import (
 from spsam.reporting.render.files import write_provenance, write_table
 from spsam.reporting.render.latex import compile_pdf, has_latex, to_document
 from spsam.reporting.render.model import Table
-from spsam.reporting.study_data import StudyData, find_studies, read_study
+from spsam.reporting.study_data import StudyData, find_studies, folds_of, read_study
 from spsam.reporting.tables.ablation import ablation_table
 from spsam.reporting.tables.comparisons import comparisons_table
 from spsam.reporting.tables.custom import custom_table
@@ -69,7 +69,7 @@ def all_studies(root: Path) -> list[Path]:
         raise InputError(
             Problem(
                 "holds no study; run `spsam ablate S1..S9` or `spsam prompts` first, or give "
-                "--studies the folder that was their --out",
+                "--out their folder",
                 root,
             )
         )
@@ -131,10 +131,11 @@ def _report_ablation(
     study = StudyResults(measured)
     tables, runs = _of_ablation(study, own_tables, plugins)
     lines = measured.runs[measured.runs["state"] != "finished"]
+    several = len(folds_of(measured.about)) > 1
     holes = [
-        f"{arm} seed {seed}: {measured.reasons.get(run, state)}"
-        for run, arm, seed, state in zip(
-            *(lines[name] for name in ("run_id", "arm", "seed", "state")), strict=True
+        f"{arm} seed {seed}{f' fold {fold}' if several else ''}: {measured.reasons.get(run, state)}"
+        for run, arm, seed, fold, state in zip(
+            *(lines[name] for name in ("run_id", "arm", "seed", "fold", "state")), strict=True
         )
     ]
     files = _write_tables(tables, runs, folder, formats, folder_of_study.name)

@@ -169,13 +169,24 @@ def plan_prediction(
     return replace(prediction, finished=frozenset(found))
 
 
-def predict(prediction: Prediction, watch: ProgressListener | None = None) -> list[str]:
+@dataclass(frozen=True)
+class Segmented:
+    """What a prediction has come to.
+
+    Attributes:
+        names: Of the results that are there, those of earlier calls included.
+        problems: Why volumes failed, each in a sentence.
+    """
+
+    names: Sequence[str]
+    problems: Sequence[str] = ()
+
+
+def predict(prediction: Prediction, watch: ProgressListener | None = None) -> Segmented:
     """Segments what is not segmented yet; a volume that cannot be read does not stop the others.
 
-    Returns:
-        A sentence for every volume that failed.
+    Whatever ends it before its end, the listener is told how many label maps are there.
     """
-    from spsam.data.bounds import is_out_of_memory
     from spsam.engine.segment import load_member
 
     watch = watch or ProgressListener()
@@ -185,8 +196,9 @@ def predict(prediction: Prediction, watch: ProgressListener | None = None) -> li
         watch.warn(note)
     if len(todo) < len(prediction.cases):
         watch.say(f"{len(prediction.cases) - len(todo)} volumes were segmented before")
+    there = set(prediction.finished)
     if not todo:
-        return []
+        return _segmented(prediction, there, [])
     members = [
         load_member(recipe, sam, prediction.device)
         for recipe, sam in zip(prediction.recipes, prediction.weights, strict=True)
@@ -194,20 +206,48 @@ def predict(prediction: Prediction, watch: ProgressListener | None = None) -> li
     folder = prediction.folder
     folder.begin()
     failed: list[str] = []
-    for number, (case, name) in enumerate(todo):
-        watch.stage("segmenting", number, len(todo))
-        try:
-            _one(members, case, name, folder, on_note=watch.warn, **prediction.options)
-        except InputError as error:
-            failed += [str(problem) for problem in error.problems]
-            watch.warn(str(error))
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            failed.append(f"{case.id}: there is not enough memory for it; close other programs")
-            watch.warn(failed[-1])
-    watch.stage("segmenting", len(todo), len(todo))
-    return failed
+    try:
+        for number, (case, name) in enumerate(todo):
+            watch.stage("segmenting", number, len(todo))
+            problems = _attempt(members, case, name, folder, watch, **prediction.options)
+            failed += problems
+            if not problems:
+                there.add(name)
+        watch.stage("segmenting", len(todo), len(todo))
+    except BaseException:
+        count = f"{len(there)} of {len(prediction.cases)}"
+        watch.say(f"{folder.folder}: {count} label maps are there")
+        raise
+    return _segmented(prediction, there, failed)
+
+
+def _segmented(prediction: Prediction, there: set[str], problems: Sequence[str]) -> Segmented:
+    return Segmented([name for name in prediction.names if name in there], problems)
+
+
+def _attempt(
+    members: Sequence[EnsembleMember],
+    case: Case,
+    name: str,
+    folder: Predicted,
+    watch: ProgressListener,
+    **options: Any,
+) -> list[str]:
+    """Segments one volume; returns why that failed, if it is the volume's fault."""
+    from spsam.data.bounds import is_out_of_memory
+
+    try:
+        _one(members, case, name, folder, on_note=watch.warn, **options)
+    except InputError as error:
+        problems = [str(problem) for problem in error.problems]
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        problems = [f"{case.id}: there is not enough memory for it; close other programs"]
+    else:
+        return []
+    watch.warn("\n".join(problems))
+    return problems
 
 
 def _one(

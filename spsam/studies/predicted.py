@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from spsam.data.cases import Case
 
 RECORD = "predict.json"
-_ELSE = "choose another --output, or take it away"
+_ELSE = "choose another --save, or take it away"
 
 Volumes = dict[str, dict[str, Any]]
 """A result's name -> `input`, the hash of its scan's files, and `files`, its own with hashes."""
@@ -179,7 +179,7 @@ class Predicted:
         """The record's volumes; none where there is no record."""
         record = self.folder / RECORD
         if self.folder.exists() and not self.folder.is_dir():
-            raise InputError(Problem("expected a folder for --output, this is a file", self.folder))
+            raise InputError(Problem("expected a folder for --save, this is a file", self.folder))
         if not record.is_file():
             return {}
         try:
@@ -194,7 +194,7 @@ class Predicted:
         if not sound or said != json.loads(json.dumps(self.about)):
             message = "the folder holds predictions of other runs or options"
             raise InputError(
-                Problem(f"{message}: choose another --output, or remove it", self.folder)
+                Problem(f"{message}: choose another --save, or remove it", self.folder)
             )
         return volumes
 
@@ -226,7 +226,7 @@ def place_problems(output: Path, inputs: Iterable[Path], cases: Iterable[Case]) 
     """
     above = [each for each in (output.absolute(), output.resolve()) for each in _upwards(each)]
     problems = [
-        Problem(f"--output {output} is or lies in this folder of inputs: choose another", path)
+        Problem(f"--save {output} is or lies in this folder of inputs: choose another", path)
         for path in dict.fromkeys(inputs)
         if path.is_dir() and any(_same(path, each) for each in above)
     ]
@@ -241,7 +241,7 @@ def place_problems(output: Path, inputs: Iterable[Path], cases: Iterable[Case]) 
         folder for folder in folders if any(_same(output, each) for each in _upwards(folder))
     )
     if inside and not problems:
-        message = f"--output {output} holds these inputs: choose another"
+        message = f"--save {output} holds these inputs: choose another"
         problems = [Problem(message, folder) for folder in inside[:5]]
     return problems
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -22,6 +23,7 @@ class RunLabel:
         arm: The arm's name.
         seed: The run's seed.
         run_id: Its identity.
+        fold: The run's fold, where the study has several.
     """
 
     number: int
@@ -29,14 +31,31 @@ class RunLabel:
     arm: str
     seed: int
     run_id: str
-
-    @classmethod
-    def of(cls, run: RunSpec, number: int, total: int) -> RunLabel:
-        """The label of a run by its arm's name."""
-        return cls(number, total, run.config.arm.name, run.config.seed, run.run_id)
+    fold: int | None = None
 
     def __str__(self) -> str:
-        return f"[{self.number}/{self.total}] {self.arm} seed {self.seed}"
+        fold = "" if self.fold is None else f" fold {self.fold}"
+        return f"[{self.number}/{self.total}] {self.arm} seed {self.seed}{fold}"
+
+
+def run_labels(runs: Sequence[RunSpec], folds: Collection[int]) -> list[RunLabel]:
+    """The labels of runs by their arms' names.
+
+    Args:
+        runs: In their order.
+        folds: All of the study: where it has several, a label names its run's.
+    """
+    return [
+        RunLabel(
+            number,
+            len(runs),
+            run.config.arm.name,
+            run.config.seed,
+            run.run_id,
+            run.config.data.fold if len(folds) > 1 else None,
+        )
+        for number, run in enumerate(runs, start=1)
+    ]
 
 
 def told_dice(dice: float) -> str:

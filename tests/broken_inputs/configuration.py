@@ -72,9 +72,7 @@ def report(*words: object, table: str | None = None) -> Make:
         more: Command = []
         if table is not None:
             more = ["--table", place.write("table.yaml", table)]
-        return [
-            ["report", "--studies", place.folder / "results", "--output", place.out, *words, *more]
-        ]
+        return [["report", "--out", place.folder / "results", "--save", place.out, *words, *more]]
 
     return make
 
@@ -82,7 +80,7 @@ def report(*words: object, table: str | None = None) -> Make:
 def own_table_of_a_known_name(place: Place) -> Sequence[Command]:
     make_study(place.folder / "results")
     file = place.write("ablation.yaml", "title: x\n")
-    return [["report", "--studies", "results", "--output", place.out, "--table", file]]
+    return [["report", "--out", "results", "--save", place.out, "--table", file]]
 
 
 def plugin(**files: str) -> Make:

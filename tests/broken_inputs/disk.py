@@ -50,7 +50,7 @@ def file_for_results(place: Place) -> Sequence[Command]:
         evaluate(place),
         ["prompts", "--out", place.out],
         ["sweep", "adapter", "--out", place.out],
-        ["report", "--studies", place.folder / "results", "--output", place.out],
+        ["report", "--out", place.folder / "results", "--save", place.out],
     ]
 
 
@@ -140,7 +140,7 @@ def into(write: Callable[[Place], Path]) -> Make:
     def make(place: Place) -> Sequence[Command]:
         for name in ("a", "b"):
             write_image(place.folder / "scans" / f"{name}.nii.gz", random_image(1))
-        return [["predict", place.home / "run0", place.folder / "scans", "-o", write(place)]]
+        return [["predict", place.home / "run0", place.folder / "scans", "--save", write(place)]]
 
     return make
 
@@ -257,7 +257,7 @@ def studies(spoil: Callable[[Path], object]) -> Make:
         results = place.folder / "results"
         results.mkdir()
         spoil(results)
-        return [["report", "--studies", results, "--output", place.out]]
+        return [["report", "--out", results, "--save", place.out]]
 
     return make
 
@@ -308,7 +308,7 @@ KINDS = (
     Kind(
         "a file where results should go",
         file_for_results,
-        r"out: expected a folder for (results|--output), this is a file",
+        r"out: expected a folder for (results|--save), this is a file",
     ),
     Kind(
         "a folder for results below a file",
@@ -370,28 +370,28 @@ KINDS = (
     Kind(
         "predictions of other runs",
         with_other_predictions,
-        "out: the folder holds predictions of other runs or options: choose another --output",
+        "out: the folder holds predictions of other runs or options: choose another --save",
     ),
     Kind(
         "results into the folder of scans",
         into(lambda place: Path("scans")),
-        "scans: --output scans is or lies in this folder of inputs",
+        "scans: --save scans is or lies in this folder of inputs",
     ),
     Kind("results into a link to the scans", into(linked), "is or lies in this folder of inputs"),
     Kind(
         "results into a folder below the scans",
         into(lambda place: place.folder / "scans" / "new" / "deep"),
-        "scans: --output .* is or lies in this folder of inputs",
+        "scans: --save .* is or lies in this folder of inputs",
     ),
     Kind(
         "results into a folder above the scans",
         into(lambda place: place.folder),
-        "scans: --output .* holds these inputs: choose another",
+        "scans: --save .* holds these inputs: choose another",
     ),
     Kind(
         "results into a folder that scans are linked from",
         into(with_links_to_results),
-        "true: --output .* holds these inputs: choose another",
+        "true: --save .* holds these inputs: choose another",
     ),
     Kind(
         "results into the folder of references",
@@ -406,12 +406,12 @@ KINDS = (
     Kind(
         "another tool's label map among results",
         into(of_another_tool),
-        r"c\.nrrd: spsam predict has not written it: choose another --output, or take it away",
+        r"c\.nrrd: spsam predict has not written it: choose another --save, or take it away",
     ),
     Kind(
         "a result that was changed",
         predicted(lambda p, _: write_image(p.out / "a.nii.gz", blocks(values=(1, 2)))),
-        r"a\.nii\.gz: has been changed since spsam predict wrote it: choose another --output",
+        r"a\.nii\.gz: has been changed since spsam predict wrote it: choose another --save",
     ),
     Kind(
         "probabilities that were changed",
@@ -454,7 +454,7 @@ KINDS = (
     Kind(
         "a damaged record of predictions",
         with_a_damaged_record,
-        "out: the folder holds predictions of other runs or options: choose another --output",
+        "out: the folder holds predictions of other runs or options: choose another --save",
     ),
     Kind(
         "scores by a damaged record",

@@ -128,11 +128,11 @@ class Kind:
 
 
 def check(data: object, *more: object) -> Command:
-    return ["data", "check", data, "--workers", 1, *more]
+    return ["data", "check", data, "--processes", 1, *more]
 
 
 def prepare(place: Place, data: object, *more: object) -> Command:
-    return ["data", "prepare", data, "--workers", 1, "--out", place.out, *more]
+    return ["data", "prepare", data, "--processes", 1, "--out", place.out, *more]
 
 
 def train(place: Place, *more: object, arm: object = "S1") -> Command:
@@ -144,7 +144,7 @@ def ablate(place: Place, *more: object) -> Command:
 
 
 def predict(place: Place, *named: object) -> Command:
-    return ["predict", *named, "-o", place.out]
+    return ["predict", *named, "--save", place.out]
 
 
 def evaluate(place: Place, *more: object) -> Command:

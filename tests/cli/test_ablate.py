@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from spsam.cli.ablate import parse_folds, parse_seeds
 from spsam.cli.main import app
+from spsam.cli.options import parse_folds, parse_seeds
 from spsam.errors import InputError
 from tests.studies.fakes import FakeBackend, tiny_dataset
 

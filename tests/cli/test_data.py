@@ -35,12 +35,12 @@ def test_list_names_data_sets_organs_and_splits() -> None:
 
 def test_check_says_what_is_there_and_what_is_wrong(tmp_path: Path) -> None:
     folder = write_acdc(tmp_path / "acdc")
-    result = runner.invoke(app, ["data", "check", str(folder), "--workers", "1"])
+    result = runner.invoke(app, ["data", "check", str(folder), "--processes", "1"])
     assert result.exit_code == 0
     assert "12 cases of 6 patients" in result.stdout
     assert "nothing that would break training" in result.stdout
     truncate(folder / "patient002" / "patient002_frame01.nii.gz")
-    result = runner.invoke(app, ["data", "check", str(folder), "--workers", "1", "--json"])
+    result = runner.invoke(app, ["data", "check", str(folder), "--processes", "1", "--json"])
     assert result.exit_code == 2
     content = json.loads(result.stdout)
     (error,) = content["errors"]
@@ -64,7 +64,7 @@ def test_check_of_new_scans(tmp_path: Path) -> None:
 
 def test_prepare_once(tmp_path: Path) -> None:
     folder, out = write_acdc(tmp_path / "acdc"), tmp_path / "runs"
-    arguments = ["data", "prepare", str(folder), "--out", str(out), "--workers", "1"]
+    arguments = ["data", "prepare", str(folder), "--out", str(out), "--processes", "1"]
     planned = runner.invoke(app, [*arguments, "--dry-run", "--json"])
     assert planned.exit_code == 0
     target = Path(json.loads(planned.stdout)["folder"])

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import errno
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -128,15 +130,39 @@ def test_ui_starts_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "mlflow.db").touch()
     called: list[list[str]] = []
 
-    def call(command: list[str], env: dict[str, str]) -> int:
+    def served(command: list[str], environment: dict[str, str]) -> int:
         called.append(command)
         return 0
 
-    monkeypatch.setattr(subprocess, "call", call)
+    monkeypatch.setattr("spsam.cli.ui._served", served)
     result = CliRunner().invoke(app, ["ui", "--out", str(tmp_path), "--port", "5007"])
     assert result.exit_code == 0
     assert "5007" in result.stdout
     assert f"sqlite:///{tmp_path / 'mlflow.db'}" in called[0]
+
+
+SERVER = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+SERVE = f"""
+import os, sys
+from spsam.cli.ui import _served
+print(_served([sys.executable, "-c", {SERVER!r}], os.environ), flush=True)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_the_page_ends_its_processes_when_it_is_ended(number: int, code: int) -> None:
+    command = [sys.executable, "-c", SERVE]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as page:
+        assert page.stdout is not None
+        worker = int(page.stdout.readline())
+        page.send_signal(number)
+        assert int(page.stdout.readline()) == code
+    assert not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie"
 
 
 def test_ui_with_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from spsam.cli.progress import BarWatcher, LineWatcher, span
+from spsam.cli.progress import BarWatcher, LineWatcher, span, watched
 from spsam.studies.progress_events import RunLabel
 
 RUN = RunLabel(2, 3, "S2", 0, "abc")
@@ -83,3 +83,21 @@ def test_several_runs_at_once_are_told_apart() -> None:
         line.startswith("[3/4] S3 seed 0: finished in 0 s, Dice 60.00; about") for line in told
     )
     assert told[-1] == "[4/4] S4 seed 0: failed, failed before"
+
+
+def test_a_run_names_its_fold_where_there_are_several() -> None:
+    assert str(RunLabel(1, 2, "S2", 0, "abc")) == "[1/2] S2 seed 0"
+    assert str(RunLabel(1, 2, "S2", 0, "abc", 3)) == "[1/2] S2 seed 0 fold 3"
+
+
+@pytest.mark.parametrize(("term", "bars"), [("dumb", False), ("unknown", False), ("xterm", True)])
+def test_bars_are_for_terminals_that_can_move(
+    term: str, bars: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stderr", Terminal())
+    monkeypatch.setenv("TERM", term)
+    assert watched(lambda watch: isinstance(watch, BarWatcher)) is bars

@@ -79,7 +79,7 @@ def test_output_format_and_own_table(home: Path, tmp_path: Path) -> None:
     folder = make_study(home)
     (tmp_path / "mine.yaml").write_text("title: Mine\nrows: class\n")
     result = spsam(
-        *("--studies", str(folder), "--output", "out", "--format", "csv"),
+        *("--out", str(folder), "--save", "out", "--format", "csv"),
         *("--table", "mine.yaml", "--no-pdf", "--json"),
     )
     assert result.exit_code == 0, result.stderr
@@ -94,7 +94,7 @@ def test_output_format_and_own_table(home: Path, tmp_path: Path) -> None:
 def test_several_studies_do_not_write_over_each_other(home: Path) -> None:
     make_study(home, name="one")
     make_prompt_study(home)
-    assert spsam("--output", "out", "--format", "csv", "--no-pdf").exit_code == 0
+    assert spsam("--save", "out", "--format", "csv", "--no-pdf").exit_code == 0
     assert {path.name for path in Path("out").iterdir()} == {"one", "prompts-01"}
 
 
@@ -143,7 +143,7 @@ def test_trace_of_a_table_in_two_studies_asks_which(home: Path) -> None:
     assert "2 studies have a table" in result.stderr
     path = str(one / "report" / "ablation.csv")
     assert "S2run000" in spsam("trace", path, "S2", "dice").stdout
-    assert "S2run000" in spsam("trace", "ablation", "S2", "dice", "--studies", str(two)).stdout
+    assert "S2run000" in spsam("trace", "ablation", "S2", "dice", "--out", str(two)).stdout
 
 
 def test_record_and_verify(home: Path, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_report_never_imports_torch(home: Path, repository: Path) -> None:
     make_prompt_study(home)
     code = (
         "import sys\nfrom spsam.cli.main import app\n"
-        f"app(['report', '--studies', {str(home)!r}, '--no-pdf'], standalone_mode=False)\n"
+        f"app(['report', '--out', {str(home)!r}, '--no-pdf'], standalone_mode=False)\n"
         "print([n for n in ('torch', 'timm', 'monai', 'mlflow') if n in sys.modules])"
     )
     done = subprocess.run(

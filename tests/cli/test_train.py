@@ -137,3 +137,38 @@ def test_a_full_disk_is_one_sentence_even_where_nothing_can_be_noted(
     monkeypatch.setattr(RunFolder, "note", note)
     ACT["act"] = lambda arm, epoch: None
     assert spsam("train", "S1").exit_code == 0
+
+
+def test_the_folds_of_an_arm_are_trained_in_turn() -> None:
+    words = ("train", "S1", "--split", "five_fold", "--fold", "0..1")
+    told = spsam(*words)
+    assert told.exit_code == 0, told.output
+    assert "[2/2] S1 seed 0 fold 1: finished" in told.stderr
+    assert "fold 1" in told.stdout
+    runs = json.loads(spsam(*words, "--json").stdout)
+    alone = json.loads(spsam(*words[:-1], "1", "--json").stdout)
+    assert [run["status"] for run in runs] == ["finished"] * 2
+    assert alone["run_id"] == runs[1]["run_id"]
+    assert spsam(*words[:-1], "0,0").exit_code == 2
+
+
+def test_a_local_arm_that_hides_a_shipped_one_is_noted(tmp_path: Path) -> None:
+    assert "hides" not in spsam("train", "S9", "--dry-run", "--no-measure").stdout
+    (tmp_path / "ablations").mkdir()
+    file = tmp_path / "ablations" / "S9.yaml"
+    file.write_text("title: Mine\nbase: S8\n")
+    told = spsam("train", "S9", "--dry-run", "--no-measure").stdout
+    assert "ablations/S9.yaml hides the shipped S9.yaml" in told
+    assert "hides" not in spsam("train", "S3", "--dry-run", "--no-measure").stdout
+
+
+def test_missing_weights_are_one_sentence() -> None:
+    wanted = ["--set", "backbone.weights=checkpoint", "--set", "backbone.name=sam_vit_b"]
+    result = CliRunner().invoke(
+        app, ["ablate", "S1..S9", "--data", "tiny", "--preset", "smoke", *wanted]
+    )
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert "S8, S9 want official weights of sam_vit_b" in line
+    assert "sam_vit_b_01ec64.pth (375 MB) is published by" in line
+    assert "facebookresearch/segment-anything" in line

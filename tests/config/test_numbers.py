@@ -84,7 +84,7 @@ def test_a_study_with_an_odd_value_is_an_input_error(text: str, tmp_path: Path) 
         ["evaluate", "a", "b", "--tolerance", "nan"],
         ["pretrain", "--questions", str(2**33)],
         ["prompts", "--seeds", str(2**33)],
-        ["data", "check", "phantom", "--workers", "5000"],
+        ["data", "check", "phantom", "--processes", "5000"],
     ],
 )
 def test_every_verbs_options_are_finite_and_bounded(words: list[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from spsam.config.base_arm import render
 from spsam.config.problems import Place, check
 from spsam.config.schema import (
     AdapterPlacement,
@@ -54,6 +55,11 @@ def test_the_schedule_is_the_papers_by_default() -> None:
 def test_the_generators_phase_is_a_fifth_unless_it_is_given(epochs: int, alone: int) -> None:
     assert TrainConfig(epochs=epochs).generator_epochs == alone
     assert TrainConfig(epochs=epochs, generator_epochs=1).generator_epochs == 1
+
+
+def test_the_base_file_is_what_the_schema_writes(repository: Path) -> None:
+    written = (repository / "ablations" / "base.yaml").read_text(encoding="utf-8")
+    assert written == render(written), "run `python -m spsam.config.base_arm`"
 
 
 def test_the_base_file_states_every_value_and_the_same_as_the_schema(repository: Path) -> None:

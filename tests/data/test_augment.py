@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from spsam.config.augment import AugmentConfig
 from spsam.data.augment import Augmentation, build
 from spsam.data.patches import seeded
 
+DEFAULTS = AugmentConfig().model_dump()
 OFF: dict[str, Any] = {
     f"{name}_p": 0.0
     for name in (
@@ -21,7 +23,7 @@ OFF["mirror"] = False
 
 
 def made(patch: tuple[int, int, int], **options: Any) -> Augmentation:
-    augmentation = build(patch, **{**OFF, **options})
+    augmentation = build(patch, **{**DEFAULTS, **OFF, **options})
     assert augmentation is not None
     return augmentation
 
@@ -75,7 +77,7 @@ def test_everything_at_once_keeps_shapes_labels_and_numbers(
 
 
 def test_disabled_is_nothing() -> None:
-    assert build((4, 32, 32), enabled=False) is None
+    assert build((4, 32, 32), **{**DEFAULTS, "enabled": False}) is None
 
 
 def test_thin_patches_turn_in_their_plane_only() -> None:
@@ -182,7 +184,7 @@ def test_the_chances_are_as_declared() -> None:
 
 
 def test_it_travels_to_other_processes() -> None:
-    augmentation = build((4, 32, 32))
+    augmentation = build((4, 32, 32), **DEFAULTS)
     assert augmentation is not None
     copy = pickle.loads(pickle.dumps(augmentation))
     image, label = sample(augmentation)

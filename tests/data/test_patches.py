@@ -11,13 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
+from spsam.config.augment import AugmentConfig
 from spsam.data.patches import PatchDataset, cut_out
 from spsam.data.store import PreparedStore
 from spsam.errors import SpsamError
 from tests.data.stores import write_store
 
 PATCH = (4, 16, 16)
-FULL: dict[str, Any] = {
+DEFAULTS = AugmentConfig().model_dump()
+PLAIN: dict[str, Any] = {"foreground": 1 / 3, "augment": None}
+FULL: dict[str, Any] = DEFAULTS | {
     f"{name}_p": 1.0
     for name in (
         "rotation", "scale", "noise", "blur", "brightness", "contrast", "low_resolution", "gamma"
@@ -41,7 +44,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> PreparedStore:
 
 
 def patches(store: PreparedStore, **options: Any) -> PatchDataset:
-    return PatchDataset(store, store.ids, PATCH, **{"length": 40, "seed": 1, **options})
+    return PatchDataset(store, store.ids, PATCH, **{**PLAIN, "length": 40, "seed": 1, **options})
 
 
 def equal(first: Any, second: Any) -> bool:
@@ -49,7 +52,7 @@ def equal(first: Any, second: Any) -> bool:
 
 
 def test_shapes_and_types(store: PreparedStore) -> None:
-    for augment in (None, {}):
+    for augment in (None, DEFAULTS):
         patch = patches(store, augment=augment)[3]
         assert set(patch) == {"image", "label"}
         assert patch["image"].shape == (2, *PATCH)
@@ -74,7 +77,7 @@ def test_a_patch_is_a_cut_of_the_volume(store: PreparedStore) -> None:
         assert len(found) == 1
 
 
-@pytest.mark.parametrize("augment", [None, {}, FULL])
+@pytest.mark.parametrize("augment", [None, DEFAULTS, FULL])
 def test_a_patch_depends_on_seed_and_number_alone(
     store: PreparedStore, augment: dict[str, Any] | None
 ) -> None:
@@ -129,7 +132,7 @@ def test_foreground_patches_have_the_voxel_inside(tmp_path: Path) -> None:
     store = write_store(tmp_path, {"a": (np.ones((1, *label.shape)), label)})
     seen = set()
     for index in range(60):
-        dataset = PatchDataset(store, ["a"], PATCH, length=60, seed=0, foreground=1.0)
+        dataset = PatchDataset(store, ["a"], PATCH, length=60, seed=0, foreground=1.0, augment=None)
         found = set(dataset[index]["label"].unique().tolist()) - {0}
         assert len(found) == 1
         seen |= found
@@ -141,7 +144,7 @@ def test_borders_are_seen_as_often_as_the_sliding_window_sees_them(tmp_path: Pat
     label = np.zeros((8, 60, 60), np.uint8)
     label[:, 0], label[:, -1] = 1, 2
     store = write_store(tmp_path, {"a": (np.ones((1, *label.shape)), label)})
-    dataset = PatchDataset(store, ["a"], PATCH, length=300, seed=0, foreground=0.0)
+    dataset = PatchDataset(store, ["a"], PATCH, length=300, seed=0, foreground=0.0, augment=None)
     seen = Counter(value for n in range(300) for value in dataset[n]["label"].unique().tolist())
     assert seen[1] / 300 == pytest.approx(9 / 60, abs=0.06)
     assert seen[2] / 300 == pytest.approx(8 / 60, abs=0.06)
@@ -149,7 +152,7 @@ def test_borders_are_seen_as_often_as_the_sliding_window_sees_them(tmp_path: Pat
 
 def test_a_case_without_foreground_is_cut_anywhere(tmp_path: Path) -> None:
     store = write_store(tmp_path, {"a": (np.ones((1, 5, 20, 20)), np.zeros((5, 20, 20)))})
-    dataset = PatchDataset(store, ["a"], PATCH, length=3, seed=0, foreground=1.0)
+    dataset = PatchDataset(store, ["a"], PATCH, length=3, seed=0, foreground=1.0, augment=None)
     assert dataset[0]["label"].sum() == 0
 
 
@@ -159,7 +162,9 @@ def test_small_volumes_are_padded_evenly_as_the_sliding_window_pads(
 ) -> None:
     label = np.full((1, 9, 40), 2, np.uint8)
     store = write_store(tmp_path, {"a": (np.ones((1, *label.shape)), label)})
-    patch = PatchDataset(store, ["a"], PATCH, length=1, seed=0, foreground=foreground)[0]
+    patch = PatchDataset(
+        store, ["a"], PATCH, length=1, seed=0, foreground=foreground, augment=None
+    )[0]
     expected = torch.zeros(PATCH)
     # As MONAI pads: half of what is missing before, the larger half behind.
     expected[1:2, 3:12, :] = 1
@@ -196,6 +201,6 @@ def test_a_prepared_image_without_numbers_is_named(tmp_path: Path, value: float)
     image = np.zeros((1, *PATCH), np.float32)
     image[0, 2, 3, 4] = value
     spoilt = write_store(tmp_path, {"organ_7": (image, np.zeros(PATCH, np.uint8))})
-    dataset = PatchDataset(spoilt, spoilt.ids, PATCH, length=1, seed=0)
+    dataset = PatchDataset(spoilt, spoilt.ids, PATCH, length=1, seed=0, **PLAIN)
     with pytest.raises(SpsamError, match=f"organ_7: its prepared image holds NaN.*{tmp_path}"):
         dataset[0]

@@ -30,7 +30,7 @@ from tests.data.layouts import (
 
 def planned(dataset: DataSet) -> Plan:
     ids = [case.id for case in dataset.cases]
-    return plan(dataset, ids, max_depth=8, max_size=64)
+    return plan(dataset, ids, max_depth=8, max_size=64, anisotropy=3.0)
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_ct_is_clipped_and_scored_by_the_training_foreground(tmp_path: Path) -> 
         image[0] = -1e6
         write_image(folder / "imagesTr" / f"organ_{number:03d}.nii.gz", image)
     dataset = open_dataset(folder)
-    made = plan(dataset, ["organ_000", "organ_001"], max_depth=8, max_size=64)
+    made = plan(dataset, ["organ_000", "organ_001"], max_depth=8, max_size=64, anisotropy=3.0)
     store = prepare(dataset, made, tmp_path / "out", workers=1)
     mask = blocks(values=(1, 2)) > 0
     values = np.concatenate([(random_image(number) + 1000 * number)[mask] for number in (0, 1)])

@@ -127,7 +127,7 @@ def bordered(folder: Path, border: int = 6) -> DataSet:
 def test_what_is_empty_in_most_images_is_cut_away_and_does_not_count(tmp_path: Path) -> None:
     dataset = bordered(tmp_path / "data")
     ids = [case.id for case in dataset.cases]
-    made = plan(dataset, ids, max_depth=8, max_size=64)
+    made = plan(dataset, ids, max_depth=8, max_size=64, anisotropy=3.0)
     assert made.crop
     assert made.patch_size == (6, 16, 16)
     store = prepare(dataset, made, tmp_path / "out", workers=1)
@@ -138,7 +138,7 @@ def test_what_is_empty_in_most_images_is_cut_away_and_does_not_count(tmp_path: P
     labels = restore_labels(one_hot(np.asarray(case.label), 3), case, largest)
     np.testing.assert_array_equal(labels, dataset.case("organ_003").load().label)
     thin = bordered(tmp_path / "thin", border=1)
-    assert not plan(thin, ids, max_depth=8, max_size=64).crop
+    assert not plan(thin, ids, max_depth=8, max_size=64, anisotropy=3.0).crop
 
 
 def test_a_plan_without_an_orientation_leaves_volumes_as_they_are() -> None:
@@ -165,7 +165,9 @@ def test_the_commonest_orientation_is_planned(tmp_path: Path) -> None:
             image = SimpleITK.DICOMOrient(SimpleITK.ReadImage(str(path)), "ASL")
             SimpleITK.WriteImage(image, str(path))
     dataset = open_dataset(folder)
-    made = plan(dataset, [case.id for case in dataset.cases], max_depth=8, max_size=64)
+    made = plan(
+        dataset, [case.id for case in dataset.cases], max_depth=8, max_size=64, anisotropy=3.0
+    )
     assert made.orientation == "ASL"
     shapes = {made.target_shape(case.geometry()) for case in dataset.cases}
     assert len(shapes) == 1

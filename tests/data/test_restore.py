@@ -150,7 +150,9 @@ def test_real_cases_survive_the_round_trip(shared_data: Path, tmp_path: Path) ->
         "patient049_frame11",
         "patient001_frame01",
     ]
-    made = plan(dataset, [case.id for case in dataset.cases], max_depth=8, max_size=256)
+    made = plan(
+        dataset, [case.id for case in dataset.cases], max_depth=8, max_size=256, anisotropy=3.0
+    )
     part = type(dataset)(**{**vars(dataset), "cases": tuple(dataset.case(each) for each in chosen)})
     store = prepare(part, made, tmp_path, workers=1)
     for name in chosen:
@@ -180,7 +182,9 @@ def test_a_prepared_case_keeps_the_forms_of_its_scan(tmp_path: Path) -> None:
     scan.header["sform_code"], scan.header["srow_x"] = 4, [1.5, 0, 0, 20]
     nibabel.save(nibabel.Nifti1Image(np.asarray(scan.dataobj), None, scan.header), file)
     dataset = open_dataset(data)
-    made_plan = plan(dataset, [each.id for each in dataset.cases], max_depth=8, max_size=64)
+    made_plan = plan(
+        dataset, [each.id for each in dataset.cases], max_depth=8, max_size=64, anisotropy=3.0
+    )
     store = prepare(dataset, made_plan, tmp_path / "out", workers=1)
     case = store.case("organ_002")
     made = tmp_path / "made.nii.gz"

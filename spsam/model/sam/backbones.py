@@ -10,6 +10,9 @@ from spsam.errors import InputError, nearest
 DECODER_OF_SAM = 4_064_560
 """The official sizes share one prompt encoder and one mask decoder."""
 
+OFFICIAL = "the GitHub repository facebookresearch/segment-anything"
+"""Where SAM's weights are published: its README links the files."""
+
 
 @dataclass(frozen=True)
 class Backbone:
@@ -29,6 +32,7 @@ class Backbone:
         decoder_mlp_dim: Hidden width of the mask decoder's MLPs.
         decoder_parameters: Of the prompt encoder and the mask decoder together.
         official_file: Name of the published checkpoint, if there is one.
+        official_bytes: That file's size.
         sha256: That file's sha-256, hexadecimal; micro-sam checks its downloads by the same ones
             (`micro_sam/util.py`). The six digits in the name are of the file's MD5.
         shipped_file: Name of the weights that come with spsam, if there are any.
@@ -48,6 +52,7 @@ class Backbone:
     decoder_mlp_dim: int = 2048
     decoder_parameters: int = DECODER_OF_SAM
     official_file: str | None = None
+    official_bytes: int | None = None
     sha256: str | None = None
     shipped_file: str | None = None
     shipped_sha256: str | None = None
@@ -61,10 +66,18 @@ class Backbone:
         """
         if self.shipped_file is None:
             raise InputError(
-                f"no weights of {self.name} come with spsam: give --checkpoint "
-                f"{self.official_file}, or --set backbone.weights=random"
+                f"no weights of {self.name} come with spsam: give --checkpoint FILE or --set "
+                f"backbone.weights=random; {self.published}"
             )
         return Path(__file__).with_name("weights") / self.shipped_file
+
+    @property
+    def published(self) -> str:
+        """Where its weights are to be had, in words."""
+        if self.official_file is None or self.official_bytes is None:
+            return f"weights of {self.name} come with spsam (backbone.weights: shipped)"
+        size = f"{self.official_bytes / 1e6:,.0f} MB"
+        return f"{self.official_file} ({size}) is published by {OFFICIAL}"
 
     @property
     def native_grid(self) -> tuple[int, int]:
@@ -118,6 +131,7 @@ BACKBONES: dict[str, Backbone] = {
             heads=12,
             global_blocks=(2, 5, 8, 11),
             official_file="sam_vit_b_01ec64.pth",
+            official_bytes=375_042_383,
             sha256="ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
         ),
         Backbone(
@@ -127,6 +141,7 @@ BACKBONES: dict[str, Backbone] = {
             heads=16,
             global_blocks=(5, 11, 17, 23),
             official_file="sam_vit_l_0b3195.pth",
+            official_bytes=1_249_524_607,
             sha256="3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
         ),
         Backbone(
@@ -136,6 +151,7 @@ BACKBONES: dict[str, Backbone] = {
             heads=16,
             global_blocks=(7, 15, 23, 31),
             official_file="sam_vit_h_4b8939.pth",
+            official_bytes=2_564_550_879,
             sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
         ),
     )

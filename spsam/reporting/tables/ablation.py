@@ -17,7 +17,7 @@ from spsam.reporting.render.model import (
     ranks,
     signed,
 )
-from spsam.reporting.study_data import FAILED, FINISHED, MISSING, ArmData
+from spsam.reporting.study_data import FAILED, FINISHED, MISSING, ArmData, folds_of
 from spsam.reporting.tables.published import published_ablation
 from spsam.reporting.tables.study import COSTS, CostColumn, Metric, StudyResults, counted
 
@@ -49,7 +49,7 @@ def ablation_table(
         name: The stem of the table's files.
 
     Returns:
-        Values of the CSV: arm, state, seeds (finished runs), title, dice, ci_low, ci_high, std
+        Values of the CSV: arm, state, seeds (that have a run), title, dice, ci_low, ci_high, std
         (over seeds), one `dice: <class>` a foreground class, hd95 where it was measured, change,
         change_low, change_high, p, p_holm, parent, published, trained_parameters, costs. Dice in
         percent.
@@ -94,8 +94,10 @@ def state_of(states: Sequence[str]) -> str:
 
 def _arm_cell(study: StudyResults, arm: ArmData) -> Cell:
     states = study.states(arm.name)
-    finished = sum(state == FINISHED for state in states)
-    return Cell(arm.name, {"arm": arm.name, "state": state_of(states), "seeds": finished})
+    folds = len(folds_of(study.measured.about))
+    # Runs are seed by seed; a seed that has finished on some folds counts, as in comparisons.
+    seeds = sum(FINISHED in states[at : at + folds] for at in range(0, len(states), folds))
+    return Cell(arm.name, {"arm": arm.name, "state": state_of(states), "seeds": seeds})
 
 
 def _scores(study: StudyResults, metric: Metric) -> _Columns:

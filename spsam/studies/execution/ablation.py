@@ -15,7 +15,7 @@ from spsam.studies.execution.executors.inline import InlineExecutor
 from spsam.studies.execution.queued_run import QueuedRun
 from spsam.studies.execution.run_queue import News, RunQueue
 from spsam.studies.planning.plan import Ablation
-from spsam.studies.progress_events import ProgressListener, RunLabel
+from spsam.studies.progress_events import ProgressListener, run_labels
 from spsam.studies.recording.mlflow_runs import Mirror, final_scores
 from spsam.studies.recording.summary import Outcome, is_finished, summarise, write_plan
 from spsam.tracking.mlflow import Ending, Tracker
@@ -89,11 +89,11 @@ def _queued_runs(
 ) -> list[QueuedRun]:
     first, step = shard
     runs = ablation.runs[first - 1 :: step]
-    made = []
-    for number, (_, run) in enumerate(runs, start=1):
-        label = RunLabel.of(run, number, len(runs))
-        made.append(QueuedRun(replace(run, store=stores[run.plan.key]), label))
-    return made
+    labels = run_labels([run for _, run in runs], ablation.splits)
+    return [
+        QueuedRun(replace(run, store=stores[run.plan.key]), label)
+        for label, (_, run) in zip(labels, runs, strict=True)
+    ]
 
 
 class _Book:

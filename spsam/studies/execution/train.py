@@ -1,4 +1,4 @@
-"""One run by itself, outside of any table."""
+"""Runs of one arm by themselves, outside of any table."""
 
 from __future__ import annotations
 
@@ -9,42 +9,41 @@ from spsam.studies.backend import Backend
 from spsam.studies.execution.ablation import check_weights, prepare
 from spsam.studies.execution.single_run import SingleRun
 from spsam.studies.planning.plan import Ablation
-from spsam.studies.progress_events import ProgressListener, RunLabel
+from spsam.studies.progress_events import ProgressListener, run_labels
 from spsam.tracking.mlflow import Tracker
 
 
-def train_one(
+def train_runs(
     ablation: Ablation, watch: ProgressListener | None = None, backend: Backend | None = None
-) -> RunFolder:
-    """Trains and scores the one run of a plan; resumes where it stopped, or finds it finished.
+) -> list[RunFolder]:
+    """Trains and scores the runs of a plan in turn; each resumes, or is found finished.
 
     The same run in an ablation is the same folder: neither runs it again.
 
     Args:
-        ablation: Of `plan_ablation`, with one arm and one seed.
+        ablation: Of `plan_ablation`, with one arm.
         watch: Told what happens.
         backend: The engine.
 
     Returns:
-        Its folder; the status there tells whether it failed.
+        Their folders; the status there tells whether a run failed, which stops no other.
 
     Raises:
-        InputError: If data or weights turn out to be wrong, before the run is begun.
+        InputError: If data or weights turn out to be wrong, before a run is begun.
         KeyboardInterrupt: If the user, or a signal, stopped it.
     """
     watch, backend = watch or ProgressListener(), backend or Backend()
-    ((_, run),) = ablation.runs
+    runs = [run for _, run in ablation.runs]
     check_weights(ablation, backend)
     stores = prepare(ablation, watch, backend)
-    run = replace(run, store=stores[run.plan.key])
     tracker = Tracker(ablation.request.home, watch.warn)
     tracker.open("single runs", "train", {})
-    label = RunLabel.of(run, 1, 1)
     try:
-        with run.folder.lock(wait=True):
-            SingleRun(backend, tracker, watch)(run, label)
+        for label, run in zip(run_labels(runs, ablation.splits), runs, strict=True):
+            with run.folder.lock(wait=True):
+                SingleRun(backend, tracker, watch)(replace(run, store=stores[run.plan.key]), label)
     except KeyboardInterrupt:
         tracker.close("KILLED")
         raise
     tracker.close("FINISHED")
-    return run.folder
+    return [run.folder for run in runs]

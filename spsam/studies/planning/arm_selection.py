@@ -26,21 +26,27 @@ def requested_study(request: Request) -> StudyFile | None:
     return load_study(next(iter(paths.values()))) if paths else None
 
 
-def select_arms(
-    request: Request, study: StudyFile | None, preset: str, protocol: Path | None = None
-) -> list[MadeArm]:
-    """The arms that a request names, or that its study's shape makes.
+def arm_loader(request: Request, preset: str, protocol: Path | None = None) -> ArmLoader:
+    """What resolves the arms of a request.
 
-    `protocol` is the file of what the preset sets for the data set.
-
-    Raises:
-        InputError: With every mistake in them.
+    Args:
+        request: Completed.
+        preset: Name or path.
+        protocol: The file of what the preset sets for the data set.
     """
     overrides = dict(request.overrides)
     if request.checkpoint:
         # Naming a file means using it, unless the user said otherwise.
         overrides.setdefault("backbone.weights", "checkpoint")
-    loader = ArmLoader(overrides, preset=preset, protocol=protocol, plugins=request.plugins)
+    return ArmLoader(overrides, preset=preset, protocol=protocol, plugins=request.plugins)
+
+
+def select_arms(request: Request, study: StudyFile | None, loader: ArmLoader) -> list[MadeArm]:
+    """The arms that a request names, or that its study's shape makes.
+
+    Raises:
+        InputError: With every mistake in them.
+    """
     return listed_arms(request.arms, loader) if study is None else study_arms(study, loader)
 
 

@@ -68,6 +68,7 @@ class Ablation:
         study: The study whose shape made the arms; None where they were named.
         dropped: Arms that would have been equal to others, in words.
         protocol: What the preset sets for the data set; None where it has no protocols.
+        hiding: Files of the user's that hide shipped ones, in words.
     """
 
     request: Request
@@ -79,6 +80,7 @@ class Ablation:
     study: Study | None = None
     dropped: Sequence[str] = ()
     protocol: Protocol | None = None
+    hiding: Sequence[str] = ()
 
     @classmethod
     def of(
@@ -111,7 +113,14 @@ class Ablation:
             for name in dict.fromkeys(arm.arm.backbone.name for arm in self.arms if _lacks(arm))
         ]
         of_aspect = [note for arm in self.arms if (note := _changed_aspect(arm))]
-        notes = [*self.dataset.notes, *of_splits, *of_weights, *of_aspect, *self.dropped]
+        notes = [
+            *self.hiding,
+            *self.dataset.notes,
+            *of_splits,
+            *of_weights,
+            *of_aspect,
+            *self.dropped,
+        ]
         return [*dict.fromkeys(notes)]
 
     @property

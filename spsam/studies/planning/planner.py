@@ -15,9 +15,15 @@ from spsam.engine.run_spec import NetworkSize, RunSpec
 from spsam.errors import InputError, Problem
 from spsam.model.sam.backbones import backbone_spec
 from spsam.registry.differences import differences
+from spsam.registry.files import hiding_notes
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
-from spsam.studies.planning.arm_selection import requested_study, select_arms, without_duplicates
+from spsam.studies.planning.arm_selection import (
+    arm_loader,
+    requested_study,
+    select_arms,
+    without_duplicates,
+)
 from spsam.studies.planning.inputs import StudyInputs, open_inputs
 from spsam.studies.planning.plan import Ablation, PlannedArm
 from spsam.studies.planning.request import Request, completed, default_preset
@@ -47,7 +53,8 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     if known:
         protocol = None if inputs is None or inputs.protocol is None else inputs.protocol.path
         with gather(problems):
-            arms = select_arms(request, study, preset, protocol)
+            loader = arm_loader(request, preset, protocol)
+            arms = select_arms(request, study, loader)
     raise_all(problems)
     assert inputs is not None
     planned = _plan_arms(request, backend, inputs, arms)
@@ -55,7 +62,8 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     shape = None if study is None else study.config
     if shape is not None and shape.shape != "arms":
         planned, dropped = without_duplicates(planned, shape)
-    return Ablation.of(request, inputs, planned, study=shape, dropped=tuple(dropped))
+    hiding = hiding_notes([*loader.files, *([] if study is None else [study.file.path])])
+    return Ablation.of(request, inputs, planned, study=shape, dropped=tuple(dropped), hiding=hiding)
 
 
 def _plan_arms(
@@ -67,12 +75,31 @@ def _plan_arms(
             backend.check_devices(inputs.device, request.devices, made.arm)
     planned: list[PlannedArm] = []
     planner = Planner(request, backend, inputs)
+    without = [made.arm for made in arms if planner.lacks_weights(made.arm)]
+    problems += missing_weights(without)
     for made in arms:
+        if made.arm in without:
+            continue
         with gather(problems):
             arm = planner.arm(made.arm, made.parent)
             planned.append(replace(arm, levels=made.levels))
     raise_all(problems)
     return planned
+
+
+def missing_weights(arms: Sequence[ArmConfig]) -> list[Problem]:
+    """A sentence for each SAM whose official weights arms want and nobody names."""
+    wanted: dict[str, list[str]] = {}
+    for arm in arms:
+        wanted.setdefault(arm.backbone.name, []).append(arm.name)
+    return [
+        Problem(
+            f"{', '.join(names)} {'wants' if len(names) == 1 else 'want'} official weights of "
+            f"{backbone} (backbone.weights: checkpoint): give --checkpoint FILE or --set "
+            f"backbone.weights=random; {backbone_spec(backbone).published}"
+        )
+        for backbone, names in wanted.items()
+    ]
 
 
 class Planner:
@@ -175,22 +202,27 @@ class Planner:
         """SAM's weights, if the arm takes any; their hash is kept."""
         if arm.network != "self_prompt_sam" or arm.backbone.weights == "random":
             return None
+        spec = backbone_spec(arm.backbone.name)
         path = self.request.checkpoint or arm.backbone.checkpoint
         if arm.backbone.weights == "shipped":
-            path = backbone_spec(arm.backbone.name).shipped_weights
+            path = spec.shipped_weights
         if path is None and self._hash_to_be(arm):
             return None
-        if path is None:
-            raise InputError(
-                f"{arm.name} wants official weights of {arm.backbone.name} (backbone.weights: "
-                "checkpoint): give --checkpoint PATH, or --set backbone.weights=random"
-            )
+        raise_all(missing_weights([arm] if self.lacks_weights(arm) else []))
+        assert path is not None
         path = path.expanduser()
         if not path.is_file():
-            raise InputError(Problem("there is no such checkpoint file", path))
+            message = f"there is no such checkpoint file; {spec.published}"
+            raise InputError(Problem(message, path))
         if path not in self.hashes:
             self.hashes[path] = self.backend.file_sha256(path)
         return path
+
+    def lacks_weights(self, arm: ArmConfig) -> bool:
+        """Whether an arm wants a file of weights that nobody names."""
+        wanted = arm.network == "self_prompt_sam" and arm.backbone.weights == "checkpoint"
+        named = self.request.checkpoint or arm.backbone.checkpoint
+        return wanted and named is None and not self._hash_to_be(arm)
 
     def _hash_to_be(self, arm: ArmConfig) -> str | None:
         """In a dry run without a file, the hash of the official weights that a run would want."""

@@ -58,7 +58,7 @@ class PromptStudyFile:
             "point": request.point and tuple(Block(name=name) for name in request.point),
             "mask": request.mask and tuple(MaskPrompt(name=name) for name in request.mask),
             "source": request.source and tuple(request.source),
-            "seeds": request.seeds,
+            "seeds": request.seeds and tuple(request.seeds),
         }
         self.given = {key for key, value in changes.items() if value is not None}
         self.config = config.model_copy(update={key: changes[key] for key in self.given})

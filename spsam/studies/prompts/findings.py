@@ -35,7 +35,7 @@ def attribute(study: PromptStudy, outcome: PromptOutcome) -> None:
     if quality is None or study.own is None:
         return
     home, cases = study.request.home, study.cases
-    own, oracle = (CellRows(home, study.key(cell, 0)).read(cases) for cell in study.own)
+    own, oracle = (CellRows(home, study.first_key(cell)).read(cases) for cell in study.own)
     names = study.subject.config.data.class_names
     table = attribution_table(quality.read(cases), own, oracle, names)
     caption = attribution_caption(study.subject.label, len(cases), "; distances in pixels")
@@ -92,7 +92,7 @@ def _label_maps(study: PromptStudy) -> dict[str, Path]:
     for cell in study.mapped:
         how = ", ".join(part for part in (cell.point, cell.mask) if part)
         title = f"plain SAM, {cell.prompts}{f' ({how})' if how else ''}"
-        found[title] = CellRows(home, study.key(cell, 0)).maps
+        found[title] = CellRows(home, study.first_key(cell)).maps
     runs = [study.subject.run] if study.subject.run is not None else []
     runs += [find_run(named, home) for named in study.request.compare]
     for run in runs:

@@ -44,9 +44,13 @@ class PromptStudy:
         """What a cell's mean Dice is of: a run's label maps, or plain SAM's binary masks."""
         return "mask" if self.subject.run is None else "labels"
 
-    def seeds(self, cell: PromptCell) -> range:
+    def seeds(self, cell: PromptCell) -> tuple[int, ...]:
         """The seeds that a cell is drawn with; one where nothing is random."""
-        return range(self.config.seeds if cell.is_random else 1)
+        return self.config.seed_numbers if cell.is_random else (0,)
+
+    def first_key(self, cell: PromptCell) -> str:
+        """The key of a cell with its first seed."""
+        return self.key(cell, self.seeds(cell)[0])
 
     def key(self, cell: PromptCell, seed: int) -> str:
         """16 hex digits of all that a cell's answers depend on, cases aside."""
@@ -162,8 +166,6 @@ def plan_prompts(request: PromptRequest, backend: Backend | None = None) -> Prom
                 check_comparable(other, request.home, subject)
     with gather(problems):
         cells = file.cells(None if subject is None else _own_form(subject), problems)
-    if request.seeds is not None and request.seeds < 1:
-        problems.append(Problem(f"--seeds {request.seeds}: expected at least 1"))
     if request.limit is not None and request.limit < 1:
         problems.append(Problem(f"--limit {request.limit}: expected at least 1"))
     raise_all([*problems, *of_subject])

@@ -22,7 +22,7 @@ class PromptRequest:
         point: Names of components.
         mask: Forms of the mask prompt.
         source: Names of sources.
-        seeds: Draws of what is random.
+        seeds: Of the draws of what is random.
         limit: How many test cases; None for all.
         overrides: Values on top of plain SAM's arm, by dotted key.
         checkpoint: SAM's official weights.
@@ -39,7 +39,7 @@ class PromptRequest:
     point: Sequence[str] | None = None
     mask: Sequence[str] | None = None
     source: Sequence[str] | None = None
-    seeds: int | None = None
+    seeds: Sequence[int] | None = None
     limit: int | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     checkpoint: Path | None = None

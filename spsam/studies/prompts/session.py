@@ -51,7 +51,7 @@ class Draw:
 def draws(study: PromptStudy) -> list[Draw]:
     """All that a study asks; what two cells share is asked once."""
     home = study.request.home
-    mapped = {study.key(cell, 0) for cell in study.mapped}
+    mapped = {study.first_key(cell) for cell in study.mapped}
     found: dict[str, Draw] = {}
     for cell in [*study.cells, *(study.own or ())]:
         for seed in study.seeds(cell):

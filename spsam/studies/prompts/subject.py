@@ -293,7 +293,8 @@ def weights_of(config: RunConfig, given: Path | None, backend: Backend) -> Path 
     if path is None or not path.is_file():
         raise InputError(
             f"the run used weights of {config.arm.backbone.name}: give them with "
-            f"--checkpoint{f'; there is no file {path}' if path else ''}"
+            f"--checkpoint{f'; there is no file {path}' if path else ''}; "
+            f"{backbone_spec(config.arm.backbone.name).published}"
         )
     if backend.file_sha256(path) != wanted:
         raise InputError(Problem("these are not the weights that the run used", path))

@@ -93,7 +93,7 @@ def caption(study: PromptStudy) -> str:
         else "Dice of the mask head's label map in the prepared volume, mean over cases, then "
         f"classes; empty classes by the convention {subject.config.arm.evaluation.convention}"
     )
-    seeds = study.config.seeds
+    seeds = len(study.config.seed_numbers)
     spread = f"; ± over {seeds} seeds of what is random" if seeds > 1 else ""
     return (
         f"{study.config.title}: {subject.label} on {len(study.cases)} test "

@@ -14,7 +14,7 @@ from spsam.config.yaml_file import YamlFile
 from spsam.errors import Problem
 from spsam.registry.arm_file import read_arm_file
 from spsam.registry.arms import ArmLoader
-from spsam.registry.files import named_file
+from spsam.registry.files import hiding_notes, named_file
 from spsam.studies.backend import Backend
 from spsam.studies.planning.inputs import StudyInputs, open_inputs
 from spsam.studies.planning.plan import Ablation, PlannedArm
@@ -42,7 +42,7 @@ class SweepRequest:
         checkpoint: SAM's official weights; None takes those that the arm names.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
         trials: In all, earlier starts' included; None takes the file's.
-        workers: Processes that take trials.
+        jobs: Processes that take trials.
         storage: Path of a journal file or URL of a database; None: a journal in the study's folder.
         name: Of the study; None makes one of file, data and preset.
         plugins: Folders with components of the user's own.
@@ -58,7 +58,7 @@ class SweepRequest:
     checkpoint: Path | None = None
     device: str = "auto"
     trials: int | None = None
-    workers: int = 1
+    jobs: int = 1
     storage: str | None = None
     name: str | None = None
     plugins: Sequence[Path] = ()
@@ -155,7 +155,7 @@ class Sweep:
             "preset": self.context.preset,
             "data": self.base.runs[0].config.data.model_dump(mode="json"),
             "cases": {"train": len(split.train), "scored": len(split.test)},
-            "notes": [*self.context.dataset.notes, *split.notes],
+            "notes": [*self.context.hiding, *self.context.dataset.notes, *split.notes],
             "device": self.context.device,
             "weights": None if self.base.weights is None else self.base.weights.to_dict(),
             "space": {dimension.key: dimension.describe() for dimension in self.space},
@@ -163,7 +163,7 @@ class Sweep:
             "sampler": self.config.sampler.model_dump(mode="json"),
             "pruner": self.config.pruner.model_dump(mode="json"),
             "trials": self.trials,
-            "workers": self.request.workers,
+            "jobs": self.request.jobs,
             "storage": shown_storage(self.request.storage, self.folder),
             "base_run_id": self.base.runs[0].folder.run_id,
             "base_trained_parameters": self.base.size.trained,
@@ -209,9 +209,11 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
     planner = Planner(asked, backend, inputs)
     with gather(problems):
         base = planner.arm(load({}), None)
-    space = _check_space(config, fixed, load, file, planner, problems)
+    # What is wrong with the arm itself would be told of every value again.
+    space = _check_space(config, fixed, load, file, None if problems else planner, problems)
     raise_all(problems)
-    context = Ablation.of(asked, inputs, [base])
+    hiding = hiding_notes([file.path, *loader.files])
+    context = Ablation.of(asked, inputs, [base], hiding=hiding)
     return Sweep(request, config, space, context, planner, load)
 
 

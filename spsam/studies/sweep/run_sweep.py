@@ -61,7 +61,7 @@ def run_sweep(
             watch.warn(note)
     tracker = _tracker(sweep, watch)
     try:
-        if sweep.request.workers == 1:
+        if sweep.request.jobs == 1:
             Worker(sweep, backend, tracker, watch, _teller(sweep, watch)).work()
         else:
             _share(sweep, backend, watch)
@@ -113,7 +113,7 @@ def _share(sweep: Sweep, backend: Backend, watch: ProgressListener) -> None:
     said: Any = context.Queue()
     workers = [
         context.Process(target=_serve, args=(sweep.request, backend, said))
-        for _ in range(sweep.request.workers)
+        for _ in range(sweep.request.jobs)
     ]
     try:
         with environment(max(1, processors() // len(workers))):

@@ -103,7 +103,7 @@ def test_a_report_never_imports_torch_and_is_quick(report: Report) -> None:
     """Processor time: other processes on the machine make nothing fail."""
     code = (
         "import resource, sys; from spsam.cli.main import main\n"
-        "sys.argv[1:] = ['report', '--studies', sys.argv[1], '--output', sys.argv[2]]\n"
+        "sys.argv[1:] = ['report', '--out', sys.argv[1], '--save', sys.argv[2]]\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code, end.code\n"
         "heavy = {'torch', 'monai', 'timm', 'mlflow'} & set(sys.modules)\n"

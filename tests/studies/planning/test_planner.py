@@ -109,7 +109,7 @@ def test_two_files_of_one_name(plan: Planner, tmp_path: Path) -> None:
 
 
 def test_weights_without_a_file(plan: Planner) -> None:
-    with pytest.raises(InputError, match="--checkpoint PATH"):
+    with pytest.raises(InputError, match="--checkpoint FILE"):
         plan("S1", overrides={"backbone.weights": "checkpoint"})
     with pytest.raises(InputError, match="no such checkpoint file"):
         plan("S1", checkpoint=Path("none.pth"))
