@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from spsam.config.numbers import unusable
-from spsam.config.problems import raise_all
-from spsam.errors import Problem
+from spsam.errors import InputError, Problem
 
 
 def bounded(verb: Callable[..., None]) -> Callable[..., None]:
@@ -16,10 +15,12 @@ def bounded(verb: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(verb)
     def checked(**options: Any) -> None:
-        raise_all(
+        wrong = [
             Problem(f"--{str(path[0]).replace('_', '-')}: {message}")
             for path, message in unusable(options)
-        )
+        ]
+        if wrong:
+            raise InputError(wrong)
         verb(**options)
 
     return checked

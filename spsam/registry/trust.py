@@ -55,7 +55,7 @@ def _missing(slot: str, name: str, named: Sequence[Path], plugins: Sequence[Path
     looked = "".join(f", nor in {plugin}" for plugin in plugins)
     folders = " and ".join(map(str, named))
     trained = f" (its --plugin was {folders} where it was trained)" if named else ""
-    advice = " ".join(f"--plugin {plugin}" for plugin in named or ["FOLDER"])
+    advice = " ".join(f"--plugin {plugin}" for plugin in named or [Path("FOLDER")])
     return (
         f"needs the {slot} '{name}', which is neither in spsam nor in an installed plugin{looked}"
         f"{trained}; a file never chooses code to run: if you trust that folder's code, "

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -149,3 +150,52 @@ def test_sync_wants_runs(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["sync", "--out", str(tmp_path)])
     assert result.exit_code == 2
     assert "there are no runs in" in result.stderr
+
+
+@pytest.mark.parametrize("length", [300, 5000])
+def test_names_that_are_too_long_are_input_errors(length: int) -> None:
+    name = "a" * length
+    verbs = (["data", "check", f"/tmp/{name}"], ["ablate", f"{name}.yaml"], ["sync", "--out", name])
+    for words in verbs:
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 2, result.output
+        assert "give a shorter one" in result.stderr
+        assert len(result.stderr) < 500
+
+
+def test_a_working_directory_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone');"
+        "sys.argv = ['spsam', 'registry', 'list'];"
+        "from spsam.cli.main import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "the working directory was removed" in done.stderr
+
+
+@pytest.mark.parametrize(("name", "code"), [("dfused", 0), ("absent", 2)])
+def test_closed_streams_change_no_exit_code(name: str, code: int) -> None:
+    words = ["registry", "show", name]
+    command = '"$@" 2>&- >&- <&-'
+    done = subprocess.run(
+        ["sh", "-c", command, "sh", sys.executable, "-m", "spsam", *words], check=False
+    )
+    assert done.returncode == code
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError("8192 requested and 4096 written"), "make room"),
+        (OSError(errno.EIO, "Input/output error", "x"), "x: Input/output error: the disk fails"),
+        (OSError(errno.ELOOP, "Too many levels", "y"), "y: Too many levels"),
+    ],
+)
+def test_what_the_system_refuses_is_a_sentence(error: OSError, said: str) -> None:
+    result = CliRunner().invoke(failing(error), ["first"])
+    assert result.exit_code == 1
+    assert said in result.stderr

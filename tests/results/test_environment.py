@@ -42,3 +42,33 @@ def test_no_repository_and_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert git_state(tmp_path) is None
     monkeypatch.setenv("PATH", "")
     assert git_state(Path.cwd()) is None
+
+
+def test_git_runs_no_program_of_a_repository(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / "a").write_text("1")
+    git(tmp_path, "add", "a")
+    git(tmp_path, "commit", "-qm", "one")
+    for key in ("core.fsmonitor", "core.sshCommand", "core.pager"):
+        git(tmp_path, "config", key, f"touch {tmp_path / 'RUN'}; false")
+    git_state(tmp_path)
+    assert not (tmp_path / "RUN").exists()
+
+
+def test_a_repository_around_the_code_is_not_asked(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "commit", "-qm", "one", "--allow-empty")
+    (tmp_path / "site-packages").mkdir()
+    assert git_state(tmp_path / "site-packages") is None
+
+
+def test_another_repository_cannot_be_named_by_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        git(tmp_path / name, "init", "-q")
+        git(tmp_path / name, "commit", "-qm", name, "--allow-empty")
+    before = git_state(tmp_path / "one")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
+    assert git_state(tmp_path / "one") == before

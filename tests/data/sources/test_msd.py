@@ -118,3 +118,31 @@ def test_the_real_data_set(shared_data: Path) -> None:
     assert dataset.class_names == ("background", "Anterior", "Posterior")
     assert dataset.modality == "MR"
     assert dataset.name == "hippocampus"
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "/etc/passwd",
+        "../organ.nii.gz",
+        "imagesTr/../../x.nii.gz",
+        "C:\\x.nii.gz",
+        "\\x.nii.gz",
+        "a" * 300,
+        "a/" * 3000 + "x",
+        "a\0b",
+    ],
+)
+def test_paths_stay_inside_the_folder(tmp_path: Path, image: str) -> None:
+    folder = write_msd(tmp_path / "organs", 2)
+    change(folder, training=[{"image": image, "label": "labelsTr/organ_000.nii.gz"}])
+    with pytest.raises(InputError, match="inside the data set's folder"):
+        open_dataset(folder)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"labels": ' + "9" * 5000 + "}"])
+def test_a_description_of_absurd_size_is_an_input_error(tmp_path: Path, text: str) -> None:
+    folder = write_msd(tmp_path / "organs", 1)
+    (folder / "dataset.json").write_text(text)
+    with pytest.raises(InputError, match=r"dataset\.json"):
+        open_dataset(folder)
