@@ -300,7 +300,7 @@ def _classes(text: str | None, predictions: Path) -> dict[int, str]:
     found = {int(pair[2]): pair[1] for pair in pairs if pair is not None and int(pair[2]) > 0}
     if len(found) < len(pairs) or len(set(found.values())) < len(found):
         raise InputError(
-            f"--classes {text}: expected NAME=ID,NAME=ID with ids from 1, each once, and each name "
+            f"--classes {text}: expected NAME=ID,NAME=ID with ids from 1, each id and each name "
             "once"
         )
     return dict(sorted(found.items()))

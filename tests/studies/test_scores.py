@@ -58,7 +58,7 @@ def test_two_classes_of_a_record_with_one_name_stay_two(folders: tuple[Path, Pat
 def test_classes_that_are_not_one_to_one_are_refused(
     classes: str, folders: tuple[Path, Path]
 ) -> None:
-    with pytest.raises(InputError, match="each once, and each name once"):
+    with pytest.raises(InputError, match="each id and each name once"):
         plan_scoring(*folders, classes=classes)
 
 
