@@ -7,6 +7,7 @@ name says which process wrote it, so that a later process can remove what a kill
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import platform
@@ -55,6 +56,10 @@ def atomic(path: Path, *, durable: bool = False, keep: Path | None = None) -> It
         if durable:
             _sync(path.parent)
     except OSError as error:
+        # NumPy's error of a write that was cut short has neither number nor name.
+        if error.errno is None and str(error).endswith(" written"):
+            full = errno.ENOSPC
+            raise OSError(full, os.strerror(full), str(path)) from error
         # A draft's name tells nobody anything, and a full disk's error has no name at all.
         if error.errno is not None and str(error.filename) in ("None", str(draft)):
             raise OSError(error.errno, error.strerror, str(path)) from error

@@ -17,7 +17,7 @@ from spsam.engine.assemble import build_network
 from spsam.errors import InputError
 from spsam.registry.arms import load_arm
 from spsam.registry.catalogue import Card
-from spsam.registry.resolve import make
+from spsam.registry.resolve import build
 from spsam.registry.slots import SLOTS
 from tests import tutorials
 
@@ -99,7 +99,7 @@ def test_a_class_that_fits_no_slot_is_refused(name: str, tmp_path: Path) -> None
     )
     card = Card("adapter", name, f"{name}_blocks:Wrong", "", {}, tmp_path / "card.yaml", tmp_path)
     with pytest.raises(InputError, match=said):
-        make(card, (8, 3), {})
+        build(card, (8, 3), {})
 
 
 @pytest.mark.slow

@@ -266,7 +266,9 @@ KINDS = (
         prompts("--source", "auxiliary"),
         "--source.*auxiliary.*--run",
     ),
-    Kind("a study of fewer than one seed", prompts("--seeds", "0"), "--seeds 0: expected at least"),
+    Kind(
+        "a study of fewer than one seed", prompts("--seeds", "0"), "--seeds 0: expected from one to"
+    ),
     Kind(
         "a disturbance that does nothing",
         prompts(study="disturbances:\n  - {name: none at all}\n"),

@@ -348,7 +348,7 @@ KINDS = (
     Kind("a full disk while scoring", full_while_scoring, "failed: .*File too large", 1),
     Kind(
         "a full disk while segmenting",
-        full_while_segmenting(room=1200),
+        full_while_segmenting(room=600),
         r"failed: .*a\.nii\.gz: the label map cannot be written: the disk is full",
         1,
         ("out/predict.json",),

@@ -202,7 +202,7 @@ KINDS = (
     Kind(
         "a scan that memory has no room for after all",
         allocation_fails,
-        "a: there is not enough memory for it; close other programs(.|\n)*1 label maps",
+        "a: there is not enough memory for it; close other programs(.|\n)*1 of 2 label maps",
         1,
         ("out/predict.json", "out/b.nii.gz"),
     ),

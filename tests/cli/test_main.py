@@ -148,7 +148,9 @@ print(child.pid, flush=True)
 time.sleep(60)
 """
 SERVE = f"""
-import os, sys
+import os, signal, sys
+# Whoever starts the tests in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from spsam.cli.ui import _served
 print(_served([sys.executable, "-c", {SERVER!r}], os.environ), flush=True)
 """

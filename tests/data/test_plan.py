@@ -17,7 +17,7 @@ from spsam.data.volume import Geometry, Volume
 from spsam.errors import InputError
 from tests.data.layouts import blocks, truncate, write_acdc, write_image
 
-BOUNDS = {"max_depth": 32, "max_size": 256}
+BOUNDS = {"max_depth": 32, "max_size": 256, "anisotropy": 3.0}
 
 
 def never() -> Volume:

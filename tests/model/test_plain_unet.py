@@ -33,7 +33,7 @@ def test_the_spatial_one_leaves_bf16_on_a_cpu(
     spatial: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its deep maps have fewer slices than its kernels, whose gradient is wrong there."""
-    monkeypatch.setattr("spsam.model.layers._bf16_is_right", lambda: True)
+    monkeypatch.setattr("spsam.model.kernels.bf16_convolution._bf16_is_right", lambda: True)
     net = PlainUNet(1, 2, 4, (16, 16), spatial=spatial)
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
         logits = net(torch.randn(1, 1, 4, 16, 16)).logits

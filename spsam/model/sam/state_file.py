@@ -132,8 +132,8 @@ def _flat_state(path: Path, state: object) -> dict[str, Tensor]:
     wild = [str(name) for name, value in state.items() if not bool(value.isfinite().all())]
     if wild:
         raise InputError(
-            f"{path} is damaged: {', '.join(wild[:4])} hold NaN or infinity; download or copy it "
-            "again"
+            f"{path}: {len(wild)} of its weights hold NaN or infinity ({', '.join(wild[:4])}): the "
+            "file is damaged; copy or download it again"
         )
     return {str(name): value for name, value in state.items()}
 

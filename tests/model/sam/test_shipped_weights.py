@@ -28,7 +28,8 @@ def test_they_are_small_and_carry_the_recipe_that_made_them() -> None:
 
 @pytest.mark.parametrize("name", [name for name in BACKBONES if name != SPEC.name])
 def test_other_sizes_have_none_and_it_is_said_what_to_do(name: str) -> None:
-    with pytest.raises(InputError, match=r"--checkpoint \S+.pth, or --set backbone.weights=random"):
+    said = r"--checkpoint FILE or --set backbone.weights=random; \S+.pth"
+    with pytest.raises(InputError, match=said):
         _ = backbone_spec(name).shipped_weights
 
 
