@@ -73,7 +73,7 @@ def test_all_of_them_are_planned_by_the_command_line(
 
 
 WRONG = {
-    "no_component": ("torch.nn.Module", "def forward(self, x): return x", "derive it from"),
+    "no_component": ("torch.nn.Module", "def forward(self, x): return x", "derives from"),
     "no_method": ("Adapter", "mixes_depth = True", "has to define forward"),
     "too_few": (
         "Adapter",
