@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,17 @@ every_slot = pytest.mark.parametrize("slot", SLOTS)
 
 
 @pytest.fixture(scope="module")
-def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("blocks")
     tutorials.as_plugin(folder)
-    return folder
+    names = [path.stem for path in folder.glob("*_blocks.py")]
+    with pytest.MonkeyPatch.context() as patch:
+        # The contract suites have imported the same modules from a folder of theirs.
+        for name in names:
+            patch.delitem(sys.modules, name, raising=False)
+        elsewhere = [each for each in sys.path if not (Path(each) / f"{names[0]}.py").is_file()]
+        patch.setattr(sys, "path", elsewhere)
+        yield folder
 
 
 def arm_of(slot: str) -> str:
