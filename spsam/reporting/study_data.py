@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spsam.checksums import from_sealed_json
+from spsam.checksums import from_sealed_json, sha256
 from spsam.errors import InputError, Problem, SpsamError
 from spsam.results.run_folder import RunFolder
 from spsam.text.classes import class_labels
@@ -312,7 +311,7 @@ def _number(record: Mapping[str, Any], keys: Sequence[str]) -> float:
 
 def _hash(file: Path) -> str | None:
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+        return sha256(file.read_bytes())[:16]
     except OSError:
         return None
 

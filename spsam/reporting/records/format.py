@@ -14,7 +14,6 @@ Nothing in it names a machine or a folder of one.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import json
 import re
@@ -87,8 +86,3 @@ def rows_from_bytes(content: bytes, file: Path) -> pd.DataFrame:
 def to_json(value: Any) -> str:
     """JSON as all files of a record have it."""
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def sha256(content: bytes) -> str:
-    """Of a file's content."""
-    return hashlib.sha256(content).hexdigest()

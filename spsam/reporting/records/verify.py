@@ -11,17 +11,10 @@ from typing import Any
 
 import pandas as pd
 
+from spsam.checksums import sha256
 from spsam.errors import InputError, Problem, SpsamError
 from spsam.reporting.prompts.stored import prompt_tables
-from spsam.reporting.records.format import (
-    MANIFEST,
-    ROWS,
-    RUNS,
-    STUDY,
-    TABLES,
-    rows_from_bytes,
-    sha256,
-)
+from spsam.reporting.records.format import MANIFEST, ROWS, RUNS, STUDY, TABLES, rows_from_bytes
 from spsam.reporting.records.write import record_tables
 from spsam.reporting.render.files import to_csv
 from spsam.reporting.render.model import Table

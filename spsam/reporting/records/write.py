@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from spsam.checksums import sha256
 from spsam.errors import InputError, Problem
 from spsam.files import clear_drafts, draft_of
 from spsam.reporting.prompts.stored import (
@@ -29,7 +30,6 @@ from spsam.reporting.records.format import (
     TABLES,
     clean_record,
     rows_to_bytes,
-    sha256,
     to_json,
     without_paths,
 )

@@ -82,7 +82,7 @@ def test_a_forged_number_is_found(study: Path, tmp_path: Path) -> None:
     assert any("row S1, column dice: stored 99.000000, computed" in text for text in found)
     # Also where the manifest was forged with it.
     manifest = json.loads((record / "manifest.json").read_text())
-    from spsam.reporting.records.format import sha256
+    from spsam.checksums import sha256
 
     manifest["tables/ablation.csv"] = sha256((record / "tables" / "ablation.csv").read_bytes())
     (record / "manifest.json").write_text(json.dumps(manifest))
