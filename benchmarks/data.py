@@ -28,11 +28,11 @@ import SimpleITK
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spsam.data.chunked import Chunked, pack
 from spsam.data.dataset import DataSet, open_dataset
 from spsam.data.plan import Plan, plan
-from spsam.data.prepare import prepare
-from spsam.data.store import PreparedStore
+from spsam.data.preparation.chunked import Chunked, pack
+from spsam.data.preparation.prepare import prepare
+from spsam.data.preparation.store import PreparedStore
 
 PATCH = (4, 128, 128)
 _RUN = 20
@@ -62,7 +62,7 @@ def reading(read: dict[str, Read], shapes: list[tuple[int, ...]], turns: int) ->
 
 def acdc_patches(dataset: DataSet, store: PreparedStore, turns: int) -> dict[str, float]:
     """From the data set's own files and from the store."""
-    from spsam.data.patches import cut_out
+    from spsam.data.sampling.patches import cut_out
 
     cases = dataset.cases
     shapes = [store.case(case.id).label.shape for case in cases]
@@ -82,7 +82,7 @@ def acdc_patches(dataset: DataSet, store: PreparedStore, turns: int) -> dict[str
 
 def ct_patches(folder: Path, turns: int) -> dict[str, float]:
     """From one smooth CT-sized volume in either form, and from a plain array in a file."""
-    from spsam.data.patches import cut_out
+    from spsam.data.sampling.patches import cut_out
 
     shape = (100, 512, 512)
     random = np.random.default_rng(0)
@@ -157,7 +157,7 @@ def augmentation(store: PreparedStore, rounds: int) -> dict[str, float]:
     from prompts import training_step
 
     import spsam
-    from spsam.data.patches import PatchDataset
+    from spsam.data.sampling.patches import PatchDataset
 
     arm = spsam.load_arm("S9", preset="cpu")
     foreground, config = arm.train.foreground, arm.augment.model_dump()

@@ -31,7 +31,7 @@ from torch.nn import functional
 
 from spsam.config.overrides import parse_overrides
 from spsam.config.schema import TrainConfig
-from spsam.data.patches import Patch
+from spsam.data.sampling.patches import Patch
 from spsam.engine.assemble import build_network
 from spsam.engine.bench.bench import peak
 from spsam.engine.bench.official import package_encoder

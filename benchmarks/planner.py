@@ -24,7 +24,7 @@ import torch
 from torch.utils.data import Dataset
 
 from spsam.config.schema import DataIdentity, RunConfig
-from spsam.data.patches import Patch
+from spsam.data.sampling.patches import Patch
 from spsam.engine.assemble import network_for
 from spsam.engine.device import give_back
 from spsam.engine.recording.cost import PeakMemory

@@ -23,8 +23,8 @@ from torch.nn import functional
 
 from spsam.data.cases import Case
 from spsam.data.dataset import open_dataset
-from spsam.data.questions import Question, ask
-from spsam.data.scenes import SMALLEST
+from spsam.data.sampling.questions import Question, ask
+from spsam.data.sampling.scenes import SMALLEST
 from spsam.data.split import split_cases
 from spsam.engine.pretrain import measure
 from spsam.model.sam.backbones import backbone_spec

@@ -14,7 +14,7 @@ import spsam.studies.sweep.run_sweep
 import spsam.studies.sweep.summary
 from spsam.data.dataset import open_dataset
 from spsam.data.plan import plan
-from spsam.data.prepare import prepare
+from spsam.data.preparation.prepare import prepare
 from spsam.reporting.records.write import write_record
 from spsam.reporting.report import write_report
 from spsam.studies.sweep.run_sweep import run_sweep

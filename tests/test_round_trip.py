@@ -27,11 +27,11 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
 from spsam.config.schema import RunConfig
+from spsam.data.checking.examine import examine
 from spsam.data.dataset import open_dataset
-from spsam.data.examine import examine
 from spsam.data.labels import ROUNDING
-from spsam.data.prepare import prepare
-from spsam.data.store import PreparedStore
+from spsam.data.preparation.prepare import prepare
+from spsam.data.preparation.store import PreparedStore
 from spsam.engine.checkpoint import save_whole
 from spsam.engine.evaluate import evaluate
 from spsam.engine.segment import EnsembleMember

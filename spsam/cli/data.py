@@ -22,7 +22,7 @@ from spsam.errors import InputError
 
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet
-    from spsam.data.facts import DataReport
+    from spsam.data.checking.facts import DataReport
 
 app = typer.Typer(
     help="List known data sets, check yours, and prepare it.",
@@ -87,7 +87,7 @@ def check_data(
     The exit code is 2 where training would break.
     """
     from spsam.cli.progress import watched
-    from spsam.data.examine import examine
+    from spsam.data.checking.examine import examine
 
     try:
         dataset = _open(path)
@@ -127,7 +127,7 @@ def prepare_data(
     from spsam.config.schema import PatchConfig
     from spsam.data.dataset import open_dataset
     from spsam.data.plan import plan
-    from spsam.data.prepare import prepare, prepared_folder
+    from spsam.data.preparation.prepare import prepare, prepared_folder
     from spsam.data.split import split_cases
 
     dataset = open_dataset(path)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from spsam.config.schema import RunConfig
 from spsam.data.cases import Case, DataSet
-from spsam.data.restore import write_labels
-from spsam.data.store import PreparedStore
+from spsam.data.preparation.restore import write_labels
+from spsam.data.preparation.store import PreparedStore
 from spsam.engine.predict import predict_labels
 from spsam.engine.preview import Example, choose, draw_preview
 from spsam.engine.recording.counts import CaseCounts, gather

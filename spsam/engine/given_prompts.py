@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spsam.data.store import PreparedCase
+from spsam.data.preparation.store import PreparedCase
 from spsam.engine.predict import OnTile, Place
 from spsam.model.network import SelfPromptSAM
 from spsam.model.segmenter import Output, Segmenter

@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from spsam.config.pretrain import PretrainRecipe
 from spsam.config.schema import ArmConfig, InferenceConfig, TrainConfig
-from spsam.data.restore import restore_labels
-from spsam.data.store import PreparedCase
+from spsam.data.preparation.restore import restore_labels
+from spsam.data.preparation.store import PreparedCase
 from spsam.model.segmenter import Output, Segmenter
 
 Place = tuple[slice, slice, slice]

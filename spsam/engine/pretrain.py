@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Subset
 
 from spsam.config.pretrain import PretrainRecipe
-from spsam.data.questions import Lesson, Question, Questions
+from spsam.data.sampling.questions import Lesson, Question, Questions
 from spsam.engine.predict import autocast
 from spsam.engine.pretrain_state import lines_until, resume, save
 from spsam.files import atomic, write_text

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from spsam.config.schema import RunConfig
     from spsam.data.cases import DataSet
     from spsam.data.plan import Plan
+    from spsam.data.preparation.store import PreparedStore
     from spsam.data.split import Split
-    from spsam.data.store import PreparedStore
     from spsam.model.sam.origin import Origin
     from spsam.results.run_folder import RunFolder
 

@@ -19,9 +19,9 @@ from spsam.config.schema import InferenceConfig, RunConfig
 from spsam.data.cases import Case
 from spsam.data.files.dicom_seg import write_segmentation
 from spsam.data.plan import Plan
-from spsam.data.preprocess import preprocess
-from spsam.data.restore import PIECE, name_pieces, restored, write_labels
-from spsam.data.store import PreparedCase
+from spsam.data.preparation.preprocess import preprocess
+from spsam.data.preparation.restore import PIECE, name_pieces, restored, write_labels
+from spsam.data.preparation.store import PreparedCase
 from spsam.engine.assemble import network_for
 from spsam.engine.checkpoint import digest, last_sound, load_trained_state
 from spsam.engine.given_prompts import GivenPrompts

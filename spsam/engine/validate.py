@@ -9,7 +9,7 @@ import torch
 
 from spsam.config.schema import RunConfig
 from spsam.data.cases import Case
-from spsam.data.store import PreparedStore
+from spsam.data.preparation.store import PreparedStore
 from spsam.engine.predict import predict_labels
 from spsam.metrics.dice import dice
 from spsam.model.segmenter import Segmenter

@@ -12,8 +12,8 @@ from spsam.engine.run_spec import NetworkSize, RunSpec
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet
     from spsam.data.plan import Plan
+    from spsam.data.preparation.store import PreparedStore
     from spsam.data.split import Split
-    from spsam.data.store import PreparedStore
 
 OnEpoch = Callable[[dict[str, float]], None]
 OnProgress = Callable[[str, int, int], None]
@@ -30,7 +30,7 @@ class Backend:
     modules: tuple[str, ...] = (
         "spsam.engine.run",
         "spsam.model.network",
-        "spsam.data.augment",
+        "spsam.data.sampling.augment",
         "segment_anything",
         "timm",
     )
@@ -97,7 +97,7 @@ class Backend:
         Raises:
             InputError: With every problem in every file; then nothing is left behind.
         """
-        from spsam.data.prepare import prepare
+        from spsam.data.preparation.prepare import prepare
 
         return prepare(dataset, plan, folder, progress=progress)
 

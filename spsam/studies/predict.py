@@ -234,7 +234,7 @@ def _attempt(
     **options: Any,
 ) -> list[str]:
     """Segments one volume; returns why that failed, if it is the volume's fault."""
-    from spsam.data.bounds import is_out_of_memory
+    from spsam.data.preparation.bounds import is_out_of_memory
 
     try:
         _one(members, case, name, folder, on_note=watch.warn, **options)

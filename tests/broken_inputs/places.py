@@ -93,7 +93,7 @@ def training_in(code: int) -> Make:
 
 def large_scan(place: Place) -> Sequence[Command]:
     """Within a hundredfold, and beyond the memory of any machine."""
-    place.patch.setattr("spsam.data.bounds.memory_at_hand", lambda: 2**20)
+    place.patch.setattr("spsam.data.preparation.bounds.memory_at_hand", lambda: 2**20)
     spacing = tuple(50 * each for each in SPACING)
     scan = write_image(place.folder / "scan.nii.gz", random_image(1), spacing=spacing)
     return [predict(place, place.home / "run0", scan)]
@@ -108,7 +108,7 @@ def allocation_fails(place: Place) -> Sequence[Command]:
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
         return load_checked(case, *more)
 
-    place.patch.setattr("spsam.data.preprocess.load_checked", fails)
+    place.patch.setattr("spsam.data.preparation.preprocess.load_checked", fails)
     for number, name in enumerate("ab"):
         write_image(place.folder / "scans" / f"{name}.nii.gz", random_image(number))
     return [predict(place, place.home / "run0", "scans")]

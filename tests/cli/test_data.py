@@ -79,9 +79,10 @@ def test_prepare_once(tmp_path: Path) -> None:
 
 def test_none_of_it_needs_torch() -> None:
     code = (
-        "import sys, spsam.cli.data, spsam.data.dataset, spsam.data.examine, spsam.data.prepare;"
+        "import sys, spsam.cli.data, spsam.data.dataset, spsam.data.checking.examine;"
+        "import spsam.data.preparation.prepare;"
         "assert 'torch' not in sys.modules;"
-        "import spsam.data.store; print('ok')"
+        "import spsam.data.preparation.store; print('ok')"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -90,7 +91,7 @@ def test_none_of_it_needs_torch() -> None:
 
 
 def test_a_store_is_read_without_the_image_library() -> None:
-    code = "import sys, spsam.data.store; print('SimpleITK' in sys.modules)"
+    code = "import sys, spsam.data.preparation.store; print('SimpleITK' in sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spsam.checksums import sha256, to_sealed_json
-from spsam.data.chunked import crc_of, pack
-from spsam.data.store import PreparedStore, case_file
+from spsam.data.preparation.chunked import crc_of, pack
+from spsam.data.preparation.store import PreparedStore, case_file
 from spsam.data.volume import Geometry
 
 

@@ -12,7 +12,7 @@ import SimpleITK
 from spsam.config.schema import PatchConfig
 from spsam.data.dataset import open_dataset, open_scans
 from spsam.data.plan import plan
-from spsam.data.prepare import prepare, prepared_key
+from spsam.data.preparation.prepare import prepare, prepared_key
 from spsam.errors import InputError
 from tests.data.layouts import blocks, write_acdc, write_dicom, write_image, write_msd
 

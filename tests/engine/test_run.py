@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spsam.data.store import PreparedCase, PreparedStore
+from spsam.data.preparation.store import PreparedCase, PreparedStore
 from spsam.engine.run import execute
 from spsam.metrics.dice import dice_of_counts
 from spsam.results.measures import read_measures

@@ -16,7 +16,7 @@ import torch
 
 from spsam.checksums import to_sealed_json
 from spsam.data.cases import Case
-from spsam.data.store import PreparedStore
+from spsam.data.preparation.store import PreparedStore
 from spsam.engine.checkpoint import last_sound, previous, read_whole, save_whole
 from spsam.errors import SpsamError
 from spsam.model.sam.state_file import read_state

@@ -12,8 +12,8 @@ from typing import Any, cast
 from spsam.config.schema import ArmConfig
 from spsam.data.cases import Case, DataSet
 from spsam.data.plan import Plan
+from spsam.data.preparation.store import PreparedStore
 from spsam.data.split import Split
-from spsam.data.store import PreparedStore
 from spsam.data.volume import Geometry, Volume
 from spsam.engine.run_spec import NetworkSize, RunSpec
 from spsam.errors import InputError

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from spsam.config.schema import ArmConfig, TrainConfig
-from spsam.data.patches import Patch
+from spsam.data.sampling.patches import Patch
 from spsam.engine.assemble import build_network, on_random_weights
 from spsam.engine.bench.official import on_official_modules
 from spsam.engine.bench.parts import FORWARD, PARTS, Seconds, TimedStep, in_turns

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 
 from spsam.config.schema import TrainConfig
-from spsam.data.patches import Patch
+from spsam.data.sampling.patches import Patch
 from spsam.engine.predict import autocast
 from spsam.engine.training.loss import training_loss
 from spsam.engine.training.step import make_optimizer

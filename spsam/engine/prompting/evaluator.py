@@ -12,7 +12,7 @@ from torch import Tensor
 
 from spsam.config.prompt_study import Disturbance
 from spsam.config.schema import TrainConfig
-from spsam.data.store import PreparedCase
+from spsam.data.preparation.store import PreparedCase
 from spsam.engine.predict import autocast
 from spsam.engine.prompting.quality import Quality, measure
 from spsam.engine.prompting.sources import (

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spsam.config.schema import RunConfig
-from spsam.data.store import PreparedCase
+from spsam.data.preparation.store import PreparedCase
 from spsam.engine.prompting.evaluator import PromptAnswer
 from spsam.engine.prompting.quality import Quality
 from spsam.metrics.dice import dice_of_counts

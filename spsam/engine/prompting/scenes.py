@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spsam.data.store import PreparedCase
+from spsam.data.preparation.store import PreparedCase
 from spsam.engine.prompting.evaluator import PromptEvaluator, PromptSpec
 from spsam.engine.prompting.tiles import Triple, cut_tiles
 from spsam.metrics.dice import dice_of_counts

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spsam.data.patches import cut_out
-from spsam.data.store import PreparedCase
+from spsam.data.preparation.store import PreparedCase
+from spsam.data.sampling.patches import cut_out
 
 Triple = tuple[int, int, int]
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spsam.data.restore import restore_labels, write_labels
-from spsam.data.store import PreparedCase
+from spsam.data.preparation.restore import restore_labels, write_labels
+from spsam.data.preparation.store import PreparedCase
 from spsam.engine.prompting.tiles import Tiles
 from spsam.model.mask_heads.argmax import ArgmaxHead
 

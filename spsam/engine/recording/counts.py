@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spsam.data.labels import narrow_indices
-from spsam.data.store import PreparedCase
+from spsam.data.preparation.store import PreparedCase
 from spsam.metrics.dice import counts
 from spsam.results.measures import BINS, MARGIN, Measures
 

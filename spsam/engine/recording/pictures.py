@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spsam.config.schema import TrainConfig
 from spsam.data.labels import narrow_indices
-from spsam.data.store import PreparedCase
+from spsam.data.preparation.store import PreparedCase
 from spsam.data.volume import Volume
 from spsam.engine.predict import autocast
 from spsam.engine.recording.counts import around, as_prepared

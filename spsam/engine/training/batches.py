@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from spsam.config.schema import TrainConfig
-from spsam.data.patches import Patch
+from spsam.data.sampling.patches import Patch
 from spsam.engine.training.group import ProcessGroup
 from spsam.signals import handling
 

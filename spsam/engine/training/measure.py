@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from spsam.config.schema import RunConfig, TrainConfig
-from spsam.data.bounds import is_out_of_memory
-from spsam.data.patches import Patch
+from spsam.data.preparation.bounds import is_out_of_memory
+from spsam.data.sampling.patches import Patch
 from spsam.engine.assemble import network_for, on_random_weights
 from spsam.engine.device import give_back
 from spsam.engine.recording.cost import PeakMemory

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from spsam.data.patches import PatchDataset
+from spsam.data.sampling.patches import PatchDataset
 from spsam.engine.assemble import network_for
 from spsam.engine.run_spec import RunSpec
 from spsam.engine.training.progress import Metrics

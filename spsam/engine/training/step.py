@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spsam.config.schema import TrainConfig
-from spsam.data.patches import Patch
+from spsam.data.sampling.patches import Patch
 from spsam.engine.predict import autocast
 from spsam.engine.training.group import ProcessGroup
 from spsam.engine.training.loss import Gather, training_loss

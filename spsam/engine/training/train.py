@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from spsam.config.schema import ArmConfig, TrainConfig
-from spsam.data.patches import Patch
+from spsam.data.sampling.patches import Patch
 from spsam.engine.checkpoint import load_trained_state, read_last, save_whole, trained_state
 from spsam.engine.device import keep_memory
 from spsam.engine.predict import precision

@@ -21,7 +21,7 @@ from spsam.studies.recording.summary import Outcome, is_finished, summarise, wri
 from spsam.tracking.mlflow import Ending, Tracker
 
 if TYPE_CHECKING:
-    from spsam.data.store import PreparedStore
+    from spsam.data.preparation.store import PreparedStore
 
 _ENDINGS: dict[News, Ending] = {
     "epoch": "RUNNING",

@@ -13,7 +13,7 @@ from spsam.studies.prompts.cells import PromptCell
 from spsam.studies.prompts.plan_prompts import PromptStudy
 
 if TYPE_CHECKING:
-    from spsam.data.store import PreparedStore
+    from spsam.data.preparation.store import PreparedStore
     from spsam.engine.prompting.evaluator import PromptEvaluator, PromptSpec
     from spsam.model.network import SelfPromptSAM
     from spsam.model.prompts.base import Prompt

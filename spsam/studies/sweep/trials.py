@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.trial import FrozenTrial
 
-    from spsam.data.store import PreparedStore
+    from spsam.data.preparation.store import PreparedStore
 
 OnTrial = Callable[["Study", "FrozenTrial"], None]
 

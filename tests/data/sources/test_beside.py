@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spsam.data.checking.examine import examine
 from spsam.data.dataset import open_dataset, open_scans
-from spsam.data.examine import examine
 from spsam.data.sources.beside import is_litter, stem
 from spsam.data.sources.volumes import left_out, open_volumes
 from spsam.errors import InputError

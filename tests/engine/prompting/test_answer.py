@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from spsam.config.schema import TrainConfig
-from spsam.data.store import PreparedCase
+from spsam.data.preparation.store import PreparedCase
 from spsam.engine.prompting.evaluator import PromptEvaluator, PromptSpec
 from spsam.engine.prompting.quality import border_distance
 from spsam.engine.prompting.rows import slice_dice, slice_means

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from spsam.config.schema import TrainConfig
-from spsam.data.store import PreparedCase
+from spsam.data.preparation.store import PreparedCase
 from spsam.engine.evaluate import read_labels
 from spsam.engine.prompting.evaluator import PromptEvaluator, PromptSpec
 from spsam.engine.prompting.tiles import cut_tiles

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsam.data.restore import restore_labels
-from spsam.data.store import PreparedCase
+from spsam.data.preparation.restore import restore_labels
+from spsam.data.preparation.store import PreparedCase
 from spsam.data.volume import Geometry
 from spsam.engine.recording.counts import CaseCounts, around, confidences, gather
 from spsam.metrics.dice import dice, dice_of_counts

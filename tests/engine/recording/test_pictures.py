@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spsam.config.schema import TrainConfig
 from spsam.data.geometry import Turn
-from spsam.data.store import PreparedCase
+from spsam.data.preparation.store import PreparedCase
 from spsam.data.volume import Geometry, Volume
 from spsam.engine.assemble import build_unet
 from spsam.engine.recording.pictures import MOST, picture, shown

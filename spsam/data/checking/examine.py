@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from spsam.data.cases import Case, DataSet
 from spsam.data.check import load_checked
-from spsam.data.compare import compare
-from spsam.data.facts import DataReport, Facts
+from spsam.data.checking.compare import compare
+from spsam.data.checking.facts import DataReport, Facts
 from spsam.data.files.nifti import nifti_oddities
 from spsam.data.split import split_cases
 from spsam.data.workers import Progress, run_all

@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from spsam.data.scenes import Array, Mask, scene, smooth_noise
+from spsam.data.sampling.scenes import Array, Mask, scene, smooth_noise
 
 FARTHEST_JITTER = 20.0
 """Pixels that a corner of a box is moved at most, as in SAM."""

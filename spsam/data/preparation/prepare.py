@@ -20,10 +20,10 @@ from filelock import FileLock
 from spsam.checksums import sha256, to_sealed_json
 from spsam.data.cases import Case, DataSet
 from spsam.data.check import check, load_checked
-from spsam.data.chunked import crc_of, pack
 from spsam.data.plan import Plan
-from spsam.data.preprocess import Statistics, preprocess
-from spsam.data.store import INDEX, PreparedStore, case_file, is_sound, read_json
+from spsam.data.preparation.chunked import crc_of, pack
+from spsam.data.preparation.preprocess import Statistics, preprocess
+from spsam.data.preparation.store import INDEX, PreparedStore, case_file, is_sound, read_json
 from spsam.data.volume import Floats
 from spsam.data.workers import Progress, run_all
 from spsam.errors import InputError, Problem

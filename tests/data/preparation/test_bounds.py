@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from spsam.data import bounds
-from spsam.data.bounds import check_size, memory_at_hand, spacing_notes
 from spsam.data.geometry import Geometry
 from spsam.data.plan import Plan
+from spsam.data.preparation import bounds
+from spsam.data.preparation.bounds import check_size, memory_at_hand, spacing_notes
 from spsam.errors import InputError
 
 PLAN = Plan(

@@ -6,19 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from spsam.data.checking.examine import examine
+from spsam.data.checking.facts import DataReport
 from spsam.data.dataset import open_dataset, open_scans
-from spsam.data.examine import examine
-from spsam.data.facts import DataReport
 from tests.data.layouts import random_image, write_acdc, write_image
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
     """Three patients of ACDC, one of whom tests in the published split."""
     folder = tmp_path_factory.mktemp("acdc")
-    real = Path(__file__).parents[3] / "shared" / "data" / "acdc" / "training"
-    if not real.is_dir():
-        pytest.skip("the real data sets are not beside this checkout (../shared/data)")
+    real = shared_data / "acdc" / "training"
     for number in (1, 3, 57):
         shutil.copytree(real / f"patient{number:03d}", folder / f"patient{number:03d}")
     return folder

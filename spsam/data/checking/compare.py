@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from spsam.data.bounds import ABSURD, FAR, LARGE, far
 from spsam.data.cases import Case
-from spsam.data.facts import DataReport, Facts
+from spsam.data.checking.facts import DataReport, Facts
 from spsam.data.geometry import orientation, turn_to
 from spsam.data.plan import CROPPED
+from spsam.data.preparation.bounds import ABSURD, FAR, LARGE, far
 from spsam.data.split import FOLDS, PARTS, split_cases, title, unlearnable
 from spsam.errors import InputError, Problem
 

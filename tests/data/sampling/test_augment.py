@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from spsam.config.augment import AugmentConfig
-from spsam.data.augment import Augmentation, build
-from spsam.data.patches import seeded
+from spsam.data.sampling.augment import Augmentation, build
+from spsam.data.sampling.patches import seeded
 
 DEFAULTS = AugmentConfig().model_dump()
 OFF: dict[str, Any] = {

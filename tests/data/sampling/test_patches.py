@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from spsam.config.augment import AugmentConfig
-from spsam.data.patches import PatchDataset, cut_out
-from spsam.data.store import PreparedStore
+from spsam.data.preparation.store import PreparedStore
+from spsam.data.sampling.patches import PatchDataset, cut_out
 from spsam.errors import SpsamError
 from tests.data.stores import write_store
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from spsam.data.bounds import check_size, spacing_notes
 from spsam.data.cases import Case
 from spsam.data.check import load_checked
 from spsam.data.geometry import Box, nonzero_box
 from spsam.data.plan import Plan
-from spsam.data.resample import resample_image, resample_label
-from spsam.data.store import PreparedCase
+from spsam.data.preparation.bounds import check_size, spacing_notes
+from spsam.data.preparation.resample import resample_image, resample_label
+from spsam.data.preparation.store import PreparedCase
 from spsam.data.volume import Floats, Volume
 
 # Of each channel: low, high, mean and std.

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spsam.checksums import from_sealed_json, sha256
-from spsam.data.chunked import Chunked, damaged
 from spsam.data.geometry import Axes, Box, Geometry, Triple, Turn
+from spsam.data.preparation.chunked import Chunked, damaged
 from spsam.errors import Problem, SpsamError
 
 INDEX = "store.json"

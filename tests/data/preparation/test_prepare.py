@@ -14,8 +14,8 @@ import pytest
 from spsam.data.check import check
 from spsam.data.dataset import DataSet, open_dataset
 from spsam.data.plan import Plan, plan
-from spsam.data.prepare import MAX_VOXELS, prepare, prepared_key
-from spsam.data.store import PreparedStore
+from spsam.data.preparation.prepare import MAX_VOXELS, prepare, prepared_key
+from spsam.data.preparation.store import PreparedStore
 from spsam.errors import InputError, SpsamError
 from tests.data.layouts import (
     SHAPE,
@@ -230,7 +230,10 @@ def test_a_store_travels_to_other_processes(acdc: DataSet, tmp_path: Path) -> No
 
 
 def test_workers_do_not_import_torch() -> None:
-    code = "import sys, spsam.data.prepare, spsam.data.dataset; print('torch' in sys.modules)"
+    code = (
+        "import sys, spsam.data.preparation.prepare, spsam.data.dataset;"
+        "print('torch' in sys.modules)"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.transform import resize
 
-from spsam.data.resample import resample_image, resample_label
+from spsam.data.preparation.resample import resample_image, resample_label
 
 SHAPES = st.tuples(st.integers(1, 5), st.integers(2, 17), st.integers(2, 17))
 

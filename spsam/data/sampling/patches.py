@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from spsam.data.augment import build
-from spsam.data.store import PreparedCase, PreparedStore
+from spsam.data.preparation.store import PreparedCase, PreparedStore
+from spsam.data.sampling.augment import build
 from spsam.errors import SpsamError
 
 Scalar = TypeVar("Scalar", bound=np.generic)

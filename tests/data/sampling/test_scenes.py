@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from spsam.data.questions import Questions
-from spsam.data.scenes import SMALLEST, scene, smooth_noise
+from spsam.data.sampling.questions import Questions
+from spsam.data.sampling.scenes import SMALLEST, scene, smooth_noise
 
 
 @pytest.mark.parametrize("number", range(30))

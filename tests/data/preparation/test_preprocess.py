@@ -15,9 +15,9 @@ from spsam.data.cases import Case, DataSet
 from spsam.data.dataset import open_dataset
 from spsam.data.geometry import Geometry
 from spsam.data.plan import Plan, plan
-from spsam.data.prepare import prepare
-from spsam.data.preprocess import preprocess, preprocess_volume
-from spsam.data.restore import restore_labels, write_labels
+from spsam.data.preparation.prepare import prepare
+from spsam.data.preparation.preprocess import preprocess, preprocess_volume
+from spsam.data.preparation.restore import restore_labels, write_labels
 from spsam.data.volume import Volume, read_geometry, read_volume
 from tests.data.layouts import write_image, write_msd
 from tests.data.test_geometry import CODES, of_code

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsam.data.chunked import Chunked, pack
-from spsam.data.patches import cut_out
-from spsam.data.store import PreparedStore, is_sound
+from spsam.data.preparation.chunked import Chunked, pack
+from spsam.data.preparation.store import PreparedStore, is_sound
+from spsam.data.sampling.patches import cut_out
 from spsam.errors import SpsamError
 from tests.data.stores import write_store
 

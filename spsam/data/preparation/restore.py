@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from spsam.data.labels import narrow_ids
-from spsam.data.store import PreparedCase
+from spsam.data.preparation.store import PreparedCase
 from spsam.data.volume import write_label
 
 # Slices restored at once: bounds the memory at K classes of a large volume.
