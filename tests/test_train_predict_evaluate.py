@@ -108,6 +108,23 @@ def test_several_runs_are_averaged(home: Path, images: Path, tmp_path: Path) -> 
     assert np.abs(logits[0] - logits[1]).max() > 0.05
 
 
+def test_runs_are_named_by_arm_and_seed(home: Path, images: Path, tmp_path: Path) -> None:
+    name = next(images.iterdir())
+    written = []
+    for words in ([home / "run0", home / "run1"], ["S9/all"], ["single/S9/0", "S9/1/0"]):
+        out = tmp_path / f"out{len(written)}"
+        command = ["predict", *words, name, "--save", out, "--out", home, "--no-mirror"]
+        result = spsam(*command)
+        assert result.exit_code == 0, result.output
+        assert "the mean of 2 runs: S9 seed 0 fold 0, S9 seed 1 fold 0" in result.stderr
+        written.append({file.name: file.read_bytes() for file in out.iterdir()})
+    assert written[0] == written[1] == written[2]
+    refused = spsam("predict", "S9", name, "--save", tmp_path / "none", "--out", home)
+    assert refused.exit_code == 2
+    assert "S9: has the seeds 0, 1: name one (single/S9/0), or single/S9/all" in refused.stderr
+    assert not (tmp_path / "none").exists()
+
+
 def test_turned_short_and_lonely_volumes_keep_their_grid(home: Path, tmp_path: Path) -> None:
     scans = tmp_path / "scans"
     write_image(scans / "one_slice_7.nii.gz", random_image(1, (1, 20, 24)))

@@ -21,6 +21,7 @@ from spsam.cli import (
     prompts,
     registry,
     report,
+    runs,
     sweep,
     sync,
     train,
@@ -107,6 +108,7 @@ app.command("prompts", epilog=prompts.EPILOG)(bounded(prompts.prompts))
 app.add_typer(data.app, name="data")
 app.add_typer(registry.app, name="registry")
 app.add_typer(report.app, name="report")
+app.command("runs", epilog=runs.EPILOG)(bounded(runs.runs))
 app.command("sweep", epilog=sweep.EPILOG)(bounded(sweep.sweep))
 app.command("sync", epilog=sync.EPILOG)(bounded(sync.sync))
 app.command("ui", epilog=ui.EPILOG)(bounded(ui.ui))

@@ -12,7 +12,7 @@ import typer
 from spsam.cli.notices import warn_of_weights, weights_lines
 from spsam.cli.options import AsJson, Checkpoint, Device, DryRun, Out, Plugin
 
-EPILOG = "Example: spsam predict spsam-runs/runs/RUN scans/ --save segmented/"
+EPILOG = "Example: spsam predict S9 scans/ --save segmented/"
 
 
 class Naming(str, Enum):
@@ -27,8 +27,8 @@ def predict(  # noqa: PLR0917 - the command line's options
         list[str],
         typer.Argument(
             metavar="RUN... INPUT...",
-            help="Trained runs (folder, checkpoint.pt or id; the mean of several), then image "
-            "files, folders of them, DICOM series.",
+            help="Trained runs (STUDY/ARM[/SEED[/FOLD]], an arm, latest, an id, a folder; the "
+            "mean of several), then image files, folders of them, DICOM series.",
         ),
     ],
     save: Annotated[
@@ -90,8 +90,8 @@ def predict(  # noqa: PLR0917 - the command line's options
         result = planned.describe() | {"files": files, "failed": list(done.problems)}
         typer.echo(json.dumps(result, indent=2))
     elif dry_run:
-        arms = ", ".join(recipe.config.arm.name for recipe in planned.recipes)
-        typer.echo(f"runs      {len(planned.recipes)}: {arms}; device {planned.device}")
+        members = ", ".join(planned.members)
+        typer.echo(f"runs      {len(planned.recipes)}: {members}; device {planned.device}")
         typer.echo("\n".join(weights_lines(planned.origins)))
         typer.echo(f"volumes   {len(planned.cases)}, {len(planned.todo)} to segment")
         notes = [f"note      {note}" for note in planned.notes]

@@ -45,7 +45,7 @@ def expand(items: Sequence[str]) -> list[str | Path]:
 
 def arm_names() -> list[str]:
     """All known arms, in natural order (2 before 10)."""
-    return sorted(_named("."), key=_natural)
+    return sorted(_named("."), key=natural)
 
 
 def arm_path(name: str) -> Path:
@@ -178,5 +178,6 @@ def _named(below: str) -> dict[str, Path]:
     return {name: path for name, path in found.items() if name != PROMPT_STUDY}
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
+def natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts names with numbers in them as people count: 2 before 10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
