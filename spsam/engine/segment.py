@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,17 +15,15 @@ import torch
 from torch import Tensor
 
 from spsam.config.identity import as_of_then, canonical_json
-from spsam.config.schema import InferenceConfig, RunConfig
+from spsam.config.schema import RunConfig
 from spsam.data.cases import Case
 from spsam.data.files.dicom_seg import write_segmentation
 from spsam.data.plan import Plan
-from spsam.data.preparation.preprocess import preprocess
-from spsam.data.preparation.restore import PIECE, name_pieces, restored, write_labels
+from spsam.data.preparation.restore import PIECE, name_pieces, write_labels
 from spsam.data.preparation.store import PreparedCase
+from spsam.engine.answer import answer_of
 from spsam.engine.assemble import network_for
 from spsam.engine.checkpoint import digest, last_sound, load_trained_state
-from spsam.engine.given_prompts import GivenPrompts
-from spsam.engine.predict import SlidingLogits
 from spsam.errors import InputError, Problem
 from spsam.files import atomic, write_text
 from spsam.model.segmenter import Segmenter
@@ -192,41 +190,17 @@ def segment(
     Raises:
         InputError: With every problem of the volume, or if the runs turn it differently.
     """
-    prepared, streams = [], []
-    given = GivenPrompts()
-    for number, member in enumerate(members):
-        recipe = member.recipe
-        channels = recipe.config.data.in_channels
-        ready = preprocess(
-            case, recipe.plan, recipe.intensities, channels=channels, raw_ids=recipe.raw_ids
-        )
-        prepared.append(ready)
-        streams.append(
-            SlidingLogits(
-                member.network,
-                torch.from_numpy(np.ascontiguousarray(ready.image, np.float32)),
-                _inference(recipe.config.arm.inference, mirror),
-                recipe.config.arm.train,
-                given.of(ready, member.network, number) if prompts else None,
-            )
-        )
-    for note in dict.fromkeys(note for ready in prepared for note in ready.notes):
-        on_note(str(note))
-    first = prepared[0]
-    if any((each.turn, each.box) != (first.turn, first.box) for each in prepared):
-        raise InputError(
-            f"{case.id}: the runs prepare it on different axes; predict with each by itself"
-        )
-    pieces = [restored(stream, ready) for stream, ready in zip(streams, prepared, strict=True)]
+    answer = answer_of(members, case, mirror=mirror, prompts=prompts, on_note=on_note)
+    first, given = answer.case, answer.given
     head = members[0].network.mask_head
     name.parent.mkdir(parents=True, exist_ok=True)
     if probabilities:
         with atomic(_with(name, "_probabilities.npy")) as draft:
             chances = _Probabilities(draft, first, head.activation)
-            labels = name_pieces(_mean(pieces), first, head.labels, chances.add)
+            labels = name_pieces(answer.pieces, first, head.labels, chances.add)
             chances.finish()
     else:
-        labels = name_pieces(_mean(pieces), first, head.labels)
+        labels = name_pieces(answer.pieces, first, head.labels)
     if prompts:
         lines = [json.dumps(line) + "\n" for line in given.lines]
         write_text(_with(name, "_prompts.jsonl"), "".join(lines))
@@ -235,15 +209,6 @@ def segment(
         spacing = first.original.spacing[0]
         write_segmentation(_with(name, ".dcm"), labels, case.files[0], names, spacing)
     write_labels(_with(name, ".nii.gz"), labels, first)
-
-
-def _inference(config: InferenceConfig, mirror: bool | None) -> InferenceConfig:
-    return config if mirror is None else config.model_copy(update={"mirror": mirror})
-
-
-def _mean(pieces: Sequence[Iterator[Tensor]]) -> Iterator[Tensor]:
-    for together in zip(*pieces, strict=True):
-        yield together[0] if len(together) == 1 else torch.stack(together).mean(0)
 
 
 def _with(name: Path, ending: str) -> Path:
