@@ -44,8 +44,8 @@ def find(name: str) -> Path | None:
     if not root or not Path(root).is_dir():
         state = f"{root} is no folder" if root else "it is not set"
         raise InputError(
-            f"data set '{name}': expected the environment variable {RAW_FOLDERS} to name the folder "
-            f"of nnU-Net's raw data sets, but {state}; set it, or give the data set's folder"
+            f"data set '{name}': expected the environment variable {RAW_FOLDERS} to name the "
+            f"folder of nnU-Net's raw data sets, but {state}; set it, or give the data set's folder"
         )
     folders = [each for each in sorted(Path(root).glob(f"Dataset{number:03d}_*")) if each.is_dir()]
     if found[2]:
