@@ -15,7 +15,7 @@ from spsam.data.files.image import read_geometry
 from spsam.data.geometry import IDENTITY, Geometry
 from spsam.data.sources.volumes import open_volumes
 from spsam.data.volume import Volume, check_image, read_volume
-from spsam.errors import InputError, Problem, raise_problems
+from spsam.errors import InputError, Problem
 
 _NAME = "the image"
 
@@ -71,7 +71,7 @@ def _of_path(path: Path) -> Case:
 
 def _of_channels(paths: Sequence[Path]) -> Case:
     missing = [Problem("there is no such file or folder", x) for x in paths if not x.exists()]
-    raise_problems(missing)
+    _refuse(missing)
     return Case(
         id=paths[0].name,
         patient=paths[0].name,
@@ -117,10 +117,10 @@ def _of_array(
         problems.append(Problem(f"origin: expected a place (x, y, z) in mm, got {origin}"))
     if direction is not None and not _numbers(direction, 9):
         problems.append(Problem(f"direction: expected nine cosines, got {direction}"))
-    raise_problems(problems)
+    _refuse(problems)
     assert spacing is not None
     pixels = array if array.ndim == 4 else array[None]
-    raise_problems(check_image(pixels, None))
+    _refuse(check_image(pixels, None))
     z, y, x = (float(step) for step in spacing)
     left, posterior, superior = (float(place) for place in origin or (0, 0, 0))
     cosines = tuple(float(cosine) for cosine in (IDENTITY if direction is None else direction))
@@ -138,3 +138,8 @@ def _numbers(values: Any, count: int) -> bool:
     except (TypeError, ValueError):
         return False
     return len(numbers) == count and bool(np.isfinite(numbers).all())
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        raise InputError(problems)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ ALL = "all"
 MODEL = ".zip"
 """How the file of an exported model ends."""
 
+_HASH = re.compile(r"-[0-9a-f]{8}$")
 _SHORTEST_PREFIX = 4
 _SHOWN = 8
 WAYS = (
@@ -174,10 +176,12 @@ def _groups(word: str, runs: Sequence[RunEntry]) -> dict[str, list[RunEntry]]:
         for home in run.homes:
             arm = run.arm.split("/")
             below = [*arm, seed, str(run.fold)]
-            whole = [home, *below]
-            starts = [whole[:end] for end in range(1 + len(arm), len(whole) + 1)]
+            ends = range(len(arm), len(below) + 1)
+            # A study's name may be typed without the hash that planning has put behind it.
+            names = {home, _HASH.sub("", home)}
+            starts = [[name, *below[:end]] for name in names for end in ends]
             if home not in run.sweeps:
-                starts += [below[:end] for end in range(len(arm), len(below) + 1)]
+                starts += [below[:end] for end in ends]
             if wanted in starts:
                 groups.setdefault(f"{home}/{run.arm}", []).append(run)
     return groups
@@ -194,8 +198,10 @@ def _chosen(word: str, groups: dict[str, list[RunEntry]]) -> tuple[list[RunEntry
         if done[name] and not any(done[name] <= done[other] for other in distinct):
             distinct.append(name)
     if len(distinct) > 1:
-        rest = word.partition("/")[2]
-        named = [f"{name}/{rest}" if rest else name for name in sorted(distinct)]
+        typed = word.split("/")
+        arm = groups[distinct[0]][0].arm.split("/")
+        rest = typed[len(typed) - _after(typed, arm) :]
+        named = ["/".join([name, *rest]) for name in sorted(distinct)]
         message = f"{shortened(word)}: is an arm of several studies; name one: "
         raise InputError(message + ", ".join(named))
     name = distinct[0] if distinct else next(iter(groups))
@@ -211,6 +217,12 @@ def _chosen(word: str, groups: dict[str, list[RunEntry]]) -> tuple[list[RunEntry
     missing = [run for run in groups[name] if run not in runs and run.seed in seeds]
     notes = [f"{word}: without {run.name}, which is {run.state}" for run in missing]
     return runs, notes
+
+
+def _after(typed: Sequence[str], arm: Sequence[str]) -> int:
+    """How many words stand behind the arm's name."""
+    before = 1 if list(typed[1 : 1 + len(arm)]) == list(arm) else 0
+    return len(typed) - before - len(arm)
 
 
 def _finished(word: str, runs: Sequence[RunEntry]) -> list[RunEntry]:

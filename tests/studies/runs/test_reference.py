@@ -149,6 +149,15 @@ def test_an_arm_of_two_studies_is_ambiguous_unless_they_share_it(tmp_path: Path)
     assert shared.studies == ("acdc", "few")
 
 
+def test_a_studys_name_may_lack_its_hash(tmp_path: Path) -> None:
+    first = make_study(tmp_path, "mine-01234567", ("S9",))
+    assert checkpoints(tmp_path, "mine/S9") == {run.run_id for run in first.values()}
+    make_study(tmp_path, "mine-89abcdef", ("S9",))
+    with pytest.raises(InputError, match="name one: mine-01234567/S9/0, mine-89abcdef/S9/0"):
+        find_runs("mine/S9/0", tmp_path)
+    assert len(checkpoints(tmp_path, "mine-89abcdef/S9")) == 2
+
+
 def test_missing_folds_are_told_and_runs_that_are_not_finished_refused(tmp_path: Path) -> None:
     made = make_study(tmp_path, "acdc", ("S9",), without=frozenset({"S9/0/1"}))
     found = find_runs("S9", tmp_path)
