@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spsam.api.segmentation import Segmentation
+from spsam.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from spsam.engine.segment import EnsembleMember, Recipe
     from spsam.model.segmenter import Segmenter
 
+_SUMMARY = ("class_name", "metric", "convention", "mean", "std", "n")
 _COLUMNS = (
     *("run_id", "arm", "seed", "fold", "case", "patient", "class_id", "class_name"),
     *("metric", "convention", "value"),
@@ -58,10 +60,11 @@ def load_run(
         {0: 'background', 1: 'RV', 2: 'MYO', 3: 'LV'}
     """
     from spsam.config.places import home
-    from spsam.engine.segment import check_ensemble, read_recipe
+    from spsam.engine.segment import check_ensemble
     from spsam.engine.weights import origin_of
     from spsam.studies.backend import Backend
     from spsam.studies.prompts.subject import weights_of
+    from spsam.studies.runs.recipes import read_recipes
     from spsam.studies.runs.reference import find_runs, unknown
 
     folder = home(None if out is None else Path(out))
@@ -72,13 +75,14 @@ def load_run(
         warnings.warn(note, stacklevel=2)
     given = None if checkpoint is None else Path(checkpoint)
     backend = Backend()
-    recipes = [read_recipe(file, [Path(plugin) for plugin in plugins]) for file in found.files]
+    allowed = [Path(plugin) for plugin in plugins]
+    recipes = [recipe for file in found.files for recipe in read_recipes(file, allowed)]
     check_ensemble(recipes)
     weights = [weights_of(recipe.config, given, backend) for recipe in recipes]
     origins = (origin_of(r.config, w) for r, w in zip(recipes, weights, strict=True))
     for text in dict.fromkeys(origin.warning for origin in origins if origin and origin.warning):
         warnings.warn(text, stacklevel=2)
-    return Run(recipes, weights, backend.device(device))
+    return Run(recipes, weights, backend.device(device), allowed)
 
 
 class Run:
@@ -91,11 +95,16 @@ class Run:
     """
 
     def __init__(
-        self, recipes: Sequence[Recipe], weights: Sequence[Path | None], device: str
+        self,
+        recipes: Sequence[Recipe],
+        weights: Sequence[Path | None],
+        device: str,
+        plugins: Sequence[Path] = (),
     ) -> None:
         self._recipes = tuple(recipes)
         self._weights = tuple(weights)
         self.device = device
+        self._plugins = tuple(plugins)
 
     def __len__(self) -> int:
         """How many runs."""
@@ -129,23 +138,38 @@ class Run:
         0…1, `hd95` in mm), convention and value, NaN where the convention leaves a class out.
 
         Raises:
-            spsam.InputError: If a run has no scores beside its checkpoint.
+            spsam.InputError: If a run has no scores beside its checkpoint, as an exported model
+                has none of single cases.
             spsam.errors.SpsamError: If they are damaged.
         """
         import pandas as pd
 
-        lines = [line for recipe in self._recipes for line in _scores(recipe)]
+        from spsam.studies.runs.recipes import as_records
+
+        lines = [line for recipe in self._recipes for line in as_records(recipe)]
         return pd.DataFrame.from_records(lines, columns=list(_COLUMNS))
 
     @property
     def summary(self) -> pd.DataFrame:
-        """Means of the scores, a line a class and metric: mean, std, and n values behind them."""
+        """Means of the scores, a line a class and metric: mean, std, and n values behind them.
+
+        Raises:
+            spsam.InputError: If a run has no scores.
+        """
         import pandas as pd
 
-        known = self.scores[self.scores["class_id"] > 0].dropna(subset=["value"])
-        grouped = known.groupby(["class_name", "metric", "convention"], sort=False)["value"]
-        table = grouped.agg(mean="mean", std="std", n="size").reset_index()
-        return pd.DataFrame(table)
+        from spsam.engine.exchange.model import read_model
+        from spsam.studies.runs.recipes import is_model, rows_of, summary_of
+
+        files = dict.fromkeys(recipe.path for recipe in self._recipes)
+        models = [file for file in files if is_model(file)]
+        if models and len(files) > 1:
+            raise InputError("scores of exported models have no common mean: ask one at a time")
+        if models:
+            lines: list[Any] = [*read_model(models[0], self._plugins).summary]
+        else:
+            lines = summary_of([row for recipe in self._recipes for row in rows_of(recipe)])
+        return pd.DataFrame.from_records(lines, columns=list(_SUMMARY))
 
     def network(self, index: int = 0) -> Segmenter:
         """The trained network of a run, in evaluation mode, on `device`.
@@ -233,22 +257,3 @@ def _prompts(lines: list[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame.from_records(lines, columns=["member", "tile", "class", "point", "box"])
-
-
-def _scores(recipe: Recipe) -> list[dict[str, Any]]:
-    """The rows that lie beside a checkpoint."""
-    import dataclasses
-
-    from spsam.errors import InputError, Problem
-    from spsam.results.rows import read_rows
-    from spsam.results.run_folder import RunFolder
-
-    folder = recipe.path.resolve().parent
-    file = folder / "rows.jsonl"
-    if not file.is_file():
-        raise InputError(Problem("no scores lie beside the checkpoint: it was not scored", file))
-    if folder.parent.name == "runs":
-        rows = RunFolder(folder.parents[1], folder.name).read_rows()
-    else:
-        rows = read_rows(file)
-    return [{**dataclasses.asdict(row), "arm": recipe.config.arm.name} for row in rows]

@@ -16,6 +16,7 @@ from spsam.cli import (
     bench,
     data,
     evaluate,
+    export,
     predict,
     pretrain,
     prompts,
@@ -103,6 +104,7 @@ app.command("train", epilog=train.EPILOG)(bounded(train.train))
 app.command("bench", epilog=bench.EPILOG)(bounded(bench.bench))
 app.command("predict", epilog=predict.EPILOG)(bounded(predict.predict))
 app.command("evaluate", epilog=evaluate.EPILOG)(bounded(evaluate.evaluate))
+app.command("export", epilog=export.EPILOG)(bounded(export.export))
 app.command("pretrain", epilog=pretrain.EPILOG)(bounded(pretrain.pretrain))
 app.command("prompts", epilog=prompts.EPILOG)(bounded(prompts.prompts))
 app.add_typer(data.app, name="data")

@@ -96,20 +96,38 @@ def read_recipe(path: Path, plugins: Sequence[Path] = ()) -> Recipe:
         )
     about = state["about"]
     try:
-        stored = canonical_json(as_of_then(parse_json(about["config"])))
-        return Recipe(
+        return recipe_of(
             path,
-            with_plugins(RunConfig.model_validate_json(stored), plugins, path),
-            Plan.from_dict(about["plan"]),
-            tuple(about["raw_ids"]),
-            about["intensities"],
-            state["blocks"],
-            int(state["progress"]["steps"]),
+            config=parse_json(about["config"]),
+            plan=Plan.from_dict(about["plan"]),
+            raw_ids=tuple(about["raw_ids"]),
+            intensities=about["intensities"],
+            blocks=state["blocks"],
+            steps=int(state["progress"]["steps"]),
+            plugins=plugins,
         )
     except (ValueError, TypeError, KeyError) as error:
         why = str(error).splitlines()[0]
         message = f"the checkpoint is of another version of spsam ({why}): train anew"
         raise InputError(Problem(message, path)) from error
+
+
+def recipe_of(path: Path, *, config: Any, plugins: Sequence[Path], **rest: Any) -> Recipe:
+    """A recipe of a configuration that a file holds.
+
+    Args:
+        path: The file.
+        config: Plain values.
+        plugins: Folders whose components the user allows.
+        rest: The other attributes of `Recipe`.
+
+    Raises:
+        InputError: If it has a component that is not at hand.
+        ValueError: If it is no configuration.
+    """
+    stored = canonical_json(as_of_then(config))
+    allowed = with_plugins(RunConfig.model_validate_json(stored), plugins, path)
+    return Recipe(path, allowed, **rest)
 
 
 def check_ensemble(recipes: Sequence[Recipe]) -> None:

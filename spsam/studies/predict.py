@@ -17,6 +17,7 @@ from spsam.studies.backend import Backend
 from spsam.studies.predicted import RECORD, Predicted, place_problems
 from spsam.studies.progress_events import ProgressListener
 from spsam.studies.prompts.subject import weights_of
+from spsam.studies.runs.recipes import read_recipes
 from spsam.studies.runs.reference import FoundRuns, by_path, find_runs, unknown
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def plan_prediction(
     from spsam.data.files.dicom_seg import segmentation_problems
     from spsam.data.sources.beside import shown
     from spsam.data.sources.volumes import left_out, open_volumes
-    from spsam.engine.segment import check_ensemble, read_recipe
+    from spsam.engine.segment import check_ensemble
 
     backend = backend or Backend()
     checkpoints, paths, notes = _divide(named, home)
@@ -144,9 +145,9 @@ def plan_prediction(
     weights: list[Path | None] = []
     for path in checkpoints:
         with gather(problems):
-            recipe = read_recipe(path, plugins)
-            recipes.append(recipe)
-            weights.append(weights_of(recipe.config, sam, backend))
+            for recipe in read_recipes(path, plugins):
+                recipes.append(recipe)
+                weights.append(weights_of(recipe.config, sam, backend))
     for each in paths:
         with gather(problems):
             _refuse_references(each)
