@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import stat
 import zipfile
 from collections.abc import Callable
@@ -57,23 +59,21 @@ def test_every_damaged_byte_is_noticed(tmp_path: Path) -> None:
             Archive(file)
 
 
-def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = written(tmp_path / "a.zip")
     before = file.read_bytes()
-    tmp_path.chmod(0o500)
-    try:
-        (tmp_path / "probe").touch()
-    except OSError:
-        with pytest.raises(SpsamError, match="cannot be written"):
-            write_archive(file, {}, {"x": b"other"})
-    finally:
-        tmp_path.chmod(0o700)
+
+    def full(self: zipfile.ZipFile, *arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    with pytest.raises(SpsamError, match=r"a\.zip: the model cannot be written: No space left"):
+        write_archive(file, {}, {"x": b"other"})
     assert file.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["a.zip"]
 
 
 def listed(members: dict[str, bytes]) -> str:
-    import hashlib
-
     return to_sealed_json(
         {
             "files": {
