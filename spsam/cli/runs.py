@@ -42,11 +42,14 @@ def runs(  # noqa: PLR0917 - the command line's options
     if state is not None and state not in _STATES:
         raise InputError(f"--state {state}: unknown{nearest(state, _STATES)}")
     listing = list_runs(home(out))
-    wanted = {"arm": arm, "seed": seed, "fold": fold, "state": state}
+    wanted = {"seed": seed, "fold": fold, "state": state}
     chosen = [
         run
         for run in listing.runs
-        if (study is None or study in run.homes)
+        if any(
+            (study is None or study == home) and (arm is None or arm == name)
+            for home, name in run.places
+        )
         and all(value is None or getattr(run, name) == value for name, value in wanted.items())
     ]
     for problem in listing.problems:
@@ -66,7 +69,7 @@ def _plain(run: RunEntry) -> dict[str, Any]:
     return {
         "name": run.name,
         "run_id": run.run_id,
-        "studies": list(run.studies),
+        "studies": [{"name": name, "arm": arm} for name, arm in run.studies],
         "sweeps": list(run.sweeps),
         "arm": run.arm,
         "seed": run.seed,
@@ -94,8 +97,8 @@ def _print(chosen: Sequence[RunEntry]) -> None:
     for run in chosen:
         when = "" if run.when is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(run.when))
         words = [
-            ", ".join(run.homes),
-            run.arm,
+            ", ".join(dict.fromkeys(home for home, _ in run.places)),
+            ", ".join(dict.fromkeys(name for _, name in run.places)),
             "" if run.seed is None else str(run.seed),
             "" if run.fold is None else str(run.fold),
             run.state,

@@ -30,9 +30,10 @@ class RunEntry:
 
     Attributes:
         folder: Its folder; of a planned run there is none yet.
-        studies: Names of the ablations that it is part of.
+        studies: The ablations that it is part of, with the name that its arm has there: a run that
+            studies share may be two arms.
         sweeps: Names of the sweeps that it is a trial of.
-        arm: The arm's name; empty where that cannot be read.
+        arm: The arm's name, in the first of them; empty where that cannot be read.
         seed: Its seed; None likewise.
         fold: Its fold; None likewise.
         state: `running` is at work now, `interrupted` can be resumed, `damaged` cannot be read.
@@ -41,7 +42,7 @@ class RunEntry:
     """
 
     folder: RunFolder
-    studies: tuple[str, ...]
+    studies: tuple[tuple[str, str], ...]
     sweeps: tuple[str, ...]
     arm: str
     seed: int | None
@@ -56,16 +57,17 @@ class RunEntry:
         return self.folder.run_id
 
     @property
-    def homes(self) -> tuple[str, ...]:
-        """What stands before the arm in the run's names."""
-        return (*self.studies, *self.sweeps) or (SINGLE,)
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """Study, sweep or `SINGLE`, and the arm's name there."""
+        sweeps = tuple((sweep, self.arm) for sweep in self.sweeps)
+        return (*self.studies, *sweeps) or ((SINGLE, self.arm),)
 
     @property
     def name(self) -> str:
         """`STUDY/ARM/SEED/FOLD`, by the first of its studies; its id where it is damaged."""
         if self.seed is None or self.fold is None:
             return self.run_id
-        return f"{self.homes[0]}/{self.arm}/{self.seed}/{self.fold}"
+        return f"{'/'.join(self.places[0])}/{self.seed}/{self.fold}"
 
     @cached_property
     def dice(self) -> float | None:
@@ -115,7 +117,7 @@ def list_runs(home: Path) -> Listing:
     for run_id in sorted(there | set(studies)):
         known = studies.get(run_id, [])
         entry = _entry(RunFolder(home, run_id), known[0][1:] if known else None)
-        names = tuple(dict.fromkeys(name for name, *_ in known))
+        names = tuple(dict.fromkeys((study, arm) for study, arm, *_ in known))
         entry = replace(entry, studies=names, sweeps=tuple(dict.fromkeys(sweeps.get(run_id, ()))))
         runs.append(entry)
         if entry.problem:
@@ -138,7 +140,8 @@ def read_config(folder: RunFolder) -> RunConfig:
 
 def _order(entry: RunEntry) -> tuple[Any, ...]:
     numbers = (-1 if entry.seed is None else entry.seed, -1 if entry.fold is None else entry.fold)
-    return (not entry.studies, entry.homes, natural(entry.arm), *numbers, entry.run_id)
+    home = entry.places[0][0]
+    return (not entry.studies, home, natural(entry.arm), *numbers, entry.run_id)
 
 
 def _of_studies(home: Path, problems: list[str]) -> Iterator[tuple[str, str, int, int, str]]:

@@ -105,7 +105,8 @@ def unknown(place: str, word: str, home: Path, listing: Listing | None = None) -
         name
         for run in listing.runs
         if run.arm
-        for name in (run.arm, *(f"{home}/{run.arm}" for home in run.homes))
+        for home, arm in run.places
+        for name in (arm, f"{home}/{arm}")
     ]
     near = nearest(word, dict.fromkeys([*arms, *names]))
     if "did you mean" not in near:
@@ -173,17 +174,17 @@ def _groups(word: str, runs: Sequence[RunEntry]) -> dict[str, list[RunEntry]]:
         if run.seed is None or run.fold is None:
             continue
         seed = ALL if everything else str(run.seed)
-        for home in run.homes:
-            arm = run.arm.split("/")
+        for home, name in run.places:
+            arm = name.split("/")
             below = [*arm, seed, str(run.fold)]
             ends = range(len(arm), len(below) + 1)
             # A study's name may be typed without the hash that planning has put behind it.
-            names = {home, _HASH.sub("", home)}
-            starts = [[name, *below[:end]] for name in names for end in ends]
+            homes = {home, _HASH.sub("", home)}
+            starts = [[each, *below[:end]] for each in homes for end in ends]
             if home not in run.sweeps:
                 starts += [below[:end] for end in ends]
             if wanted in starts:
-                groups.setdefault(f"{home}/{run.arm}", []).append(run)
+                groups.setdefault(f"{home}/{name}", []).append(run)
     return groups
 
 
@@ -199,7 +200,7 @@ def _chosen(word: str, groups: dict[str, list[RunEntry]]) -> tuple[list[RunEntry
             distinct.append(name)
     if len(distinct) > 1:
         typed = word.split("/")
-        arm = groups[distinct[0]][0].arm.split("/")
+        arm = distinct[0].split("/")[1:]
         rest = typed[len(typed) - _after(typed, arm) :]
         named = ["/".join([name, *rest]) for name in sorted(distinct)]
         message = f"{shortened(word)}: is an arm of several studies; name one: "

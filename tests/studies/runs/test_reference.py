@@ -145,8 +145,26 @@ def test_an_arm_of_two_studies_is_ambiguous_unless_they_share_it(tmp_path: Path)
     )
     assert len(checkpoints(tmp_path, "S3")) == 2
     assert len(checkpoints(tmp_path, "few/S3")) == 1
-    (shared,) = [run for run in list_runs(tmp_path).runs if "few" in run.studies]
-    assert shared.studies == ("acdc", "few")
+    (shared,) = [run for run in list_runs(tmp_path).runs if len(run.studies) > 1]
+    assert shared.studies == (("acdc", "S3"), ("few", "S3"))
+
+
+def test_a_run_that_is_two_arms_has_both_names(tmp_path: Path) -> None:
+    made = make_study(tmp_path, "acdc", ("S9",))
+    about = json.loads((tmp_path / "ablations" / "acdc" / "ablation.json").read_text())
+    arm = {**about["arms"][0], "name": "adapter=dfused"}
+    (tmp_path / "ablations" / "factorial").mkdir()
+    (tmp_path / "ablations" / "factorial" / "ablation.json").write_text(
+        to_sealed_json({**about, "name": "factorial", "arms": [arm]})
+    )
+    runs = {run.run_id for run in made.values()}
+    for word in ("S9", "acdc/S9", "adapter=dfused", "factorial/adapter=dfused"):
+        assert checkpoints(tmp_path, word) == runs
+    assert find_runs("factorial/S9", tmp_path) is None
+    result = spsam("runs", "--out", tmp_path, "--study=factorial", "--arm=S9", "--json")
+    assert json.loads(result.stdout) == []
+    result = spsam("runs", "--out", tmp_path, "--arm=adapter=dfused", "--json")
+    assert {run["run_id"] for run in json.loads(result.stdout)} == runs
 
 
 def test_a_studys_name_may_lack_its_hash(tmp_path: Path) -> None:
