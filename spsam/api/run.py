@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spsam.api.segmentation import Segmentation
-from spsam.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,11 +59,12 @@ def load_run(
         {0: 'background', 1: 'RV', 2: 'MYO', 3: 'LV'}
     """
     from spsam.config.places import home
+    from spsam.engine.exchange.model import read_model
     from spsam.engine.segment import check_ensemble
     from spsam.engine.weights import origin_of
     from spsam.studies.backend import Backend
     from spsam.studies.prompts.subject import weights_of
-    from spsam.studies.runs.recipes import read_recipes
+    from spsam.studies.runs.recipes import is_model, read_recipes
     from spsam.studies.runs.reference import find_runs, unknown
 
     folder = home(None if out is None else Path(out))
@@ -76,13 +76,20 @@ def load_run(
     given = None if checkpoint is None else Path(checkpoint)
     backend = Backend()
     allowed = [Path(plugin) for plugin in plugins]
-    recipes = [recipe for file in found.files for recipe in read_recipes(file, allowed)]
+    # Absolute: scores are read when they are asked for, from wherever that is.
+    files = [file.absolute() for file in found.files]
+    summary = None
+    if is_model(files[0]):
+        model = read_model(files[0], allowed)
+        recipes, summary = list(model.recipes), model.summary
+    else:
+        recipes = [recipe for file in files for recipe in read_recipes(file, allowed)]
     check_ensemble(recipes)
     weights = [weights_of(recipe.config, given, backend) for recipe in recipes]
     origins = (origin_of(r.config, w) for r, w in zip(recipes, weights, strict=True))
     for text in dict.fromkeys(origin.warning for origin in origins if origin and origin.warning):
         warnings.warn(text, stacklevel=2)
-    return Run(recipes, weights, backend.device(device), allowed)
+    return Run(recipes, weights, backend.device(device), summary)
 
 
 class Run:
@@ -99,12 +106,13 @@ class Run:
         recipes: Sequence[Recipe],
         weights: Sequence[Path | None],
         device: str,
-        plugins: Sequence[Path] = (),
+        summary: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         self._recipes = tuple(recipes)
         self._weights = tuple(weights)
         self.device = device
-        self._plugins = tuple(plugins)
+        # An exported model has no scores but these.
+        self._summary = summary
 
     def __len__(self) -> int:
         """How many runs."""
@@ -158,16 +166,10 @@ class Run:
         """
         import pandas as pd
 
-        from spsam.engine.exchange.model import read_model
-        from spsam.studies.runs.recipes import is_model, rows_of, summary_of
+        from spsam.studies.runs.recipes import rows_of, summary_of
 
-        files = dict.fromkeys(recipe.path for recipe in self._recipes)
-        models = [file for file in files if is_model(file)]
-        if models and len(files) > 1:
-            raise InputError("scores of exported models have no common mean: ask one at a time")
-        if models:
-            lines: list[Any] = [*read_model(models[0], self._plugins).summary]
-        else:
+        lines = self._summary
+        if lines is None:
             lines = summary_of([row for recipe in self._recipes for row in rows_of(recipe)])
         return pd.DataFrame.from_records(lines, columns=list(_SUMMARY))
 

@@ -18,6 +18,7 @@ from spsam.checksums import to_sealed_json
 from spsam.data.cases import Case
 from spsam.data.preparation.store import PreparedStore
 from spsam.engine.checkpoint import last_sound, previous, read_whole, save_whole
+from spsam.engine.exchange.archive import Archive, write_archive
 from spsam.errors import SpsamError
 from spsam.model.sam.state_file import read_state
 from spsam.reporting.study_data import StudyData, read_study
@@ -111,6 +112,11 @@ def _weights(folder: Path) -> Any:
     return read_state(folder / "weights.safetensors")
 
 
+def _model(folder: Path) -> Any:
+    archive = Archive(folder / "model.zip")
+    return archive.about, {name: archive.read(name) for name in archive.about["files"]}
+
+
 def _study(folder: Path) -> Any:
     found: StudyData = read_study(folder / "ablations" / "study-01")
     missing = found.runs[found.runs["state"] == "missing"]["run_id"]
@@ -165,6 +171,7 @@ KINDS: Mapping[str, Kind] = {
         ("out/predict.json", "out/a.nii.gz"), _predicted, lambda found, stored: found == set()
     ),
     "weights": Kind(("weights.safetensors",), _weights),
+    "model": Kind(("model.zip",), _model),
     "study": Kind(
         ("ablations/study-01/ablation.json", f"runs/{_RUN}/run.json", f"runs/{_RUN}/rows.jsonl"),
         _study,
@@ -202,6 +209,8 @@ def start(base: Path) -> Make:
         CellRows(base / "cell", "cell").add([_row(case, k) for k in range(3)])
     _write_predicted(base / "predicted")
     _write_weights(base / "weights")
+    members = {"README.md": b"# A card", "runs/0/blocks": bytes(range(256)) * 20}
+    write_archive(base / "model" / "model.zip", {"kind": "test"}, members)
     stored = {name: kind.read(base / name) for name, kind in KINDS.items()}
     return lambda draw, folder: _attempt(draw, folder, base, stored)
 
