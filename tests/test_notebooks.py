@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
-import os
+import platform
 import re
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,8 @@ def test_a_notebook_was_executed_without_errors(file: Path) -> None:
     }  # fmt: skip
     text = file.read_text(encoding="utf-8")
     assert not re.search(r"/(tmp|home|root|work|Users)/", text)
-    assert os.uname().nodename not in text or len(os.uname().nodename) < 4
+    # A short name may be a word.
+    assert len(platform.node()) < 6 or platform.node() not in text
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)

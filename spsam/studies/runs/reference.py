@@ -79,6 +79,9 @@ def find_run(word: str, home: Path, option: str = "--run") -> RunFolder:
         InputError: If there is none, there are several, or it is not finished.
     """
     path = Path(word)
+    if path.suffix.lower() == MODEL and path.is_file():
+        message = "an exported model has neither cases nor predictions; name the run itself"
+        raise InputError(f"{option} {word}: {message}")
     folder = RunFolder(home, word)
     if path.is_dir() and path.resolve().parent.name == "runs":
         folder = RunFolder(path.resolve().parents[1], path.resolve().name)

@@ -114,6 +114,9 @@ def test_an_arm_is_its_folds_and_more_words_are_fewer_runs(tmp_path: Path) -> No
     assert find_runs("S9/1", tmp_path) is None
     assert find_runs("other/S9", tmp_path) is None
     assert find_runs(run.run_id[:3], tmp_path) is None
+    (tmp_path / "model.zip").touch()
+    with pytest.raises(InputError, match="an exported model has neither cases nor predictions"):
+        find_run(str(tmp_path / "model.zip"), tmp_path)
     with pytest.raises(InputError, match=r"--run S9: these are 2 runs; name one: acdc/S9/0/0, ac"):
         find_run("S9", tmp_path)
 
