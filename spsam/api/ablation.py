@@ -27,7 +27,7 @@ class AblationResult:
         effects: Of a factorial study its effects; else None.
         caption: What a reader of the table must know.
         files: The tables' files.
-        failed: Places of runs that failed; their `error.txt` says why.
+        failed: Folders of runs that failed; their `error.txt` says why.
     """
 
     folder: Path
@@ -84,7 +84,7 @@ def ablate(
         validate: Epochs between two scores of validation cases; 0: none.
         out: The folder of results; None: $SPSAM_HOME, else ./spsam-runs.
         name: Of the study's folder.
-        plugins: Places with components of your own.
+        plugins: Folders with components of your own.
         executor: `inline`, in this process; or `local`, a process a run, which a script may use
             below `if __name__ == "__main__":` alone. Slurm is the command line's.
         jobs: With `local`: the most runs at once.

@@ -77,7 +77,7 @@ def prompts(
         limit: How many test cases; None: all.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
         out: The folder of results; None: $SPSAM_HOME, else ./spsam-runs.
-        plugins: Places with components of your own.
+        plugins: Folders with components of your own.
         dry_run: Plans and asks nothing; nothing is written.
         progress: Whether bars and notes are shown.
 

@@ -53,7 +53,7 @@ def report(
         table: YAML files of tables of your own.
         pdf: Whether tables are compiled, where LaTeX is installed.
         figures: Whether figures are drawn and the page is written.
-        plugins: Places with components of your own.
+        plugins: Folders with components of your own.
 
     Returns:
         One a study.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spsam.config.numbers import LARGEST, MOST_LISTED
 from spsam.errors import InputError
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from spsam.model.sam.origin import Origin
 
 Place = str | Path
-Words = str | Sequence[str]
+Words = str | Path | Sequence[str | Path]
 Numbers = int | Sequence[int]
 
 
@@ -32,7 +33,7 @@ def path(value: Place | None) -> Path | None:
 
 def words(value: Words) -> list[str]:
     """One word, words with commas, or a list of such; commas are the arms' own matter."""
-    return [value] if isinstance(value, str | Path) else [str(each) for each in value]
+    return [str(each) for each in ([value] if isinstance(value, str | Path) else value)]
 
 
 def optional_words(value: Words | None) -> list[str] | None:
@@ -50,15 +51,23 @@ def numbers(name: str, value: Numbers | None, *, count: bool = False) -> tuple[i
     """
     if value is None:
         return ()
-    expected = f"{name}: expected a number or a list of numbers from 0 to {LARGEST}, each once"
-    if isinstance(value, int) and not isinstance(value, bool):
-        if count and not 1 <= value <= MOST_LISTED:
-            raise InputError(f"{name}: expected from one to {MOST_LISTED}, got {value}")
-        value = range(value) if count else [value]
-    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
-        raise InputError(f"{expected}, got {value!r}")
-    found = tuple(value)
-    whole = all(type(each) is int and 0 <= each <= LARGEST for each in found)
-    if not whole or not found or len(set(found)) < len(found):
-        raise InputError(f"{expected}, got {value!r}")
-    return found
+    if count and _is_whole(value) and not 1 <= value <= MOST_LISTED:  # type: ignore[operator]
+        raise InputError(f"{name}: expected from one to {MOST_LISTED}, got {value}")
+    listed = _listed(value, count=count)
+    whole = listed is not None and all(_is_whole(each) and 0 <= each <= LARGEST for each in listed)
+    if not listed or not whole or len(set(listed)) < len(listed):
+        expected = f"expected a number or a list of numbers from 0 to {LARGEST}, each once"
+        raise InputError(f"{name}: {expected}, got {value!r}")
+    return tuple(int(each) for each in listed)
+
+
+def _listed(value: Any, *, count: bool) -> list[Any] | None:
+    if _is_whole(value):
+        return list(range(value)) if count else [value]
+    ordered = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    return list(value) if ordered else None
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether a value is a whole number, NumPy's included."""
+    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import spsam
@@ -17,6 +18,8 @@ def test_a_number_is_a_count_of_seeds_and_a_fold() -> None:
     assert numbers("fold", 3) == (3,)
     assert numbers("fold", range(5)) == (0, 1, 2, 3, 4)
     assert numbers("fold", None) == ()
+    assert numbers("seeds", np.int64(2), count=True) == (0, 1)
+    assert [type(each) for each in numbers("fold", list(np.arange(2)))] == [int, int]
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, True, "3", [], [1, 1], [-1], [2**32], [1.0], {1}])
@@ -27,7 +30,7 @@ def test_other_seeds_are_refused(value: Any) -> None:
 
 def test_words_are_one_or_several() -> None:
     assert words("S1..S3") == ["S1..S3"]
-    assert words(["S1", Path("mine.yaml")]) == ["S1", "mine.yaml"]  # type: ignore[list-item]
+    assert words(["S1", Path("mine.yaml")]) == ["S1", "mine.yaml"]
     assert optional_words("box, point+box") == ["box", "point+box"]
     assert optional_words(["box", "point+box"]) == ["box", "point+box"]
     assert optional_words(None) is None
