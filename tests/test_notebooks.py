@@ -18,7 +18,7 @@ import spsam
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-_LARGEST = 150_000
+_LARGEST = 200_000
 
 
 def cells(file: Path) -> list[dict[str, Any]]:

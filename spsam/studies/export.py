@@ -81,52 +81,22 @@ def plan_export(
     if path.is_dir() or (path.exists() and not replace):
         message = "is there already; give another name, or --replace to write over it"
         problems.append(Problem(message, path))
-    recipes: list[Recipe] = []
-    notes: list[str] = []
-    for word in words:
-        with gather(problems):
-            found = find_runs(word, home)
-            if found is None:
-                raise unknown(word, word, home)
-            notes += found.notes
-            for file in found.files:
-                if is_model(file):
-                    raise InputError(Problem("is an exported model already: give its runs", file))
-                if not any(file.resolve() == each.path.resolve() for each in recipes):
-                    recipes += read_recipes(file, plugins)
+    recipes, notes = _found(words, home, plugins, problems)
     raise_all(problems)
     check_ensemble(recipes)
     own = _own_cards(recipes, plugins)
-    rows = []
-    for recipe in recipes:
-        if recipe.steps < recipe.total:
-            notes.append(f"{recipe.path}: trained for {recipe.steps} of {recipe.total} steps")
-        try:
-            rows += rows_of(recipe)
-        except SpsamError as error:
-            notes.append(f"{error}; the card is without these scores")
-    origins = [
-        # Of the hash alone: the file need not be at hand, and its name is nobody's business.
-        origin_of(recipe.config, None)
-        for recipe in recipes
+    summary, more = _scored(recipes)
+    # Of the hash alone: the file need not be at hand, and its name is nobody's business.
+    origins = [origin_of(recipe.config, None) for recipe in recipes]
+    strange = [
+        f"SAM's weights of sha-256 {origin.sha256} are neither official nor shipped, and are not "
+        "part of the model: give their file, too"
+        for origin in origins
+        if origin is not None and origin.kind == "other"
     ]
-    for origin in origins:
-        if origin is not None and origin.kind == "other":
-            notes.append(
-                f"SAM's weights of sha-256 {origin.sha256} are neither official nor shipped, and "
-                "are not part of the model: give their file, too"
-            )
+    notes = list(dict.fromkeys([*notes, *more, *strange]))
     carried = dict(_carried(own))
-    return Export(
-        path,
-        recipes,
-        origins,
-        summary_of(rows),
-        own,
-        carried,
-        licence or NOT_STATED,
-        list(dict.fromkeys(notes)),
-    )
+    return Export(path, recipes, origins, summary, own, carried, licence or NOT_STATED, notes)
 
 
 def export(planned: Export) -> None:
@@ -148,6 +118,39 @@ def export(planned: Export) -> None:
         weights=[None if origin is None else origin.to_dict() for origin in planned.origins],
         plugins=planned.plugins,
     )
+
+
+def _found(
+    words: Sequence[str], home: Path, plugins: Sequence[Path], problems: list[Problem]
+) -> tuple[list[Recipe], list[str]]:
+    """The runs, each once, and notes on the choice; mistakes are added to `problems`."""
+    recipes: list[Recipe] = []
+    notes: list[str] = []
+    for word in words:
+        with gather(problems):
+            found = find_runs(word, home)
+            if found is None:
+                raise unknown(word, word, home)
+            notes += found.notes
+            for file in found.files:
+                if is_model(file):
+                    raise InputError(Problem("is an exported model already: give its runs", file))
+                if not any(file.resolve() == each.path.resolve() for each in recipes):
+                    recipes += read_recipes(file, plugins)
+    return recipes, notes
+
+
+def _scored(recipes: Sequence[Recipe]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Means of the runs' scores, and what there is to say of runs."""
+    rows, notes = [], []
+    for recipe in recipes:
+        if recipe.steps < recipe.total:
+            notes.append(f"{recipe.path}: trained for {recipe.steps} of {recipe.total} steps")
+        try:
+            rows += rows_of(recipe)
+        except SpsamError as error:
+            notes.append(f"{error}; the card is without these scores")
+    return summary_of(rows), notes
 
 
 def _own_cards(recipes: Sequence[Recipe], plugins: Sequence[Path]) -> list[Card]:

@@ -57,7 +57,8 @@ def licence_text(export: Export) -> str:
 
 
 def _use(export: Export) -> str:
-    name = export.path.name
+    # Whatever the file is called by now.
+    name = "model.zip"
     plugin = " --plugin FOLDER" if export.own else ""
     allowed = ', plugins=["FOLDER"]' if export.own else ""
     return (
