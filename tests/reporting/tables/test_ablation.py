@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spsam.reporting.render.model import Table
-from spsam.reporting.study_data import read_study
+from spsam.reporting.study_reader import read_study
 from spsam.reporting.tables.ablation import ablation_table
 from spsam.reporting.tables.comparisons import comparisons_table
 from spsam.reporting.tables.study import StudyResults
