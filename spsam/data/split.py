@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -244,12 +245,11 @@ def _assign(
         # Of a patient who is not in this copy only the name is known; it counts all the same.
         listed[part] = {patient_of[case] for case in cases[part]} | set(missing)
         if missing:
-            shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
             notes.append(
                 f"{len(missing)} of {len(set(names))} {part} entries of split '{name}' are not in "
-                f"this copy of {dataset.name}: {shown}"
+                f"this copy of {dataset.name}: {_some(missing)}"
             )
-    problems = _overlaps(listed, path)
+    problems = [*_twice(parts, by_name, path), *_overlaps(listed, cases, path)]
     for part in ("train", "test"):
         if not cases[part]:
             problems.append(Problem(f"no {part} case of split '{name}' is in the data set", path))
@@ -261,21 +261,40 @@ def _assign(
     return _split(name, cases, notes)
 
 
-def _overlaps(listed: Mapping[str, set[str]], path: Path | None) -> list[Problem]:
+def _twice(
+    parts: Mapping[str, Sequence[str]], by_name: Mapping[str, Sequence[str]], path: Path | None
+) -> list[Problem]:
+    """What a part lists twice, as an entry of its own or by its patient's name."""
+    problems = []
+    for part, names in parts.items():
+        entries = Counter(names)
+        meant = Counter(case for each in entries for case in by_name.get(each, ()))
+        twice = sorted({each for found in (entries, meant) for each in found if found[each] > 1})
+        if twice:
+            message = f"{_some(twice)}: listed more than once in {part}; list each case once"
+            problems.append(Problem(message, path))
+    return problems
+
+
+def _overlaps(
+    listed: Mapping[str, set[str]], cases: Mapping[str, set[str]], path: Path | None
+) -> list[Problem]:
     problems = []
     for index, part in enumerate(PARTS):
         for other in PARTS[index + 1 :]:
-            both = sorted(listed[part] & listed[other])
+            both, same = listed[part] & listed[other], cases[part] & cases[other]
             if both:
-                shown = ", ".join(both[:5]) + (", …" if len(both) > 5 else "")
-                problems.append(
-                    Problem(
-                        f"{len(both)} patients are in both {part} and {other}: {shown}; a patient "
-                        "belongs to one part",
-                        path,
-                    )
+                named = f" (cases listed in both: {_some(sorted(same))})" if same - both else ""
+                message = (
+                    f"{len(both)} patients are in both {part} and {other}: {_some(sorted(both))}"
+                    f"{named}; a patient belongs to one part"
                 )
+                problems.append(Problem(message, path))
     return problems
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def _five_fold(dataset: DataSet, fold: int, notes: Sequence[str]) -> Split:
