@@ -155,6 +155,9 @@ class Planner:
         diff = differences(arm, parent, self._catalogue)
         if parent is not None and not diff and parent.parent is None:
             parent = None  # It changes nothing of a root: it is the root under its own name.
+        if parent is not None:
+            # Of several bases the one that it stands beside, not the one that its file names.
+            arm = arm.model_copy(update={"parent": parent.name})
         size = self._backend.size(arm, self._inputs.dataset, plan)
         return PlannedArm(
             arm=arm,
