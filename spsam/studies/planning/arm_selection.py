@@ -49,8 +49,6 @@ def select_arms(words: Sequence[str], problems: list[Problem]) -> Selection:
         for file in arm_files(words) if study is None else _files_of(study):
             with gather(found):
                 arms.append(read_arm_file(file))
-    if study is not None:
-        found = [at_name(problem, study.file, ("full", "base")) for problem in found]
     problems += found
     # A list does without an arm that cannot be read; what is made of one arm does not.
     is_list = study is None or isinstance(study.config, Arms)
@@ -72,6 +70,7 @@ def _files_of(study: StudyFile) -> list[Path]:
     for word in named:
         with gather(problems):
             files.append(arm_file(word, folder))
+    problems = [at_name(problem, study.file, ("full", "base")) for problem in problems]
     raise_all(problems)
     return files
 
