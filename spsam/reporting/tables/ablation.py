@@ -155,7 +155,7 @@ def _change(study: StudyResults, arm: ArmData) -> Cell:
         # An arm whose parent was not run has one in its file, but was compared with none.
         return Cell("", {**nothing, "parent": None})
     text = f"{signed(100 * found.change)}{found.mark} ({found.against})"
-    values = {
+    values: dict[str, str | float] = {
         "change": 100 * found.change,
         "change_low": 100 * found.low,
         "change_high": 100 * found.high,
