@@ -25,13 +25,14 @@ class ArmData:
     Attributes:
         name: The arm's file without `.yaml`.
         title: The arm in words.
-        parent: The arm that it is a change of; None for the first of its line.
-        diff: What it changes: mappings with key, parent and value.
+        parent: The arm that it is compared with; None for the first of its line.
+        diff: What it changes of its base: mappings with key, parent and value.
         trained_parameters: Of all its added blocks.
         weights: Where its SAM's come from, by backbone, in words; empty for a network without SAM
             and where that was not recorded.
         run_ids: One for each seed and fold of the study, seed by seed.
         levels: Of a factorial study: factor -> the value it has here.
+        base: The arm that it is a change of: its parent, or one that is not in the study.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ArmData:
     run_ids: Sequence[str]
     levels: Mapping[str, str] = field(default_factory=dict)
     weights: str = ""
+    base: str | None = None
 
     @property
     def label(self) -> str:

@@ -59,6 +59,8 @@ def as_arms(about: Mapping[str, Any]) -> list[ArmData]:
             run_ids=tuple(entry["run_ids"]),
             levels=entry.get("levels", {}),
             weights=_weights(entry.get("weights")),
+            # Earlier descriptions have it as the parent, whether it is in the study or not.
+            base=entry.get("base", entry["parent"]),
         )
         for entry in about["arms"]
     ]
