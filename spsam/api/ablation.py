@@ -139,7 +139,7 @@ def ablate(
     warn_of(arm.weights for arm in ablation.arms)
     engine = make_executor(executor, ablation, None, jobs)
     from spsam.api.progress import shown
-    from spsam.reporting.study_data import read_study
+    from spsam.reporting.study_reader import read_study
 
     with shown(progress) as watch:
         outcome = run_ablation(ablation, watch, executor=engine, retry_failed=retry_failed)

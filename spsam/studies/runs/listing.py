@@ -146,7 +146,8 @@ def _order(entry: RunEntry) -> tuple[Any, ...]:
 
 def _of_studies(home: Path, problems: list[str]) -> Iterator[tuple[str, str, int, int, str]]:
     """(study, arm, seed, fold, run id) of every run that a study has or wants."""
-    from spsam.reporting.study_data import STUDY_FILE, as_arms, find_studies, folds_of, read_about
+    from spsam.reporting.study_data import folds_of
+    from spsam.reporting.study_description import STUDY_FILE, as_arms, find_studies, read_about
 
     for folder in find_studies(home):
         try:
