@@ -95,7 +95,7 @@ def _label_maps(study: PromptStudy) -> dict[str, Path]:
         title = f"plain SAM, {cell.prompts}{f' ({how})' if how else ''}"
         found[title] = CellRows(home, study.first_key(cell)).maps
     runs = [study.subject.run] if study.subject.run is not None else []
-    runs += [find_run(named, home, "--compare") for named in study.request.compare]
+    runs += [find_run(named, home, "--compare ") for named in study.request.compare]
     for run in runs:
         config = read_config(run)
         title = f"{config.arm.name} seed {config.seed}"

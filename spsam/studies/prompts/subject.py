@@ -170,7 +170,7 @@ def trained_run(
     from spsam.data.plan import VERSION, Plan
     from spsam.data.split import split_of_hash
 
-    folder = find_run(named, home, "--run")
+    folder = find_run(named, home)
     config = with_plugins(read_config(folder), plugins, folder.config)
     if data is None and config.data.name not in BUILT_IN:
         raise InputError(
@@ -220,7 +220,7 @@ def check_comparable(named: str, home: Path, subject: Subject) -> None:
     Raises:
         InputError: If there is no such run, it is of other data, or it predicted other cases.
     """
-    run = find_run(named, home, "--compare")
+    run = find_run(named, home, "--compare ")
     theirs, ours = read_config(run).data, subject.config.data
     if theirs.fingerprint != ours.fingerprint:
         raise InputError(

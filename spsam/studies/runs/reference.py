@@ -67,13 +67,13 @@ def find_runs(word: str, home: Path) -> FoundRuns | None:
     return FoundRuns([run.folder.checkpoint for run in runs], notes)
 
 
-def find_run(word: str, home: Path, option: str = "--run") -> RunFolder:
+def find_run(word: str, home: Path, option: str = "--run ") -> RunFolder:
     """The one finished run that a word stands for.
 
     Args:
         word: As of `find_runs`, but no exported model.
         home: The folder of all results.
-        option: Where the word stood, for errors.
+        option: What stood before the word, for errors.
 
     Raises:
         InputError: If there is none, there are several, or it is not finished.
@@ -81,7 +81,7 @@ def find_run(word: str, home: Path, option: str = "--run") -> RunFolder:
     path = Path(word)
     if path.suffix.lower() == MODEL and path.is_file():
         message = "an exported model has neither cases nor predictions; name the run itself"
-        raise InputError(f"{option} {word}: {message}")
+        raise InputError(f"{option}{word}: {message}")
     folder = RunFolder(home, word)
     if path.is_dir() and path.resolve().parent.name == "runs":
         folder = RunFolder(path.resolve().parents[1], path.resolve().name)
@@ -89,14 +89,14 @@ def find_run(word: str, home: Path, option: str = "--run") -> RunFolder:
         listing = list_runs(home)
         found = _named(word, listing)
         if found is None:
-            raise unknown(f"{option} {word}", word, home, listing)
+            raise unknown(f"{option}{word}", word, home, listing)
         runs, _ = found
         if len(runs) > 1:
-            message = f"{option} {word}: these are {len(runs)} runs; name one:"
+            message = f"{option}{word}: these are {len(runs)} runs; name one:"
             raise InputError(f"{message} {_list(runs)}")
         folder = runs[0].folder
     if folder.status != "finished" or not folder.checkpoint.is_file():
-        raise InputError(f"{option} {word}: the run is not finished: {folder.path}")
+        raise InputError(f"{option}{word}: the run is not finished: {folder.path}")
     return folder
 
 
