@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["RECORD", "Prediction", "plan_prediction", "predict"]
 
 Naming = Literal["input", "amos"]
+
+LABEL_DESCRIPTION = "itksnap-labels.txt"
+"""Names and colours of the classes, in every folder of results."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,14 @@ class Prediction:
     @property
     def folder(self) -> Predicted:
         """The folder of results with its record."""
+        from spsam.data.files.label_description import label_description
         from spsam.engine.segment import file_endings
 
-        asked = {
-            name: bool(self.options.get(name)) for name in ("probabilities", "prompts", "dicom_seg")
+        first = self.recipes[0]
+        shared = {
+            LABEL_DESCRIPTION: label_description(first.config.data.class_names, first.raw_ids)
         }
-        return Predicted(self.output, self.describe(), file_endings(**asked))
+        return Predicted(self.output, self.describe(), file_endings(self.options), shared)
 
     def describe(self) -> dict[str, Any]:
         """The request as plain values."""
@@ -126,7 +132,7 @@ def plan_prediction(
     from spsam.data.files.dicom_seg import segmentation_problems
     from spsam.data.sources.beside import shown
     from spsam.data.sources.volumes import left_out, open_volumes
-    from spsam.engine.segment import check_ensemble, read_recipe
+    from spsam.engine.segment import check_ensemble, file_endings, read_recipe
 
     backend = backend or Backend()
     checkpoints, paths = _divide(named, home)
@@ -151,9 +157,11 @@ def plan_prediction(
     raise_all(problems)
     check_ensemble(recipes)
     names = [_name(case.id, naming) for case in cases]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    if twice := _twice(names):
         raise InputError(f"two volumes would be called {', '.join(twice)}: predict them apart")
+    # Such as the probabilities of `a` and the label map of `a_probabilities`.
+    if twice := _twice(name + each for name in names for each in file_endings(options or {})):
+        raise InputError(f"two results would be called {', '.join(twice)}: predict them apart")
     notes = [
         f"{recipe.path}: trained for {recipe.steps} of {recipe.total} steps"
         for recipe in recipes
@@ -197,14 +205,14 @@ def predict(prediction: Prediction, watch: ProgressListener | None = None) -> Se
     if len(todo) < len(prediction.cases):
         watch.say(f"{len(prediction.cases) - len(todo)} volumes were segmented before")
     there = set(prediction.finished)
+    folder = prediction.folder
+    folder.begin()
     if not todo:
         return _segmented(prediction, there, [])
     members = [
         load_member(recipe, sam, prediction.device)
         for recipe, sam in zip(prediction.recipes, prediction.weights, strict=True)
     ]
-    folder = prediction.folder
-    folder.begin()
     failed: list[str] = []
     try:
         for number, (case, name) in enumerate(todo):
@@ -310,6 +318,10 @@ def _checkpoint(word: str, home: Path) -> Path | None:
         if (folder / "checkpoint.pt").is_file() or (folder / "checkpoint.previous.pt").is_file():
             return folder / "checkpoint.pt"
     return None
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def _name(case_id: str, naming: Naming) -> str:

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +35,13 @@ class Predicted:
         folder: The folder; need not be there.
         about: Runs, classes and options, as plain values.
         endings: Of the files that each volume gets, behind its result's name.
+        shared: Name -> text of files about all volumes, which lie beside the record.
     """
 
     folder: Path
     about: Mapping[str, Any]
     endings: Sequence[str]
+    shared: Mapping[str, str] = field(default_factory=dict)
 
     def finished(self, cases: Mapping[str, Case]) -> set[str]:
         """Which volumes are segmented: the record names them, and their files are unchanged.
@@ -52,7 +54,7 @@ class Predicted:
                 volume, changed, or of another program.
         """
         volumes = self._volumes()
-        problems: list[Problem] = []
+        problems = self._shared_problems()
         done: set[str] = set()
         owners = {file: name for name, each in volumes.items() for file in each["files"]}
         for file in self._results(cases):
@@ -76,16 +78,21 @@ class Predicted:
                 pass
 
     def begin(self) -> None:
-        """Writes the record, if there is none yet.
+        """Writes the record and what is shared, if they are not there yet.
 
         Raises:
-            InputError: If it is one of other runs or options.
+            InputError: If the record is one of other runs or options, or another file is in the
+                way.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._alone():
             if not (self.folder / RECORD).is_file():
                 self._write({})
             self._volumes()
+            raise_all(self._shared_problems())
+            for name, text in self.shared.items():
+                if not (self.folder / name).is_file():
+                    write_text(self.folder / name, text)
 
     def add(self, name: str, volume: str, made: Path) -> None:
         """Moves a volume's files into the folder, all of them or none.
@@ -114,8 +121,9 @@ class Predicted:
                 raise InputError([Problem(f"was put there meanwhile: {_ELSE}", x) for x in strange])
             if there and self._is_finished(name, known, volume):
                 return  # by another process
-            # What is left of an interrupted call: its hashes are about to be forgotten.
-            for each in there:
+            # What is left of an interrupted call: its hashes are about to be forgotten. An earlier
+            # version may have written other files for the same options.
+            for each in filter(os.path.lexists, self._files(known)):
                 each.unlink()
             hashes = {each.name: found.sha256 for each, found in read_contents(files).items()}
             self._write({**volumes, name: {"input": volume, "files": hashes}})
@@ -158,6 +166,18 @@ class Predicted:
             raise InputError([Problem(f"{message}: {_ELSE}", file) for file in other])
         wanted = {name + ending for ending in self.endings}
         return len(there) == len(files) and set(entry["files"]) == wanted
+
+    def _shared_problems(self) -> list[Problem]:
+        """Which of the shared files are another program's, or changed."""
+        problems = []
+        for name, text in self.shared.items():
+            file = self.folder / name
+            try:
+                if os.path.lexists(file) and file.read_bytes() != text.encode("utf-8"):
+                    problems.append(Problem(f"spsam predict has not written it: {_ELSE}", file))
+            except OSError:
+                problems.append(Problem(f"spsam predict has not written it: {_ELSE}", file))
+        return problems
 
     def _results(self, cases: Iterable[str]) -> list[Path]:
         """What lies in the folder that may be taken for a result."""

@@ -16,7 +16,7 @@ from spsam.errors import InputError
 from spsam.studies.predicted import RECORD, Predicted, place_problems, volume_hash
 from tests.data.layouts import blocks, random_image, write_image
 
-ENDINGS = (".nii.gz", "_probabilities.npy")
+ENDINGS = (".nii.gz", "_probabilities.nii.gz")
 
 
 def never() -> None:
@@ -37,7 +37,7 @@ def drafts(tmp_path: Path, name: str, seed: int = 0) -> Path:
     made = tmp_path / "made"
     made.mkdir(exist_ok=True)
     write_image(made / f"{name}.nii.gz", blocks())
-    (made / f"{name}_probabilities.npy").write_bytes(bytes([seed]) * 100)
+    (made / f"{name}_probabilities.nii.gz").write_bytes(bytes([seed]) * 100)
     return made
 
 
@@ -53,7 +53,7 @@ def test_a_volume_is_finished_with_all_its_files(tmp_path: Path) -> None:
     assert out.finished({"a": scan, "b": other}) == {"a"}
     # The scan under another name is another volume.
     assert out.finished({"b": scan}) == set()
-    (out.folder / "a_probabilities.npy").unlink()
+    (out.folder / "a_probabilities.nii.gz").unlink()
     assert out.finished({"a": scan}) == set()
     out.add("a", volume_hash(scan), drafts(tmp_path, "a", 7))
     assert out.finished({"a": scan}) == {"a"}

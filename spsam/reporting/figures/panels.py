@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spsam.reporting.figures.recorded import recorded
-from spsam.reporting.figures.style import CLASS_COLOURS, Drawing, NothingToDrawError, new_figure
+from spsam.reporting.figures.style import Drawing, NothingToDrawError, new_figure
 from spsam.reporting.tables.study import StudyResults
 from spsam.results.panels import Panel, read_panels
+from spsam.text.colours import class_colour, class_colours
 from spsam.text.drawn import in_legend
 from spsam.text.escape import one_line
 
@@ -104,12 +105,12 @@ def _show(
     for spine in axis.spines.values():
         spine.set_visible(False)
     if labels is not None:
-        colours = (labels.astype(int) - 1) % len(CLASS_COLOURS)
+        most = max(2, int(labels.max()))
         axis.imshow(
-            np.ma.masked_where(labels == 0, colours),
-            cmap=ListedColormap(CLASS_COLOURS),
-            vmin=0,
-            vmax=len(CLASS_COLOURS) - 1,
+            np.ma.masked_where(labels == 0, labels),
+            cmap=ListedColormap(class_colours(most + 1)),
+            vmin=1,
+            vmax=most,
             alpha=alpha,
             interpolation="nearest",
             aspect=panel.aspect,
@@ -131,7 +132,7 @@ def _prompts(axis: Axes, panel: Panel) -> None:
                     x2 - x1 + 1,
                     y2 - y1 + 1,
                     fill=False,
-                    ec=_colour(k),
+                    ec=class_colour(int(k)),
                     lw=1.2,
                 )
             )
@@ -142,16 +143,12 @@ def _prompts(axis: Axes, panel: Panel) -> None:
                 y,
                 "o" if inside else "X",
                 ms=4.5,
-                mfc=_colour(k),
+                mfc=class_colour(int(k)),
                 mec="white" if inside else "black",
                 mew=0.8,
             )
     axis.set_xlim(-0.5, width - 0.5)
     axis.set_ylim(height - 0.5, -0.5)
-
-
-def _colour(k: float) -> str:
-    return CLASS_COLOURS[(int(k) - 1) % len(CLASS_COLOURS)]
 
 
 def _legend(
@@ -162,7 +159,7 @@ def _legend(
 
     seen = {int(k) for case in cases for k in np.unique(panels[case].reference)}
     handles = [
-        Patch(color=_colour(k), label=in_legend(name))
+        Patch(color=class_colour(int(k)), label=in_legend(name))
         for k, name in enumerate(names)
         if k and k in seen
     ]
