@@ -44,6 +44,11 @@ def read(path: Path) -> np.ndarray:
     return SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
+
+
 def test_a_runs_own_cases_are_segmented_to_the_same_voxels_and_scores(
     home: Path, images: Path, tmp_path: Path
 ) -> None:
@@ -60,12 +65,12 @@ def test_a_runs_own_cases_are_segmented_to_the_same_voxels_and_scores(
         assert (one.GetSize(), one.GetSpacing()) == (other.GetSize(), other.GetSpacing())
         assert (one.GetOrigin(), one.GetDirection()) == (other.GetOrigin(), other.GetDirection())
         stem = name.removesuffix(".nii.gz")
-        held = nibabel.load(out / f"{stem}_probabilities.nii.gz")
+        held = nibabel.load(out / "probabilities" / name)
         np.testing.assert_array_equal(held.affine, nibabel.load(images / name).affine)
         chances = held.get_fdata().transpose(3, 2, 1, 0)
         assert chances.shape == (4, *read(made).shape)
-        np.testing.assert_allclose(chances.sum(0), 1, atol=1e-4)
-        # 16 bits may tie what float32 told apart.
+        np.testing.assert_allclose(chances.sum(0), 1, atol=5e-4)
+        # 12 bits may tie what float32 told apart.
         assert np.mean(chances.argmax(0) == read(made)) > 0.999
         lines = (out / f"{stem}_prompts.jsonl").read_text().splitlines()
         for line in map(json.loads, lines):
@@ -105,7 +110,7 @@ def test_several_runs_are_averaged(home: Path, images: Path, tmp_path: Path) -> 
         assert result.exit_code == 0, result.output
     logits = []
     for run in ("run0", "run1", "run0-run1"):
-        (file,) = (tmp_path / run).glob("*_probabilities.nii.gz")
+        (file,) = (tmp_path / run / "probabilities").iterdir()
         chances = nibabel.load(file).get_fdata().transpose(3, 2, 1, 0)
         logits.append(np.log(chances) - np.log(chances).mean(0))
     np.testing.assert_allclose(logits[2], (logits[0] + logits[1]) / 2, atol=0.02)
@@ -188,33 +193,32 @@ def test_predictions_are_taken_up_by_scan_and_missing_files(home: Path, tmp_path
         write_image(scans / f"{name}.nii.gz", random_image(seed))
     command = ["predict", home / "run0", scans, "--save", out, "--probabilities"]
     assert spsam(*command).exit_code == 0
-    made = {file.name: file.read_bytes() for file in out.iterdir()}
+    made = contents(out)
     assert sorted(made) == [
-        *("a.nii.gz", "a_probabilities.nii.gz", "b.nii.gz", "b_probabilities.nii.gz"),
-        *("itksnap-labels.txt", "predict.json"),
+        *("a.nii.gz", "b.nii.gz", "itksnap-labels.txt", "predict.json"),
+        *("probabilities/a.nii.gz", "probabilities/b.nii.gz"),
     ]
-    times = {file.name: file.stat().st_mtime_ns for file in out.iterdir()}
-    (out / "a_probabilities.nii.gz").unlink()
+    chances = out / "probabilities"
+    before = (chances / "b.nii.gz").stat().st_mtime_ns
+    (chances / "a.nii.gz").unlink()
     (out / "b.nii.gz").unlink()
     # What a killed process leaves.
     dead = draft_of(out / "predict").name.replace(f"-{os.getpid()}-", "-4194303999-")
     (out / dead).mkdir()
-    (out / dead / "b_probabilities.nii.gz").write_bytes(b"half")
+    (out / dead / "b.nii.gz").write_bytes(b"half")
     (out / f"{dead}.json").write_text("{")
     (out / ".predict.lock").touch()
     again = spsam(*command)
     assert again.exit_code == 0, again.output
-    assert {file.name: file.read_bytes() for file in out.iterdir()} == made
+    assert contents(out) == made
     (out / dead).mkdir()
     write_image(scans / "new" / "c.nii.gz", random_image(7))
     # The same bytes, written anew and elsewhere, are the same scan.
     shutil.copy(scans / "a.nii.gz", tmp_path / "copy")
     shutil.move(tmp_path / "copy", scans / "a.nii.gz")
     assert spsam(*command).exit_code == 0
-    assert sorted(file.name for file in out.iterdir()) == sorted(
-        [*made, "c.nii.gz", "c_probabilities.nii.gz"]
-    )
-    assert times["b_probabilities.nii.gz"] != (out / "b_probabilities.nii.gz").stat().st_mtime_ns
+    assert sorted(contents(out)) == sorted([*made, "c.nii.gz", "probabilities/c.nii.gz"])
+    assert before != (chances / "b.nii.gz").stat().st_mtime_ns
     spoilt = (out / "a.nii.gz").stat().st_mtime_ns
     write_image(scans / "a.nii.gz", random_image(8))
     refused = spsam(*command)
@@ -315,19 +319,24 @@ def test_files_for_other_programs_have_names_colours_and_geometry(
         assert snap[k] == [str(k), *map(str, rgb(k)), "1", "1", "1", f'"{class_name}"']
     assert "Segment3_Name" not in header
     # The classes' own colours are in the picture.
-    seen = {tuple(pixel) for pixel in (imread(out / f"{case}_overlay.png") * 255).round()[..., :3].reshape(-1, 3).astype(int)}  # fmt: skip
+    picture = (imread(out / f"{case}_overlay.png")[..., :3] * 255).round().astype(int)
+    seen = {tuple(pixel) for pixel in picture.reshape(-1, 3).tolist()}
     present = set(np.unique(voxels).tolist()) - {0}
-    assert present and all(rgb(k) in seen for k in present)
+    assert present
+    assert all(rgb(k) in seen for k in present)
 
     # What else lies there is no second prediction.
-    scored = spsam("evaluate", out, home / "acdc" / case.split("_")[0], "--json")
+    references = tmp_path / "references"
+    references.mkdir()
+    shutil.copy(home / "acdc" / case.split("_")[0] / f"{case}_gt.nii.gz", references)
+    scored = spsam("evaluate", out, references, "--json")
     assert scored.exit_code == 0, scored.output
     assert json.loads(scored.stdout)["cases"] == 1
-    made = {file.name: file.read_bytes() for file in out.iterdir()}
+    made = contents(out)
     (out / f"{case}.seg.nrrd").unlink()
     (out / "itksnap-labels.txt").unlink()
     assert spsam(*command).exit_code == 0
-    assert {file.name: file.read_bytes() for file in out.iterdir()} == made
+    assert contents(out) == made
     for file in ("itksnap-labels.txt", f"{case}_overlay.png", f"{case}.seg.nrrd"):
         (out / file).write_bytes(made[file] + b" ")
         refused = spsam(*command)
@@ -335,14 +344,3 @@ def test_files_for_other_programs_have_names_colours_and_geometry(
         assert file in " ".join(refused.stderr.split())
         (out / file).write_bytes(made[file])
     assert spsam(*command).exit_code == 0
-
-
-def test_results_of_one_name_are_refused(home: Path, tmp_path: Path) -> None:
-    scans = tmp_path / "scans"
-    for name in ("a", "a_probabilities"):
-        write_image(scans / f"{name}.nii.gz", random_image(1))
-    command = ["predict", home / "run0", scans, "--save", tmp_path / "out", "--probabilities"]
-    refused = spsam(*command)
-    assert refused.exit_code == 2
-    assert "two results would be called a_probabilities.nii.gz" in refused.stderr
-    assert not (tmp_path / "out").exists()

@@ -43,7 +43,7 @@ def predict(  # noqa: PLR0917 - the command line's options
         ),
     ] = None,
     probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Write NAME_probabilities.nii.gz, too.")
+        bool, typer.Option("--probabilities", help="Write probabilities/NAME.nii.gz, too.")
     ] = False,
     prompts: Annotated[
         bool, typer.Option("--prompts", help="Write the prompts that the network gave itself, too.")

@@ -25,6 +25,7 @@ def draw_overlay(
     path: Path,
     image: NDArray[np.floating],
     labels: NDArray[np.integer],
+    *,
     spacing: Triple,
     class_names: Sequence[str],
     title: str,

@@ -23,7 +23,6 @@ from spsam.data.labels import narrow_ids
 from spsam.data.plan import Plan
 from spsam.data.preparation.preprocess import preprocess
 from spsam.data.preparation.restore import name_pieces, restored, write_labels
-from spsam.data.preparation.store import PreparedCase
 from spsam.engine.assemble import network_for
 from spsam.engine.checkpoint import digest, last_sound, load_trained_state
 from spsam.engine.given_prompts import GivenPrompts
@@ -153,19 +152,20 @@ def load_member(recipe: Recipe, sam: Path | None, device: str) -> EnsembleMember
     return EnsembleMember(recipe, network.to(torch.device(device)).eval())
 
 
-ENDINGS = {
-    "probabilities": "_probabilities.nii.gz",
-    "prompts": "_prompts.jsonl",
-    "dicom_seg": ".dcm",
-    "seg_nrrd": ".seg.nrrd",
-    "overlay": "_overlay.png",
+FORMS = {
+    # In a folder of its own: `*.nii.gz` stays a folder's label maps.
+    "probabilities": "probabilities/{}.nii.gz",
+    "prompts": "{}_prompts.jsonl",
+    "dicom_seg": "{}.dcm",
+    "seg_nrrd": "{}.seg.nrrd",
+    "overlay": "{}_overlay.png",
 }
-"""By an option of `segment`, what stands behind the name of the file that it writes."""
+"""By an option of `segment`, how the file that it writes is called, the result's name as `{}`."""
 
 
-def file_endings(options: Mapping[str, Any]) -> list[str]:
-    """What `segment` puts behind a result's name, with these options."""
-    return [".nii.gz", *(ending for option, ending in ENDINGS.items() if options.get(option))]
+def file_forms(options: Mapping[str, Any]) -> list[str]:
+    """How the files are called that `segment` writes with these options."""
+    return ["{}.nii.gz", *(form for option, form in FORMS.items() if options.get(option))]
 
 
 def segment(
@@ -191,9 +191,9 @@ def segment(
         members: Of runs whose classes are the same.
         case: The volume.
         name: Of the files, without an ending: `NAME.nii.gz`, and where wanted
-            the files of `ENDINGS`.
+            the files of `FORMS`.
         mirror: Average over all mirrorings; None as each run says.
-        probabilities: Whether to write `NAME_probabilities.nii.gz`: see `ProbabilityFile`.
+        probabilities: Whether to write `probabilities/NAME.nii.gz`: see `ProbabilityFile`.
         prompts: Whether to write the prompts that the networks gave themselves: see
             `GivenPrompts`.
         dicom_seg: Whether to write `NAME.dcm`, too: the label map as DICOM-SEG of the volume's
@@ -234,7 +234,7 @@ def segment(
     head = members[0].network.mask_head
     name.parent.mkdir(parents=True, exist_ok=True)
     if probabilities:
-        file = _with(name, ENDINGS["probabilities"])
+        file = _place(name, "probabilities")
         with closing(ProbabilityFile(file, first, head.activation)) as chances:
             labels = name_pieces(_mean(pieces), first, head.labels, chances.add)
             chances.finish()
@@ -242,19 +242,19 @@ def segment(
         labels = name_pieces(_mean(pieces), first, head.labels)
     if prompts:
         lines = [json.dumps(line) + "\n" for line in given.lines]
-        write_text(_with(name, ENDINGS["prompts"]), "".join(lines))
+        write_text(_place(name, "prompts"), "".join(lines))
     names, grid = members[0].recipe.config.data.class_names, first.original
     if dicom_seg:
-        file = _with(name, ENDINGS["dicom_seg"])
+        file = _place(name, "dicom_seg")
         write_segmentation(file, labels, case.files[0], names, grid.spacing[0])
     if seg_nrrd:
         ids = narrow_ids(first.raw_ids)[labels]
-        write_seg_nrrd(_with(name, ENDINGS["seg_nrrd"]), ids, grid, names, first.raw_ids)
+        write_seg_nrrd(_place(name, "seg_nrrd"), ids, grid, names, first.raw_ids)
     if overlay:
         image = case.load().image[0]
-        file = _with(name, ENDINGS["overlay"])
-        draw_overlay(file, image, labels, grid.spacing, names, case.id)
-    write_labels(_with(name, ".nii.gz"), labels, first)
+        file = _place(name, "overlay")
+        draw_overlay(file, image, labels, spacing=grid.spacing, class_names=names, title=case.id)
+    write_labels(name.with_name(f"{name.name}.nii.gz"), labels, first)
 
 
 def _inference(config: InferenceConfig, mirror: bool | None) -> InferenceConfig:
@@ -266,5 +266,8 @@ def _mean(pieces: Sequence[Iterator[Tensor]]) -> Iterator[Tensor]:
         yield together[0] if len(together) == 1 else torch.stack(together).mean(0)
 
 
-def _with(name: Path, ending: str) -> Path:
-    return name.with_name(name.name + ending)
+def _place(name: Path, option: str) -> Path:
+    """Where the file of an option goes."""
+    place = name.parent / FORMS[option].replace("{}", name.name)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place

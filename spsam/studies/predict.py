@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -74,13 +73,13 @@ class Prediction:
     def folder(self) -> Predicted:
         """The folder of results with its record."""
         from spsam.data.files.label_description import label_description
-        from spsam.engine.segment import file_endings
+        from spsam.engine.segment import file_forms
 
         first = self.recipes[0]
         shared = {
             LABEL_DESCRIPTION: label_description(first.config.data.class_names, first.raw_ids)
         }
-        return Predicted(self.output, self.describe(), file_endings(self.options), shared)
+        return Predicted(self.output, self.describe(), file_forms(self.options), shared)
 
     def describe(self) -> dict[str, Any]:
         """The request as plain values."""
@@ -132,7 +131,7 @@ def plan_prediction(
     from spsam.data.files.dicom_seg import segmentation_problems
     from spsam.data.sources.beside import shown
     from spsam.data.sources.volumes import left_out, open_volumes
-    from spsam.engine.segment import check_ensemble, file_endings, read_recipe
+    from spsam.engine.segment import check_ensemble, read_recipe
 
     backend = backend or Backend()
     checkpoints, paths = _divide(named, home)
@@ -157,11 +156,9 @@ def plan_prediction(
     raise_all(problems)
     check_ensemble(recipes)
     names = [_name(case.id, naming) for case in cases]
-    if twice := _twice(names):
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
         raise InputError(f"two volumes would be called {', '.join(twice)}: predict them apart")
-    # Such as the probabilities of `a` and the label map of `a_probabilities`.
-    if twice := _twice(name + each for name in names for each in file_endings(options or {})):
-        raise InputError(f"two results would be called {', '.join(twice)}: predict them apart")
     notes = [
         f"{recipe.path}: trained for {recipe.steps} of {recipe.total} steps"
         for recipe in recipes
@@ -318,10 +315,6 @@ def _checkpoint(word: str, home: Path) -> Path | None:
         if (folder / "checkpoint.pt").is_file() or (folder / "checkpoint.previous.pt").is_file():
             return folder / "checkpoint.pt"
     return None
-
-
-def _twice(names: Iterable[str]) -> list[str]:
-    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def _name(case_id: str, naming: Naming) -> str:

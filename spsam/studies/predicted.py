@@ -34,13 +34,14 @@ class Predicted:
     Attributes:
         folder: The folder; need not be there.
         about: Runs, classes and options, as plain values.
-        endings: Of the files that each volume gets, behind its result's name.
+        forms: Of the files that each volume gets, from the folder, its result's name as `{}`:
+            `{}.nii.gz`, `probabilities/{}.nii.gz`.
         shared: Name -> text of files about all volumes, which lie beside the record.
     """
 
     folder: Path
     about: Mapping[str, Any]
-    endings: Sequence[str]
+    forms: Sequence[str]
     shared: Mapping[str, str] = field(default_factory=dict)
 
     def finished(self, cases: Mapping[str, Case]) -> set[str]:
@@ -58,7 +59,7 @@ class Predicted:
         done: set[str] = set()
         owners = {file: name for name, each in volumes.items() for file in each["files"]}
         for file in self._results(cases):
-            owner = owners.get(file.name)
+            owner = owners.get(self._relative(file))
             if owner is None:
                 problems.append(Problem(f"spsam predict has not written it: {_ELSE}", file))
         for name, case in cases.items():
@@ -112,11 +113,14 @@ class Predicted:
 
         with self._alone():
             volumes = self._volumes()
-            files = sorted(each for each in made.iterdir() if not each.name.startswith("."))
-            there = [self.folder / each.name for each in files]
-            there = [each for each in there if os.path.lexists(each)]
+            files = {
+                each.relative_to(made).as_posix(): each
+                for each in sorted(made.rglob("*"))
+                if each.is_file() and not each.name.startswith(".")
+            }
+            there = [each for each in map(self.folder.joinpath, files) if os.path.lexists(each)]
             known = volumes.get(name, {"files": {}})
-            strange = [each for each in there if each.name not in known["files"]]
+            strange = [each for each in there if self._relative(each) not in known["files"]]
             if strange:
                 raise InputError([Problem(f"was put there meanwhile: {_ELSE}", x) for x in strange])
             if there and self._is_finished(name, known, volume):
@@ -125,10 +129,12 @@ class Predicted:
             # version may have written other files for the same options.
             for each in filter(os.path.lexists, self._files(known)):
                 each.unlink()
-            hashes = {each.name: found.sha256 for each, found in read_contents(files).items()}
+            found = read_contents(files.values())
+            hashes = {place: found[each].sha256 for place, each in files.items()}
             self._write({**volumes, name: {"input": volume, "files": hashes}})
-            for each in files:
-                os.replace(each, self.folder / each.name)
+            for place, each in files.items():
+                (self.folder / place).parent.mkdir(exist_ok=True)
+                os.replace(each, self.folder / place)
 
     @property
     def _lock(self) -> Path:
@@ -160,11 +166,13 @@ class Predicted:
             message = "was segmented from another scan of this name, or before the scan was changed"
             raise InputError([Problem(f"{message}: {_ELSE}", file) for file in there])
         found = read_contents(there)
-        other = [file for file in there if found[file].sha256 != entry["files"][file.name]]
+        other = [
+            file for file in there if found[file].sha256 != entry["files"][self._relative(file)]
+        ]
         if other:
             message = "has been changed since spsam predict wrote it"
             raise InputError([Problem(f"{message}: {_ELSE}", file) for file in other])
-        wanted = {name + ending for ending in self.endings}
+        wanted = {named(form, name) for form in self.forms}
         return len(there) == len(files) and set(entry["files"]) == wanted
 
     def _shared_problems(self) -> list[Problem]:
@@ -185,12 +193,21 @@ class Predicted:
 
         if not self.folder.is_dir():
             return []
-        names = {name + ending for name in cases for ending in self.endings}
-        return [
-            each
-            for each in sorted(self.folder.iterdir())
-            if each.name in names or (stem(each) is not None and not each.is_dir())
-        ]
+        places = {self.folder / named(form, name) for name in cases for form in self.forms}
+        found = {each for each in places if os.path.lexists(each)}
+        images = (each for each in self.folder.iterdir() if stem(each) is not None)
+        # A file where a folder of results belongs is in the way, too.
+        folders = {each.parent for each in places} - {self.folder}
+        return sorted(
+            {
+                *found,
+                *(each for each in images if not each.is_dir()),
+                *(each for each in folders if os.path.lexists(each) and not each.is_dir()),
+            }
+        )
+
+    def _relative(self, file: Path) -> str:
+        return file.relative_to(self.folder).as_posix()
 
     def _files(self, entry: Mapping[str, Any]) -> list[Path]:
         return [self.folder / name for name in entry["files"]]
@@ -206,7 +223,7 @@ class Predicted:
             said = parse_json(record.read_text(encoding="utf-8"))
             volumes: Volumes = said.pop("volumes")
             sound = all(
-                isinstance(each["input"], str) and isinstance(each["files"], dict)
+                isinstance(each["input"], str) and all(map(_inside, dict(each["files"])))
                 for each in volumes.values()
             )
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -222,6 +239,16 @@ class Predicted:
         ordered = {name: volumes[name] for name in sorted(volumes)}
         text = json.dumps({**self.about, "volumes": ordered}, indent=2)
         write_text(self.folder / RECORD, text + "\n")
+
+
+def named(form: str, name: str) -> str:
+    """The place of a result's file of some form, see `Predicted.forms`."""
+    return form.replace("{}", name)
+
+
+def _inside(place: str) -> bool:
+    """Whether a place that a record names is in its folder."""
+    return not Path(place).is_absolute() and ".." not in Path(place).parts
 
 
 def volume_hash(case: Case) -> str:

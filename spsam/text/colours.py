@@ -6,8 +6,9 @@ import colorsys
 
 # Okabe and Ito's, which colour-blind readers tell apart; black is the image's.
 _FIRST = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
-# Saturation and value of those that follow: neighbours differ in lightness, too.
-_SHADES = ((0.75, 0.95), (0.85, 0.55), (0.35, 0.95), (0.45, 0.70))
+# Saturation and value of those that follow, chosen so that sixteen classes are at least 26 apart in
+# CIELab.
+_SHADES = ((0.75, 0.95), (0.85, 0.55), (0.35, 0.95), (1.0, 0.8))
 _GOLDEN = 0.618034
 
 NOTHING = "#444444"
@@ -28,7 +29,7 @@ def class_colour(number: int) -> str:
     if number <= len(_FIRST):
         return _FIRST[number - 1]
     step = number - len(_FIRST) - 1
-    parts = colorsys.hsv_to_rgb((0.02 + step * _GOLDEN) % 1, *_SHADES[step % len(_SHADES)])
+    parts = colorsys.hsv_to_rgb((step * _GOLDEN) % 1, *_SHADES[step % len(_SHADES)])
     return "#" + "".join(f"{round(255 * part):02X}" for part in parts)
 
 

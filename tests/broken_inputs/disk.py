@@ -415,8 +415,8 @@ KINDS = (
     ),
     Kind(
         "probabilities that were changed",
-        predicted(lambda p, _: truncate(p.out / "a_probabilities.nii.gz"), "--probabilities"),
-        r"a_probabilities\.nii\.gz: has been changed since spsam predict wrote it",
+        predicted(lambda p, _: truncate(p.out / "probabilities" / "a.nii.gz"), "--probabilities"),
+        r"probabilities/a\.nii\.gz: has been changed since spsam predict wrote it",
     ),
     Kind(
         "a scan that was changed after its segmentation",

@@ -1,4 +1,4 @@
-"""Names and colours of label maps as ITK-SNAP reads them: Segmentation > Import Label Descriptions."""
+"""Names and colours of label maps for ITK-SNAP: Segmentation > Import Label Descriptions."""
 
 from __future__ import annotations
 

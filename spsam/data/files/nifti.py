@@ -150,7 +150,6 @@ def write_voxels(
     shape: tuple[int, ...],
     geometry: Geometry,
     *,
-    slope: float = 1.0,
     level: int = 6,
 ) -> None:
     """Writes voxels as `.nii.gz`, with the forms of their scan where it has some.
@@ -160,7 +159,6 @@ def write_voxels(
         pieces: Contiguous and little-endian, of one kind; one after the other they are the array.
         shape: Of the whole array: `(D, H, W)`, or `(K, D, H, W)` for a file of four dimensions.
         geometry: Where the voxels lie.
-        slope: What readers multiply the voxels with.
         level: Of the compression.
 
     Raises:
@@ -175,7 +173,7 @@ def write_voxels(
     first = next(pieces)
     header.set_data_dtype(first.dtype)
     header.set_data_shape(shape[::-1])
-    header["vox_offset"], header["scl_slope"], header["scl_inter"] = _FIRST + 4, slope, 0
+    header["vox_offset"], header["scl_slope"], header["scl_inter"] = _FIRST + 4, 1, 0
     header["magic"] = b"n+1"
     if geometry.forms:
         Forms.from_numbers(geometry.forms).put(header)
