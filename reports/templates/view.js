@@ -63,6 +63,35 @@ function sliceOf(tile) {
   return Math.min(data.shape[cut] - 1, Math.max(0, Math.floor(frac * data.shape[cut])));
 }
 
+// Edges [a, b, c, d] as one path; those that meet are drawn in one go, so that dashes go on.
+function chained(edges, width) {
+  const ends = new Map();
+  const key = (a, b) => b * (width + 1) + a;
+  const link = (from, to, edge) => {
+    if (!ends.has(from)) ends.set(from, []);
+    ends.get(from).push([to, edge]);
+  };
+  edges.forEach(([a, b, c, d], number) => {
+    link(key(a, b), key(c, d), number);
+    link(key(c, d), key(a, b), number);
+  });
+  const path = new Path2D();
+  const done = new Set();
+  edges.forEach(([a, b], number) => {
+    if (done.has(number)) return;
+    let at = key(a, b);
+    path.moveTo(a, b);
+    for (;;) {
+      const next = ends.get(at).find(([, edge]) => !done.has(edge));
+      if (!next) break;
+      done.add(next[1]);
+      at = next[0];
+      path.lineTo(at % (width + 1), Math.floor(at / (width + 1)));
+    }
+  });
+  return path;
+}
+
 // Each class's edges between voxels, as a path in the slice's (u, v).
 function outline(layer, tile, slice) {
   const key = [layer.number, tile.axCorSag, slice].join();
@@ -71,12 +100,11 @@ function outline(layer, tile, slice) {
   const [nu, nv] = [data.shape[u], data.shape[v]];
   const start = slice * STEPS[cut];
   const at = (a, b) => (a < 0 || b < 0 || a >= nu || b >= nv ? 0 : layer.voxels[start + a * STEPS[u] + b * STEPS[v]]);
-  const paths = new Map();
-  const edge = (k, a, b, c, d) => {
+  const edges = new Map();
+  const edge = (k, ...ends) => {
     if (!k) return;
-    if (!paths.has(k)) paths.set(k, new Path2D());
-    paths.get(k).moveTo(a, b);
-    paths.get(k).lineTo(c, d);
+    if (!edges.has(k)) edges.set(k, []);
+    edges.get(k).push(ends);
   };
   for (let b = 0; b <= nv; b++) {
     for (let a = 0; a <= nu; a++) {
@@ -85,6 +113,7 @@ function outline(layer, tile, slice) {
       if (here !== below) for (const k of [here, below]) edge(k, a, b, a + 1, b);
     }
   }
+  const paths = new Map([...edges].map(([k, each]) => [k, chained(each, nu)]));
   if (outlines.size > 400) outlines.clear();
   outlines.set(key, paths);
   return paths;
@@ -181,13 +210,13 @@ function controls() {
   for (const [number, layer] of data.layers.entries()) {
     layer.number = number;
     layer.dash = DASHES[number % DASHES.length];
-    layer.showContour = true;
+    layer.showContour = layer.shown;
     layer.showFill = false;
     const line = `<svg width="40" height="4"><path d="M0 2h40" stroke="#fff" stroke-width="2" stroke-dasharray="${layer.dash.join(" ")}"/></svg>`;
     const name = element("td", {}, layer.name);
     name.insertAdjacentHTML("beforeend", line);
     document.querySelector("#layers tbody").append(element("tr", {}, name,
-      element("td", {}, box(`contour of ${layer.name}`, true, (on) => { layer.showContour = on; })),
+      element("td", {}, box(`contour of ${layer.name}`, layer.shown, (on) => { layer.showContour = on; })),
       element("td", {}, box(`fill of ${layer.name}`, false, (on) => { layer.showFill = on; }))));
   }
   for (const [k, each] of data.classes.entries()) {
@@ -224,7 +253,7 @@ async function start() {
     layer.voxels = data.wide ? new Uint16Array(voxels) : new Uint8Array(voxels);
   }
   controls();
-  const made = new Niivue({ show3Dcrosshair: false, multiplanarShowRender: 0, multiplanarEqualSize: false,
+  const made = new Niivue({ show3Dcrosshair: false, multiplanarShowRender: 0, isRadiologicalConvention: true,
     crosshairWidth: 1, crosshairColor: [1, 1, 1, 0.5], isNearestInterpolation: true, loadingText: "", dragAndDropEnabled: false, isResizeCanvas: true });
   await made.attachToCanvas(document.getElementById("volume"));
   const draw = made.drawScene.bind(made);

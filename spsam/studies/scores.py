@@ -97,7 +97,7 @@ def plan_scoring(
     found: list[dict[str, Path]] = []
     for folder in (predictions, references):
         with gather(problems):
-            found.append(_label_maps(folder))
+            found.append(label_maps(folder))
     named: dict[int, str] = {}
     with gather(problems):
         named = _classes(classes, predictions)
@@ -258,7 +258,12 @@ def _case(
     ]
 
 
-def _label_maps(folder: Path) -> dict[str, Path]:
+def label_maps(folder: Path) -> dict[str, Path]:
+    """The label maps of a folder and those below it, by name; `NAME_gt` counts as `NAME`.
+
+    Raises:
+        InputError: If there are none, or two of one name.
+    """
     from spsam.data.sources.beside import is_file, is_litter, stem
 
     if not folder.is_dir():
@@ -268,7 +273,7 @@ def _label_maps(folder: Path) -> dict[str, Path]:
         for file in sorted(folder.rglob("*"))
         if is_file(file) and not any(map(is_litter, file.relative_to(folder).parents))
     ]
-    beside = _beside_label_maps(folder)
+    beside = _besidelabel_maps(folder)
     files = [(name, file) for name, file in named if name is not None and file not in beside]
     if not files:
         raise InputError(Problem("there is no label map (.nii.gz, .nrrd, .mha) in it", folder))
@@ -287,7 +292,7 @@ def _label_maps(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _beside_label_maps(folder: Path) -> set[Path]:
+def _besidelabel_maps(folder: Path) -> set[Path]:
     """Images that `spsam predict` has written beside label maps, such as probabilities."""
     found: set[Path] = set()
     for record in folder.rglob(RECORD):

@@ -187,7 +187,8 @@ def write_voxels(
     with path.open("wb") as stream, gzip.GzipFile("", "wb", level, stream, mtime=0) as packed:
         packed.write(header.as_byteswapped("<").binaryblock + bytes(4))
         for piece in itertools.chain([first], pieces):
-            packed.write(memoryview(piece).cast("B"))
+            flat: Any = piece
+            packed.write(memoryview(flat).cast("B"))
 
 
 def _parsed(path: Path) -> tuple[Any, bool]:

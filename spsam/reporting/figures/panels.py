@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from spsam.reporting.chosen_cases import case_dice, chosen_cases
 from spsam.reporting.figures.recorded import recorded
 from spsam.reporting.figures.style import Drawing, NothingToDrawError, new_figure
 from spsam.reporting.tables.study import StudyResults
@@ -27,11 +28,11 @@ def draw(study: StudyResults) -> Drawing:
     found, _ = recorded(study, "panels.npz", read_panels, first=True)
     arms = [arm.name for arm in study.measured.arms if arm.name in found]
     panels = {arm: {panel.case: panel for panel in found[arm][0]} for arm in arms}
-    dice = _case_dice(study, arms)
+    dice = case_dice(study, arms)
     shown = {case: value for case, value in dice[arms[-1]].items() if case in panels[arms[-1]]}
     if not shown:
         raise NothingToDrawError("The runs have kept no picture of a case that has a score.")
-    rows = _choose(shown)
+    rows = chosen_cases(shown)
     # A plain network takes no prompts.
     asked = next((arm for arm in reversed(arms) if any(map(_has_prompts, found[arm][0]))), None)
     columns = ["image", *([f"prompts ({asked})"] if asked else []), "reference", *arms]
@@ -69,29 +70,6 @@ def draw(study: StudyResults) -> Drawing:
 
 def _has_prompts(panel: Panel) -> bool:
     return any(part is not None for part in (panel.mask, panel.points, panel.boxes))
-
-
-def _case_dice(study: StudyResults, arms: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Mean Dice of each case in each arm's first finished seed."""
-    rows = study.measured.rows
-    rows = rows[(rows["metric"] == "dice") & (rows["class_id"] > 0)]
-    result = {}
-    for arm in arms:
-        of_arm = rows[(rows["arm"] == arm) & (rows["run_id"] == study.finished(arm)[0])]
-        means = of_arm.groupby("case", observed=True)["value"].mean().dropna()
-        result[arm] = {str(case): float(value) for case, value in means.items()}
-    return result
-
-
-def _choose(scores: Mapping[str, float]) -> dict[str, str]:
-    """Best, median and worst case, each once."""
-    order = sorted(scores, key=lambda case: (scores[case], case))
-    places = {"best": order[-1], "median": order[len(order) // 2], "worst": order[0]}
-    kept: dict[str, str] = {}
-    for name, case in places.items():
-        if case not in kept.values():
-            kept[name] = case
-    return kept
 
 
 def _show(

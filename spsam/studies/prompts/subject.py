@@ -166,23 +166,12 @@ def trained_run(
         InputError: If there is no such run, it is not trained, has a component that is not at hand,
             or data or weights are not its own.
     """
-    from spsam.data.dataset import BUILT_IN, open_dataset
     from spsam.data.plan import VERSION, Plan
     from spsam.data.split import split_of_hash
 
     folder = find_run(named, home)
     config = with_plugins(read_config(folder), plugins, folder.config)
-    if data is None and config.data.name not in BUILT_IN:
-        raise InputError(
-            f"run {folder.run_id} is of the data set '{config.data.name}': give --data"
-        )
-    dataset = open_dataset(data or config.data.name)
-    if dataset.fingerprint != config.data.fingerprint:
-        raise InputError(
-            f"run {folder.run_id} was trained on {config.data.name} (fingerprint "
-            f"{config.data.fingerprint}), --data is {dataset.name} ({dataset.fingerprint}): "
-            "a run is studied on its own data set"
-        )
+    dataset = dataset_of(folder, config, data)
     if config.data.preparation != VERSION[dataset.modality]:
         raise InputError(
             f"run {folder.run_id} was trained on {dataset.modality} prepared by version "
@@ -209,8 +198,40 @@ def trained_run(
     )
 
 
-def find_run(named: str, home: Path) -> RunFolder:
+def dataset_of(folder: RunFolder, config: RunConfig, data: str | None) -> DataSet:
+    """The data set that a run was trained on.
+
+    Args:
+        folder: The run's.
+        config: The run's.
+        data: Where it is; None where it is a built-in one.
+
+    Raises:
+        InputError: If it is not given, or another one.
+    """
+    from spsam.data.dataset import BUILT_IN, open_dataset
+
+    if data is None and config.data.name not in BUILT_IN:
+        raise InputError(
+            f"run {folder.run_id} is of the data set '{config.data.name}': give --data"
+        )
+    dataset = open_dataset(data or config.data.name)
+    if dataset.fingerprint != config.data.fingerprint:
+        raise InputError(
+            f"run {folder.run_id} was trained on {config.data.name} (fingerprint "
+            f"{config.data.fingerprint}), --data is {dataset.name} ({dataset.fingerprint}): "
+            "a run is studied on its own data set"
+        )
+    return dataset
+
+
+def find_run(named: str, home: Path, option: str = "--run ") -> RunFolder:
     """The run of a folder's path, or of an id below `home`.
+
+    Args:
+        named: The path, or the id.
+        home: The folder of all results.
+        option: What stands before the name in a message.
 
     Raises:
         InputError: If there is none or it is not finished.
@@ -223,11 +244,11 @@ def find_run(named: str, home: Path) -> RunFolder:
         runs = home / "runs"
         known = [run.parent.name for run in runs.glob("*/config.yaml")]
         raise InputError(
-            f"--run {named}: there is no such run folder, nor a run of that id in {runs}"
+            f"{option}{named}: there is no such run folder, nor a run of that id in {runs}"
             f"{nearest(named, known)}"
         )
     if folder.status != "finished" or not folder.checkpoint.is_file():
-        raise InputError(f"--run {named}: the run is not finished: {folder.path}")
+        raise InputError(f"{option}{named}: the run is not finished: {folder.path}")
     return folder
 
 
