@@ -179,6 +179,20 @@ function prompts(asked, tile, slice) {
   }
 }
 
+// Where the other planes cut this one: NiiVue's own lines are as thick as a voxel.
+function crosshair(tile) {
+  const [x, y] = onTile(tile, data.shape.map((size, axis) => viewer.scene.crosshairPos[axis] * size));
+  const [left, top, width, height] = tile.leftTopWidthHeight;
+  pen.lineWidth = devicePixelRatio;
+  pen.strokeStyle = "rgb(255 255 255 / 45%)";
+  pen.beginPath();
+  pen.moveTo(left, y);
+  pen.lineTo(left + width, y);
+  pen.moveTo(x, top);
+  pen.lineTo(x, top + height);
+  pen.stroke();
+}
+
 function paint() {
   if (!viewer) return;
   const source = viewer.gl.canvas;
@@ -193,6 +207,7 @@ function paint() {
     pen.beginPath();
     pen.rect(left, top, width, height);
     pen.clip();
+    crosshair(tile);
     for (const layer of data.layers) if (layer.showFill) fill(layer, tile, slice);
     for (const layer of data.layers) if (layer.showContour) contour(layer, tile, slice);
     for (const asked of data.prompts) prompts(asked, tile, slice);
@@ -254,7 +269,7 @@ async function start() {
   }
   controls();
   const made = new Niivue({ show3Dcrosshair: false, multiplanarShowRender: 0, isRadiologicalConvention: true,
-    crosshairWidth: 1, crosshairColor: [1, 1, 1, 0.5], isNearestInterpolation: true, loadingText: "", dragAndDropEnabled: false, isResizeCanvas: true });
+    crosshairWidth: 0, isNearestInterpolation: true, loadingText: "", dragAndDropEnabled: false, isResizeCanvas: true });
   await made.attachToCanvas(document.getElementById("volume"));
   const draw = made.drawScene.bind(made);
   made.drawScene = (...given) => { const drawn = draw(...given); paint(); return drawn; };
