@@ -17,8 +17,8 @@ def view(  # noqa: PLR0917 - the command line's options
     named: Annotated[
         list[str],
         typer.Argument(
-            metavar="STUDY|RUN...|FOLDER... [CASE]...",
-            help="A study, trained runs (folder or id) or folders of spsam predict, then cases "
+            metavar="WHAT... [CASE]...",
+            help="A study, trained runs (folder or id), or folders of spsam predict; then cases "
             "[default: the worst, the median and the best; of folders the first three].",
         ),
     ],
