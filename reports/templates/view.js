@@ -108,7 +108,9 @@ function outline(layer, tile, slice) {
   };
   for (let b = 0; b <= nv; b++) {
     for (let a = 0; a <= nu; a++) {
-      const [here, left, below] = [at(a, b), at(a - 1, b), at(a, b - 1)];
+      const here = at(a, b);
+      const left = at(a - 1, b);
+      const below = at(a, b - 1);
       if (here !== left) for (const k of [here, left]) edge(k, a, b, a, b + 1);
       if (here !== below) for (const k of [here, below]) edge(k, a, b, a + 1, b);
     }
@@ -137,10 +139,12 @@ function fill(layer, tile, slice) {
   const [cut, u, v] = PLANES[tile.axCorSag];
   const [nu, nv] = [data.shape[u], data.shape[v]];
   const picture = new ImageData(nu, nv);
+  const pixels = new DataView(picture.data.buffer);
+  const colours = data.classes.map(({ rgb: [r, g, b] }, k) => (k && !hidden.has(k) ? ((r << 24) | (g << 16) | (b << 8) | 255) >>> 0 : 0));
   for (let b = 0; b < nv; b++) {
     for (let a = 0; a < nu; a++) {
       const k = layer.voxels[slice * STEPS[cut] + a * STEPS[u] + b * STEPS[v]];
-      if (k && !hidden.has(k)) picture.data.set([...data.classes[k].rgb, 255], 4 * (b * nu + a));
+      if (k) pixels.setUint32(4 * (b * nu + a), colours[k]);
     }
   }
   const sheet = new OffscreenCanvas(nu, nv);
@@ -218,7 +222,8 @@ function paint() {
   const file = [0, 0, 0];
   data.axes.forEach((axis, turned) => { file[axis] = data.flips[turned] ? data.shape[turned] - 1 - at[turned] : at[turned]; });
   const named = data.layers.map((layer) => `${layer.name}: ${data.classes[layer.voxels[here]].name}`);
-  document.getElementById("place").textContent = [`Voxel of the file ${file.join(", ")}`, ...named].join(" · ");
+  const value = Number(viewer.volumes[0].getValue(...at).toPrecision(4));
+  document.getElementById("place").textContent = [`Voxel of the file ${file.join(", ")}: ${value}`, ...named].join(" · ");
 }
 
 function controls() {

@@ -123,3 +123,20 @@ def test_a_browser_shows_contours_points_and_boxes(page: Path) -> None:
 def _of(picture: np.ndarray, number: int) -> np.ndarray:
     """Where a picture has the colour of a class."""
     return np.abs(picture - rgb(number)).max(axis=-1) <= 2
+
+
+def test_what_is_labelled_is_neither_black_nor_white(tmp_path: Path) -> None:
+    """A CT's organs are seen beside air and bone."""
+    image = np.full(SHAPE, -1000, np.int16)
+    image[:, 5:35, 5:55] = 40
+    image[:, 5:8] = 1500
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[BOX] = 1
+    image[BOX] = np.random.default_rng(0).integers(80, 120, image[BOX].shape)
+    case = ViewedCase("a", "", image, GEOMETRY, ("background", "organ"), {"reference": labels})
+    text = write_view(tmp_path / "a.html", case, read_library()).read_text(encoding="utf-8")
+    found = re.search(r'"window": \[(.*?), (.*?)\]', text)
+    assert found is not None
+    low, high = map(float, found.groups())
+    assert -100 < low < 80
+    assert 120 < high < 300
