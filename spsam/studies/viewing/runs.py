@@ -83,10 +83,8 @@ class RunsView:
         """
         cases = [self.dataset.case(name) for name in names]
         asked: dict[str, dict[str, Asked]] = {}
-        for number, (label, run) in enumerate(self.runs.items()):
-            watch.stage(f"asking {label}", number, len(self.runs))
-            asked[label] = self._ask(run, cases, watch)
-        watch.stage("asking the runs", len(self.runs), len(self.runs))
+        for label, run in self.runs.items():
+            asked[label] = self._ask(label, run, cases, watch)
         for case in cases:
             volume = case.load()
             layers: dict[str, NDArray[np.integer]] = {}
@@ -111,25 +109,25 @@ class RunsView:
         return f"{last}: " + ("not a test case" if score is None else f"Dice {100 * score:.1f}")
 
     def _ask(
-        self, run: RunFolder, cases: Sequence[Case], watch: ProgressListener
+        self, label: str, run: RunFolder, cases: Sequence[Case], watch: ProgressListener
     ) -> dict[str, Asked]:
         """A run's label maps and prompts; its network is built once, and only if it is needed."""
         stored = {case.id: run.predictions / f"{case.id}.nii.gz" for case in cases}
         missing = [case.id for case in cases if not stored[case.id].is_file()]
         if missing:
-            watch.say(
-                f"{run.run_id}: segments {', '.join(missing)}, of which it keeps no label map"
-            )
+            watch.say(f"{label}: segments {', '.join(missing)}, of which it keeps no label map")
         member = self._member(run) if missing or self.prompts else None
         found: dict[str, Asked] = {}
-        for case in cases:
+        for number, case in enumerate(cases):
             lines: Sequence[Mapping[str, Any]] = []
             if member is not None and (case.id in missing or _has_prompts(member)):
-                watch.say(f"{run.run_id}: {case.id} is asked again for its prompts")
+                watch.stage(f"{label}: predicting again", number, len(cases))
                 labels, lines = self._segment(member, case, mirror=case.id in missing)
             if case.id not in missing:
                 labels = read_labels(stored[case.id], self.dataset.raw_ids)
             found[case.id] = labels, lines if self.prompts else []
+        if member is not None:
+            watch.stage(f"{label}: predicting again", len(cases), len(cases))
         return found
 
     def _member(self, run: RunFolder) -> EnsembleMember:
