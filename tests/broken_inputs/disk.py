@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.broken_inputs.kinds import (
     PIECES,
+    PREDICTED,
     RECORDS,
     Command,
     Kind,
@@ -351,14 +352,14 @@ KINDS = (
         full_while_segmenting(room=600),
         r"failed: .*a\.nii\.gz: the label map cannot be written: the disk is full",
         1,
-        ("out/predict.json",),
+        PREDICTED,
     ),
     Kind(
         "a full disk while keeping probabilities",
         full_while_segmenting("--probabilities", room=20_000),
         "failed: .*File too large",
         1,
-        ("out/predict.json",),
+        PREDICTED,
     ),
     Kind(
         "a full disk while training",

@@ -120,7 +120,10 @@ def plan_view(
             if each not in known
         ]
     )
-    return Viewing(source, cases, save or place, library)
+    viewing = Viewing(source, cases, save or place, library)
+    if len(set(viewing.files)) < len(cases):
+        raise InputError(f"{', '.join(cases)}: two pages would have one name: view them apart")
+    return viewing
 
 
 def write_views(

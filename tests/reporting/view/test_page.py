@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 import re
 import shutil
 import subprocess
@@ -140,3 +143,20 @@ def test_what_is_labelled_is_neither_black_nor_white(tmp_path: Path) -> None:
     low, high = map(float, found.groups())
     assert -100 < low < 80
     assert 120 < high < 300
+
+
+def test_more_classes_than_a_byte_holds(tmp_path: Path) -> None:
+    labels = np.zeros(SHAPE, np.int16)
+    labels[2, 3, 4] = 299
+    image = np.random.default_rng(0).normal(size=SHAPE)
+    upright = Geometry(SHAPE, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (-1, 0, 0, 0, -1, 0, 0, 0, 1))
+    names = ["background", *(f"region {k}" for k in range(1, 300))]
+    case = ViewedCase("a", "", image, upright, names, {"reference": labels})
+    text = write_view(tmp_path / "a.html", case, read_library()).read_text(encoding="utf-8")
+    (line,) = re.findall(r'id="data">(.*?)</script>', text)
+    data = json.loads(line)
+    assert data["wide"]
+    content = gzip.decompress(base64.b64decode(data["layers"][0]["voxels"]))
+    np.testing.assert_array_equal(np.frombuffer(content, "<u2").reshape(SHAPE), labels)
+    assert data["start"] == [4, 3, 2]
+    assert len({each["colour"] for each in data["classes"]}) > 200
