@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from spsam.model.prompts.extract import extract_prompts as extract_prompts
     from spsam.model.prompts.types import Prompts as Prompts
     from spsam.registry.arms import load_arm as load_arm
+    from spsam.studies.viewing.python import view as view
 
 __version__ = "0.1.0"
 
@@ -36,6 +37,7 @@ _HOMES = {
     "dice": "spsam.metrics.dice",
     "extract_prompts": "spsam.model.prompts.extract",
     "load_arm": "spsam.registry.arms",
+    "view": "spsam.studies.viewing.python",
 }
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "dice",
     "extract_prompts",
     "load_arm",
+    "view",
 ]
 
 

@@ -53,15 +53,21 @@ class ViewedCase:
 
 
 def write_view(path: Path, viewed: ViewedCase, library: Library) -> Path:
-    """Writes the page, some megabytes: NiiVue, and the volume as 16-bit numbers.
+    """Writes the page.
 
     Returns:
         The page.
     """
+    write_text(path, view_html(viewed, library))
+    return path
+
+
+def view_html(viewed: ViewedCase, library: Library) -> str:
+    """The page, some megabytes: NiiVue, and the volume as 16-bit numbers."""
     page = html_templates().get_template("view.html.j2")
     # What stands in a script element ends at its end tag, whatever JSON makes of it.
     data = json.dumps(_data(viewed)).replace("<", "\\u003c")
-    text = page.render(
+    text: str = page.render(
         title=one_line(viewed.name),
         facts=one_line(viewed.facts),
         version=spsam.__version__,
@@ -70,8 +76,7 @@ def write_view(path: Path, viewed: ViewedCase, library: Library) -> Path:
         library=_packed(library.script.encode("utf-8")),
         data=data,
     )
-    write_text(path, text)
-    return path
+    return text
 
 
 def _data(viewed: ViewedCase) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def plan_view(
     named: Sequence[str],
     *,
     home: Path,
+    cases: Sequence[str] | None = None,
     save: Path | None = None,
     data: str | None = None,
     images: Path | None = None,
@@ -70,6 +71,7 @@ def plan_view(
             cases. Without cases: of runs the worst, the median and the best, of folders the first
             three.
         home: The folder of all results.
+        cases: Cases, where they are not among those named.
         save: The folder of pages. None is `view/` in the last folder that is named, of a study
             `report/cases/`.
         data: The data set of runs; None where it is a built-in one.
@@ -87,9 +89,11 @@ def plan_view(
     """
     backend = backend or Backend()
     library = read_library()
+    if not named:
+        raise InputError("expected a study, runs, or folders of predictions")
     kinds = [_kind(word, home) for word in named]
     count = next((i for i, kind in enumerate(kinds) if kind is None), len(kinds))
-    places, wanted = named[:count], list(named[count:])
+    places, wanted = named[:count], [*named[count:], *(cases or ())]
     if not places:
         find_run(named[0], home, "")  # which raises what was expected
     if len(set(kinds[:count])) > 1:
@@ -111,18 +115,18 @@ def plan_view(
         source = RunsView(
             dict(runs), dataset, prompts, checkpoint, backend.device(device), plugins, backend
         )
-    cases = list(dict.fromkeys(wanted)) or source.default()
+    chosen = list(dict.fromkeys(wanted)) or source.default()
     known = source.known
     raise_all(
         [
             Problem(f"there is no case '{each}' to show{nearest(each, known)}")
-            for each in cases
+            for each in chosen
             if each not in known
         ]
     )
-    viewing = Viewing(source, cases, save or place, library)
-    if len(set(viewing.files)) < len(cases):
-        raise InputError(f"{', '.join(cases)}: two pages would have one name: view them apart")
+    viewing = Viewing(source, chosen, save or place, library)
+    if len(set(viewing.files)) < len(chosen):
+        raise InputError(f"{', '.join(chosen)}: two pages would have one name: view them apart")
     return viewing
 
 

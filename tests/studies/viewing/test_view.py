@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import html
 import json
 import re
 import shutil
@@ -17,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from spsam.cli.main import app
 from spsam.reporting.view import niivue
+from spsam.studies.viewing.python import view
 
 pytest.importorskip("ipyniivue")
 
@@ -109,6 +111,14 @@ def test_a_folder_of_predictions_is_shown_with_its_prompts(two_runs: Path, tmp_p
         np.testing.assert_allclose(file, line["point"], atol=0.02)
     # The folder stays one that predict goes on with.
     assert spsam("predict", two_runs / "run0", scans, "--save", made, "--prompts").exit_code == 0
+
+    # A notebook shows the same page.
+    shown = view(made, images=scans, references=references, case=case)
+    text = (made / "view" / f"{case}.html").read_text("utf-8")
+    assert shown.save(tmp_path / "saved.html").read_text("utf-8") == text
+    (framed,) = re.findall('srcdoc="(.*)"></iframe>', shown._repr_html_(), re.DOTALL)
+    assert html.unescape(framed) == text
+    assert '"' not in framed
 
     refused = spsam("view", made)
     assert refused.exit_code == 2
