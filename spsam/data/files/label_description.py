@@ -8,20 +8,8 @@ from spsam.text.classes import class_labels
 from spsam.text.colours import rgb
 
 _HEAD = """\
-################################################
 # ITK-SnAP Label Description File
-# File format:
-# IDX   -R-  -G-  -B-  -A--  VIS MSH  LABEL
-# Where:
-#    IDX:   Zero-based index
-#    -R-:   Red color component (0..255)
-#    -G-:   Green color component (0..255)
-#    -B-:   Blue color component (0..255)
-#    -A-:   Label transparency (0.00 .. 1.00)
-#    VIS:   Label visibility (0 or 1)
-#    MSH:   Label mesh visibility (0 or 1)
-#  LABEL:   Label description
-################################################
+# Id, red, green, blue (0 to 255), opacity (0 to 1), visible, visible as a mesh (0 or 1), name
 """
 
 
