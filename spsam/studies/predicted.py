@@ -223,7 +223,9 @@ class Predicted:
             said = parse_json(record.read_text(encoding="utf-8"))
             volumes: Volumes = said.pop("volumes")
             sound = all(
-                isinstance(each["input"], str) and all(map(_inside, dict(each["files"])))
+                isinstance(each["input"], str)
+                and isinstance(each["files"], dict)
+                and all(map(_inside, each["files"]))
                 for each in volumes.values()
             )
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -248,7 +250,8 @@ def named(form: str, name: str) -> str:
 
 def _inside(place: str) -> bool:
     """Whether a place that a record names is in its folder."""
-    return not Path(place).is_absolute() and ".." not in Path(place).parts
+    parts = Path(place).parts
+    return bool(parts) and ".." not in parts and not Path(place).is_absolute()
 
 
 def volume_hash(case: Case) -> str:
