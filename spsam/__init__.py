@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from spsam.api.run import Run as Run
     from spsam.api.run import load_run as load_run
     from spsam.api.segmentation import Segmentation as Segmentation
+    from spsam.api.view import view as view
     from spsam.config.schema import ArmConfig as ArmConfig
     from spsam.engine.assemble import build_network as build_network
     from spsam.errors import InputError as InputError
@@ -51,6 +52,7 @@ _HOMES = {
     "load_run": "spsam.api.run",
     "prompts": "spsam.api.prompts",
     "report": "spsam.api.report",
+    "view": "spsam.api.view",
 }
 
 __all__ = [
@@ -69,6 +71,7 @@ __all__ = [
     "load_run",
     "prompts",
     "report",
+    "view",
 ]
 
 

@@ -13,6 +13,7 @@ EXTRAS = {
     "report": ("statsmodels",),
     "slurm": ("submitit",),
     "sweep": ("cmaes", "optuna"),
+    "view": ("ipyniivue",),
 }
 
 

@@ -27,6 +27,7 @@ from spsam.cli import (
     sync,
     train,
     ui,
+    view,
 )
 from spsam.cli.numbers import bounded
 from spsam.cli.streams import open_closed_streams, shown_streams
@@ -114,6 +115,7 @@ app.command("runs", epilog=runs.EPILOG)(bounded(runs.runs))
 app.command("sweep", epilog=sweep.EPILOG)(bounded(sweep.sweep))
 app.command("sync", epilog=sync.EPILOG)(bounded(sync.sync))
 app.command("ui", epilog=ui.EPILOG)(bounded(ui.ui))
+app.command("view", epilog=view.EPILOG)(bounded(view.view))
 
 
 def _version(asked: bool) -> None:

@@ -145,7 +145,7 @@ def _report_ablation(
     drawn = draw_figures(study, folder / "figures") if figures else []
     files += [file for figure in drawn for file in figure.files]
     if figures:
-        files.append(write_study_page(measured, tables, drawn, folder))
+        files.append(write_study_page(study, tables, drawn, folder))
     return Report(folder_of_study, folder, tables, files, holes, drawn, warnings)
 
 

@@ -29,6 +29,9 @@ __all__ = ["RECORD", "Prediction", "plan_prediction", "predict"]
 
 Naming = Literal["input", "amos"]
 
+LABEL_DESCRIPTION = "itksnap-labels.txt"
+"""Names and colours of the classes, in every folder of results."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -71,12 +74,14 @@ class Prediction:
     @property
     def folder(self) -> Predicted:
         """The folder of results with its record."""
-        from spsam.engine.segment import file_endings
+        from spsam.data.files.label_description import label_description
+        from spsam.engine.segment import file_forms
 
-        asked = {
-            name: bool(self.options.get(name)) for name in ("probabilities", "prompts", "dicom_seg")
+        first = self.recipes[0]
+        shared = {
+            LABEL_DESCRIPTION: label_description(first.config.data.class_names, first.raw_ids)
         }
-        return Predicted(self.output, self.describe(), file_endings(**asked))
+        return Predicted(self.output, self.describe(), file_forms(self.options), shared)
 
     @property
     def members(self) -> list[str]:
@@ -208,14 +213,14 @@ def predict(prediction: Prediction, watch: ProgressListener | None = None) -> Se
     if len(todo) < len(prediction.cases):
         watch.say(f"{len(prediction.cases) - len(todo)} volumes were segmented before")
     there = set(prediction.finished)
+    folder = prediction.folder
+    folder.begin()
     if not todo:
         return _segmented(prediction, there, [])
     members = [
         load_member(recipe, sam, prediction.device)
         for recipe, sam in zip(prediction.recipes, prediction.weights, strict=True)
     ]
-    folder = prediction.folder
-    folder.begin()
     failed: list[str] = []
     try:
         for number, (case, name) in enumerate(todo):

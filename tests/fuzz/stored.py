@@ -102,7 +102,7 @@ def _predicted(folder: Path) -> Any:
 
 
 def _predictions(folder: Path) -> Predicted:
-    return Predicted(folder / "out", {"runs": ["r"], "classes": ["a", "b"]}, (".nii.gz",))
+    return Predicted(folder / "out", {"runs": ["r"], "classes": ["a", "b"]}, ("{}.nii.gz",))
 
 
 def _never() -> Any:

@@ -14,6 +14,7 @@ from spsam.errors import InputError, Problem
 from spsam.extras import missing
 from spsam.files import atomic
 from spsam.text.classes import class_labels
+from spsam.text.colours import rgb
 
 # The standard wants them, empty where nothing is known; anonymised series often lack them.
 _MAY_BE_EMPTY = (
@@ -111,6 +112,7 @@ def _description(number: int, name: str) -> Any:
         # A data set's classes have names, no code of a terminology.
         segmented_property_type=CodedConcept(str(number), "99SPSAM", label),
         algorithm_type="AUTOMATIC",
+        display_color=highdicom.color.CIELabColor.from_rgb(*rgb(number)),
         algorithm_identification=highdicom.AlgorithmIdentificationSequence(
             name="Self-Prompt SAM",
             family=codes.DCM.ArtificialIntelligence,

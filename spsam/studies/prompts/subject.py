@@ -166,23 +166,12 @@ def trained_run(
         InputError: If there is no such run, it is not trained, has a component that is not at hand,
             or data or weights are not its own.
     """
-    from spsam.data.dataset import BUILT_IN, open_dataset
     from spsam.data.plan import VERSION, Plan
     from spsam.data.split import split_of_hash
 
     folder = find_run(named, home)
     config = with_plugins(read_config(folder), plugins, folder.config)
-    if data is None and config.data.name not in BUILT_IN:
-        raise InputError(
-            f"run {folder.run_id} is of the data set '{config.data.name}': give --data"
-        )
-    dataset = open_dataset(data or config.data.name)
-    if dataset.fingerprint != config.data.fingerprint:
-        raise InputError(
-            f"run {folder.run_id} was trained on {config.data.name} (fingerprint "
-            f"{config.data.fingerprint}), --data is {dataset.name} ({dataset.fingerprint}): "
-            "a run is studied on its own data set"
-        )
+    dataset = dataset_of(folder, config, data)
     if config.data.preparation != VERSION[dataset.modality]:
         raise InputError(
             f"run {folder.run_id} was trained on {dataset.modality} prepared by version "
@@ -207,6 +196,33 @@ def trained_run(
         checkpoint=weights_of(config, checkpoint, backend),
         run=folder,
     )
+
+
+def dataset_of(folder: RunFolder, config: RunConfig, data: str | None) -> DataSet:
+    """The data set that a run was trained on.
+
+    Args:
+        folder: The run's.
+        config: The run's.
+        data: Where it is; None where it is a built-in one.
+
+    Raises:
+        InputError: If it is not given, or another one.
+    """
+    from spsam.data.dataset import BUILT_IN, open_dataset
+
+    if data is None and config.data.name not in BUILT_IN:
+        raise InputError(
+            f"run {folder.run_id} is of the data set '{config.data.name}': give --data"
+        )
+    dataset = open_dataset(data or config.data.name)
+    if dataset.fingerprint != config.data.fingerprint:
+        raise InputError(
+            f"run {folder.run_id} was trained on {config.data.name} (fingerprint "
+            f"{config.data.fingerprint}), --data is {dataset.name} ({dataset.fingerprint}): "
+            "a run is studied on its own data set"
+        )
+    return dataset
 
 
 def check_comparable(named: str, home: Path, subject: Subject) -> None:
