@@ -30,6 +30,7 @@ from spsam.cli.options import (
     StudyName,
     Validate,
     Workers,
+    parse_externals,
     parse_folds,
     parse_seeds,
     parse_shard,
@@ -69,6 +70,21 @@ def ablate(  # noqa: PLR0917 - the command line's options
     out: Out = None,
     name: StudyName = None,
     plugin: Plugin = None,
+    external: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FOLDER",
+            help="Label maps of the test cases, predicted elsewhere: scored as a row.",
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ARM",
+            help="What all others are compared with [default: an arm with its base, an external "
+            "with the first arm].",
+        ),
+    ] = None,
     executor: Annotated[
         str, typer.Option(help="local (a process a run), slurm, or inline (this process).")
     ] = "local",
@@ -100,6 +116,9 @@ def ablate(  # noqa: PLR0917 - the command line's options
     values: dict[str, Any] = {}
     with gather(problems):
         values = parse_overrides(overrides or [])
+    externals: dict[str, Path] = {}
+    with gather(problems):
+        externals = parse_externals(external or [])
     request = Request(
         arms=arms or (),
         home=home(out),
@@ -116,6 +135,8 @@ def ablate(  # noqa: PLR0917 - the command line's options
         name=name,
         plugins=plugin or (),
         validate=validate,
+        externals=externals,
+        reference=reference,
         dry_run=dry_run,
     )
     part = read(problems, parse_shard, shard, (1, 1))

@@ -93,6 +93,11 @@ def header(ablation: Ablation) -> str:
         f"{', '.join(precisions)}; device {ablation.device}",
         *weights_lines(arm.weights for arm in ablation.arms),
         f"runs      {len(ablation.runs)}: {words} {counts}",
+        *[
+            f"external  {each.name}: {len(each.sha256)} label maps of {each.folder}, compared with "
+            f"{each.parent}; predicted elsewhere, scored by spsam"
+            for each in ablation.externals
+        ],
     ]
     return "\n".join(lines)
 

@@ -37,6 +37,12 @@ class Study(Section):
     set: dict[str, Any] = chosen({}, "Values on top of every arm, by dotted key.")
     seeds: SeedChoice = chosen(1, "How many (3), or which ([0, 4]).")
     folds: tuple[Whole, ...] = chosen((0,), "Folds of the split.")
+    external: dict[str, Path] = chosen(
+        {}, "Name -> folder beside this file, of label maps that another program made."
+    )
+    reference: str | None = chosen(
+        None, "The arm that all others are compared with; null: each with what it is a change of."
+    )
 
     @field_validator("seeds", "folds")
     @classmethod

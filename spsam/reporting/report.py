@@ -213,7 +213,7 @@ def _of_ablation(
 def _last_config(measured: StudyData) -> Path | None:
     """The configuration of the last arm that has one: of an ablation, the full model."""
     home = measured.folder.resolve().parents[1]
-    for arm in reversed(measured.arms):
+    for arm in reversed([arm for arm in measured.arms if not arm.external]):
         for run_id in arm.run_ids:
             run = RunFolder(home, run_id)
             if run.config.is_file() and run_id not in measured.reasons:

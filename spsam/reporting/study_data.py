@@ -25,6 +25,9 @@ FINISHED = "finished"
 FAILED = "failed"
 MISSING = "missing"
 
+EXTERNAL = "external"
+"""The mark of what was predicted elsewhere."""
+
 STUDY_FILE = "ablation.json"
 _OF_DATA = ("name", "fingerprint", "split_name", "split_hash", "fold", "class_names")
 
@@ -55,26 +58,34 @@ class ArmData:
         title: The arm in words.
         parent: The arm that it is a change of; None for the first of its line.
         diff: What it changes: mappings with key, parent and value.
-        trained_parameters: Of all its added blocks.
+        trained_parameters: Of all its added blocks; NaN of an external.
         weights: Where its SAM's come from, by backbone, in words; empty for a network without SAM
             and where that was not recorded.
-        run_ids: One for each seed and fold of the study, seed by seed.
+        run_ids: One for each seed and fold of the study, seed by seed; of an external one a fold.
         levels: Of a factorial study: factor -> the value it has here.
+        external: Whether it was predicted elsewhere: nothing of it was trained here, and it counts
+            for one seed.
     """
 
     name: str
     title: str
     parent: str | None
     diff: Sequence[Mapping[str, Any]]
-    trained_parameters: int
+    trained_parameters: float
     run_ids: Sequence[str]
     levels: Mapping[str, str] = field(default_factory=dict)
     weights: str = ""
+    external: bool = False
 
     @property
     def label(self) -> str:
         """What it is called where space is short."""
-        return one_line(" · ".join(self.levels.values()) or self.name)
+        return one_line(" · ".join(self.levels.values()) or self.shown)
+
+    @property
+    def shown(self) -> str:
+        """Its name in tables: an external is marked wherever it stands."""
+        return f"{self.name} ({EXTERNAL})" if self.external else self.name
 
 
 @dataclass(frozen=True)
@@ -149,6 +160,11 @@ class StudyData:
         """How many cases the split scores."""
         return int(self.about["cases"]["test"])
 
+    @property
+    def externals(self) -> Sequence[str]:
+        """The names of what was predicted elsewhere."""
+        return tuple(arm.name for arm in self.arms if arm.external)
+
     def part(self, names: Collection[str]) -> StudyData:
         """The same study with some of its arms alone, in its order."""
         rows, runs = (
@@ -187,7 +203,8 @@ def read_study(folder: Path) -> StudyData:
     runs, parts = [], []
     reasons: dict[str, str] = {}
     for arm in arms:
-        wanted = [(seed, fold) for seed in about["seeds"] for fold in folds_of(about)]
+        seeds = about["seeds"][:1] if arm.external else about["seeds"]
+        wanted = [(seed, fold) for seed in seeds for fold in folds_of(about)]
         for (seed, fold), run_id in zip(wanted, arm.run_ids, strict=True):
             run = RunFolder(home, run_id)
             line, scores, reason = _run(run, {**about["data"], **fold})
@@ -209,8 +226,11 @@ def read_about(file: Path) -> dict[str, Any]:
     """
     try:
         about = from_sealed_json(file.read_bytes())
-        count = len(about["seeds"]) * len(folds_of(about))
-        whole = all(len(arm.run_ids) == count for arm in as_arms(about))
+        folds = len(folds_of(about))
+        whole = all(
+            len(arm.run_ids) == folds * (1 if arm.external else len(about["seeds"]))
+            for arm in as_arms(about)
+        )
         # What is read later is read here, too: a description without it is damaged.
         _ = (str(about["name"]), int(about["cases"]["test"]), *map(int, about["seeds"]))
         _ = [about["data"][key] for key in _OF_DATA]
@@ -238,13 +258,18 @@ def as_arms(about: Mapping[str, Any]) -> list[ArmData]:
             title=entry["title"],
             parent=entry["parent"],
             diff=tuple(entry["diff"]),
-            trained_parameters=int(entry["trained_parameters"]),
+            trained_parameters=_parameters(entry),
             run_ids=tuple(entry["run_ids"]),
             levels=entry.get("levels", {}),
             weights=_weights(entry.get("weights")),
+            external=bool(entry.get("external")),
         )
         for entry in about["arms"]
     ]
+
+
+def _parameters(entry: Mapping[str, Any]) -> float:
+    return math.nan if entry.get("external") else int(entry["trained_parameters"])
 
 
 def _weights(told: Mapping[str, Any] | None) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from spsam.config.problems import gather, raise_all
 from spsam.data.geometry import FATAL_OF_LABELS, VolumePlace, mismatches
 from spsam.data.labels import class_indices, id_problems, whole_ids
+from spsam.data.sources.label_maps import label_maps
 from spsam.errors import InputError, Problem
 from spsam.files import write_texts
 from spsam.metrics.dice import CONVENTIONS
@@ -96,7 +97,7 @@ def plan_scoring(
     found: list[dict[str, Path]] = []
     for folder in (predictions, references):
         with gather(problems):
-            found.append(_label_maps(folder))
+            found.append(label_maps(folder))
     named: dict[int, str] = {}
     with gather(problems):
         named = _classes(classes, predictions)
@@ -255,34 +256,6 @@ def _case(
         for k, (class_id, class_name) in enumerate(classes.items(), start=1)
         for metric in METRICS
     ]
-
-
-def _label_maps(folder: Path) -> dict[str, Path]:
-    from spsam.data.sources.beside import is_file, is_litter, stem
-
-    if not folder.is_dir():
-        raise InputError(Problem("expected a folder of label maps", folder))
-    named = [
-        (stem(file), file)
-        for file in sorted(folder.rglob("*"))
-        if is_file(file) and not any(map(is_litter, file.relative_to(folder).parents))
-    ]
-    files = [(name, file) for name, file in named if name is not None]
-    if not files:
-        raise InputError(Problem("there is no label map (.nii.gz, .nrrd, .mha) in it", folder))
-    # Beside ACDC's references lie the images.
-    with_gt = [(name.removesuffix("_gt"), file) for name, file in files if name.endswith("_gt")]
-    found: dict[str, Path] = {}
-    problems: list[Problem] = []
-    for name, file in with_gt or files:
-        if name in found:
-            message = f"is a second label map of '{name}', beside {found[name]}: take one away"
-            problems.append(Problem(message, file))
-        if not file.is_file():
-            problems.append(Problem("is a link to a file that does not exist", file))
-        found[name] = file
-    raise_all(problems)
-    return found
 
 
 def _classes(text: str | None, predictions: Path) -> dict[int, str]:

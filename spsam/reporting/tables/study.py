@@ -122,8 +122,12 @@ class StudyResults:
         if metric not in self._comparisons:
             scores = self.scores(metric)
             pairs = [(arm.name, arm.parent) for arm in self.measured.arms if arm.parent in scores]
-            self._comparisons[metric] = compare_all(scores, pairs)
+            self._comparisons[metric] = compare_all(scores, pairs, self.measured.externals)
         return self._comparisons[metric]
+
+    def shown(self, arm: str) -> str:
+        """An arm's name in tables."""
+        return next(each.shown for each in self.measured.arms if each.name == arm)
 
     def interval(self, metric: str, arm: str) -> tuple[float, float]:
         """The 95% interval of an arm's mean over patients."""
@@ -176,6 +180,18 @@ class StudyResults:
             f"{counted(cases, 'case')}{of}, then over classes; n={counted(seeds, 'seed')}. "
             f"Preset {about['preset']}; empty classes by the convention {conventions}."
             + (f" SAM's weights: {weights}." if weights else "")
+            + self._of_externals()
+        )
+
+    def _of_externals(self) -> str:
+        """What a caption says of predictions made elsewhere."""
+        names = self.measured.externals
+        if not names:
+            return ""
+        return (
+            f" {', '.join(names)} (external): predicted elsewhere; scored by spsam, each as one "
+            "seed. Its test over patients speaks of these predictions, not of another training, "
+            "and has no mark."
         )
 
 

@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spsam.engine.external_spec import ExternalSpec
 from spsam.errors import SpsamError
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
 from spsam.studies.execution.executors.base import Executor
 from spsam.studies.execution.executors.inline import InlineExecutor
+from spsam.studies.execution.externals import changed_externals, score_externals
 from spsam.studies.execution.queued_run import QueuedRun
 from spsam.studies.execution.run_queue import News, RunQueue
 from spsam.studies.planning.plan import Ablation
@@ -70,8 +72,11 @@ def run_ablation(
     book = None
     try:
         stores = prepare(ablation, watch, backend)
+        for note in changed_externals(ablation):
+            watch.say(note)
         write_plan(ablation)
         book = _Book(ablation, Tracker(ablation.request.home, watch.warn))
+        score_externals(ablation, stores, backend, watch, book.scored)
         runs = _queued_runs(ablation, stores, shard)
         RunQueue(runs, executor, watch, book, retry_failed=retry_failed).run()
         outcome = summarise(ablation)
@@ -127,6 +132,10 @@ class _Book:
         if news != "finished":
             return None
         return final_scores(folder, config["data"]["class_names"])["dice/mean"]
+
+    def scored(self, run: ExternalSpec) -> None:
+        """Predictions made elsewhere are scored."""
+        self._mirror.changed(run.folder, run.config(), run.name, "FINISHED")
 
     def close(self, ending: Ending, outcome: Outcome | None) -> None:
         """Waits for MLflow to have everything."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from spsam.config.study import Study, StudyFile, load_study
-from spsam.errors import InputError, Problem
+from spsam.errors import InputError, Problem, nearest
 from spsam.registry.arms import ArmLoader
 from spsam.registry.files import study_path
 from spsam.studies.planning.plan import PlannedArm
@@ -47,7 +48,19 @@ def select_arms(request: Request, study: StudyFile | None, loader: ArmLoader) ->
     Raises:
         InputError: With every mistake in them.
     """
-    return listed_arms(request.arms, loader) if study is None else study_arms(study, loader)
+    made = listed_arms(request.arms, loader) if study is None else study_arms(study, loader)
+    return made if request.reference is None else _against(request.reference, made)
+
+
+def _against(reference: str, made: list[MadeArm]) -> list[MadeArm]:
+    """The arms, each compared with one of them."""
+    names = [each.arm.name for each in made]
+    if reference not in names:
+        raise InputError(
+            f"reference: no arm of the study is called '{reference}'{nearest(reference, names)}"
+        )
+    other = made[names.index(reference)].arm
+    return [each if each.arm is other else replace(each, parent=other) for each in made]
 
 
 def without_duplicates(

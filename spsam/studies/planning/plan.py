@@ -12,6 +12,7 @@ from spsam.config.schema import ArmConfig
 from spsam.config.study import Study
 from spsam.engine.run_spec import NetworkSize, RunSpec
 from spsam.registry.protocols import Protocol
+from spsam.studies.planning.external import PlannedExternal
 from spsam.studies.planning.inputs import StudyInputs
 from spsam.studies.planning.request import Request
 from spsam.text.file_name import file_name
@@ -69,6 +70,7 @@ class Ablation:
         dropped: Arms that would have been equal to others, in words.
         protocol: What the preset sets for the data set; None where it has no protocols.
         hiding: Files of the user's that hide shipped ones, in words.
+        externals: Predictions made elsewhere, in the order of the table, below the arms.
     """
 
     request: Request
@@ -81,6 +83,7 @@ class Ablation:
     dropped: Sequence[str] = ()
     protocol: Protocol | None = None
     hiding: Sequence[str] = ()
+    externals: Sequence[PlannedExternal] = ()
 
     @classmethod
     def of(
@@ -120,6 +123,7 @@ class Ablation:
             *of_weights,
             *of_aspect,
             *self.dropped,
+            *[note for external in self.externals for note in external.notes],
         ]
         return [*dict.fromkeys(notes)]
 
@@ -135,6 +139,8 @@ class Ablation:
         made_of = f"{Path(self.request.arms[0]).stem}-" if self.study else ""
         label = self.request.name or f"{made_of}{self.dataset.name}-{self.preset}"
         names = [f"{arm.arm.name}:{run.folder.run_id}" for arm in self.arms for run in arm.runs]
+        # By their names: label maps that change belong to the study that they belonged to.
+        names += [f"external:{external.name}" for external in self.externals]
         digest = hashlib.sha256(" ".join(names).encode()).hexdigest()[:8]
         return f"{file_name(label)}-{digest}"
 
@@ -161,7 +167,10 @@ class Ablation:
             "device": self.device,
             "seeds": list(self.request.seeds),
             "folds": [{"fold": fold, "split_hash": s.hash} for fold, s in self.splits.items()],
-            "arms": [_describe_arm(arm) for arm in self.arms],
+            "arms": [
+                *[_describe_arm(arm) for arm in self.arms],
+                *[external.describe() for external in self.externals],
+            ],
         }
         if self.study is not None:
             told["study"] = {"title": self.study.title, "shape": self.study.shape}

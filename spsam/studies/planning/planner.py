@@ -24,6 +24,7 @@ from spsam.studies.planning.arm_selection import (
     select_arms,
     without_duplicates,
 )
+from spsam.studies.planning.external import PlannedExternal, Terms, plan_externals
 from spsam.studies.planning.inputs import StudyInputs, open_inputs
 from spsam.studies.planning.plan import Ablation, PlannedArm
 from spsam.studies.planning.request import Request, completed, default_preset
@@ -46,7 +47,11 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     arms: list[MadeArm] = []
     with gather(problems):
         study = requested_study(request)
-    request = completed(request, None if study is None else study.config)
+    request = (
+        completed(request, None)
+        if study is None
+        else completed(request, study.config, study.file.path)
+    )
     preset, known = request.preset or default_preset(request.data), not problems
     with gather(problems):
         inputs = open_inputs(request, preset, backend, validate=request.validate > 0)
@@ -55,6 +60,10 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
         with gather(problems):
             loader = arm_loader(request, preset, protocol)
             arms = select_arms(request, study, loader)
+    externals: list[PlannedExternal] = []
+    if inputs is not None and arms:
+        with gather(problems):
+            externals = _externals(request, inputs, [made.arm for made in arms])
     raise_all(problems)
     assert inputs is not None
     planned = _plan_arms(request, backend, inputs, arms)
@@ -63,7 +72,24 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     if shape is not None and shape.shape != "arms":
         planned, dropped = without_duplicates(planned, shape)
     hiding = hiding_notes([*loader.files, *([] if study is None else [study.file.path])])
-    return Ablation.of(request, inputs, planned, study=shape, dropped=tuple(dropped), hiding=hiding)
+    return Ablation.of(
+        request,
+        inputs,
+        planned,
+        study=shape,
+        dropped=tuple(dropped),
+        hiding=hiding,
+        externals=tuple(externals),
+    )
+
+
+def _externals(
+    request: Request, inputs: StudyInputs, arms: Sequence[ArmConfig]
+) -> list[PlannedExternal]:
+    """The request's predictions made elsewhere, compared with the reference arm."""
+    reference = next((arm for arm in arms if arm.name == request.reference), arms[0])
+    terms = Terms(request.home, request.seeds[0], reference.evaluation.convention, reference.name)
+    return plan_externals(request.externals, inputs, terms, [arm.name for arm in arms])
 
 
 def _plan_arms(

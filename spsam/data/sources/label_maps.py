@@ -1,0 +1,43 @@
+"""A folder of label maps: references, or what some program has predicted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spsam.data.sources.beside import is_file, is_litter, stem
+from spsam.errors import InputError, Problem
+
+
+def label_maps(folder: Path) -> dict[str, Path]:
+    """Every label map in a folder and the folders below it, by its case's name.
+
+    Where names end in `_gt`, as those of ACDC's references beside the images, these files alone.
+
+    Raises:
+        InputError: If it is no folder or holds none, with every case that is there twice and every
+            link that leads nowhere.
+    """
+    if not folder.is_dir():
+        raise InputError(Problem("expected a folder of label maps", folder))
+    named = [
+        (stem(file), file)
+        for file in sorted(folder.rglob("*"))
+        if is_file(file) and not any(map(is_litter, file.relative_to(folder).parents))
+    ]
+    files = [(name, file) for name, file in named if name is not None]
+    if not files:
+        raise InputError(Problem("there is no label map (.nii.gz, .nrrd, .mha) in it", folder))
+    # Beside ACDC's references lie the images.
+    with_gt = [(name.removesuffix("_gt"), file) for name, file in files if name.endswith("_gt")]
+    found: dict[str, Path] = {}
+    problems: list[Problem] = []
+    for name, file in with_gt or files:
+        if name in found:
+            message = f"is a second label map of '{name}', beside {found[name]}: take one away"
+            problems.append(Problem(message, file))
+        if not file.is_file():
+            problems.append(Problem("is a link to a file that does not exist", file))
+        found[name] = file
+    if problems:
+        raise InputError(problems)
+    return found
