@@ -1,86 +1,85 @@
-"""From what was asked for to arms: by their names, or by a study's file."""
+"""The files that a request's words name: a study's, and those of the arms that it is made of."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from spsam.config.study import Study, StudyFile, load_study
-from spsam.errors import InputError, Problem, nearest
-from spsam.registry.arms import ArmLoader
-from spsam.registry.files import study_path
-from spsam.studies.planning.plan import PlannedArm
-from spsam.studies.planning.request import Request
-from spsam.studies.planning.shapes import MadeArm, listed_arms, study_arms
+from spsam.config.problems import gather
+from spsam.config.study import Arms, StudyFile, load_study
+from spsam.errors import InputError, Problem
+from spsam.registry.arm_file import ArmFile, read_arm_file
+from spsam.registry.files import arm_files, study_path
+from spsam.studies.planning.validate_choices import in_file
 
 
-def requested_study(request: Request) -> StudyFile | None:
-    """The study that a request is about.
+@dataclass(frozen=True)
+class Selection:
+    """What a request's words name, read.
+
+    Attributes:
+        study: The study that they name; None where they name arms.
+        arms: The arms that are named; of a study that varies one, the varied one alone, and of
+            one that leaves blocks out, the full arm before the base that it names.
+    """
+
+    study: StudyFile | None
+    arms: Sequence[ArmFile]
+
+    @property
+    def files(self) -> list[Path]:
+        """All files that were read, the study's last."""
+        study = [] if self.study is None else [self.study.file.path]
+        return [*(file.path for arm in self.arms for file in arm.files), *study]
+
+
+def select_arms(words: Sequence[str], problems: list[Problem]) -> Selection:
+    """Reads the files that words name, each once.
+
+    Args:
+        words: Of a request: arms, or one study.
+        problems: Gets every mistake in these files; what has one is left out.
+    """
+    study: StudyFile | None = None
+    with gather(problems):
+        study = _named_study(words)
+    if problems:
+        return Selection(study, ())
+    found: list[Problem] = []
+    arms: list[ArmFile] = []
+    with gather(found):
+        for file in _arm_words(words, study):
+            with gather(found):
+                arms.append(read_arm_file(file))
+    if study is None or isinstance(study.config, Arms):
+        problems += found
+        return Selection(study, arms)
+    problems += [in_file(problem, study.file, ("full", "base")) for problem in found]
+    return Selection(study, () if found else arms)
+
+
+def _arm_words(words: Sequence[str], study: StudyFile | None) -> Sequence[str | Path]:
+    """A name or path for each arm; ranges and lists are written out where several may be meant."""
+    if study is None:
+        return arm_files(words)
+    named = [_beside(study.file.path, word) for word in study.config.named_arms]
+    return arm_files(named) if isinstance(study.config, Arms) else named
+
+
+def _beside(study: Path, word: str) -> str:
+    """A path in a study's file starts at the file."""
+    path = study.parent / word
+    return str(path) if word.endswith((".yaml", ".yml")) and path.is_file() else word
+
+
+def _named_study(words: Sequence[str]) -> StudyFile | None:
+    """The study that words name.
 
     Raises:
         InputError: If it is named among others, or its file is wrong.
     """
-    paths = {word: path for word in request.arms if (path := study_path(word)) is not None}
-    if paths and len(request.arms) > 1:
+    paths = {word: path for word in words if (path := study_path(word)) is not None}
+    if paths and len(words) > 1:
         raise InputError(f"{next(iter(paths))} is a study: name it alone, or list arms in it")
     return load_study(next(iter(paths.values()))) if paths else None
-
-
-def arm_loader(request: Request, preset: str, protocol: Path | None = None) -> ArmLoader:
-    """What resolves the arms of a request.
-
-    Args:
-        request: Completed.
-        preset: Name or path.
-        protocol: The file of what the preset sets for the data set.
-    """
-    overrides = dict(request.overrides)
-    if request.checkpoint:
-        # Naming a file means using it, unless the user said otherwise.
-        overrides.setdefault("backbone.weights", "checkpoint")
-    return ArmLoader(overrides, preset=preset, protocol=protocol, plugins=request.plugins)
-
-
-def select_arms(request: Request, study: StudyFile | None, loader: ArmLoader) -> list[MadeArm]:
-    """The arms that a request names, or that its study's shape makes.
-
-    Raises:
-        InputError: With every mistake in them.
-    """
-    made = listed_arms(request.arms, loader) if study is None else study_arms(study, loader)
-    return made if request.reference is None else _against(request.reference, made)
-
-
-def _against(reference: str, made: list[MadeArm]) -> list[MadeArm]:
-    """The arms, each compared with one of them."""
-    names = [each.arm.name for each in made]
-    if reference not in names:
-        raise InputError(
-            f"reference: no arm of the study is called '{reference}'{nearest(reference, names)}"
-        )
-    other = made[names.index(reference)].arm
-    return [each if each.arm is other else replace(each, parent=other) for each in made]
-
-
-def without_duplicates(
-    arms: Sequence[PlannedArm], study: Study
-) -> tuple[list[PlannedArm], list[str]]:
-    """The arms of a study without those that are equal to one before, and what was left out.
-
-    Raises:
-        InputError: If two cells of a product are equal: its effects would have no meaning.
-    """
-    first: dict[str, str] = {}
-    kept, dropped = [], []
-    for planned in arms:
-        twin = first.setdefault(planned.runs[0].folder.run_id, planned.arm.name)
-        if twin == planned.arm.name:
-            kept.append(planned)
-        else:
-            dropped.append(f"{planned.arm.name} is equal to {twin} and left out")
-    if dropped and study.shape == "factorial":
-        raise InputError(
-            [Problem(f"{said}: give each factor values that differ") for said in dropped]
-        )
-    return kept, dropped

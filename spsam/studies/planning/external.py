@@ -10,12 +10,13 @@ from typing import Any
 
 from spsam.config.identity import canonical_json
 from spsam.config.problems import gather, raise_all
-from spsam.config.schema import DataIdentity
+from spsam.config.schema import ArmConfig, DataIdentity
 from spsam.data.sources.label_maps import label_maps
 from spsam.engine.external_spec import TITLE, ExternalSpec, content_hashes, read_prediction
 from spsam.errors import InputError, Problem, SpsamError
 from spsam.results.run_folder import RunFolder
 from spsam.studies.planning.inputs import StudyInputs
+from spsam.studies.planning.request import Request
 
 SCORING = 1
 """Version of how label maps are scored: another one is another result."""
@@ -76,6 +77,24 @@ class Terms:
     seed: int
     convention: str
     parent: str
+
+
+def external_rows(
+    request: Request, inputs: StudyInputs, arms: Sequence[ArmConfig]
+) -> list[PlannedExternal]:
+    """A request's predictions made elsewhere, compared with its reference, else the first arm.
+
+    Args:
+        request: Completed.
+        inputs: Data and splits of the study.
+        arms: Of the study, at least one.
+
+    Raises:
+        InputError: With every mistake in the folders and their names.
+    """
+    other = next((arm for arm in arms if arm.name == request.reference), arms[0])
+    terms = Terms(request.home, request.seeds[0], other.evaluation.convention, other.name)
+    return plan_externals(request.externals, inputs, terms, [arm.name for arm in arms])
 
 
 def plan_externals(

@@ -92,7 +92,7 @@ class Ablation:
         """An ablation of planned arms; `more` are further attributes."""
         return cls(
             request=request,
-            preset=Path(inputs.preset).stem,
+            preset=inputs.preset,
             device=inputs.device,
             dataset=inputs.dataset,
             splits=inputs.splits,

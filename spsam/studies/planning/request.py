@@ -58,6 +58,11 @@ class Request:
     reference: str | None = None
     dry_run: bool = False
 
+    @property
+    def preset_named(self) -> str:
+        """The preset that is asked for, or the schedule of its data set where none is."""
+        return self.preset or ("demo" if self.data == "phantom" else "cpu")
+
 
 def completed(request: Request, study: Study | None, beside: Path | None = None) -> Request:
     """The request with the study's values where it has none, and defaults where neither has.
@@ -65,10 +70,14 @@ def completed(request: Request, study: Study | None, beside: Path | None = None)
     Args:
         request: As it was asked for.
         study: Its study.
-        beside: The study's file, at which the study's paths start.
+        beside: The folder of the study's file, where the study's paths start.
     """
+    overrides = {**(study.set if study else {}), **request.overrides}
+    if request.checkpoint:
+        # Naming a file means using it, unless the user said otherwise.
+        overrides.setdefault("backbone.weights", "checkpoint")
     externals = {
-        name: folder if beside is None else beside.parent / folder
+        name: folder if beside is None else beside / folder
         for name, folder in (study.external if study else {}).items()
     }
     return replace(
@@ -76,12 +85,7 @@ def completed(request: Request, study: Study | None, beside: Path | None = None)
         preset=request.preset or (study.preset if study else None),
         seeds=tuple(request.seeds) or (study.seed_numbers if study else (0,)),
         folds=tuple(request.folds) or (study.folds if study else (0,)),
-        overrides={**(study.set if study else {}), **request.overrides},
+        overrides=overrides,
         externals={**externals, **request.externals},
         reference=request.reference or (study.reference if study else None),
     )
-
-
-def default_preset(data: str) -> str:
-    """The schedule of a data set, where none is named."""
-    return "demo" if data == "phantom" else "cpu"

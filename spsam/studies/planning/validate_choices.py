@@ -56,13 +56,13 @@ def validate_choices(
     return checked, problems
 
 
-def in_file(problem: Problem, file: YamlFile, arm: Sequence[str]) -> Problem:
+def in_file(problem: Problem, file: YamlFile, arm: Sequence[str] = ()) -> Problem:
     """A mistake of an arm, at the line of the file that makes it.
 
     Args:
         problem: Of loading the arm with the file's `set`.
         file: The sweep's or the study's.
-        arm: Keys whose value names an arm.
+        arm: Keys whose value names an arm, where its name may be the mistake.
     """
     for key, value in (file.data.get("set") or {}).items():
         if problem.message.startswith(flag(tuple(key.split(".")), value)):
