@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,31 +43,34 @@ def load_arm(
     """
     base = None if preset is None else read_preset(preset)
     loader = ArmLoader(
-        overrides or {}, preset=base, protocol=_protocol_file(protocol, base), plugins=plugins
+        Catalogue.load(plugins),
+        overrides or {},
+        preset=base,
+        protocol=_protocol_file(protocol, base),
     )
     return loader.load(read_arm_file(name_or_path))
 
 
 class ArmLoader:
-    """Resolves arms that share a preset, values on top and components.
+    """Resolves arms that share components, a preset and values on top.
 
     Args:
+        catalogue: The components.
         overrides: Values on top of every arm, as in `load_arm`.
         preset: The preset.
         protocol: What the preset sets for the data set.
-        plugins: Folders whose components may be used besides the known ones.
     """
 
     def __init__(
         self,
+        catalogue: Catalogue,
         overrides: Mapping[str, Any],
         *,
         preset: YamlFile | None = None,
         protocol: YamlFile | None = None,
-        plugins: Sequence[Path] = (),
     ) -> None:
         self.overrides = dict(overrides)
-        self.plugins = tuple(plugins)
+        self._catalogue = catalogue
         self._preset = preset
         self._protocol = protocol
 
@@ -85,16 +87,12 @@ class ArmLoader:
         plain = {k: v for k, v in self.overrides.items() if k.split(".")[0] != "blocks"}
         return self._resolve(arm, plain).blocks
 
-    @cached_property
-    def _catalogue(self) -> Catalogue:
-        return Catalogue.load(self.plugins)
-
     def _resolve(self, arm: ArmFile, overrides: Mapping[str, Any]) -> ArmConfig:
         composed = compose(
             arm.files, preset=self._preset, protocol=self._protocol, overrides=overrides
         )
         blocks, problems = checked_blocks(composed, self._catalogue)
-        data = {**composed.data, "plugins": [str(plugin) for plugin in self.plugins]}
+        data = {**composed.data, "plugins": [str(plugin) for plugin in self._catalogue.plugins]}
         data.pop(COMPONENTS, None)
         if blocks:
             data["blocks"] = {**composed.data["blocks"], **blocks}

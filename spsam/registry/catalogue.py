@@ -61,9 +61,15 @@ class _CardFile(BaseModel):
 
 
 class Catalogue:
-    """All cards, by slot and name; of two with one name the later layer's counts."""
+    """All cards, by slot and name; of two with one name the later layer's counts.
 
-    def __init__(self, cards: Sequence[Card]) -> None:
+    Args:
+        cards: The cards, layer by layer.
+        plugins: The folders by --plugin that some of them are of.
+    """
+
+    def __init__(self, cards: Sequence[Card], plugins: Sequence[Path] = ()) -> None:
+        self.plugins = tuple(plugins)
         self._cards: dict[str, dict[str, Card]] = {slot: {} for slot in SLOTS}
         for card in cards:
             self._cards[card.slot][card.name] = card
@@ -87,7 +93,7 @@ class Catalogue:
                     cards.append(card)
         if problems:
             raise InputError(unique(problems))
-        return cls(cards)
+        return cls(cards, plugins)
 
     def cards(self, slot: str) -> list[Card]:
         """The cards of a slot, by name.

@@ -13,6 +13,7 @@ from spsam.config.yaml_file import read_yaml
 from spsam.errors import InputError
 from spsam.registry.arm_file import read_arm_file
 from spsam.registry.arms import ArmLoader, load_arm
+from spsam.registry.catalogue import Catalogue
 from spsam.registry.differences import differences
 from spsam.registry.files import arm_file, arm_files, arm_names, preset_path
 from spsam.studies.planning.shapes import listed_arms
@@ -60,7 +61,7 @@ def test_the_nine_arms_are_the_papers(name: str) -> None:
 @pytest.mark.parametrize("name", NINE)
 def test_an_arm_changes_one_block_of_its_parent(name: str) -> None:
     parent = TABLE[name][0]
-    changes = differences(load_arm(name), load_arm(parent))
+    changes = differences(load_arm(name), load_arm(parent), Catalogue.load())
     assert [change["key"] for change in changes] == {
         "S1": [],  # the base has the simplest block everywhere
         "S2": ["blocks.prompt_generator"],
@@ -228,7 +229,9 @@ def test_a_mistake_in_a_base_is_one_mistake_for_all_its_arms(installation: Path)
     small.add_arm(installation, "base", small.BASE_ARM + "agument: {}\n")
     small.add_arm(installation, "S3", "base: S2\nblocks: {prompt: nothing}\n")
     with pytest.raises(InputError) as caught:
-        listed_arms([read_arm_file(name) for name in ("S1", "S2", "S3")], ArmLoader({}))
+        listed_arms(
+            [read_arm_file(name) for name in ("S1", "S2", "S3")], ArmLoader(Catalogue.load(), {})
+        )
     assert len(caught.value.problems) == 2
 
 
@@ -274,19 +277,19 @@ def test_plugins_are_remembered_by_the_arm(installation: Path, tmp_path: Path) -
 
 
 def test_what_an_arm_changes(installation: Path) -> None:
-    assert differences(load_arm("S2"), load_arm("S1")) == [
+    assert differences(load_arm("S2"), load_arm("S1"), Catalogue.load()) == [
         {"key": "blocks.adapter", "parent": "plain", "value": "tuned"},
         {"key": "blocks.adapter.ratio", "parent": 0.5, "value": 0.25},
     ]
-    assert differences(load_arm("S3"), load_arm("S2")) == [
+    assert differences(load_arm("S3"), load_arm("S2"), Catalogue.load()) == [
         {"key": "blocks.prompt", "parent": "plain", "value": "inherits"},
         {"key": "train.epochs", "parent": 9, "value": 7},
     ]
     tuned = load_arm("S2", {"blocks.adapter.on": False})
-    assert differences(tuned, load_arm("S2")) == [
+    assert differences(tuned, load_arm("S2"), Catalogue.load()) == [
         {"key": "blocks.adapter.on", "parent": True, "value": False}
     ]
-    assert differences(load_arm("base"), None) == []
+    assert differences(load_arm("base"), None, Catalogue.load()) == []
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spsam.config.problems import gather
+from spsam.config.problems import Place, gather
 from spsam.config.study import Arms, StudyFile, load_study
+from spsam.config.yaml_file import YamlFile
 from spsam.errors import InputError, Problem
 from spsam.registry.arm_file import ArmFile, read_arm_file
 from spsam.registry.files import arm_files, study_path
-from spsam.studies.planning.validate_choices import in_file
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def select_arms(words: Sequence[str], problems: list[Problem]) -> Selection:
     if study is None or isinstance(study.config, Arms):
         problems += found
         return Selection(study, arms)
-    problems += [in_file(problem, study.file, ("full", "base")) for problem in found]
+    problems += [at_name(problem, study.file, ("full", "base")) for problem in found]
     return Selection(study, () if found else arms)
 
 
@@ -71,6 +71,15 @@ def _beside(study: Path, word: str) -> str:
     """A path in a study's file starts at the file."""
     path = study.parent / word
     return str(path) if word.endswith((".yaml", ".yml")) and path.is_file() else word
+
+
+def at_name(problem: Problem, file: YamlFile, keys: Sequence[str]) -> Problem:
+    """That there is no arm of a name, at the line of the key that names it; others as they are."""
+    for key in keys:
+        name = file.data.get(key)
+        if problem.file is None and problem.message.startswith(f"unknown arm '{name}'"):
+            return Place(file.path, file.line((key,))).problem(f"{key}: {problem.message}")
+    return problem
 
 
 def _named_study(words: Sequence[str]) -> StudyFile | None:

@@ -14,6 +14,7 @@ from spsam.config.yaml_file import YamlFile
 from spsam.engine.run_spec import NetworkSize, RunSpec
 from spsam.errors import Problem
 from spsam.registry.arms import ArmLoader
+from spsam.registry.catalogue import Catalogue
 from spsam.registry.differences import differences
 from spsam.registry.files import hiding_notes
 from spsam.registry.protocols import read_preset
@@ -46,16 +47,17 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     request = completed(request, study, beside)
     preset: YamlFile | None = None
     inputs: StudyInputs | None = None
+    catalogue: Catalogue | None = None
     made: list[MadeArm] = []
     with gather(problems):
         preset = read_preset(request.preset_named)
+    with gather(of_arms):
+        catalogue = Catalogue.load(request.plugins)
     with gather(problems):
         inputs = open_inputs(request, preset, backend, validate=request.validate > 0)
     protocol = None if inputs is None or inputs.protocol is None else inputs.protocol.file
-    if selection.arms:
-        loader = ArmLoader(
-            request.overrides, preset=preset, protocol=protocol, plugins=request.plugins
-        )
+    if catalogue is not None and selection.arms:
+        loader = ArmLoader(catalogue, request.overrides, preset=preset, protocol=protocol)
         with gather(of_arms):
             made = against(request.reference, make_arms(selection, loader))
     externals: list[PlannedExternal] = []
@@ -63,8 +65,9 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
         with gather(problems):
             externals = external_rows(request, inputs, [each.arm for each in made])
     raise_all([*problems, *of_arms])
+    assert catalogue is not None
     assert inputs is not None
-    planned = _plan_arms(made, Planner(request, inputs, backend))
+    planned = _plan_arms(made, Planner(request, inputs, catalogue, backend))
     dropped: list[str] = []
     if study is not None and study.shape != "arms":
         planned, dropped = _without_duplicates(planned, study)
@@ -124,18 +127,22 @@ class Planner:
     Args:
         request: Completed.
         inputs: What all runs share.
+        catalogue: The components.
         backend: The engine.
 
     Attributes:
         weights: SAM's.
     """
 
-    def __init__(self, request: Request, inputs: StudyInputs, backend: Backend) -> None:
+    def __init__(
+        self, request: Request, inputs: StudyInputs, catalogue: Catalogue, backend: Backend
+    ) -> None:
         self.weights = WeightFiles(
             request.checkpoint, dry_run=request.dry_run, file_sha256=backend.file_sha256
         )
         self._request = request
         self._inputs = inputs
+        self._catalogue = catalogue
         self._backend = backend
         self._plans: dict[tuple[str, int], Plan] = {}
 
@@ -159,7 +166,7 @@ class Planner:
         weights = self.weights.of(arm)
         plans = {fold: self._plan(arm.patch, fold) for fold in self._inputs.splits}
         plan = next(iter(plans.values()))
-        diff = differences(arm, parent)
+        diff = differences(arm, parent, self._catalogue)
         if parent is not None and not diff and parent.parent is None:
             parent = None  # It changes nothing of a root: it is the root under its own name.
         size = self._backend.size(arm, self._inputs.dataset, plan)

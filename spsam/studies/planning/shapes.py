@@ -18,7 +18,7 @@ from spsam.registry.arms import ArmLoader
 from spsam.registry.slots import SLOTS
 from spsam.studies.planning.arm_selection import Selection
 from spsam.studies.planning.space import Dimension, dimensions, label
-from spsam.studies.planning.validate_choices import Load, in_file, validate_choices
+from spsam.studies.planning.validate_choices import Load, at_set, validate_choices
 
 MOST_ARMS = 1000
 
@@ -59,7 +59,7 @@ def make_arms(selection: Selection, loader: ArmLoader) -> list[MadeArm]:
             return _varied(config, file, selection.arms[0], loader)
         return listed_arms(selection.arms, loader)
     except InputError as error:
-        raise InputError([in_file(problem, file) for problem in error.problems]) from error
+        raise InputError([at_set(problem, file) for problem in error.problems]) from error
 
 
 def listed_arms(files: Sequence[ArmFile], loader: ArmLoader) -> list[MadeArm]:

@@ -14,15 +14,17 @@ from spsam.config.yaml_file import YamlFile
 from spsam.errors import InputError, Problem
 from spsam.registry.arm_file import ArmFile, read_arm_file
 from spsam.registry.arms import ArmLoader
+from spsam.registry.catalogue import Catalogue
 from spsam.registry.files import hiding_notes, named_file
 from spsam.registry.protocols import read_preset
 from spsam.studies.backend import Backend
+from spsam.studies.planning.arm_selection import at_name
 from spsam.studies.planning.inputs import StudyInputs, open_inputs
 from spsam.studies.planning.plan import Ablation, PlannedArm
 from spsam.studies.planning.planner import Planner
 from spsam.studies.planning.request import Request
 from spsam.studies.planning.space import Dimension, dimensions, overrides
-from spsam.studies.planning.validate_choices import Load, in_file, validate_choices, value_of
+from spsam.studies.planning.validate_choices import Load, at_set, validate_choices, value_of
 from spsam.studies.sweep.address import shown_storage
 from spsam.studies.sweep.search import search_problems
 from spsam.text.file_name import file_name
@@ -185,6 +187,7 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
     places = {key: Place(file.path, file.line((key,))) for key in ("sampler", "pruner", "arm")}
     problems += search_problems(config.sampler, config.pruner, places)
     asked = _as_ablation(request, config)
+    catalogue = Catalogue.load(request.plugins)
     preset: YamlFile | None = None
     inputs: StudyInputs | None = None
     with gather(problems):
@@ -196,13 +199,12 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
     fixed = {**config.set, **request.overrides}
     weights = {"backbone.weights": "checkpoint"} if request.checkpoint else {}
     protocol = None if inputs is None or inputs.protocol is None else inputs.protocol.file
-    loader = ArmLoader(
-        {**weights, **fixed}, preset=preset, protocol=protocol, plugins=request.plugins
-    )
+    loader = ArmLoader(catalogue, {**weights, **fixed}, preset=preset, protocol=protocol)
     arm: ArmFile | None = None
     of_arm: list[Problem] = []
     with gather(of_arm):
         arm = read_arm_file(config.arm)
+    of_arm = [at_name(problem, file, ("arm",)) for problem in of_arm]
 
     def load(values: Mapping[str, Any]) -> ArmConfig:
         if arm is None:
@@ -213,7 +215,7 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
         _check_space(config, fixed, load, file, None, problems)
         raise_all(problems)
     assert inputs is not None
-    planner = Planner(asked, inputs, backend)
+    planner = Planner(asked, inputs, catalogue, backend)
     with gather(problems):
         base = planner.arm(load({}), None)
     # What is wrong with the arm itself would be told of every value again.
@@ -266,7 +268,7 @@ def _check_space(  # noqa: PLR0917 - what a space is checked against
     known: list[Problem] = []
     with gather(known):
         load({})
-    problems += [in_file(problem, file, ("arm",)) for problem in known]
+    problems += [at_set(problem, file) for problem in known]
 
     def planned(values: Mapping[str, Any]) -> ArmConfig:
         arm = load(values)
