@@ -37,7 +37,7 @@ from spsam.cli.options import (
     read,
 )
 from spsam.cli.plan_view import header, made_plan, show_plan
-from spsam.errors import Problem
+from spsam.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from spsam.studies.execution.executors.base import Executor
@@ -146,8 +146,29 @@ def ablate(  # noqa: PLR0917 - the command line's options
         usual = ablation.study is not None
         show_plan(ablation, measured, measure, usual=usual, as_json=as_json)
     else:
+        _refuse_tuning(ablation, executor, fit=fit)
         engine = make_executor(executor, ablation, None, jobs, measured, slurm=slurm, detach=detach)
         _run(ablation, engine, part, retry_failed=retry_failed, as_json=as_json)
+
+
+def _refuse_tuning(ablation: Ablation, executor: str, *, fit: bool) -> None:
+    """What does not go with a study that is tuned.
+
+    Raises:
+        InputError: If it is asked for.
+    """
+    if ablation.tuning is None:
+        return
+    if executor == "slurm":
+        raise InputError(
+            "--executor slurm: the study tunes its arms in this process before their runs; run the "
+            "command with --executor local within a job"
+        )
+    if fit:
+        raise InputError(
+            "--fit: the study tunes its arms before their runs; give train.accumulate and "
+            "train.checkpoint_activations by --set"
+        )
 
 
 def _run(
@@ -160,16 +181,18 @@ def _run(
 ) -> None:
     from spsam.cli.progress import watched
     from spsam.studies.execution.ablation import run_ablation
+    from spsam.studies.tuning.tune import tuned
 
     if not as_json:
         typer.echo(header(ablation))
+    planned = watched(lambda watch: tuned(ablation, watch, executor.backend))
     outcome = watched(
         lambda watch: run_ablation(
-            ablation, watch, executor=executor, retry_failed=retry_failed, shard=shard
+            planned, watch, executor=executor, retry_failed=retry_failed, shard=shard
         )
     )
     if as_json:
-        typer.echo(json.dumps(result_json(ablation, outcome), indent=2))
+        typer.echo(json.dumps(result_json(planned, outcome), indent=2))
     else:
         _print_table(outcome)
         if executor.detached and not outcome.complete:

@@ -65,6 +65,7 @@ class ArmData:
         levels: Of a factorial study: factor -> the value it has here.
         external: Whether it was predicted elsewhere: nothing of it was trained here, and it counts
             for one seed.
+        tuned: Budget and values that a sweep on validation cases chose; empty where none did.
     """
 
     name: str
@@ -76,6 +77,7 @@ class ArmData:
     levels: Mapping[str, str] = field(default_factory=dict)
     weights: str = ""
     external: bool = False
+    tuned: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -263,6 +265,7 @@ def as_arms(about: Mapping[str, Any]) -> list[ArmData]:
             levels=entry.get("levels", {}),
             weights=_weights(entry.get("weights")),
             external=bool(entry.get("external")),
+            tuned=entry.get("tuned") or {},
         )
         for entry in about["arms"]
     ]

@@ -20,6 +20,7 @@ from spsam.studies.planning.plan import Ablation
 from spsam.studies.progress_events import ProgressListener, run_labels
 from spsam.studies.recording.mlflow_runs import Mirror, final_scores
 from spsam.studies.recording.summary import Outcome, is_finished, summarise, write_plan
+from spsam.studies.tuning.tune import tuned
 from spsam.tracking.mlflow import Ending, Tracker
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def run_ablation(
     """Runs what is not finished yet, records it, and makes the table anew.
 
     A failed run is recorded and does not stop the others. An interrupted call (Ctrl-C) leaves
-    everything so that the next one goes on. Several calls at once share the work.
+    everything so that the next one goes on. Several calls at once share the work. Values that the
+    study tunes are chosen first, in this process, unless they are chosen already.
 
     Args:
         ablation: Of `plan_ablation`.
@@ -68,6 +70,7 @@ def run_ablation(
     backend = backend or (executor.backend if executor else Backend())
     executor = executor or InlineExecutor(backend)
     check_weights(ablation, backend)
+    ablation = tuned(ablation, watch, backend)
     executor.prepare()
     book = None
     try:

@@ -92,7 +92,9 @@ def external_rows(
     Raises:
         InputError: With every mistake in the folders and their names.
     """
-    other = next((arm for arm in arms if arm.name == request.reference), arms[0])
+    # Of several recipes' the first: an external has its own.
+    named = (arm for arm in arms if request.reference in (arm.name, arm.name.partition(":")[0]))
+    other = next(named, arms[0])
     terms = Terms(request.home, request.seeds[0], other.evaluation.convention, other.name)
     return plan_externals(request.externals, inputs, terms, [arm.name for arm in arms])
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from spsam.data.plan import Plan
     from spsam.data.split import Split
     from spsam.model.sam.origin import Origin
+    from spsam.studies.tuning.plan import Tuning
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Ablation:
         protocol: What the preset sets for the data set; None where it has no protocols.
         hiding: Files of the user's that hide shipped ones, in words.
         externals: Predictions made elsewhere, in the order of the table, below the arms.
+        tuning: What is chosen on validation cases before the runs; None: nothing is.
     """
 
     request: Request
@@ -84,6 +86,7 @@ class Ablation:
     protocol: Protocol | None = None
     hiding: Sequence[str] = ()
     externals: Sequence[PlannedExternal] = ()
+    tuning: Tuning | None = None
 
     @classmethod
     def of(
@@ -138,7 +141,10 @@ class Ablation:
         """The study's name: what was asked for, and a hash of its runs."""
         made_of = f"{Path(self.request.arms[0]).stem}-" if self.study else ""
         label = self.request.name or f"{made_of}{self.dataset.name}-{self.preset}"
-        names = [f"{arm.arm.name}:{run.folder.run_id}" for arm in self.arms for run in arm.runs]
+        if self.tuning is None:
+            names = [f"{arm.arm.name}:{run.folder.run_id}" for arm in self.arms for run in arm.runs]
+        else:
+            names = self.tuning.names
         # By their names: label maps that change belong to the study that they belonged to.
         names += [f"external:{external.name}" for external in self.externals]
         digest = hashlib.sha256(" ".join(names).encode()).hexdigest()[:8]
@@ -168,13 +174,17 @@ class Ablation:
             "seeds": list(self.request.seeds),
             "folds": [{"fold": fold, "split_hash": s.hash} for fold, s in self.splits.items()],
             "arms": [
-                *[_describe_arm(arm) for arm in self.arms],
+                *[self._describe(arm) for arm in self.arms],
                 *[external.describe() for external in self.externals],
             ],
         }
         if self.study is not None:
             told["study"] = {"title": self.study.title, "shape": self.study.shape}
         return told
+
+    def _describe(self, arm: PlannedArm) -> dict[str, Any]:
+        tuned = None if self.tuning is None else self.tuning.describe(arm.arm.name)
+        return _describe_arm(arm) | ({} if tuned is None else {"tuned": tuned})
 
 
 def _lacks(planned: PlannedArm) -> bool:

@@ -24,12 +24,14 @@ from spsam.studies.planning.arm_selection import select_arms
 from spsam.studies.planning.external import PlannedExternal, external_rows
 from spsam.studies.planning.inputs import StudyInputs, open_inputs
 from spsam.studies.planning.plan import Ablation, PlannedArm
+from spsam.studies.planning.recipes import against, by_recipes
 from spsam.studies.planning.request import Request, completed
-from spsam.studies.planning.shapes import MadeArm, against, make_arms
+from spsam.studies.planning.shapes import MadeArm, make_arms
 from spsam.studies.planning.weights import ArmWeights, WeightFiles
 
 if TYPE_CHECKING:
     from spsam.data.plan import Plan
+    from spsam.studies.tuning.plan import Tuning
 
 
 def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
@@ -47,6 +49,7 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     request = completed(request, study, beside)
     preset: YamlFile | None = None
     inputs: StudyInputs | None = None
+    tune_inputs: StudyInputs | None = None
     catalogue: Catalogue | None = None
     made: list[MadeArm] = []
     with gather(problems):
@@ -55,11 +58,14 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
         catalogue = Catalogue.load(request.plugins)
     with gather(problems):
         inputs = open_inputs(request, preset, backend, validate=request.validate > 0)
+        if study is not None and study.tunes:
+            tune_inputs = open_inputs(request, preset, backend, validate=True)
     protocol = None if inputs is None or inputs.protocol is None else inputs.protocol.file
     if catalogue is not None and selection.arms:
         loader = ArmLoader(catalogue, request.overrides, preset=preset, protocol=protocol)
         with gather(of_arms):
-            made = against(request.reference, make_arms(selection, loader))
+            made = by_recipes(selection.study, make_arms(selection, loader), loader)
+            made = against(request.reference, made)
     externals: list[PlannedExternal] = []
     if inputs is not None and made:
         with gather(problems):
@@ -71,6 +77,16 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     dropped: list[str] = []
     if study is not None and study.shape != "arms":
         planned, dropped = _without_duplicates(planned, study)
+    tuning: Tuning | None = None
+    if selection.study is not None and tune_inputs is not None:
+        from spsam.studies.tuning.plan import plan_tuning
+
+        def planner_of(asked: Request, on: StudyInputs) -> Planner:
+            return Planner(asked, on, catalogue, backend)
+
+        tuning = plan_tuning(
+            selection.study, made, planned, request, tune_inputs, loader, planner_of
+        )
     layers = [file.path for file in (preset, protocol) if file is not None]
     hiding = hiding_notes([*selection.files, *layers])
     return Ablation.of(
@@ -81,6 +97,7 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
         dropped=dropped,
         hiding=hiding,
         externals=externals,
+        tuning=tuning,
     )
 
 
