@@ -146,29 +146,13 @@ def ablate(  # noqa: PLR0917 - the command line's options
         usual = ablation.study is not None
         show_plan(ablation, measured, measure, usual=usual, as_json=as_json)
     else:
-        _refuse_tuning(ablation, executor, fit=fit)
+        if ablation.tuning is not None and executor == "slurm":
+            raise InputError(
+                "--executor slurm: the study tunes its arms in this process before their runs; run "
+                "the command with --executor local within a job"
+            )
         engine = make_executor(executor, ablation, None, jobs, measured, slurm=slurm, detach=detach)
         _run(ablation, engine, part, retry_failed=retry_failed, as_json=as_json)
-
-
-def _refuse_tuning(ablation: Ablation, executor: str, *, fit: bool) -> None:
-    """What does not go with a study that is tuned.
-
-    Raises:
-        InputError: If it is asked for.
-    """
-    if ablation.tuning is None:
-        return
-    if executor == "slurm":
-        raise InputError(
-            "--executor slurm: the study tunes its arms in this process before their runs; run the "
-            "command with --executor local within a job"
-        )
-    if fit:
-        raise InputError(
-            "--fit: the study tunes its arms before their runs; give train.accumulate and "
-            "train.checkpoint_activations by --set"
-        )
 
 
 def _run(

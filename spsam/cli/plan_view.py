@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from spsam.cli.notices import warn_of_weights, weights_lines
+from spsam.errors import InputError
 
 if TYPE_CHECKING:
     from spsam.registry.protocols import Protocol
@@ -31,6 +32,11 @@ def made_plan(request: Request, *, fit: bool, memory: float | None) -> tuple[Abl
 
     ablation = plan_ablation(request)
     warn_of_weights(arm.weights for arm in ablation.arms)
+    if fit and ablation.tuning is not None:
+        raise InputError(
+            "--fit: the study tunes its arms before their runs; give train.accumulate and "
+            "train.checkpoint_activations by --set"
+        )
     return watched(lambda watch: fitted(ablation, watch, memory)) if fit else (ablation, {})
 
 

@@ -186,7 +186,7 @@ def ablation_tables(study: StudyResults, *, mixed: bool = True) -> list[Table]:
         mixed: Fit mixed-effects models.
     """
     tables = [ablation_table(study), effects_table(study), comparisons_table(study, mixed=mixed)]
-    methods = methods_of(str(study.measured.data["name"]))
+    methods = methods_of(study.measured.published)
     if methods is not None:
         tables.append(methods_table(methods, study))
     return [table for table in tables if table is not None]

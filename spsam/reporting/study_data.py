@@ -129,6 +129,11 @@ class StudyData:
         return data
 
     @property
+    def published(self) -> str:
+        """The data set's name in the paper's tables; else its own."""
+        return str(self.about.get("published") or self.data["name"])
+
+    @property
     def class_names(self) -> Sequence[str]:
         """All classes as the data set has them, background first."""
         return tuple(self.data["class_names"])

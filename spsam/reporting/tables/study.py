@@ -139,11 +139,11 @@ class StudyResults:
 
     def states(self, arm: str) -> Sequence[str]:
         """The state of each of an arm's runs."""
-        return list(self._states[arm].values())
+        return list(self._states.get(arm, {}).values())
 
     def finished(self, arm: str) -> tuple[str, ...]:
         """The ids of an arm's finished runs."""
-        return tuple(run for run, state in self._states[arm].items() if state == FINISHED)
+        return tuple(run for run, state in self._states.get(arm, {}).items() if state == FINISHED)
 
     def cost(self, cost: CostColumn, arm: str) -> float:
         """The mean over an arm's finished runs; NaN where none recorded it."""

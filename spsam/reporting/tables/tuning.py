@@ -31,8 +31,8 @@ def tuned_settings(tuned: Mapping[str, Any]) -> dict[str, str]:
 def _budget(tuned: Mapping[str, Any]) -> str:
     space = ", ".join(f"{key} {_range(entry)}" for key, entry in tuned["space"].items())
     return (
-        f"{tuned['trials']} trials an arm ({tuned['sampler']}) on "
-        f"{tuned['validation_cases']} validation cases, {space}"
+        f"a sweep of {tuned['trials']} trials an arm ({tuned['sampler']}) on validation cases "
+        f"(n={tuned['validation_cases']}), {space}"
     )
 
 

@@ -167,6 +167,8 @@ class Ablation:
                 "val": len(self.split.val),
                 "test": len(scored),
             },
+            # By which the paper's tables know it, whatever it is called here.
+            "published": self.dataset.published,
             "notes": self.notes,
             "preset": self.preset,
             "protocol": None if self.protocol is None else self.protocol.describe(),

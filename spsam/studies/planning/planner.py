@@ -73,7 +73,8 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     raise_all([*problems, *of_arms])
     assert catalogue is not None
     assert inputs is not None
-    planned = _plan_arms(made, Planner(request, inputs, catalogue, backend))
+    planner = Planner(request, inputs, catalogue, backend)
+    planned = _plan_arms(made, planner)
     dropped: list[str] = []
     if study is not None and study.shape != "arms":
         planned, dropped = _without_duplicates(planned, study)
@@ -85,7 +86,7 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
             return Planner(asked, on, catalogue, backend)
 
         tuning = plan_tuning(
-            selection.study, made, planned, request, tune_inputs, loader, planner_of
+            selection.study, made, planned, request, tune_inputs, loader, planner, planner_of
         )
     layers = [file.path for file in (preset, protocol) if file is not None]
     hiding = hiding_notes([*selection.files, *layers])

@@ -83,6 +83,7 @@ def plan_tuning(  # noqa: PLR0917 - what a tuning is made of
     request: Request,
     inputs: StudyInputs,
     loader: ArmLoader,
+    planner: Planner,
     planner_of: PlannerOf,
 ) -> Tuning | None:
     """The sweeps of the arms that are tuned; None where none is.
@@ -92,9 +93,10 @@ def plan_tuning(  # noqa: PLR0917 - what a tuning is made of
         made: Its arms.
         planned: The same without duplicates.
         request: Completed.
-        inputs: Whose split has validation cases.
+        inputs: Whose split has validation cases; that of the study's runs may have none.
         loader: That resolved the arms.
-        planner_of: Makes a planner.
+        planner: Of the study's runs.
+        planner_of: Makes one for trials.
 
     Raises:
         InputError: With every mistake, at the line of the file that makes it.
@@ -119,7 +121,7 @@ def plan_tuning(  # noqa: PLR0917 - what a tuning is made of
             sweeps[each.arm.name] = _sweep(study, each, request, scored_on, loader, planner_of)
     raise_all(problems)
     untuned = [f"{arm.arm.name}:{run.folder.run_id}" for arm in planned for run in arm.runs]
-    return Tuning(sweeps, made, loader, planner_of(request, inputs), untuned)
+    return Tuning(sweeps, made, loader, planner, untuned)
 
 
 def _sweep(  # noqa: PLR0917 - what a sweep is made of

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +94,27 @@ def test_other_data_have_no_comparison() -> None:
     assert methods_of("ACDC") is METHODS[2]
     assert len(published_ablation()) == 9
     assert published_ablation()["S1"][0] == 79.57
+
+
+def test_an_external_stands_beside_by_the_data_sets_published_name(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, ("S1", "nnUNet"), (0, 1), data="my-hearts")
+    about = json.loads((folder / "ablation.json").read_text())
+    about["published"] = "acdc"
+    external = about["arms"][1]
+    external["external"] = {"folder": "maps", "sha256": {}}
+    external["title"] = "predicted elsewhere; scored by spsam"
+    external["run_ids"] = external["run_ids"][:1]
+    (folder / "ablation.json").write_text(json.dumps(about))
+    measured = read_study(folder)
+    methods = methods_of(measured.published)
+    assert methods is METHODS[2]
+    table = methods_table(methods, StudyResults(measured))
+    own = table.groups[1].lines
+    assert [line.cells[0].text for line in own] == [
+        "S1: title of S1",
+        "nnUNet (external): predicted elsewhere; scored by spsam",
+    ]
+    # Ranked among own rows alone.
+    assert [line.cells[table.column("mean")].rank for line in own] == [2, 1]
+    assert not any(cell.rank for line in table.groups[0].lines for cell in line.cells)
+    assert "nnUNet (external): predicted elsewhere" in table.caption
