@@ -45,13 +45,16 @@ class ArmFile:
         return ArmFile(self.files[:end]) if end else None
 
 
-def read_arm_file(name_or_path: str | Path) -> ArmFile:
+def read_arm_file(path: Path) -> ArmFile:
     """Reads an arm's file and its bases'.
+
+    Args:
+        path: Of `registry.files.arm_file`, which finds it by its name.
 
     Raises:
         InputError: If a file is missing or no YAML, or bases go in a circle.
     """
-    files = [read_yaml(arm_file(name_or_path))]
+    files = [read_yaml(path)]
     seen = {files[0].path.resolve()}
     while "base" in files[0].data:
         child = files[0]

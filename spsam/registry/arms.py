@@ -14,6 +14,7 @@ from spsam.errors import InputError
 from spsam.registry.arm_file import ArmFile, read_arm_file
 from spsam.registry.catalogue import Catalogue
 from spsam.registry.checked_blocks import COMPONENTS, checked_blocks
+from spsam.registry.files import arm_file
 from spsam.registry.protocols import named_protocol, read_preset
 
 
@@ -48,7 +49,7 @@ def load_arm(
         preset=base,
         protocol=_protocol_file(protocol, base),
     )
-    return loader.load(read_arm_file(name_or_path))
+    return loader.load(read_arm_file(arm_file(name_or_path)))
 
 
 class ArmLoader:

@@ -33,6 +33,7 @@ class Card:
         source: `paper` -> section, `author` or `chosen` -> reason.
         file: The card's file.
         plugin: The folder given by --plugin that holds the card; None for all others.
+        line: Of its target in the file.
     """
 
     slot: str
@@ -42,6 +43,7 @@ class Card:
     source: dict[str, str]
     file: Path
     plugin: Path | None = None
+    line: int | None = None
 
 
 class _CardSource(BaseModel):
@@ -158,14 +160,10 @@ def _read_card(slot: str, path: Path, plugin: Path | None, problems: list[Proble
     problems.extend(found)
     if read is None:
         return None
+    line = file.line(("target",))
     if not _TARGET.fullmatch(read.target):
-        problems.append(
-            Problem(
-                f"target: expected package.module:Class, got '{read.target}'",
-                path,
-                file.line(("target",)),
-            )
-        )
+        said = f"target: expected package.module:Class, got '{read.target}'"
+        problems.append(Problem(said, path, line))
         return None
     source = {key: value for key, value in read.source.model_dump().items() if value is not None}
-    return Card(slot, path.stem, read.target, read.summary, source, path, plugin)
+    return Card(slot, path.stem, read.target, read.summary, source, path, plugin, line)

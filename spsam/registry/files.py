@@ -18,12 +18,13 @@ PROMPT_STUDY = "prompts"
 _RANGE = re.compile(r"(?P<prefix>.*?)(?P<first>\d+)\.\.(?P<again>.*?)(?P<last>\d+)")
 
 
-def arm_files(words: Sequence[str]) -> list[Path]:
-    """The files of arms that a user names.
+def arm_files(words: Sequence[str], beside: Path | None = None) -> list[Path]:
+    """The files of arms that a user or a study names.
 
     Args:
         words: Names, ranges, paths of YAML files, and lists of these with commas:
             `["arm1..arm3", "arm6,base", "mine.yaml"]`. A range counts through `<prefix><number>`.
+        beside: The folder that a path starts at, where it leads to a file there.
 
     Returns:
         In the order given, each once.
@@ -34,7 +35,7 @@ def arm_files(words: Sequence[str]) -> list[Path]:
     known = _named(".")
     found: dict[Path, None] = {}
     problems: list[Problem] = []
-    for listed in words:
+    for listed in (_path_from(beside, word) for word in words):
         for word in [listed] if Path(listed).is_file() else listed.split(","):
             with gather(problems):
                 found |= dict.fromkeys(_files_of(word.strip(), known))
@@ -44,16 +45,20 @@ def arm_files(words: Sequence[str]) -> list[Path]:
     return list(found)
 
 
-def arm_file(name_or_path: str | Path) -> Path:
+def arm_file(name_or_path: str | Path, beside: Path | None = None) -> Path:
     """The file of one arm, by its name or path.
 
     The current folder's ./ablations wins over the shipped one.
+
+    Args:
+        name_or_path: The arm's.
+        beside: As in `arm_files`.
 
     Raises:
         InputError: If there is none; names the nearest.
     """
     if isinstance(name_or_path, Path) or _is_path(name_or_path):
-        return _existing(Path(name_or_path), "arm")
+        return _existing(Path(_path_from(beside, str(name_or_path))), "arm")
     return _one_of(_named("."), name_or_path, "arm")
 
 
@@ -148,6 +153,13 @@ def _one_of(known: Mapping[str, Path], name: str, what: str) -> Path:
     if name not in known:
         raise InputError(f"unknown {what} '{name}'{nearest(name, known)}")
     return known[name]
+
+
+def _path_from(folder: Path | None, word: str) -> str:
+    """A path of a file in a folder, if a word is one; else the word."""
+    if folder is None or not word.endswith((".yaml", ".yml")) or not (folder / word).is_file():
+        return word
+    return str(folder / word)
 
 
 def _is_path(word: str) -> bool:

@@ -21,7 +21,9 @@ from spsam.reporting.prompts.stored import (
 from spsam.reporting.render.files import write_provenance, write_table
 from spsam.reporting.render.latex import compile_pdf, has_latex, to_document
 from spsam.reporting.render.model import Table
-from spsam.reporting.study_data import ArmData, StudyData, find_studies, folds_of, read_study
+from spsam.reporting.study_data import ArmData, StudyData, folds_of
+from spsam.reporting.study_description import find_studies
+from spsam.reporting.study_reader import read_study
 from spsam.reporting.tables.ablation import ablation_table
 from spsam.reporting.tables.comparisons import comparisons_table
 from spsam.reporting.tables.custom import custom_table

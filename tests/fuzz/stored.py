@@ -20,7 +20,8 @@ from spsam.data.preparation.store import PreparedStore
 from spsam.engine.checkpoint import last_sound, previous, read_whole, save_whole
 from spsam.errors import SpsamError
 from spsam.model.sam.state_file import read_state
-from spsam.reporting.study_data import StudyData, read_study
+from spsam.reporting.study_data import StudyData
+from spsam.reporting.study_reader import read_study
 from spsam.results.cell_rows import CellRows
 from spsam.results.measures import read_measures
 from spsam.results.panels import read_panels

@@ -230,7 +230,8 @@ def test_a_mistake_in_a_base_is_one_mistake_for_all_its_arms(installation: Path)
     small.add_arm(installation, "S3", "base: S2\nblocks: {prompt: nothing}\n")
     with pytest.raises(InputError) as caught:
         listed_arms(
-            [read_arm_file(name) for name in ("S1", "S2", "S3")], ArmLoader(Catalogue.load(), {})
+            [read_arm_file(arm_file(name)) for name in ("S1", "S2", "S3")],
+            ArmLoader(Catalogue.load(), {}),
         )
     assert len(caught.value.problems) == 2
 

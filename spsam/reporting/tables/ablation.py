@@ -156,15 +156,16 @@ def _change(study: StudyResults, arm: ArmData) -> Cell:
     found = study.comparisons("dice").get(arm.name)
     if found is None:
         nothing = dict.fromkeys(("change", "change_low", "change_high", "p", "p_holm"), math.nan)
-        return Cell("", {**nothing, "parent": arm.parent})
+        # An arm whose parent was not run has one in its file, but was compared with none.
+        return Cell("", {**nothing, "parent": None})
     text = f"{signed(100 * found.change)}{found.mark} ({found.against})"
-    values = {
+    values: dict[str, str | float] = {
         "change": 100 * found.change,
         "change_low": 100 * found.low,
         "change_high": 100 * found.high,
         "p": found.permutation if found.tested else math.nan,
         "p_holm": found.corrected,
-        "parent": arm.parent,
+        "parent": found.against,
     }
     how = f"mean Dice of {arm.name} minus that of {found.against}, percent"
     return Cell(text, values, source=study.source(how, arm.name, found.against))

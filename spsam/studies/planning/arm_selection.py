@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spsam.config.problems import Place, gather
+from spsam.config.problems import Place, gather, raise_all
 from spsam.config.study import Arms, StudyFile, load_study
 from spsam.config.yaml_file import YamlFile
 from spsam.errors import InputError, Problem
 from spsam.registry.arm_file import ArmFile, read_arm_file
-from spsam.registry.files import arm_files, study_path
+from spsam.registry.files import arm_file, arm_files, study_path
 
 
 @dataclass(frozen=True)
@@ -42,35 +42,37 @@ def select_arms(words: Sequence[str], problems: list[Problem]) -> Selection:
         problems: Gets every mistake in these files; what has one is left out.
     """
     study: StudyFile | None = None
-    with gather(problems):
-        study = _named_study(words)
-    if problems:
-        return Selection(study, ())
-    found: list[Problem] = []
     arms: list[ArmFile] = []
+    found: list[Problem] = []
     with gather(found):
-        for file in _arm_words(words, study):
+        study = _named_study(words)
+        for file in arm_files(words) if study is None else _files_of(study):
             with gather(found):
                 arms.append(read_arm_file(file))
-    if study is None or isinstance(study.config, Arms):
-        problems += found
-        return Selection(study, arms)
-    problems += [at_name(problem, study.file, ("full", "base")) for problem in found]
-    return Selection(study, () if found else arms)
+    problems += found
+    # A list does without an arm that cannot be read; what is made of one arm does not.
+    is_list = study is None or isinstance(study.config, Arms)
+    return Selection(study, arms if is_list or not found else ())
 
 
-def _arm_words(words: Sequence[str], study: StudyFile | None) -> Sequence[str | Path]:
-    """A name or path for each arm; ranges and lists are written out where several may be meant."""
-    if study is None:
-        return arm_files(words)
-    named = [_beside(study.file.path, word) for word in study.config.named_arms]
-    return arm_files(named) if isinstance(study.config, Arms) else named
+def _files_of(study: StudyFile) -> list[Path]:
+    """The files of the arms that a study names; a path in its file starts there.
 
-
-def _beside(study: Path, word: str) -> str:
-    """A path in a study's file starts at the file."""
-    path = study.parent / word
-    return str(path) if word.endswith((".yaml", ".yml")) and path.is_file() else word
+    Raises:
+        InputError: If one leads nowhere; all mistakes at once.
+    """
+    named, folder = study.config.named_arms, study.file.path.parent
+    if isinstance(study.config, Arms):
+        return arm_files(named, folder)
+    # One arm each: neither ranges nor lists.
+    problems: list[Problem] = []
+    files: list[Path] = []
+    for word in named:
+        with gather(problems):
+            files.append(arm_file(word, folder))
+    problems = [at_name(problem, study.file, ("full", "base")) for problem in problems]
+    raise_all(problems)
+    return files
 
 
 def at_name(problem: Problem, file: YamlFile, keys: Sequence[str]) -> Problem:

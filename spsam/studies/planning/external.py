@@ -135,7 +135,7 @@ def _planned(name: str, folder: Path, inputs: StudyInputs, terms: Terms) -> Plan
     for fold, split in inputs.splits.items():
         own = {case: files[case] for case in split.test}
         sha256 = {case: hashes[file] for case, file in own.items()}
-        spec = _spec(name, own, sha256, _identity(inputs, fold), terms)
+        spec = _spec(name, own, sha256, inputs.identity(fold), terms)
         with gather(problems):
             notes += _checked(spec, inputs)
         runs.append(spec)
@@ -167,23 +167,6 @@ def _files(name: str, folder: Path, inputs: StudyInputs) -> dict[str, Path]:
         problems.append(Problem(message, found[case]))
     raise_all(problems)
     return {case: found[case] for case in wanted}
-
-
-def _identity(inputs: StudyInputs, fold: int) -> DataIdentity:
-    from spsam.data.plan import VERSION
-
-    dataset, split = inputs.dataset, inputs.splits[fold]
-    return DataIdentity(
-        name=dataset.name,
-        fingerprint=dataset.fingerprint,
-        split_name=split.name,
-        split_hash=split.hash,
-        fold=fold,
-        num_classes=dataset.num_classes,
-        class_names=dataset.class_names,
-        in_channels=dataset.in_channels,
-        preparation=VERSION[dataset.modality],
-    )
 
 
 def _spec(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from spsam.config.identity import run_id
 from spsam.config.problems import gather, raise_all
-from spsam.config.schema import ArmConfig, DataIdentity, PatchConfig, RunConfig
-from spsam.config.study import Study
+from spsam.config.schema import ArmConfig, PatchConfig, RunConfig
+from spsam.config.study import Study, StudyFile
 from spsam.config.yaml_file import YamlFile
 from spsam.engine.run_spec import NetworkSize, RunSpec
 from spsam.errors import Problem
@@ -78,16 +78,6 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     dropped: list[str] = []
     if study is not None and study.shape != "arms":
         planned, dropped = _without_duplicates(planned, study)
-    tuning: Tuning | None = None
-    if selection.study is not None and tune_inputs is not None:
-        from spsam.studies.tuning.plan import plan_tuning
-
-        def planner_of(asked: Request, on: StudyInputs) -> Planner:
-            return Planner(asked, on, catalogue, backend)
-
-        tuning = plan_tuning(
-            selection.study, made, planned, request, tune_inputs, loader, planner, planner_of
-        )
     layers = [file.path for file in (preset, protocol) if file is not None]
     hiding = hiding_notes([*selection.files, *layers])
     return Ablation.of(
@@ -98,8 +88,24 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
         dropped=dropped,
         hiding=hiding,
         externals=externals,
-        tuning=tuning,
+        tuning=None
+        if selection.study is None or tune_inputs is None
+        else _tuning(selection.study, made, planned, tune_inputs, loader, planner),
     )
+
+
+def _tuning(  # noqa: PLR0917 - what a tuning is made of
+    study: StudyFile,
+    made: Sequence[MadeArm],
+    planned: Sequence[PlannedArm],
+    inputs: StudyInputs,
+    loader: ArmLoader,
+    planner: Planner,
+) -> Tuning | None:
+    # A sweep plans its trials by this module.
+    from spsam.studies.tuning.plan import plan_tuning
+
+    return plan_tuning(study, made, planned, inputs, loader, planner)
 
 
 def _plan_arms(made: Sequence[MadeArm], planner: Planner) -> list[PlannedArm]:
@@ -164,6 +170,15 @@ class Planner:
         self._backend = backend
         self._plans: dict[tuple[str, int], Plan] = {}
 
+    @property
+    def request(self) -> Request:
+        """Completed."""
+        return self._request
+
+    def on(self, request: Request, inputs: StudyInputs) -> Planner:
+        """A planner of the same components for another request on other splits."""
+        return Planner(request, inputs, self._catalogue, self._backend)
+
     def check_devices(self, arm: ArmConfig) -> None:
         """Whether as many devices as are asked for can share the arm's batch.
 
@@ -187,6 +202,9 @@ class Planner:
         diff = differences(arm, parent, self._catalogue)
         if parent is not None and not diff and parent.parent is None:
             parent = None  # It changes nothing of a root: it is the root under its own name.
+        if parent is not None:
+            # Of several bases the one that it stands beside, not the one that its file names.
+            arm = arm.model_copy(update={"parent": parent.name})
         size = self._backend.size(arm, self._inputs.dataset, plan)
         return PlannedArm(
             arm=arm,
@@ -212,23 +230,11 @@ class Planner:
         size: NetworkSize,
     ) -> RunSpec:
         """The arm with one seed on one fold."""
-        from spsam.data.plan import VERSION
-
         request, dataset, split = self._request, self._inputs.dataset, self._inputs.splits[fold]
         config = RunConfig(
             arm=arm,
             preset=self._inputs.preset,
-            data=DataIdentity(
-                name=dataset.name,
-                fingerprint=dataset.fingerprint,
-                split_name=split.name,
-                split_hash=split.hash,
-                fold=fold,
-                num_classes=dataset.num_classes,
-                class_names=dataset.class_names,
-                in_channels=dataset.in_channels,
-                preparation=VERSION[dataset.modality],
-            ),
+            data=self._inputs.identity(fold),
             seed=seed,
             checkpoint_sha256=weights.sha256,
         )

@@ -15,7 +15,7 @@ from spsam.errors import InputError, Problem
 from spsam.registry.arm_file import ArmFile, read_arm_file
 from spsam.registry.arms import ArmLoader
 from spsam.registry.catalogue import Catalogue
-from spsam.registry.files import hiding_notes, named_file
+from spsam.registry.files import arm_file, hiding_notes, named_file
 from spsam.registry.protocols import read_preset
 from spsam.studies.backend import Backend
 from spsam.studies.planning.arm_selection import at_name
@@ -205,7 +205,7 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
     arm: ArmFile | None = None
     of_arm: list[Problem] = []
     with gather(of_arm):
-        arm = read_arm_file(config.arm)
+        arm = read_arm_file(arm_file(config.arm))
     of_arm = [at_name(problem, file, ("arm",)) for problem in of_arm]
 
     def load(values: Mapping[str, Any]) -> ArmConfig:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,8 +22,6 @@ from spsam.studies.planning.space import dimensions
 from spsam.studies.planning.validate_choices import validate_choices
 from spsam.studies.sweep.plan_sweep import Sweep, SweepRequest
 from spsam.studies.sweep.search import search_problems
-
-PlannerOf = Callable[[Request, StudyInputs], Planner]
 
 
 @dataclass(frozen=True)
@@ -80,11 +78,9 @@ def plan_tuning(  # noqa: PLR0917 - what a tuning is made of
     study: StudyFile,
     made: Sequence[MadeArm],
     planned: Sequence[PlannedArm],
-    request: Request,
     inputs: StudyInputs,
     loader: ArmLoader,
     planner: Planner,
-    planner_of: PlannerOf,
 ) -> Tuning | None:
     """The sweeps of the arms that are tuned; None where none is.
 
@@ -92,11 +88,9 @@ def plan_tuning(  # noqa: PLR0917 - what a tuning is made of
         study: The study's file.
         made: Its arms.
         planned: The same without duplicates.
-        request: Completed.
         inputs: Whose split has validation cases; that of the study's runs may have none.
         loader: That resolved the arms.
         planner: Of the study's runs.
-        planner_of: Makes one for trials.
 
     Raises:
         InputError: With every mistake, at the line of the file that makes it.
@@ -107,10 +101,10 @@ def plan_tuning(  # noqa: PLR0917 - what a tuning is made of
     tuned = [each for each in made if each.tune is not None and each.arm.name in kept]
     if not tuned:
         return None
-    if len(request.folds) > 1:
+    if len(inputs.splits) > 1:
         raise InputError(
             "tune: expected one fold, since the validation cases of one fold are test cases of "
-            f"another; got folds {', '.join(map(str, request.folds))}"
+            f"another; got folds {', '.join(map(str, inputs.splits))}"
         )
     splits = {fold: validation_split(split) for fold, split in inputs.splits.items()}
     problems: list[Problem] = []
@@ -118,19 +112,14 @@ def plan_tuning(  # noqa: PLR0917 - what a tuning is made of
     scored_on = replace(inputs, splits=splits)
     for each in tuned:
         with gather(problems):
-            sweeps[each.arm.name] = _sweep(study, each, request, scored_on, loader, planner_of)
+            sweeps[each.arm.name] = _sweep(study, each, scored_on, loader, planner)
     raise_all(problems)
     untuned = [f"{arm.arm.name}:{run.folder.run_id}" for arm in planned for run in arm.runs]
     return Tuning(sweeps, made, loader, planner, untuned)
 
 
-def _sweep(  # noqa: PLR0917 - what a sweep is made of
-    study: StudyFile,
-    made: MadeArm,
-    request: Request,
-    inputs: StudyInputs,
-    loader: ArmLoader,
-    planner_of: PlannerOf,
+def _sweep(
+    study: StudyFile, made: MadeArm, inputs: StudyInputs, loader: ArmLoader, planner: Planner
 ) -> Sweep:
     assert made.tune is not None
     assert made.file is not None
@@ -151,10 +140,10 @@ def _sweep(  # noqa: PLR0917 - what a sweep is made of
 
     space, wrong = validate_choices(space, places, tune.section, load)
     raise_all([*problems, *found, *wrong])
-    asked = replace(request, seeds=[config.seed])
-    planner = planner_of(asked, inputs)
-    context = Ablation.of(asked, inputs, [planner.arm(load({}), None)])
-    sweep = Sweep(_request(request), config, space, context, planner, load, of_study=True)
+    asked = replace(planner.request, seeds=[config.seed])
+    of_trials = planner.on(asked, inputs)
+    context = Ablation.of(asked, inputs, [of_trials.arm(load({}), None)])
+    sweep = Sweep(_request(asked), config, space, context, of_trials, load, of_study=True)
     name = f"tune-{made.arm.name}-{context.dataset.name}-{context.preset}-{_digest(sweep)}"
     return replace(sweep, request=replace(sweep.request, name=name))
 

@@ -19,7 +19,7 @@ from spsam.reporting.page.facts import study_facts
 from spsam.reporting.records.verify import verify_record
 from spsam.reporting.records.write import write_record
 from spsam.reporting.report import write_report
-from spsam.reporting.study_data import read_study
+from spsam.reporting.study_reader import read_study
 from spsam.reporting.tables.ablation import ablation_table
 from spsam.reporting.tables.custom import select
 from spsam.reporting.tables.study import StudyResults

@@ -30,6 +30,16 @@ def test_nine_arms_with_parents_and_diffs(plan: Planner) -> None:
     assert json.loads(json.dumps(described)) == described
 
 
+def test_a_run_names_the_parent_that_its_arm_is_compared_with(plan: Planner) -> None:
+    first, last = plan("S1", "S9").arms
+    assert (first.parent, last.parent) == (None, "S1")
+    assert last.runs[0].config.arm.parent == "S1"
+    assert {change["key"] for change in last.diff} > {"blocks.adapter", "blocks.mask_head"}
+    (alone,) = plan("S9").arms
+    assert alone.parent == alone.runs[0].config.arm.parent == "S8"
+    assert alone.runs[0].folder.run_id == last.runs[0].folder.run_id
+
+
 def test_planning_writes_nothing(plan: Planner, tmp_path: Path) -> None:
     plan("S1..S9", seeds=(0, 1))
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ from spsam.config.yaml_file import read_yaml
 from spsam.engine.run_spec import RunSpec
 from spsam.errors import InputError
 from spsam.reporting.report import write_report
-from spsam.reporting.study_data import read_study
+from spsam.reporting.study_reader import read_study
 from spsam.reporting.tables.study import StudyResults
 from spsam.results.rows import Row
 from spsam.studies.execution.ablation import run_ablation
