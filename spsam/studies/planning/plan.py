@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spsam.config.schema import ArmConfig
-from spsam.config.study import Study
+from spsam.config.study import Arms, Study
 from spsam.engine.run_spec import NetworkSize, RunSpec
 from spsam.registry.protocols import Protocol
 from spsam.studies.planning.external import PlannedExternal
@@ -126,6 +126,7 @@ class Ablation:
             *of_weights,
             *of_aspect,
             *self.dropped,
+            *_unequal_steps(self),
             *[note for external in self.externals for note in external.notes],
         ]
         return [*dict.fromkeys(notes)]
@@ -192,6 +193,21 @@ class Ablation:
 def _lacks(planned: PlannedArm) -> bool:
     """Whether a dry run plans an arm whose official weights are not at hand."""
     return planned.checkpoint is None and planned.runs[0].config.checkpoint_sha256 is not None
+
+
+def _unequal_steps(ablation: Ablation) -> list[str]:
+    """What there is to say where recipes are compared that do not train equally long."""
+    if not isinstance(ablation.study, Arms) or not ablation.study.recipes:
+        return []
+    steps: dict[str, list[str]] = {}
+    for planned in ablation.arms:
+        train = planned.arm.train
+        told = f"{train.epochs * train.iterations:,} steps of {train.batch_size} patches"
+        steps.setdefault(told, []).append(planned.arm.name)
+    if len(steps) == 1:
+        return []
+    told = "; ".join(f"{count}: {', '.join(names)}" for count, names in steps.items())
+    return [f"arms do not train equally long: {told}"]
 
 
 def _changed_aspect(planned: PlannedArm) -> str | None:
