@@ -122,7 +122,7 @@ def _tuning_lines(ablation: Ablation) -> list[str]:
     searched = dict.fromkeys(d.key for each in tuning.sweeps.values() for d in each.space)
     lines = [
         f"tuning    {tuning.trials} trials before the runs, {steps:,} steps in all: "
-        f"{', '.join(searched)} of {len(tuning.sweeps)} arms, scored on "
+        f"{', '.join(searched)} for {', '.join(tuning.sweeps)}, scored on "
         f"{len(sweep.context.split.test)} validation cases, no test case is seen"
     ]
     if not tuning.done:

@@ -60,8 +60,8 @@ def as_arms(about: Mapping[str, Any]) -> list[ArmData]:
             run_ids=tuple(entry["run_ids"]),
             levels=entry.get("levels", {}),
             weights=_weights(entry.get("weights")),
-            external=bool(entry.get("external")),
-            tuned=entry.get("tuned") or {},
+            external=_is_external(entry),
+            tuned=_tuned(entry.get("tuned")),
         )
         for entry in about["arms"]
     ]
@@ -73,8 +73,37 @@ def seeds_of(about: Mapping[str, Any], arm: ArmData) -> list[int]:
     return seeds[:1] if arm.external else seeds
 
 
+def _is_external(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry is of predictions made elsewhere; what is read of them later is there."""
+    external = entry.get("external")
+    if external is None:
+        return False
+    _ = (str(external["folder"]), external["sha256"].items())
+    return True
+
+
+def _tuned(entry: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Budget and values as plain values of the kinds that captions take."""
+    if entry is None:
+        return {}
+    space = {str(key): dict(found) for key, found in entry["space"].items()}
+    return {
+        "trials": int(entry["trials"]),
+        "sampler": str(entry["sampler"]),
+        "validation_cases": int(entry["validation_cases"]),
+        "space": {key: _range(found) for key, found in space.items()},
+        "values": None if entry["values"] is None else dict(entry["values"]),
+    }
+
+
+def _range(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "choices" in entry:
+        return {"choices": list(entry["choices"])}
+    return {"low": entry["low"], "high": entry["high"], "log": bool(entry["log"])}
+
+
 def _parameters(entry: Mapping[str, Any]) -> float:
-    return math.nan if entry.get("external") else int(entry["trained_parameters"])
+    return math.nan if _is_external(entry) else int(entry["trained_parameters"])
 
 
 def _weights(told: Mapping[str, Any] | None) -> str:
