@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from spsam.config.places import shipped
+from spsam.studies.backend import Backend
 from spsam.studies.planning.plan import PlannedArm
 from spsam.studies.planning.planner import plan_ablation
 from spsam.studies.planning.request import Request
@@ -35,10 +36,19 @@ Identities = dict[str, dict[str, list[str]]]
 """By the command, the ids of each arm, cell or trial."""
 
 
+class PlanningBackend(FakeBackend):
+    """Counts no parameters, but knows weights by their content, as a run does."""
+
+    def file_sha256(self, path: Path) -> str:
+        return Backend().file_sha256(path)
+
+
 def of_arms(*arms: str) -> Callable[[Path], dict[str, list[str]]]:
     def ids(home: Path) -> dict[str, list[str]]:
         request = Request(arms, home, preset="smoke", seeds=(0, 1), device="cpu")
-        return {arm.arm.name: run_ids(arm) for arm in plan_ablation(request, FakeBackend()).arms}
+        return {
+            arm.arm.name: run_ids(arm) for arm in plan_ablation(request, PlanningBackend()).arms
+        }
 
     return ids
 
@@ -51,7 +61,7 @@ def of_prompts(home: Path) -> dict[str, list[str]]:
     request = PromptRequest(
         home, prompts=["point", "mask"], overrides={"backbone.weights": "random"}, device="cpu"
     )
-    study = plan_prompts(request, FakeBackend())
+    study = plan_prompts(request, PlanningBackend())
     return {
         f"{cell.prompts}, {cell.point}, {cell.mask}, {cell.source.kind}, "
         f"{cell.source.disturbance and cell.source.disturbance.name}": [
@@ -62,7 +72,9 @@ def of_prompts(home: Path) -> dict[str, list[str]]:
 
 
 def of_a_sweep(home: Path) -> dict[str, list[str]]:
-    sweep = plan_sweep(SweepRequest("adapter", home, preset="smoke", device="cpu"), FakeBackend())
+    sweep = plan_sweep(
+        SweepRequest("adapter", home, preset="smoke", device="cpu"), PlanningBackend()
+    )
     study, ids = open_study(sweep), {"base": run_ids(sweep.base)}
     for number in range(TRIALS):
         study.sampler = make_sampler(sweep.config.sampler, number)
