@@ -17,6 +17,28 @@ def label_maps(folder: Path) -> dict[str, Path]:
         InputError: If it is no folder or holds none, with every case that is there twice and every
             link that leads nowhere.
     """
+    files = _files(folder)
+    # Beside ACDC's references lie the images.
+    with_gt = [(name.removesuffix("_gt"), file) for name, file in files if name.endswith("_gt")]
+    found, problems = _by_name(with_gt or files)
+    if problems:
+        raise InputError(problems)
+    return found
+
+
+def predicted_maps(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
+    """The same of predictions: a reference among them is no prediction of its case.
+
+    Returns:
+        By the file's name, and every case that is there twice and every link that leads nowhere.
+
+    Raises:
+        InputError: If it is no folder or holds none.
+    """
+    return _by_name(_files(folder))
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
     if not folder.is_dir():
         raise InputError(Problem("expected a folder of label maps", folder))
     named = [
@@ -27,17 +49,17 @@ def label_maps(folder: Path) -> dict[str, Path]:
     files = [(name, file) for name, file in named if name is not None]
     if not files:
         raise InputError(Problem("there is no label map (.nii.gz, .nrrd, .mha) in it", folder))
-    # Beside ACDC's references lie the images.
-    with_gt = [(name.removesuffix("_gt"), file) for name, file in files if name.endswith("_gt")]
+    return files
+
+
+def _by_name(files: list[tuple[str, Path]]) -> tuple[dict[str, Path], list[Problem]]:
     found: dict[str, Path] = {}
     problems: list[Problem] = []
-    for name, file in with_gt or files:
+    for name, file in files:
         if name in found:
             message = f"is a second label map of '{name}', beside {found[name]}: take one away"
             problems.append(Problem(message, file))
         if not file.is_file():
             problems.append(Problem("is a link to a file that does not exist", file))
         found[name] = file
-    if problems:
-        raise InputError(problems)
-    return found
+    return found, problems

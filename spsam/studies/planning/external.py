@@ -11,7 +11,7 @@ from typing import Any
 from spsam.config.identity import canonical_json
 from spsam.config.problems import gather, raise_all
 from spsam.config.schema import ArmConfig, DataIdentity
-from spsam.data.sources.label_maps import label_maps
+from spsam.data.sources.label_maps import predicted_maps
 from spsam.engine.external_spec import TITLE, ExternalSpec, content_hashes, read_prediction
 from spsam.errors import InputError, Problem, SpsamError
 from spsam.results.run_folder import RunFolder
@@ -154,9 +154,9 @@ def _files(name: str, folder: Path, inputs: StudyInputs) -> dict[str, Path]:
         raise InputError(
             Problem(f"external {name}: the split has no test case, so nothing is scored", folder)
         )
-    found = label_maps(folder)
-    known = {case.id for case in inputs.dataset.cases}
-    problems = [
+    found, problems = predicted_maps(folder)
+    known = {case.id: case for case in inputs.dataset.cases}
+    problems += [
         Problem(f"external {name}: no label map of test case '{case}' is here", folder)
         for case in wanted
         if case not in found
@@ -165,8 +165,19 @@ def _files(name: str, folder: Path, inputs: StudyInputs) -> dict[str, Path]:
         what = "trains or validates" if case in known else "is no case of the data set"
         message = f"external {name}: '{case}' {what}; keep the split's test cases alone in it"
         problems.append(Problem(message, found[case]))
+    for case in wanted:
+        if case in found and any(_same(found[case], file) for file in known[case].files):
+            message = f"external {name}: is the data set's own file: nothing would be compared"
+            problems.append(Problem(message, found[case]))
     raise_all(problems)
     return {case: found[case] for case in wanted}
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def _spec(

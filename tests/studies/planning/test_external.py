@@ -9,7 +9,7 @@ import pytest
 
 from spsam.errors import InputError
 from tests.studies.conftest import Planner
-from tests.studies.fakes import GEOMETRY
+from tests.studies.fakes import GEOMETRY, tiny_dataset
 from tests.studies.label_maps import write_map
 
 TEST_CASES = ("case3", "case6")
@@ -51,6 +51,8 @@ def test_every_mistake_is_named_at_once(plan: Planner, tmp_path: Path) -> None:
     twice = tmp_path / "twice"
     write_map(twice, "case3")
     write_map(twice / "more", "case3")
+    # Beside the predictions a reference, which is none of them.
+    write_map(twice, "case6_gt")
     found = problems(
         plan, bad=bad, other=other, twice=twice, S9=other, nowhere=tmp_path / "nowhere"
     )
@@ -61,6 +63,8 @@ def test_every_mistake_is_named_at_once(plan: Planner, tmp_path: Path) -> None:
         "label values 7 are out of range",
         "the prediction's size 5 × 32 × 32 is not that of case case6",
         "is a second label map of 'case3'",
+        "twice: external twice: no label map of test case 'case6' is here",
+        "'case6_gt' is no case of the data set",
         "external S9: an arm of the study has this name",
         "expected a folder of label maps",
     ):
@@ -105,3 +109,15 @@ def test_paths_of_a_study_start_at_its_file(plan: Planner, folder: Path) -> None
     (external,) = plan(str(study)).externals
     assert external.folder.resolve() == folder.resolve()
     assert external.parent == "S9"
+
+
+def test_the_references_are_no_predictions(
+    plan: Planner, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tiny_dataset()
+    cases = [replace(case, files=(folder / f"{case.id}.nii.gz",)) for case in data.cases]
+    with_files = replace(data, cases=tuple(cases))
+    monkeypatch.setattr("spsam.data.dataset.open_dataset", lambda name: with_files)
+    found = problems(plan, nnUNet=folder)
+    assert len(found) == 2
+    assert all("is the data set's own file" in problem for problem in found)
