@@ -28,13 +28,14 @@ class ArmData:
     Attributes:
         name: The arm's file without `.yaml`.
         title: The arm in words.
-        parent: The arm that it is a change of; None for the first of its line.
-        diff: What it changes: mappings with key, parent and value.
+        parent: The arm that it is compared with; None for the first of its line.
+        diff: What it changes of its base: mappings with key, parent and value.
         trained_parameters: Of all its added blocks; NaN of an external.
         weights: Where its SAM's come from, by backbone, in words; empty for a network without SAM
             and where that was not recorded.
         run_ids: One for each seed and fold of the study, seed by seed; of an external one a fold.
         levels: Of a factorial study: factor -> the value it has here.
+        base: The arm that it is a change of: its parent, or one that is not in the study.
         external: Whether it was predicted elsewhere: nothing of it was trained here, and it counts
             for one seed.
         tuned: Budget and values that a sweep on validation cases chose; empty where none did.
@@ -50,6 +51,7 @@ class ArmData:
     weights: str = ""
     external: bool = False
     tuned: Mapping[str, Any] = field(default_factory=dict)
+    base: str | None = None
 
     @property
     def label(self) -> str:

@@ -156,16 +156,15 @@ def _change(study: StudyResults, arm: ArmData) -> Cell:
     found = study.comparisons("dice").get(arm.name)
     if found is None:
         nothing = dict.fromkeys(("change", "change_low", "change_high", "p", "p_holm"), math.nan)
-        # An arm whose parent was not run has one in its file, but was compared with none.
-        return Cell("", {**nothing, "parent": None})
+        return Cell("", {**nothing, "parent": arm.parent})
     text = f"{signed(100 * found.change)}{found.mark} ({found.against})"
-    values: dict[str, str | float] = {
+    values = {
         "change": 100 * found.change,
         "change_low": 100 * found.low,
         "change_high": 100 * found.high,
         "p": found.permutation if found.tested else math.nan,
         "p_holm": found.corrected,
-        "parent": found.against,
+        "parent": arm.parent,
     }
     how = f"mean Dice of {arm.name} minus that of {found.against}, percent"
     return Cell(text, values, source=study.source(how, arm.name, found.against))

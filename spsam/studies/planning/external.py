@@ -52,6 +52,7 @@ class PlannedExternal:
             "name": self.name,
             "title": TITLE,
             "parent": self.parent,
+            "base": None,
             "diff": [],
             "run_id": ids[0],
             "run_ids": ids,

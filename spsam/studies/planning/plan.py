@@ -31,8 +31,8 @@ class PlannedArm:
 
     Attributes:
         arm: Resolved.
-        parent: The arm it is a change of, the nearest that is in the study; None for the first of
-            its line.
+        base: The arm it is a change of: the nearest of its bases that is in the study, and the
+            nearest of all where none is; None for a root.
         diff: What it changes of that, as `registry.arms.differences` gives it.
         size: Parameters of its network.
         plan: Patch size and spacing, on the first fold.
@@ -42,7 +42,7 @@ class PlannedArm:
     """
 
     arm: ArmConfig
-    parent: str | None
+    base: str | None
     diff: Sequence[Mapping[str, Any]]
     size: NetworkSize
     plan: Plan
@@ -137,6 +137,11 @@ class Ablation:
         count = len(self.arms[0].runs)
         return [(arm, arm.runs[index]) for index in range(count) for arm in self.arms]
 
+    def parent(self, planned: PlannedArm) -> str | None:
+        """The arm that one is compared with: its base, where that is in the study."""
+        names = {arm.arm.name for arm in self.arms}
+        return planned.base if planned.base in names else None
+
     @property
     def name(self) -> str:
         """The study's name: what was asked for, and a hash of its runs."""
@@ -187,7 +192,7 @@ class Ablation:
 
     def _describe(self, arm: PlannedArm) -> dict[str, Any]:
         tuned = None if self.tuning is None else self.tuning.describe(arm.arm.name)
-        return _describe_arm(arm) | ({} if tuned is None else {"tuned": tuned})
+        return _describe_arm(arm, self.parent(arm)) | ({} if tuned is None else {"tuned": tuned})
 
 
 def _lacks(planned: PlannedArm) -> bool:
@@ -227,12 +232,13 @@ def _changed_aspect(planned: PlannedArm) -> str | None:
     )
 
 
-def _describe_arm(planned: PlannedArm) -> dict[str, Any]:
+def _describe_arm(planned: PlannedArm, parent: str | None) -> dict[str, Any]:
     ids = [run.folder.run_id for run in planned.runs]
     told = {
         "name": planned.arm.name,
         "title": planned.arm.title,
-        "parent": planned.parent,
+        "parent": parent,
+        "base": planned.base,
         "diff": [dict(change) for change in planned.diff],
         "run_id": ids[0],
         "run_ids": ids,

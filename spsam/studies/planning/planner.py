@@ -208,7 +208,7 @@ class Planner:
         size = self._backend.size(arm, self._inputs.dataset, plan)
         return PlannedArm(
             arm=arm,
-            parent=None if parent is None else parent.name,
+            base=None if parent is None else parent.name,
             diff=diff,
             size=size,
             plan=plan,
