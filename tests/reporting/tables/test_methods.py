@@ -10,7 +10,7 @@ from spsam.reporting.study_reader import read_study
 from spsam.reporting.tables.methods import METHODS, methods_of, methods_table
 from spsam.reporting.tables.published import published_ablation, published_methods
 from spsam.reporting.tables.study import StudyResults
-from tests.reporting.store import make_study
+from tests.reporting.store import as_external, make_study
 
 
 @pytest.mark.parametrize("methods", METHODS, ids=lambda methods: methods.key)
@@ -97,14 +97,9 @@ def test_other_data_have_no_comparison() -> None:
 
 
 def test_an_external_stands_beside_by_the_data_sets_published_name(tmp_path: Path) -> None:
-    folder = make_study(tmp_path, ("S1", "nnUNet"), (0, 1), data="my-hearts")
+    folder = as_external(make_study(tmp_path, ("S1", "nnUNet"), data="my-hearts"), "nnUNet")
     about = json.loads((folder / "ablation.json").read_text())
-    about["published"] = "acdc"
-    external = about["arms"][1]
-    external["external"] = {"folder": "maps", "sha256": {}}
-    external["title"] = "predicted elsewhere; scored by spsam"
-    external["run_ids"] = external["run_ids"][:1]
-    (folder / "ablation.json").write_text(json.dumps(about))
+    (folder / "ablation.json").write_text(json.dumps({**about, "published": "acdc"}))
     measured = read_study(folder)
     methods = methods_of(measured.published)
     assert methods is METHODS[2]
