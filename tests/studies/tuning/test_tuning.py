@@ -13,6 +13,7 @@ import spsam.studies.sweep.summary
 from spsam.config.yaml_file import read_yaml
 from spsam.engine.run_spec import RunSpec
 from spsam.errors import InputError
+from spsam.reporting.page.facts import study_facts
 from spsam.reporting.report import write_report
 from spsam.reporting.study_reader import read_study
 from spsam.reporting.tables.study import StudyResults
@@ -136,6 +137,7 @@ def test_budget_and_values_are_told_everywhere(plan: Planner, tmp_path: Path) ->
     assert f"unet3d {rate:.3g}" in outcome.table.caption
     measured = read_study(ablation.folder)
     assert "Chosen by a sweep of 5 trials" in StudyResults(measured).words("Dice")
+    assert "Chosen by a sweep of 5 trials" in dict(study_facts(measured))["Tuning"]
     report = write_report(ablation.folder, formats=["csv"], pdf=False, figures=False)
     (ledger,) = [table for table in report.tables if table.name == "ledger"]
     (line,) = [line for line in ledger.lines if line.key == "train.optimizer.lr"]
