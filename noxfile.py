@@ -39,7 +39,7 @@ def tool(name: str) -> str:
 @nox.session(python=PYTHON, default=False)
 def environment(session: nox.Session) -> None:
     """The one environment of demo, tests and types: torch alone is several gigabytes."""
-    session.install("-c", "constraints.txt", "-e", ".[slurm,test,types]", env=INSTALL)
+    session.install("-c", "constraints.txt", "-e", ".[all,test,types]", env=INSTALL)
     ENVIRONMENT["bin"] = Path(session.bin)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from spsam.data.files.dicom import ordered_files
 from spsam.errors import InputError, Problem
+from spsam.extras import missing
 from spsam.files import atomic
 from spsam.text.classes import class_labels
 
@@ -24,8 +24,8 @@ _MAY_BE_EMPTY = (
 
 def segmentation_problems(folder: Path) -> list[Problem]:
     """Why no DICOM-SEG can be made of label maps of a volume; reads one header."""
-    if importlib.util.find_spec("highdicom") is None:
-        return [Problem("DICOM-SEG needs highdicom: pip install 'spsam[dicom]'")]
+    if absent := missing("dicom", "DICOM-SEG"):
+        return [Problem(absent)]
     if not folder.is_dir():
         return [Problem("expected a DICOM series, a DICOM-SEG refers to one", folder)]
     import pydicom

@@ -12,6 +12,7 @@ from spsam.config.problems import gather, places_in, raise_all
 from spsam.config.schema import ArmConfig
 from spsam.config.study import StudyFile
 from spsam.errors import InputError, Problem
+from spsam.extras import require
 from spsam.registry.arms import ArmLoader
 from spsam.studies.planning.inputs import StudyInputs
 from spsam.studies.planning.plan import Ablation, PlannedArm
@@ -101,6 +102,7 @@ def plan_tuning(  # noqa: PLR0917 - what a tuning is made of
     tuned = [each for each in made if each.tune is not None and each.arm.name in kept]
     if not tuned:
         return None
+    require("sweep", "a study with 'tune'")
     if len(inputs.splits) > 1:
         raise InputError(
             "tune: expected one fold, since the validation cases of one fold are test cases of "
