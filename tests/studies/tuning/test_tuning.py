@@ -10,6 +10,8 @@ import pytest
 import spsam.studies.execution.ablation
 import spsam.studies.sweep.run_sweep
 import spsam.studies.sweep.summary
+from spsam.cli.plan_view import plan_text
+from spsam.cli.progress import span
 from spsam.config.yaml_file import read_yaml
 from spsam.engine.run_spec import RunSpec
 from spsam.errors import InputError
@@ -169,3 +171,17 @@ def test_every_shape_can_be_tuned(plan: Planner, tmp_path: Path) -> None:
     assert [run.config.arm.name for run in finals] == ["S9", "prompt=random"]
     assert {run.config.arm.train.optimizer.lr for run in finals} == {0.001}
     assert finals[1].config.arm.blocks.prompt.name == "random"
+
+
+def test_a_dry_run_counts_the_trials(plan: Planner, tmp_path: Path) -> None:
+    ablation = plan(written(tmp_path), seeds=[0, 1])
+    cost = dict.fromkeys(
+        ("weights", "training", "activations", "peak", "free", "steps", "generator_step",
+         "joint_step"), 1.0,
+    )  # fmt: skip
+    costs = {"S9": {**cost, "seconds": 60.0}, "unet3d": {**cost, "seconds": 120.0}}
+    text = plan_text(ablation, costs)
+    # Two runs and five trials of each.
+    assert f"all 4 runs and 10 trials: training {span(7 * 180)}" in text
+    assert "tuning    10 trials before the runs, 40 steps in all" in text
+    assert ablation.describe()["arms"][0]["tuned"]["values"] is None
