@@ -30,13 +30,14 @@ from spsam.cli.options import (
     StudyName,
     Validate,
     Workers,
+    parse_externals,
     parse_folds,
     parse_seeds,
     parse_shard,
     read,
 )
 from spsam.cli.plan_view import header, made_plan, show_plan
-from spsam.errors import Problem
+from spsam.errors import InputError, Problem
 from spsam.extras import require
 
 if TYPE_CHECKING:
@@ -70,6 +71,21 @@ def ablate(  # noqa: PLR0917 - the command line's options
     out: Out = None,
     name: StudyName = None,
     plugin: Plugin = None,
+    external: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FOLDER",
+            help="Label maps of the test cases, predicted elsewhere: scored as a row.",
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ARM",
+            help="What all others are compared with [default: an arm with its base, an external "
+            "with the first arm].",
+        ),
+    ] = None,
     executor: Annotated[
         str, typer.Option(help="local (a process a run), slurm, or inline (this process).")
     ] = "local",
@@ -102,6 +118,9 @@ def ablate(  # noqa: PLR0917 - the command line's options
     values: dict[str, Any] = {}
     with gather(problems):
         values = parse_overrides(overrides or [])
+    externals: dict[str, Path] = {}
+    with gather(problems):
+        externals = parse_externals(external or [])
     request = Request(
         arms=arms or (),
         home=home(out),
@@ -118,6 +137,8 @@ def ablate(  # noqa: PLR0917 - the command line's options
         name=name,
         plugins=plugin or (),
         validate=validate,
+        externals=externals,
+        reference=reference,
         dry_run=dry_run,
     )
     part = read(problems, parse_shard, shard, (1, 1))
@@ -127,6 +148,11 @@ def ablate(  # noqa: PLR0917 - the command line's options
         usual = ablation.study is not None
         show_plan(ablation, measured, measure, usual=usual, as_json=as_json)
     else:
+        if ablation.tuning is not None and executor == "slurm":
+            raise InputError(
+                "--executor slurm: the study tunes its arms in this process before their runs; run "
+                "the command with --executor local within a job"
+            )
         engine = make_executor(executor, ablation, None, jobs, measured, slurm=slurm, detach=detach)
         _run(ablation, engine, part, retry_failed=retry_failed, as_json=as_json)
 
@@ -141,16 +167,18 @@ def _run(
 ) -> None:
     from spsam.cli.progress import watched
     from spsam.studies.execution.ablation import run_ablation
+    from spsam.studies.tuning.tune import tuned
 
     if not as_json:
         typer.echo(header(ablation))
+    planned = watched(lambda watch: tuned(ablation, watch, executor.backend))
     outcome = watched(
         lambda watch: run_ablation(
-            ablation, watch, executor=executor, retry_failed=retry_failed, shard=shard
+            planned, watch, executor=executor, retry_failed=retry_failed, shard=shard
         )
     )
     if as_json:
-        typer.echo(json.dumps(result_json(ablation, outcome), indent=2))
+        typer.echo(json.dumps(result_json(planned, outcome), indent=2))
     else:
         _print_table(outcome)
         if executor.detached and not outcome.complete:

@@ -7,7 +7,7 @@ time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -92,6 +92,27 @@ def parse_shard(text: str) -> tuple[int, int]:
     if text.count("/") == 1 and index is not None and count is not None and 1 <= index <= count:
         return index, count
     raise InputError(f"--shard {shortened(text)}: expected I/N with I from 1 to N, e.g. 2/3")
+
+
+def parse_externals(entries: Sequence[str]) -> dict[str, Path]:
+    """`nnUNet=path/to/label_maps`: a name and a folder, each name once.
+
+    Raises:
+        InputError: With every entry that is something else.
+    """
+    found: dict[str, Path] = {}
+    problems: list[Problem] = []
+    for entry in entries:
+        name, sign, folder = (part.strip() for part in entry.partition("="))
+        if not name or not sign or not folder:
+            message = "expected NAME=FOLDER, such as nnUNet=path/to/label_maps"
+            problems.append(Problem(f"--external {shortened(entry)}: {message}"))
+        elif name in found:
+            problems.append(Problem(f"--external {shortened(entry)}: '{name}' is named twice"))
+        found[name] = Path(folder)
+    if problems:
+        raise InputError(problems)
+    return found
 
 
 def words(text: str | None) -> list[str] | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from spsam.cli.notices import warn_of_weights, weights_lines
+from spsam.errors import InputError
 
 if TYPE_CHECKING:
     from spsam.registry.protocols import Protocol
@@ -31,6 +32,11 @@ def made_plan(request: Request, *, fit: bool, memory: float | None) -> tuple[Abl
 
     ablation = plan_ablation(request)
     warn_of_weights(arm.weights for arm in ablation.arms)
+    if fit and ablation.tuning is not None:
+        raise InputError(
+            "--fit: the study tunes its arms before their runs; give train.accumulate and "
+            "train.checkpoint_activations by --set"
+        )
     return watched(lambda watch: fitted(ablation, watch, memory)) if fit else (ablation, {})
 
 
@@ -93,8 +99,35 @@ def header(ablation: Ablation) -> str:
         f"{', '.join(precisions)}; device {ablation.device}",
         *weights_lines(arm.weights for arm in ablation.arms),
         f"runs      {len(ablation.runs)}: {words} {counts}",
+        *[
+            f"external  {each.name}: {len(each.sha256)} label maps of {each.folder}, compared with "
+            f"{each.parent}; predicted elsewhere, scored by spsam"
+            for each in ablation.externals
+        ],
+        *_tuning_lines(ablation),
     ]
     return "\n".join(lines)
+
+
+def _tuning_lines(ablation: Ablation) -> list[str]:
+    """What is tuned before the runs, and what it costs."""
+    tuning = ablation.tuning
+    if tuning is None:
+        return []
+    steps = sum(
+        sweep.trials * sweep.base.arm.train.epochs * sweep.base.arm.train.iterations
+        for sweep in tuning.sweeps.values()
+    )
+    sweep = next(iter(tuning.sweeps.values()))
+    searched = dict.fromkeys(d.key for each in tuning.sweeps.values() for d in each.space)
+    lines = [
+        f"tuning    {tuning.trials} trials before the runs, {steps:,} steps in all: "
+        f"{', '.join(searched)} for {', '.join(tuning.sweeps)}, scored on "
+        f"{len(sweep.context.split.test)} validation cases, no test case is seen"
+    ]
+    if not tuning.done:
+        lines.append("          run ids of tuned arms are known once their values are chosen")
+    return lines
 
 
 def _protocol_line(protocol: Protocol) -> str:
@@ -170,10 +203,14 @@ def _total(ablation: Ablation, measured: Costs) -> list[str]:
     known = [(arm, measured.get(arm.arm.name)) for arm in ablation.arms]
     if any(cost is None for _, cost in known):
         return []
-    seconds = sum(cost["seconds"] * len(arm.runs) for arm, cost in known if cost)
+    sweeps = {} if ablation.tuning is None else ablation.tuning.sweeps
+    trials = {arm: sweep.trials for arm, sweep in sweeps.items()}
+    times = {arm.arm.name: len(arm.runs) + trials.get(arm.arm.name, 0) for arm, _ in known}
+    seconds = sum(cost["seconds"] * times[arm.arm.name] for arm, cost in known if cost)
+    and_trials = f" and {sum(trials.values())} trials" if trials else ""
     peak = max(cost["peak"] for _, cost in known if cost)
     return [
-        f"all {len(ablation.runs)} runs: training {span(seconds)} one after the other, "
+        f"all {len(ablation.runs)} runs{and_trials}: training {span(seconds)} one after the other, "
         f"{peak / 1e6:,.0f} MB at most"
     ]
 

@@ -95,6 +95,8 @@ def train(  # noqa: PLR0917 - the command line's options
     planned, measured = made_plan(request, fit=fit, memory=memory)
     if len(planned.arms) != 1:
         raise InputError(f"{arm}: expected one arm; spsam ablate {arm} runs several")
+    if planned.tuning is not None or planned.externals:
+        raise InputError(f"{arm}: is tuned or has externals; spsam ablate {arm} runs it")
     if dry_run:
         show_plan(planned, measured, measure, usual=True, as_json=as_json)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from spsam.config.choices import choice_problems
 from spsam.config.fields import Section, Seeds, Whole, chosen
 from spsam.config.problems import check, places_in, raise_all
+from spsam.config.tune import Tune, as_tune
 from spsam.config.yaml_file import YamlFile, read_yaml
 from spsam.errors import InputError, Problem, nearest
 
@@ -37,6 +38,16 @@ class Study(Section):
     set: dict[str, Any] = chosen({}, "Values on top of every arm, by dotted key.")
     seeds: SeedChoice = chosen(1, "How many (3), or which ([0, 4]).")
     folds: tuple[Whole, ...] = chosen((0,), "Folds of the split.")
+    external: dict[str, Path] = chosen(
+        {}, "Name -> folder beside this file, of label maps that another program made."
+    )
+    reference: str | None = chosen(
+        None, "The arm that all others are compared with; null: each with what it is a change of."
+    )
+    tune: dict[str, Any] | None = chosen(
+        None,
+        "Dotted key -> choices or {low, high, log}, and trials: chosen by a sweep of each arm.",
+    )
 
     @field_validator("seeds", "folds")
     @classmethod
@@ -51,9 +62,21 @@ class Study(Section):
         return seed_numbers(self.seeds)
 
     @property
+    def tunes(self) -> bool:
+        """Whether values of any of its arms are chosen on validation cases."""
+        return self.tune is not None
+
+    @property
     def named_arms(self) -> tuple[str, ...]:
         """The arms that it names, in its own words."""
         raise NotImplementedError
+
+
+class Recipe(Section):
+    """One way of training all arms of a list."""
+
+    set: dict[str, Any] = chosen({}, "Values on top of every arm, by dotted key.")
+    tune: dict[str, Any] | None = chosen(None, "As a study's.")
 
 
 class Arms(Study):
@@ -61,6 +84,12 @@ class Arms(Study):
 
     shape: Literal["arms"] = chosen(..., "A list of arms.")
     arms: tuple[str, ...] = chosen(..., "Names, ranges (A1..A9), paths beside this file.")
+    recipes: dict[str, Recipe] = chosen({}, "Name -> set, tune: every arm is trained by each.")
+
+    @property
+    def tunes(self) -> bool:
+        """The same, by any of its recipes."""
+        return self.tune is not None or any(each.tune for each in self.recipes.values())
 
     @property
     def named_arms(self) -> tuple[str, ...]:
@@ -153,9 +182,21 @@ def load_study(path: Path) -> StudyFile:
         raise InputError(place((SHAPE,)).problem(said))
     config, problems = check(SHAPES[shape], file.data, place)
     problems += _factor_problems(file, least=2 if shape == "factorial" else 1)
+    for tune in _tunes(file.data):
+        problems += tune.problems(place)
     raise_all(problems)
     assert isinstance(config, Study)
     return StudyFile(config, file)
+
+
+def _tunes(data: Mapping[str, Any]) -> Iterator[Tune]:
+    """Every `tune` section of a file, whatever else is wrong in it."""
+    if isinstance(data.get("tune"), dict):
+        yield as_tune(data["tune"])
+    recipes = data.get("recipes")
+    for name, recipe in recipes.items() if isinstance(recipes, dict) else ():
+        if isinstance(recipe, dict) and isinstance(recipe.get("tune"), dict):
+            yield as_tune(recipe["tune"], ("recipes", name, "tune"))
 
 
 def _factor_problems(file: YamlFile, least: int) -> list[Problem]:

@@ -9,19 +9,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spsam.config.schema import RunConfig
+from spsam.config.schema import DataIdentity, RunConfig
 from spsam.data.cases import Case, DataSet
 from spsam.data.preparation.restore import write_labels
 from spsam.data.preparation.store import PreparedStore
+from spsam.data.volume import Volume
 from spsam.engine.predict import predict_labels
 from spsam.engine.preview import Example, choose, draw_preview
 from spsam.engine.recording.counts import CaseCounts, gather
 from spsam.engine.recording.pictures import picture, shown
 from spsam.metrics.dice import dice
+from spsam.metrics.hausdorff import CONVENTION as DIAGONAL
 from spsam.metrics.hausdorff import hd95
 from spsam.model.segmenter import Segmenter
 from spsam.results.measures import Measures
 from spsam.results.panels import Panel
+from spsam.results.rows import Row
 
 
 @dataclass(frozen=True)
@@ -100,14 +103,68 @@ def evaluate(
         count = CaseCounts(prepared, volume.label, num_classes, activation)
         labels = predict_labels(network, prepared, config.arm, count.add)
         write_labels(predictions / f"{case.id}.nii.gz", labels, prepared)
-        pair = (labels, volume.label, num_classes)
-        overlap, distance = dice(*pair, convention), hd95(*pair, volume.spacing)
         if len(scores) in to_show:
             panels.append(picture(network, prepared, volume, labels, config.arm.train))
-        scores.append(CaseScore(case.id, case.patient, overlap, distance))
+        scores.append(case_score(case, volume, labels, num_classes, convention))
         counts.append(count)
         on_case(len(scores))
     return Evaluation(scores, gather(counts, num_classes, activation), panels)
+
+
+def case_score(
+    case: Case,
+    volume: Volume,
+    labels: NDArray[np.integer],
+    num_classes: int,
+    convention: str,
+) -> CaseScore:
+    """The scores of one label map, whoever made it.
+
+    Args:
+        case: Whose it is.
+        volume: The case as it was acquired, with its reference.
+        labels: `(D, H, W)` class indices on the original grid, array axes (z, y, x).
+        num_classes: K, background included.
+        convention: What an empty class scores.
+    """
+    assert volume.label is not None
+    pair = (labels, volume.label, num_classes)
+    overlap, distance = dice(*pair, convention), hd95(*pair, volume.spacing)
+    return CaseScore(case.id, case.patient, overlap, distance)
+
+
+def score_rows(
+    scores: Sequence[CaseScore], data: DataIdentity, run_id: str, seed: int, convention: str
+) -> list[Row]:
+    """The scores as rows, a case after the other.
+
+    Args:
+        scores: Of the run's test cases.
+        data: What was scored.
+        run_id: The run that predicted.
+        seed: Its seed.
+        convention: What an empty class scored.
+    """
+    return [
+        Row(
+            run_id=run_id,
+            seed=seed,
+            fold=data.fold,
+            case=score.case,
+            patient=score.patient,
+            class_id=k,
+            class_name=data.class_names[k],
+            metric=metric,
+            convention=rule,
+            value=float(values[k]),
+        )
+        for score in scores
+        for metric, rule, values in (
+            ("dice", convention, score.dice),
+            ("hd95", DIAGONAL, score.hd95),
+        )
+        for k in range(metric != "dice", data.num_classes)
+    ]
 
 
 def preview(path: Path, scores: list[CaseScore], dataset: DataSet, *, predictions: Path) -> None:

@@ -8,18 +8,17 @@ from typing import Any
 
 import torch
 
-from spsam.engine.evaluate import CaseScore, evaluate, preview
+from spsam.engine.evaluate import evaluate, preview, score_rows
 from spsam.engine.recording.cost import PeakMemory, gigaflops, larger, step_seconds
 from spsam.engine.run_spec import RunSpec
 from spsam.engine.training.distributed import train_as_member, train_distributed
 from spsam.engine.training.progress import Metrics
 from spsam.engine.training.run_training import network_of, training_of
 from spsam.engine.training.train import fit
-from spsam.metrics.hausdorff import CONVENTION as DIAGONAL
 from spsam.model.segmenter import Segmenter
 from spsam.results.measures import write_measures
 from spsam.results.panels import write_panels
-from spsam.results.rows import Row, write_rows
+from spsam.results.rows import write_rows
 
 
 def execute(
@@ -81,7 +80,14 @@ def score(
     preview(spec.folder.preview, found.scores, spec.dataset, predictions=spec.folder.predictions)
     write_measures(spec.folder.measures, found.measures)
     write_panels(spec.folder.panels, found.panels)
-    write_rows(spec.folder.rows, _rows(spec, found.scores))
+    rows = score_rows(
+        found.scores,
+        spec.config.data,
+        spec.folder.run_id,
+        spec.config.seed,
+        spec.config.arm.evaluation.convention,
+    )
+    write_rows(spec.folder.rows, rows)
 
 
 def _note_cost(spec: RunSpec, network: Segmenter, memory: PeakMemory, evaluation: float) -> None:
@@ -99,27 +105,3 @@ def _note_cost(spec: RunSpec, network: Segmenter, memory: PeakMemory, evaluation
             "evaluation_seconds": round(evaluation, 2),
         }
     )
-
-
-def _rows(spec: RunSpec, scores: list[CaseScore]) -> list[Row]:
-    data, convention = spec.config.data, spec.config.arm.evaluation.convention
-    return [
-        Row(
-            run_id=spec.folder.run_id,
-            seed=spec.config.seed,
-            fold=data.fold,
-            case=score.case,
-            patient=score.patient,
-            class_id=k,
-            class_name=data.class_names[k],
-            metric=metric,
-            convention=rule,
-            value=float(values[k]),
-        )
-        for score in scores
-        for metric, rule, values in (
-            ("dice", convention, score.dice),
-            ("hd95", DIAGONAL, score.hd95),
-        )
-        for k in range(metric != "dice", data.num_classes)
-    ]

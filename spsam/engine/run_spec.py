@@ -72,6 +72,8 @@ class RunSpec:
         validate_every: Epochs between two scores of the validation cases; 0: none. The scores
             change nothing in the run.
         member: Which of several processes this is, where a cluster has started them.
+        tuned: Where a study chose some of its values by validation cases: budget and values. No
+            part of the run's identity.
     """
 
     config: RunConfig
@@ -87,6 +89,7 @@ class RunSpec:
     devices: int = 1
     validate_every: int = 0
     member: Member | None = None
+    tuned: Mapping[str, Any] | None = None
 
     @property
     def run_id(self) -> str:
@@ -122,4 +125,5 @@ class RunSpec:
             **counts,
             "plan": self.plan.to_dict(),
             "weights": None if self.weights is None else self.weights.to_dict(),
+            **({} if self.tuned is None else {"tuned": dict(self.tuned)}),
         }

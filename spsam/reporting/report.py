@@ -21,7 +21,7 @@ from spsam.reporting.prompts.stored import (
 from spsam.reporting.render.files import write_provenance, write_table
 from spsam.reporting.render.latex import compile_pdf, has_latex, to_document
 from spsam.reporting.render.model import Table
-from spsam.reporting.study_data import StudyData, folds_of
+from spsam.reporting.study_data import ArmData, StudyData, folds_of
 from spsam.reporting.study_description import find_studies
 from spsam.reporting.study_reader import read_study
 from spsam.reporting.tables.ablation import ablation_table
@@ -31,6 +31,7 @@ from spsam.reporting.tables.effects import effects_table
 from spsam.reporting.tables.ledger import ledger_of_file
 from spsam.reporting.tables.methods import methods_of, methods_table
 from spsam.reporting.tables.study import StudyResults
+from spsam.reporting.tables.tuning import tuned_settings
 from spsam.results.run_folder import RunFolder
 
 FOLDER = "report"
@@ -187,7 +188,7 @@ def ablation_tables(study: StudyResults, *, mixed: bool = True) -> list[Table]:
         mixed: Fit mixed-effects models.
     """
     tables = [ablation_table(study), effects_table(study), comparisons_table(study, mixed=mixed)]
-    methods = methods_of(str(study.measured.data["name"]))
+    methods = methods_of(study.measured.published)
     if methods is not None:
         tables.append(methods_table(methods, study))
     return [table for table in tables if table is not None]
@@ -200,9 +201,10 @@ def _of_ablation(
     measured = study.measured
     own = [custom_table(path, measured) for path in own_tables]
     tables = ablation_tables(study)
-    config = _last_config(measured)
-    if config is not None:
-        tables.append(ledger_of_file(config, plugins))
+    last = _last_config(measured)
+    if last is not None:
+        arm, config = last
+        tables.append(ledger_of_file(config, plugins, tuned_settings(arm.tuned)))
     names = [table.name for table in tables]
     taken = [path for path, table in zip(own_tables, own, strict=True) if table.name in names]
     if taken:
@@ -212,16 +214,16 @@ def _of_ablation(
     return [*tables, *own], study.runs()
 
 
-def _last_config(measured: StudyData) -> Path | None:
-    """The configuration of the last arm that has one: of an ablation, the full model."""
+def _last_config(measured: StudyData) -> tuple[ArmData, Path] | None:
+    """The last arm that has a configuration, with it: of an ablation, the full model."""
     home = measured.folder.resolve().parents[1]
-    for arm in reversed(measured.arms):
+    for arm in reversed([arm for arm in measured.arms if not arm.external]):
         for run_id in arm.run_ids:
             run = RunFolder(home, run_id)
             if run.config.is_file() and run_id not in measured.reasons:
                 with suppress(SpsamError):
                     run.verify(run.config)
-                    return run.config
+                    return arm, run.config
     return None
 
 

@@ -17,6 +17,9 @@ FINISHED = "finished"
 FAILED = "failed"
 MISSING = "missing"
 
+EXTERNAL = "external"
+"""The mark of what was predicted elsewhere."""
+
 
 @dataclass(frozen=True)
 class ArmData:
@@ -27,28 +30,38 @@ class ArmData:
         title: The arm in words.
         parent: The arm that it is compared with; None for the first of its line.
         diff: What it changes of its base: mappings with key, parent and value.
-        trained_parameters: Of all its added blocks.
+        trained_parameters: Of all its added blocks; NaN of an external.
         weights: Where its SAM's come from, by backbone, in words; empty for a network without SAM
             and where that was not recorded.
-        run_ids: One for each seed and fold of the study, seed by seed.
+        run_ids: One for each seed and fold of the study, seed by seed; of an external one a fold.
         levels: Of a factorial study: factor -> the value it has here.
         base: The arm that it is a change of: its parent, or one that is not in the study.
+        external: Whether it was predicted elsewhere: nothing of it was trained here, and it counts
+            for one seed.
+        tuned: Budget and values that a sweep on validation cases chose; empty where none did.
     """
 
     name: str
     title: str
     parent: str | None
     diff: Sequence[Mapping[str, Any]]
-    trained_parameters: int
+    trained_parameters: float
     run_ids: Sequence[str]
     levels: Mapping[str, str] = field(default_factory=dict)
     weights: str = ""
+    external: bool = False
+    tuned: Mapping[str, Any] = field(default_factory=dict)
     base: str | None = None
 
     @property
     def label(self) -> str:
         """What it is called where space is short."""
-        return one_line(" · ".join(self.levels.values()) or self.name)
+        return one_line(" · ".join(self.levels.values()) or self.shown)
+
+    @property
+    def shown(self) -> str:
+        """Its name in tables: an external is marked wherever it stands."""
+        return f"{self.name} ({EXTERNAL})" if self.external else self.name
 
 
 @dataclass(frozen=True)
@@ -90,6 +103,11 @@ class StudyData:
         return data
 
     @property
+    def published(self) -> str:
+        """The data set's name in the paper's tables; else its own."""
+        return str(self.about.get("published") or self.data["name"])
+
+    @property
     def class_names(self) -> Sequence[str]:
         """All classes as the data set has them, background first."""
         return tuple(self.data["class_names"])
@@ -122,6 +140,11 @@ class StudyData:
     def test_cases(self) -> int:
         """How many cases the split scores."""
         return int(self.about["cases"]["test"])
+
+    @property
+    def externals(self) -> Sequence[str]:
+        """The names of what was predicted elsewhere."""
+        return tuple(arm.name for arm in self.arms if arm.external)
 
     def part(self, names: Collection[str]) -> StudyData:
         """The same study with some of its arms alone, in its order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,8 @@ def read_about(file: Path) -> dict[str, Any]:
     """
     try:
         about = from_sealed_json(file.read_bytes())
-        count = len(about["seeds"]) * len(folds_of(about))
-        whole = all(len(arm.run_ids) == count for arm in as_arms(about))
+        arms, folds = as_arms(about), len(folds_of(about))
+        whole = all(len(arm.run_ids) == folds * len(seeds_of(about, arm)) for arm in arms)
         # What is read later is read here, too: a description without it is damaged.
         _ = (str(about["name"]), int(about["cases"]["test"]), *map(int, about["seeds"]))
         _ = [about["data"][key] for key in _OF_DATA]
@@ -55,15 +56,56 @@ def as_arms(about: Mapping[str, Any]) -> list[ArmData]:
             title=entry["title"],
             parent=entry["parent"],
             diff=tuple(entry["diff"]),
-            trained_parameters=int(entry["trained_parameters"]),
+            trained_parameters=_parameters(entry),
             run_ids=tuple(entry["run_ids"]),
             levels=entry.get("levels", {}),
             weights=_weights(entry.get("weights")),
+            external=_is_external(entry),
+            tuned=_tuned(entry.get("tuned")),
             # Earlier descriptions have it as the parent, whether it is in the study or not.
             base=entry.get("base", entry["parent"]),
         )
         for entry in about["arms"]
     ]
+
+
+def seeds_of(about: Mapping[str, Any], arm: ArmData) -> list[int]:
+    """The seeds that an arm has runs of: the study's, of an external the first alone."""
+    seeds = list(about["seeds"])
+    return seeds[:1] if arm.external else seeds
+
+
+def _is_external(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry is of predictions made elsewhere; what is read of them later is there."""
+    external = entry.get("external")
+    if external is None:
+        return False
+    _ = (str(external["folder"]), external["sha256"].items())
+    return True
+
+
+def _tuned(entry: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Budget and values as plain values of the kinds that captions take."""
+    if entry is None:
+        return {}
+    space = {str(key): dict(found) for key, found in entry["space"].items()}
+    return {
+        "trials": int(entry["trials"]),
+        "sampler": str(entry["sampler"]),
+        "validation_cases": int(entry["validation_cases"]),
+        "space": {key: _range(found) for key, found in space.items()},
+        "values": None if entry["values"] is None else dict(entry["values"]),
+    }
+
+
+def _range(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "choices" in entry:
+        return {"choices": list(entry["choices"])}
+    return {"low": entry["low"], "high": entry["high"], "log": bool(entry["log"])}
+
+
+def _parameters(entry: Mapping[str, Any]) -> float:
+    return math.nan if _is_external(entry) else int(entry["trained_parameters"])
 
 
 def _weights(told: Mapping[str, Any] | None) -> str:

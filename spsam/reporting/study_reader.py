@@ -14,7 +14,7 @@ from spsam.checksums import sha256
 from spsam.errors import SpsamError
 from spsam.reporting.score_rows import WORDS, Scores, gather_rows
 from spsam.reporting.study_data import FAILED, FINISHED, MISSING, StudyData, folds_of
-from spsam.reporting.study_description import STUDY_FILE, as_arms, read_about
+from spsam.reporting.study_description import STUDY_FILE, as_arms, read_about, seeds_of
 from spsam.results.run_folder import RunFolder
 from spsam.text.json_text import parse_json
 
@@ -45,7 +45,7 @@ def read_study(folder: Path) -> StudyData:
     runs, parts = [], []
     reasons: dict[str, str] = {}
     for arm in arms:
-        wanted = [(seed, fold) for seed in about["seeds"] for fold in folds_of(about)]
+        wanted = [(seed, fold) for seed in seeds_of(about, arm) for fold in folds_of(about)]
         for (seed, fold), run_id in zip(wanted, arm.run_ids, strict=True):
             run = RunFolder(home, run_id)
             line, scores, reason = _run(run, {**about["data"], **fold})

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from spsam.data.plan import Plan
     from spsam.data.preparation.store import PreparedStore
     from spsam.data.split import Split
+    from spsam.engine.external_spec import ExternalSpec
 
 OnEpoch = Callable[[dict[str, float]], None]
 OnProgress = Callable[[str, int, int], None]
@@ -179,6 +180,22 @@ class Backend:
             "checkpoint_activations": found.checkpoint_activations,
         }
         return changes, found.cost.to_dict()
+
+    def score_external(
+        self,
+        spec: ExternalSpec,
+        dataset: DataSet,
+        store: PreparedStore,
+        on_case: Callable[[int, int], None],
+    ) -> None:
+        """Scores one fold's label maps that another program made.
+
+        Raises:
+            InputError: If a file has changed since it was checked.
+        """
+        from spsam.engine.external import score_external
+
+        score_external(spec, dataset, store, on_case)
 
     def execute(
         self, run: RunSpec, *, on_epoch: OnEpoch, on_progress: OnProgress, on_note: OnNote

@@ -14,7 +14,7 @@ from spsam.engine.weights import origin_of
 from spsam.errors import InputError, Problem
 from spsam.files import draft_of
 from spsam.studies.backend import Backend
-from spsam.studies.predicted import RECORD, Predicted, place_problems
+from spsam.studies.predicted import Predicted, place_problems
 from spsam.studies.progress_events import ProgressListener
 from spsam.studies.prompts.subject import weights_of
 from spsam.studies.runs.recipes import read_recipes
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from spsam.engine.segment import EnsembleMember, Recipe
     from spsam.model.sam.origin import Origin
 
-__all__ = ["RECORD", "Prediction", "plan_prediction", "predict"]
+__all__ = ["Prediction", "plan_prediction", "predict"]
 
 Naming = Literal["input", "amos"]
 

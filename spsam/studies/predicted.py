@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from spsam.config.problems import gather, raise_all
+from spsam.data.sources.label_maps import RECORD
 from spsam.errors import InputError, Problem
 from spsam.files import clear_drafts, write_text
 from spsam.text.json_text import parse_json
@@ -20,7 +21,6 @@ from spsam.text.json_text import parse_json
 if TYPE_CHECKING:
     from spsam.data.cases import Case
 
-RECORD = "predict.json"
 _ELSE = "choose another --save, or take it away"
 
 Volumes = dict[str, dict[str, Any]]

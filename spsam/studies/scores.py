@@ -8,7 +8,6 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,10 @@ from typing import Any
 from spsam.config.problems import gather, raise_all
 from spsam.data.geometry import FATAL_OF_LABELS, VolumePlace, mismatches
 from spsam.data.labels import class_indices, id_problems, whole_ids
+from spsam.data.sources.label_maps import RECORD, label_maps
 from spsam.errors import InputError, Problem
 from spsam.files import write_texts
 from spsam.metrics.dice import CONVENTIONS
-from spsam.studies.predict import RECORD
 from spsam.studies.progress_events import ProgressListener
 from spsam.text.classes import class_labels
 from spsam.text.escape import csv_cell
@@ -256,51 +255,6 @@ def _case(
         for k, (class_id, class_name) in enumerate(classes.items(), start=1)
         for metric in METRICS
     ]
-
-
-def label_maps(folder: Path) -> dict[str, Path]:
-    """The label maps of a folder and those below it, by name; `NAME_gt` counts as `NAME`.
-
-    Raises:
-        InputError: If there are none, or two of one name.
-    """
-    from spsam.data.sources.beside import is_file, is_litter, stem
-
-    if not folder.is_dir():
-        raise InputError(Problem("expected a folder of label maps", folder))
-    named = [
-        (stem(file), file)
-        for file in sorted(folder.rglob("*"))
-        if is_file(file) and not any(map(is_litter, file.relative_to(folder).parents))
-    ]
-    beside = _besidelabel_maps(folder)
-    files = [(name, file) for name, file in named if name is not None and file not in beside]
-    if not files:
-        raise InputError(Problem("there is no label map (.nii.gz, .nrrd, .mha) in it", folder))
-    # Beside ACDC's references lie the images.
-    with_gt = [(name.removesuffix("_gt"), file) for name, file in files if name.endswith("_gt")]
-    found: dict[str, Path] = {}
-    problems: list[Problem] = []
-    for name, file in with_gt or files:
-        if name in found:
-            message = f"is a second label map of '{name}', beside {found[name]}: take one away"
-            problems.append(Problem(message, file))
-        if not file.is_file():
-            problems.append(Problem("is a link to a file that does not exist", file))
-        found[name] = file
-    raise_all(problems)
-    return found
-
-
-def _besidelabel_maps(folder: Path) -> set[Path]:
-    """Images that `spsam predict` has written beside label maps, such as probabilities."""
-    found: set[Path] = set()
-    for record in folder.rglob(RECORD):
-        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            for name, each in parse_json(record.read_text(encoding="utf-8"))["volumes"].items():
-                label_map = f"{name}.nii.gz"
-                found |= {record.parent / file for file in each["files"] if file != label_map}
-    return found
 
 
 def _classes(text: str | None, predictions: Path) -> dict[int, str]:

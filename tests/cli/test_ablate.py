@@ -11,6 +11,7 @@ from spsam.cli.main import app
 from spsam.cli.options import parse_folds, parse_seeds
 from spsam.errors import InputError
 from tests.studies.fakes import FakeBackend, tiny_dataset
+from tests.studies.label_maps import write_map
 
 ACT: dict[str, Any] = {}
 
@@ -33,7 +34,8 @@ def _fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def ablate(*arguments: str) -> Any:
-    words = ["ablate", *arguments, "--preset", "smoke", "--executor", "inline"]
+    executor = [] if "--executor" in arguments else ["--executor", "inline"]
+    words = ["ablate", *arguments, "--preset", "smoke", *executor]
     return CliRunner().invoke(app, words)
 
 
@@ -197,3 +199,31 @@ def test_folds_on_the_command_line() -> None:
             parse_folds(text)
     result = ablate("S1", "--fold", "0..1", "--split", "five_fold", "--seeds", "2", "--dry-run")
     assert "runs      4: arms × seeds × folds 1 × 2 × 2" in result.stdout, result.stderr
+
+
+def test_externals_are_named_folders() -> None:
+    result = ablate("S9", "--external", "nnUNet", "--external", "a=b", "--external", "a=c")
+    assert result.exit_code == 2
+    assert "--external nnUNet: expected NAME=FOLDER" in result.stderr
+    assert "--external a=c: 'a' is named twice" in result.stderr
+    result = ablate("S9", "--external", "nnUNet=nowhere", "--reference", "S8", "--data", "tiny")
+    assert result.exit_code == 2
+    assert "no arm of the study is called 'S8'" in result.stderr
+
+
+def test_a_dry_run_names_externals_and_what_tuning_costs(tmp_path: Path) -> None:
+    for case in ("case3", "case6"):
+        write_map(tmp_path / "maps", case)
+    text = ablate("S9", "--dry-run", "--external", "nnUNet=maps").stdout
+    assert "external  nnUNet: 2 label maps of maps, compared with S9" in text
+    (tmp_path / "tuned.yaml").write_text(
+        "title: T\nshape: arms\narms: [S9, unet3d]\n"
+        "tune: {train.optimizer.lr: [0.001, 0.01], trials: 3}\n"
+    )
+    text = ablate("tuned.yaml", "--dry-run", "--no-measure").stdout
+    assert "tuning    6 trials before the runs, 24 steps in all: train.optimizer.lr" in text
+    assert "no test case is seen" in text
+    for words in (("--fit",), ("--executor", "slurm")):
+        result = ablate("tuned.yaml", *words)
+        assert result.exit_code == 2, result.stdout
+        assert "tunes its arms" in result.stderr

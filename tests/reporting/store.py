@@ -140,3 +140,17 @@ def _write_run(run: RunFolder, state: str, arm: str, seed: int, extra: Mapping[s
         },
         **extra,
     )
+
+
+def as_external(folder: Path, arm: str) -> Path:
+    """Makes an arm of a study one that was predicted elsewhere; returns the study's folder."""
+    file = folder / "ablation.json"
+    about = json.loads(file.read_text(encoding="utf-8"))
+    for entry in about["arms"]:
+        if entry["name"] == arm:
+            entry["external"] = {"folder": "maps", "sha256": {}}
+            entry["title"] = "predicted elsewhere; scored by spsam"
+            entry["trained_parameters"] = None
+            entry["run_ids"] = entry["run_ids"][:1]
+    file.write_text(json.dumps(about), encoding="utf-8")
+    return folder

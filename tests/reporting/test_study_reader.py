@@ -114,3 +114,23 @@ def test_an_odd_record_of_an_earlier_version_is_no_error(tmp_path: Path, value: 
     folder = make_study(tmp_path, arms=("S1",), seeds=(0,))
     RunFolder(tmp_path, "S1run000").note(environment=value, cost=value)
     assert read_study(folder).runs["git_commit"][0] is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("external", "yes"),
+        ("external", {"folder": "maps"}),
+        ("tuned", [1]),
+        ("tuned", {"trials": 3}),
+        ("tuned", {"trials": 3, "sampler": "qmc", "validation_cases": 1, "space": {"lr": {}},
+                   "values": None}),
+    ],
+)  # fmt: skip
+def test_a_damaged_external_or_tuning_is_refused(tmp_path: Path, key: str, value: object) -> None:
+    folder = make_study(tmp_path, ("S1",), (0,))
+    about = json.loads((folder / "ablation.json").read_text())
+    about["arms"][0][key] = value
+    (folder / "ablation.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match="is no study's description"):
+        read_study(folder)

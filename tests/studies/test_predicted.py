@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from spsam.data.cases import Case
+from spsam.data.sources.label_maps import RECORD
 from spsam.errors import InputError
-from spsam.studies.predicted import RECORD, Predicted, place_problems, volume_hash
+from spsam.studies.predicted import Predicted, place_problems, volume_hash
 from tests.data.layouts import blocks, random_image, write_image
 
 FORMS = ("{}.nii.gz", "probabilities/{}.nii.gz")

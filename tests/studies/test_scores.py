@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spsam.data.sources.label_maps import RECORD
 from spsam.errors import InputError
-from spsam.studies.predict import RECORD
 from spsam.studies.scores import means, plan_scoring, score, write_scores
 from tests.data.layouts import write_image
 

@@ -56,9 +56,7 @@ class CaseCounts:
         """
         reference = self._reference[first : first + len(labels)]
         predicted = labels.cpu()
-        for offset in range(len(predicted)):
-            pair = (predicted[offset].numpy(), reference[offset].numpy())
-            self.counts[first + offset] = np.stack(counts(*pair, self._num_classes), axis=1)
+        self.add_labels(first, predicted.numpy())
         if self._box is None:
             return
         depth, rows, columns = self._box
@@ -68,6 +66,17 @@ class CaseCounts:
             sure = confidences(logits[(slice(None), *inside)], labels[inside], self._activation)
             right = predicted[inside] == reference[inside]
             self._bin(sure.double().cpu().numpy().ravel(), right.numpy().ravel())
+
+    def add_labels(self, first: int, labels: NDArray[np.integer]) -> None:
+        """Counts some slices of a label map of which nothing else is known.
+
+        Args:
+            first: The first one's index.
+            labels: `(n, H, W)` class indices on the original grid, depth axis first.
+        """
+        for index, predicted in enumerate(labels, start=first):
+            pair = (predicted, self._reference[index].numpy())
+            self.counts[index] = np.stack(counts(*pair, self._num_classes), axis=1)
 
     def _bin(self, sure: NDArray[np.float64], right: NDArray[np.bool_]) -> None:
         sure, right = sure[~np.isnan(sure)], right[~np.isnan(sure)]

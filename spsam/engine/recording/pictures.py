@@ -32,20 +32,20 @@ def shown(count: int) -> set[int]:
 
 
 def picture(
-    network: Segmenter,
+    network: Segmenter | None,
     case: PreparedCase,
     volume: Volume,
     labels: NDArray[np.integer],
-    train: TrainConfig,
+    train: TrainConfig | None = None,
 ) -> Panel:
     """Crops the slice with the most foreground, and asks a network with prompts for them there.
 
     Args:
-        network: Left in evaluation mode.
+        network: Left in evaluation mode; None of a prediction made elsewhere.
         case: The case, prepared.
         volume: The case as it was acquired.
         labels: `(D, H, W)` the prediction on the original grid, array axes (z, y, x).
-        train: For the precision.
+        train: For the precision of the network.
     """
     assert volume.label is not None
     image, reference, prediction = (
@@ -56,7 +56,7 @@ def picture(
     spacing = [volume.spacing[axis] for axis in case.axes]
     crop = around(reference[index] > 0, spacing[1:], _MARGIN) or (slice(None), slice(None))
     prompts: dict[str, Any] = {}
-    if isinstance(network, SelfPromptSAM):
+    if isinstance(network, SelfPromptSAM) and train is not None:
         prompts = _prompts(network, case, _Grid(case, network, image.shape, index, crop), train)
     return Panel(
         case=case.id,

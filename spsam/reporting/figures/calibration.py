@@ -6,7 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spsam.reporting.figures.recorded import recorded
-from spsam.reporting.figures.style import GREY, WIDTH, Drawing, colour, dashes, new_figure
+from spsam.reporting.figures.style import (
+    GREY,
+    WIDTH,
+    Drawing,
+    NothingToDrawError,
+    colour,
+    dashes,
+    new_figure,
+)
 from spsam.reporting.tables.study import StudyResults
 from spsam.results.measures import BINS, MARGIN, read_measures
 
@@ -16,6 +24,10 @@ _FEWEST = 20  # A bin with fewer voxels says nothing.
 def draw(study: StudyResults) -> Drawing:
     """Above: accuracy against confidence; below: how many voxels have that confidence."""
     found, missing = recorded(study, "measures.npz", read_measures)
+    # Label maps that were made elsewhere come without confidences.
+    found = {arm: runs for arm, runs in found.items() if any(run.voxels.any() for run in runs)}
+    if not found:
+        raise NothingToDrawError("No finished run has recorded confidences.")
     figure = new_figure(WIDTH, 3.9)
     reliability, share = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     reliability.plot([0, 1], [0, 1], color=GREY, lw=0.9, ls=(0, (4, 2)))

@@ -38,6 +38,8 @@ def draw(study: StudyResults) -> Drawing:
     figure, axes = facets(len(LOSSES), columns=2, height=2.5, share=False)
     begins = set()
     for place, arm in enumerate(study.measured.arms):
+        if arm.external:
+            continue
         label: str | None = in_legend(arm.label)
         for folder in runs[runs["arm"] == arm.name]["folder"]:
             epochs = logs.get(folder, [])

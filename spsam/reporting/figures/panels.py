@@ -29,7 +29,9 @@ def draw(study: StudyResults) -> Drawing:
     arms = [arm.name for arm in study.measured.arms if arm.name in found]
     panels = {arm: {panel.case: panel for panel in found[arm][0]} for arm in arms}
     dice = case_dice(study, arms)
-    shown = {case: value for case, value in dice[arms[-1]].items() if case in panels[arms[-1]]}
+    own = [arm.name for arm in study.measured.arms if arm.name in found and not arm.external]
+    main = (own or arms)[-1]
+    shown = {case: value for case, value in dice[main].items() if case in panels[main]}
     if not shown:
         raise NothingToDrawError("The runs have kept no picture of a case that has a score.")
     rows = chosen_cases(shown)
@@ -40,7 +42,7 @@ def draw(study: StudyResults) -> Drawing:
     figure = new_figure(_SIDE * len(columns) + 0.3, height)
     grid = figure.subplots(len(rows), len(columns), squeeze=False)
     for line, (name, case) in zip(grid, rows.items(), strict=True):
-        last = panels[arms[-1]][case]
+        last = panels[main][case]
         line[0].set_ylabel(f"{name}\n{one_line(case)}", fontsize=7.5)
         _show(line[0], last, None)
         if asked and case in panels[asked]:
@@ -57,10 +59,10 @@ def draw(study: StudyResults) -> Drawing:
     labels = {arm.name: arm.label.replace(" · ", "\n") for arm in study.measured.arms}
     for axis, title in zip(grid[0], [labels.get(name, name) for name in columns], strict=True):
         axis.set_title(title, fontsize=8.5)
-    _legend(figure, study.measured.class_labels, list(rows.values()), panels[arms[-1]])
+    _legend(figure, study.measured.class_labels, list(rows.values()), panels[main])
     return Drawing(
         figure,
-        f"The best, the median and the worst test case of {arms[-1]}: the slice with the most "
+        f"The best, the median and the worst test case of {main}: the slice with the most "
         "foreground, cropped around it; each arm's first finished seed. Below an arm: mean Dice "
         "of the whole case, percent. Prompts are those that the network made of a patch around "
         "the organs and gave to SAM: points (filled: in the class; crosses: outside it), boxes, "

@@ -53,6 +53,8 @@ def draw(study: StudyResults) -> Drawing:
     }
     left_out = [title.partition(",")[0] for title, found in points.items() if not found]
     points = {title: found for title, found in points.items() if found}
+    if not points:
+        raise NothingToDrawError("No run that was trained here is finished yet.")
     figure, axes = facets(len(points), columns=2, height=2.8, share=False)
     for axis, (title, found) in zip(axes, points.items(), strict=True):
         _draw(axis, study, found)

@@ -53,7 +53,7 @@ def draw(study: StudyResults) -> Drawing:
         )
     # The levels of a product's cell say all that its title says.
     labels = [
-        arm.label if arm.levels else one_line(f"{arm.name}   {_short(arm.title)}") for arm in arms
+        arm.label if arm.levels else one_line(f"{arm.shown}   {_short(arm.title)}") for arm in arms
     ]
     axis.set_yticks(range(len(arms)), labels)
     axis.set_ylim(len(arms) - 0.4, -0.6)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from spsam.errors import SpsamError
 from spsam.reporting.study_data import FINISHED, StudyData
+from spsam.reporting.tables.tuning import tuning_words
 from spsam.results.run_folder import RunFolder
 from spsam.tracking.lookup import run_pages
 
@@ -56,13 +57,26 @@ def study_facts(measured: StudyData) -> list[tuple[str, str]]:
         ("Split", measured.split_words),
         ("Cases", ", ".join(f"{number} {part}" for part, number in cases.items())),
         ("Classes", ", ".join(measured.class_labels[1:])),
-        ("Arms", ", ".join(arm.name for arm in measured.arms)),
+        ("Arms", ", ".join(arm.name for arm in measured.arms if not arm.external)),
+        *_externals(about),
+        *[("Tuning", sentence) for sentence in tuning_words(measured.arms)],
         ("Seeds", ", ".join(map(str, measured.seeds))),
         ("Preset", str(about.get("preset", ""))),
         *[("SAM's weights", told) for told in measured.weights],
         ("Runs", f"{states[FINISHED]} of {len(measured.runs)} finished"),
         *[("Note", str(note)) for note in about.get("notes", ())],
     ]
+
+
+def _externals(about: Mapping[str, Any]) -> list[tuple[str, str]]:
+    told = []
+    for entry in about["arms"]:
+        if external := entry.get("external"):
+            count, folder = len(external["sha256"]), external["folder"]
+            told.append(
+                ("External", f"{entry['name']}: {entry['title']}; {count} label maps of {folder}")
+            )
+    return told
 
 
 def differences(measured: StudyData) -> list[dict[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +45,8 @@ class Comparison:
         permutation: Two-sided p of the sign-flip test of the mean over patients.
         corrected: `permutation` after Holm over the comparisons of the table.
         effect: Matched-pairs rank-biserial correlation.
+        external: Whether one of the two was predicted elsewhere. Its training cannot be repeated
+            here: it is tested over patients as it is, and gets no mark.
         seeds_needed: Seeds that a paired t-test over seeds needs for power 0.8 at the difference
             seen; NaN with fewer than two seeds in common.
     """
@@ -61,6 +63,12 @@ class Comparison:
     corrected: float
     effect: float
     seeds_needed: float
+    external: bool = False
+
+    @property
+    def tested(self) -> bool:
+        """Whether its p-values are told and corrected: a single seed of our own may be luck."""
+        return self.external or self.seeds > 1
 
     @property
     def significant(self) -> bool:
@@ -79,24 +87,31 @@ def stars(p: float) -> str:
 
 
 def compare_all(
-    scores: Mapping[str, Scores], pairs: Sequence[tuple[str, str]]
+    scores: Mapping[str, Scores],
+    pairs: Sequence[tuple[str, str]],
+    externals: Collection[str] = (),
 ) -> dict[str, Comparison]:
     """Compares arms, and corrects their p-values together.
 
     Args:
         scores: Of `arm_scores`.
         pairs: (arm, against); pairs where one has no finished run are left out.
+        externals: Which of the arms were predicted elsewhere.
 
     Returns:
         By arm.
     """
-    found = [
+    compared = [
         _compare(arm, scores[arm], against, scores[against])
         for arm, against in pairs
         if len(scores[arm].seeds) and len(scores[against].seeds)
     ]
+    found = [
+        dataclasses.replace(c, external=c.arm in externals or c.against in externals)
+        for c in compared
+    ]
     # A comparison of single seeds is no test of the arms: it neither counts nor is corrected.
-    tested = np.array([c.permutation if c.seeds > 1 else math.nan for c in found], float)
+    tested = np.array([c.permutation if c.tested else math.nan for c in found], float)
     return {
         comparison.arm: dataclasses.replace(comparison, corrected=float(p))
         for comparison, p in zip(found, holm(tested), strict=True)

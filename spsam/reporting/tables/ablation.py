@@ -10,6 +10,7 @@ from spsam.reporting.render.model import (
     Cell,
     Column,
     Line,
+    Scalar,
     Source,
     Table,
     number,
@@ -97,7 +98,10 @@ def _arm_cell(study: StudyResults, arm: ArmData) -> Cell:
     folds = len(folds_of(study.measured.about))
     # Runs are seed by seed; a seed that has finished on some folds counts, as in comparisons.
     seeds = sum(FINISHED in states[at : at + folds] for at in range(0, len(states), folds))
-    return Cell(arm.name, {"arm": arm.name, "state": state_of(states), "seeds": seeds})
+    values: dict[str, Scalar] = {"arm": arm.name, "state": state_of(states), "seeds": seeds}
+    if study.measured.externals:
+        values["external"] = int(arm.external)
+    return Cell(arm.shown, values)
 
 
 def _scores(study: StudyResults, metric: Metric) -> _Columns:
@@ -158,7 +162,7 @@ def _change(study: StudyResults, arm: ArmData) -> Cell:
         "change": 100 * found.change,
         "change_low": 100 * found.low,
         "change_high": 100 * found.high,
-        "p": found.permutation if found.seeds > 1 else math.nan,
+        "p": found.permutation if found.tested else math.nan,
         "p_holm": found.corrected,
         "parent": arm.parent,
     }
@@ -175,6 +179,8 @@ def _published(known: tuple[float, str] | None) -> Cell:
 
 def _trained(study: StudyResults, arm: ArmData) -> Cell:
     count = arm.trained_parameters
+    if math.isnan(count):
+        return Cell(NOTHING, {"trained_parameters": math.nan})
     source = study.source("parameters of the added blocks", arm.name, scored=False)
     return Cell(f"{count / 1e6:.3f}", {"trained_parameters": count}, source=source)
 
@@ -193,7 +199,7 @@ def _how(metric: Metric, of_class: str | None = None) -> str:
 
 def _caption(study: StudyResults, keys: Sequence[str]) -> str:
     comparisons = study.comparisons("dice").values()
-    tested = [comparison for comparison in comparisons if comparison.seeds > 1]
+    tested = [comparison for comparison in comparisons if comparison.tested]
     text = study.words("Dice in percent")
     if study.patients > 1:
         text += " In square brackets: 95% interval over patients (BCa bootstrap, 2,000 resamples)."

@@ -106,10 +106,9 @@ def _line(
         model = MixedEffects(reason=f"more than {MOST_FITS} comparisons")
     reason = f"No mixed-effects model: {model.reason}." if model.reason else ""
     source = study.source(f"{metric.key}: {c.arm} against {c.against}", c.arm, c.against)
-    tested = c.seeds > 1
     p_values = {
-        "wilcoxon": c.wilcoxon if tested else math.nan,
-        "permutation": c.permutation if tested else math.nan,
+        "wilcoxon": c.wilcoxon if c.tested else math.nan,
+        "permutation": c.permutation if c.tested else math.nan,
         "holm": c.corrected,
     }
     change: dict[str, Scalar] = {
@@ -124,8 +123,8 @@ def _line(
     fitted = {"mixed": scale * model.change, "mixed_se": scale * model.error, "mixed_p": model.p}
     needed = c.seeds_needed if math.isfinite(c.seeds_needed) else math.nan
     cells = (
-        Cell(c.arm, {"arm": c.arm}),
-        Cell(c.against, {"against": c.against}),
+        Cell(study.shown(c.arm), {"arm": c.arm}),
+        Cell(study.shown(c.against), {"against": c.against}),
         Cell(f"{signed(scale * c.change)}{interval}", change, source=source),
         Cell(str(c.seeds), {"seeds": c.seeds}),
         *(

@@ -71,8 +71,12 @@ def select(measured: StudyData, filters: Filters) -> StudyData:
     kept = [measured.seeds.index(seed) for seed in seeds]
     folds = len(folds_of(measured.about))
     of_seeds = [i * folds + fold for i in kept for fold in range(folds)]
+    # An external has the first seed's alone.
     arms = [
-        dataclasses.replace(arm, run_ids=tuple(arm.run_ids[i] for i in of_seeds)) for arm in arms
+        dataclasses.replace(
+            arm, run_ids=tuple(arm.run_ids[i] for i in of_seeds if i < len(arm.run_ids))
+        )
+        for arm in arms
     ]
     names = [arm.name for arm in arms]
     rows, runs = measured.rows, measured.runs

@@ -32,7 +32,7 @@ def effects_table(study: StudyResults) -> Table | None:
         Values of the CSV: metric, kind, factor, level, reference, effect, low, high, p, p_holm.
         Dice in points of percent.
     """
-    arms = study.measured.arms
+    arms = [arm for arm in study.measured.arms if not arm.external]
     cells = [arm.levels for arm in arms]
     if not cells or not all(cells):
         return None

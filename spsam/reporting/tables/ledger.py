@@ -32,12 +32,15 @@ _COLUMNS = (
 )
 
 
-def ledger_of_file(config: Path, plugins: Sequence[Path] = ()) -> Table:
+def ledger_of_file(
+    config: Path, plugins: Sequence[Path] = (), tuned: Mapping[str, str] | None = None
+) -> Table:
     """The ledger of a run.
 
     Args:
         config: The run's `config.yaml`.
         plugins: As in `ledger_table`.
+        tuned: As there.
 
     Raises:
         InputError: If the file cannot be read.
@@ -46,16 +49,22 @@ def ledger_of_file(config: Path, plugins: Sequence[Path] = ()) -> Table:
     arm = data.get("arm")
     if not isinstance(arm, dict):
         raise InputError(f"{config}: expected a run's configuration with the key 'arm'")
-    return ledger_table(arm, str(data.get("preset", "")), plugins)
+    return ledger_table(arm, str(data.get("preset", "")), plugins, tuned)
 
 
-def ledger_table(arm: Mapping[str, Any], preset: str, plugins: Sequence[Path] = ()) -> Table:
+def ledger_table(
+    arm: Mapping[str, Any],
+    preset: str,
+    plugins: Sequence[Path] = (),
+    tuned: Mapping[str, str] | None = None,
+) -> Table:
     """One row a setting, in the order of the schema.
 
     Args:
         arm: An arm's values, as plain mappings.
         preset: The name of the preset that is in them.
         plugins: Folders with components of the user's own; those that the arm names are not read.
+        tuned: Setting -> how it was chosen, of those that a study tuned.
     """
     catalogue = Catalogue.load(plugins)
     groups = []
@@ -65,7 +74,7 @@ def ledger_table(arm: Mapping[str, Any], preset: str, plugins: Sequence[Path] = 
         lines = (
             _blocks(arm[name], catalogue) if name == "blocks" else _settings(field, arm[name], name)
         )
-        groups.append(Group("", tuple(lines)))
+        groups.append(Group("", tuple(_tuned(line, tuned or {}) for line in lines)))
     counts = {
         label: sum(line.cells[2].text.startswith(label) for g in groups for line in g.lines)
         for label in [*SOURCES.values(), "set", _AS_THE_BLOCK]
@@ -79,6 +88,16 @@ def ledger_table(arm: Mapping[str, Any], preset: str, plugins: Sequence[Path] = 
         "see its block: the block's meaning says whose its values are."
     )
     return Table("ledger", caption, _COLUMNS, tuple(groups))
+
+
+def _tuned(line: Line, tuned: Mapping[str, str]) -> Line:
+    """The line, whose source is the study's choice where it was one."""
+    if line.key not in tuned:
+        return line
+    before = line.cells[2].text.removeprefix("set (").removesuffix(")")
+    text = f"set ({tuned[line.key]}; {before})"
+    cell = Cell(text, {"source": text})
+    return Line(line.key, (*line.cells[:2], cell, *line.cells[3:]))
 
 
 def _settings(field: FieldInfo, value: Any, path: str) -> Iterator[Line]:

@@ -54,6 +54,8 @@ def methods_of(data: str) -> MethodsTable | None:
 def methods_table(methods: MethodsTable, study: StudyResults | None = None) -> Table:
     """The published rows, and below them every arm of a study that has a finished run.
 
+    An arm is any network of the study, and predictions made elsewhere that it scored.
+
     Best and second best are marked among this project's rows alone: the published ones were
     measured under other weights, schedules and splits, and rank with nothing.
 
@@ -130,12 +132,13 @@ def _group(
 ) -> Group:
     columns = zip(*[values for _, values in ours], strict=True)
     order = [ranks(column, digits=methods.digits) for column in columns]
-    titles = {arm.name: arm.title for arm in study.measured.arms}
+    arms = {arm.name: arm for arm in study.measured.arms}
     lines = []
     for index, (arm, values) in enumerate(ours):
         states = study.states(arm)
         count = states.count(FINISHED)
-        name = f"{arm}: {titles[arm]}" + (f" (n={count})" if count < len(states) else "")
+        name = f"{arms[arm].shown}: {arms[arm].title}"
+        name += f" (n={count})" if count < len(states) else ""
         cells = [
             Cell(
                 number(value, methods.digits),

@@ -15,6 +15,7 @@ from spsam.reporting.statistics.bootstrap import bootstrap_interval, resampling_
 from spsam.reporting.statistics.compare import Comparison, compare_all
 from spsam.reporting.statistics.scores import Scores, arm_scores
 from spsam.reporting.study_data import FINISHED, StudyData
+from spsam.reporting.tables.tuning import tuning_words
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,12 @@ class StudyResults:
         if metric not in self._comparisons:
             scores = self.scores(metric)
             pairs = [(arm.name, arm.parent) for arm in self.measured.arms if arm.parent in scores]
-            self._comparisons[metric] = compare_all(scores, pairs)
+            self._comparisons[metric] = compare_all(scores, pairs, self.measured.externals)
         return self._comparisons[metric]
+
+    def shown(self, arm: str) -> str:
+        """An arm's name in tables."""
+        return next(each.shown for each in self.measured.arms if each.name == arm)
 
     def interval(self, metric: str, arm: str) -> tuple[float, float]:
         """The 95% interval of an arm's mean over patients."""
@@ -134,11 +139,11 @@ class StudyResults:
 
     def states(self, arm: str) -> Sequence[str]:
         """The state of each of an arm's runs."""
-        return list(self._states[arm].values())
+        return list(self._states.get(arm, {}).values())
 
     def finished(self, arm: str) -> tuple[str, ...]:
         """The ids of an arm's finished runs."""
-        return tuple(run for run, state in self._states[arm].items() if state == FINISHED)
+        return tuple(run for run, state in self._states.get(arm, {}).items() if state == FINISHED)
 
     def cost(self, cost: CostColumn, arm: str) -> float:
         """The mean over an arm's finished runs; NaN where none recorded it."""
@@ -176,6 +181,19 @@ class StudyResults:
             f"{counted(cases, 'case')}{of}, then over classes; n={counted(seeds, 'seed')}. "
             f"Preset {about['preset']}; empty classes by the convention {conventions}."
             + (f" SAM's weights: {weights}." if weights else "")
+            + "".join(f" {sentence}" for sentence in tuning_words(self.measured.arms))
+            + self._of_externals()
+        )
+
+    def _of_externals(self) -> str:
+        """What a caption says of predictions made elsewhere."""
+        names = self.measured.externals
+        if not names:
+            return ""
+        return (
+            f" {', '.join(names)} (external): predicted elsewhere; scored by spsam, each as one "
+            "seed. Its test over patients speaks of these predictions, not of another training, "
+            "and has no mark."
         )
 
 

@@ -7,17 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spsam.engine.external_spec import ExternalSpec
 from spsam.errors import SpsamError
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
 from spsam.studies.execution.executors.base import Executor
 from spsam.studies.execution.executors.inline import InlineExecutor
+from spsam.studies.execution.externals import changed_externals, score_externals
 from spsam.studies.execution.queued_run import QueuedRun
 from spsam.studies.execution.run_queue import News, RunQueue
 from spsam.studies.planning.plan import Ablation
 from spsam.studies.progress_events import ProgressListener, run_labels
 from spsam.studies.recording.mlflow_runs import Mirror, final_scores
 from spsam.studies.recording.summary import Outcome, is_finished, summarise, write_plan
+from spsam.studies.tuning.tune import tuned
 from spsam.tracking.mlflow import Ending, Tracker
 
 if TYPE_CHECKING:
@@ -48,7 +51,8 @@ def run_ablation(
     """Runs what is not finished yet, records it, and makes the table anew.
 
     A failed run is recorded and does not stop the others. An interrupted call (Ctrl-C) leaves
-    everything so that the next one goes on. Several calls at once share the work.
+    everything so that the next one goes on. Several calls at once share the work. Values that the
+    study tunes are chosen first, in this process, unless they are chosen already.
 
     Args:
         ablation: Of `plan_ablation`.
@@ -66,12 +70,16 @@ def run_ablation(
     backend = backend or (executor.backend if executor else Backend())
     executor = executor or InlineExecutor(backend)
     check_weights(ablation, backend)
+    ablation = tuned(ablation, watch, backend)
     executor.prepare()
     book = None
     try:
         stores = prepare(ablation, watch, backend)
+        for note in changed_externals(ablation):
+            watch.say(note)
         write_plan(ablation)
         book = _Book(ablation, Tracker(ablation.request.home, watch.warn))
+        score_externals(ablation, stores, backend, watch, book.scored)
         runs = _queued_runs(ablation, stores, shard)
         RunQueue(runs, executor, watch, book, retry_failed=retry_failed).run()
         outcome = summarise(ablation)
@@ -127,6 +135,10 @@ class _Book:
         if news != "finished":
             return None
         return final_scores(folder, config["data"]["class_names"])["dice/mean"]
+
+    def scored(self, run: ExternalSpec) -> None:
+        """Predictions made elsewhere are scored."""
+        self._mirror.changed(run.folder, run.config(), run.name, "FINISHED")
 
     def close(self, ending: Ending, outcome: Outcome | None) -> None:
         """Waits for MLflow to have everything."""

@@ -95,7 +95,7 @@ class RunQueue:
         """Whether a run is not to be computed; it is told of then."""
         done = settled(queued)
         if done is not None:
-            self._end(done)
+            self._end(done, queued)
         return done is not None
 
     def _start(self) -> None:
@@ -106,10 +106,16 @@ class RunQueue:
             queued = self._waiting.popleft()
             if self._is_over(queued):
                 continue
+            if queued.run_id in self._at:
+                # An equal arm's run is at work: what it comes to is this one's, too.
+                self._waiting.append(queued)
+                continue
             if not self._executor.has(queued) and _is_locked(queued):
                 self._put_back(queued)
             else:
                 self._at.add(queued.run_id)
+                # Of equal arms the one that is told of is the one that is at work.
+                self._all[queued.run_id] = queued
                 self._executor.start(queued)
 
     def _heard(self, run_id: str, what: str, *details: Any) -> None:
@@ -134,8 +140,8 @@ class RunQueue:
             self._busy[run_id] = "waited for"
             self._watch.say(f"{label}: waiting for the other process")
 
-    def _end(self, ended: RunEnd) -> None:
-        queued = self._all[ended.run_id]
+    def _end(self, ended: RunEnd, queued: QueuedRun | None = None) -> None:
+        queued = queued or self._all[ended.run_id]
         self._at.discard(ended.run_id)
         if ended.end == "busy":
             self._put_back(queued)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spsam.config.problems import gather, raise_all
+from spsam.config.schema import DataIdentity
 from spsam.config.yaml_file import YamlFile
 from spsam.errors import Problem
 from spsam.registry.protocols import Protocol, find_protocol
@@ -36,6 +37,23 @@ class StudyInputs:
     dataset: DataSet
     splits: Mapping[int, Split]
     device: str
+
+    def identity(self, fold: int) -> DataIdentity:
+        """What is learnt from and scored on a fold, as a run's configuration has it."""
+        from spsam.data.plan import VERSION
+
+        dataset, split = self.dataset, self.splits[fold]
+        return DataIdentity(
+            name=dataset.name,
+            fingerprint=dataset.fingerprint,
+            split_name=split.name,
+            split_hash=split.hash,
+            fold=fold,
+            num_classes=dataset.num_classes,
+            class_names=dataset.class_names,
+            in_channels=dataset.in_channels,
+            preparation=VERSION[dataset.modality],
+        )
 
 
 def open_inputs(

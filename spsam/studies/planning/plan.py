@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spsam.config.schema import ArmConfig
-from spsam.config.study import Study
+from spsam.config.study import Arms, Study
 from spsam.engine.run_spec import NetworkSize, RunSpec
 from spsam.registry.protocols import Protocol
+from spsam.studies.planning.external import PlannedExternal
 from spsam.studies.planning.inputs import StudyInputs
 from spsam.studies.planning.request import Request
 from spsam.text.file_name import file_name
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from spsam.data.plan import Plan
     from spsam.data.split import Split
     from spsam.model.sam.origin import Origin
+    from spsam.studies.tuning.plan import Tuning
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Ablation:
         dropped: Arms that would have been equal to others, in words.
         protocol: What the preset sets for the data set; None where it has no protocols.
         hiding: Files of the user's that hide shipped ones, in words.
+        externals: Predictions made elsewhere, in the order of the table, below the arms.
+        tuning: What is chosen on validation cases before the runs; None: nothing is.
     """
 
     request: Request
@@ -81,6 +85,8 @@ class Ablation:
     dropped: Sequence[str] = ()
     protocol: Protocol | None = None
     hiding: Sequence[str] = ()
+    externals: Sequence[PlannedExternal] = ()
+    tuning: Tuning | None = None
 
     @classmethod
     def of(
@@ -120,6 +126,8 @@ class Ablation:
             *of_weights,
             *of_aspect,
             *self.dropped,
+            *_unequal_steps(self),
+            *[note for external in self.externals for note in external.notes],
         ]
         return [*dict.fromkeys(notes)]
 
@@ -139,7 +147,12 @@ class Ablation:
         """The study's name: what was asked for, and a hash of its runs."""
         made_of = f"{Path(self.request.arms[0]).stem}-" if self.study else ""
         label = self.request.name or f"{made_of}{self.dataset.name}-{self.preset}"
-        names = [f"{arm.arm.name}:{run.folder.run_id}" for arm in self.arms for run in arm.runs]
+        if self.tuning is None:
+            names = [f"{arm.arm.name}:{run.folder.run_id}" for arm in self.arms for run in arm.runs]
+        else:
+            names = self.tuning.names
+        # By their names: label maps that change belong to the study that they belonged to.
+        names += [f"external:{external.name}" for external in self.externals]
         digest = hashlib.sha256(" ".join(names).encode()).hexdigest()[:8]
         return f"{file_name(label)}-{digest}"
 
@@ -160,22 +173,46 @@ class Ablation:
                 "val": len(self.split.val),
                 "test": len(scored),
             },
+            # By which the paper's tables know it, whatever it is called here.
+            "published": self.dataset.published,
             "notes": self.notes,
             "preset": self.preset,
             "protocol": None if self.protocol is None else self.protocol.describe(),
             "device": self.device,
             "seeds": list(self.request.seeds),
             "folds": [{"fold": fold, "split_hash": s.hash} for fold, s in self.splits.items()],
-            "arms": [_describe_arm(arm, self.parent(arm)) for arm in self.arms],
+            "arms": [
+                *[self._describe(arm) for arm in self.arms],
+                *[external.describe() for external in self.externals],
+            ],
         }
         if self.study is not None:
             told["study"] = {"title": self.study.title, "shape": self.study.shape}
         return told
 
+    def _describe(self, arm: PlannedArm) -> dict[str, Any]:
+        tuned = None if self.tuning is None else self.tuning.describe(arm.arm.name)
+        return _describe_arm(arm, self.parent(arm)) | ({} if tuned is None else {"tuned": tuned})
+
 
 def _lacks(planned: PlannedArm) -> bool:
     """Whether a dry run plans an arm whose official weights are not at hand."""
     return planned.checkpoint is None and planned.runs[0].config.checkpoint_sha256 is not None
+
+
+def _unequal_steps(ablation: Ablation) -> list[str]:
+    """What there is to say where recipes are compared that do not train equally long."""
+    if not isinstance(ablation.study, Arms) or not ablation.study.recipes:
+        return []
+    steps: dict[str, list[str]] = {}
+    for planned in ablation.arms:
+        train = planned.arm.train
+        told = f"{train.epochs * train.iterations:,} steps of {train.batch_size} patches"
+        steps.setdefault(told, []).append(planned.arm.name)
+    if len(steps) == 1:
+        return []
+    told = "; ".join(f"{count}: {', '.join(names)}" for count, names in steps.items())
+    return [f"arms do not train equally long: {told}"]
 
 
 def _changed_aspect(planned: PlannedArm) -> str | None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from spsam.config.identity import run_id
 from spsam.config.problems import gather, raise_all
-from spsam.config.schema import ArmConfig, DataIdentity, PatchConfig, RunConfig
-from spsam.config.study import Study
+from spsam.config.schema import ArmConfig, PatchConfig, RunConfig
+from spsam.config.study import Study, StudyFile
 from spsam.config.yaml_file import YamlFile
 from spsam.engine.run_spec import NetworkSize, RunSpec
 from spsam.errors import Problem
@@ -21,14 +21,17 @@ from spsam.registry.protocols import read_preset
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
 from spsam.studies.planning.arm_selection import select_arms
+from spsam.studies.planning.external import PlannedExternal, external_rows
 from spsam.studies.planning.inputs import StudyInputs, open_inputs
 from spsam.studies.planning.plan import Ablation, PlannedArm
+from spsam.studies.planning.recipes import against, by_recipes
 from spsam.studies.planning.request import Request, completed
 from spsam.studies.planning.shapes import MadeArm, make_arms
 from spsam.studies.planning.weights import ArmWeights, WeightFiles
 
 if TYPE_CHECKING:
     from spsam.data.plan import Plan
+    from spsam.studies.tuning.plan import Tuning
 
 
 def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
@@ -42,9 +45,11 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     of_arms: list[Problem] = []
     selection = select_arms(request.arms, of_arms)
     study = None if selection.study is None else selection.study.config
-    request = completed(request, study)
+    beside = None if selection.study is None else selection.study.file.path.parent
+    request = completed(request, study, beside)
     preset: YamlFile | None = None
     inputs: StudyInputs | None = None
+    tune_inputs: StudyInputs | None = None
     catalogue: Catalogue | None = None
     made: list[MadeArm] = []
     with gather(problems):
@@ -53,21 +58,54 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
         catalogue = Catalogue.load(request.plugins)
     with gather(problems):
         inputs = open_inputs(request, preset, backend, validate=request.validate > 0)
+        if study is not None and study.tunes:
+            tune_inputs = open_inputs(request, preset, backend, validate=True)
     protocol = None if inputs is None or inputs.protocol is None else inputs.protocol.file
     if catalogue is not None and selection.arms:
         loader = ArmLoader(catalogue, request.overrides, preset=preset, protocol=protocol)
         with gather(of_arms):
-            made = make_arms(selection, loader)
+            made = by_recipes(selection.study, make_arms(selection, loader), loader)
+            made = against(request.reference, made)
+    externals: list[PlannedExternal] = []
+    if inputs is not None and made:
+        with gather(problems):
+            externals = external_rows(request, inputs, [each.arm for each in made])
     raise_all([*problems, *of_arms])
     assert catalogue is not None
     assert inputs is not None
-    planned = _plan_arms(made, Planner(request, inputs, catalogue, backend))
+    planner = Planner(request, inputs, catalogue, backend)
+    planned = _plan_arms(made, planner)
     dropped: list[str] = []
     if study is not None and study.shape != "arms":
         planned, dropped = _without_duplicates(planned, study)
     layers = [file.path for file in (preset, protocol) if file is not None]
     hiding = hiding_notes([*selection.files, *layers])
-    return Ablation.of(request, inputs, planned, study=study, dropped=dropped, hiding=hiding)
+    return Ablation.of(
+        request,
+        inputs,
+        planned,
+        study=study,
+        dropped=dropped,
+        hiding=hiding,
+        externals=externals,
+        tuning=None
+        if selection.study is None or tune_inputs is None
+        else _tuning(selection.study, made, planned, tune_inputs, loader, planner),
+    )
+
+
+def _tuning(  # noqa: PLR0917 - what a tuning is made of
+    study: StudyFile,
+    made: Sequence[MadeArm],
+    planned: Sequence[PlannedArm],
+    inputs: StudyInputs,
+    loader: ArmLoader,
+    planner: Planner,
+) -> Tuning | None:
+    # A sweep plans its trials by this module.
+    from spsam.studies.tuning.plan import plan_tuning
+
+    return plan_tuning(study, made, planned, inputs, loader, planner)
 
 
 def _plan_arms(made: Sequence[MadeArm], planner: Planner) -> list[PlannedArm]:
@@ -132,6 +170,15 @@ class Planner:
         self._backend = backend
         self._plans: dict[tuple[str, int], Plan] = {}
 
+    @property
+    def request(self) -> Request:
+        """Completed."""
+        return self._request
+
+    def on(self, request: Request, inputs: StudyInputs) -> Planner:
+        """A planner of the same components for another request on other splits."""
+        return Planner(request, inputs, self._catalogue, self._backend)
+
     def check_devices(self, arm: ArmConfig) -> None:
         """Whether as many devices as are asked for can share the arm's batch.
 
@@ -183,23 +230,11 @@ class Planner:
         size: NetworkSize,
     ) -> RunSpec:
         """The arm with one seed on one fold."""
-        from spsam.data.plan import VERSION
-
         request, dataset, split = self._request, self._inputs.dataset, self._inputs.splits[fold]
         config = RunConfig(
             arm=arm,
             preset=self._inputs.preset,
-            data=DataIdentity(
-                name=dataset.name,
-                fingerprint=dataset.fingerprint,
-                split_name=split.name,
-                split_hash=split.hash,
-                fold=fold,
-                num_classes=dataset.num_classes,
-                class_names=dataset.class_names,
-                in_channels=dataset.in_channels,
-                preparation=VERSION[dataset.modality],
-            ),
+            data=self._inputs.identity(fold),
             seed=seed,
             checkpoint_sha256=weights.sha256,
         )

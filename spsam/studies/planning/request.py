@@ -32,6 +32,9 @@ class Request:
         name: Of the study's folder; None makes one of data and preset.
         plugins: Folders with components of the user's own.
         validate: Epochs between two scores of validation cases; 0: none, and none is held back.
+        externals: Name -> folder of label maps that another program made of the test cases.
+        reference: The arm that all others, externals too, are compared with; None: each arm with
+            its base, externals with the first arm.
         dry_run: Nothing will be run: official weights may be missing, and count as if they were
             there.
     """
@@ -51,6 +54,8 @@ class Request:
     name: str | None = None
     plugins: Sequence[Path] = ()
     validate: int = 0
+    externals: Mapping[str, Path] = field(default_factory=dict)
+    reference: str | None = None
     dry_run: bool = False
 
     @property
@@ -59,16 +64,28 @@ class Request:
         return self.preset or ("demo" if self.data == "phantom" else "cpu")
 
 
-def completed(request: Request, study: Study | None) -> Request:
-    """The request with the study's values where it has none, and defaults where neither has."""
+def completed(request: Request, study: Study | None, beside: Path | None = None) -> Request:
+    """The request with the study's values where it has none, and defaults where neither has.
+
+    Args:
+        request: As it was asked for.
+        study: Its study.
+        beside: The folder of the study's file, where the study's paths start.
+    """
     overrides = {**(study.set if study else {}), **request.overrides}
     if request.checkpoint:
         # Naming a file means using it, unless the user said otherwise.
         overrides.setdefault("backbone.weights", "checkpoint")
+    externals = {
+        name: folder if beside is None else beside / folder
+        for name, folder in (study.external if study else {}).items()
+    }
     return replace(
         request,
         preset=request.preset or (study.preset if study else None),
         seeds=tuple(request.seeds) or (study.seed_numbers if study else (0,)),
         folds=tuple(request.folds) or (study.folds if study else (0,)),
         overrides=overrides,
+        externals={**externals, **request.externals},
+        reference=request.reference or (study.reference if study else None),
     )

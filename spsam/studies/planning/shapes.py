@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from spsam.config.problems import Place, gather, raise_all
 from spsam.config.schema import ArmConfig, Block
 from spsam.config.study import Factorial, LeaveOneOut, OneAtATime
+from spsam.config.tune import Tune
 from spsam.config.yaml_file import YamlFile
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.arm_file import ArmFile
@@ -31,11 +32,19 @@ class MadeArm:
         arm: Resolved.
         parent: What it is compared with; None for the first of its line.
         levels: Of a factorial study: factor -> the value it has here, as they are called.
+        file: What it is resolved from.
+        values: On top of the file and of what is set everywhere.
+        tune: How some of its values are chosen before its runs; None: none are.
+        recipe: Which of the study's recipes trains it; empty where there are none.
     """
 
     arm: ArmConfig
     parent: ArmConfig | None
     levels: Mapping[str, str] = field(default_factory=dict)
+    file: ArmFile | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    tune: Tune | None = None
+    recipe: str = ""
 
 
 def make_arms(selection: Selection, loader: ArmLoader) -> list[MadeArm]:
@@ -76,7 +85,7 @@ def listed_arms(files: Sequence[ArmFile], loader: ArmLoader) -> list[MadeArm]:
     for file in files:
         with gather(problems):
             arm, base = loader.load(file), file.base(among=paths)
-            made.append(MadeArm(arm, None if base is None else loader.load(base)))
+            made.append(MadeArm(arm, None if base is None else loader.load(base), file=file))
     names = [each.arm.name for each in made]
     twice = sorted({name for name in names if names.count(name) > 1})
     problems += [Problem(f"two arms are called '{name}': rename a file") for name in twice]
@@ -105,13 +114,15 @@ def _leave_one_out(
         here = Place(file.path, file.line(("full",)))
         problems.append(here.problem(f"full: {full.name} has no block that its base lacks"))
     raise_all(problems)
-    made = [MadeArm(full, None)]
+    made = [MadeArm(full, None, file=full_file)]
     for slot in config.slots or differ:
-        arm = loader.load(full_file, {f"blocks.{slot}": blocks[slot]})
+        values = {f"blocks.{slot}": blocks[slot]}
+        arm = loader.load(full_file, values)
         was, now = _plain(full, slot)["name"], blocks[slot]["name"]
         title = f"{full.name} without {slot} {was}"
         title += f" ({now} instead)" if now not in ("none", was) else ""
-        made.append(MadeArm(_called(arm, f"{full.name}-{slot}", title, full), full))
+        called = _called(arm, f"{full.name}-{slot}", title, full)
+        made.append(MadeArm(called, full, file=full_file, values=values))
     return made
 
 
@@ -144,19 +155,22 @@ def _varied(
     space.sort(key=lambda dimension: list(config.factors).index(dimension.key))
     names = dict(zip([dimension.key for dimension in space], _short(space), strict=True))
     if single:
-        return [MadeArm(base, None), *_singly(space, names, base, load)]
+        arms = [MadeArm(base, None), *_singly(space, names, base, load)]
+        return [replace(each, file=base_file) for each in arms]
     cells = list(itertools.islice(_cells(space), MOST_ARMS + 1))
     if len(cells) > MOST_ARMS:
         here = Place(file.path, file.line(("factors",)))
         raise InputError(here.problem(f"factors: give more than {MOST_ARMS} arms; take some out"))
     made: list[MadeArm] = []
     for values in cells:
-        arm = load({d.path: value for d, value in values})
+        overrides = {d.path: value for d, value in values}
+        arm = load(overrides)
         levels = {names[d.key]: level_name(value) for d, value in values}
         said = ",".join(f"{name}={level}" for name, level in levels.items())
         reference = made[0].arm if made else None
         title = f"{base.name} with {said.replace(',', ', ')}"
-        made.append(MadeArm(_called(arm, said, title, reference), reference, levels))
+        called = _called(arm, said, title, reference)
+        made.append(MadeArm(called, reference, levels, base_file, overrides))
     return made
 
 
@@ -170,7 +184,8 @@ def _singly(
         for probe in dimension.probes():
             said = f"{names[dimension.key]}={level_name(probe[dimension.path])}"
             arm = load(probe)
-            yield MadeArm(_called(arm, said, f"{base.name} with {said}", base), base)
+            called = _called(arm, said, f"{base.name} with {said}", base)
+            yield MadeArm(called, base, values=probe)
 
 
 def _cells(space: Sequence[Dimension]) -> Iterator[list[tuple[Dimension, Any]]]:

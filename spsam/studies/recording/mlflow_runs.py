@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from spsam.engine.external_spec import TITLE
 from spsam.errors import SpsamError
 from spsam.results.run_folder import RunFolder
 from spsam.studies.recording.summary import is_finished
@@ -45,6 +46,7 @@ def begin(
             "preset": config["preset"],
             "git_commit": str(git.get("commit", "")),
             "sam_weights": str(weights.get("origin", "")),
+            **({"external": TITLE} if config.get("external") else {}),
             **(tags or {}),
         },
         params=dict(_flat(config)),

@@ -79,6 +79,7 @@ class Sweep:
             that one arm: trials are planned and run like its runs.
         planner: Plans a trial.
         load: Resolves the arm with a trial's values.
+        of_study: Whether it is a stage of a study, which runs the best values itself.
     """
 
     request: SweepRequest
@@ -87,6 +88,7 @@ class Sweep:
     context: Ablation
     planner: Planner
     load: Load
+    of_study: bool = False
 
     @property
     def base(self) -> PlannedArm:

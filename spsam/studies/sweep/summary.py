@@ -60,7 +60,7 @@ def summarise(sweep: Sweep) -> SweepOutcome:
     table = sweep.folder / "trials.csv"
     write_text(table, frame_to_csv(study.trials_dataframe()))
     files = [table]
-    if best:
+    if best and not sweep.of_study:
         files.append(sweep.folder / "best.yaml")
         write_text(files[-1], _arm_file(sweep, best[0]))
     files += draw(study, sweep.config.objectives, sweep.folder / "plots")
@@ -165,12 +165,17 @@ def _page(  # noqa: PLR0917 - what there is to tell, named by its caller
 ) -> str:
     split = sweep.context.split
     told = ", ".join(f"{count} {state}" for state, count in counts.items())
+    after = (
+        "its study trains the arm with the best values."
+        if sweep.of_study
+        else "for a result to report, run the best values by `spsam ablate`."
+    )
     lines = [
         f"# {sweep.config.title}",
         "",
         f"{told} trials on {sweep.context.dataset.name}; trained on {len(split.train)} cases, "
         f"scored on the {len(split.test)} validation cases of the split. No test case was seen: "
-        "for a result to report, run the best values by `spsam ablate`.",
+        f"{after}",
         "",
     ]
     for entry in best:

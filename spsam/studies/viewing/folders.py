@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spsam.data.sources.label_maps import RECORD, label_maps
 from spsam.errors import InputError, Problem
 from spsam.reporting.view.page import ViewedCase
-from spsam.studies.predicted import RECORD, volume_hash
+from spsam.studies.predicted import volume_hash
 from spsam.studies.progress_events import ProgressListener
-from spsam.studies.scores import label_maps
 from spsam.studies.viewing.runs import REFERENCE, read_labels
 from spsam.text.json_text import parse_json
 

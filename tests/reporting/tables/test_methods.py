@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from spsam.reporting.study_reader import read_study
 from spsam.reporting.tables.methods import METHODS, methods_of, methods_table
 from spsam.reporting.tables.published import published_ablation, published_methods
 from spsam.reporting.tables.study import StudyResults
-from tests.reporting.store import make_study
+from tests.reporting.store import as_external, make_study
 
 
 @pytest.mark.parametrize("methods", METHODS, ids=lambda methods: methods.key)
@@ -93,3 +94,22 @@ def test_other_data_have_no_comparison() -> None:
     assert methods_of("ACDC") is METHODS[2]
     assert len(published_ablation()) == 9
     assert published_ablation()["S1"][0] == 79.57
+
+
+def test_an_external_stands_beside_by_the_data_sets_published_name(tmp_path: Path) -> None:
+    folder = as_external(make_study(tmp_path, ("S1", "nnUNet"), data="my-hearts"), "nnUNet")
+    about = json.loads((folder / "ablation.json").read_text())
+    (folder / "ablation.json").write_text(json.dumps({**about, "published": "acdc"}))
+    measured = read_study(folder)
+    methods = methods_of(measured.published)
+    assert methods is METHODS[2]
+    table = methods_table(methods, StudyResults(measured))
+    own = table.groups[1].lines
+    assert [line.cells[0].text for line in own] == [
+        "S1: title of S1",
+        "nnUNet (external): predicted elsewhere; scored by spsam",
+    ]
+    # Ranked among own rows alone.
+    assert [line.cells[table.column("mean")].rank for line in own] == [2, 1]
+    assert not any(cell.rank for line in table.groups[0].lines for cell in line.cells)
+    assert "nnUNet (external): predicted elsewhere" in table.caption

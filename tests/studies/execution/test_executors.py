@@ -228,3 +228,22 @@ def test_what_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=said):
         make_executor(name, plan("S1"), FakeBackend(), **options)
+
+
+def test_equal_runs_of_two_arms_are_computed_once(
+    plan: Planner, make: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "twins.yaml").write_text(
+        "title: Twins\nshape: arms\narms: [S1, S2]\n"
+        "recipes: {own: {}, again: {}, other: {set: {train.optimizer.lr: 0.5}}}\n"
+    )
+    backend, watch = LoggedBackend(tmp_path / "log", seconds=0.1), Recorder()
+    ablation = plan("twins.yaml")
+    outcome = run_ablation(ablation, watch, backend, executor=make(backend))
+    assert len(backend.log()) == 4
+    ends = watch.endings()
+    assert sorted(ends.values()) == ["finished"] * 4 + ["skipped"] * 2
+    assert {arm for arm, end in ends.items() if end == "skipped"} == {"S1:again", "S2:again"}
+    assert outcome.complete
+    assert len(outcome.table.frame()) == 6
+    assert not any("another process" in text for text in watch.said)

@@ -1,0 +1,63 @@
+"""Predictions made elsewhere, scored as a run's own are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from spsam.data.cases import DataSet
+from spsam.data.preparation.store import PreparedStore
+from spsam.engine.evaluate import CaseScore, case_score, score_rows
+from spsam.engine.external_spec import ExternalSpec, content_hashes, read_prediction
+from spsam.engine.recording.counts import CaseCounts, as_prepared, gather
+from spsam.engine.recording.pictures import picture, shown
+from spsam.errors import InputError, Problem
+from spsam.results.measures import write_measures
+from spsam.results.panels import write_panels
+from spsam.results.rows import write_rows
+
+
+def score_external(
+    spec: ExternalSpec,
+    dataset: DataSet,
+    store: PreparedStore,
+    on_case: Callable[[int, int], None],
+) -> None:
+    """Scores label maps as `evaluate` scores a run's, and writes the run's files, rows last.
+
+    Args:
+        spec: What is scored; its files were checked.
+        dataset: The data.
+        store: Prepared data of any arm, from which pictures take crop and orientation.
+        on_case: Called with (done, total).
+
+    Raises:
+        InputError: If a file has changed since it was checked.
+    """
+    found = content_hashes(spec.files.values())
+    other = [file for case, file in spec.files.items() if found[file] != spec.sha256[case]]
+    if other:
+        message = "has changed since this command read it; give the command again"
+        raise InputError([Problem(message, file) for file in other])
+    raw_ids = {raw: k for k, raw in enumerate(dataset.raw_ids)}
+    num_classes = dataset.num_classes
+    scores: list[CaseScore] = []
+    counts: list[CaseCounts] = []
+    panels = []
+    to_show = shown(len(spec.files))
+    for case_id, file in spec.files.items():
+        case, prepared = dataset.case(case_id), store.case(case_id)
+        volume = case.load()
+        assert volume.label is not None
+        labels, _ = read_prediction(file, case, raw_ids)
+        # Of a label map no confidence is known: its slices alone are counted.
+        count = CaseCounts(prepared, volume.label, num_classes, "none")
+        count.add_labels(0, as_prepared(labels, prepared))
+        if len(scores) in to_show:
+            panels.append(picture(None, prepared, volume, labels))
+        scores.append(case_score(case, volume, labels, num_classes, spec.convention))
+        counts.append(count)
+        on_case(len(scores), len(spec.files))
+    write_measures(spec.folder.measures, gather(counts, num_classes, "none"))
+    write_panels(spec.folder.panels, panels)
+    rows = score_rows(scores, spec.data, spec.folder.run_id, spec.seed, spec.convention)
+    write_rows(spec.folder.rows, rows)

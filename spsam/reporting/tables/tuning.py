@@ -1,0 +1,47 @@
+"""What captions and ledgers say of values that a study chose on validation cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spsam.reporting.study_data import ArmData
+
+
+def tuning_words(arms: Sequence[ArmData]) -> list[str]:
+    """A sentence for each budget: what was searched, with how many trials, and what was chosen."""
+    budgets: dict[str, list[str]] = {}
+    for arm in arms:
+        if arm.tuned:
+            values = arm.tuned["values"] or {}
+            told = ", ".join(_number(value) for value in values.values()) or "not chosen yet"
+            budgets.setdefault(_budget(arm.tuned), []).append(f"{arm.name} {told}")
+    return [
+        f"Chosen by {budget}, no test case seen: {'; '.join(chosen)}."
+        for budget, chosen in budgets.items()
+    ]
+
+
+def tuned_settings(tuned: Mapping[str, Any]) -> dict[str, str]:
+    """By dotted key, how a ledger names the source of a chosen value."""
+    told = f"tuned, {tuned['trials']} trials on validation cases" if tuned else ""
+    return dict.fromkeys((tuned.get("values") or {}) if tuned else (), told)
+
+
+def _budget(tuned: Mapping[str, Any]) -> str:
+    space = ", ".join(f"{key} {_range(entry)}" for key, entry in tuned["space"].items())
+    return (
+        f"a sweep of {tuned['trials']} trials an arm ({tuned['sampler']}) on validation cases "
+        f"(n={tuned['validation_cases']}), {space}"
+    )
+
+
+def _range(entry: Mapping[str, Any]) -> str:
+    if "choices" in entry:
+        return f"of {', '.join(map(_number, entry['choices']))}"
+    scale = " by orders of magnitude" if entry.get("log") else ""
+    return f"from {_number(entry['low'])} to {_number(entry['high'])}{scale}"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

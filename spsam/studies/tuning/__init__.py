@@ -1,0 +1,1 @@
+"""The tuning stage of a study: a small sweep of every arm, on validation cases."""

@@ -1,0 +1,172 @@
+"""From a study's `tune` to a sweep of each arm. Planning writes nothing and sees no test case."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from spsam.config.identity import canonical_json
+from spsam.config.problems import gather, places_in, raise_all
+from spsam.config.schema import ArmConfig
+from spsam.config.study import StudyFile
+from spsam.errors import InputError, Problem
+from spsam.extras import require
+from spsam.registry.arms import ArmLoader
+from spsam.studies.planning.inputs import StudyInputs
+from spsam.studies.planning.plan import Ablation, PlannedArm
+from spsam.studies.planning.planner import Planner
+from spsam.studies.planning.request import Request
+from spsam.studies.planning.shapes import MadeArm
+from spsam.studies.planning.space import dimensions
+from spsam.studies.planning.validate_choices import validate_choices
+from spsam.studies.sweep.plan_sweep import Sweep, SweepRequest
+from spsam.studies.sweep.search import search_problems
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What is tuned before a study's runs.
+
+    Attributes:
+        sweeps: By arm.
+        made: All arms of the study, tuned or not.
+        loader: Resolves an arm with the values that its sweep chose.
+        planner: Plans its runs then.
+        untuned: The runs as they would be without tuning, by which the study is known.
+        chosen: By arm, the values that its sweep chose; empty until the sweeps are over.
+    """
+
+    sweeps: Mapping[str, Sweep]
+    made: Sequence[MadeArm]
+    loader: ArmLoader
+    planner: Planner
+    untuned: Sequence[str]
+    chosen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def done(self) -> bool:
+        """Whether every arm has its values."""
+        return len(self.chosen) == len(self.sweeps)
+
+    @property
+    def trials(self) -> int:
+        """Of all arms together."""
+        return sum(sweep.trials for sweep in self.sweeps.values())
+
+    @property
+    def names(self) -> list[str]:
+        """What the study is known by, before and after."""
+        return [*self.untuned, *(f"tune:{sweep.name}" for sweep in self.sweeps.values())]
+
+    def describe(self, arm: str) -> dict[str, Any] | None:
+        """Budget and chosen values of an arm, as plain values; None of one that is not tuned."""
+        if arm not in self.sweeps:
+            return None
+        sweep = self.sweeps[arm]
+        return {
+            "sweep": sweep.name,
+            "trials": sweep.trials,
+            "sampler": sweep.config.sampler.name,
+            "space": {dimension.key: dimension.describe() for dimension in sweep.space},
+            "validation_cases": len(sweep.context.split.test),
+            "values": dict(self.chosen[arm]) if arm in self.chosen else None,
+        }
+
+
+def plan_tuning(  # noqa: PLR0917 - what a tuning is made of
+    study: StudyFile,
+    made: Sequence[MadeArm],
+    planned: Sequence[PlannedArm],
+    inputs: StudyInputs,
+    loader: ArmLoader,
+    planner: Planner,
+) -> Tuning | None:
+    """The sweeps of the arms that are tuned; None where none is.
+
+    Args:
+        study: The study's file.
+        made: Its arms.
+        planned: The same without duplicates.
+        inputs: Whose split has validation cases; that of the study's runs may have none.
+        loader: That resolved the arms.
+        planner: Of the study's runs.
+
+    Raises:
+        InputError: With every mistake, at the line of the file that makes it.
+    """
+    from spsam.data.split import validation_split
+
+    kept = {arm.arm.name for arm in planned}
+    tuned = [each for each in made if each.tune is not None and each.arm.name in kept]
+    if not tuned:
+        return None
+    require("sweep", "a study with 'tune'")
+    if len(inputs.splits) > 1:
+        raise InputError(
+            "tune: expected one fold, since the validation cases of one fold are test cases of "
+            f"another; got folds {', '.join(map(str, inputs.splits))}"
+        )
+    splits = {fold: validation_split(split) for fold, split in inputs.splits.items()}
+    problems: list[Problem] = []
+    sweeps: dict[str, Sweep] = {}
+    scored_on = replace(inputs, splits=splits)
+    for each in tuned:
+        with gather(problems):
+            sweeps[each.arm.name] = _sweep(study, each, scored_on, loader, planner)
+    raise_all(problems)
+    untuned = [f"{arm.arm.name}:{run.folder.run_id}" for arm in planned for run in arm.runs]
+    return Tuning(sweeps, made, loader, planner, untuned)
+
+
+def _sweep(
+    study: StudyFile, made: MadeArm, inputs: StudyInputs, loader: ArmLoader, planner: Planner
+) -> Sweep:
+    assert made.tune is not None
+    assert made.file is not None
+    tune, file, place = made.tune, made.file, places_in(study.file)
+    config = tune.sweep(made.arm.name, f"{study.config.title}: {made.arm.name}")
+    problems = search_problems(
+        config.sampler,
+        config.pruner,
+        {key: place((*tune.path, key)) for key in ("sampler", "pruner")},
+    )
+    places = {key: place((*tune.path, key)) for key in tune.space}
+    fixed = {**loader.overrides, **made.values}
+    space, found = dimensions(tune.space, fixed, places, tune.section)
+    labels = made.arm.model_dump(include={"name", "title", "parent"})
+
+    def load(values: Mapping[str, Any]) -> ArmConfig:
+        return loader.load(file, {**made.values, **values}).model_copy(update=labels)
+
+    space, wrong = validate_choices(space, places, tune.section, load)
+    raise_all([*problems, *found, *wrong])
+    asked = replace(planner.request, seeds=[config.seed])
+    of_trials = planner.on(asked, inputs)
+    context = Ablation.of(asked, inputs, [of_trials.arm(load({}), None)])
+    sweep = Sweep(_request(asked), config, space, context, of_trials, load, of_study=True)
+    name = f"tune-{made.arm.name}-{context.dataset.name}-{context.preset}-{_digest(sweep)}"
+    return replace(sweep, request=replace(sweep.request, name=name))
+
+
+def _digest(sweep: Sweep) -> str:
+    """Of all that its chosen values depend on: another budget is another sweep."""
+    search = sweep.config.model_dump(mode="json", exclude={"title", "arm"})
+    told = canonical_json({"signature": sweep.signature(), "search": search})
+    return hashlib.sha256(told.encode()).hexdigest()[:8]
+
+
+def _request(request: Request) -> SweepRequest:
+    return SweepRequest(
+        space="",
+        home=request.home,
+        data=request.data,
+        preset=request.preset,
+        fold=request.folds[0],
+        split=request.split,
+        overrides=request.overrides,
+        checkpoint=request.checkpoint,
+        device=request.device,
+        plugins=request.plugins,
+    )

@@ -1,0 +1,109 @@
+"""Runs the sweeps of a study's arms, and plans the runs with what they chose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from filelock import FileLock
+
+from spsam.config.problems import gather, raise_all
+from spsam.config.schema import ArmConfig
+from spsam.errors import Problem, SpsamError
+from spsam.studies.backend import Backend
+from spsam.studies.planning.plan import Ablation, PlannedArm
+from spsam.studies.planning.shapes import MadeArm
+from spsam.studies.progress_events import ProgressListener
+from spsam.studies.sweep.plan_sweep import Sweep
+from spsam.studies.sweep.run_sweep import run_sweep
+from spsam.studies.sweep.storage import open_study
+from spsam.studies.tuning.plan import Tuning
+
+
+def tuned(ablation: Ablation, watch: ProgressListener, backend: Backend) -> Ablation:
+    """The study with every arm at the values that its sweep chose; one without tuning as it is.
+
+    Trials that are there are not run again: an interrupted call resumes, and several at once share
+    the trials.
+
+    Args:
+        ablation: Of `plan_ablation`.
+        watch: Told what happens.
+        backend: The engine.
+
+    Raises:
+        SpsamError: If no trial of an arm finished.
+        KeyboardInterrupt: If the user stopped it.
+    """
+    tuning = ablation.tuning
+    if tuning is None or tuning.done:
+        return ablation
+    chosen: dict[str, Mapping[str, Any]] = {}
+    failed: list[str] = []
+    for number, (arm, sweep) in enumerate(tuning.sweeps.items(), start=1):
+        watch.say(f"tuning {arm} ({number} of {len(tuning.sweeps)}): {sweep.trials} trials")
+        values = _best(sweep, watch, backend)
+        if values is None:
+            failed.append(
+                f"{arm}: no trial finished; {sweep.folder / 'trials.csv'} has the reasons"
+            )
+            continue
+        chosen[arm] = values
+        told = ", ".join(f"{key} {value}" for key, value in values.items())
+        watch.say(f"tuning {arm}: chose {told}")
+    if failed:
+        raise SpsamError("\n".join(failed))
+    tuning = replace(tuning, chosen=chosen)
+    return replace(ablation, arms=_planned(ablation, tuning), tuning=tuning)
+
+
+def _best(sweep: Sweep, watch: ProgressListener, backend: Backend) -> Mapping[str, Any] | None:
+    """The values of the best trial, once all trials are over, other processes' included."""
+    outcome = run_sweep(sweep, watch, backend)
+    while _wait_for_others(sweep):
+        outcome = run_sweep(sweep, watch, backend)
+    if not outcome.best:
+        return None
+    values: Mapping[str, Any] = outcome.best[0]["overrides"]
+    return values
+
+
+def _wait_for_others(sweep: Sweep) -> bool:
+    """Waits for a trial in another process's hands; False where there is none."""
+    from optuna.trial import TrialState
+
+    for trial in open_study(sweep).get_trials(deepcopy=False):
+        if trial.state == TrialState.RUNNING:
+            # Held until the trial's value is told, or its process is dead.
+            with FileLock(sweep.folder / ".trials" / f"{trial.number}.lock"):
+                return True
+    return False
+
+
+def _planned(ablation: Ablation, tuning: Tuning) -> list[PlannedArm]:
+    arms = {each.arm.name: _arm(each, tuning) for each in tuning.made}
+    kept = {planned.arm.name for planned in ablation.arms}
+    problems: list[Problem] = []
+    planned: list[PlannedArm] = []
+    for each in tuning.made:
+        if each.arm.name not in kept:
+            continue
+        parent = None if each.parent is None else arms.get(each.parent.name, each.parent)
+        told = tuning.describe(each.arm.name)
+        with gather(problems):
+            arm = tuning.planner.arm(arms[each.arm.name], parent)
+            runs = [replace(run, tuned=told) for run in arm.runs]
+            planned.append(replace(arm, levels=each.levels, runs=runs))
+    raise_all(problems)
+    return planned
+
+
+def _arm(made: MadeArm, tuning: Tuning) -> ArmConfig:
+    """The arm at its chosen values, under its own name: equal to one that a user typed."""
+    values = tuning.chosen.get(made.arm.name)
+    if values is None:
+        return made.arm
+    assert made.file is not None
+    labels = made.arm.model_dump(include={"name", "title", "parent"})
+    return tuning.loader.load(made.file, {**made.values, **values}).model_copy(update=labels)

@@ -1,0 +1,73 @@
+"""Every arm by every recipe, and what arms are compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spsam.errors import InputError
+from tests.studies.conftest import Planner
+
+STUDY = """\
+title: Two by two
+shape: arms
+arms: [S9, unet3d]
+reference: S9
+recipes:
+  own: {}
+  shared: {set: {train.optimizer.lr: 0.5}}
+"""
+
+
+def study(tmp_path: Path, text: str = STUDY) -> str:
+    file = tmp_path / "two.yaml"
+    file.write_text(text)
+    return str(file)
+
+
+def test_every_arm_by_every_recipe(plan: Planner, tmp_path: Path) -> None:
+    ablation = plan(study(tmp_path))
+    parents = {arm.arm.name: ablation.parent(arm) for arm in ablation.arms}
+    assert list(parents) == ["S9:own", "unet3d:own", "S9:shared", "unet3d:shared"]
+    assert parents["unet3d:own"] == "S9:own"
+    assert parents["unet3d:shared"] == "S9:shared"
+    own = {arm.arm.name: arm.runs[0].run_id for arm in ablation.arms}
+    # As a user would type it: the same runs.
+    typed = plan("S9", "unet3d", overrides={"train.optimizer.lr": 0.5})
+    assert [own["S9:shared"], own["unet3d:shared"]] == [a.runs[0].run_id for a in typed.arms]
+    assert own["S9:own"] == plan("S9").arms[0].runs[0].run_id
+
+
+def test_a_recipe_does_not_set_what_is_set_for_all(plan: Planner, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"two\.yaml:7: recipes\.shared\.set\.train\.optimizer"):
+        plan(study(tmp_path), overrides={"train.optimizer.lr": 0.1})
+
+
+def test_unequal_steps_are_noted(plan: Planner, tmp_path: Path) -> None:
+    assert not any("equally" in note for note in plan(study(tmp_path)).notes)
+    longer = STUDY.replace("own: {}", "own: {set: {train.epochs: 3}}")
+    (note,) = [note for note in plan(study(tmp_path, longer)).notes if "equally" in note]
+    assert "6 steps of 1 patches: S9:own, unet3d:own; 4 steps" in note
+
+
+def test_a_reference_is_an_arm(plan: Planner, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no arm of the study is called 'S8'"):
+        plan("S9", "unet3d", reference="S8")
+    with pytest.raises(InputError, match="no arm of the study is called 'S8'"):
+        plan(study(tmp_path, STUDY.replace("reference: S9", "reference: S8")))
+    ablation = plan("unet2d", "unet3d", reference="unet3d")
+    assert [ablation.parent(arm) for arm in ablation.arms] == ["unet3d", None]
+
+
+def test_the_shipped_comparison_is_planned(plan: Planner) -> None:
+    ablation = plan("compare")
+    names = {arm.arm.name for arm in ablation.arms}
+    assert {"S9:own", "unet3d:shared", "unet2d:tuned"} <= names
+    assert ablation.tuning is not None
+    assert set(ablation.tuning.sweeps) == {name for name in names if name.endswith(":tuned")}
+    steps = {(arm.arm.train.epochs, arm.arm.train.iterations) for arm in ablation.arms}
+    assert len(steps) == 1
+    for arm in ablation.arms:
+        if not arm.arm.name.endswith(":own"):
+            assert arm.arm.train.optimizer.name == "adamw"
