@@ -131,7 +131,7 @@ class AdapterSet(nn.Module):
         others = {name: [*each.encoder, *each.decoder, each.final] for name, each in sets.items()}
         for index, site in enumerate(own):
             assert isinstance(site, nn.ModuleDict)
-            there = {name: dict(sites[index].items()) for name, sites in others.items()}  # type: ignore[operator]
+            there = {name: dict(sites[index].items()) for name, sites in others.items()}
             for place in dict.fromkeys(place for each in there.values() for place in each):
                 links = {name: each[place] for name, each in there.items()}
                 site[place] = Chain(links) if len(links) > 1 else next(iter(links.values()))

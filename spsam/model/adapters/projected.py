@@ -76,7 +76,7 @@ class Projected:
         """
         layers = {"q": (frozen.q_proj, q), "k": (frozen.k_proj, k), "v": (frozen.v_proj, v)}
         query, key, value = (
-            self.linear(name, layer, x).unflatten(-1, (frozen.num_heads, -1)).transpose(1, 2)
+            _heads(self.linear(name, layer, x), frozen.num_heads)
             for name, (layer, x) in layers.items()
         )
         # Step by step as there: an adapter that begins with nothing leaves every bit.
@@ -90,6 +90,11 @@ class Projected:
             # A float32 parameter alone would make the sum wider than the frozen output.
             whole = whole + adapter(x, output, site).to(output.dtype)
         return whole
+
+
+def _heads(x: Tensor, heads: int) -> Tensor:
+    """`(n, N, C)` to `(n, heads, N, C / heads)`."""
+    return x.reshape(*x.shape[:2], heads, -1).transpose(1, 2)
 
 
 def arranged(adapters: Mapping[str, ProjectionAdapter]) -> dict[str, Projected]:

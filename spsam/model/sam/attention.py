@@ -55,8 +55,10 @@ class Attention(nn.Module):
             The same shape.
         """
         window = (self.window or x.shape[1], self.window or x.shape[2])
+        qkv: Tensor
+        nothing: Tensor = self.qkv.bias
         if projected is None:
-            qkv, nothing = self.qkv(x), self.qkv.bias
+            qkv = self.qkv(x)
         else:
             qkv = projected.qkv(self.qkv, x)
             nothing = projected.qkv(self.qkv, x.new_zeros(x.shape[-1]))
