@@ -150,5 +150,6 @@ def start(last: nn.Linear, init: str) -> nn.Linear:
         raise InputError(f"unknown init '{init}' of an adapter{nearest(init, INITS)}")
     if init == "zero":
         nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        if last.bias is not None:
+            nn.init.zeros_(last.bias)
     return last

@@ -8,14 +8,19 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from spsam.engine.bench.official import OfficialEncoder
 from spsam.errors import InputError
 from spsam.model.adapters.base import ProjectionAdapter
+from spsam.model.adapters.bias import BiasAdapter
+from spsam.model.adapters.fact import FactAdapter
 from spsam.model.adapters.lora import LoRAAdapter
 from spsam.model.adapters.placement import AdapterSet
 from spsam.model.adapters.sites import TARGETS, Projection, chosen, projections
+from spsam.model.adapters.ssf import SSFAdapter
 from spsam.model.sam.image_encoder import ImageEncoder
 from spsam.model.sam.mask_decoder import PromptedMaskDecoder
 from tests.model.sam import reference
@@ -43,8 +48,41 @@ def lora(adapter: Any, site: Projection, weight: Tensor, bias: Tensor) -> tuple[
     return weight + 2.5 / 3 * product, bias
 
 
+def fact(adapter: Any, site: Projection, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Block by block `s · Σ_{t1 t2} V[:, t1] Σ_i[t1, t2] U[t2, :]`."""
+    first, last = adapter.first[site.part].weight, adapter.last[site.part].weight
+    width, whole = first.shape[1], weight.clone()
+    columns = site.inputs // width
+    for index, core in enumerate(adapter.cores[site.key]):
+        if adapter.common:
+            core = sum(p * c for p, c in zip(core, adapter.common[site.part], strict=True))
+        row, column = index // columns * width, index % columns * width
+        change = torch.einsum("ot,tu,ui->oi", last, core, first)
+        whole[row : row + width, column : column + width] += 1.5 * change
+    assert (site.outputs // width) * columns == len(adapter.cores[site.key])
+    return whole, bias
+
+
+def ssf(adapter: Any, site: Projection, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """`γ ⊙ (W x + b) + β`."""
+    scale = 1 + adapter.scale[site.key]
+    return scale[:, None] * weight, scale * bias + adapter.shift[site.key]
+
+
+def bias_(adapter: Any, site: Projection, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """`b + δ`."""
+    return weight, bias + adapter.offset[site.key]
+
+
 FORMULAS: dict[str, tuple[Callable[[], ProjectionAdapter], Merge]] = {
     "lora": (lambda: LoRAAdapter(SITES, DEPTH, rank=3, alpha=2.5, **BOTH), lora),
+    "tensor_train": (lambda: FactAdapter(SITES, DEPTH, rank=3, scale=1.5, **BOTH), fact),
+    "tucker": (
+        lambda: FactAdapter(SITES, DEPTH, rank=3, scale=1.5, form="tucker", **BOTH),
+        fact,
+    ),
+    "ssf": (lambda: SSFAdapter(SITES, DEPTH), ssf),
+    "bias": (lambda: BiasAdapter(SITES, DEPTH), bias_),
 }
 every_formula = pytest.mark.parametrize("name", FORMULAS)
 
@@ -150,8 +188,8 @@ def test_it_is_the_same_on_the_packages_modules(name: str) -> None:
     package = OfficialEncoder(MINI, built)
     found = adapters(some=adapter)
     slices = torch.randn(DEPTH, 3, *SIZE).double()
-    given: dict[str, Any] = {"depth": DEPTH, "adapters": found, "depth_pos": NoDepth()}
-    torch.testing.assert_close(built(slices, **given)[1], package(slices, **given)[1])
+    words: dict[str, Any] = {"depth": DEPTH, "adapters": found, "depth_pos": NoDepth()}
+    torch.testing.assert_close(built(slices, **words)[1], package(slices, **words)[1])
 
 
 @every_formula
@@ -162,9 +200,9 @@ def test_it_begins_as_plain_sam_to_the_bit(name: str) -> None:
     slices = torch.randn(DEPTH, 3, *SIZE)
     found = []
     for each in (adapters(), adapters(some=FORMULAS[name][0]())):
-        given: dict[str, Any] = {"depth": DEPTH, "adapters": each, "depth_pos": NoDepth()}
-        _, neck = parts[0](slices, **given)
-        found.append(parts[1](neck, prompts, **given))
+        words: dict[str, Any] = {"depth": DEPTH, "adapters": each, "depth_pos": NoDepth()}
+        _, neck = parts[0](slices, **words)
+        found.append(parts[1](neck, prompts, **words))
     assert torch.equal(*found)
 
 
@@ -176,22 +214,23 @@ def test_blocks_computed_twice_have_the_same_gradients(name: str) -> None:
     for twice in (False, True):
         built.checkpointed = twice
         adapter.zero_grad()
-        given: dict[str, Any] = {"depth": DEPTH, "adapters": adapters(some=adapter)}
-        built(slices, depth_pos=NoDepth(), **given)[1].square().mean().backward()
+        words: dict[str, Any] = {"depth": DEPTH, "adapters": adapters(some=adapter)}
+        built(slices, depth_pos=NoDepth(), **words)[1].square().mean().backward()
         gradients.append([p.grad.clone() for p in adapter.parameters() if p.grad is not None])
     assert gradients[0]
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other)
 
 
+@every_formula
 @torch.no_grad()
-def test_bf16_stays_bf16() -> None:
-    adapter = FORMULAS["lora"][0]()
+def test_bf16_stays_bf16(name: str) -> None:
+    adapter = FORMULAS[name][0]()
     built, slices = encoder().float(), torch.randn(DEPTH, 3, *SIZE)
     with torch.autocast("cpu", torch.bfloat16):
-        given: dict[str, Any] = {"depth": DEPTH, "depth_pos": NoDepth()}
-        plain = built(slices, adapters=adapters(), **given)[1]
-        found = built(slices, adapters=adapters(some=adapter), **given)[1]
+        words: dict[str, Any] = {"depth": DEPTH, "depth_pos": NoDepth()}
+        plain = built(slices, adapters=adapters(), **words)[1]
+        found = built(slices, adapters=adapters(some=adapter), **words)[1]
     assert torch.equal(plain, found)
 
 
@@ -200,6 +239,41 @@ def test_parameters_of_lora() -> None:
     assert count(LoRAAdapter(SITES, DEPTH)) == MINI.depth * 2 * 4 * (2 * MINI.embed_dim)
     everywhere = LoRAAdapter(SITES, DEPTH, rank=5, **BOTH)
     assert count(everywhere) == 5 * sum(site.inputs + site.outputs for site in SITES)
+
+
+@given(rank=st.integers(1, 9), blocks=st.integers(1, 4), dim=st.integers(1, 8))
+def test_parameters_of_the_others(rank: int, blocks: int, dim: int) -> None:
+    dim = 2 * dim
+    sites = projections(
+        encoder_dim=dim, encoder_blocks=blocks, decoder_dim=4, decoder_mlp_dim=8, decoder_blocks=1
+    )
+    for names, matrices in ((("q", "v"), 2), (TARGETS, 12)):
+        # FacT: 2dr for U and V, and of each block's matrices r² (or r, and r³ for all).
+        n = matrices * blocks
+        words: dict[str, Any] = {"rank": rank, "targets": names}
+        assert count(FactAdapter(sites, 1, **words)) == 2 * dim * rank + n * rank**2
+        tucker = FactAdapter(sites, 1, form="tucker", **words)
+        assert count(tucker) == 2 * dim * rank + n * rank + rank**3
+    # Of a block's outputs: q, k, v, proj and fc2 have d, fc1 has 4d.
+    assert count(BiasAdapter(sites, 1, decoder_targets=())) == blocks * 9 * dim
+    assert count(SSFAdapter(sites, 1, decoder_targets=())) == 2 * blocks * 9 * dim
+
+
+def test_factors_are_shared_by_all_layers() -> None:
+    fact = FactAdapter(SITES, DEPTH, **BOTH)
+    assert {name for name in fact.state_dict() if name.startswith(("first", "last"))} == {
+        f"{factor}.{part}.weight" for factor in ("first", "last") for part in ("encoder", "decoder")
+    }
+
+
+def test_dropout_is_in_training_alone() -> None:
+    torch.manual_seed(0)
+    fact, site = moved(FactAdapter(SITES, DEPTH, dropout=0.5)), SITES[0]
+    x = torch.randn(3, site.inputs).double()
+    fact.eval()
+    torch.testing.assert_close(fact(x, x, site), fact(x, x, site))
+    fact.train()
+    assert not torch.equal(fact(x, x, site), fact(x, x, site))
 
 
 def test_the_sites_are_all_linear_layers_of_the_transformers() -> None:
@@ -230,32 +304,27 @@ def test_wrong_sites(encoder: tuple[str, ...], decoder: tuple[str, ...], said: s
 
 @pytest.mark.parametrize("rank", [0, -1])
 def test_a_rank_below_one_is_refused(rank: int) -> None:
-    with pytest.raises(InputError, match=f"rank is at least 1: got {rank}"):
-        LoRAAdapter(SITES, DEPTH, rank=rank)
-
-
-class Doubled(ProjectionAdapter):
-    """Adds the frozen output once more."""
-
-    uses_output = True
-
-    def forward(self, x: Tensor, output: Tensor, site: Projection) -> Tensor:
-        return output
+    for adapter in (LoRAAdapter, FactAdapter):
+        with pytest.raises(InputError, match=f"rank is at least 1: got {rank}"):
+            adapter(SITES, DEPTH, rank=rank)
 
 
 def test_what_works_on_the_output_stands_alone() -> None:
-    one, other = LoRAAdapter(SITES, DEPTH), Doubled(chosen(SITES, ("k",), ()))
-    adapters(lora=one, doubled=other)  # at other projections they go together
-    with pytest.raises(InputError, match="lora and doubled both stand at the projection v"):
-        adapters(lora=one, doubled=Doubled(chosen(SITES, ("v",), ())))
+    one, elsewhere = (
+        LoRAAdapter(SITES, DEPTH),
+        SSFAdapter(SITES, DEPTH, targets=("k",), decoder_targets=()),
+    )
+    adapters(lora=one, ssf=elsewhere)  # at other projections they go together
+    with pytest.raises(InputError, match="lora and ssf both stand at the projection q of"):
+        adapters(lora=one, ssf=SSFAdapter(SITES, DEPTH))
 
 
 @torch.no_grad()
 def test_two_that_work_on_the_input_add_up() -> None:
     built, slices = encoder(), torch.randn(DEPTH, 3, *SIZE).double()
-    given: dict[str, Any] = {"depth": DEPTH, "depth_pos": NoDepth()}
+    words: dict[str, Any] = {"depth": DEPTH, "depth_pos": NoDepth()}
     half = moved(LoRAAdapter(SITES, DEPTH, alpha=2.0))
     whole = copy.deepcopy(half)
     whole.scale = 2 * half.scale  # type: ignore[assignment,operator]
-    both = built(slices, adapters=adapters(one=half, other=copy.deepcopy(half)), **given)[1]
-    torch.testing.assert_close(both, built(slices, adapters=adapters(one=whole), **given)[1])
+    both = built(slices, adapters=adapters(one=half, other=copy.deepcopy(half)), **words)[1]
+    torch.testing.assert_close(both, built(slices, adapters=adapters(one=whole), **words)[1])
