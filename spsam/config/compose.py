@@ -86,12 +86,13 @@ class Composed:
                     place((*path, name)).problem(f"{dotted((*path, name))}: {said}")
                 )
                 continue
-            here, written = (*path, names.index(name)), (*path, name)
+            index = names.index(name)
+            here, written = (*path, index), (*path, name)
 
             def at(found: KeyPath, here: KeyPath = here, written: KeyPath = written) -> Place:
                 return place((*written, *found[len(here) :]))
 
-            self._merge(blocks[here[-1]], params, here, at)
+            self._merge(blocks[index], params, here, at)
 
     def _forget(self, path: KeyPath) -> None:
         for known in [known for known in self.origin if known[: len(path)] == path]:
