@@ -39,7 +39,7 @@ def tool(name: str) -> str:
 @nox.session(python=PYTHON, default=False)
 def environment(session: nox.Session) -> None:
     """The one environment of demo, tests and types: torch alone is several gigabytes."""
-    session.install("-c", "constraints.txt", "-e", ".[slurm,test,types]", env=INSTALL)
+    session.install("-c", "constraints.txt", "-e", ".[all,notebooks,test,types]", env=INSTALL)
     ENVIRONMENT["bin"] = Path(session.bin)
 
 
@@ -88,6 +88,13 @@ def fuzz(session: nox.Session) -> None:
     """Thousands of mutated inputs: `nox -s fuzz -- --seed 1 --only nifti dicom --count 500`."""
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     session.run(tool("python"), "-m", "tests.fuzz", *session.posargs, env=threads)
+
+
+@nox.session(venv_backend="none", requires=["environment"], default=False)
+def notebooks(session: nox.Session) -> None:
+    """Execute docs/notebooks; `nox -s notebooks -- --write` stores what comes out."""
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    session.run(tool("python"), "-m", "tests.notebooks", *session.posargs, env=threads)
 
 
 @nox.session(venv_backend="none", requires=["environment"], default=False)

@@ -7,6 +7,9 @@ The public API. Names are imported when they are first used, so that `import sps
     output = network(volume)  # volume (B, M, D, H, W)
     prompts = spsam.extract_prompts(labels, num_classes=4)  # labels (N, H, W)
     scores = spsam.dice(prediction, reference, num_classes=4)  # (K,)
+    run = spsam.load_run("S9")  # by study and arm, `latest`, id, folder or model.zip
+    labels = run.predict("scan.nii.gz").labels  # (D, H, W) on the scan's own grid
+    study = spsam.ablate("S1..S9", data="path/to/ACDC")  # study.table, study.scores: DataFrames
 """
 
 from __future__ import annotations
@@ -15,6 +18,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from spsam.api.ablation import ablate as ablate
+    from spsam.api.prompts import prompts as prompts
+    from spsam.api.report import report as report
+    from spsam.api.run import Run as Run
+    from spsam.api.run import load_run as load_run
+    from spsam.api.segmentation import Segmentation as Segmentation
+    from spsam.api.view import view as view
     from spsam.config.schema import ArmConfig as ArmConfig
     from spsam.engine.assemble import build_network as build_network
     from spsam.errors import InputError as InputError
@@ -31,23 +41,37 @@ _HOMES = {
     "ArmConfig": "spsam.config.schema",
     "InputError": "spsam.errors",
     "Prompts": "spsam.model.prompts.types",
+    "Run": "spsam.api.run",
+    "Segmentation": "spsam.api.segmentation",
     "SelfPromptSAM": "spsam.model.network",
+    "ablate": "spsam.api.ablation",
     "build_network": "spsam.engine.assemble",
     "dice": "spsam.metrics.dice",
     "extract_prompts": "spsam.model.prompts.extract",
     "load_arm": "spsam.registry.arms",
+    "load_run": "spsam.api.run",
+    "prompts": "spsam.api.prompts",
+    "report": "spsam.api.report",
+    "view": "spsam.api.view",
 }
 
 __all__ = [
     "ArmConfig",
     "InputError",
     "Prompts",
+    "Run",
+    "Segmentation",
     "SelfPromptSAM",
     "__version__",
+    "ablate",
     "build_network",
     "dice",
     "extract_prompts",
     "load_arm",
+    "load_run",
+    "prompts",
+    "report",
+    "view",
 ]
 
 

@@ -7,13 +7,16 @@ import os
 import shutil
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK
+from matplotlib.image import imread
 from typer.testing import CliRunner, Result
 
 from spsam.cli.main import app
 from spsam.files import draft_of
+from spsam.text.colours import rgb
 from tests.data.layouts import blocks, random_image, write_acdc, write_dicom, write_image
 
 
@@ -41,6 +44,11 @@ def read(path: Path) -> np.ndarray:
     return SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
+
+
 def test_a_runs_own_cases_are_segmented_to_the_same_voxels_and_scores(
     home: Path, images: Path, tmp_path: Path
 ) -> None:
@@ -57,12 +65,13 @@ def test_a_runs_own_cases_are_segmented_to_the_same_voxels_and_scores(
         assert (one.GetSize(), one.GetSpacing()) == (other.GetSize(), other.GetSpacing())
         assert (one.GetOrigin(), one.GetDirection()) == (other.GetOrigin(), other.GetDirection())
         stem = name.removesuffix(".nii.gz")
-        chances = np.load(out / f"{stem}_probabilities.npy", mmap_mode="r")
-        assert chances.dtype == np.float16
+        held = nibabel.load(out / "probabilities" / name)
+        np.testing.assert_array_equal(held.affine, nibabel.load(images / name).affine)
+        chances = held.get_fdata().transpose(3, 2, 1, 0)
         assert chances.shape == (4, *read(made).shape)
-        np.testing.assert_allclose(chances.sum(0, dtype=np.float32), 1, atol=5e-3)
-        # Half precision may tie what float32 told apart.
-        assert np.mean(chances.argmax(0) == read(made)) > 0.99
+        np.testing.assert_allclose(chances.sum(0), 1, atol=5e-4)
+        # 12 bits may tie what float32 told apart.
+        assert np.mean(chances.argmax(0) == read(made)) > 0.999
         lines = (out / f"{stem}_prompts.jsonl").read_text().splitlines()
         for line in map(json.loads, lines):
             low, high = np.array(line["box"])
@@ -101,11 +110,28 @@ def test_several_runs_are_averaged(home: Path, images: Path, tmp_path: Path) -> 
         assert result.exit_code == 0, result.output
     logits = []
     for run in ("run0", "run1", "run0-run1"):
-        (file,) = (tmp_path / run).glob("*.npy")
-        chances = np.load(file).astype(np.float64)
+        (file,) = (tmp_path / run / "probabilities").iterdir()
+        chances = nibabel.load(file).get_fdata().transpose(3, 2, 1, 0)
         logits.append(np.log(chances) - np.log(chances).mean(0))
     np.testing.assert_allclose(logits[2], (logits[0] + logits[1]) / 2, atol=0.02)
     assert np.abs(logits[0] - logits[1]).max() > 0.05
+
+
+def test_runs_are_named_by_arm_and_seed(home: Path, images: Path, tmp_path: Path) -> None:
+    name = next(images.iterdir())
+    written = []
+    for words in ([home / "run0", home / "run1"], ["S9/all"], ["single/S9/0", "S9/1/0"]):
+        out = tmp_path / f"out{len(written)}"
+        command = ["predict", *words, name, "--save", out, "--out", home, "--no-mirror"]
+        result = spsam(*command)
+        assert result.exit_code == 0, result.output
+        assert "the mean of 2 runs: S9 seed 0 fold 0, S9 seed 1 fold 0" in result.stderr
+        written.append({file.name: file.read_bytes() for file in out.iterdir()})
+    assert written[0] == written[1] == written[2]
+    refused = spsam("predict", "S9", name, "--save", tmp_path / "none", "--out", home)
+    assert refused.exit_code == 2
+    assert "S9: has the seeds 0, 1: name one (single/S9/0), or single/S9/all" in refused.stderr
+    assert not (tmp_path / "none").exists()
 
 
 def test_turned_short_and_lonely_volumes_keep_their_grid(home: Path, tmp_path: Path) -> None:
@@ -138,6 +164,7 @@ def test_a_series_is_segmented_as_dicom_seg(home: Path, tmp_path: Path) -> None:
     result = spsam("predict", home / "run0", series, "--save", out, "--dicom-seg")
     assert result.exit_code == 0, result.output
     assert sorted(file.name for file in out.iterdir()) == [
+        "itksnap-labels.txt",
         "predict.json",
         "scan.dcm",
         "scan.nii.gz",
@@ -147,6 +174,10 @@ def test_a_series_is_segmented_as_dicom_seg(home: Path, tmp_path: Path) -> None:
     made = highdicom.seg.segread(out / "scan.dcm")
     names = [made.get_segment_description(k).segment_label for k in made.segment_numbers]
     assert names == ["RV", "MYO", "LV"]
+    for k in made.segment_numbers:
+        value = made.get_segment_description(k).RecommendedDisplayCIELabValue
+        shown = highdicom.color.CIELabColor.from_dicom_value(tuple(value)).to_rgb()
+        assert np.abs(np.subtract(shown, rgb(k))).max() <= 1, (k, shown, rgb(k))
     # By the place in mm that every frame says it has.
     volume = made.get_volume(combine_segments=True)
     image = SimpleITK.ReadImage(str(out / "scan.nii.gz"))
@@ -167,6 +198,7 @@ def test_a_volume_that_cannot_be_read_does_not_stop_the_others(home: Path, tmp_p
     assert "bad.nii.gz" in result.stderr
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
         "good.nii.gz",
+        "itksnap-labels.txt",
         "predict.json",
     ]
 
@@ -178,32 +210,32 @@ def test_predictions_are_taken_up_by_scan_and_missing_files(home: Path, tmp_path
         write_image(scans / f"{name}.nii.gz", random_image(seed))
     command = ["predict", home / "run0", scans, "--save", out, "--probabilities"]
     assert spsam(*command).exit_code == 0
-    made = {file.name: file.read_bytes() for file in out.iterdir()}
+    made = contents(out)
     assert sorted(made) == [
-        *("a.nii.gz", "a_probabilities.npy", "b.nii.gz", "b_probabilities.npy", "predict.json")
+        *("a.nii.gz", "b.nii.gz", "itksnap-labels.txt", "predict.json"),
+        *("probabilities/a.nii.gz", "probabilities/b.nii.gz"),
     ]
-    times = {file.name: file.stat().st_mtime_ns for file in out.iterdir()}
-    (out / "a_probabilities.npy").unlink()
+    chances = out / "probabilities"
+    before = (chances / "b.nii.gz").stat().st_mtime_ns
+    (chances / "a.nii.gz").unlink()
     (out / "b.nii.gz").unlink()
     # What a killed process leaves.
     dead = draft_of(out / "predict").name.replace(f"-{os.getpid()}-", "-4194303999-")
     (out / dead).mkdir()
-    (out / dead / "b_probabilities.npy").write_bytes(b"half")
+    (out / dead / "b.nii.gz").write_bytes(b"half")
     (out / f"{dead}.json").write_text("{")
     (out / ".predict.lock").touch()
     again = spsam(*command)
     assert again.exit_code == 0, again.output
-    assert {file.name: file.read_bytes() for file in out.iterdir()} == made
+    assert contents(out) == made
     (out / dead).mkdir()
     write_image(scans / "new" / "c.nii.gz", random_image(7))
     # The same bytes, written anew and elsewhere, are the same scan.
     shutil.copy(scans / "a.nii.gz", tmp_path / "copy")
     shutil.move(tmp_path / "copy", scans / "a.nii.gz")
     assert spsam(*command).exit_code == 0
-    assert sorted(file.name for file in out.iterdir()) == sorted(
-        [*made, "c.nii.gz", "c_probabilities.npy"]
-    )
-    assert times["b_probabilities.npy"] != (out / "b_probabilities.npy").stat().st_mtime_ns
+    assert sorted(contents(out)) == sorted([*made, "c.nii.gz", "probabilities/c.nii.gz"])
+    assert before != (chances / "b.nii.gz").stat().st_mtime_ns
     spoilt = (out / "a.nii.gz").stat().st_mtime_ns
     write_image(scans / "a.nii.gz", random_image(8))
     refused = spsam(*command)
@@ -271,3 +303,61 @@ def test_scores_are_files_with_a_line_a_number(tmp_path: Path) -> None:
     assert said["means"]["spleen"]["dice"] == 0.5
     kind = json.loads(spsam(*command, "--convention", "transunet", "--json").stdout)
     assert kind["means"]["2"]["dice"] == 1.0
+
+
+def test_files_for_other_programs_have_names_colours_and_geometry(
+    home: Path, images: Path, tmp_path: Path
+) -> None:
+    nrrd = pytest.importorskip("nrrd")
+    name = min(images.iterdir())
+    case, out = name.name.removesuffix(".nii.gz"), tmp_path / "out"
+    options = ("--seg-nrrd", "--overlay", "--probabilities")
+    command = ["predict", home / "run0", name, "--save", out, *options]
+    result = spsam(*command)
+    assert result.exit_code == 0, result.output
+    labels = nibabel.load(out / f"{case}.nii.gz")
+    voxels, header = nrrd.read(out / f"{case}.seg.nrrd")
+    np.testing.assert_array_equal(voxels, np.asarray(labels.dataobj))
+    assert header["space"] == "left-posterior-superior"
+    affine = np.diag([-1, -1, 1]) @ labels.affine[:3]
+    np.testing.assert_allclose(header["space directions"].T, affine[:, :3], atol=1e-5)
+    np.testing.assert_allclose(header["space origin"], affine[:, 3], atol=1e-4)
+    snap = [
+        line.split(maxsplit=7)
+        for line in (out / "itksnap-labels.txt").read_text().splitlines()
+        if not line.startswith("#")
+    ]
+    assert snap[0] == ["0", "0", "0", "0", "0", "0", "0", '"Clear Label"']
+    for k, class_name in enumerate(("RV", "MYO", "LV"), start=1):
+        assert header[f"Segment{k - 1}_Name"] == class_name
+        assert header[f"Segment{k - 1}_LabelValue"] == str(k)
+        colour = [float(part) for part in header[f"Segment{k - 1}_Color"].split()]
+        np.testing.assert_allclose(colour, np.divide(rgb(k), 255), atol=1e-5)
+        assert snap[k] == [str(k), *map(str, rgb(k)), "1", "1", "1", f'"{class_name}"']
+    assert "Segment3_Name" not in header
+    # The classes' own colours are in the picture.
+    picture = (imread(out / f"{case}_overlay.png")[..., :3] * 255).round().astype(int)
+    seen = {tuple(pixel) for pixel in picture.reshape(-1, 3).tolist()}
+    present = set(np.unique(voxels).tolist()) - {0}
+    assert present
+    assert all(rgb(k) in seen for k in present)
+
+    # What else lies there is no second prediction.
+    references = tmp_path / "references"
+    references.mkdir()
+    shutil.copy(home / "acdc" / case.split("_")[0] / f"{case}_gt.nii.gz", references)
+    scored = spsam("evaluate", out, references, "--json")
+    assert scored.exit_code == 0, scored.output
+    assert json.loads(scored.stdout)["cases"] == 1
+    made = contents(out)
+    (out / f"{case}.seg.nrrd").unlink()
+    (out / "itksnap-labels.txt").unlink()
+    assert spsam(*command).exit_code == 0
+    assert contents(out) == made
+    for file in ("itksnap-labels.txt", f"{case}_overlay.png", f"{case}.seg.nrrd"):
+        (out / file).write_bytes(made[file] + b" ")
+        refused = spsam(*command)
+        assert refused.exit_code == 2
+        assert file in " ".join(refused.stderr.split())
+        (out / file).write_bytes(made[file])
+    assert spsam(*command).exit_code == 0

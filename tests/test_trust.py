@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from spsam.api.run import load_run
 from spsam.cli.main import app
 from spsam.config.yaml_file import read_yaml, to_yaml
 from spsam.engine.checkpoint import read_whole, save_whole
@@ -92,6 +95,38 @@ def test_a_checkpoint_names_no_code_and_the_command_line_does(
     allowed = spsam(*command, "--plugin", plugin)
     assert allowed.exit_code == 0, allowed.output
     assert (plugin / "IMPORTED").exists()
+
+
+def test_an_exported_model_carries_code_and_runs_none(
+    run: Path, plugin: Path, image: Path, tmp_path: Path
+) -> None:
+    (plugin / "notes.txt").write_text("read me")
+    (plugin / ".secret.py").write_text("secret")
+    (plugin / "scan.nii.gz").write_bytes(b"no source")
+    model, out = tmp_path / "model.zip", tmp_path / "out"
+    assert spsam("export", run, model).exit_code == 2
+    result = spsam("export", run, model, "--plugin", plugin)
+    assert result.exit_code == 0, result.output
+    with zipfile.ZipFile(model) as archive:
+        names = archive.namelist()
+        card = archive.read("README.md").decode()
+    code = next(plugin.glob("trusted_*.py"))
+    carried = {name.removeprefix("plugins/plugin/") for name in names if "plugins/" in name}
+    assert carried == {code.name, "notes.txt", "registry/adapter/mine.yaml"}
+    assert hashlib.sha256(code.read_bytes()).hexdigest() in card
+    assert "- adapter `mine` (`trusted_" in card
+    assert str(tmp_path) not in card
+    refused = spsam("predict", model, image, "--save", out)
+    assert refused.exit_code == 2
+    assert "needs the adapter 'mine', which is neither in spsam" in refused.stderr
+    with pytest.raises(InputError, match="needs the adapter 'mine'"):
+        load_run(model)
+    assert not (plugin / "IMPORTED").exists()
+    assert not out.exists()
+    allowed = spsam("predict", model, image, "--save", out, "--plugin", plugin)
+    assert allowed.exit_code == 0, allowed.output
+    assert (plugin / "IMPORTED").exists()
+    assert len(load_run(model, plugins=[plugin]).summary)
 
 
 def test_a_run_folder_names_no_code(run: Path, plugin: Path, two_runs: Path) -> None:

@@ -37,6 +37,7 @@ from spsam.cli.options import (
 )
 from spsam.cli.plan_view import header, made_plan, show_plan
 from spsam.errors import Problem
+from spsam.extras import require
 
 if TYPE_CHECKING:
     from spsam.studies.execution.executors.base import Executor
@@ -96,6 +97,7 @@ def ablate(  # noqa: PLR0917 - the command line's options
     from spsam.studies.execution.executors.choose import make_executor
     from spsam.studies.planning.request import Request
 
+    require("report", "spsam ablate")
     problems: list[Problem] = []
     values: dict[str, Any] = {}
     with gather(problems):

@@ -16,15 +16,18 @@ from spsam.cli import (
     bench,
     data,
     evaluate,
+    export,
     predict,
     pretrain,
     prompts,
     registry,
     report,
+    runs,
     sweep,
     sync,
     train,
     ui,
+    view,
 )
 from spsam.cli.numbers import bounded
 from spsam.cli.streams import open_closed_streams, shown_streams
@@ -102,14 +105,17 @@ app.command("train", epilog=train.EPILOG)(bounded(train.train))
 app.command("bench", epilog=bench.EPILOG)(bounded(bench.bench))
 app.command("predict", epilog=predict.EPILOG)(bounded(predict.predict))
 app.command("evaluate", epilog=evaluate.EPILOG)(bounded(evaluate.evaluate))
+app.command("export", epilog=export.EPILOG)(bounded(export.export))
 app.command("pretrain", epilog=pretrain.EPILOG)(bounded(pretrain.pretrain))
 app.command("prompts", epilog=prompts.EPILOG)(bounded(prompts.prompts))
 app.add_typer(data.app, name="data")
 app.add_typer(registry.app, name="registry")
 app.add_typer(report.app, name="report")
+app.command("runs", epilog=runs.EPILOG)(bounded(runs.runs))
 app.command("sweep", epilog=sweep.EPILOG)(bounded(sweep.sweep))
 app.command("sync", epilog=sync.EPILOG)(bounded(sync.sync))
 app.command("ui", epilog=ui.EPILOG)(bounded(ui.ui))
+app.command("view", epilog=view.EPILOG)(bounded(view.view))
 
 
 def _version(asked: bool) -> None:

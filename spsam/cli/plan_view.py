@@ -129,9 +129,9 @@ def plan_text(ablation: Ablation, measured: Costs, large: Mapping[str, Any] | No
     """
     lines = [header(ablation), *_large_lines(ablation, large), ""]
     for planned in ablation.arms:
-        parent = f" (from {planned.parent})" if planned.parent else ""
+        base = f" (from {planned.base})" if planned.base else ""
         ids = ", ".join(run.folder.run_id for run in planned.runs)
-        lines.append(f"{planned.arm.name}{parent}: {planned.arm.title}")
+        lines.append(f"{planned.arm.name}{base}: {planned.arm.title}")
         changes = _changes(planned.diff)
         lines += [f"    {change}" for change in changes[:_SHOWN_CHANGES]]
         if len(changes) > _SHOWN_CHANGES:

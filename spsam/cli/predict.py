@@ -12,7 +12,7 @@ import typer
 from spsam.cli.notices import warn_of_weights, weights_lines
 from spsam.cli.options import AsJson, Checkpoint, Device, DryRun, Out, Plugin
 
-EPILOG = "Example: spsam predict spsam-runs/runs/RUN scans/ --save segmented/"
+EPILOG = "Example: spsam predict S9 scans/ --save segmented/"
 
 
 class Naming(str, Enum):
@@ -27,8 +27,8 @@ def predict(  # noqa: PLR0917 - the command line's options
         list[str],
         typer.Argument(
             metavar="RUN... INPUT...",
-            help="Trained runs (folder, checkpoint.pt or id; the mean of several), then image "
-            "files, folders of them, DICOM series.",
+            help="Trained runs (STUDY/ARM[/SEED[/FOLD]], an arm, latest, an id, a folder; the "
+            "mean of several), then image files, folders of them, DICOM series.",
         ),
     ],
     save: Annotated[
@@ -43,7 +43,7 @@ def predict(  # noqa: PLR0917 - the command line's options
         ),
     ] = None,
     probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Write NAME_probabilities.npy, too.")
+        bool, typer.Option("--probabilities", help="Write probabilities/NAME.nii.gz, too.")
     ] = False,
     prompts: Annotated[
         bool, typer.Option("--prompts", help="Write the prompts that the network gave itself, too.")
@@ -51,6 +51,14 @@ def predict(  # noqa: PLR0917 - the command line's options
     dicom_seg: Annotated[
         bool,
         typer.Option("--dicom-seg", help="Of DICOM series: write NAME.dcm, a DICOM-SEG, too."),
+    ] = False,
+    seg_nrrd: Annotated[
+        bool,
+        typer.Option("--seg-nrrd", help="Write NAME.seg.nrrd, 3D Slicer's segmentation, too."),
+    ] = False,
+    overlay: Annotated[
+        bool,
+        typer.Option("--overlay", help="Draw NAME_overlay.png, contours on slices, too."),
     ] = False,
     naming: Annotated[
         Naming, typer.Option(help="input, or amos: as its leaderboard wants it.")
@@ -70,9 +78,9 @@ def predict(  # noqa: PLR0917 - the command line's options
     from spsam.studies.predict import predict as run
 
     options = {"mirror": mirror, "probabilities": probabilities, "prompts": prompts}
-    if dicom_seg:
-        # Only then: a folder that was begun by an earlier version is gone on with.
-        options["dicom_seg"] = True
+    more = {"dicom_seg": dicom_seg, "seg_nrrd": seg_nrrd, "overlay": overlay}
+    # Only those: a folder that was begun by an earlier version is gone on with.
+    options |= {name: True for name, wanted in more.items() if wanted}
     planned = plan_prediction(
         named,
         home=home(out),
@@ -90,8 +98,8 @@ def predict(  # noqa: PLR0917 - the command line's options
         result = planned.describe() | {"files": files, "failed": list(done.problems)}
         typer.echo(json.dumps(result, indent=2))
     elif dry_run:
-        arms = ", ".join(recipe.config.arm.name for recipe in planned.recipes)
-        typer.echo(f"runs      {len(planned.recipes)}: {arms}; device {planned.device}")
+        members = ", ".join(planned.members)
+        typer.echo(f"runs      {len(planned.recipes)}: {members}; device {planned.device}")
         typer.echo("\n".join(weights_lines(planned.origins)))
         typer.echo(f"volumes   {len(planned.cases)}, {len(planned.todo)} to segment")
         notes = [f"note      {note}" for note in planned.notes]

@@ -41,7 +41,10 @@ def prompts(  # noqa: PLR0917 - the command line's options
     ] = None,
     run: Annotated[
         str | None,
-        typer.Option(help="A trained run, its folder or its id; without it plain SAM is asked."),
+        typer.Option(
+            help="A trained run: STUDY/ARM/SEED/FOLD, latest, an id or a folder; without it plain "
+            "SAM is asked."
+        ),
     ] = None,
     compare: Annotated[
         list[str] | None,

@@ -10,6 +10,7 @@ import typer
 
 from spsam.cli.options import PRESETS, AsJson, Plugin, Results, words
 from spsam.errors import InputError, Problem, nearest
+from spsam.extras import require
 
 if TYPE_CHECKING:
     from spsam.reporting.report import Report
@@ -43,6 +44,7 @@ def report(  # noqa: PLR0917 - the command line's options
     """Report the studies below a folder of results. Missing runs are holes in the tables."""
     if context.invoked_subcommand is not None:
         return
+    require("report", "spsam report")
     from spsam.config.places import folder_to_be, home
     from spsam.reporting.report import all_studies, write_report
 
@@ -101,6 +103,7 @@ def verify(
 
     The exit code is 1 if anything differs.
     """
+    require("report", "spsam report verify")
     from spsam.config.places import shipped
     from spsam.reporting.records.verify import find_records, verify_record
 
@@ -136,6 +139,7 @@ def record(
 
     Its rows, configurations, environment and tables.
     """
+    require("report", "spsam report record")
     from spsam.reporting.records.write import write_record
 
     folder = write_record(study, save / name, replace=replace)

@@ -25,6 +25,7 @@ from spsam.cli.options import (
     read,
 )
 from spsam.errors import Problem
+from spsam.extras import require
 
 if TYPE_CHECKING:
     from spsam.studies.sweep.plan_sweep import Sweep
@@ -67,6 +68,7 @@ def sweep(  # noqa: PLR0917 - the command line's options
     from spsam.config.problems import gather, raise_all
     from spsam.studies.sweep.plan_sweep import SweepRequest, plan_sweep
 
+    require("sweep", "spsam sweep")
     problems: list[Problem] = []
     values: dict[str, Any] = {}
     with gather(problems):

@@ -9,6 +9,7 @@ import typer
 
 from spsam.cli.options import AsJson, Out
 from spsam.errors import InputError
+from spsam.extras import require
 from spsam.text.secrets import masked
 
 EPILOG = "Example: spsam sync --out path/to/results (with MLFLOW_TRACKING_URI set, or not)"
@@ -20,6 +21,7 @@ def sync(out: Out = None, as_json: AsJson = False) -> None:
     from spsam.studies.recording.sync import sync as upload
     from spsam.tracking.store import store
 
+    require("mlflow", "spsam sync")
     folder = home(out)
     if not (folder / "runs").is_dir():
         raise InputError(f"there are no runs in {folder}: name another folder with --out")

@@ -14,6 +14,7 @@ import typer
 
 from spsam.cli.options import Out
 from spsam.errors import InputError
+from spsam.extras import require
 from spsam.signals import handling, stop
 from spsam.text.secrets import masked
 
@@ -29,6 +30,7 @@ def ui(
     from spsam.config.places import home
     from spsam.tracking.store import database, store
 
+    require("mlflow", "spsam ui")
     folder = home(out)
     address = store(folder)
     if not os.environ.get("MLFLOW_TRACKING_URI") and not database(folder).is_file():

@@ -50,12 +50,22 @@ class Study(Section):
         """The seeds themselves."""
         return seed_numbers(self.seeds)
 
+    @property
+    def named_arms(self) -> tuple[str, ...]:
+        """The arms that it names, in its own words."""
+        raise NotImplementedError
+
 
 class Arms(Study):
     """Arms that there are, as on the command line."""
 
     shape: Literal["arms"] = chosen(..., "A list of arms.")
     arms: tuple[str, ...] = chosen(..., "Names, ranges (A1..A9), paths beside this file.")
+
+    @property
+    def named_arms(self) -> tuple[str, ...]:
+        """As they are listed."""
+        return self.arms
 
 
 class LeaveOneOut(Study):
@@ -68,6 +78,11 @@ class LeaveOneOut(Study):
     )
     slots: tuple[str, ...] | None = chosen(None, "Which; null: all that differ from the base.")
 
+    @property
+    def named_arms(self) -> tuple[str, ...]:
+        """The full arm, then the base where one is named."""
+        return (self.full,) if self.base is None else (self.full, self.base)
+
 
 class OneAtATime(Study):
     """A base arm, and the same with one value changed at a time."""
@@ -76,6 +91,11 @@ class OneAtATime(Study):
     base: str = chosen(..., "The arm that is varied.")
     factors: dict[str, Any] = chosen(..., "Dotted key -> values; each is an arm.")
 
+    @property
+    def named_arms(self) -> tuple[str, ...]:
+        """The arm that is varied."""
+        return (self.base,)
+
 
 class Factorial(Study):
     """An arm with every combination of chosen values."""
@@ -83,6 +103,11 @@ class Factorial(Study):
     shape: Literal["factorial"] = chosen(..., "The product of all factors.")
     base: str = chosen(..., "The arm that is varied.")
     factors: dict[str, Any] = chosen(..., "Dotted key -> values; the first is the reference.")
+
+    @property
+    def named_arms(self) -> tuple[str, ...]:
+        """The arm that is varied."""
+        return (self.base,)
 
 
 SHAPES: Mapping[str, type[Study]] = {

@@ -36,7 +36,8 @@ def open_dataset(name_or_path: str | Path) -> DataSet:
     """Opens a built-in data set, or a folder whose layout is recognised.
 
     Args:
-        name_or_path: `phantom`, or a folder in one of the `LAYOUTS`.
+        name_or_path: `phantom`, a folder in one of the `LAYOUTS`, or the name or number of a data
+            set below `$nnUNet_raw`.
 
     Raises:
         InputError: If there is no such data set or folder, the folder's layout is not recognised,
@@ -45,6 +46,8 @@ def open_dataset(name_or_path: str | Path) -> DataSet:
     if isinstance(name_or_path, str) and name_or_path in BUILT_IN:
         return BUILT_IN[name_or_path]()
     folder = Path(name_or_path).expanduser()
+    if isinstance(name_or_path, str) and not folder.exists():
+        folder = nnunet.find(name_or_path) or folder
     if folder.is_dir():
         for layout in LAYOUTS:
             if layout.recognise(folder):

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spsam.data.cases import DataSet
-from spsam.data.files.json_object import read_object
+from spsam.data.split_lists import PARTS, cases_of, read_split_file
 from spsam.errors import InputError, Problem, nearest
 
-PARTS = ("train", "val", "test")
 FOLDS = 5
 ALL = "all"
 FIVE_FOLD = "five_fold"
@@ -84,17 +83,17 @@ def split_cases(
         cases = {"train": {case.id for case in dataset.cases}, "val": set(), "test": set()}
         split = _split(ALL, cases, (*notes, note))
     elif str(name) in dataset.splits:
-        split = _assign(dataset, str(name), dataset.splits[str(name)], None, notes)
+        split = _listed(dataset, str(name), dataset.splits[str(name)], None, notes)
     elif name == "file":
         if file is None:
             raise InputError(Problem("there is no split.json beside the data", beside))
-        split = _assign(dataset, "file", _read(file), file, notes)
+        split = _listed(dataset, "file", read_split_file(file), file, notes)
     else:
         path = Path(name)
         if not path.is_file():
             guess = nearest(str(name), ["file", *MADE, *dataset.splits])
             raise InputError(f"there is no split and no file '{name}'{guess}")
-        split = _assign(dataset, path.stem, _read(path), path, notes)
+        split = _listed(dataset, path.stem, read_split_file(path), path, notes)
     return _held_back(dataset, split) if validate and not split.val else split
 
 
@@ -202,80 +201,20 @@ def _alike(dataset: DataSet, name: str, file: Path) -> bool:
     """Whether a file has the same cases in each part as a split that comes with the data set."""
     if name not in dataset.splits:
         return False
-    ours = _assign(dataset, name, dataset.splits[name], None)
-    return ours.hash == _assign(dataset, "file", _read(file), file).hash
+    ours = _listed(dataset, name, dataset.splits[name], None)
+    return ours.hash == _listed(dataset, "file", read_split_file(file), file).hash
 
 
-def _read(path: Path) -> dict[str, tuple[str, ...]]:
-    content = read_object(path, "an object with train, val and test")
-    problems = []
-    parts: dict[str, tuple[str, ...]] = {}
-    for part in PARTS:
-        names = content.get(part, [] if part == "val" else None)
-        if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
-            problems.append(Problem(f"expected '{part}' to be a list of patients or cases", path))
-            continue
-        parts[part] = tuple(names)
-    if problems:
-        raise InputError(problems)
-    return parts
-
-
-def _assign(
+def _listed(
     dataset: DataSet,
     name: str,
     parts: Mapping[str, Sequence[str]],
     path: Path | None,
-    notes_before: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> Split:
-    """Turns lists of patients or case ids into a split of what is there."""
-    by_name: dict[str, list[str]] = {}
-    patient_of = {case.id: case.patient for case in dataset.cases}
-    for case in dataset.cases:
-        by_name.setdefault(case.id, []).append(case.id)
-        if case.patient != case.id:
-            by_name.setdefault(case.patient, []).append(case.id)
-    notes = [*notes_before]
-    cases: dict[str, set[str]] = {}
-    listed: dict[str, set[str]] = {}
-    for part, names in parts.items():
-        missing = sorted(set(names) - by_name.keys())
-        cases[part] = {case for each in names for case in by_name.get(each, [])}
-        # Of a patient who is not in this copy only the name is known; it counts all the same.
-        listed[part] = {patient_of[case] for case in cases[part]} | set(missing)
-        if missing:
-            shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
-            notes.append(
-                f"{len(missing)} of {len(set(names))} {part} entries of split '{name}' are not in "
-                f"this copy of {dataset.name}: {shown}"
-            )
-    problems = _overlaps(listed, path)
-    for part in ("train", "test"):
-        if not cases[part]:
-            problems.append(Problem(f"no {part} case of split '{name}' is in the data set", path))
-    if problems:
-        raise InputError(problems)
-    unused = set(patient_of.values()) - set().union(*listed.values())
-    if unused:
-        notes.append(f"{len(unused)} patients are in no part of split '{name}' and not used")
-    return _split(name, cases, notes)
-
-
-def _overlaps(listed: Mapping[str, set[str]], path: Path | None) -> list[Problem]:
-    problems = []
-    for index, part in enumerate(PARTS):
-        for other in PARTS[index + 1 :]:
-            both = sorted(listed[part] & listed[other])
-            if both:
-                shown = ", ".join(both[:5]) + (", …" if len(both) > 5 else "")
-                problems.append(
-                    Problem(
-                        f"{len(both)} patients are in both {part} and {other}: {shown}; a patient "
-                        "belongs to one part",
-                        path,
-                    )
-                )
-    return problems
+    """The split that lists of patients or cases make of what is there."""
+    cases, said = cases_of(dataset, name, parts, path)
+    return _split(name, cases, [*notes, *said])
 
 
 def _five_fold(dataset: DataSet, fold: int, notes: Sequence[str]) -> Split:

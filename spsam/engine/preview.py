@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 
 from spsam.files import atomic
 from spsam.text.classes import class_labels
+from spsam.text.colours import class_colour, class_colours
 from spsam.text.drawn import drawn, in_legend
 from spsam.text.escape import plain
-
-# Okabe and Ito's colours, which colour-blind readers tell apart; background is left clear.
-COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 
 
 @dataclass(frozen=True)
@@ -79,8 +77,9 @@ def draw_preview(path: Path, examples: Sequence[Example], class_names: Sequence[
                 axis.set_title(name, fontsize=8)
     figure.legend(
         handles=[
-            Patch(color=COLOURS[k % len(COLOURS)], label=in_legend(name))
-            for k, name in enumerate(class_labels(class_names)[1:])
+            Patch(color=class_colour(k), label=in_legend(name))
+            for k, name in enumerate(class_labels(class_names))
+            if k
         ],
         loc="outside lower center",
         ncols=min(len(class_names) - 1, 8),
@@ -108,13 +107,12 @@ def draw_slice(
     axis.set_xticks([])  # type: ignore[attr-defined]
     axis.set_yticks([])  # type: ignore[attr-defined]
     if labels is not None:
-        shown = np.ma.masked_equal((labels - 1) % len(COLOURS) + 1, 0)
-        shown = np.ma.masked_where(labels == 0, shown)
+        most = max(2, int(labels.max()))
         axis.imshow(  # type: ignore[attr-defined]
-            shown,
-            cmap=ListedColormap(COLOURS),
+            np.ma.masked_where(labels == 0, labels),
+            cmap=ListedColormap(class_colours(most + 1)),
             vmin=1,
-            vmax=len(COLOURS),
+            vmax=most,
             alpha=0.55,
             interpolation="nearest",
             aspect=aspect,

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from spsam.config.identity import as_of_then, canonical_json
-from spsam.config.schema import InferenceConfig, RunConfig
+from spsam.config.schema import RunConfig
 from spsam.data.cases import Case
 from spsam.data.files.dicom_seg import write_segmentation
+from spsam.data.files.seg_nrrd import write_seg_nrrd
+from spsam.data.labels import narrow_ids
 from spsam.data.plan import Plan
-from spsam.data.preparation.preprocess import preprocess
-from spsam.data.preparation.restore import PIECE, name_pieces, restored, write_labels
-from spsam.data.preparation.store import PreparedCase
+from spsam.data.preparation.restore import name_pieces, write_labels
+from spsam.engine.answer import answer_of
 from spsam.engine.assemble import network_for
 from spsam.engine.checkpoint import digest, last_sound, load_trained_state
-from spsam.engine.given_prompts import GivenPrompts
-from spsam.engine.predict import SlidingLogits
+from spsam.engine.overlay import draw_overlay
+from spsam.engine.probabilities import ProbabilityFile
 from spsam.errors import InputError, Problem
-from spsam.files import atomic, write_text
+from spsam.files import write_text
 from spsam.model.segmenter import Segmenter
 from spsam.registry.trust import with_plugins
 from spsam.text.json_text import parse_json
@@ -98,20 +98,38 @@ def read_recipe(path: Path, plugins: Sequence[Path] = ()) -> Recipe:
         )
     about = state["about"]
     try:
-        stored = canonical_json(as_of_then(parse_json(about["config"])))
-        return Recipe(
+        return recipe_of(
             path,
-            with_plugins(RunConfig.model_validate_json(stored), plugins, path),
-            Plan.from_dict(about["plan"]),
-            tuple(about["raw_ids"]),
-            about["intensities"],
-            state["blocks"],
-            int(state["progress"]["steps"]),
+            config=parse_json(about["config"]),
+            plan=Plan.from_dict(about["plan"]),
+            raw_ids=tuple(about["raw_ids"]),
+            intensities=about["intensities"],
+            blocks=state["blocks"],
+            steps=int(state["progress"]["steps"]),
+            plugins=plugins,
         )
     except (ValueError, TypeError, KeyError) as error:
         why = str(error).splitlines()[0]
         message = f"the checkpoint is of another version of spsam ({why}): train anew"
         raise InputError(Problem(message, path)) from error
+
+
+def recipe_of(path: Path, *, config: Any, plugins: Sequence[Path], **rest: Any) -> Recipe:
+    """A recipe of a configuration that a file holds.
+
+    Args:
+        path: The file.
+        config: Plain values.
+        plugins: Folders whose components the user allows.
+        rest: The other attributes of `Recipe`.
+
+    Raises:
+        InputError: If it has a component that is not at hand.
+        ValueError: If it is no configuration.
+    """
+    stored = canonical_json(as_of_then(config))
+    allowed = with_plugins(RunConfig.model_validate_json(stored), plugins, path)
+    return Recipe(path, allowed, **rest)
 
 
 def check_ensemble(recipes: Sequence[Recipe]) -> None:
@@ -149,14 +167,20 @@ def load_member(recipe: Recipe, sam: Path | None, device: str) -> EnsembleMember
     return EnsembleMember(recipe, network.to(torch.device(device)).eval())
 
 
-def file_endings(*, probabilities: bool, prompts: bool, dicom_seg: bool) -> list[str]:
-    """What `segment` puts behind a result's name, with these options."""
-    return [
-        ".nii.gz",
-        *(["_probabilities.npy"] if probabilities else []),
-        *(["_prompts.jsonl"] if prompts else []),
-        *([".dcm"] if dicom_seg else []),
-    ]
+FORMS = {
+    # In a folder of its own: `*.nii.gz` stays a folder's label maps.
+    "probabilities": "probabilities/{}.nii.gz",
+    "prompts": "{}_prompts.jsonl",
+    "dicom_seg": "{}.dcm",
+    "seg_nrrd": "{}.seg.nrrd",
+    "overlay": "{}_overlay.png",
+}
+"""By an option of `segment`, how the file that it writes is called, the result's name as `{}`."""
+
+
+def file_forms(options: Mapping[str, Any]) -> list[str]:
+    """How the files are called that `segment` writes with these options."""
+    return ["{}.nii.gz", *(form for option, form in FORMS.items() if options.get(option))]
 
 
 def segment(
@@ -168,6 +192,8 @@ def segment(
     probabilities: bool = False,
     prompts: bool = False,
     dicom_seg: bool = False,
+    seg_nrrd: bool = False,
+    overlay: bool = False,
     on_note: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Segments one volume and writes its label map in its own grid, last of all files.
@@ -180,110 +206,50 @@ def segment(
         members: Of runs whose classes are the same.
         case: The volume.
         name: Of the files, without an ending: `NAME.nii.gz`, and where wanted
-            `NAME_probabilities.npy` `(K, D, H, W)` float16 on the axes (z, y, x), and
-            `NAME_prompts.jsonl`, see `GivenPrompts`.
+            the files of `FORMS`.
         mirror: Average over all mirrorings; None as each run says.
-        probabilities: Whether to write those.
-        prompts: Whether to write the prompts that the networks gave themselves.
+        probabilities: Whether to write `probabilities/NAME.nii.gz`: see `ProbabilityFile`.
+        prompts: Whether to write the prompts that the networks gave themselves: see
+            `GivenPrompts`.
         dicom_seg: Whether to write `NAME.dcm`, too: the label map as DICOM-SEG of the volume's
             DICOM series, see `spsam.data.files.dicom_seg`.
+        seg_nrrd: Whether to write `NAME.seg.nrrd`, 3D Slicer's segmentation.
+        overlay: Whether to draw `NAME_overlay.png`: contours on slices of the first channel.
         on_note: Called with what the user should know of the volume.
 
     Raises:
         InputError: With every problem of the volume, or if the runs turn it differently.
     """
-    prepared, streams = [], []
-    given = GivenPrompts()
-    for number, member in enumerate(members):
-        recipe = member.recipe
-        channels = recipe.config.data.in_channels
-        ready = preprocess(
-            case, recipe.plan, recipe.intensities, channels=channels, raw_ids=recipe.raw_ids
-        )
-        prepared.append(ready)
-        streams.append(
-            SlidingLogits(
-                member.network,
-                torch.from_numpy(np.ascontiguousarray(ready.image, np.float32)),
-                _inference(recipe.config.arm.inference, mirror),
-                recipe.config.arm.train,
-                given.of(ready, member.network, number) if prompts else None,
-            )
-        )
-    for note in dict.fromkeys(note for ready in prepared for note in ready.notes):
-        on_note(str(note))
-    first = prepared[0]
-    if any((each.turn, each.box) != (first.turn, first.box) for each in prepared):
-        raise InputError(
-            f"{case.id}: the runs prepare it on different axes; predict with each by itself"
-        )
-    pieces = [restored(stream, ready) for stream, ready in zip(streams, prepared, strict=True)]
+    answer = answer_of(members, case, mirror=mirror, prompts=prompts, on_note=on_note)
+    first, given = answer.case, answer.given
     head = members[0].network.mask_head
     name.parent.mkdir(parents=True, exist_ok=True)
     if probabilities:
-        with atomic(_with(name, "_probabilities.npy")) as draft:
-            chances = _Probabilities(draft, first, head.activation)
-            labels = name_pieces(_mean(pieces), first, head.labels, chances.add)
+        file = _place(name, "probabilities")
+        with closing(ProbabilityFile(file, first, head.activation)) as chances:
+            labels = name_pieces(answer.pieces, first, head.labels, chances.add)
             chances.finish()
     else:
-        labels = name_pieces(_mean(pieces), first, head.labels)
+        labels = name_pieces(answer.pieces, first, head.labels)
     if prompts:
         lines = [json.dumps(line) + "\n" for line in given.lines]
-        write_text(_with(name, "_prompts.jsonl"), "".join(lines))
+        write_text(_place(name, "prompts"), "".join(lines))
+    names, grid = members[0].recipe.config.data.class_names, first.original
     if dicom_seg:
-        names = members[0].recipe.config.data.class_names
-        spacing = first.original.spacing[0]
-        write_segmentation(_with(name, ".dcm"), labels, case.files[0], names, spacing)
-    write_labels(_with(name, ".nii.gz"), labels, first)
+        file = _place(name, "dicom_seg")
+        write_segmentation(file, labels, case.files[0], names, grid.spacing[0])
+    if seg_nrrd:
+        ids = narrow_ids(first.raw_ids)[labels]
+        write_seg_nrrd(_place(name, "seg_nrrd"), ids, grid, names, first.raw_ids)
+    if overlay:
+        image = case.load().image[0]
+        file = _place(name, "overlay")
+        draw_overlay(file, image, labels, spacing=grid.spacing, class_names=names, title=case.id)
+    write_labels(name.with_name(f"{name.name}.nii.gz"), labels, first)
 
 
-def _inference(config: InferenceConfig, mirror: bool | None) -> InferenceConfig:
-    return config if mirror is None else config.model_copy(update={"mirror": mirror})
-
-
-def _mean(pieces: Sequence[Iterator[Tensor]]) -> Iterator[Tensor]:
-    for together in zip(*pieces, strict=True):
-        yield together[0] if len(together) == 1 else torch.stack(together).mean(0)
-
-
-def _with(name: Path, ending: str) -> Path:
-    return name.with_name(name.name + ending)
-
-
-class _Probabilities:
-    """A file of probabilities `(K, D, H, W)` that is written piece by piece.
-
-    Args:
-        file: Where.
-        case: Whose they are.
-        activation: What makes them of logits, `softmax` or `sigmoid`.
-    """
-
-    def __init__(self, file: Path, case: PreparedCase, activation: str) -> None:
-        self._softmax = activation == "softmax"
-        shape = (len(case.raw_ids), *case.original.shape)
-        whole: Any = np.lib.format.open_memmap(file, "w+", np.float16, shape)
-        _reserve(file)
-        # What was cut away is background.
-        whole[0] = 1
-        inside = tuple(slice(*bounds) for bounds in case.box) if case.box else ()
-        # A view: what is written into it is turned back, and stands where it was cut out.
-        self._view: Any = case.turn.there(whole[(slice(None), *inside)])
-        self._whole = whole
-
-    def add(self, start: int, logits: Tensor, labels: Tensor) -> None:
-        """Takes slices from `start`, `(K, n, H, W)`, as `name_pieces` gives them."""
-        chances = logits.softmax(0) if self._softmax else logits.sigmoid()
-        self._view[:, start : start + PIECE] = chances.cpu().numpy()
-
-    def finish(self) -> None:
-        """Brings all of it into the file."""
-        self._whole.flush()
-        self._view = self._whole = None
-
-
-def _reserve(file: Path) -> None:
-    """Takes the disk's room at once: a mapped file on a full disk ends the process by a signal."""
-    if hasattr(os, "posix_fallocate"):
-        with file.open("r+b") as stream:
-            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+def _place(name: Path, option: str) -> Path:
+    """Where the file of an option goes."""
+    place = name.parent / FORMS[option].replace("{}", name.name)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place

@@ -132,7 +132,7 @@ class SelfPromptSAM(Segmenter):
             return Output(None, auxiliary, None)
         prompts = self.prompts_of(auxiliary)
         logits = self.mask_head(self.decode(neck, prompts))
-        return Output(logits, auxiliary, prompts)
+        return Output(logits, auxiliary, prompts, self.mask_head.labels)
 
     def encode(self, volume: Tensor) -> tuple[Tensor, list[Tensor]]:
         """What does not depend on prompts, so that many prompts can share it.

@@ -82,7 +82,7 @@ class PlainUNet(Segmenter):
         logits = self._padded(images)
         if not self.spatial:
             logits = logits.reshape(batch, depth, *logits.shape[1:]).transpose(1, 2)
-        return Output(logits, [], None)
+        return Output(logits, [], None, self.mask_head.labels)
 
     def _padded(self, images: Tensor) -> Tensor:
         """Logits of images of any size: made a multiple of the strides, cut again."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -23,11 +23,24 @@ class Output:
         auxiliary: The prompt generator's logits, finest `(B, K, D, H, W)` first, each further one
             at a lower resolution in the plane; empty for a network without one.
         prompts: The points, boxes and masks given to SAM; None where the decoder was not run.
+        name: The mask head's `labels`, from logits to class indices; None where no head made them.
     """
 
     logits: Tensor | None
     auxiliary: list[Tensor]
     prompts: Prompts | None
+    name: Callable[[Tensor], Tensor] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def labels(self) -> Tensor:
+        """`(B, D, H, W)` class indices, int64; made of the logits each time they are asked for.
+
+        Raises:
+            ValueError: If the decoder was not run, so that there are no logits.
+        """
+        if self.logits is None or self.name is None:
+            raise ValueError("there are no labels: the network was called with decode=False")
+        return self.name(self.logits)
 
 
 class Segmenter(nn.Module, ABC):

@@ -9,7 +9,7 @@ from pathlib import Path
 from spsam.config.places import layers
 from spsam.config.yaml_file import YamlFile, read_yaml
 from spsam.errors import InputError, Problem
-from spsam.registry.files import arm_path, file_of
+from spsam.registry.files import arm_file
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,17 @@ class ArmFile:
         return ArmFile(self.files[:end]) if end else None
 
 
-def read_arm_file(name_or_path: str | Path) -> ArmFile:
+def read_arm_file(path: Path) -> ArmFile:
     """Reads an arm's file and its bases'.
+
+    Args:
+        path: Of `registry.files.arm_file`, which finds it by its name.
 
     Raises:
         InputError: If a file is missing or no YAML, or bases go in a circle.
     """
-    path = file_of(name_or_path)
     files = [read_yaml(path)]
-    seen = {path.resolve()}
+    seen = {files[0].path.resolve()}
     while "base" in files[0].data:
         child = files[0]
         parent = _base_path(child)
@@ -84,7 +86,7 @@ def _base_path(child: YamlFile) -> Path:
     ):
         return sibling
     try:
-        return arm_path(base)
+        return arm_file(base)
     except InputError as error:
         raise InputError(
             [Problem(f"base: {problem.message}", *place) for problem in error.problems]

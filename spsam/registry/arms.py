@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from spsam.config.compose import Composed, compose
-from spsam.config.problems import check, dotted, raise_all
+from spsam.config.compose import compose
+from spsam.config.problems import check, raise_all
 from spsam.config.schema import ArmConfig, Blocks
-from spsam.config.yaml_file import KeyPath, YamlFile, read_yaml
-from spsam.errors import InputError, Problem, nearest
+from spsam.config.yaml_file import YamlFile, read_yaml
+from spsam.errors import InputError
 from spsam.registry.arm_file import ArmFile, read_arm_file
 from spsam.registry.catalogue import Catalogue
-from spsam.registry.files import preset_path
-from spsam.registry.protocols import named_protocol
-from spsam.registry.signature import validate
-from spsam.registry.slots import SLOTS
-
-COMPONENTS = "components"
-"""The section of a base or preset with parameters for components that an arm may choose."""
+from spsam.registry.checked_blocks import COMPONENTS, checked_blocks
+from spsam.registry.files import arm_file
+from spsam.registry.protocols import named_protocol, read_preset
 
 
 def load_arm(
@@ -47,35 +42,38 @@ def load_arm(
     Raises:
         InputError: With every mistake in files and overrides, by file and line.
     """
-    loader = ArmLoader(overrides, preset=preset, protocol=protocol, plugins=plugins)
-    return loader.load(read_arm_file(name_or_path))
+    base = None if preset is None else read_preset(preset)
+    loader = ArmLoader(
+        Catalogue.load(plugins),
+        overrides or {},
+        preset=base,
+        protocol=_protocol_file(protocol, base),
+    )
+    return loader.load(read_arm_file(arm_file(name_or_path)))
 
 
 class ArmLoader:
-    """Resolves arms; what they share is read once.
+    """Resolves arms that share components, a preset and values on top.
 
     Args:
-        overrides: As in `load_arm`, like what follows.
-        preset: As there.
-        protocol: As there.
-        plugins: As there.
-
-    Attributes:
-        files: All that were read so far, in their order.
+        catalogue: The components.
+        overrides: Values on top of every arm, as in `load_arm`.
+        preset: The preset.
+        protocol: What the preset sets for the data set.
     """
 
     def __init__(
         self,
-        overrides: Mapping[str, Any] | None = None,
+        catalogue: Catalogue,
+        overrides: Mapping[str, Any],
         *,
-        preset: str | Path | None = None,
-        protocol: str | Path | None = None,
-        plugins: Sequence[Path] = (),
+        preset: YamlFile | None = None,
+        protocol: YamlFile | None = None,
     ) -> None:
-        self.overrides = dict(overrides or {})
-        self.plugins = tuple(plugins)
-        self.files: dict[Path, None] = {}
-        self._named = preset, protocol
+        self.overrides = dict(overrides)
+        self._catalogue = catalogue
+        self._preset = preset
+        self._protocol = protocol
 
     def load(self, arm: ArmFile, values: Mapping[str, Any] | None = None) -> ArmConfig:
         """One arm, resolved, with some more values on top.
@@ -90,122 +88,24 @@ class ArmLoader:
         plain = {k: v for k, v in self.overrides.items() if k.split(".")[0] != "blocks"}
         return self._resolve(arm, plain).blocks
 
-    @cached_property
-    def _catalogue(self) -> Catalogue:
-        return Catalogue.load(self.plugins)
-
-    @cached_property
-    def _layers(self) -> dict[str, YamlFile | None]:
-        preset, protocol = self._named
-        if isinstance(protocol, str):
-            if preset is None:
-                raise InputError(f"protocol '{protocol}': expected a preset that has it, got none")
-            protocol = named_protocol(preset, protocol).path
-        return {
-            "preset": None if preset is None else read_yaml(preset_path(str(preset))),
-            "protocol": None if protocol is None else read_yaml(protocol),
-        }
-
     def _resolve(self, arm: ArmFile, overrides: Mapping[str, Any]) -> ArmConfig:
-        composed = compose(arm.files, overrides=overrides, **self._layers)
-        layers = [layer.path for layer in self._layers.values() if layer is not None]
-        self.files |= dict.fromkeys([*composed.chain, *layers])
-        problems = list(composed.problems)
-        defaults = _component_defaults(composed, self._catalogue, problems)
-        blocks = _checked_blocks(composed, self._catalogue, defaults, problems)
-        data = {**composed.data, "plugins": [str(plugin) for plugin in self.plugins]}
+        composed = compose(
+            arm.files, preset=self._preset, protocol=self._protocol, overrides=overrides
+        )
+        blocks, problems = checked_blocks(composed, self._catalogue)
+        data = {**composed.data, "plugins": [str(plugin) for plugin in self._catalogue.plugins]}
         data.pop(COMPONENTS, None)
         if blocks:
             data["blocks"] = {**composed.data["blocks"], **blocks}
         found_arm, found = check(ArmConfig, data, composed.place)
-        raise_all([*problems, *found])
+        raise_all([*composed.problems, *problems, *found])
         assert isinstance(found_arm, ArmConfig)
         return found_arm
 
 
-def _component_defaults(
-    composed: Composed, catalogue: Catalogue, problems: list[Problem]
-) -> dict[tuple[str, str], dict[str, Any]]:
-    """What `components: {slot: {name: {parameter: value}}}` says, by slot and name.
-
-    These values stand for a component's own defaults wherever an arm chooses that component, so
-    that a preset can size a block without putting it into arms that have another one.
-    """
-    section = composed.data.get(COMPONENTS) or {}
-    done: dict[tuple[str, str], dict[str, Any]] = {}
-    for slot, named in section.items() if isinstance(section, dict) else [(section, None)]:
-        place = composed.place((COMPONENTS, slot) if isinstance(slot, str) else (COMPONENTS,))
-        if slot not in SLOTS or not isinstance(named, dict):
-            problems.append(
-                place.problem(
-                    f"{COMPONENTS}: expected slot: {{component: {{parameter: value}}}}, "
-                    f"got {slot!r}{nearest(str(slot), SLOTS)}"
-                )
-            )
-            continue
-        for name, params in named.items():
-            path = (COMPONENTS, slot, name)
-            try:
-                _, found = validate(catalogue.card(slot, name), params, composed.place, path)
-            except InputError as error:
-                found = [composed.place(path).problem(p.message) for p in error.problems]
-            problems.extend(found)
-            if not found:
-                done[slot, name] = params
-    return done
-
-
-def _checked_blocks(
-    composed: Composed,
-    catalogue: Catalogue,
-    defaults: Mapping[tuple[str, str], Mapping[str, Any]],
-    problems: list[Problem],
-) -> dict[str, Any]:
-    """The blocks with all parameters; those with mistakes as they were written."""
-    blocks = composed.data.get("blocks")
-    done: dict[str, Any] = {}
-    for slot in SLOTS:
-        block = blocks.get(slot) if isinstance(blocks, dict) else None
-        path: KeyPath = ("blocks", slot)
-        if isinstance(block, list) and SLOTS[slot].several:
-            items = [
-                _checked_block(
-                    composed, catalogue, defaults, item, (*path, index), problems=problems
-                )
-                for index, item in enumerate(block)
-            ]
-            if all(item is not None for item in items):
-                done[slot] = items
-            continue
-        found = _checked_block(composed, catalogue, defaults, block, path, problems=problems)
-        if found is not None:
-            done[slot] = found
-    return done
-
-
-def _checked_block(
-    composed: Composed,
-    catalogue: Catalogue,
-    defaults: Mapping[tuple[str, str], Mapping[str, Any]],
-    block: Any,
-    path: KeyPath,
-    *,
-    problems: list[Problem],
-) -> dict[str, Any] | None:
-    """One block with all parameters; None where it has mistakes, which the schema may say."""
-    if not isinstance(block, dict) or not isinstance(block.get("name"), str):
-        return None
-    slot = str(path[1])
-    try:
-        card = catalogue.card(slot, block["name"])
-    except InputError as error:
-        place = composed.place((*path, "name"))
-        problems.extend(place.problem(f"{dotted(path)}: {p.message}") for p in error.problems)
-        return None
-    params = {key: value for key, value in block.items() if key != "name"}
-    if set(params) == {"params"} and isinstance(params["params"], dict):
-        params = params["params"]  # as a run's config.yaml spells it
-    params = {**defaults.get((slot, block["name"]), {}), **params}
-    values, found = validate(card, params, composed.place, path)
-    problems.extend(found)
-    return None if found else {"name": block["name"], "params": values}
+def _protocol_file(protocol: str | Path | None, preset: YamlFile | None) -> YamlFile | None:
+    if not isinstance(protocol, str):
+        return None if protocol is None else read_yaml(protocol)
+    if preset is None:
+        raise InputError(f"protocol '{protocol}': expected a preset that has it, got none")
+    return named_protocol(preset.path, protocol).file

@@ -33,6 +33,7 @@ class Card:
         source: `paper` -> section, `author` or `chosen` -> reason.
         file: The card's file.
         plugin: The folder given by --plugin that holds the card; None for all others.
+        line: Of its target in the file.
     """
 
     slot: str
@@ -42,6 +43,7 @@ class Card:
     source: dict[str, str]
     file: Path
     plugin: Path | None = None
+    line: int | None = None
 
 
 class _CardSource(BaseModel):
@@ -61,9 +63,15 @@ class _CardFile(BaseModel):
 
 
 class Catalogue:
-    """All cards, by slot and name; of two with one name the later layer's counts."""
+    """All cards, by slot and name; of two with one name the later layer's counts.
 
-    def __init__(self, cards: Sequence[Card]) -> None:
+    Args:
+        cards: The cards, layer by layer.
+        plugins: The folders by --plugin that some of them are of.
+    """
+
+    def __init__(self, cards: Sequence[Card], plugins: Sequence[Path] = ()) -> None:
+        self.plugins = tuple(plugins)
         self._cards: dict[str, dict[str, Card]] = {slot: {} for slot in SLOTS}
         for card in cards:
             self._cards[card.slot][card.name] = card
@@ -87,7 +95,7 @@ class Catalogue:
                     cards.append(card)
         if problems:
             raise InputError(unique(problems))
-        return cls(cards)
+        return cls(cards, plugins)
 
     def cards(self, slot: str) -> list[Card]:
         """The cards of a slot, by name.
@@ -152,14 +160,10 @@ def _read_card(slot: str, path: Path, plugin: Path | None, problems: list[Proble
     problems.extend(found)
     if read is None:
         return None
+    line = file.line(("target",))
     if not _TARGET.fullmatch(read.target):
-        problems.append(
-            Problem(
-                f"target: expected package.module:Class, got '{read.target}'",
-                path,
-                file.line(("target",)),
-            )
-        )
+        said = f"target: expected package.module:Class, got '{read.target}'"
+        problems.append(Problem(said, path, line))
         return None
     source = {key: value for key, value in read.source.model_dump().items() if value is not None}
-    return Card(slot, path.stem, read.target, read.summary, source, path, plugin)
+    return Card(slot, path.stem, read.target, read.summary, source, path, plugin, line)

@@ -16,12 +16,15 @@ def together(blocks: Sequence[Block]) -> str:
     return " + ".join(block.name for block in blocks)
 
 
-def differences(arm: ArmConfig, parent: ArmConfig | None) -> list[dict[str, Any]]:
+def differences(
+    arm: ArmConfig, parent: ArmConfig | None, catalogue: Catalogue
+) -> list[dict[str, Any]]:
     """What an arm changes.
 
     Args:
         arm: The arm.
         parent: What it is compared with; None gives no differences.
+        catalogue: With the arm's components.
 
     Returns:
         One `{"key", "parent", "value"}` for each value that differs, `key` dotted. A block with
@@ -33,7 +36,7 @@ def differences(arm: ArmConfig, parent: ArmConfig | None) -> list[dict[str, Any]
     labels = {"name", "title", "parent", "summary", "plugins", "blocks"}
     old = parent.model_dump(mode="json", exclude=labels)
     new = arm.model_dump(mode="json", exclude=labels)
-    changes = _block_differences(arm, parent, Catalogue.load(arm.plugins))
+    changes = _block_differences(arm, parent, catalogue)
     return changes + _value_differences(old, new, "")
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from spsam.config.numbers import LARGEST, MOST_LISTED, whole
 from spsam.config.places import layers
-from spsam.config.problems import raise_all
+from spsam.config.problems import gather, raise_all
 from spsam.config.study import is_study
 from spsam.errors import InputError, Problem, nearest, shortened
 
@@ -18,46 +18,53 @@ PROMPT_STUDY = "prompts"
 _RANGE = re.compile(r"(?P<prefix>.*?)(?P<first>\d+)\.\.(?P<again>.*?)(?P<last>\d+)")
 
 
-def expand(items: Sequence[str]) -> list[str | Path]:
-    """Arms from what a user types.
+def arm_files(words: Sequence[str], beside: Path | None = None) -> list[Path]:
+    """The files of arms that a user or a study names.
 
     Args:
-        items: Names, ranges, paths of YAML files, and lists of these with commas:
+        words: Names, ranges, paths of YAML files, and lists of these with commas:
             `["arm1..arm3", "arm6,base", "mine.yaml"]`. A range counts through `<prefix><number>`.
+        beside: The folder that a path starts at, where it leads to a file there.
 
     Returns:
-        Names and paths in the order given, each once.
+        In the order given, each once.
 
     Raises:
         InputError: If a name, range or path leads nowhere; all mistakes at once.
     """
-    found: dict[str | Path, None] = {}
+    known = _named(".")
+    found: dict[Path, None] = {}
     problems: list[Problem] = []
-    for item in items:
-        for word in [item] if Path(item).is_file() else item.split(","):
-            for arm in _expand_word(word.strip(), problems):
-                found[arm] = None
+    for listed in (_path_from(beside, word) for word in words):
+        for word in [listed] if Path(listed).is_file() else listed.split(","):
+            with gather(problems):
+                found |= dict.fromkeys(_files_of(word.strip(), known))
     if not found and not problems:
         problems.append(Problem(f"no arm was named; known: {', '.join(arm_names())}"))
     raise_all(problems)
     return list(found)
 
 
-def arm_names() -> list[str]:
-    """All known arms, in natural order (2 before 10)."""
-    return sorted(_named("."), key=_natural)
+def arm_file(name_or_path: str | Path, beside: Path | None = None) -> Path:
+    """The file of one arm, by its name or path.
 
+    The current folder's ./ablations wins over the shipped one.
 
-def arm_path(name: str) -> Path:
-    """The file of an arm known by name; the current folder's ./ablations wins over the shipped one.
+    Args:
+        name_or_path: The arm's.
+        beside: As in `arm_files`.
 
     Raises:
         InputError: If there is none; names the nearest.
     """
-    known = _named(".")
-    if name not in known:
-        raise InputError(f"unknown arm '{name}'{nearest(name, known)}")
-    return known[name]
+    if isinstance(name_or_path, Path) or _is_path(name_or_path):
+        return _existing(Path(_path_from(beside, str(name_or_path))), "arm")
+    return _one_of(_named("."), name_or_path, "arm")
+
+
+def arm_names() -> list[str]:
+    """All known arms, in natural order (2 before 10)."""
+    return sorted(_named("."), key=natural)
 
 
 def preset_path(name: str) -> Path:
@@ -82,10 +89,7 @@ def named_file(name: str, below: str, what: str) -> Path:
     """
     if _is_path(name):
         return _existing(Path(name), what)
-    known = _named(below)
-    if name not in known:
-        raise InputError(f"unknown {what} '{name}'{nearest(name, known)}")
-    return known[name]
+    return _one_of(_named(below), name, what)
 
 
 def study_path(word: str) -> Path | None:
@@ -113,28 +117,22 @@ def hiding_notes(paths: Iterable[Path]) -> list[str]:
     return notes
 
 
-def _expand_word(word: str, problems: list[Problem]) -> list[str | Path]:
+def _files_of(word: str, known: Mapping[str, Path]) -> list[Path]:
+    """The files of a name, a range or a path; none of an empty word."""
     if not word:
         return []
-    try:
-        if _is_path(word):
-            return [_existing(Path(word), "arm")]
-        names = _range(word)
-    except InputError as error:
-        problems.extend(error.problems)
-        return []
-    known = arm_names()
-    problems.extend(
-        Problem(f"unknown arm '{name}'{nearest(name, known)}")
-        for name in names
-        if name not in known
-    )
-    return list(names)
+    if _is_path(word):
+        return [_existing(Path(word), "arm")]
+    names = [word] if word in known else _range(word)
+    unknown = [name for name in names if name not in known]
+    raise_all(Problem(f"unknown arm '{name}'{nearest(name, known)}") for name in unknown)
+    return [known[name] for name in names]
 
 
 def _range(word: str) -> list[str]:
+    """The names that a range stands for; the word itself where it is none."""
     match = _RANGE.fullmatch(word)
-    if match is None or word in arm_names():
+    if match is None:
         return [word]
     prefix, first, last = match["prefix"], match["first"], match["last"]
     if match["again"] not in ("", prefix):
@@ -151,15 +149,17 @@ def _range(word: str) -> list[str]:
     return [f"{prefix}{number:0{width}d}" for number in range(start, end + 1)]
 
 
-def file_of(name_or_path: str | Path) -> Path:
-    """An arm's file, by its name or path.
+def _one_of(known: Mapping[str, Path], name: str, what: str) -> Path:
+    if name not in known:
+        raise InputError(f"unknown {what} '{name}'{nearest(name, known)}")
+    return known[name]
 
-    Raises:
-        InputError: If there is none.
-    """
-    if isinstance(name_or_path, Path) or _is_path(name_or_path):
-        return _existing(Path(name_or_path), "arm")
-    return arm_path(name_or_path)
+
+def _path_from(folder: Path | None, word: str) -> str:
+    """A path of a file in a folder, if a word is one; else the word."""
+    if folder is None or not word.endswith((".yaml", ".yml")) or not (folder / word).is_file():
+        return word
+    return str(folder / word)
 
 
 def _is_path(word: str) -> bool:
@@ -178,5 +178,6 @@ def _named(below: str) -> dict[str, Path]:
     return {name: path for name, path in found.items() if name != PROMPT_STUDY}
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
+def natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts names with numbers in them as people count: 2 before 10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

@@ -1,4 +1,4 @@
-"""What a preset sets for one data set: its protocol, a file in the folder that has its name."""
+"""A preset, and what it sets for one data set: its protocol, in the folder that has its name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from spsam.config.places import layers
 from spsam.config.problems import raise_all
-from spsam.config.yaml_file import read_yaml
+from spsam.config.yaml_file import YamlFile, read_yaml
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.files import preset_path
 
@@ -23,53 +23,67 @@ class Protocol:
 
     Attributes:
         name: The file's name without .yaml: a data set's, or `other`.
-        path: The file.
+        file: The file, read.
         summary: What it is, in words.
         split: The split that is taken where none is asked for; None leaves it to the data set.
     """
 
     name: str
-    path: Path
+    file: YamlFile
     summary: str
     split: str | None
+
+    @property
+    def path(self) -> Path:
+        """The file's."""
+        return self.file.path
 
     def describe(self) -> dict[str, Any]:
         """As plain values."""
         return {"name": self.name, "summary": self.summary, "split": self.split}
 
 
-def find_protocol(preset: str | Path, names: Sequence[str]) -> Protocol | None:
+def read_preset(name_or_path: str | Path) -> YamlFile:
+    """A preset, by its name or path.
+
+    Raises:
+        InputError: If there is none, or its file is no YAML.
+    """
+    return read_yaml(preset_path(str(name_or_path)))
+
+
+def find_protocol(preset: Path, names: Sequence[str]) -> Protocol | None:
     """The protocol of a preset for a data set.
 
     Args:
-        preset: Name or path of the preset `p.yaml`. Its protocols are the files of the folder `p`
-            beside it. For a shipped preset, files of ./ablations/presets/p come first.
+        preset: The preset's file `p.yaml`. Its protocols are the files of the folder `p` beside
+            it. For a shipped preset, files of ./ablations/presets/p come first.
         names: What the data set is called; the first name that has a file is taken.
 
     Returns:
         None where the preset has no protocols.
 
     Raises:
-        InputError: If there is no such preset, or the protocol's own keys are wrong.
+        InputError: If the protocol's own keys are wrong.
     """
-    known = _protocols(preset_path(str(preset)))
+    known = _protocols(preset)
     for name in (*names, OTHER):
         if name in known:
             return _read(known[name])
     return None
 
 
-def named_protocol(preset: str | Path, name: str) -> Protocol:
+def named_protocol(preset: Path, name: str) -> Protocol:
     """A protocol of a preset by its name.
 
     Raises:
-        InputError: If there is no such preset, or it has no such protocol.
+        InputError: If the preset has no such protocol.
     """
-    known = _protocols(preset_path(str(preset)))
+    known = _protocols(preset)
     if name not in known:
         has = f"; it has {', '.join(sorted(known))}" if known else "; it has none"
         raise InputError(
-            f"preset '{Path(preset).stem}' has no protocol '{name}'{nearest(name, known)}{has}"
+            f"preset '{preset.stem}' has no protocol '{name}'{nearest(name, known)}{has}"
         )
     return _read(known[name])
 
@@ -91,4 +105,4 @@ def _read(path: Path) -> Protocol:
         if not isinstance(file.data.get(key, ""), str)
     ]
     raise_all(problems)
-    return Protocol(path.stem, path, file.data.get("summary", ""), file.data.get("split"))
+    return Protocol(path.stem, file, file.data.get("summary", ""), file.data.get("split"))

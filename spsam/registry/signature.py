@@ -19,7 +19,8 @@ from spsam.registry.source_code import (
     annotation,
     constant,
     derives,
-    find_init,
+    handed_on,
+    inits,
     read_module,
 )
 from spsam.registry.targets import module_file, root_of
@@ -48,22 +49,32 @@ class Parameter:
 def parameters(card: Card) -> list[Parameter]:
     """The keyword-only parameters of a card's target, in order; nothing is imported.
 
+    An `__init__` that ends in `**base` and hands that to `super().__init__` has its base's
+    parameters, too, behind its own.
+
     Raises:
         InputError: If the target does not exist or its signature cannot be read without running it.
     """
-    found = _init(card)
-    if found is None:
-        return []
-    module, init = found
-    if init.args.vararg is not None or init.args.kwarg is not None:
-        raise module.fail(
-            init, f"{card.target} must name its parameters: what *args or **kwargs take is unknown"
-        )
-    docs = _docs(card, init)
-    return [
-        _parameter(module, argument, default, docs)
-        for argument, default in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
-    ]
+    module, name = _target(card)
+    docs = _docs(module, name)
+    found: dict[str, Parameter] = {}
+    filled: set[str] = set()
+    open_end: InputError | None = None
+    for where, init in inits(module, name):
+        for argument, default in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True):
+            if argument.arg not in found and argument.arg not in filled:
+                found[argument.arg] = _parameter(where, argument, default, docs)
+        handed = handed_on(init)
+        message = f"{card.target} must name its parameters: what *args or **kwargs take is unknown"
+        open_end = where.fail(init, message)
+        if init.args.vararg is not None or (init.args.kwarg is not None and handed is None):
+            raise open_end
+        if handed is None:
+            return list(found.values())
+        filled |= handed
+    if open_end is not None:
+        raise open_end
+    return []
 
 
 def positional(card: Card) -> tuple[str, ...]:
@@ -72,11 +83,9 @@ def positional(card: Card) -> tuple[str, ...]:
     Raises:
         InputError: As `parameters`.
     """
-    found = _init(card)
-    if found is None:
-        return ()
-    arguments = found[1].args
-    return tuple(argument.arg for argument in [*arguments.posonlyargs, *arguments.args][1:])
+    for _, init in inits(*_target(card)):
+        return tuple(each.arg for each in [*init.args.posonlyargs, *init.args.args][1:])
+    return ()
 
 
 def validate(
@@ -119,40 +128,24 @@ def validate(
     return values, problems
 
 
-def _init(card: Card) -> tuple[Module, ast.FunctionDef] | None:
-    module, name = _target(card)
-    return find_init(module, name)
-
-
 def _target(card: Card) -> tuple[Module, str]:
+    """The module and the name of a card's class."""
     name, _, wanted = card.target.partition(":")
     root = root_of(card.target, card.plugin, card.file)
     file = module_file(name, root)
     if file is None:
-        raise InputError(
-            Problem(f"target: there is no module '{name}' in {root}", card.file, _line(card))
-        )
+        message = f"target: there is no module '{name}' in {root}"
+        raise InputError(Problem(message, card.file, card.line))
     module = read_module(name, file, root)
     if wanted not in module.classes:
-        raise InputError(
-            Problem(
-                f"target: {file} defines no class '{wanted}'{nearest(wanted, module.classes)}",
-                card.file,
-                _line(card),
-            )
-        )
+        hint = nearest(wanted, module.classes)
+        message = f"target: {file} defines no class '{wanted}'{hint}"
+        raise InputError(Problem(message, card.file, card.line))
     slot = SLOTS[card.slot]
     bases = [(slot.base_module, base) for base in slot.bases]
     if all(derives(module, wanted, base) is False for base in bases):
-        raise InputError(Problem(slot.refusal(card.target), card.file, _line(card)))
+        raise InputError(Problem(slot.refusal(card.target), card.file, card.line))
     return module, wanted
-
-
-def _line(card: Card) -> int | None:
-    for number, line in enumerate(card.file.read_text(encoding="utf-8").splitlines(), start=1):
-        if line.startswith("target:"):
-            return number
-    return None
 
 
 def _parameter(
@@ -168,21 +161,21 @@ def _parameter(
     )
 
 
-def _docs(card: Card, init: ast.FunctionDef) -> dict[str, str]:
-    """Descriptions from the sections `Args:` of the class and of `__init__`."""
-    module, name = _target(card)
-    found: dict[str, str] = {}
-    texts = [ast.get_docstring(init)]
+def _docs(module: Module, name: str) -> dict[str, str]:
+    """Descriptions from the sections `Args:` of a class, its bases and their `__init__`."""
+    texts: list[str | None] = []
     seen: tuple[Module, str] | None = (module, name)
     while seen is not None and seen[1] in seen[0].classes:
         definition = seen[0].classes[seen[1]]
-        texts.insert(0, ast.get_docstring(definition))
+        texts.append(ast.get_docstring(definition))
         base = definition.bases[0] if definition.bases else None
         if not isinstance(base, ast.Name):
             break
         seen = (seen[0], base.id) if base.id in seen[0].classes else seen[0].follow(base.id)
-    for text in reversed(texts):  # what is said nearest to the component counts
-        found |= _args_section(text or "")
+    texts += [ast.get_docstring(init) for _, init in inits(module, name)]
+    found: dict[str, str] = {}
+    for text in texts:  # what is said nearest to the component counts
+        found = {**_args_section(text or ""), **found}
     return found
 
 

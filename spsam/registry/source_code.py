@@ -7,7 +7,7 @@ import builtins
 import operator
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from pathlib import Path
@@ -111,20 +111,34 @@ def _gather(module: Module, package: str, body: list[ast.stmt]) -> None:
             _gather(module, package, node.body)
 
 
-def find_init(module: Module, name: str) -> tuple[Module, ast.FunctionDef] | None:
-    """The `__init__` that a class has or inherits, and the module it is written in."""
+def inits(module: Module, name: str) -> Iterator[tuple[Module, ast.FunctionDef]]:
+    """The `__init__` of a class and of its bases, nearest first, each with its module."""
     if name not in module.classes:
         there = module.follow(name)
-        return find_init(*there) if there is not None else None
+        if there is not None:
+            yield from inits(*there)
+        return
     definition = module.classes[name]
     for statement in definition.body:
         if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
-            return module, statement
+            yield module, statement
     for base in definition.bases:
         plain = base.value if isinstance(base, ast.Subscript) else base
-        found = find_init(module, plain.id) if isinstance(plain, ast.Name) else None
-        if found is not None:
-            return found
+        if isinstance(plain, ast.Name):
+            yield from inits(module, plain.id)
+
+
+def handed_on(init: ast.FunctionDef) -> set[str] | None:
+    """What an `__init__` fills in itself where it hands its `**` parameters to its base's.
+
+    Returns:
+        The keywords of `super().__init__(..., key=..., **base)`; None where there is no such call.
+    """
+    for node in ast.walk(init):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "super().__init__":
+            rest = [ast.unparse(given.value) for given in node.keywords if given.arg is None]
+            if init.args.kwarg is not None and rest == [init.args.kwarg.arg]:
+                return {given.arg for given in node.keywords if given.arg is not None}
     return None
 
 

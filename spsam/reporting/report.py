@@ -21,7 +21,9 @@ from spsam.reporting.prompts.stored import (
 from spsam.reporting.render.files import write_provenance, write_table
 from spsam.reporting.render.latex import compile_pdf, has_latex, to_document
 from spsam.reporting.render.model import Table
-from spsam.reporting.study_data import StudyData, find_studies, folds_of, read_study
+from spsam.reporting.study_data import StudyData, folds_of
+from spsam.reporting.study_description import find_studies
+from spsam.reporting.study_reader import read_study
 from spsam.reporting.tables.ablation import ablation_table
 from spsam.reporting.tables.comparisons import comparisons_table
 from spsam.reporting.tables.custom import custom_table
@@ -143,7 +145,7 @@ def _report_ablation(
     drawn = draw_figures(study, folder / "figures") if figures else []
     files += [file for figure in drawn for file in figure.files]
     if figures:
-        files.append(write_study_page(measured, tables, drawn, folder))
+        files.append(write_study_page(study, tables, drawn, folder))
     return Report(folder_of_study, folder, tables, files, holes, drawn, warnings)
 
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from spsam.config.problems import gather, raise_all
 from spsam.engine.weights import origin_of
-from spsam.errors import InputError, Problem, nearest
+from spsam.errors import InputError, Problem
 from spsam.files import draft_of
 from spsam.studies.backend import Backend
 from spsam.studies.predicted import RECORD, Predicted, place_problems
 from spsam.studies.progress_events import ProgressListener
 from spsam.studies.prompts.subject import weights_of
+from spsam.studies.runs.recipes import read_recipes
+from spsam.studies.runs.reference import FoundRuns, by_path, find_runs, unknown
 
 if TYPE_CHECKING:
     from spsam.data.cases import Case
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["RECORD", "Prediction", "plan_prediction", "predict"]
 
 Naming = Literal["input", "amos"]
+
+LABEL_DESCRIPTION = "itksnap-labels.txt"
+"""Names and colours of the classes, in every folder of results."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +74,20 @@ class Prediction:
     @property
     def folder(self) -> Predicted:
         """The folder of results with its record."""
-        from spsam.engine.segment import file_endings
+        from spsam.data.files.label_description import label_description
+        from spsam.engine.segment import file_forms
 
-        asked = {
-            name: bool(self.options.get(name)) for name in ("probabilities", "prompts", "dicom_seg")
+        first = self.recipes[0]
+        shared = {
+            LABEL_DESCRIPTION: label_description(first.config.data.class_names, first.raw_ids)
         }
-        return Predicted(self.output, self.describe(), file_endings(**asked))
+        return Predicted(self.output, self.describe(), file_forms(self.options), shared)
+
+    @property
+    def members(self) -> list[str]:
+        """The runs in words, each `ARM seed N fold N`."""
+        configs = [recipe.config for recipe in self.recipes]
+        return [f"{each.arm.name} seed {each.seed} fold {each.data.fold}" for each in configs]
 
     def describe(self) -> dict[str, Any]:
         """The request as plain values."""
@@ -109,7 +122,8 @@ def plan_prediction(
     """Finds runs, volumes and what is segmented already; of images, only bytes are read.
 
     Args:
-        named: Runs first (folder, checkpoint file or id below `home`), then files and folders.
+        named: Runs first, each as `spsam.studies.runs.reference.WAYS` has it; then files and
+            folders.
         home: The folder of all results.
         output: Where label maps go.
         sam: SAM's weights; None takes those that the runs name.
@@ -126,19 +140,19 @@ def plan_prediction(
     from spsam.data.files.dicom_seg import segmentation_problems
     from spsam.data.sources.beside import shown
     from spsam.data.sources.volumes import left_out, open_volumes
-    from spsam.engine.segment import check_ensemble, read_recipe
+    from spsam.engine.segment import check_ensemble
 
     backend = backend or Backend()
-    checkpoints, paths = _divide(named, home)
+    checkpoints, paths, notes = _divide(named, home)
     problems: list[Problem] = []
     recipes, cases = [], []
     chosen = "cpu"
     weights: list[Path | None] = []
     for path in checkpoints:
         with gather(problems):
-            recipe = read_recipe(path, plugins)
-            recipes.append(recipe)
-            weights.append(weights_of(recipe.config, sam, backend))
+            for recipe in read_recipes(path, plugins):
+                recipes.append(recipe)
+                weights.append(weights_of(recipe.config, sam, backend))
     for each in paths:
         with gather(problems):
             _refuse_references(each)
@@ -154,7 +168,7 @@ def plan_prediction(
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"two volumes would be called {', '.join(twice)}: predict them apart")
-    notes = [
+    notes += [
         f"{recipe.path}: trained for {recipe.steps} of {recipe.total} steps"
         for recipe in recipes
         if recipe.steps < recipe.total
@@ -194,17 +208,19 @@ def predict(prediction: Prediction, watch: ProgressListener | None = None) -> Se
     prediction.folder.tidy()
     for note in prediction.notes:
         watch.warn(note)
+    if len(prediction.recipes) > 1:
+        watch.say(f"the mean of {len(prediction.recipes)} runs: {', '.join(prediction.members)}")
     if len(todo) < len(prediction.cases):
         watch.say(f"{len(prediction.cases) - len(todo)} volumes were segmented before")
     there = set(prediction.finished)
+    folder = prediction.folder
+    folder.begin()
     if not todo:
         return _segmented(prediction, there, [])
     members = [
         load_member(recipe, sam, prediction.device)
         for recipe, sam in zip(prediction.recipes, prediction.weights, strict=True)
     ]
-    folder = prediction.folder
-    folder.begin()
     failed: list[str] = []
     try:
         for number, (case, name) in enumerate(todo):
@@ -281,35 +297,23 @@ def _refuse_references(path: Path) -> None:
             raise InputError(Problem(f"{message}, or the images themselves", path))
 
 
-def _divide(named: Sequence[str], home: Path) -> tuple[list[Path], list[Path]]:
-    """Checkpoints of the runs that are named first, and the paths that follow."""
-    checkpoints: list[Path] = []
+def _divide(named: Sequence[str], home: Path) -> tuple[list[Path], list[Path], list[str]]:
+    """Files of the runs that are named first, the paths that follow, and notes on the choice."""
+    found: list[FoundRuns] = []
     for word in named:
-        found = _checkpoint(word, home)
-        if found is None:
+        if found and by_path(word, home) is None and Path(word).expanduser().exists():
+            break  # what lies there is meant, whatever a run is called
+        runs = find_runs(word, home)
+        if runs is None:
             break
-        checkpoints.append(found)
-    paths = [Path(word).expanduser() for word in named[len(checkpoints) :]]
-    if not checkpoints:
-        runs = home / "runs"
-        known = [file.parent.name for file in runs.glob("*/checkpoint.pt")]
-        raise InputError(
-            f"{named[0]}: expected a trained run first: its folder, its checkpoint.pt, or an id "
-            f"of {runs}{nearest(named[0], known)}"
-        )
-    if not paths:
+        found.append(runs)
+    if not found:
+        raise unknown(named[0], named[0], home)
+    if len(found) == len(named):
         raise InputError("expected volumes after the runs: image files, or folders of them")
-    return checkpoints, paths
-
-
-def _checkpoint(word: str, home: Path) -> Path | None:
-    path = Path(word).expanduser()
-    if path.suffix == ".pt":
-        return path
-    for folder in (path, home / "runs" / word):
-        if (folder / "checkpoint.pt").is_file() or (folder / "checkpoint.previous.pt").is_file():
-            return folder / "checkpoint.pt"
-    return None
+    files = [file for runs in found for file in runs.files]
+    paths = [Path(word).expanduser() for word in named[len(found) :]]
+    return files, paths, [note for runs in found for note in runs.notes]
 
 
 def _name(case_id: str, naming: Naming) -> str:

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +34,15 @@ class Predicted:
     Attributes:
         folder: The folder; need not be there.
         about: Runs, classes and options, as plain values.
-        endings: Of the files that each volume gets, behind its result's name.
+        forms: Of the files that each volume gets, from the folder, its result's name as `{}`:
+            `{}.nii.gz`, `probabilities/{}.nii.gz`.
+        shared: Name -> text of files about all volumes, which lie beside the record.
     """
 
     folder: Path
     about: Mapping[str, Any]
-    endings: Sequence[str]
+    forms: Sequence[str]
+    shared: Mapping[str, str] = field(default_factory=dict)
 
     def finished(self, cases: Mapping[str, Case]) -> set[str]:
         """Which volumes are segmented: the record names them, and their files are unchanged.
@@ -52,11 +55,11 @@ class Predicted:
                 volume, changed, or of another program.
         """
         volumes = self._volumes()
-        problems: list[Problem] = []
+        problems = self._shared_problems()
         done: set[str] = set()
         owners = {file: name for name, each in volumes.items() for file in each["files"]}
         for file in self._results(cases):
-            owner = owners.get(file.name)
+            owner = owners.get(self._relative(file))
             if owner is None:
                 problems.append(Problem(f"spsam predict has not written it: {_ELSE}", file))
         for name, case in cases.items():
@@ -76,16 +79,21 @@ class Predicted:
                 pass
 
     def begin(self) -> None:
-        """Writes the record, if there is none yet.
+        """Writes the record and what is shared, if they are not there yet.
 
         Raises:
-            InputError: If it is one of other runs or options.
+            InputError: If the record is one of other runs or options, or another file is in the
+                way.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._alone():
             if not (self.folder / RECORD).is_file():
                 self._write({})
             self._volumes()
+            raise_all(self._shared_problems())
+            for name, text in self.shared.items():
+                if not (self.folder / name).is_file():
+                    write_text(self.folder / name, text)
 
     def add(self, name: str, volume: str, made: Path) -> None:
         """Moves a volume's files into the folder, all of them or none.
@@ -105,22 +113,28 @@ class Predicted:
 
         with self._alone():
             volumes = self._volumes()
-            files = sorted(each for each in made.iterdir() if not each.name.startswith("."))
-            there = [self.folder / each.name for each in files]
-            there = [each for each in there if os.path.lexists(each)]
+            files = {
+                each.relative_to(made).as_posix(): each
+                for each in sorted(made.rglob("*"))
+                if each.is_file() and not each.name.startswith(".")
+            }
+            there = [each for each in map(self.folder.joinpath, files) if os.path.lexists(each)]
             known = volumes.get(name, {"files": {}})
-            strange = [each for each in there if each.name not in known["files"]]
+            strange = [each for each in there if self._relative(each) not in known["files"]]
             if strange:
                 raise InputError([Problem(f"was put there meanwhile: {_ELSE}", x) for x in strange])
             if there and self._is_finished(name, known, volume):
                 return  # by another process
-            # What is left of an interrupted call: its hashes are about to be forgotten.
-            for each in there:
+            # What is left of an interrupted call: its hashes are about to be forgotten. An earlier
+            # version may have written other files for the same options.
+            for each in filter(os.path.lexists, self._files(known)):
                 each.unlink()
-            hashes = {each.name: found.sha256 for each, found in read_contents(files).items()}
+            found = read_contents(files.values())
+            hashes = {place: found[each].sha256 for place, each in files.items()}
             self._write({**volumes, name: {"input": volume, "files": hashes}})
-            for each in files:
-                os.replace(each, self.folder / each.name)
+            for place, each in files.items():
+                (self.folder / place).parent.mkdir(exist_ok=True)
+                os.replace(each, self.folder / place)
 
     @property
     def _lock(self) -> Path:
@@ -152,12 +166,26 @@ class Predicted:
             message = "was segmented from another scan of this name, or before the scan was changed"
             raise InputError([Problem(f"{message}: {_ELSE}", file) for file in there])
         found = read_contents(there)
-        other = [file for file in there if found[file].sha256 != entry["files"][file.name]]
+        other = [
+            file for file in there if found[file].sha256 != entry["files"][self._relative(file)]
+        ]
         if other:
             message = "has been changed since spsam predict wrote it"
             raise InputError([Problem(f"{message}: {_ELSE}", file) for file in other])
-        wanted = {name + ending for ending in self.endings}
+        wanted = {named(form, name) for form in self.forms}
         return len(there) == len(files) and set(entry["files"]) == wanted
+
+    def _shared_problems(self) -> list[Problem]:
+        """Which of the shared files are another program's, or changed."""
+        problems = []
+        for name, text in self.shared.items():
+            file = self.folder / name
+            try:
+                if os.path.lexists(file) and file.read_bytes() != text.encode("utf-8"):
+                    problems.append(Problem(f"spsam predict has not written it: {_ELSE}", file))
+            except OSError:
+                problems.append(Problem(f"spsam predict has not written it: {_ELSE}", file))
+        return problems
 
     def _results(self, cases: Iterable[str]) -> list[Path]:
         """What lies in the folder that may be taken for a result."""
@@ -165,12 +193,21 @@ class Predicted:
 
         if not self.folder.is_dir():
             return []
-        names = {name + ending for name in cases for ending in self.endings}
-        return [
-            each
-            for each in sorted(self.folder.iterdir())
-            if each.name in names or (stem(each) is not None and not each.is_dir())
-        ]
+        places = {self.folder / named(form, name) for name in cases for form in self.forms}
+        found = {each for each in places if os.path.lexists(each)}
+        images = (each for each in self.folder.iterdir() if stem(each) is not None)
+        # A file where a folder of results belongs is in the way, too.
+        folders = {each.parent for each in places} - {self.folder}
+        return sorted(
+            {
+                *found,
+                *(each for each in images if not each.is_dir()),
+                *(each for each in folders if os.path.lexists(each) and not each.is_dir()),
+            }
+        )
+
+    def _relative(self, file: Path) -> str:
+        return file.relative_to(self.folder).as_posix()
 
     def _files(self, entry: Mapping[str, Any]) -> list[Path]:
         return [self.folder / name for name in entry["files"]]
@@ -186,7 +223,9 @@ class Predicted:
             said = parse_json(record.read_text(encoding="utf-8"))
             volumes: Volumes = said.pop("volumes")
             sound = all(
-                isinstance(each["input"], str) and isinstance(each["files"], dict)
+                isinstance(each["input"], str)
+                and isinstance(each["files"], dict)
+                and all(map(_inside, each["files"]))
                 for each in volumes.values()
             )
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -202,6 +241,17 @@ class Predicted:
         ordered = {name: volumes[name] for name in sorted(volumes)}
         text = json.dumps({**self.about, "volumes": ordered}, indent=2)
         write_text(self.folder / RECORD, text + "\n")
+
+
+def named(form: str, name: str) -> str:
+    """The place of a result's file of some form, see `Predicted.forms`."""
+    return form.replace("{}", name)
+
+
+def _inside(place: str) -> bool:
+    """Whether a place that a record names is in its folder."""
+    parts = Path(place).parts
+    return bool(parts) and ".." not in parts and not Path(place).is_absolute()
 
 
 def volume_hash(case: Case) -> str:

@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def plan_scoring(
     found: list[dict[str, Path]] = []
     for folder in (predictions, references):
         with gather(problems):
-            found.append(_label_maps(folder))
+            found.append(label_maps(folder))
     named: dict[int, str] = {}
     with gather(problems):
         named = _classes(classes, predictions)
@@ -257,7 +258,12 @@ def _case(
     ]
 
 
-def _label_maps(folder: Path) -> dict[str, Path]:
+def label_maps(folder: Path) -> dict[str, Path]:
+    """The label maps of a folder and those below it, by name; `NAME_gt` counts as `NAME`.
+
+    Raises:
+        InputError: If there are none, or two of one name.
+    """
     from spsam.data.sources.beside import is_file, is_litter, stem
 
     if not folder.is_dir():
@@ -267,7 +273,8 @@ def _label_maps(folder: Path) -> dict[str, Path]:
         for file in sorted(folder.rglob("*"))
         if is_file(file) and not any(map(is_litter, file.relative_to(folder).parents))
     ]
-    files = [(name, file) for name, file in named if name is not None]
+    beside = _besidelabel_maps(folder)
+    files = [(name, file) for name, file in named if name is not None and file not in beside]
     if not files:
         raise InputError(Problem("there is no label map (.nii.gz, .nrrd, .mha) in it", folder))
     # Beside ACDC's references lie the images.
@@ -282,6 +289,17 @@ def _label_maps(folder: Path) -> dict[str, Path]:
             problems.append(Problem("is a link to a file that does not exist", file))
         found[name] = file
     raise_all(problems)
+    return found
+
+
+def _besidelabel_maps(folder: Path) -> set[Path]:
+    """Images that `spsam predict` has written beside label maps, such as probabilities."""
+    found: set[Path] = set()
+    for record in folder.rglob(RECORD):
+        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            for name, each in parse_json(record.read_text(encoding="utf-8"))["volumes"].items():
+                label_map = f"{name}.nii.gz"
+                found |= {record.parent / file for file in each["files"] if file != label_map}
     return found
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock
 
+from spsam.extras import missing
 from spsam.text.escape import one_line
 from spsam.text.secrets import masked
 from spsam.tracking.store import EXPERIMENT, connect, experiment, failures, store
@@ -73,6 +74,9 @@ class Tracker:
             key: Its identity: the same study goes on in the same parent run.
             tags: Its tags.
         """
+        if absent := missing("mlflow", "tracking"):
+            self._warn(f"runs are not tracked: {absent}; spsam sync uploads them afterwards")
+            return
         with self._guarded():
             self._home.mkdir(parents=True, exist_ok=True)
             # A fresh database fails when two processes connect to it at once.

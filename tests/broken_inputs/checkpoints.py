@@ -226,7 +226,7 @@ KINDS = (
     Kind(
         "a run without a checkpoint",
         nobodys,
-        r"expected a trained run first: its folder, its checkpoint\.pt, or an id of",
+        r"there is no such trained run: expected a folder or checkpoint\.pt of a run",
     ),
     Kind("a run without volumes", without_volumes, "expected volumes after the runs: image files"),
     Kind(

@@ -277,7 +277,7 @@ KINDS = (
     Kind(
         "a run that is not there",
         prompts("--run", "0123"),
-        "--run 0123: there is no such run folder, nor a run of that id in",
+        "--run 0123: there is no such trained run: expected a folder or checkpoint",
     ),
     Kind(
         "a column that there is not",

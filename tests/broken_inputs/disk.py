@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.broken_inputs.kinds import (
     PIECES,
+    PREDICTED,
     RECORDS,
     Command,
     Kind,
@@ -351,14 +352,14 @@ KINDS = (
         full_while_segmenting(room=600),
         r"failed: .*a\.nii\.gz: the label map cannot be written: the disk is full",
         1,
-        ("out/predict.json",),
+        PREDICTED,
     ),
     Kind(
         "a full disk while keeping probabilities",
         full_while_segmenting("--probabilities", room=20_000),
         "failed: .*File too large",
         1,
-        ("out/predict.json",),
+        PREDICTED,
     ),
     Kind(
         "a full disk while training",
@@ -415,8 +416,8 @@ KINDS = (
     ),
     Kind(
         "probabilities that were changed",
-        predicted(lambda p, _: truncate(p.out / "a_probabilities.npy"), "--probabilities"),
-        r"a_probabilities\.npy: has been changed since spsam predict wrote it",
+        predicted(lambda p, _: truncate(p.out / "probabilities" / "a.nii.gz"), "--probabilities"),
+        r"probabilities/a\.nii\.gz: has been changed since spsam predict wrote it",
     ),
     Kind(
         "a scan that was changed after its segmentation",

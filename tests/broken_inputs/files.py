@@ -12,7 +12,16 @@ import nibabel
 import numpy as np
 import pydicom
 
-from tests.broken_inputs.kinds import Command, Kind, Place, ablate, check, predict, prepare
+from tests.broken_inputs.kinds import (
+    PREDICTED,
+    Command,
+    Kind,
+    Place,
+    ablate,
+    check,
+    predict,
+    prepare,
+)
 from tests.data.layouts import (
     SHAPE,
     random_image,
@@ -271,14 +280,14 @@ KINDS = (
         spoilt_scan,
         rf"scan\.nii\.gz: the file is trunc.*{AGAIN}",
         1,
-        ("out/predict.json",),
+        PREDICTED,
     ),
     Kind(
         "a scan to predict without permission",
         scan_without_permission,
         r"scan\.nii\.gz: cannot be read: Permission denied",
         1,
-        ("out/predict.json",),
+        PREDICTED,
     ),
     Kind(
         "an image that is missing",

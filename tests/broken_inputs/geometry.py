@@ -9,7 +9,16 @@ from pathlib import Path
 import numpy as np
 import SimpleITK
 
-from tests.broken_inputs.kinds import Command, Kind, Place, check, evaluate, predict, prepare
+from tests.broken_inputs.kinds import (
+    PREDICTED,
+    Command,
+    Kind,
+    Place,
+    check,
+    evaluate,
+    predict,
+    prepare,
+)
 from tests.data.layouts import (
     SHAPE,
     blocks,
@@ -170,7 +179,7 @@ KINDS = (
         channels_missing_in_a_scan,
         r"scan\.nii\.gz: expected 1 channels, the image has 2",
         1,
-        ("out/predict.json",),
+        PREDICTED,
     ),
     Kind(
         "a sheared sform",

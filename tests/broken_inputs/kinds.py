@@ -20,6 +20,8 @@ RECORDS = (
     "out/runs/.locks/*",
     "out/prepared/*.lock",
 )
+# Of a folder of predictions: the record, and what is about all volumes.
+PREDICTED = ("out/predict.json", "out/itksnap-labels.txt")
 # What a preparation that was interrupted leaves: whole files.
 PIECES = (
     "out/prepared/*.lock",

@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from tests.broken_inputs.geometry import IMAGE, LABEL, ORGANS, TURNED, checked, label_maps, organs
-from tests.broken_inputs.kinds import Command, Kind, Place, check, evaluate, predict, prepare, train
+from tests.broken_inputs.kinds import (
+    PREDICTED,
+    Command,
+    Kind,
+    Place,
+    check,
+    evaluate,
+    predict,
+    prepare,
+    train,
+)
 from tests.data.layouts import SPACING, random_image, write_image, write_msd, write_nnunet
 
 Make = Callable[[Place], Sequence[Command]]
@@ -135,7 +145,7 @@ KINDS = (
         scan_of_shifted_channels,
         r"a_0001\.nii\.gz: the channel's origin \(23, -4, 5\) mm is not that of its image",
         1,
-        ("out/predict.json",),
+        PREDICTED,
     ),
     Kind(
         "a shifted label of another ending",
@@ -177,14 +187,14 @@ KINDS = (
         r"scan\.nii\.gz: its spacing is 8000 × 1500 × 1500 mm, that of the training 8 × 1\.5 × "
         r"1\.5 mm, 1000 times another; see whether its header's spacing and unit are right",
         1,
-        ("out/predict.json",),
+        PREDICTED,
     ),
     Kind(
         "a scan in microns",
         scan_in(MICRONS),
         r"scan\.nii\.gz: its spacing is 0\.008 × 0\.0015 × 0\.0015 mm, that of the training 8 ×",
         1,
-        ("out/predict.json",),
+        PREDICTED,
     ),
     Kind(
         "a training case in metres",
@@ -197,14 +207,14 @@ KINDS = (
         r"scan\.nii\.gz: resampled to 5 × 1000 × 1200 voxels it would take \d+\.\d GiB of memory, "
         r"0\.0 GiB are free; its spacing is 400 × 75 × 75 mm, that of the training 8 × 1\.5 × 1\.5",
         1,
-        ("out/predict.json",),
+        PREDICTED,
     ),
     Kind(
         "a scan that memory has no room for after all",
         allocation_fails,
         "a: there is not enough memory for it; close other programs(.|\n)*1 of 2 label maps",
         1,
-        ("out/predict.json", "out/b.nii.gz"),
+        (*PREDICTED, "out/b.nii.gz"),
     ),
     Kind(
         "a training case five times as coarse",

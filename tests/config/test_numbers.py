@@ -12,7 +12,7 @@ from spsam.config.numbers import LARGEST, unusable, whole
 from spsam.config.study import load_study
 from spsam.errors import InputError
 from spsam.registry.arms import load_arm
-from spsam.registry.files import expand
+from spsam.registry.files import arm_files
 
 HUGE = "9" * 5000
 
@@ -50,7 +50,7 @@ def test_a_shard_of_any_size_is_refused() -> None:
 @pytest.mark.parametrize("word", ["S1..S99999999999", "S1..S20000", "1..4294967295"])
 def test_a_range_of_arms_is_bounded(word: str) -> None:
     with pytest.raises(InputError, match="at most 10000 arms"):
-        expand([word])
+        arm_files([word])
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), 1e300, 10**400, 2**40])

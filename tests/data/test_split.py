@@ -221,6 +221,27 @@ def test_a_patient_on_both_sides_is_refused(tmp_path: Path, parts: dict[str, lis
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
+        ({"train": ["a", "a"], "test": ["c"]}, "a: listed more than once in train"),
+        ({"train": ["a"], "test": ["c", "absent", "absent"]}, "absent: listed more than once in"),
+        # Its patient's entry is its own, too.
+        ({"train": ["b", "b_frame1"], "test": ["c"]}, "b_frame1: listed more than once in train"),
+        (
+            {"train": ["a", "b_frame1"], "test": ["b_frame1"]},
+            r"in both train and test: b \(cases listed in both: b_frame1\)",
+        ),
+    ],
+)
+def test_a_case_is_listed_once(tmp_path: Path, parts: dict[str, list[str]], message: str) -> None:
+    data = dataset(list("abc"), folder=tmp_path)
+    path = write(tmp_path / "split.json", **parts)
+    with pytest.raises(InputError, match=message) as caught:
+        split_cases(data)
+    assert all(problem.file == path for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
         ({"train": ["x"], "val": [], "test": ["a"]}, "no train case"),
         ({"train": ["a"], "val": [], "test": ["x"]}, "no test case"),
         ({"train": "a", "test": ["b"]}, "expected 'train' to be a list"),

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from spsam.data.cases import DataSet
 from spsam.data.dataset import open_dataset
 from spsam.data.sources.known import AMOS
-from spsam.data.split import PARTS, Split, split_cases
+from spsam.data.split import Split, split_cases
+from spsam.data.split_lists import PARTS
 from spsam.data.volume import Volume
 from tests.data.layouts import random_image, write_image
 from tests.fuzz.campaign import Attempt, Campaign, Make, OtherError

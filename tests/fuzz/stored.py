@@ -18,9 +18,11 @@ from spsam.checksums import to_sealed_json
 from spsam.data.cases import Case
 from spsam.data.preparation.store import PreparedStore
 from spsam.engine.checkpoint import last_sound, previous, read_whole, save_whole
+from spsam.engine.exchange.archive import Archive, write_archive
 from spsam.errors import SpsamError
 from spsam.model.sam.state_file import read_state
-from spsam.reporting.study_data import StudyData, read_study
+from spsam.reporting.study_data import StudyData
+from spsam.reporting.study_reader import read_study
 from spsam.results.cell_rows import CellRows
 from spsam.results.measures import read_measures
 from spsam.results.panels import read_panels
@@ -100,7 +102,7 @@ def _predicted(folder: Path) -> Any:
 
 
 def _predictions(folder: Path) -> Predicted:
-    return Predicted(folder / "out", {"runs": ["r"], "classes": ["a", "b"]}, (".nii.gz",))
+    return Predicted(folder / "out", {"runs": ["r"], "classes": ["a", "b"]}, ("{}.nii.gz",))
 
 
 def _never() -> Any:
@@ -109,6 +111,11 @@ def _never() -> Any:
 
 def _weights(folder: Path) -> Any:
     return read_state(folder / "weights.safetensors")
+
+
+def _model(folder: Path) -> Any:
+    archive = Archive(folder / "model.zip")
+    return archive.about, {name: archive.read(name) for name in archive.about["files"]}
 
 
 def _study(folder: Path) -> Any:
@@ -165,6 +172,7 @@ KINDS: Mapping[str, Kind] = {
         ("out/predict.json", "out/a.nii.gz"), _predicted, lambda found, stored: found == set()
     ),
     "weights": Kind(("weights.safetensors",), _weights),
+    "model": Kind(("model.zip",), _model),
     "study": Kind(
         ("ablations/study-01/ablation.json", f"runs/{_RUN}/run.json", f"runs/{_RUN}/rows.jsonl"),
         _study,
@@ -202,6 +210,8 @@ def start(base: Path) -> Make:
         CellRows(base / "cell", "cell").add([_row(case, k) for k in range(3)])
     _write_predicted(base / "predicted")
     _write_weights(base / "weights")
+    members = {"README.md": b"# A card", "runs/0/blocks": bytes(range(256)) * 20}
+    write_archive(base / "model" / "model.zip", {"kind": "test"}, members)
     stored = {name: kind.read(base / name) for name, kind in KINDS.items()}
     return lambda draw, folder: _attempt(draw, folder, base, stored)
 

@@ -92,6 +92,32 @@ class Inherits(Base):
     """Has its base's parameters."""
 
 
+class Extends(Base):
+    """Has its base's parameters behind its own.
+
+    Args:
+        size: Its own.
+        kind: Told anew.
+    """
+
+    def __init__(self, num_classes: int, *, size: int = 3, **base: Any) -> None:
+        super().__init__(num_classes, **base)
+
+
+class Fixes(Extends):
+    """Sets its base's base's parameter itself."""
+
+    def __init__(self, num_classes: int, *, size: int = 5, **rest: Any) -> None:
+        super().__init__(num_classes, size=size, kind="b", **rest)
+
+
+class Endless(Any):
+    """Hands what it does not know to what does not name it either."""
+
+    def __init__(self, num_classes: int, **base: Any) -> None:
+        super().__init__(**base)
+
+
 class Needs(Any):
     """Has a parameter without a default."""
 
@@ -141,8 +167,19 @@ train: {epochs: 9, generator_epochs: 1}
 
 CARDS = {
     "adapter": {"tuned": "Tuned"},
-    "prompt": {"inherits": "Inherits", "needs": "Needs"},
-    "mask_head": {"open": "Open", "odd": "Odd", "computed": "Computed", "untyped": "Untyped"},
+    "prompt": {
+        "inherits": "Inherits",
+        "needs": "Needs",
+        "extends": "Extends",
+        "fixes": "Fixes",
+    },
+    "mask_head": {
+        "open": "Open",
+        "endless": "Endless",
+        "odd": "Odd",
+        "computed": "Computed",
+        "untyped": "Untyped",
+    },
 }
 
 SLOTS = (

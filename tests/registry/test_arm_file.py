@@ -87,5 +87,5 @@ def test_in_a_layer_the_last_layer_wins_by_name(
     other = tmp_path / "other.yaml"
     other.write_text("train: {epochs: 2}\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("spsam.registry.arm_file.arm_path", lambda _: other)
+    monkeypatch.setattr("spsam.registry.arm_file.arm_file", lambda _: other)
     assert [file.path for file in read_arm_file(child).files] == [other, child]

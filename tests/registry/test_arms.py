@@ -11,9 +11,11 @@ import pytest
 from spsam.config.schema import Block
 from spsam.config.yaml_file import read_yaml
 from spsam.errors import InputError
+from spsam.registry.arm_file import read_arm_file
 from spsam.registry.arms import ArmLoader, load_arm
+from spsam.registry.catalogue import Catalogue
 from spsam.registry.differences import differences
-from spsam.registry.files import arm_names, arm_path, expand, preset_path
+from spsam.registry.files import arm_file, arm_files, arm_names, preset_path
 from spsam.studies.planning.shapes import listed_arms
 
 from . import small
@@ -59,7 +61,7 @@ def test_the_nine_arms_are_the_papers(name: str) -> None:
 @pytest.mark.parametrize("name", NINE)
 def test_an_arm_changes_one_block_of_its_parent(name: str) -> None:
     parent = TABLE[name][0]
-    changes = differences(load_arm(name), load_arm(parent))
+    changes = differences(load_arm(name), load_arm(parent), Catalogue.load())
     assert [change["key"] for change in changes] == {
         "S1": [],  # the base has the simplest block everywhere
         "S2": ["blocks.prompt_generator"],
@@ -227,7 +229,10 @@ def test_a_mistake_in_a_base_is_one_mistake_for_all_its_arms(installation: Path)
     small.add_arm(installation, "base", small.BASE_ARM + "agument: {}\n")
     small.add_arm(installation, "S3", "base: S2\nblocks: {prompt: nothing}\n")
     with pytest.raises(InputError) as caught:
-        listed_arms(["S1", "S2", "S3"], ArmLoader())
+        listed_arms(
+            [read_arm_file(arm_file(name)) for name in ("S1", "S2", "S3")],
+            ArmLoader(Catalogue.load(), {}),
+        )
     assert len(caught.value.problems) == 2
 
 
@@ -273,19 +278,19 @@ def test_plugins_are_remembered_by_the_arm(installation: Path, tmp_path: Path) -
 
 
 def test_what_an_arm_changes(installation: Path) -> None:
-    assert differences(load_arm("S2"), load_arm("S1")) == [
+    assert differences(load_arm("S2"), load_arm("S1"), Catalogue.load()) == [
         {"key": "blocks.adapter", "parent": "plain", "value": "tuned"},
         {"key": "blocks.adapter.ratio", "parent": 0.5, "value": 0.25},
     ]
-    assert differences(load_arm("S3"), load_arm("S2")) == [
+    assert differences(load_arm("S3"), load_arm("S2"), Catalogue.load()) == [
         {"key": "blocks.prompt", "parent": "plain", "value": "inherits"},
         {"key": "train.epochs", "parent": 9, "value": 7},
     ]
     tuned = load_arm("S2", {"blocks.adapter.on": False})
-    assert differences(tuned, load_arm("S2")) == [
+    assert differences(tuned, load_arm("S2"), Catalogue.load()) == [
         {"key": "blocks.adapter.on", "parent": True, "value": False}
     ]
-    assert differences(load_arm("base"), None) == []
+    assert differences(load_arm("base"), None, Catalogue.load()) == []
 
 
 @pytest.mark.parametrize(
@@ -307,18 +312,19 @@ def test_names_ranges_and_paths(
 ) -> None:
     for name in ("mine.yaml", "a,b.yaml"):
         Path(name).write_text("base: S1\n", encoding="utf-8")
-    assert expand(typed) == arms
+    files = [arm if isinstance(arm, Path) else arm_file(arm) for arm in arms]
+    assert arm_files(typed) == files
 
 
 def test_ranges_keep_leading_zeros(installation: Path) -> None:
     for name in ("A08", "A09", "A10"):
         small.add_arm(installation, name, "base: S1\n")
-    assert expand(["A08..A10"]) == ["A08", "A09", "A10"]
+    assert [path.stem for path in arm_files(["A08..A10"])] == ["A08", "A09", "A10"]
 
 
 def test_all_that_leads_nowhere_is_said_at_once(installation: Path) -> None:
     with pytest.raises(InputError) as caught:
-        expand(["S2..S4", "S3..S1", "S1..T2", "bsae", "absent.yaml"])
+        arm_files(["S2..S4", "S3..S1", "S1..T2", "bsae", "absent.yaml"])
     assert [str(problem) for problem in caught.value.problems] == [
         "unknown arm 'S4'; known: S1, S2, S3, base",
         "'S3..S1': expected the smaller number first",
@@ -327,11 +333,11 @@ def test_all_that_leads_nowhere_is_said_at_once(installation: Path) -> None:
         "there is no arm file absent.yaml",
     ]
     with pytest.raises(InputError, match="no arm was named; known: S1, S2, S3, base"):
-        expand([","])
+        arm_files([","])
 
 
 def test_the_file_of_an_arm(installation: Path) -> None:
-    assert arm_path("S1") == installation / "ablations" / "S1.yaml"
+    assert arm_file("S1") == installation / "ablations" / "S1.yaml"
 
 
 def test_a_preset_sizes_a_component_only_where_an_arm_chooses_it(tmp_path: Path) -> None:

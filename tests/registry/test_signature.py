@@ -24,12 +24,19 @@ def card_of(slot: str, name: str) -> Card:
 def test_the_text_says_what_the_imported_class_says(card: Card) -> None:
     kind = resolve(card)
     signature = inspect.signature(kind.__init__)  # type: ignore[misc]
-    hints = typing.get_type_hints(kind.__init__)  # type: ignore[misc]
-    expected = {
-        name: (hints[name], parameter.default)
-        for name, parameter in signature.parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
+    expected: dict[str, tuple[Any, Any]] = {}
+    for each in kind.__mro__:
+        init = each.__dict__.get("__init__")
+        if init is None:
+            continue
+        taken = inspect.signature(init).parameters
+        expected = {
+            name: (typing.get_type_hints(init)[name], parameter.default)
+            for name, parameter in taken.items()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        } | expected
+        if all(one.kind is not inspect.Parameter.VAR_KEYWORD for one in taken.values()):
+            break
     read = parameters(card)
     assert {one.name: (one.annotation, one.default) for one in read} == expected
     assert all(one.doc for one in read), "every parameter that YAML sets is described"
@@ -82,6 +89,16 @@ def test_descriptions_come_from_docstrings_also_inherited(installation: Path) ->
     assert kind.doc == "Which kind, in two lines."
 
 
+def test_what_is_handed_to_the_base_is_the_base_s(installation: Path) -> None:
+    size, kind = parameters(card_of("prompt", "extends"))
+    assert (size.name, size.default, size.doc) == ("size", 3, "Its own.")
+    assert (kind.name, kind.annotation, kind.default) == ("kind", Literal["a", "b"], "a")
+    assert kind.doc == "Told anew."
+    # What a class hands on by name is its own affair.
+    (size,) = parameters(card_of("prompt", "fixes"))
+    assert (size.name, size.default, size.doc) == ("size", 5, "Its own.")
+
+
 def test_a_class_without_init_has_no_parameters(installation: Path) -> None:
     assert parameters(card_of("adapter", "plain")) == []
     assert positional(card_of("adapter", "plain")) == ()
@@ -90,6 +107,7 @@ def test_a_class_without_init_has_no_parameters(installation: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
+        ("endless", r"blocks\.py:\d+: spsam.model.blocks:Endless must name its parameters"),
         ("open", r"blocks\.py:\d+: spsam.model.blocks:Open must name its parameters"),
         ("odd", r"blocks\.py:\d+: 'nn.Module' cannot annotate a parameter that YAML sets"),
         ("computed", r"blocks\.py:\d+: 'len\('abc'\)' cannot be the default"),

@@ -16,7 +16,7 @@ from spsam.errors import InputError
 from spsam.studies.predicted import RECORD, Predicted, place_problems, volume_hash
 from tests.data.layouts import blocks, random_image, write_image
 
-ENDINGS = (".nii.gz", "_probabilities.npy")
+FORMS = ("{}.nii.gz", "probabilities/{}.nii.gz")
 
 
 def never() -> None:
@@ -30,14 +30,15 @@ def case(file: Path, seed: int = 1) -> Case:
 
 
 def folder(tmp_path: Path, **about: object) -> Predicted:
-    return Predicted(tmp_path / "out", {"runs": ["r"], **about}, ENDINGS)
+    return Predicted(tmp_path / "out", {"runs": ["r"], **about}, FORMS, {"shared.txt": "one\n"})
 
 
 def drafts(tmp_path: Path, name: str, seed: int = 0) -> Path:
     made = tmp_path / "made"
     made.mkdir(exist_ok=True)
     write_image(made / f"{name}.nii.gz", blocks())
-    (made / f"{name}_probabilities.npy").write_bytes(bytes([seed]) * 100)
+    (made / "probabilities").mkdir(exist_ok=True)
+    (made / "probabilities" / f"{name}.nii.gz").write_bytes(bytes([seed]) * 100)
     return made
 
 
@@ -53,7 +54,7 @@ def test_a_volume_is_finished_with_all_its_files(tmp_path: Path) -> None:
     assert out.finished({"a": scan, "b": other}) == {"a"}
     # The scan under another name is another volume.
     assert out.finished({"b": scan}) == set()
-    (out.folder / "a_probabilities.npy").unlink()
+    (out.folder / "probabilities" / "a.nii.gz").unlink()
     assert out.finished({"a": scan}) == set()
     out.add("a", volume_hash(scan), drafts(tmp_path, "a", 7))
     assert out.finished({"a": scan}) == {"a"}
@@ -124,8 +125,8 @@ def test_processes_may_share_a_folder(tmp_path: Path) -> None:
             for name, scan in scans.items():
                 made = drafts(tmp_path / f"t{number}", name, number)
                 out.add(name, volume_hash(scan), made)
-                for file in made.iterdir():
-                    file.unlink()
+                for file in made.rglob("*.gz"):
+                    file.unlink(missing_ok=True)
         except BaseException as error:
             errors.append(error)
 
@@ -164,3 +165,61 @@ def test_a_relative_folder_and_a_link_are_the_same_folder(
     for output in ("scans", "link", "link/new", "./scans/../scans"):
         assert place_problems(Path(output), [tmp_path / "scans"], [scan])
         assert place_problems(tmp_path / "scans", [Path(output)], [scan]) or "new" in output
+
+
+def test_a_file_about_all_volumes_is_written_and_guarded(tmp_path: Path) -> None:
+    out = folder(tmp_path)
+    out.begin()
+    shared = out.folder / "shared.txt"
+    assert shared.read_bytes() == b"one\n"
+    shared.unlink()
+    out.begin()
+    assert shared.read_bytes() == b"one\n"
+    shared.write_text("of another program")
+    for asked in (out.begin, partial(out.finished, {})):
+        with pytest.raises(InputError, match=r"shared\.txt: spsam predict has not written it"):
+            asked()
+    assert shared.read_text() == "of another program"
+
+
+def test_a_file_in_a_folder_of_results_is_in_the_way(tmp_path: Path) -> None:
+    out, scan = folder(tmp_path), case(tmp_path / "a.nii.gz")
+    out.begin()
+    (out.folder / "probabilities").mkdir()
+    (out.folder / "probabilities" / "a.nii.gz").write_bytes(b"another program's")
+    with pytest.raises(InputError, match=r"probabilities/a\.nii\.gz: spsam predict has not"):
+        out.finished({"a": scan})
+    (out.folder / "probabilities" / "a.nii.gz").unlink()
+    (out.folder / "probabilities").rmdir()
+    (out.folder / "probabilities").touch()
+    with pytest.raises(InputError, match="probabilities: spsam predict has not written it"):
+        out.finished({"a": scan})
+
+
+def test_files_that_an_earlier_version_wrote_give_way(tmp_path: Path) -> None:
+    """The same options made a file of another name: it is replaced, not left behind."""
+    scan = case(tmp_path / "a.nii.gz")
+    earlier = Predicted(tmp_path / "out", {"runs": ["r"]}, ("{}.nii.gz", "{}.npy"))
+    earlier.begin()
+    made = tmp_path / "made"
+    made.mkdir()
+    write_image(made / "a.nii.gz", blocks())
+    (made / "a.npy").write_bytes(b"1")
+    earlier.add("a", volume_hash(scan), made)
+    out = folder(tmp_path)
+    assert out.finished({"a": scan}) == set()
+    out.add("a", volume_hash(scan), drafts(tmp_path, "a"))
+    assert out.finished({"a": scan}) == {"a"}
+    assert not (out.folder / "a.npy").exists()
+
+
+def test_a_record_that_leads_out_of_its_folder_is_refused(tmp_path: Path) -> None:
+    out, scan = folder(tmp_path), case(tmp_path / "a.nii.gz")
+    out.begin()
+    record = out.folder / RECORD
+    said = json.loads(record.read_text())
+    said["volumes"] = {"a": {"input": volume_hash(scan), "files": {"../a.nii.gz": "0"}}}
+    record.write_text(json.dumps(said))
+    with pytest.raises(InputError, match="other runs or options"):
+        out.finished({"a": scan})
+    assert (tmp_path / "a.nii.gz").is_file()

@@ -16,6 +16,7 @@ from spsam.data.cases import DataSet
 from spsam.data.plan import Plan
 from spsam.engine.run_spec import NetworkSize
 from spsam.errors import InputError
+from spsam.registry.files import preset_path
 from spsam.registry.protocols import find_protocol
 from spsam.studies.planning.planner import Request, plan_ablation
 from tests.data.layouts import (
@@ -200,19 +201,22 @@ def test_protocols_are_files_beside_the_preset_and_yours_come_first(tmp_path: Pa
         "protocol  organs: Mine ("
         in dry("ablate", "S9", "--data", data, "--preset", "paper").stdout
     )
-    mine, shipped = find_protocol("paper", ["acdc"]), find_protocol("paper", ["synapse"])
+    mine, shipped = (
+        find_protocol(preset_path("paper"), ["acdc"]),
+        find_protocol(preset_path("paper"), ["synapse"]),
+    )
     assert mine is not None
     assert mine.summary == "My ACDC"
     assert shipped is not None
     assert shipped.split == "synapse_18_12"
     # A preset of your own, of the same name or another, has the protocols that lie beside it.
     (own / "paper.yaml").write_text("summary: My own\n")
-    assert find_protocol("paper", ["synapse"]) is None
+    assert find_protocol(preset_path("paper"), ["synapse"]) is None
     (tmp_path / "fast.yaml").write_text("summary: Fast\n")
-    assert find_protocol("fast.yaml", ["acdc"]) is None
+    assert find_protocol(preset_path("fast.yaml"), ["acdc"]) is None
     (tmp_path / "fast").mkdir()
     (tmp_path / "fast" / "other.yaml").write_text("summary: Any\n")
-    found = find_protocol("fast.yaml", ["acdc"])
+    found = find_protocol(preset_path("fast.yaml"), ["acdc"])
     assert found is not None
     assert found.name == "other"
 
@@ -223,7 +227,7 @@ def test_mistakes_in_a_protocol_have_their_line(tmp_path: Path) -> None:
     path = tmp_path / "fast" / "acdc.yaml"
     path.write_text("summary: A\nsplit: [a]\n")
     with pytest.raises(InputError, match=r"acdc\.yaml:2: split: expected text"):
-        find_protocol("fast.yaml", ["acdc"])
+        find_protocol(preset_path("fast.yaml"), ["acdc"])
     path.write_text("summary: A\npatch: {depht: 3}\n")
     data = write_acdc(tmp_path / "data")
     result = dry("ablate", "S9", "--data", data, "--preset", "fast.yaml")

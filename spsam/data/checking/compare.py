@@ -13,7 +13,8 @@ from spsam.data.checking.facts import DataReport, Facts
 from spsam.data.geometry import orientation, turn_to
 from spsam.data.plan import CROPPED
 from spsam.data.preparation.bounds import ABSURD, FAR, LARGE, far
-from spsam.data.split import FOLDS, PARTS, split_cases, title, unlearnable
+from spsam.data.split import FOLDS, split_cases, title, unlearnable
+from spsam.data.split_lists import PARTS
 from spsam.errors import InputError, Problem
 
 # Many programs store CT without its intercept: air is 0 then, or 24, and not -1000.

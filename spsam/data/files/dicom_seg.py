@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,10 @@ import numpy.typing as npt
 
 from spsam.data.files.dicom import ordered_files
 from spsam.errors import InputError, Problem
+from spsam.extras import missing
 from spsam.files import atomic
 from spsam.text.classes import class_labels
+from spsam.text.colours import rgb
 
 # The standard wants them, empty where nothing is known; anonymised series often lack them.
 _MAY_BE_EMPTY = (
@@ -24,8 +25,8 @@ _MAY_BE_EMPTY = (
 
 def segmentation_problems(folder: Path) -> list[Problem]:
     """Why no DICOM-SEG can be made of label maps of a volume; reads one header."""
-    if importlib.util.find_spec("highdicom") is None:
-        return [Problem("DICOM-SEG needs highdicom: pip install 'spsam[dicom]'")]
+    if absent := missing("dicom", "DICOM-SEG"):
+        return [Problem(absent)]
     if not folder.is_dir():
         return [Problem("expected a DICOM series, a DICOM-SEG refers to one", folder)]
     import pydicom
@@ -111,6 +112,7 @@ def _description(number: int, name: str) -> Any:
         # A data set's classes have names, no code of a terminology.
         segmented_property_type=CodedConcept(str(number), "99SPSAM", label),
         algorithm_type="AUTOMATIC",
+        display_color=highdicom.color.CIELabColor.from_rgb(*rgb(number)),
         algorithm_identification=highdicom.AlgorithmIdentificationSequence(
             name="Self-Prompt SAM",
             family=codes.DCM.ArtificialIntelligence,

@@ -8,7 +8,9 @@ nibabel; what they claim is compared with the file before anything is taken for 
 from __future__ import annotations
 
 import gzip
+import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,13 +140,39 @@ def write_nifti(path: Path, labels: npt.NDArray[np.integer], geometry: Geometry)
     Raises:
         OSError: If the disk takes no more.
     """
+    little: Any = np.ascontiguousarray(labels, labels.dtype.newbyteorder("<"))
+    write_voxels(path, [little], little.shape, geometry)
+
+
+def write_voxels(
+    path: Path,
+    pieces: Iterable[npt.NDArray[Any]],
+    shape: tuple[int, ...],
+    geometry: Geometry,
+    *,
+    level: int = 6,
+) -> None:
+    """Writes voxels as `.nii.gz`, with the forms of their scan where it has some.
+
+    Args:
+        path: The file.
+        pieces: Contiguous and little-endian, of one kind; one after the other they are the array.
+        shape: Of the whole array: `(D, H, W)`, or `(K, D, H, W)` for a file of four dimensions.
+        geometry: Where the voxels lie.
+        level: Of the compression.
+
+    Raises:
+        OSError: If the disk takes no more.
+    """
     from nibabel import nifti1
 
     # Its classes carry no types.
     library: Any = nifti1
     header = library.Nifti1Header()
-    header.set_data_dtype(labels.dtype)
-    header.set_data_shape(labels.shape[::-1])
+    pieces = iter(pieces)
+    first = next(pieces)
+    header.set_data_dtype(first.dtype)
+    header.set_data_shape(shape[::-1])
     header["vox_offset"], header["scl_slope"], header["scl_inter"] = _FIRST + 4, 1, 0
     header["magic"] = b"n+1"
     if geometry.forms:
@@ -155,11 +183,12 @@ def write_nifti(path: Path, labels: npt.NDArray[np.integer], geometry: Geometry)
         header.set_sform(matrix, code=1)
         header.set_qform(matrix, code=1)
         header["pixdim"][1:4] = geometry.spacing[::-1]
-    little: Any = np.ascontiguousarray(labels, labels.dtype.newbyteorder("<"))
-    # Neither the time nor the draft's name: the same labels are the same file.
-    with path.open("wb") as stream, gzip.GzipFile("", "wb", 6, stream, mtime=0) as packed:
+    # Neither the time nor the draft's name: the same voxels are the same file.
+    with path.open("wb") as stream, gzip.GzipFile("", "wb", level, stream, mtime=0) as packed:
         packed.write(header.as_byteswapped("<").binaryblock + bytes(4))
-        packed.write(memoryview(little).cast("B"))
+        for piece in itertools.chain([first], pieces):
+            flat: Any = piece
+            packed.write(memoryview(flat).cast("B"))
 
 
 def _parsed(path: Path) -> tuple[Any, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,43 @@ LAYOUT = (
     "nnU-Net v2 raw: imagesTr/CASE_0000.nii.gz …, labelsTr/CASE.nii.gz and dataset.json with "
     "'channel_names', 'labels', 'file_ending'"
 )
+
+
+RAW_FOLDERS = "nnUNet_raw"
+"""The environment variable with the folder of all raw data sets, as nnU-Net's own commands use."""
+
+
+def find(name: str) -> Path | None:
+    """The folder of a data set below `$nnUNet_raw`.
+
+    Args:
+        name: `Dataset027_ACDC`, `Dataset027` or `27`.
+
+    Returns:
+        None where the name is none of a data set of nnU-Net.
+
+    Raises:
+        InputError: If the variable is not set, or no folder or several have the number.
+    """
+    found = re.fullmatch(r"(?:Dataset(?=\d{3}))?(\d{1,3})(_.+)?", name)
+    if found is None or (found[2] and not name.startswith("Dataset")):
+        return None
+    number, root = int(found[1]), os.environ.get(RAW_FOLDERS, "")
+    if not root or not Path(root).is_dir():
+        state = f"{root} is no folder" if root else "it is not set"
+        raise InputError(
+            f"data set '{name}': expected the environment variable {RAW_FOLDERS} to name the "
+            f"folder of nnU-Net's raw data sets, but {state}; set it, or give the data set's folder"
+        )
+    folders = [each for each in sorted(Path(root).glob(f"Dataset{number:03d}_*")) if each.is_dir()]
+    if found[2]:
+        folders = [each for each in folders if each.name == name]
+    if len(folders) == 1:
+        return folders[0]
+    shown = ", ".join(each.name for each in folders) if folders else "there is none"
+    raise InputError(
+        Problem(f"expected one folder Dataset{number:03d}{found[2] or '_*'}, {shown}", Path(root))
+    )
 
 
 def recognise(folder: Path) -> bool:

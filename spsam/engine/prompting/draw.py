@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spsam.engine.preview import COLOURS, draw_slice
+from spsam.engine.preview import draw_slice
 from spsam.engine.prompting.scenes import PromptScene
 from spsam.files import atomic
 from spsam.text.classes import class_labels
+from spsam.text.colours import class_colour
 from spsam.text.drawn import drawn, in_legend
 from spsam.text.escape import plain
 
@@ -73,7 +74,10 @@ def draw_logits(path: Path, scene: PromptScene, head: str, class_names: Sequence
     for k, (axis, name) in enumerate(zip(axes[1], class_labels(class_names), strict=False)):
         axis.set_visible(True)
         inside = scene.reference == k
-        for where, label, colour in ((~inside, "elsewhere", "#999999"), (inside, name, _colour(k))):
+        for where, label, colour in (
+            (~inside, "elsewhere", "#999999"),
+            (inside, name, class_colour(k)),
+        ):
             if where.any():
                 axis.hist(
                     scene.logits[k][where],
@@ -130,17 +134,17 @@ def _answer(axis: Any, scene: PromptScene) -> None:
         mask = scene.answer[k]
         if mask.any():
             shade = np.zeros((*mask.shape, 4))
-            shade[mask] = (*_rgb(_colour(k)), 0.35)
+            shade[mask] = (*_rgb(class_colour(k)), 0.35)
             axis.imshow(shade, interpolation="nearest", aspect=scene.aspect)
             if not mask.all():
-                axis.contour(mask, [0.5], colors=[_colour(k)], linewidths=0.5)
+                axis.contour(mask, [0.5], colors=[class_colour(k)], linewidths=0.5)
     for k in classes:
         if scene.present[k]:
             _prompted_area(axis, scene, k)
     for k, x, y, positive in scene.points:
         if k > 0:
             marker = "o" if positive else "X"
-            axis.plot(x, y, marker, color=_colour(k), markersize=6, markeredgecolor="white")
+            axis.plot(x, y, marker, color=class_colour(k), markersize=6, markeredgecolor="white")
     axis.set_xlim(-0.5, width - 0.5)
     axis.set_ylim(height - 0.5, -0.5)
 
@@ -154,14 +158,14 @@ def _prompted_area(axis: Any, scene: PromptScene, k: int) -> None:
         rows, columns = scene.masks[k].shape
         x = (np.arange(columns) + 0.5) * width / columns - 0.5
         y = (np.arange(rows) + 0.5) * height / rows - 0.5
-        for colour, line, dots in (("white", 2.2, "solid"), (_colour(k), 1.4, "dotted")):
+        for colour, line, dots in (("white", 2.2, "solid"), (class_colour(k), 1.4, "dotted")):
             axis.contour(
                 x, y, scene.masks[k], [0.5], colors=[colour], linewidths=line, linestyles=dots
             )
     if scene.boxes is not None:
         x1, y1, x2, y2 = scene.boxes[k].tolist()
         size = (x2 - x1 + 1, y2 - y1 + 1)
-        for colour, line in (("white", 2.6), (_colour(k), 1.5)):
+        for colour, line in (("white", 2.6), (class_colour(k), 1.5)):
             box = Rectangle((x1 - 0.5, y1 - 0.5), *size, fill=False, edgecolor=colour)
             box.set(linewidth=line, zorder=3)
             axis.add_patch(box)
@@ -181,15 +185,11 @@ def _legend(figure: Any, class_names: Sequence[str]) -> None:
 
     labels = enumerate(class_labels(class_names))
     figure.legend(
-        handles=[Patch(color=_colour(k), label=in_legend(name)) for k, name in labels if k],
+        handles=[Patch(color=class_colour(k), label=in_legend(name)) for k, name in labels if k],
         loc="outside lower center",
         ncols=min(len(class_names) - 1, 8),
         fontsize=8,
     )
-
-
-def _colour(k: int) -> str:
-    return COLOURS[(k - 1) % len(COLOURS)] if k else "#444444"
 
 
 def _rgb(colour: str) -> tuple[float, float, float]:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from spsam.errors import InputError
 from spsam.model.prompts.base import Prompt
 from spsam.model.prompts.rules import points, torch_points
-from spsam.model.prompts.types import (
-    KINDS,
-    MASK_VALUES,
-    Flags,
-    Indices,
-    Kinds,
-    Labels,
-    MaskForm,
-)
+from spsam.model.prompts.types import Flags, Indices, Labels
 
 
 class FarthestPrompt(Prompt):
@@ -27,19 +21,8 @@ class FarthestPrompt(Prompt):
         count: How many points.
     """
 
-    def __init__(
-        self,
-        num_classes: int,
-        *,
-        use: Kinds = KINDS,
-        mask: MaskForm = "binary",
-        mask_values: tuple[float, float] = MASK_VALUES,
-        count: int = 3,
-        negatives: int = 0,
-    ) -> None:
-        super().__init__(
-            num_classes, use=use, mask=mask, mask_values=mask_values, negatives=negatives
-        )
+    def __init__(self, num_classes: int, *, count: int = 3, **base: Any) -> None:
+        super().__init__(num_classes, **base)
         if count < 1:
             raise InputError(f"an object needs at least one point: got count {count}")
         self.count = count

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from spsam.errors import InputError
 from spsam.model.prompts.base import Prompt
 from spsam.model.prompts.rules import points
-from spsam.model.prompts.types import (
-    KINDS,
-    MASK_VALUES,
-    Flags,
-    Indices,
-    Kinds,
-    Labels,
-    MaskForm,
-)
+from spsam.model.prompts.types import Flags, Indices, Labels
 
 
 class RandomPrompt(Prompt):
@@ -26,19 +20,8 @@ class RandomPrompt(Prompt):
         seed: Of the draws, not negative.
     """
 
-    def __init__(
-        self,
-        num_classes: int,
-        *,
-        use: Kinds = KINDS,
-        mask: MaskForm = "binary",
-        mask_values: tuple[float, float] = MASK_VALUES,
-        seed: int = 0,
-        negatives: int = 0,
-    ) -> None:
-        super().__init__(
-            num_classes, use=use, mask=mask, mask_values=mask_values, negatives=negatives
-        )
+    def __init__(self, num_classes: int, *, seed: int = 0, **base: Any) -> None:
+        super().__init__(num_classes, **base)
         if seed < 0:
             raise InputError(f"a seed is not negative: got {seed}")
         self.seed = seed

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from spsam.reporting.chosen_cases import case_dice, chosen_cases
 from spsam.reporting.figures.recorded import recorded
-from spsam.reporting.figures.style import CLASS_COLOURS, Drawing, NothingToDrawError, new_figure
+from spsam.reporting.figures.style import Drawing, NothingToDrawError, new_figure
 from spsam.reporting.tables.study import StudyResults
 from spsam.results.panels import Panel, read_panels
+from spsam.text.colours import class_colour, class_colours
 from spsam.text.drawn import in_legend
 from spsam.text.escape import one_line
 
@@ -26,11 +28,11 @@ def draw(study: StudyResults) -> Drawing:
     found, _ = recorded(study, "panels.npz", read_panels, first=True)
     arms = [arm.name for arm in study.measured.arms if arm.name in found]
     panels = {arm: {panel.case: panel for panel in found[arm][0]} for arm in arms}
-    dice = _case_dice(study, arms)
+    dice = case_dice(study, arms)
     shown = {case: value for case, value in dice[arms[-1]].items() if case in panels[arms[-1]]}
     if not shown:
         raise NothingToDrawError("The runs have kept no picture of a case that has a score.")
-    rows = _choose(shown)
+    rows = chosen_cases(shown)
     # A plain network takes no prompts.
     asked = next((arm for arm in reversed(arms) if any(map(_has_prompts, found[arm][0]))), None)
     columns = ["image", *([f"prompts ({asked})"] if asked else []), "reference", *arms]
@@ -70,29 +72,6 @@ def _has_prompts(panel: Panel) -> bool:
     return any(part is not None for part in (panel.mask, panel.points, panel.boxes))
 
 
-def _case_dice(study: StudyResults, arms: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Mean Dice of each case in each arm's first finished seed."""
-    rows = study.measured.rows
-    rows = rows[(rows["metric"] == "dice") & (rows["class_id"] > 0)]
-    result = {}
-    for arm in arms:
-        of_arm = rows[(rows["arm"] == arm) & (rows["run_id"] == study.finished(arm)[0])]
-        means = of_arm.groupby("case", observed=True)["value"].mean().dropna()
-        result[arm] = {str(case): float(value) for case, value in means.items()}
-    return result
-
-
-def _choose(scores: Mapping[str, float]) -> dict[str, str]:
-    """Best, median and worst case, each once."""
-    order = sorted(scores, key=lambda case: (scores[case], case))
-    places = {"best": order[-1], "median": order[len(order) // 2], "worst": order[0]}
-    kept: dict[str, str] = {}
-    for name, case in places.items():
-        if case not in kept.values():
-            kept[name] = case
-    return kept
-
-
 def _show(
     axis: Axes, panel: Panel, labels: NDArray[np.integer] | None, *, alpha: float = 0.55
 ) -> None:
@@ -104,12 +83,12 @@ def _show(
     for spine in axis.spines.values():
         spine.set_visible(False)
     if labels is not None:
-        colours = (labels.astype(int) - 1) % len(CLASS_COLOURS)
+        most = max(2, int(labels.max()))
         axis.imshow(
-            np.ma.masked_where(labels == 0, colours),
-            cmap=ListedColormap(CLASS_COLOURS),
-            vmin=0,
-            vmax=len(CLASS_COLOURS) - 1,
+            np.ma.masked_where(labels == 0, labels),
+            cmap=ListedColormap(class_colours(most + 1)),
+            vmin=1,
+            vmax=most,
             alpha=alpha,
             interpolation="nearest",
             aspect=panel.aspect,
@@ -131,7 +110,7 @@ def _prompts(axis: Axes, panel: Panel) -> None:
                     x2 - x1 + 1,
                     y2 - y1 + 1,
                     fill=False,
-                    ec=_colour(k),
+                    ec=class_colour(int(k)),
                     lw=1.2,
                 )
             )
@@ -142,16 +121,12 @@ def _prompts(axis: Axes, panel: Panel) -> None:
                 y,
                 "o" if inside else "X",
                 ms=4.5,
-                mfc=_colour(k),
+                mfc=class_colour(int(k)),
                 mec="white" if inside else "black",
                 mew=0.8,
             )
     axis.set_xlim(-0.5, width - 0.5)
     axis.set_ylim(height - 0.5, -0.5)
-
-
-def _colour(k: float) -> str:
-    return CLASS_COLOURS[(int(k) - 1) % len(CLASS_COLOURS)]
 
 
 def _legend(
@@ -162,7 +137,7 @@ def _legend(
 
     seen = {int(k) for case in cases for k in np.unique(panels[case].reference)}
     handles = [
-        Patch(color=_colour(k), label=in_legend(name))
+        Patch(color=class_colour(int(k)), label=in_legend(name))
         for k, name in enumerate(names)
         if k and k in seen
     ]

@@ -23,9 +23,6 @@ PALETTE = (BLUE, ORANGE, GREEN, VERMILION, "#CC79A7", "#56B4E9", "#000000", "#99
 DASHES = ("-", "--", ":")
 GREY = "#8A8A8A"
 
-CLASS_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
-"""Of foreground classes, the first after the background; they repeat."""
-
 WIDTH = 7.2
 """Inches: the text of a page, or two columns."""
 

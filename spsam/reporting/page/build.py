@@ -10,6 +10,7 @@ from typing import Any
 import spsam
 from spsam.files import write_text
 from spsam.reporting.figures.draw import ReportFigure
+from spsam.reporting.page.cases import shown_cases
 from spsam.reporting.page.facts import (
     address,
     differences,
@@ -20,7 +21,8 @@ from spsam.reporting.page.facts import (
 from spsam.reporting.render.html import to_html
 from spsam.reporting.render.model import Table
 from spsam.reporting.render.templates import html_templates
-from spsam.reporting.study_data import FINISHED, StudyData
+from spsam.reporting.study_data import FINISHED
+from spsam.reporting.tables.study import StudyResults
 
 PAGE = "index.html"
 
@@ -28,7 +30,7 @@ _LONG = 25  # Rows above which a table is folded.
 
 
 def write_study_page(
-    measured: StudyData,
+    study: StudyResults,
     tables: Sequence[Table],
     figures: Sequence[ReportFigure],
     folder: Path,
@@ -36,7 +38,7 @@ def write_study_page(
     """Writes the page of an ablation.
 
     Args:
-        measured: The study.
+        study: The study.
         tables: In the order of the page.
         figures: The same.
         folder: Where the page goes, and where the tables' files are.
@@ -44,6 +46,7 @@ def write_study_page(
     Returns:
         The page.
     """
+    measured = study.measured
     runs = run_facts(measured, folder)
     return _write(
         folder,
@@ -51,6 +54,7 @@ def write_study_page(
         facts=study_facts(measured),
         tables=_tables(tables, folder),
         figures=_figures(figures, folder),
+        cases=shown_cases(study, folder),
         differences=differences(measured),
         environment=environments(measured),
         runs=runs,
@@ -90,6 +94,7 @@ def write_prompts_page(
         facts=facts,
         tables=_tables(tables, folder),
         figures=_figures(pictures, folder),
+        cases=[],
         differences=[],
         environment=[],
         runs=[],

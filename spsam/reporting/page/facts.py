@@ -71,7 +71,7 @@ def differences(measured: StudyData) -> list[dict[str, str]]:
         {
             "arm": arm.name,
             "title": arm.title,
-            "parent": arm.parent or "",
+            "parent": arm.base or "",
             "key": str(change.get("key", "")),
             "before": _value(change.get("parent")),
             "after": _value(change.get("value")),

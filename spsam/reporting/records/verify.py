@@ -18,7 +18,9 @@ from spsam.reporting.records.format import MANIFEST, ROWS, RUNS, STUDY, TABLES, 
 from spsam.reporting.records.write import record_tables
 from spsam.reporting.render.files import to_csv
 from spsam.reporting.render.model import Table
-from spsam.reporting.study_data import StudyData, as_arms, as_rows
+from spsam.reporting.score_rows import as_rows
+from spsam.reporting.study_data import StudyData
+from spsam.reporting.study_description import as_arms
 from spsam.results.rows import Row
 from spsam.text.json_text import parse_json
 

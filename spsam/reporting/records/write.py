@@ -36,7 +36,9 @@ from spsam.reporting.records.format import (
 from spsam.reporting.render.files import write_provenance, write_table
 from spsam.reporting.render.model import Table
 from spsam.reporting.report import ablation_tables
-from spsam.reporting.study_data import StudyData, find_studies, read_study
+from spsam.reporting.study_data import StudyData
+from spsam.reporting.study_description import find_studies
+from spsam.reporting.study_reader import read_study
 from spsam.reporting.tables.study import StudyResults
 from spsam.results.run_folder import RunFolder
 

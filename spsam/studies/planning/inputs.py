@@ -1,14 +1,15 @@
-"""What all runs of a study share: the data, their splits, the preset's protocol and the device."""
+"""What all runs of a study share: data, their splits, the preset's protocol and the device."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spsam.config.problems import gather, raise_all
+from spsam.config.yaml_file import YamlFile
 from spsam.errors import Problem
-from spsam.registry.files import preset_path
 from spsam.registry.protocols import Protocol, find_protocol
 from spsam.studies.backend import Backend
 from spsam.studies.planning.request import Request
@@ -23,7 +24,7 @@ class StudyInputs:
     """What all runs of a study share.
 
     Attributes:
-        preset: The preset's name or path.
+        preset: The preset's name.
         protocol: What the preset sets for the data set; None where it has no protocols.
         dataset: The data.
         splits: Which cases train and which are scored, on every fold.
@@ -37,17 +38,19 @@ class StudyInputs:
     device: str
 
 
-def open_inputs(request: Request, preset: str, backend: Backend, *, validate: bool) -> StudyInputs:
-    """Opens what a request names.
+def open_inputs(
+    request: Request, preset: YamlFile | None, backend: Backend, *, validate: bool
+) -> StudyInputs:
+    """Opens the data that a request names, and finds its device.
 
     Args:
         request: With its folds.
-        preset: The preset's name or path.
+        preset: The preset; None where it has mistakes, which are told already.
         backend: The engine.
         validate: Whether validation cases are held back.
 
     Raises:
-        InputError: With every mistake in preset, device, data and split.
+        InputError: With every mistake in device, data, protocol and split.
     """
     from spsam.data.dataset import open_dataset
     from spsam.data.split import split_cases
@@ -55,13 +58,11 @@ def open_inputs(request: Request, preset: str, backend: Backend, *, validate: bo
     problems: list[Problem] = []
     protocol: Protocol | None = None
     with gather(problems):
-        preset_path(preset)
-    with gather(problems):
         dataset = open_dataset(request.data)
-        # A data set may have a name of its own and a published one.
-        names = [name for name in (dataset.name, dataset.published) if name is not None]
         with gather(problems):
-            protocol = find_protocol(preset, names)
+            # A data set may have a name of its own and a published one.
+            names = [name for name in (dataset.name, dataset.published) if name is not None]
+            protocol = None if preset is None else find_protocol(preset.path, names)
         usual = None if protocol is None else protocol.split
         splits = {
             fold: split_cases(dataset, request.split, fold, protocol=usual, validate=validate)
@@ -70,4 +71,4 @@ def open_inputs(request: Request, preset: str, backend: Backend, *, validate: bo
     with gather(problems):
         device = backend.device(request.device)
     raise_all(problems)
-    return StudyInputs(preset, protocol, dataset, splits, device)
+    return StudyInputs(Path(request.preset_named).stem, protocol, dataset, splits, device)

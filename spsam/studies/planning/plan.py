@@ -29,8 +29,8 @@ class PlannedArm:
 
     Attributes:
         arm: Resolved.
-        parent: The arm it is a change of, the nearest that is in the study; None for the first of
-            its line.
+        base: The arm it is a change of: the nearest of its bases that is in the study, and the
+            nearest of all where none is; None for a root.
         diff: What it changes of that, as `registry.arms.differences` gives it.
         size: Parameters of its network.
         plan: Patch size and spacing, on the first fold.
@@ -40,7 +40,7 @@ class PlannedArm:
     """
 
     arm: ArmConfig
-    parent: str | None
+    base: str | None
     diff: Sequence[Mapping[str, Any]]
     size: NetworkSize
     plan: Plan
@@ -89,7 +89,7 @@ class Ablation:
         """An ablation of planned arms; `more` are further attributes."""
         return cls(
             request=request,
-            preset=Path(inputs.preset).stem,
+            preset=inputs.preset,
             device=inputs.device,
             dataset=inputs.dataset,
             splits=inputs.splits,
@@ -129,6 +129,11 @@ class Ablation:
         count = len(self.arms[0].runs)
         return [(arm, arm.runs[index]) for index in range(count) for arm in self.arms]
 
+    def parent(self, planned: PlannedArm) -> str | None:
+        """The arm that one is compared with: its base, where that is in the study."""
+        names = {arm.arm.name for arm in self.arms}
+        return planned.base if planned.base in names else None
+
     @property
     def name(self) -> str:
         """The study's name: what was asked for, and a hash of its runs."""
@@ -161,7 +166,7 @@ class Ablation:
             "device": self.device,
             "seeds": list(self.request.seeds),
             "folds": [{"fold": fold, "split_hash": s.hash} for fold, s in self.splits.items()],
-            "arms": [_describe_arm(arm) for arm in self.arms],
+            "arms": [_describe_arm(arm, self.parent(arm)) for arm in self.arms],
         }
         if self.study is not None:
             told["study"] = {"title": self.study.title, "shape": self.study.shape}
@@ -190,12 +195,13 @@ def _changed_aspect(planned: PlannedArm) -> str | None:
     )
 
 
-def _describe_arm(planned: PlannedArm) -> dict[str, Any]:
+def _describe_arm(planned: PlannedArm, parent: str | None) -> dict[str, Any]:
     ids = [run.folder.run_id for run in planned.runs]
     told = {
         "name": planned.arm.name,
         "title": planned.arm.title,
-        "parent": planned.parent,
+        "parent": parent,
+        "base": planned.base,
         "diff": [dict(change) for change in planned.diff],
         "run_id": ids[0],
         "run_ids": ids,

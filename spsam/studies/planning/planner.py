@@ -4,122 +4,141 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spsam.config.identity import run_id
 from spsam.config.problems import gather, raise_all
 from spsam.config.schema import ArmConfig, DataIdentity, PatchConfig, RunConfig
-from spsam.config.study import StudyFile
+from spsam.config.study import Study
+from spsam.config.yaml_file import YamlFile
 from spsam.engine.run_spec import NetworkSize, RunSpec
-from spsam.errors import InputError, Problem
-from spsam.model.sam.backbones import backbone_spec
+from spsam.errors import Problem
+from spsam.registry.arms import ArmLoader
+from spsam.registry.catalogue import Catalogue
 from spsam.registry.differences import differences
 from spsam.registry.files import hiding_notes
+from spsam.registry.protocols import read_preset
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
-from spsam.studies.planning.arm_selection import (
-    arm_loader,
-    requested_study,
-    select_arms,
-    without_duplicates,
-)
+from spsam.studies.planning.arm_selection import select_arms
 from spsam.studies.planning.inputs import StudyInputs, open_inputs
 from spsam.studies.planning.plan import Ablation, PlannedArm
-from spsam.studies.planning.request import Request, completed, default_preset
-from spsam.studies.planning.shapes import MadeArm
+from spsam.studies.planning.request import Request, completed
+from spsam.studies.planning.shapes import MadeArm, make_arms
+from spsam.studies.planning.weights import ArmWeights, WeightFiles
 
 if TYPE_CHECKING:
     from spsam.data.plan import Plan
 
 
 def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
-    """Resolves everything that a request names, and counts parameters.
+    """From names to files, from files to arms, from arms to runs.
 
     Raises:
         InputError: With every mistake in arms, overrides, data and split.
     """
     backend = backend or Backend()
     problems: list[Problem] = []
-    study: StudyFile | None = None
+    of_arms: list[Problem] = []
+    selection = select_arms(request.arms, of_arms)
+    study = None if selection.study is None else selection.study.config
+    request = completed(request, study)
+    preset: YamlFile | None = None
     inputs: StudyInputs | None = None
-    arms: list[MadeArm] = []
+    catalogue: Catalogue | None = None
+    made: list[MadeArm] = []
     with gather(problems):
-        study = requested_study(request)
-    request = completed(request, None if study is None else study.config)
-    preset, known = request.preset or default_preset(request.data), not problems
+        preset = read_preset(request.preset_named)
+    with gather(of_arms):
+        catalogue = Catalogue.load(request.plugins)
     with gather(problems):
         inputs = open_inputs(request, preset, backend, validate=request.validate > 0)
-    if known:
-        protocol = None if inputs is None or inputs.protocol is None else inputs.protocol.path
-        with gather(problems):
-            loader = arm_loader(request, preset, protocol)
-            arms = select_arms(request, study, loader)
-    raise_all(problems)
+    protocol = None if inputs is None or inputs.protocol is None else inputs.protocol.file
+    if catalogue is not None and selection.arms:
+        loader = ArmLoader(catalogue, request.overrides, preset=preset, protocol=protocol)
+        with gather(of_arms):
+            made = make_arms(selection, loader)
+    raise_all([*problems, *of_arms])
+    assert catalogue is not None
     assert inputs is not None
-    planned = _plan_arms(request, backend, inputs, arms)
+    planned = _plan_arms(made, Planner(request, inputs, catalogue, backend))
     dropped: list[str] = []
-    shape = None if study is None else study.config
-    if shape is not None and shape.shape != "arms":
-        planned, dropped = without_duplicates(planned, shape)
-    hiding = hiding_notes([*loader.files, *([] if study is None else [study.file.path])])
-    return Ablation.of(request, inputs, planned, study=shape, dropped=tuple(dropped), hiding=hiding)
+    if study is not None and study.shape != "arms":
+        planned, dropped = _without_duplicates(planned, study)
+    layers = [file.path for file in (preset, protocol) if file is not None]
+    hiding = hiding_notes([*selection.files, *layers])
+    return Ablation.of(request, inputs, planned, study=study, dropped=dropped, hiding=hiding)
 
 
-def _plan_arms(
-    request: Request, backend: Backend, inputs: StudyInputs, arms: Sequence[MadeArm]
-) -> list[PlannedArm]:
+def _plan_arms(made: Sequence[MadeArm], planner: Planner) -> list[PlannedArm]:
     problems: list[Problem] = []
-    for made in arms:
+    for each in made:
         with gather(problems):
-            backend.check_devices(inputs.device, request.devices, made.arm)
+            planner.check_devices(each.arm)
+    problems += planner.weights.missing([each.arm for each in made])
     planned: list[PlannedArm] = []
-    planner = Planner(request, backend, inputs)
-    without = [made.arm for made in arms if planner.lacks_weights(made.arm)]
-    problems += missing_weights(without)
-    for made in arms:
-        if made.arm in without:
+    for each in made:
+        if planner.weights.missing([each.arm]):
             continue
         with gather(problems):
-            arm = planner.arm(made.arm, made.parent)
-            planned.append(replace(arm, levels=made.levels))
+            planned.append(replace(planner.arm(each.arm, each.parent), levels=each.levels))
     raise_all(problems)
     return planned
 
 
-def missing_weights(arms: Sequence[ArmConfig]) -> list[Problem]:
-    """A sentence for each SAM whose official weights arms want and nobody names."""
-    wanted: dict[str, list[str]] = {}
-    for arm in arms:
-        wanted.setdefault(arm.backbone.name, []).append(arm.name)
-    return [
-        Problem(
-            f"{', '.join(names)} {'wants' if len(names) == 1 else 'want'} official weights of "
-            f"{backbone} (backbone.weights: checkpoint): give --checkpoint FILE or --set "
-            f"backbone.weights=random; {backbone_spec(backbone).published}"
-        )
-        for backbone, names in wanted.items()
-    ]
+def _without_duplicates(
+    arms: Sequence[PlannedArm], study: Study
+) -> tuple[list[PlannedArm], list[str]]:
+    """The arms of a study without those that are equal to one before, and what was left out.
+
+    Raises:
+        InputError: If two cells of a product are equal: its effects would have no meaning.
+    """
+    first: dict[str, str] = {}
+    kept, dropped = [], []
+    for planned in arms:
+        twin = first.setdefault(planned.runs[0].folder.run_id, planned.arm.name)
+        if twin == planned.arm.name:
+            kept.append(planned)
+        else:
+            dropped.append(f"{planned.arm.name} is equal to {twin} and left out")
+    if study.shape == "factorial":
+        raise_all(Problem(f"{said}: give each factor values that differ") for said in dropped)
+    return kept, dropped
 
 
 class Planner:
     """Plans arms; what several share is worked out once.
 
     Args:
-        request: What was asked for.
-        backend: The engine.
+        request: Completed.
         inputs: What all runs share.
+        catalogue: The components.
+        backend: The engine.
+
+    Attributes:
+        weights: SAM's.
     """
 
-    def __init__(self, request: Request, backend: Backend, inputs: StudyInputs) -> None:
-        self.request = request
-        self.backend = backend
-        self.preset = Path(inputs.preset).stem
-        self.dataset = inputs.dataset
-        self.splits = inputs.splits
-        self.device = inputs.device
-        self.plans: dict[tuple[str, int], Plan] = {}
-        self.hashes: dict[Path, str] = {}
+    def __init__(
+        self, request: Request, inputs: StudyInputs, catalogue: Catalogue, backend: Backend
+    ) -> None:
+        self.weights = WeightFiles(
+            request.checkpoint, dry_run=request.dry_run, file_sha256=backend.file_sha256
+        )
+        self._request = request
+        self._inputs = inputs
+        self._catalogue = catalogue
+        self._backend = backend
+        self._plans: dict[tuple[str, int], Plan] = {}
+
+    def check_devices(self, arm: ArmConfig) -> None:
+        """Whether as many devices as are asked for can share the arm's batch.
+
+        Raises:
+            InputError: If they cannot.
+        """
+        self._backend.check_devices(self._inputs.device, self._request.devices, arm)
 
     def arm(self, arm: ArmConfig, parent: ArmConfig | None) -> PlannedArm:
         """One arm and its runs.
@@ -128,39 +147,48 @@ class Planner:
             InputError: If its blocks do not fit together or its weights are missing.
         """
         # What is computed is what a run is known by.
-        arm = arm.on(self.device)
-        parent = None if parent is None else parent.on(self.device)
-        checkpoint = self.checkpoint(arm)
-        plan = self.plan(arm.patch, next(iter(self.splits)))
-        diff = differences(arm, parent)
+        arm = arm.on(self._inputs.device)
+        parent = None if parent is None else parent.on(self._inputs.device)
+        weights = self.weights.of(arm)
+        plans = {fold: self._plan(arm.patch, fold) for fold in self._inputs.splits}
+        plan = next(iter(plans.values()))
+        diff = differences(arm, parent, self._catalogue)
         if parent is not None and not diff and parent.parent is None:
             parent = None  # It changes nothing of a root: it is the root under its own name.
-        size = self.backend.size(arm, self.dataset, plan)
-        runs = [
-            self.run(arm, seed, fold, checkpoint, size)
-            for seed in self.request.seeds
-            for fold in self.splits
-        ]
+        if parent is not None:
+            # Of several bases the one that it stands beside, not the one that its file names.
+            arm = arm.model_copy(update={"parent": parent.name})
+        size = self._backend.size(arm, self._inputs.dataset, plan)
         return PlannedArm(
             arm=arm,
-            parent=None if parent is None else parent.name,
+            base=None if parent is None else parent.name,
             diff=diff,
             size=size,
             plan=plan,
-            checkpoint=checkpoint,
-            runs=runs,
+            checkpoint=weights.file,
+            runs=[
+                self._run(arm, seed, fold, plans[fold], weights, size)
+                for seed in self._request.seeds
+                for fold in plans
+            ],
         )
 
-    def run(
-        self, arm: ArmConfig, seed: int, fold: int, checkpoint: Path | None, size: NetworkSize
+    def _run(  # noqa: PLR0917 - what makes one run of an arm
+        self,
+        arm: ArmConfig,
+        seed: int,
+        fold: int,
+        plan: Plan,
+        weights: ArmWeights,
+        size: NetworkSize,
     ) -> RunSpec:
         """The arm with one seed on one fold."""
         from spsam.data.plan import VERSION
 
-        dataset, split, workers = self.dataset, self.splits[fold], self.request.workers
+        request, dataset, split = self._request, self._inputs.dataset, self._inputs.splits[fold]
         config = RunConfig(
             arm=arm,
-            preset=self.preset,
+            preset=self._inputs.preset,
             data=DataIdentity(
                 name=dataset.name,
                 fingerprint=dataset.fingerprint,
@@ -173,60 +201,28 @@ class Planner:
                 preparation=VERSION[dataset.modality],
             ),
             seed=seed,
-            checkpoint_sha256=self.hashes[checkpoint] if checkpoint else self._hash_to_be(arm),
+            checkpoint_sha256=weights.sha256,
         )
         return RunSpec(
             config=config,
-            folder=RunFolder(self.request.home, run_id(config)),
+            folder=RunFolder(request.home, run_id(config)),
             dataset=dataset,
             split=split,
-            plan=self.plan(arm.patch, fold),
-            checkpoint=checkpoint,
+            plan=plan,
+            checkpoint=weights.file,
             size=size,
-            device=self.device,
-            workers=arm.train.workers if workers is None else workers,
-            devices=self.request.devices,
-            validate_every=self.request.validate,
+            device=self._inputs.device,
+            workers=arm.train.workers if request.workers is None else request.workers,
+            devices=request.devices,
+            validate_every=request.validate,
         )
 
-    def plan(self, patch: PatchConfig, fold: int) -> Plan:
+    def _plan(self, patch: PatchConfig, fold: int) -> Plan:
         """Patch size and spacing."""
         from spsam.data.plan import plan
 
         key = patch.model_dump_json(), fold
-        if key not in self.plans:
-            self.plans[key] = plan(self.dataset, self.splits[fold].train, **patch.model_dump())
-        return self.plans[key]
-
-    def checkpoint(self, arm: ArmConfig) -> Path | None:
-        """SAM's weights, if the arm takes any; their hash is kept."""
-        if arm.network != "self_prompt_sam" or arm.backbone.weights == "random":
-            return None
-        spec = backbone_spec(arm.backbone.name)
-        path = self.request.checkpoint or arm.backbone.checkpoint
-        if arm.backbone.weights == "shipped":
-            path = spec.shipped_weights
-        if path is None and self._hash_to_be(arm):
-            return None
-        raise_all(missing_weights([arm] if self.lacks_weights(arm) else []))
-        assert path is not None
-        path = path.expanduser()
-        if not path.is_file():
-            message = f"there is no such checkpoint file; {spec.published}"
-            raise InputError(Problem(message, path))
-        if path not in self.hashes:
-            self.hashes[path] = self.backend.file_sha256(path)
-        return path
-
-    def lacks_weights(self, arm: ArmConfig) -> bool:
-        """Whether an arm wants a file of weights that nobody names."""
-        wanted = arm.network == "self_prompt_sam" and arm.backbone.weights == "checkpoint"
-        named = self.request.checkpoint or arm.backbone.checkpoint
-        return wanted and named is None and not self._hash_to_be(arm)
-
-    def _hash_to_be(self, arm: ArmConfig) -> str | None:
-        """In a dry run without a file, the hash of the official weights that a run would want."""
-        wanted = arm.network == "self_prompt_sam" and arm.backbone.weights == "checkpoint"
-        missing = (self.request.checkpoint or arm.backbone.checkpoint) is None
-        dry = self.request.dry_run
-        return backbone_spec(arm.backbone.name).sha256 if dry and wanted and missing else None
+        if key not in self._plans:
+            cases = self._inputs.splits[fold].train
+            self._plans[key] = plan(self._inputs.dataset, cases, **patch.model_dump())
+        return self._plans[key]

@@ -53,18 +53,22 @@ class Request:
     validate: int = 0
     dry_run: bool = False
 
+    @property
+    def preset_named(self) -> str:
+        """The preset that is asked for, or the schedule of its data set where none is."""
+        return self.preset or ("demo" if self.data == "phantom" else "cpu")
+
 
 def completed(request: Request, study: Study | None) -> Request:
     """The request with the study's values where it has none, and defaults where neither has."""
+    overrides = {**(study.set if study else {}), **request.overrides}
+    if request.checkpoint:
+        # Naming a file means using it, unless the user said otherwise.
+        overrides.setdefault("backbone.weights", "checkpoint")
     return replace(
         request,
         preset=request.preset or (study.preset if study else None),
         seeds=tuple(request.seeds) or (study.seed_numbers if study else (0,)),
         folds=tuple(request.folds) or (study.folds if study else (0,)),
-        overrides={**(study.set if study else {}), **request.overrides},
+        overrides=overrides,
     )
-
-
-def default_preset(data: str) -> str:
-    """The schedule of a data set, where none is named."""
-    return "demo" if data == "phantom" else "cpu"

@@ -6,21 +6,20 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from spsam.config.problems import Place, gather, raise_all
 from spsam.config.schema import ArmConfig, Blocks
-from spsam.config.study import Arms, Factorial, LeaveOneOut, OneAtATime, StudyFile
+from spsam.config.study import Factorial, LeaveOneOut, OneAtATime
 from spsam.config.yaml_file import YamlFile
 from spsam.errors import InputError, Problem, nearest
-from spsam.registry.arm_file import ArmFile, read_arm_file
+from spsam.registry.arm_file import ArmFile
 from spsam.registry.arms import ArmLoader
 from spsam.registry.differences import together
-from spsam.registry.files import expand
 from spsam.registry.slots import SLOTS
+from spsam.studies.planning.arm_selection import Selection
 from spsam.studies.planning.space import Dimension, component_name, dimensions, label
-from spsam.studies.planning.validate_choices import Load, in_file, validate_choices
+from spsam.studies.planning.validate_choices import Load, at_set, validate_choices
 
 MOST_ARMS = 1000
 
@@ -40,8 +39,32 @@ class MadeArm:
     levels: Mapping[str, str] = field(default_factory=dict)
 
 
-def listed_arms(items: Sequence[str], loader: ArmLoader) -> list[MadeArm]:
-    """Arms by names, ranges and paths, each a change of the nearest of its bases that is listed.
+def make_arms(selection: Selection, loader: ArmLoader) -> list[MadeArm]:
+    """The arms that are named, or that a study's shape makes of the arm it names.
+
+    Args:
+        selection: Their files.
+        loader: With the study's own values in its overrides.
+
+    Raises:
+        InputError: With every mistake; those of a study at the line of its file that makes them.
+    """
+    study = selection.study
+    if study is None:
+        return listed_arms(selection.arms, loader)
+    config, file = study.config, study.file
+    try:
+        if isinstance(config, LeaveOneOut):
+            return _leave_one_out(config, file, selection.arms, loader)
+        if isinstance(config, OneAtATime | Factorial):
+            return _varied(config, file, selection.arms[0], loader)
+        return listed_arms(selection.arms, loader)
+    except InputError as error:
+        raise InputError([at_set(problem, file) for problem in error.problems]) from error
+
+
+def listed_arms(files: Sequence[ArmFile], loader: ArmLoader) -> list[MadeArm]:
+    """Each arm as a change of the nearest of its bases that is listed.
 
     An arm with no base in the list is told as a change of its own base, and compared with none.
 
@@ -49,57 +72,28 @@ def listed_arms(items: Sequence[str], loader: ArmLoader) -> list[MadeArm]:
         InputError: With every mistake of all of them.
     """
     problems: list[Problem] = []
-    loaded: list[MadeArm] = []
-    files: list[ArmFile] = []
-    for item in expand(list(items)):
-        with gather(problems):
-            files.append(read_arm_file(item))
+    made: list[MadeArm] = []
     paths = {file.path.resolve() for file in files}
     for file in files:
         with gather(problems):
             arm, base = loader.load(file), file.base(among=paths)
-            loaded.append(MadeArm(arm, None if base is None else loader.load(base)))
-    names = [made.arm.name for made in loaded]
+            made.append(MadeArm(arm, None if base is None else loader.load(base)))
+    names = [each.arm.name for each in made]
     twice = sorted({name for name in names if names.count(name) > 1})
     problems += [Problem(f"two arms are called '{name}': rename a file") for name in twice]
     raise_all(problems)
-    return loaded
+    return made
 
 
-def study_arms(study: StudyFile, loader: ArmLoader) -> list[MadeArm]:
-    """The arms that a study's shape makes, the one they are compared with first.
-
-    Args:
-        study: Of `load_study`.
-        loader: With the study's own values in its overrides.
-
-    Raises:
-        InputError: With every mistake, at the line of the file that makes it.
-    """
-    config, file = study.config, study.file
-    try:
-        if isinstance(config, Arms):
-            beside = [_beside(file.path, item) for item in config.arms]
-            return listed_arms(beside, loader)
-        if isinstance(config, LeaveOneOut):
-            return _leave_one_out(config, file, loader)
-        assert isinstance(config, OneAtATime | Factorial)
-        return _varied(config, file, loader)
-    except InputError as error:
-        keys = ("full", "base")
-        raise InputError([in_file(problem, file, keys) for problem in error.problems]) from error
-
-
-def _leave_one_out(config: LeaveOneOut, file: YamlFile, loader: ArmLoader) -> list[MadeArm]:
+def _leave_one_out(
+    config: LeaveOneOut, file: YamlFile, arms: Sequence[ArmFile], loader: ArmLoader
+) -> list[MadeArm]:
     place = Place(file.path, file.line(("slots",)))
     problems: list[Problem] = []
-    with gather(problems):
-        full_file = read_arm_file(_beside(file.path, config.full))
-        full = loader.load(full_file)
-        named = None if config.base is None else read_arm_file(_beside(file.path, config.base))
-        base = loader.plain_blocks(named or full_file.root)
-        blocks = {slot: _spelt(base, slot) for slot in SLOTS}
-    raise_all(problems)
+    full_file = arms[0]
+    full = loader.load(full_file)
+    base = loader.plain_blocks(full_file.root if config.base is None else arms[1])
+    blocks = {slot: _spelt(base, slot) for slot in SLOTS}
     differ = [slot for slot in SLOTS if blocks[slot] != _spelt(full.blocks, slot)]
     for slot in config.slots or ():
         if slot not in SLOTS:
@@ -122,10 +116,11 @@ def _leave_one_out(config: LeaveOneOut, file: YamlFile, loader: ArmLoader) -> li
     return made
 
 
-def _varied(config: OneAtATime | Factorial, file: YamlFile, loader: ArmLoader) -> list[MadeArm]:
+def _varied(
+    config: OneAtATime | Factorial, file: YamlFile, base_file: ArmFile, loader: ArmLoader
+) -> list[MadeArm]:
     """The arms of a base and factors: singly, or in every combination."""
     place = {key: Place(file.path, file.line(("factors", key))) for key in config.factors}
-    base_file = read_arm_file(_beside(file.path, config.base))
     problems: list[Problem] = []
     base: ArmConfig | None = None
     with gather(problems):
@@ -227,12 +222,6 @@ def _short(space: Sequence[Dimension]) -> list[str]:
 def _called(arm: ArmConfig, name: str, title: str, parent: ArmConfig | None) -> ArmConfig:
     labels = {"name": name, "title": title, "parent": None if parent is None else parent.name}
     return arm.model_copy(update=labels)
-
-
-def _beside(study: Path, item: str) -> str:
-    """A path in a study's file starts at the file."""
-    path = study.parent / item
-    return str(path) if item.endswith((".yaml", ".yml")) and path.is_file() else item
 
 
 def _spelt(blocks: Blocks, slot: str) -> Any:

@@ -56,22 +56,12 @@ def validate_choices(
     return checked, problems
 
 
-def in_file(problem: Problem, file: YamlFile, arm: Sequence[str]) -> Problem:
-    """A mistake of an arm, at the line of the file that makes it.
-
-    Args:
-        problem: Of loading the arm with the file's `set`.
-        file: The sweep's or the study's.
-        arm: Keys whose value names an arm.
-    """
+def at_set(problem: Problem, file: YamlFile) -> Problem:
+    """A mistake that a file's `set` makes in an arm, at its line; any other as it is."""
     for key, value in (file.data.get("set") or {}).items():
         if problem.message.startswith(flag(tuple(key.split(".")), value)):
             message = f"set.{key}: {_bare(problem.message, key, value)}"
             return Place(file.path, file.line(("set", key))).problem(message)
-    for key in arm:
-        name = file.data.get(key)
-        if problem.file is None and problem.message.startswith(f"unknown arm '{name}'"):
-            return Place(file.path, file.line((key,))).problem(f"{key}: {problem.message}")
     return problem
 
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from spsam.results.cell_rows import CellRows
 from spsam.studies.prompts.plan_prompts import PromptStudy
 from spsam.studies.prompts.session import quality_of
-from spsam.studies.prompts.subject import find_run, read_config
 from spsam.studies.prompts.summary import PromptOutcome
+from spsam.studies.runs.listing import read_config
+from spsam.studies.runs.reference import find_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,7 +95,7 @@ def _label_maps(study: PromptStudy) -> dict[str, Path]:
         title = f"plain SAM, {cell.prompts}{f' ({how})' if how else ''}"
         found[title] = CellRows(home, study.first_key(cell)).maps
     runs = [study.subject.run] if study.subject.run is not None else []
-    runs += [find_run(named, home) for named in study.request.compare]
+    runs += [find_run(named, home, "--compare ") for named in study.request.compare]
     for run in runs:
         config = read_config(run)
         title = f"{config.arm.name} seed {config.seed}"

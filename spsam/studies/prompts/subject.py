@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spsam.config.identity import as_of_then, run_id
+from spsam.config.identity import run_id
 from spsam.config.overrides import leaves
-from spsam.config.problems import check, places_in, raise_all
 from spsam.config.schema import ArmConfig, RunConfig
-from spsam.config.yaml_file import read_yaml
 from spsam.engine.weights import origin_of
-from spsam.errors import InputError, Problem, nearest, shortened
+from spsam.errors import InputError, Problem, shortened
 from spsam.model.sam.backbones import backbone_spec
 from spsam.registry.arms import load_arm
 from spsam.registry.trust import with_plugins
@@ -22,6 +20,8 @@ from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
 from spsam.studies.planning.planner import plan_ablation
 from spsam.studies.planning.request import Request
+from spsam.studies.runs.listing import read_config
+from spsam.studies.runs.reference import find_run
 
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet
@@ -154,7 +154,7 @@ def trained_run(
     """A run, with its network, its patch and its data.
 
     Args:
-        named: The run's folder, or its id below `home`.
+        named: As `spsam.studies.runs.reference.find_run` takes it.
         home: The folder of all results.
         data: The run's data set; None where it is a built-in one.
         checkpoint: SAM's weights, where the run had some; None takes the path it was given.
@@ -166,23 +166,12 @@ def trained_run(
         InputError: If there is no such run, it is not trained, has a component that is not at hand,
             or data or weights are not its own.
     """
-    from spsam.data.dataset import BUILT_IN, open_dataset
     from spsam.data.plan import VERSION, Plan
     from spsam.data.split import split_of_hash
 
     folder = find_run(named, home)
     config = with_plugins(read_config(folder), plugins, folder.config)
-    if data is None and config.data.name not in BUILT_IN:
-        raise InputError(
-            f"run {folder.run_id} is of the data set '{config.data.name}': give --data"
-        )
-    dataset = open_dataset(data or config.data.name)
-    if dataset.fingerprint != config.data.fingerprint:
-        raise InputError(
-            f"run {folder.run_id} was trained on {config.data.name} (fingerprint "
-            f"{config.data.fingerprint}), --data is {dataset.name} ({dataset.fingerprint}): "
-            "a run is studied on its own data set"
-        )
+    dataset = dataset_of(folder, config, data)
     if config.data.preparation != VERSION[dataset.modality]:
         raise InputError(
             f"run {folder.run_id} was trained on {dataset.modality} prepared by version "
@@ -209,53 +198,45 @@ def trained_run(
     )
 
 
-def find_run(named: str, home: Path) -> RunFolder:
-    """The run of a folder's path, or of an id below `home`.
+def dataset_of(folder: RunFolder, config: RunConfig, data: str | None) -> DataSet:
+    """The data set that a run was trained on.
+
+    Args:
+        folder: The run's.
+        config: The run's.
+        data: Where it is; None where it is a built-in one.
 
     Raises:
-        InputError: If there is none or it is not finished.
+        InputError: If it is not given, or another one.
     """
-    path = Path(named)
-    folder = RunFolder(home, named)
-    if path.is_dir() and path.resolve().parent.name == "runs":
-        folder = RunFolder(path.resolve().parents[1], path.resolve().name)
-    if not folder.config.is_file():
-        runs = home / "runs"
-        known = [run.parent.name for run in runs.glob("*/config.yaml")]
+    from spsam.data.dataset import BUILT_IN, open_dataset
+
+    if data is None and config.data.name not in BUILT_IN:
         raise InputError(
-            f"--run {named}: there is no such run folder, nor a run of that id in {runs}"
-            f"{nearest(named, known)}"
+            f"run {folder.run_id} is of the data set '{config.data.name}': give --data"
         )
-    if folder.status != "finished" or not folder.checkpoint.is_file():
-        raise InputError(f"--run {named}: the run is not finished: {folder.path}")
-    return folder
-
-
-def read_config(folder: RunFolder) -> RunConfig:
-    """A run's configuration, as it was run.
-
-    Raises:
-        InputError: If the file is damaged, or of another version.
-    """
-    file = read_yaml(folder.config)
-    config, problems = check(RunConfig, as_of_then(file.data), places_in(file))
-    raise_all(problems)
-    assert isinstance(config, RunConfig)
-    return config
+    dataset = open_dataset(data or config.data.name)
+    if dataset.fingerprint != config.data.fingerprint:
+        raise InputError(
+            f"run {folder.run_id} was trained on {config.data.name} (fingerprint "
+            f"{config.data.fingerprint}), --data is {dataset.name} ({dataset.fingerprint}): "
+            "a run is studied on its own data set"
+        )
+    return dataset
 
 
 def check_comparable(named: str, home: Path, subject: Subject) -> None:
     """Whether a run's predictions can stand beside those of what is studied.
 
     Args:
-        named: The run's folder, or its id below `home`.
+        named: As `spsam.studies.runs.reference.find_run` takes it.
         home: The folder of all results.
         subject: What is studied.
 
     Raises:
         InputError: If there is no such run, it is of other data, or it predicted other cases.
     """
-    run = find_run(named, home)
+    run = find_run(named, home, "--compare ")
     theirs, ours = read_config(run).data, subject.config.data
     if theirs.fingerprint != ours.fingerprint:
         raise InputError(

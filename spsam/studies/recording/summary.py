@@ -65,7 +65,7 @@ def write_plan(ablation: Ablation) -> None:
 def summarise(ablation: Ablation) -> Outcome:
     """Makes the table of what is there now, and writes it into the study's folder."""
     from spsam.reporting.render.files import write_table
-    from spsam.reporting.study_data import read_study
+    from spsam.reporting.study_reader import read_study
     from spsam.reporting.tables.ablation import ablation_table
     from spsam.reporting.tables.effects import effects_table
     from spsam.reporting.tables.study import StudyResults

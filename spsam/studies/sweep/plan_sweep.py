@@ -11,17 +11,20 @@ from spsam.config.problems import Place, gather, raise_all
 from spsam.config.schema import ArmConfig
 from spsam.config.sweep import SweepConfig, load_sweep
 from spsam.config.yaml_file import YamlFile
-from spsam.errors import Problem
-from spsam.registry.arm_file import read_arm_file
+from spsam.errors import InputError, Problem
+from spsam.registry.arm_file import ArmFile, read_arm_file
 from spsam.registry.arms import ArmLoader
-from spsam.registry.files import hiding_notes, named_file
+from spsam.registry.catalogue import Catalogue
+from spsam.registry.files import arm_file, hiding_notes, named_file
+from spsam.registry.protocols import read_preset
 from spsam.studies.backend import Backend
+from spsam.studies.planning.arm_selection import at_name
 from spsam.studies.planning.inputs import StudyInputs, open_inputs
 from spsam.studies.planning.plan import Ablation, PlannedArm
 from spsam.studies.planning.planner import Planner
-from spsam.studies.planning.request import Request, default_preset
+from spsam.studies.planning.request import Request
 from spsam.studies.planning.space import Dimension, dimensions, overrides
-from spsam.studies.planning.validate_choices import Load, in_file, validate_choices, value_of
+from spsam.studies.planning.validate_choices import Load, at_set, validate_choices, value_of
 from spsam.studies.sweep.address import shown_storage
 from spsam.studies.sweep.search import search_problems
 from spsam.text.file_name import file_name
@@ -181,49 +184,57 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
     backend = backend or Backend()
     problems: list[Problem] = []
     config, file = load_sweep(sweep_path(request.space))
-    preset = request.preset or config.preset or default_preset(request.data)
     places = {key: Place(file.path, file.line((key,))) for key in ("sampler", "pruner", "arm")}
     problems += search_problems(config.sampler, config.pruner, places)
-    asked = _as_ablation(request, config, preset)
+    asked = _as_ablation(request, config)
+    catalogue = Catalogue.load(request.plugins)
+    preset: YamlFile | None = None
     inputs: StudyInputs | None = None
+    with gather(problems):
+        preset = read_preset(asked.preset_named)
     with gather(problems):
         inputs = open_inputs(asked, preset, backend, validate=True)
         splits = {fold: validation_split(split) for fold, split in inputs.splits.items()}
         inputs = replace(inputs, splits=splits)
     fixed = {**config.set, **request.overrides}
     weights = {"backbone.weights": "checkpoint"} if request.checkpoint else {}
-    loader = ArmLoader(
-        {**weights, **fixed},
-        preset=preset,
-        protocol=None if inputs is None or inputs.protocol is None else inputs.protocol.path,
-        plugins=request.plugins,
-    )
+    protocol = None if inputs is None or inputs.protocol is None else inputs.protocol.file
+    loader = ArmLoader(catalogue, {**weights, **fixed}, preset=preset, protocol=protocol)
+    arm: ArmFile | None = None
+    of_arm: list[Problem] = []
+    with gather(of_arm):
+        arm = read_arm_file(arm_file(config.arm))
+    of_arm = [at_name(problem, file, ("arm",)) for problem in of_arm]
 
     def load(values: Mapping[str, Any]) -> ArmConfig:
-        return loader.load(read_arm_file(config.arm), values)
+        if arm is None:
+            raise InputError(of_arm)
+        return loader.load(arm, values)
 
     if problems:
         _check_space(config, fixed, load, file, None, problems)
         raise_all(problems)
     assert inputs is not None
-    planner = Planner(asked, backend, inputs)
+    planner = Planner(asked, inputs, catalogue, backend)
     with gather(problems):
         base = planner.arm(load({}), None)
     # What is wrong with the arm itself would be told of every value again.
     space = _check_space(config, fixed, load, file, None if problems else planner, problems)
     raise_all(problems)
-    hiding = hiding_notes([file.path, *loader.files])
+    assert arm is not None
+    layers = [layer.path for layer in (*arm.files, preset, protocol) if layer is not None]
+    hiding = hiding_notes([file.path, *layers])
     context = Ablation.of(asked, inputs, [base], hiding=hiding)
     return Sweep(request, config, space, context, planner, load)
 
 
-def _as_ablation(request: SweepRequest, config: SweepConfig, preset: str) -> Request:
+def _as_ablation(request: SweepRequest, config: SweepConfig) -> Request:
     """The sweep's arm without any change, as an ablation would be asked for it."""
     return Request(
         arms=[config.arm],
         home=request.home,
         data=request.data,
-        preset=preset,
+        preset=request.preset or config.preset,
         seeds=[config.seed],
         folds=[request.fold],
         split=request.split,
@@ -257,7 +268,7 @@ def _check_space(  # noqa: PLR0917 - what a space is checked against
     known: list[Problem] = []
     with gather(known):
         load({})
-    problems += [in_file(problem, file, ("arm",)) for problem in known]
+    problems += [at_set(problem, file) for problem in known]
 
     def planned(values: Mapping[str, Any]) -> ArmConfig:
         arm = load(values)

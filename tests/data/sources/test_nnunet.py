@@ -58,3 +58,35 @@ def test_channels_of_different_grids_are_refused(tmp_path: Path) -> None:
 def test_ct_by_the_channels_name(tmp_path: Path) -> None:
     dataset = open_dataset(write_nnunet(tmp_path, channel_names={"0": "CT", "1": "CT_late"}))
     assert dataset.modality == "CT"
+
+
+@pytest.mark.parametrize("name", ["Dataset007_Brain", "Dataset007", "7", "007"])
+def test_names_and_numbers_below_nnunet_raw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = write_nnunet(tmp_path / "raw" / "Dataset007_Brain", cases=1)
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
+    assert open_dataset(name).folder == folder
+
+
+def test_a_number_that_no_folder_or_several_have_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("nnUNet_raw", raising=False)
+    with pytest.raises(InputError, match=r"nnUNet_raw .* it is not set; set it, or give"):
+        open_dataset("Dataset007_Brain")
+    write_nnunet(tmp_path / "Dataset007_Brain", cases=1)
+    write_nnunet(tmp_path / "Dataset007_Other", cases=1)
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path))
+    with pytest.raises(InputError, match=r"Dataset007_\*, Dataset007_Brain, Dataset007_Other"):
+        open_dataset("7")
+    with pytest.raises(InputError, match=r"Dataset008_\*, there is none"):
+        open_dataset("8")
+    assert open_dataset("Dataset007_Other").name == "other"
+
+
+def test_a_folder_comes_before_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_nnunet(tmp_path / "7", cases=1)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("nnUNet_raw", raising=False)
+    assert open_dataset("7").folder == Path("7")

@@ -115,6 +115,42 @@ def test_a_thick_structure_has_its_mean_and_a_thin_one_its_maximum() -> None:
     torch.testing.assert_close(thin, torch.tensor([[1.0, -1.0], [1.0, -1.0]]))
 
 
+@given(thin=st.lists(st.booleans(), min_size=6, max_size=6), size=PLANES)
+def test_only_what_would_be_lost_has_its_maximum(thin: list[bool], size: tuple[int, int]) -> None:
+    volume = some(1, 3, 2, 12, 12).double()
+    for number, is_thin in enumerate(thin):
+        if is_thin:
+            volume[0, number // 2, number % 2] -= 5.0
+            volume[0, number // 2, number % 2, 5, 7] = 0.5
+    volume.requires_grad_()
+    mean, largest = mean_in_plane(volume, size), largest_in_plane(volume, size)
+    lost = (volume > 0).flatten(3).any(3) & ~(mean > 0).flatten(3).any(3)
+    wanted = torch.where(lost[..., None, None], largest, mean)
+    found = reduced(volume, size) if size != (12, 12) else wanted
+    assert torch.equal(found, wanted)
+    weight = torch.arange(found.numel(), dtype=found.dtype).reshape(found.shape)
+    gradients = [torch.autograd.grad((each * weight).sum(), volume)[0] for each in (found, wanted)]
+    assert torch.equal(*gradients)
+
+
+def test_the_maximum_of_no_other_map_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = torch.full((2, 3, 4, 8, 8), -1.0)
+    volume[1, 2, 3, 0, 0] = volume[0, 1, 2, 5, 5] = 1.0
+    seen: list[torch.Size] = []
+
+    def counted(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        seen.append(maps.shape)
+        return largest_in_plane(maps, size)
+
+    monkeypatch.setattr("spsam.model.prompts.rules.masks.largest_in_plane", counted)
+    found = reduced(volume, (2, 2))
+    assert seen == [(2, 1, 1, 8, 8)]
+    assert found[1, 2, 3].tolist() == [[1.0, -1.0], [-1.0, -1.0]]
+    assert found[0, 1, 2].tolist() == [[-1.0, -1.0], [-1.0, 1.0]]
+    assert reduced(torch.ones(1, 1, 1, 8, 8), (2, 2)).eq(1).all()
+    assert len(seen) == 1
+
+
 def test_nan_is_not_lost_on_the_way() -> None:
     volume = torch.zeros(1, 1, 1, 9, 8)
     volume[..., 4, 4] = torch.nan

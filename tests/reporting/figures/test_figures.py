@@ -14,7 +14,7 @@ from spsam.reporting.figures.depth import PARTS, profile
 from spsam.reporting.figures.draw import FIGURES, ReportFigure, draw_figures
 from spsam.reporting.figures.pareto import front
 from spsam.reporting.figures.style import Drawing, save, styled
-from spsam.reporting.study_data import read_study
+from spsam.reporting.study_reader import read_study
 from spsam.reporting.tables.study import StudyResults
 from spsam.results.measures import BINS, Measures
 from tests.reporting.recorded import record

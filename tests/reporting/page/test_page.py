@@ -99,6 +99,29 @@ def test_it_says_what_is_there_and_what_is_missing(report: Report) -> None:
     assert written == {".html", ".csv", ".json", ".tex", ".pdf", ".png"}
 
 
+def test_it_links_the_cases_that_were_viewed(report: Report) -> None:
+    """Worst, median and best stand there in any case; another one if there is a page of it."""
+    text = (report.folder / "index.html").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"<tr><td>(\S+)</td><td>(\w*)</td><td class=\"number\">([\d.]*)</td><td>(.*)</td></tr>",
+        text,
+    )
+    assert [role for _, role, _, _ in rows] == ["best", "median", "worst"]
+    scores = [float(dice) for _, _, dice, _ in rows]
+    assert scores == sorted(scores, reverse=True)
+    assert {link for *_, link in rows} == {"none yet"}
+    folder = report.folder.parent / "viewed"
+    (folder / "cases").mkdir(parents=True)
+    best = rows[0][0]
+    for name in (best, "of-the-training"):
+        (folder / "cases" / f"{name}.html").touch()
+    write_report(report.study, folder, formats=["csv"], pdf=False)
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    assert Page(text).open == []
+    assert f'<a href="cases/{best}.html">view</a>' in text
+    assert '<td>of-the-training</td><td></td><td class="number"></td>' in text
+
+
 def test_a_report_never_imports_torch_and_is_quick(report: Report) -> None:
     """Processor time: other processes on the machine make nothing fail."""
     code = (

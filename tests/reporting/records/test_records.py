@@ -13,7 +13,7 @@ from spsam.errors import InputError
 from spsam.reporting.records.format import clean_record, without_paths
 from spsam.reporting.records.verify import find_records, read_record, verify_record
 from spsam.reporting.records.write import write_record
-from spsam.reporting.study_data import read_study
+from spsam.reporting.study_reader import read_study
 from spsam.results.run_folder import RunFolder
 from tests.reporting.prompts.study import make_prompt_study
 from tests.reporting.store import make_study

@@ -9,7 +9,8 @@ import pytest
 from spsam.reporting.statistics.compare import compare_all, patient_differences
 from spsam.reporting.statistics.mixed import MOST_OBSERVATIONS, mixed_effects
 from spsam.reporting.statistics.scores import arm_scores
-from spsam.reporting.study_data import StudyData, read_study
+from spsam.reporting.study_data import StudyData
+from spsam.reporting.study_reader import read_study
 from tests.reporting.store import make_study
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spsam.reporting.render.model import Table
-from spsam.reporting.study_data import read_study
+from spsam.reporting.study_reader import read_study
 from spsam.reporting.tables.ablation import ablation_table
 from spsam.reporting.tables.comparisons import comparisons_table
 from spsam.reporting.tables.study import StudyResults
@@ -65,6 +65,7 @@ def test_change_is_against_the_parent_in_the_table(study: StudyResults) -> None:
     difference = values.loc["S2", "dice"] - values.loc["S1", "dice"]
     assert values.loc["S2", "change"] == pytest.approx(difference)
     assert math.isnan(values.loc["mine", "change"])  # its parent failed
+    assert values.loc["S2", "parent"] == "S1"
     change = texts(ablation_table(study), "change")
     assert change[0] == ""
     assert change[1].endswith("* (S1)")

@@ -6,7 +6,8 @@ import pytest
 
 from spsam.errors import InputError
 from spsam.reporting.render.model import Table
-from spsam.reporting.study_data import StudyData, read_study
+from spsam.reporting.study_data import StudyData
+from spsam.reporting.study_reader import read_study
 from spsam.reporting.tables.custom import custom_table
 from tests.reporting.store import make_study
 

@@ -10,7 +10,7 @@ import pytest
 from spsam.reporting.records.verify import verify_record
 from spsam.reporting.records.write import write_record
 from spsam.reporting.report import write_report
-from spsam.reporting.study_data import read_study
+from spsam.reporting.study_reader import read_study
 from spsam.reporting.tables.effects import effects_table
 from spsam.reporting.tables.study import StudyResults
 from tests.reporting.store import make_study

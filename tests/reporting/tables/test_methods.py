@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from spsam.reporting.study_data import read_study
+from spsam.reporting.study_reader import read_study
 from spsam.reporting.tables.methods import METHODS, methods_of, methods_table
 from spsam.reporting.tables.published import published_ablation, published_methods
 from spsam.reporting.tables.study import StudyResults

@@ -13,7 +13,7 @@ from spsam.engine.run_spec import RunSpec
 from spsam.errors import InputError
 from spsam.model.sam.backbones import BACKBONES
 from spsam.reporting.page.facts import study_facts
-from spsam.reporting.study_data import read_study
+from spsam.reporting.study_reader import read_study
 from spsam.reporting.tables.study import StudyResults
 from spsam.results.run_folder import RunFolder
 from spsam.studies.execution.ablation import run_ablation

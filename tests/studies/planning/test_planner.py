@@ -30,6 +30,20 @@ def test_nine_arms_with_parents_and_diffs(plan: Planner) -> None:
     assert json.loads(json.dumps(described)) == described
 
 
+def test_a_run_names_the_parent_that_its_arm_is_compared_with(plan: Planner) -> None:
+    both = plan("S1", "S9")
+    first, last = both.arms
+    assert (both.parent(first), both.parent(last)) == (None, "S1")
+    assert last.runs[0].config.arm.parent == "S1"
+    assert {change["key"] for change in last.diff} > {"blocks.adapter", "blocks.mask_head"}
+    # Where none of its bases is run it is a change of one, and compared with none.
+    alone = plan("S9")
+    (described,) = alone.describe()["arms"]
+    assert (described["parent"], described["base"]) == (None, "S8")
+    assert len(described["diff"]) == 1
+    assert alone.arms[0].runs[0].folder.run_id == last.runs[0].folder.run_id
+
+
 def test_planning_writes_nothing(plan: Planner, tmp_path: Path) -> None:
     plan("S1..S9", seeds=(0, 1))
     assert list(tmp_path.iterdir()) == []

@@ -25,8 +25,8 @@ def test_leave_one_out_puts_the_base_s_components_back(plan: Planner, tmp_path: 
     made = plan(study("shape: leave_one_out\nfull: S9\n"))
     slots = ["input_adapter", "depth_pos_embed", "adapter", "prompt_generator", "mask_head"]
     assert list(ids(made)) == ["S9", *[f"S9-{slot}" for slot in slots]]
-    assert all(arm.parent == "S9" and len(arm.diff) == 1 for arm in made.arms[1:])
-    assert made.arms[0].parent is None
+    assert all(arm.base == "S9" and len(arm.diff) == 1 for arm in made.arms[1:])
+    assert made.arms[0].base is None
     # The same runs as those of arms from files.
     files = ids(plan("S8", "S9", "bare.yaml"))
     assert ids(made)["S9-mask_head"] == files["S8"]
@@ -56,7 +56,7 @@ factors:
     made = plan(study(text))
     names = ["S3", "adapter=dfused", "ratio=0.5", "prompt=farthest(count=2)"]
     assert list(ids(made)) == names
-    assert [arm.parent for arm in made.arms] == [None, "S3", "S3", "S3"]
+    assert [arm.base for arm in made.arms] == [None, "S3", "S3", "S3"]
     assert "adapter=vanilla is equal to S3 and left out" in made.notes
     assert ids(made)["adapter=dfused"] == ids(plan("S6"))["S6"]
     assert made.arms[2].arm.blocks.adapter.name == "vanilla"
@@ -141,7 +141,7 @@ def test_arms_are_listed_with_paths_beside_the_file(plan: Planner, tmp_path: Pat
     (tmp_path / "deep" / "mine.yaml").write_text("base: S3\ntrain: {epochs: 7}\n")
     made = plan(study("shape: arms\narms: [S1..S2, mine.yaml]\n", "deep/s.yaml"))
     assert list(ids(made)) == ["S1", "S2", "mine"]
-    assert [arm.parent for arm in made.arms] == [None, "S1", "S2"]
+    assert [arm.base for arm in made.arms] == [None, "S1", "S2"]
 
 
 def test_the_command_line_wins_over_the_file(plan: Planner) -> None:

@@ -66,7 +66,19 @@ def reduced(volume: Tensor, size: tuple[int, int]) -> Tensor:
     volume = volume.to(torch.promote_types(volume.dtype, torch.float32))
     mean = mean_in_plane(volume, size)
     lost = _has_positive(volume) & ~_has_positive(mean)
+    if volume.device.type == "cpu":
+        return _with_largest(mean, volume, lost[..., 0, 0])
+    # A GPU would have to be waited for to know which maps these are.
     return torch.where(lost, largest_in_plane(volume, size), mean)
+
+
+def _with_largest(mean: Tensor, volume: Tensor, lost: Tensor) -> Tensor:
+    """The means with the largest values in the few maps `lost`, `(B, C, D)`, alone."""
+    if not lost.any():
+        return mean
+    few = volume[lost][:, None, None]
+    size = (mean.shape[3], mean.shape[4])
+    return mean.masked_scatter(lost[..., None, None], largest_in_plane(few, size))
 
 
 def mean_in_plane(volume: Tensor, size: tuple[int, int]) -> Tensor:

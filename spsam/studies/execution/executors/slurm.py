@@ -16,13 +16,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from spsam.config.slurm import SlurmConfig, load_slurm
 from spsam.engine.run_spec import Member
 from spsam.errors import InputError, SpsamError
+from spsam.extras import require
 from spsam.files import write_text
 from spsam.signals import Stopped, stop
 from spsam.studies.backend import Backend
@@ -222,8 +222,7 @@ def make_slurm(
     config = load_slurm(path)
     if shutil.which("sbatch") is None:
         raise InputError("--executor slurm: there is no sbatch on this machine; --shard I/N does")
-    if find_spec("submitit") is None:
-        raise InputError("--executor slurm wants submitit: pip install 'spsam[slurm]'")
+    require("slurm", "--executor slurm")
     if config.nodes > 1:
         count = config.nodes * max(1, config.gpus)
         for arm in ablation.arms:

@@ -10,7 +10,8 @@ import pytest
 
 from spsam.errors import InputError
 from spsam.reporting.report import write_report
-from spsam.reporting.study_data import find_studies, read_study
+from spsam.reporting.study_description import find_studies
+from spsam.reporting.study_reader import read_study
 from spsam.results.rows import read_rows
 from spsam.results.run_folder import RunFolder
 from tests.reporting.store import make_study, noise

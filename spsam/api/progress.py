@@ -1,0 +1,85 @@
+"""Progress in Python: a bar in a notebook or a terminal, and notes as lines above it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from spsam.studies.progress_events import Ending, ProgressListener, RunLabel
+
+
+class TqdmListener(ProgressListener):
+    """One bar for what is at work: a stage, or a run by its steps."""
+
+    def __init__(self) -> None:
+        from tqdm.auto import tqdm
+
+        self._tqdm: Any = tqdm
+        self._bar: Any = None
+        self._name = ""
+        self._run: RunLabel | None = None
+
+    def say(self, text: str) -> None:
+        """A line above the bar, on the error stream as the bar is."""
+        self._tqdm.write(text, file=sys.stderr)
+
+    def warn(self, text: str) -> None:
+        """A line that says so."""
+        self.say(f"warning: {text}")
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """The bar of a stage."""
+        self._show(name, done, total)
+
+    def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:
+        """A bar of the run's own."""
+        self._run = run
+        self._show(f"{run}", 0, 1)
+
+    def turn(self, run: RunLabel) -> None:
+        """What is told next is of this run."""
+        self._run = run
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """The run's bar, one for its training and one for its evaluation."""
+        self._show(f"{self._run or ''} {stage}".strip(), done, total)
+
+    def run_ends(self, run: RunLabel, ending: Ending, detail: str) -> None:
+        """A line."""
+        self.close()
+        said = "finished before" if ending == "skipped" else ending
+        self.say(f"{run}: {said}, {detail}")
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+        self._bar, self._name = None, ""
+
+    def _show(self, name: str, done: int, total: int) -> None:
+        if self._bar is None or name != self._name:
+            self.close()
+            self._bar, self._name = self._tqdm(total=total, desc=name, leave=False), name
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+        if done >= total:
+            self.close()
+
+
+@contextmanager
+def shown(wanted: bool) -> Iterator[ProgressListener]:
+    """Who is told of the progress of a call.
+
+    Args:
+        wanted: Whether it is shown.
+    """
+    if not wanted:
+        yield ProgressListener()
+        return
+    watch = TqdmListener()
+    try:
+        yield watch
+    finally:
+        watch.close()

@@ -1,0 +1,161 @@
+"""What trained networks answer about one volume: their mean logits on its own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spsam.config.schema import InferenceConfig
+from spsam.data.cases import Case
+from spsam.data.labels import narrow_ids
+from spsam.data.preparation.preprocess import preprocess
+from spsam.data.preparation.restore import PIECE, name_pieces, restored
+from spsam.data.preparation.store import PreparedCase
+from spsam.engine.given_prompts import GivenPrompts
+from spsam.engine.predict import SlidingLogits
+from spsam.errors import InputError
+
+if TYPE_CHECKING:
+    from spsam.engine.segment import EnsembleMember
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that is computed while it is taken.
+
+    Attributes:
+        pieces: Mean logits `(K, n, H, W)` of n slices at a time, as `restored` gives them.
+        case: The volume as prepared for the first network.
+        given: The prompts that the networks gave themselves, as far as pieces were taken.
+    """
+
+    pieces: Iterator[Tensor]
+    case: PreparedCase
+    given: GivenPrompts
+
+
+def answer_of(
+    members: Sequence[EnsembleMember],
+    case: Case,
+    *,
+    mirror: bool | None = None,
+    prompts: bool = False,
+    on_note: Callable[[str], None] = lambda text: None,
+) -> Answer:
+    """Prepares a volume for every network; their logits come as they are asked for.
+
+    Args:
+        members: Of runs whose classes are the same.
+        case: The volume.
+        mirror: Average over all mirrorings; None as each run says.
+        prompts: Whether prompts are gathered.
+        on_note: Called with what the user should know of the volume.
+
+    Raises:
+        InputError: With every problem of the volume, or if the runs turn it differently.
+    """
+    prepared, streams = [], []
+    given = GivenPrompts()
+    for number, member in enumerate(members):
+        recipe = member.recipe
+        channels = recipe.config.data.in_channels
+        ready = preprocess(
+            case, recipe.plan, recipe.intensities, channels=channels, raw_ids=recipe.raw_ids
+        )
+        prepared.append(ready)
+        streams.append(
+            SlidingLogits(
+                member.network,
+                torch.from_numpy(np.ascontiguousarray(ready.image, np.float32)),
+                _inference(recipe.config.arm.inference, mirror),
+                recipe.config.arm.train,
+                given.of(ready, member.network, number) if prompts else None,
+            )
+        )
+    for note in dict.fromkeys(note for ready in prepared for note in ready.notes):
+        on_note(str(note))
+    first = prepared[0]
+    if any((each.turn, each.box) != (first.turn, first.box) for each in prepared):
+        raise InputError(
+            f"{case.id}: the runs prepare it on different axes; predict with each by itself"
+        )
+    pieces = [restored(stream, ready) for stream, ready in zip(streams, prepared, strict=True)]
+    return Answer(_mean(pieces), first, given)
+
+
+@dataclass(frozen=True)
+class VolumeAnswer:
+    """The answer about a whole volume, in memory.
+
+    Attributes:
+        labels: `(D, H, W)` ids as in the training's label files, on the volume's own grid.
+        case: The volume as prepared for the first network; `original` is its grid.
+        probabilities: `(K, D, H, W)` float32 on the same grid; None where not asked for.
+        prompts: See `GivenPrompts.lines`; empty where not asked for.
+    """
+
+    labels: NDArray[np.integer]
+    case: PreparedCase
+    probabilities: NDArray[np.float32] | None
+    prompts: list[dict[str, Any]]
+
+
+def answer_in_memory(
+    members: Sequence[EnsembleMember],
+    case: Case,
+    *,
+    probabilities: bool = False,
+    **options: Any,
+) -> VolumeAnswer:
+    """The same label map that `spsam.engine.segment.segment` writes; nothing is written.
+
+    Args:
+        members: Of runs whose classes are the same.
+        case: The volume.
+        probabilities: Whether to keep those of every class.
+        options: Further ones of `answer_of`.
+
+    Raises:
+        InputError: As `answer_of`.
+    """
+    answer = answer_of(members, case, **options)
+    head = members[0].network.mask_head
+    chances = _Chances(answer.case, head.activation) if probabilities else None
+    add = None if chances is None else chances.add
+    labels = name_pieces(answer.pieces, answer.case, head.labels, add)
+    ids: NDArray[np.integer] = narrow_ids(answer.case.raw_ids)[labels]
+    whole = None if chances is None else chances.whole
+    return VolumeAnswer(ids, answer.case, whole, answer.given.lines)
+
+
+class _Chances:
+    """Probabilities `(K, D, H, W)` on a case's original grid, filled piece by piece."""
+
+    def __init__(self, case: PreparedCase, activation: str) -> None:
+        self._softmax = activation == "softmax"
+        self.whole = np.zeros((len(case.raw_ids), *case.original.shape), np.float32)
+        # What was cut away is background.
+        self.whole[0] = 1
+        inside = tuple(slice(*bounds) for bounds in case.box) if case.box else ()
+        # A view: what is written into it is turned back, and stands where it was cut out.
+        self._view = case.turn.there(self.whole[(slice(None), *inside)])
+
+    def add(self, start: int, logits: Tensor, labels: Tensor) -> None:
+        """Takes slices from `start`, as `name_pieces` gives them."""
+        chances = logits.softmax(0) if self._softmax else logits.sigmoid()
+        self._view[:, start : start + PIECE] = chances.cpu().numpy()
+
+
+def _inference(config: InferenceConfig, mirror: bool | None) -> InferenceConfig:
+    return config if mirror is None else config.model_copy(update={"mirror": mirror})
+
+
+def _mean(pieces: Sequence[Iterator[Tensor]]) -> Iterator[Tensor]:
+    for together in zip(*pieces, strict=True):
+        yield together[0] if len(together) == 1 else torch.stack(together).mean(0)

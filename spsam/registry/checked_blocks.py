@@ -1,0 +1,108 @@
+"""A composed arm's blocks, each with all its parameters and checked against its signature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from spsam.config.compose import Composed
+from spsam.config.problems import dotted
+from spsam.config.yaml_file import KeyPath
+from spsam.errors import InputError, Problem, nearest
+from spsam.registry.catalogue import Catalogue
+from spsam.registry.signature import validate
+from spsam.registry.slots import SLOTS
+
+COMPONENTS = "components"
+"""The section of a base or preset with parameters for components that an arm may choose."""
+
+
+def checked_blocks(
+    composed: Composed, catalogue: Catalogue
+) -> tuple[dict[str, Any], list[Problem]]:
+    """The blocks of an arm with all parameters, defaults included.
+
+    Returns:
+        By slot, those without mistakes; and all mistakes.
+    """
+    problems: list[Problem] = []
+    defaults = _component_defaults(composed, catalogue, problems)
+    blocks = composed.data.get("blocks")
+    done: dict[str, Any] = {}
+    for slot in SLOTS:
+        block = blocks.get(slot) if isinstance(blocks, dict) else None
+        path: KeyPath = ("blocks", slot)
+        if isinstance(block, list) and SLOTS[slot].several:
+            items = [
+                _checked_block(
+                    composed, catalogue, defaults, item, (*path, index), problems=problems
+                )
+                for index, item in enumerate(block)
+            ]
+            if all(item is not None for item in items):
+                done[slot] = items
+            continue
+        found = _checked_block(composed, catalogue, defaults, block, path, problems=problems)
+        if found is not None:
+            done[slot] = found
+    return done, problems
+
+
+def _checked_block(
+    composed: Composed,
+    catalogue: Catalogue,
+    defaults: Mapping[tuple[str, str], Mapping[str, Any]],
+    block: Any,
+    path: KeyPath,
+    *,
+    problems: list[Problem],
+) -> dict[str, Any] | None:
+    """One block with all parameters; None where it has mistakes, which the schema may say."""
+    if not isinstance(block, dict) or not isinstance(block.get("name"), str):
+        return None
+    slot = str(path[1])
+    try:
+        card = catalogue.card(slot, block["name"])
+    except InputError as error:
+        place = composed.place((*path, "name"))
+        problems.extend(place.problem(f"{dotted(path)}: {p.message}") for p in error.problems)
+        return None
+    params = {key: value for key, value in block.items() if key != "name"}
+    if set(params) == {"params"} and isinstance(params["params"], dict):
+        params = params["params"]  # as a run's config.yaml spells it
+    params = {**defaults.get((slot, block["name"]), {}), **params}
+    values, found = validate(card, params, composed.place, path)
+    problems.extend(found)
+    return None if found else {"name": block["name"], "params": values}
+
+
+def _component_defaults(
+    composed: Composed, catalogue: Catalogue, problems: list[Problem]
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """What `components: {slot: {name: {parameter: value}}}` says, by slot and name.
+
+    These values stand for a component's own defaults wherever an arm chooses that component, so
+    that a preset can size a block without putting it into arms that have another one.
+    """
+    section = composed.data.get(COMPONENTS) or {}
+    done: dict[tuple[str, str], dict[str, Any]] = {}
+    for slot, named in section.items() if isinstance(section, dict) else [(section, None)]:
+        place = composed.place((COMPONENTS, slot) if isinstance(slot, str) else (COMPONENTS,))
+        if slot not in SLOTS or not isinstance(named, dict):
+            problems.append(
+                place.problem(
+                    f"{COMPONENTS}: expected slot: {{component: {{parameter: value}}}}, "
+                    f"got {slot!r}{nearest(str(slot), SLOTS)}"
+                )
+            )
+            continue
+        for name, params in named.items():
+            path = (COMPONENTS, slot, name)
+            try:
+                _, found = validate(catalogue.card(slot, name), params, composed.place, path)
+            except InputError as error:
+                found = [composed.place(path).problem(p.message) for p in error.problems]
+            problems.extend(found)
+            if not found:
+                done[slot, name] = params
+    return done

@@ -1,0 +1,196 @@
+"""Trained runs as one file to give away, with a model card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spsam.config.places import shipped
+from spsam.config.problems import gather, raise_all
+from spsam.errors import InputError, Problem, SpsamError
+from spsam.registry.catalogue import Card, Catalogue
+from spsam.registry.slots import SLOTS
+from spsam.studies.runs.recipes import is_model, read_recipes, rows_of, summary_of
+from spsam.studies.runs.reference import MODEL, find_runs, unknown
+
+if TYPE_CHECKING:
+    from spsam.engine.segment import Recipe
+    from spsam.model.sam.origin import Origin
+
+NOT_STATED = "not stated: ask whoever gave you this file"
+
+_CARRIED = (".py", ".yaml", ".yml", ".md", ".txt")
+_MOST_FILES, _LARGEST_FILE = 200, 4 << 20
+
+
+@dataclass(frozen=True)
+class Export:
+    """What is to be given away, checked.
+
+    Attributes:
+        path: The file.
+        recipes: Of the runs.
+        origins: Where each run's SAM weights come from; None for a network without SAM.
+        summary: Means of the runs' scores, see `summary_of`.
+        own: Cards of components that spsam does not have.
+        plugins: Their files, by name.
+        licence: Of the trained blocks, in words.
+        notes: What the user should know.
+    """
+
+    path: Path
+    recipes: Sequence[Recipe]
+    origins: Sequence[Origin | None]
+    summary: Sequence[dict[str, Any]]
+    own: Sequence[Card]
+    plugins: dict[str, bytes]
+    licence: str
+    notes: Sequence[str] = ()
+
+
+def plan_export(
+    named: Sequence[str],
+    *,
+    home: Path,
+    plugins: Sequence[Path] = (),
+    licence: str | None = None,
+    replace: bool = False,
+) -> Export:
+    """Finds the runs and what belongs to them; writes nothing.
+
+    Args:
+        named: Runs, as `spsam.studies.runs.reference.WAYS` has it, then the file, `.zip`.
+        home: The folder of all results.
+        plugins: Folders with the components of the user's own that the runs have.
+        licence: Of the trained blocks, in words.
+        replace: Whether a file that is there is written over.
+
+    Raises:
+        InputError: With every mistake.
+    """
+    from spsam.engine.segment import check_ensemble
+    from spsam.engine.weights import origin_of
+
+    *words, last = named
+    path = Path(last).expanduser()
+    problems: list[Problem] = []
+    if path.suffix.lower() != MODEL or not words:
+        raise InputError(f"{last}: expected runs, then the file of the model, which ends in .zip")
+    if path.is_dir() or (path.exists() and not replace):
+        message = "is there already; give another name, or --replace to write over it"
+        problems.append(Problem(message, path))
+    recipes, notes = _found(words, home, plugins, problems)
+    raise_all(problems)
+    check_ensemble(recipes)
+    own = _own_cards(recipes, plugins)
+    summary, more = _scored(recipes)
+    # Of the hash alone: the file need not be at hand, and its name is nobody's business.
+    origins = [origin_of(recipe.config, None) for recipe in recipes]
+    strange = [
+        f"SAM's weights of sha-256 {origin.sha256} are neither official nor shipped, and are not "
+        "part of the model: give their file, too"
+        for origin in origins
+        if origin is not None and origin.kind == "other"
+    ]
+    notes = list(dict.fromkeys([*notes, *more, *strange]))
+    carried = dict(_carried(own))
+    return Export(path, recipes, origins, summary, own, carried, licence or NOT_STATED, notes)
+
+
+def export(planned: Export) -> None:
+    """Writes the file; it is there completely or not at all.
+
+    Raises:
+        InputError: If a configuration holds a path of this machine.
+        SpsamError: If the disk is full or protected.
+    """
+    from spsam.engine.exchange.model import write_model
+    from spsam.studies.model_card import licence_text, model_card
+
+    write_model(
+        planned.path,
+        planned.recipes,
+        card=model_card(planned),
+        licence=licence_text(planned),
+        summary=planned.summary,
+        weights=[None if origin is None else origin.to_dict() for origin in planned.origins],
+        plugins=planned.plugins,
+    )
+
+
+def _found(
+    words: Sequence[str], home: Path, plugins: Sequence[Path], problems: list[Problem]
+) -> tuple[list[Recipe], list[str]]:
+    """The runs, each once, and notes on the choice; mistakes are added to `problems`."""
+    recipes: list[Recipe] = []
+    notes: list[str] = []
+    for word in words:
+        with gather(problems):
+            found = find_runs(word, home)
+            if found is None:
+                raise unknown(word, word, home)
+            notes += found.notes
+            for file in found.files:
+                if is_model(file):
+                    raise InputError(Problem("is an exported model already: give its runs", file))
+                if not any(file.resolve() == each.path.resolve() for each in recipes):
+                    recipes += read_recipes(file, plugins)
+    return recipes, notes
+
+
+def _scored(recipes: Sequence[Recipe]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Means of the runs' scores, and what there is to say of runs."""
+    rows, notes = [], []
+    for recipe in recipes:
+        if recipe.steps < recipe.total:
+            notes.append(f"{recipe.path}: trained for {recipe.steps} of {recipe.total} steps")
+        try:
+            rows += rows_of(recipe)
+        except SpsamError as error:
+            notes.append(f"{error}; the card is without these scores")
+    return summary_of(rows), notes
+
+
+def _own_cards(recipes: Sequence[Recipe], plugins: Sequence[Path]) -> list[Card]:
+    """The cards of components that another installation of spsam lacks."""
+    catalogue, ours = Catalogue.load(plugins), shipped("registry")
+    cards: dict[Path, Card] = {}
+    for recipe in recipes:
+        arm = recipe.config.arm
+        for slot in SLOTS if arm.network == "self_prompt_sam" else ():
+            for block in arm.blocks.of(slot):
+                card = catalogue.card(slot, block.name)
+                if not card.file.is_relative_to(ours):
+                    cards[card.file] = card
+    return list(cards.values())
+
+
+def _carried(cards: Sequence[Card]) -> Iterator[tuple[str, bytes]]:
+    """Source files, cards and texts of the plugins that the cards are of.
+
+    Raises:
+        InputError: If they are too many or too large to be that.
+    """
+    folders = list(dict.fromkeys(card.plugin for card in cards if card.plugin is not None))
+    for number, folder in enumerate(folders):
+        root = folder.resolve()
+        files = [
+            file
+            for file in sorted(root.rglob("*"))
+            if file.suffix.lower() in _CARRIED
+            and file.is_file()
+            and file.resolve().is_relative_to(root)
+            and not any(part.startswith((".", "__")) for part in file.relative_to(root).parts[:-1])
+            and not file.name.startswith(".")
+        ]
+        if len(files) > _MOST_FILES:
+            message = f"holds {len(files)} source files, expected {_MOST_FILES} at most: give the"
+            raise InputError(Problem(f"{message} folder of the components alone", folder))
+        large = [file for file in files if file.stat().st_size > _LARGEST_FILE]
+        if large:
+            raise InputError([Problem("is too large to be a source file", file) for file in large])
+        start = root.name if len(folders) == 1 else f"{number}-{root.name}"
+        for file in files:
+            yield f"{start}/{file.relative_to(root).as_posix()}", file.read_bytes()

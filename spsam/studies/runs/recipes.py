@@ -1,0 +1,94 @@
+"""What trained runs say of themselves, from their folders or from an exported model."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spsam.errors import InputError, Problem
+from spsam.results.rows import Row, read_rows
+from spsam.results.run_folder import RunFolder
+from spsam.studies.runs.reference import MODEL
+
+if TYPE_CHECKING:
+    from spsam.engine.segment import Recipe
+
+
+def is_model(file: Path) -> bool:
+    """Whether a file is an exported model, by its name."""
+    return file.suffix.lower() == MODEL
+
+
+def read_recipes(file: Path, plugins: Sequence[Path] = ()) -> list[Recipe]:
+    """The runs of a checkpoint, or of an exported model.
+
+    Args:
+        file: One of `find_runs`.
+        plugins: Folders whose components the user allows.
+
+    Raises:
+        InputError: If the file is missing, damaged, or has a component that is not at hand.
+    """
+    from spsam.engine.exchange.model import read_model
+    from spsam.engine.segment import read_recipe
+
+    if is_model(file):
+        return list(read_model(file, plugins).recipes)
+    return [read_recipe(file, plugins)]
+
+
+def rows_of(recipe: Recipe) -> list[Row]:
+    """The scores that lie beside a checkpoint.
+
+    Raises:
+        InputError: If there are none.
+        SpsamError: If they are damaged.
+    """
+    if is_model(recipe.path):
+        message = "an exported model has means of its scores (summary), none of single cases"
+        raise InputError(Problem(message, recipe.path))
+    folder = recipe.path.resolve().parent
+    file = folder / "rows.jsonl"
+    if not file.is_file():
+        raise InputError(Problem("no scores lie beside the checkpoint: it was not scored", file))
+    if folder.parent.name == "runs":
+        return RunFolder(folder.parents[1], folder.name).read_rows()
+    return read_rows(file)
+
+
+def summary_of(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Means of scores, a mapping a class and metric, without names of cases.
+
+    Returns:
+        class_name, metric, convention, mean, std (over the values, None of one) and n, the values
+        behind them; the background and values that the convention leaves out do not count.
+    """
+    values: dict[tuple[str, str, str], list[float]] = {}
+    for row in rows:
+        if row.class_id and not math.isnan(row.value):
+            values.setdefault((row.class_name, row.metric, row.convention), []).append(row.value)
+    return [
+        {
+            **dict(zip(("class_name", "metric", "convention"), key, strict=True)),
+            "mean": sum(each) / len(each),
+            "std": _deviation(each),
+            "n": len(each),
+        }
+        for key, each in values.items()
+    ]
+
+
+def as_records(recipe: Recipe) -> list[Mapping[str, Any]]:
+    """The rows of a run as plain values, with its arm's name."""
+    arm = recipe.config.arm.name
+    return [{**dataclasses.asdict(row), "arm": arm} for row in rows_of(recipe)]
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    if len(values) < 2:
+        return None
+    mean = sum(values) / len(values)
+    return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))

@@ -1,0 +1,1 @@
+"""Cases to look at: what trained runs and folders of predictions show of them."""

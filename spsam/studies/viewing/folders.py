@@ -1,0 +1,133 @@
+"""Scans as folders of predictions show them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spsam.errors import InputError, Problem
+from spsam.reporting.view.page import ViewedCase
+from spsam.studies.predicted import RECORD, volume_hash
+from spsam.studies.progress_events import ProgressListener
+from spsam.studies.scores import label_maps
+from spsam.studies.viewing.runs import REFERENCE, read_labels
+from spsam.text.json_text import parse_json
+
+if TYPE_CHECKING:
+    from spsam.data.cases import Case
+
+_DEFAULT = 3
+
+
+@dataclass(frozen=True)
+class FoldersView:
+    """Folders of `spsam predict` that lie over each other.
+
+    Attributes:
+        folders: By the name that a page calls them.
+        scans: The images.
+        references: Name -> label map, where there are some.
+    """
+
+    folders: Mapping[str, Path]
+    scans: Sequence[Case]
+    references: Mapping[str, Path]
+
+    @property
+    def known(self) -> list[str]:
+        """The cases that can be shown: scans with a prediction in every folder."""
+        there = [set(_record(folder)["volumes"]) for folder in self.folders.values()]
+        return sorted(case.id for case in self.scans if all(case.id in some for some in there))
+
+    def default(self) -> list[str]:
+        """The first three."""
+        found = self.known[:_DEFAULT]
+        if not found:
+            named = ", ".join(map(str, self.folders.values()))
+            raise InputError(f"none of the scans of --images is segmented in {named}")
+        return found
+
+    def views(self, names: Sequence[str], watch: ProgressListener) -> Iterator[ViewedCase]:
+        """Each case with its label maps, and prompts where `spsam predict --prompts` wrote them.
+
+        Raises:
+            InputError: If a file cannot be read, or a scan is not the one that was segmented.
+        """
+        scans = {case.id: case for case in self.scans}
+        classes = _classes(self.folders)
+        for number, name in enumerate(names):
+            watch.stage("reading", number, len(names))
+            case = scans[name]
+            self._refuse_other(case)
+            volume = case.load()
+            layers: dict[str, NDArray[np.integer]] = {}
+            if name in self.references:
+                layers[REFERENCE] = read_labels(self.references[name], list(classes))
+            prompts: dict[str, Sequence[Mapping[str, Any]]] = {}
+            for label, folder in self.folders.items():
+                layers[label] = read_labels(folder / f"{name}.nii.gz", list(classes))
+                prompts[label] = _prompts(folder / f"{name}_prompts.jsonl")
+            for label, labels in layers.items():
+                if labels.shape != volume.image.shape[1:]:
+                    raise InputError(f"{label} of {name} is not of the scan's size")
+            yield ViewedCase(
+                name=name,
+                facts="",
+                image=volume.image[0],
+                geometry=volume.geometry,
+                class_names=list(classes.values()),
+                layers=layers,
+                prompts={label: lines for label, lines in prompts.items() if lines},
+                shown=(REFERENCE, list(self.folders)[-1]),
+            )
+        watch.stage("reading", len(names), len(names))
+
+    def _refuse_other(self, case: Case) -> None:
+        problems = [
+            Problem("is another scan than the one that was segmented under this name", file)
+            for folder in self.folders.values()
+            for file in case.files[:1]
+            if _record(folder)["volumes"][case.id]["input"] != volume_hash(case)
+        ]
+        if problems:
+            raise InputError(problems[:1])
+
+
+def is_predicted(folder: Path) -> bool:
+    """Whether a folder is one of `spsam predict`."""
+    return (folder / RECORD).is_file()
+
+
+def open_references(folder: Path | None) -> dict[str, Path]:
+    """Label maps by the name of their scan."""
+    return {} if folder is None else label_maps(folder)
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    file = folder / RECORD
+    try:
+        said = parse_json(file.read_text(encoding="utf-8"))
+        return {"volumes": dict(said["volumes"]), "classes": dict(said["classes"])}
+    except (ValueError, KeyError, TypeError) as error:
+        message = "is no record of spsam predict, or a damaged one"
+        raise InputError(Problem(message, file)) from error
+
+
+def _classes(folders: Mapping[str, Path]) -> dict[int, str]:
+    """The classes' names by their ids, background first; the same in every folder."""
+    found = [_record(folder)["classes"] for folder in folders.values()]
+    if any(list(each.items()) != list(found[0].items()) for each in found):
+        raise InputError("the folders' classes differ: view them apart")
+    return {int(raw_id): str(name) for raw_id, name in found[0].items()}
+
+
+def _prompts(file: Path) -> list[Mapping[str, Any]]:
+    if not file.is_file():
+        return []
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
