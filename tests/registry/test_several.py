@@ -11,6 +11,7 @@ import pytest
 from spsam.config.schema import RunConfig
 from spsam.errors import InputError
 from spsam.registry.arms import load_arm
+from spsam.registry.catalogue import Catalogue
 from spsam.registry.differences import differences
 from spsam.registry.trust import with_plugins
 
@@ -82,12 +83,12 @@ def test_only_a_slot_for_several_takes_a_list() -> None:
 
 def test_what_changes_is_named_by_component(tmp_path: Path) -> None:
     both, plain = arm(tmp_path, PAIR), load_arm("S9")
-    assert differences(both, plain) == [
+    assert differences(both, plain, Catalogue.load()) == [
         {"key": "blocks.adapter", "parent": "dfused", "value": "fact + conv_depth"},
         {"key": "blocks.adapter.fact.rank", "parent": 32, "value": 5},
     ]
     other = arm(tmp_path, PAIR, {"blocks.adapter.conv_depth.ratio": 0.25})
-    assert differences(other, both) == [
+    assert differences(other, both, Catalogue.load()) == [
         {"key": "blocks.adapter.conv_depth.ratio", "parent": 0.5, "value": 0.25}
     ]
 
