@@ -22,7 +22,7 @@ from spsam.registry.resolve import build
 from spsam.registry.slots import SLOTS
 from tests import tutorials
 
-every_slot = pytest.mark.parametrize("slot", SLOTS)
+every_tutorial = pytest.mark.parametrize("name", tutorials.files())
 
 
 @pytest.fixture(scope="module")
@@ -39,26 +39,30 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def arm_of(slot: str) -> str:
-    return Path(list(tutorials.files()[slot])[2]).name
+def arm_of(name: str) -> str:
+    return Path(list(tutorials.files()[name])[2]).name
 
 
-@every_slot
-def test_a_tutorial_is_a_class_a_card_and_an_arm(slot: str) -> None:
-    module, card, arm = tutorials.files()[slot]
-    name = Path(module).stem
+def test_every_slot_has_a_tutorial() -> None:
+    assert {tutorials.slot_of(name) for name in tutorials.files()} == set(SLOTS)
+
+
+@every_tutorial
+def test_a_tutorial_is_a_class_a_card_and_an_arm(name: str) -> None:
+    (module, card, arm), slot = tutorials.files()[name], tutorials.slot_of(name)
     assert module == f"spsam/model/{SLOTS[slot].folder}/{name}.py"
     assert card == f"registry/{slot}/{name}.yaml"
     assert Path(arm).parent == Path("ablations")
 
 
-@every_slot
-def test_its_arm_is_a_network_that_trains(slot: str, plugin: Path) -> None:
-    arm = load_arm(plugin / arm_of(slot), plugins=[plugin])
-    block = getattr(arm.blocks, slot)
+@every_tutorial
+def test_its_arm_is_a_network_that_trains(name: str, plugin: Path) -> None:
+    slot = tutorials.slot_of(name)
+    arm = load_arm(plugin / arm_of(name), plugins=[plugin])
+    (block,) = arm.blocks.of(slot)
     assert (plugin / f"{block.name}_blocks.py").is_file()
     network = build_network(arm, in_channels=1, num_classes=3, depth=2, image_size=64)
-    part = getattr(network, slot, None) or network.adapters
+    part = getattr(network, slot)
     assert f"{block.name}_blocks" in {type(module).__module__ for module in part.modules()}
     output = network(torch.randn(1, 1, 2, 64, 64))
     assert tuple(output.logits.shape) == (1, 3, 2, 64, 64)
@@ -70,19 +74,19 @@ def test_all_of_them_are_planned_by_the_command_line(
     plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    arms = [str(plugin / arm_of(slot)) for slot in SLOTS]
+    arms = [str(plugin / arm_of(name)) for name in tutorials.files()]
     words = ["ablate", "S9", *arms, "--plugin", str(plugin), "--data", "phantom"]
     result = CliRunner().invoke(app, [*words, "--preset", "smoke", "--dry-run"])
     assert result.exit_code == 0, result.output
-    for slot in SLOTS:
-        name = Path(next(iter(tutorials.files()[slot]))).stem
+    for name in tutorials.files():
+        slot = tutorials.slot_of(name)
         shown = CliRunner().invoke(app, ["registry", "show", slot, name, "--plugin", str(plugin)])
         assert shown.exit_code == 0, shown.output
 
 
 WRONG = {
     "no_component": ("torch.nn.Module", "def forward(self, x): return x", "derives from"),
-    "no_method": ("Adapter", "mixes_depth = True", "has to define forward"),
+    "no_method": ("Adapter", "keeps_slices_apart = True", "has to define forward"),
     "too_few": (
         "Adapter",
         "def __init__(self, dim): super().__init__(dim)\n    def forward(self, x): return x",
@@ -108,6 +112,33 @@ def test_a_class_that_fits_no_slot_is_refused(name: str, tmp_path: Path) -> None
     card = Card("adapter", name, f"{name}_blocks:Wrong", "", {}, tmp_path / "card.yaml", tmp_path)
     with pytest.raises(InputError, match=said):
         build(card, (8, 3), {})
+
+
+@pytest.mark.slow
+def test_the_contract_suite_is_for_plugins_too(tmp_path: Path) -> None:
+    """`nox -s contract -- FOLDER`: green for what is declared, red for an adapter that hides it."""
+    (tmp_path / "registry" / "adapter").mkdir(parents=True)
+    code = (
+        "from spsam.model.adapters.dfused import DFusedAdapter\n"
+        "from spsam.model.adapters.base import Reach\n\n\n"
+        "class Mine(DFusedAdapter):\n    reach = Reach(slices=None)\n"
+    )
+    card = "target: my_depth_blocks:Mine\nsummary: Mine.\n"
+    (tmp_path / "registry" / "adapter" / "mine.yaml").write_text(card, encoding="utf-8")
+    suites = ["tests/model/test_components.py", "tests/model/adapters/test_contract.py"]
+    for text, passes in ((code, True), (code.replace("slices=None", "slices=0"), False)):
+        (tmp_path / "my_depth_blocks.py").write_text(text, encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *suites],
+            cwd=tutorials.ROOT,
+            env=os.environ | {"SPSAM_CONTRACT": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode == 0) == passes, done.stdout[-3000:]
+        assert ("1 failed" in done.stdout) != passes
+        assert "adapter-vanilla" not in done.stdout
 
 
 @pytest.mark.slow

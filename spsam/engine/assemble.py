@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
-from spsam.config.schema import ArmConfig, RunConfig
+from spsam.config.schema import ArmConfig, Block, RunConfig
 from spsam.engine.run_spec import NetworkSize
 from spsam.errors import InputError
-from spsam.model.adapters.placement import AdapterSet
+from spsam.model.adapters.base import ProjectionAdapter
+from spsam.model.adapters.placement import AdapterSet, Grid
+from spsam.model.adapters.sites import projections
 from spsam.model.counting import count_parameters
 from spsam.model.sam.backbones import Backbone, backbone_spec, token_grid
-from spsam.registry.catalogue import Catalogue
-from spsam.registry.resolve import build
+from spsam.registry.catalogue import Card, Catalogue
+from spsam.registry.resolve import build, resolve
+from spsam.registry.signature import positional
 
 if TYPE_CHECKING:
     from spsam.model.network import SelfPromptSAM
@@ -123,7 +127,16 @@ def network_size(
             ).parameter_groups()
         return NetworkSize(groups, sum(groups.values()), sum(groups.values()))
     with torch.device("meta"):
-        blocks = count_parameters(_build_blocks(arm, spec, shape, seed=0))
+        built = _build_blocks(arm, spec, shape, seed=0)
+        blocks = count_parameters(built)
+        chosen = arm.blocks.adapter
+        if not isinstance(chosen, Block):
+            # Of several adapters each has its own count, in place of their sum.
+            del blocks["adapter"]
+            for block in chosen:
+                only = arm.blocks.model_copy(update={"adapter": block})
+                alone = _adapters(arm.model_copy(update={"blocks": only}), spec, shape, 0)
+                blocks |= count_parameters({f"adapter.{block.name}": alone})
     trained = sum(blocks.values())
     return NetworkSize(blocks, trained, trained + spec.parameters(shape.encoder_size(spec)))
 
@@ -220,26 +233,67 @@ def _build_blocks(arm: ArmConfig, spec: Backbone, shape: _Shape, seed: int) -> d
     }
     catalogue = Catalogue.load(plugins=arm.plugins)
 
-    def block(slot: str, *engine: Any) -> Any:
-        chosen = getattr(arm.blocks, slot)
-        return build(catalogue.card(slot, chosen.name), engine, chosen.params)
-
     blocks: dict[str, Any] = {}
     for slot, engine in given.items():
+        (chosen,) = arm.blocks.of(slot)
         with _seeded(seed, slot):
-            blocks[slot] = block(slot, *engine)
-    placement = arm.adapter_placement
-    with _seeded(seed, "adapter"):
-        blocks["adapter"] = AdapterSet(
-            lambda dim: block("adapter", dim, shape.depth),
+            blocks[slot] = build(catalogue.card(slot, chosen.name), engine, chosen.params)
+    blocks["adapter"] = _adapters(arm, spec, shape, seed)
+    return blocks
+
+
+def _adapters(arm: ArmConfig, spec: Backbone, shape: _Shape, seed: int) -> AdapterSet:
+    """The arm's adapters; of several each begins with the weights that it has alone."""
+    catalogue, placement = Catalogue.load(plugins=arm.plugins), arm.adapter_placement
+    offered = projections(
+        encoder_dim=spec.embed_dim,
+        encoder_blocks=spec.depth,
+        decoder_dim=spec.out_dim,
+        decoder_mlp_dim=spec.decoder_mlp_dim,
+    )
+
+    def adapters(
+        factory: Callable[[int, Grid], nn.Module] | None = None,
+        at_projections: Mapping[str, ProjectionAdapter] | None = None,
+    ) -> AdapterSet:
+        return AdapterSet(
+            factory,
             encoder_dim=spec.embed_dim,
             encoder_blocks=spec.depth,
             decoder_dim=spec.out_dim,
             encoder_places=placement.encoder,
             decoder_places=placement.decoder,
             parallel_scale=placement.parallel_scale,
+            grid=token_grid(spec, shape.encoder_size(spec)),
+            projections=at_projections,
         )
-    return blocks
+
+    at_places: dict[str, AdapterSet] = {}
+    at_projections: dict[str, ProjectionAdapter] = {}
+    for chosen in arm.blocks.of("adapter"):
+        card = catalogue.card("adapter", chosen.name)
+        with _seeded(seed, "adapter"):
+            if issubclass(resolve(card), ProjectionAdapter):
+                given = (offered, shape.depth)
+                at_projections[chosen.name] = build(card, given, chosen.params)
+            else:
+                at_places[chosen.name] = adapters(_token_factory(card, chosen.params, shape.depth))
+    if not at_projections and len(at_places) == 1:
+        return next(iter(at_places.values()))
+    return adapters(None, at_projections).with_tokens(at_places)
+
+
+def _token_factory(
+    card: Card, params: Mapping[str, Any], depth: int
+) -> Callable[[int, Grid], nn.Module]:
+    in_the_plane = "grid" in positional(card)
+
+    def make(dim: int, grid: Grid) -> nn.Module:
+        given = (dim, depth, grid) if in_the_plane else (dim, depth)
+        module: nn.Module = build(card, given, params)
+        return module
+
+    return make
 
 
 @contextmanager

@@ -104,10 +104,8 @@ class SelfPromptSAM(Segmenter):
         for slot in ("input_adapter", "depth_pos_embed"):
             if any(True for _ in blocks[slot].parameters()):
                 return slot
-        for index in range(len(self.adapter.encoder)):
-            if any(True for _ in self.adapter.encoder_site(index).parameters()):
-                return f"adapter of encoder block {index}"
-        return "prompt_generator"
+        index = self.adapter.first_encoder_block()
+        return "prompt_generator" if index is None else f"adapter of encoder block {index}"
 
     def train(self, mode: bool = True) -> SelfPromptSAM:
         """Sets the added blocks to training; SAM stays in evaluation mode."""

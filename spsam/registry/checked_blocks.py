@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from spsam.config.compose import Composed
+from spsam.config.problems import dotted
+from spsam.config.yaml_file import KeyPath
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.catalogue import Catalogue
 from spsam.registry.signature import validate
@@ -28,24 +31,49 @@ def checked_blocks(
     done: dict[str, Any] = {}
     for slot in SLOTS:
         block = blocks.get(slot) if isinstance(blocks, dict) else None
-        if not isinstance(block, dict) or not isinstance(block.get("name"), str):
-            continue  # the schema says what is wrong with it
-        path = ("blocks", slot)
-        try:
-            card = catalogue.card(slot, block["name"])
-        except InputError as error:
-            place = composed.place((*path, "name"))
-            problems.extend(place.problem(f"blocks.{slot}: {p.message}") for p in error.problems)
+        path: KeyPath = ("blocks", slot)
+        if isinstance(block, list) and SLOTS[slot].several:
+            items = [
+                _checked_block(
+                    composed, catalogue, defaults, item, (*path, index), problems=problems
+                )
+                for index, item in enumerate(block)
+            ]
+            if all(item is not None for item in items):
+                done[slot] = items
             continue
-        params = {key: value for key, value in block.items() if key != "name"}
-        if set(params) == {"params"} and isinstance(params["params"], dict):
-            params = params["params"]  # as a run's config.yaml spells it
-        params = {**defaults.get((slot, block["name"]), {}), **params}
-        values, found = validate(card, params, composed.place, path)
-        problems.extend(found)
-        if not found:
-            done[slot] = {"name": block["name"], "params": values}
+        found = _checked_block(composed, catalogue, defaults, block, path, problems=problems)
+        if found is not None:
+            done[slot] = found
     return done, problems
+
+
+def _checked_block(
+    composed: Composed,
+    catalogue: Catalogue,
+    defaults: Mapping[tuple[str, str], Mapping[str, Any]],
+    block: Any,
+    path: KeyPath,
+    *,
+    problems: list[Problem],
+) -> dict[str, Any] | None:
+    """One block with all parameters; None where it has mistakes, which the schema may say."""
+    if not isinstance(block, dict) or not isinstance(block.get("name"), str):
+        return None
+    slot = str(path[1])
+    try:
+        card = catalogue.card(slot, block["name"])
+    except InputError as error:
+        place = composed.place((*path, "name"))
+        problems.extend(place.problem(f"{dotted(path)}: {p.message}") for p in error.problems)
+        return None
+    params = {key: value for key, value in block.items() if key != "name"}
+    if set(params) == {"params"} and isinstance(params["params"], dict):
+        params = params["params"]  # as a run's config.yaml spells it
+    params = {**defaults.get((slot, block["name"]), {}), **params}
+    values, found = validate(card, params, composed.place, path)
+    problems.extend(found)
+    return None if found else {"name": block["name"], "params": values}
 
 
 def _component_defaults(

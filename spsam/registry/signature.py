@@ -142,7 +142,8 @@ def _target(card: Card) -> tuple[Module, str]:
         message = f"target: {file} defines no class '{wanted}'{hint}"
         raise InputError(Problem(message, card.file, card.line))
     slot = SLOTS[card.slot]
-    if derives(module, wanted, (slot.base_module, slot.base)) is False:
+    bases = [(slot.base_module, base) for base in slot.bases]
+    if all(derives(module, wanted, base) is False for base in bases):
         raise InputError(Problem(slot.refusal(card.target), card.file, card.line))
     return module, wanted
 

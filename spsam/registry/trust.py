@@ -39,8 +39,7 @@ def with_plugins(config: RunConfig, plugins: Sequence[Path], file: Path) -> RunC
 def _problems(arm: ArmConfig, plugins: Sequence[Path], file: Path) -> list[Problem]:
     catalogue = Catalogue.load(plugins)
     problems: list[Problem] = []
-    for slot in SLOTS:
-        block = getattr(arm.blocks, slot)
+    for slot, block in [(name, block) for name in SLOTS for block in arm.blocks.of(name)]:
         try:
             card = catalogue.card(slot, block.name)
         except InputError:

@@ -160,9 +160,10 @@ def _own_cards(recipes: Sequence[Recipe], plugins: Sequence[Path]) -> list[Card]
     for recipe in recipes:
         arm = recipe.config.arm
         for slot in SLOTS if arm.network == "self_prompt_sam" else ():
-            card = catalogue.card(slot, getattr(arm.blocks, slot).name)
-            if not card.file.is_relative_to(ours):
-                cards[card.file] = card
+            for block in arm.blocks.of(slot):
+                card = catalogue.card(slot, block.name)
+                if not card.file.is_relative_to(ours):
+                    cards[card.file] = card
     return list(cards.values())
 
 

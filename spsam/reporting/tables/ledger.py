@@ -116,8 +116,13 @@ def _settings(field: FieldInfo, value: Any, path: str) -> Iterator[Line]:
 
 
 def _blocks(blocks: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Line]:
-    for slot, block in blocks.items():
-        name, path = str(block["name"]), f"blocks.{slot}"
+    chosen = [
+        (slot, block, f"blocks.{slot}" if block is value else f"blocks.{slot}.{block['name']}")
+        for slot, value in blocks.items()
+        for block in (value if isinstance(value, list | tuple) else [value])
+    ]
+    for slot, block, path in chosen:
+        name = str(block["name"])
         try:
             card = catalogue.card(slot, name)
         except InputError:  # of a plugin that is not here

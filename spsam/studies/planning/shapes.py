@@ -9,16 +9,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from spsam.config.problems import Place, gather, raise_all
-from spsam.config.schema import ArmConfig, Block
+from spsam.config.schema import ArmConfig, Blocks
 from spsam.config.study import Factorial, LeaveOneOut, OneAtATime
 from spsam.config.tune import Tune
 from spsam.config.yaml_file import YamlFile
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.arm_file import ArmFile
 from spsam.registry.arms import ArmLoader
+from spsam.registry.differences import together
 from spsam.registry.slots import SLOTS
 from spsam.studies.planning.arm_selection import Selection
-from spsam.studies.planning.space import Dimension, dimensions, label
+from spsam.studies.planning.space import Dimension, component_name, dimensions, label
 from spsam.studies.planning.validate_choices import Load, at_set, validate_choices
 
 MOST_ARMS = 1000
@@ -101,8 +102,8 @@ def _leave_one_out(
     full_file = arms[0]
     full = loader.load(full_file)
     base = loader.plain_blocks(full_file.root if config.base is None else arms[1])
-    blocks = {slot: _spelt(getattr(base, slot)) for slot in SLOTS}
-    differ = [slot for slot in SLOTS if blocks[slot] != _plain(full, slot)]
+    blocks = {slot: _spelt(base, slot) for slot in SLOTS}
+    differ = [slot for slot in SLOTS if blocks[slot] != _spelt(full.blocks, slot)]
     for slot in config.slots or ():
         if slot not in SLOTS:
             problems.append(place.problem(f"slots: unknown slot '{slot}'{nearest(slot, SLOTS)}"))
@@ -118,7 +119,7 @@ def _leave_one_out(
     for slot in config.slots or differ:
         values = {f"blocks.{slot}": blocks[slot]}
         arm = loader.load(full_file, values)
-        was, now = _plain(full, slot)["name"], blocks[slot]["name"]
+        was, now = together(full.blocks.of(slot)), together(base.of(slot))
         title = f"{full.name} without {slot} {was}"
         title += f" ({now} instead)" if now not in ("none", was) else ""
         called = _called(arm, f"{full.name}-{slot}", title, full)
@@ -193,7 +194,7 @@ def _cells(space: Sequence[Dimension]) -> Iterator[list[tuple[Dimension, Any]]]:
     seen: set[str] = set()
     for values in itertools.product(*[dimension.choices or () for dimension in space]):
         all_values = list(zip(space, values, strict=True))
-        chosen = {d.path: _component(value) for d, value in all_values if d.needs is None}
+        chosen = {d.path: component_name(value) for d, value in all_values if d.needs is None}
         cell = [
             (d, value)
             for d, value in all_values
@@ -211,7 +212,13 @@ def level_name(value: Any) -> str:
     if isinstance(value, Mapping) and "name" in value:
         params = [f"{k}={level_name(v)}" for k, v in value.items() if k != "name"]
         return f"{value['name']}({','.join(params)})" if params else str(value["name"])
+    if isinstance(value, list | tuple) and value and all(_is_block(item) for item in value):
+        return "+".join(level_name(item) for item in value)
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+
+
+def _is_block(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, Mapping) and "name" in value)
 
 
 def _short(space: Sequence[Dimension]) -> list[str]:
@@ -232,13 +239,6 @@ def _called(arm: ArmConfig, name: str, title: str, parent: ArmConfig | None) -> 
     return arm.model_copy(update=labels)
 
 
-def _plain(arm: ArmConfig, slot: str) -> dict[str, Any]:
-    return _spelt(getattr(arm.blocks, slot))
-
-
-def _spelt(block: Block) -> dict[str, Any]:
-    return {"name": block.name, **block.params}
-
-
-def _component(value: Any) -> str:
-    return str(value.get("name")) if isinstance(value, Mapping) else str(value)
+def _spelt(blocks: Blocks, slot: str) -> Any:
+    found = [{"name": block.name, **block.params} for block in blocks.of(slot)]
+    return found[0] if len(found) == 1 else found

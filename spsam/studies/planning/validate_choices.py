@@ -68,9 +68,13 @@ def at_set(problem: Problem, file: YamlFile) -> Problem:
 def value_of(arm: ArmConfig, path: str) -> Any:
     """What the schema made of a value; a slot's is the component's name."""
     keys = path.split(".")
-    if keys[0] == "blocks" and len(keys) > 1:
-        keys.insert(2, "params" if len(keys) > 2 else "name")
     value: Any = arm.model_dump()
+    if keys[0] == "blocks" and len(keys) > 1:
+        blocks = arm.blocks.of(keys[1])
+        if len(keys) == 2:
+            return blocks[0].name if len(blocks) == 1 else [block.name for block in blocks]
+        named = next((block for block in blocks if block.name == keys[2]), blocks[0])
+        value, keys = named.params, keys[3 if len(keys) > 3 else 2 :]
     for key in keys:
         value = value[key]
     return value
