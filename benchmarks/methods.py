@@ -43,8 +43,8 @@ from spsam.engine.training.loss import training_loss
 from spsam.engine.training.train import execute_as
 from spsam.model.mask_heads.base import MaskHead
 from spsam.model.mask_heads.softmax import SoftmaxHead
+from spsam.model.networks.base import Output
 from spsam.model.sam.backbones import Backbone, backbone_spec
-from spsam.model.segmenter import Output
 from spsam.registry.arms import load_arm
 
 RANK = 4

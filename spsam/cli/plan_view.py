@@ -63,7 +63,7 @@ def header(ablation: Ablation) -> str:
     split, data = ablation.split, ablation.dataset
     sizes = dict.fromkeys("×".join(map(str, arm.plan.patch_size)) for arm in ablation.arms)
     networks = dict.fromkeys(
-        arm.arm.backbone.name if arm.weights else arm.arm.network for arm in ablation.arms
+        arm.arm.backbone.name if arm.weights else arm.arm.network.name for arm in ablation.arms
     )
     epochs = dict.fromkeys(
         f"{arm.arm.train.epochs} epochs of {arm.arm.train.iterations} steps"
@@ -72,7 +72,7 @@ def header(ablation: Ablation) -> str:
     wanted = dict.fromkeys(
         _size(arm.arm.backbone.encoder_size)
         for arm in ablation.arms
-        if arm.arm.network == "self_prompt_sam" and arm.arm.backbone.encoder_size is not None
+        if arm.weights and arm.arm.backbone.encoder_size is not None
     )
     encoders = f", encoder {', '.join(wanted)}" if wanted else ""
     precisions = dict.fromkeys(arm.arm.train.precision for arm in ablation.arms)

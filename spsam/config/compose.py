@@ -163,6 +163,8 @@ def _set(composed: Composed, keys: tuple[str, ...], value: Any) -> None:
 
 def _with_blocks_spelt_out(diff: Mapping[str, Any]) -> Mapping[str, Any]:
     """`adapter: dfused` -> `adapter: {name: dfused}`, so that blocks merge like all mappings."""
+    if isinstance(diff.get("network"), str):
+        diff = {**diff, "network": {"name": diff["network"]}}
     blocks = diff.get("blocks")
     if not isinstance(blocks, Mapping):
         return diff
@@ -172,7 +174,7 @@ def _with_blocks_spelt_out(diff: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _swaps(path: KeyPath, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether a block changes its component."""
-    is_block = len(path) == 2 and path[0] == "blocks"
+    is_block = path == ("network",) or (len(path) == 2 and path[0] == "blocks")
     return is_block and "name" in new and new["name"] != old.get("name")
 
 

@@ -17,7 +17,7 @@ from spsam.registry.catalogue import Catalogue
 from spsam.registry.files import preset_path
 from spsam.registry.protocols import named_protocol
 from spsam.registry.signature import validate
-from spsam.registry.slots import SLOTS
+from spsam.registry.slots import EVERY_SLOT, NETWORK, SLOTS
 
 COMPONENTS = "components"
 """The section of a base or preset with parameters for components that an arm may choose."""
@@ -112,9 +112,11 @@ class ArmLoader:
         self.files |= dict.fromkeys([*composed.chain, *layers])
         problems = list(composed.problems)
         defaults = _component_defaults(composed, self._catalogue, problems)
-        blocks = _checked_blocks(composed, self._catalogue, defaults, problems)
+        network, blocks = _checked_blocks(composed, self._catalogue, defaults, problems)
         data = {**composed.data, "plugins": [str(plugin) for plugin in self.plugins]}
         data.pop(COMPONENTS, None)
+        if network is not None:
+            data["network"] = network
         if blocks:
             data["blocks"] = {**composed.data["blocks"], **blocks}
         found_arm, found = check(ArmConfig, data, composed.place)
@@ -135,11 +137,11 @@ def _component_defaults(
     done: dict[tuple[str, str], dict[str, Any]] = {}
     for slot, named in section.items() if isinstance(section, dict) else [(section, None)]:
         place = composed.place((COMPONENTS, slot) if isinstance(slot, str) else (COMPONENTS,))
-        if slot not in SLOTS or not isinstance(named, dict):
+        if slot not in EVERY_SLOT or not isinstance(named, dict):
             problems.append(
                 place.problem(
                     f"{COMPONENTS}: expected slot: {{component: {{parameter: value}}}}, "
-                    f"got {slot!r}{nearest(str(slot), SLOTS)}"
+                    f"got {slot!r}{nearest(str(slot), EVERY_SLOT)}"
                 )
             )
             continue
@@ -160,20 +162,22 @@ def _checked_blocks(
     catalogue: Catalogue,
     defaults: Mapping[tuple[str, str], Mapping[str, Any]],
     problems: list[Problem],
-) -> dict[str, Any]:
-    """The blocks with all parameters; those with mistakes as they were written."""
-    blocks = composed.data.get("blocks")
+) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """The network and the blocks with all parameters; those with mistakes as they were written."""
+    written = composed.data.get("blocks")
+    blocks = written if isinstance(written, dict) else {}
+    chosen: dict[tuple[str, ...], Any] = {(NETWORK.name,): composed.data.get(NETWORK.name)}
+    chosen |= {("blocks", slot): blocks.get(slot) for slot in SLOTS}
     done: dict[str, Any] = {}
-    for slot in SLOTS:
-        block = blocks.get(slot) if isinstance(blocks, dict) else None
+    for path, block in chosen.items():
+        slot = path[-1]
         if not isinstance(block, dict) or not isinstance(block.get("name"), str):
             continue  # the schema says what is wrong with it
-        path = ("blocks", slot)
         try:
             card = catalogue.card(slot, block["name"])
         except InputError as error:
             place = composed.place((*path, "name"))
-            problems.extend(place.problem(f"blocks.{slot}: {p.message}") for p in error.problems)
+            problems.extend(place.problem(f"{'.'.join(path)}: {p.message}") for p in error.problems)
             continue
         params = {key: value for key, value in block.items() if key != "name"}
         if set(params) == {"params"} and isinstance(params["params"], dict):
@@ -183,4 +187,4 @@ def _checked_blocks(
         problems.extend(found)
         if not found:
             done[slot] = {"name": block["name"], "params": values}
-    return done
+    return done.pop(NETWORK.name, None), done

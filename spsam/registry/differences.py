@@ -7,7 +7,7 @@ from typing import Any
 from spsam.config.schema import ArmConfig
 from spsam.registry.catalogue import Catalogue
 from spsam.registry.signature import parameters
-from spsam.registry.slots import SLOTS
+from spsam.registry.slots import NETWORK, SLOTS
 
 
 def differences(arm: ArmConfig, parent: ArmConfig | None) -> list[dict[str, Any]]:
@@ -24,7 +24,7 @@ def differences(arm: ArmConfig, parent: ArmConfig | None) -> list[dict[str, Any]
     """
     if parent is None:
         return []
-    labels = {"name", "title", "parent", "summary", "plugins", "blocks"}
+    labels = {"name", "title", "parent", "summary", "plugins", "blocks", "network"}
     old = parent.model_dump(mode="json", exclude=labels)
     new = arm.model_dump(mode="json", exclude=labels)
     changes = _block_differences(arm, parent, Catalogue.load(arm.plugins))
@@ -35,16 +35,17 @@ def _block_differences(
     arm: ArmConfig, parent: ArmConfig, catalogue: Catalogue
 ) -> list[dict[str, Any]]:
     changes = []
-    for slot in SLOTS:
-        old, new = getattr(parent.blocks, slot), getattr(arm.blocks, slot)
+    pairs = {slot: (getattr(parent.blocks, slot), getattr(arm.blocks, slot)) for slot in SLOTS}
+    for slot, (old, new) in {NETWORK.name: (parent.network, arm.network), **pairs}.items():
+        path = slot if slot == NETWORK.name else f"blocks.{slot}"
         before = dict(old.params)
         if old.name != new.name:
-            changes.append({"key": f"blocks.{slot}", "parent": old.name, "value": new.name})
+            changes.append({"key": path, "parent": old.name, "value": new.name})
             card = catalogue.card(slot, new.name)
             before = {parameter.name: parameter.default for parameter in parameters(card)}
         for name, value in new.params.items():
             if name not in before or value != before[name]:
-                key = f"blocks.{slot}.{name}"
+                key = f"{path}.{name}"
                 changes.append({"key": key, "parent": before.get(name), "value": value})
     return changes
 

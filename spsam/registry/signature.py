@@ -13,7 +13,7 @@ from spsam.config.problems import PlaceOf, check, dotted
 from spsam.config.yaml_file import KeyPath
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.catalogue import Card
-from spsam.registry.slots import SLOTS
+from spsam.registry.slots import EVERY_SLOT
 from spsam.registry.source_code import (
     Module,
     annotation,
@@ -141,7 +141,7 @@ def _target(card: Card) -> tuple[Module, str]:
                 _line(card),
             )
         )
-    slot = SLOTS[card.slot]
+    slot = EVERY_SLOT[card.slot]
     if derives(module, wanted, (slot.base_module, slot.base)) is False:
         raise InputError(Problem(slot.refusal(card.target), card.file, _line(card)))
     return module, wanted

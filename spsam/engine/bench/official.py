@@ -11,7 +11,7 @@ from segment_anything.modeling.image_encoder import window_partition, window_unp
 from torch import Tensor, nn
 
 from spsam.model.adapters.placement import AdapterSet
-from spsam.model.network import SelfPromptSAM
+from spsam.model.networks.self_prompt_sam import SelfPromptSAM
 from spsam.model.prompt_generators.msp import MSPGenerator
 from spsam.model.sam.backbones import Backbone
 from spsam.model.sam.checkpoint import encoder_state

@@ -62,9 +62,16 @@ def ledger_table(arm: Mapping[str, Any], preset: str, plugins: Sequence[Path] = 
     for name, field in ArmConfig.model_fields.items():
         if name in _LABELS or name not in arm:
             continue
-        lines = (
-            _blocks(arm[name], catalogue) if name == "blocks" else _settings(field, arm[name], name)
-        )
+        if name == "blocks":
+            lines = [
+                line
+                for slot, block in arm[name].items()
+                for line in _component(slot, f"blocks.{slot}", block, catalogue)
+            ]
+        elif name == "network":
+            lines = list(_component(name, name, arm[name], catalogue))
+        else:
+            lines = list(_settings(field, arm[name], name))
         groups.append(Group("", tuple(lines)))
     counts = {
         label: sum(line.cells[2].text.startswith(label) for g in groups for line in g.lines)
@@ -96,25 +103,24 @@ def _settings(field: FieldInfo, value: Any, path: str) -> Iterator[Line]:
     yield _line(path, value, label, field.description or "")
 
 
-def _blocks(blocks: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Line]:
-    for slot, block in blocks.items():
-        name, path = str(block["name"]), f"blocks.{slot}"
-        try:
-            card = catalogue.card(slot, name)
-        except InputError:  # of a plugin that is not here
-            yield _line(
-                path,
-                name,
-                "chosen",
-                "A block of a plugin that is not at hand; --plugin names its folder.",
-            )
-            continue
-        kind = "paper" if "paper" in card.source else "chosen"
-        where = card.source.get(kind)
-        more = [f"{SOURCES[k[0].upper()]}: {v}" for k, v in card.source.items() if k != kind]
-        meaning = " ".join([card.summary, *(text[0].upper() + text[1:] for text in more)])
-        yield _line(path, name, f"{kind}: {where}" if where else kind, meaning)
-        yield from _parameters(card, block.get("params", {}), path)
+def _component(
+    slot: str, path: str, block: Mapping[str, Any] | str, catalogue: Catalogue
+) -> Iterator[Line]:
+    block = {"name": block} if isinstance(block, str) else block
+    name = str(block["name"])
+    try:
+        card = catalogue.card(slot, name)
+    except InputError:  # of a plugin that is not here
+        what = "network" if slot == "network" else "block"
+        meaning = f"A {what} of a plugin that is not at hand; --plugin names its folder."
+        yield _line(path, name, "chosen", meaning)
+        return
+    kind = "paper" if "paper" in card.source else "chosen"
+    where = card.source.get(kind)
+    more = [f"{SOURCES[k[0].upper()]}: {v}" for k, v in card.source.items() if k != kind]
+    meaning = " ".join([card.summary, *(text[0].upper() + text[1:] for text in more)])
+    yield _line(path, name, f"{kind}: {where}" if where else kind, meaning)
+    yield from _parameters(card, block.get("params", {}), path)
 
 
 def _parameters(card: Card, values: Mapping[str, Any], path: str) -> Iterator[Line]:

@@ -16,6 +16,7 @@ from spsam.errors import InputError, Problem
 from spsam.model.sam.backbones import backbone_spec
 from spsam.registry.differences import differences
 from spsam.registry.files import hiding_notes
+from spsam.registry.networks import uses_sam
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
 from spsam.studies.planning.arm_selection import (
@@ -200,7 +201,7 @@ class Planner:
 
     def checkpoint(self, arm: ArmConfig) -> Path | None:
         """SAM's weights, if the arm takes any; their hash is kept."""
-        if arm.network != "self_prompt_sam" or arm.backbone.weights == "random":
+        if not uses_sam(arm) or arm.backbone.weights == "random":
             return None
         spec = backbone_spec(arm.backbone.name)
         path = self.request.checkpoint or arm.backbone.checkpoint
@@ -220,13 +221,13 @@ class Planner:
 
     def lacks_weights(self, arm: ArmConfig) -> bool:
         """Whether an arm wants a file of weights that nobody names."""
-        wanted = arm.network == "self_prompt_sam" and arm.backbone.weights == "checkpoint"
+        wanted = arm.backbone.weights == "checkpoint" and uses_sam(arm)
         named = self.request.checkpoint or arm.backbone.checkpoint
         return wanted and named is None and not self._hash_to_be(arm)
 
     def _hash_to_be(self, arm: ArmConfig) -> str | None:
         """In a dry run without a file, the hash of the official weights that a run would want."""
-        wanted = arm.network == "self_prompt_sam" and arm.backbone.weights == "checkpoint"
+        wanted = arm.backbone.weights == "checkpoint" and uses_sam(arm)
         missing = (self.request.checkpoint or arm.backbone.checkpoint) is None
         dry = self.request.dry_run
         return backbone_spec(arm.backbone.name).sha256 if dry and wanted and missing else None

@@ -15,7 +15,7 @@ from spsam.data.preparation.store import PreparedCase
 from spsam.data.volume import Geometry, Volume
 from spsam.engine.assemble import build_unet
 from spsam.engine.recording.pictures import MOST, picture, shown
-from spsam.model.network import SelfPromptSAM
+from spsam.model.networks.self_prompt_sam import SelfPromptSAM
 
 from ..networks import small
 

@@ -20,7 +20,7 @@ from spsam.engine.training.loss import (
     supervision_weights,
     training_loss,
 )
-from spsam.model.network import Output
+from spsam.model.networks.base import Output
 
 
 def segmentation_loss(
