@@ -267,7 +267,7 @@ class _Parts:
         if self.stands_in:
             decoder = self.spec.decoder_parameters
             total = self.spec.parameters(self.encoder_size)
-            return _StandIn(total - decoder), _StandIn(decoder)
+            return _StandIn(total - decoder, self.spec), _StandIn(decoder, self.spec)
         backbone, source = self.arm.backbone, self.source or self.arm.backbone.checkpoint
         if source is None and backbone.weights == "checkpoint":
             raise InputError(
@@ -308,7 +308,8 @@ class _Parts:
             encoder_blocks=self.spec.depth,
             decoder_dim=self.spec.out_dim,
             encoder_places=placement.encoder,
-            decoder_places=placement.decoder,
+            # Without SAM's decoder there is nothing to adapt in it.
+            decoder_places=placement.decoder if "mask_decoder" in self.needs else (),
             parallel_scale=placement.parallel_scale,
         )
 
@@ -316,8 +317,9 @@ class _Parts:
 class _StandIn(nn.Module):
     """As many frozen parameters as a half of SAM has."""
 
-    def __init__(self, parameters: int) -> None:
+    def __init__(self, parameters: int, spec: Backbone) -> None:
         super().__init__()
+        self.out_dim = spec.out_dim
         self.all = nn.Parameter(torch.empty(parameters, device="meta"), requires_grad=False)
 
 

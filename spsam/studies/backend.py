@@ -175,9 +175,7 @@ class Backend:
         from spsam.engine.training.measure import fit_memory
 
         limit = None if memory is None else int(memory * 1e9)
-        found = fit_memory(
-            config, plan.patch_size, device, devices, limit, spacing=plan.spacing
-        )
+        found = fit_memory(config, plan.patch_size, device, devices, limit, spacing=plan.spacing)
         changes = {
             "accumulate": found.accumulate,
             "checkpoint_activations": found.checkpoint_activations,

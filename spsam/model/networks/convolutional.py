@@ -14,6 +14,17 @@ from spsam.model.networks.base import Network, Output
 Net = Callable[[Tensor], Tensor | Sequence[Tensor]]
 
 
+def exact_on_cpu(images: Tensor) -> AbstractContextManager[None]:
+    """Leaves autocast on a CPU.
+
+    oneDNN's gradients of spatial convolutions are wrong in bf16 where a map has fewer slices than
+    the kernel, which deep maps have.
+    """
+    if images.device.type == "cpu":
+        return torch.autocast("cpu", enabled=False)
+    return nullcontext()
+
+
 class ConvolutionalNetwork(Network):
     """A network that halves its input: patches are made a multiple of its strides, and cut again.
 
@@ -65,14 +76,8 @@ class ConvolutionalNetwork(Network):
         return Output(logits, deeper=deeper)
 
     def precision(self, images: Tensor) -> AbstractContextManager[None]:
-        """The context of the forward pass: on a CPU without autocast.
-
-        oneDNN's gradients of spatial convolutions are wrong in bf16 where a map has fewer slices
-        than the kernel, which deep maps have.
-        """
-        if images.device.type == "cpu":
-            return torch.autocast("cpu", enabled=False)
-        return nullcontext()
+        """The context of the forward pass."""
+        return exact_on_cpu(images)
 
     def _cut(self, net: Net, images: Tensor) -> list[Tensor]:
         size = images.shape[2:]
