@@ -82,7 +82,7 @@ def test_all_of_them_are_planned_by_the_command_line(
 
 WRONG = {
     "no_component": ("torch.nn.Module", "def forward(self, x): return x", "derives from"),
-    "no_method": ("Adapter", "mixes_depth = True", "has to define forward"),
+    "no_method": ("Adapter", "keeps_slices_apart = True", "has to define forward"),
     "too_few": (
         "Adapter",
         "def __init__(self, dim): super().__init__(dim)\n    def forward(self, x): return x",

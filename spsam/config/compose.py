@@ -168,8 +168,13 @@ def _with_blocks_spelt_out(diff: Mapping[str, Any]) -> Mapping[str, Any]:
     blocks = diff.get("blocks")
     if not isinstance(blocks, Mapping):
         return diff
-    spelt = {slot: {"name": b} if isinstance(b, str) else b for slot, b in blocks.items()}
-    return {**diff, "blocks": spelt}
+    return {**diff, "blocks": {slot: _spelt_out(block) for slot, block in blocks.items()}}
+
+
+def _spelt_out(block: Any) -> Any:
+    if isinstance(block, list | tuple):
+        return [_spelt_out(item) for item in block]
+    return {"name": block} if isinstance(block, str) else block
 
 
 def _swaps(path: KeyPath, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

@@ -18,6 +18,9 @@ from spsam.config.numbers import unusable
 from spsam.config.yaml_file import KeyPath, YamlFile
 from spsam.errors import InputError, Problem, nearest
 
+ONE, SEVERAL = "<one>", "<several>"
+"""Tags of a union of one thing and a list of them; pydantic names them in an error's location."""
+
 
 class Place(NamedTuple):
     """Where a value was written.
@@ -198,6 +201,8 @@ def _data_path(expected: Any, detail: ErrorDetails, data: Any) -> tuple[KeyPath,
     value = data
     location = detail["loc"]
     for index, part in enumerate(location):
+        if part in (ONE, SEVERAL):
+            continue
         if _holds(value, part):
             value = value[part]
         elif detail["type"] == "missing" and index == len(location) - 1:

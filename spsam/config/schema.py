@@ -13,7 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     field_serializer,
     field_validator,
     model_validator,
@@ -22,6 +24,7 @@ from pydantic_core import PydanticCustomError
 
 from spsam.config.augment import AugmentConfig
 from spsam.config.fields import Count, NotNegative, Positive, Section, Whole, author, chosen, paper
+from spsam.config.problems import ONE, SEVERAL
 from spsam.config.train import DeepSupervisionConfig, LossConfig, OptimizerConfig, TrainConfig
 
 __all__ = [
@@ -42,7 +45,7 @@ __all__ = [
     "TrainConfig",
 ]
 
-EncoderPlace = Literal["after_attention", "parallel_mlp"]
+EncoderPlace = Literal["after_attention", "parallel_mlp", "before_attention", "before_mlp"]
 DecoderPlace = Literal[
     "after_self_attention",
     "after_token_to_image",
@@ -85,15 +88,49 @@ class Block(BaseModel):
         return {key: _frozen(item) for key, item in value.items()}
 
 
+def _one_or_several(value: Any) -> str:
+    """Which branch of `SomeBlocks` a value is of."""
+    return SEVERAL if isinstance(value, list | tuple) else ONE
+
+
+SomeBlocks = Annotated[
+    Annotated[Block, Tag(ONE)] | Annotated[tuple[Block, ...], Tag(SEVERAL)],
+    Discriminator(_one_or_several),
+]
+"""One component, or several that work together: `[fact, conv_depth]`."""
+
+
 class Blocks(Section):
     """The component of every slot, in the order of the forward pass."""
 
     input_adapter: Block = paper(..., "From the volume's channels to the encoder's three.")
     depth_pos_embed: Block = paper(..., "What tells the slices of a patch apart.")
-    adapter: Block = paper(..., "In every transformer block of the encoder and the mask decoder.")
+    adapter: SomeBlocks = paper(
+        ..., "In every transformer block of the encoder and the mask decoder; one or several."
+    )
     prompt_generator: Block = paper(..., "From the encoder's maps to auxiliary masks.")
     prompt: Block = paper(..., "From auxiliary masks to SAM's points, boxes and masks.")
     mask_head: Block = paper(..., "From one binary mask a class to one label map.")
+
+    @field_validator("adapter")
+    @classmethod
+    def _each_once(cls, value: Block | tuple[Block, ...]) -> Block | tuple[Block, ...]:
+        if isinstance(value, Block):
+            return value
+        names = [block.name for block in value]
+        if not names:
+            raise PydanticCustomError("said", "expected at least one component (none is one)")
+        if len(set(names)) < len(names):
+            raise PydanticCustomError("said", "names a component twice")
+        if len(names) > 1 and "none" in names:
+            raise PydanticCustomError("said", "names none beside others: take it out")
+        # A list of one is that one, and the same run.
+        return value if len(value) > 1 else value[0]
+
+    def of(self, slot: str) -> tuple[Block, ...]:
+        """The components of a slot: one, but for a slot that takes several."""
+        block = getattr(self, slot)
+        return (block,) if isinstance(block, Block) else tuple(block)
 
 
 class AdapterPlacement(Section):

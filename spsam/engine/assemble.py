@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +10,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from spsam.config.schema import ArmConfig, RunConfig
+from spsam.config.schema import ArmConfig, Block, RunConfig
+from spsam.engine.adapter_set import AdapterBuilder
 from spsam.engine.run_spec import NetworkSize
+from spsam.engine.seeding import seeded
 from spsam.errors import InputError
 from spsam.model.adapters.placement import AdapterSet
+from spsam.model.counting import count_parameters
 from spsam.model.networks.base import Network
 from spsam.model.sam.backbones import Backbone, backbone_spec, token_grid
 from spsam.registry.catalogue import Catalogue
@@ -106,11 +106,24 @@ def network_size(
     parts = _Parts(on_random_weights(arm), task, 0, None, counted=True)
     with torch.device("meta"):
         network = parts.network()
-        groups = network.parameter_groups()
+        groups = _with_each_adapter(network.parameter_groups(), parts)
     if not parts.stands_in:
         _check_output(network, parts)
     total = sum(parameter.numel() for parameter in network.parameters())
     return NetworkSize(groups, sum(groups.values()), total)
+
+
+def _with_each_adapter(groups: dict[str, int], parts: _Parts) -> dict[str, int]:
+    """Of several adapters each has its own count, in place of their sum."""
+    chosen = parts.arm.blocks.of("adapter")
+    found: dict[str, int] = {}
+    for name, count in groups.items():
+        if name != "adapter" or len(chosen) == 1 or "adapter" not in parts.needs:
+            found[name] = count
+            continue
+        for block in chosen:
+            found |= count_parameters({f"adapter.{block.name}": parts.adapters(block)})
+    return found
 
 
 @torch.no_grad()
@@ -224,7 +237,7 @@ class _Parts:
         resolve(self.card)
         check_names(self.card, self.needs)
         engine = [self.part(name) for name in self.needs]
-        with _seeded(self.seed, self.card.name):
+        with seeded(self.seed, self.card.name):
             network: Network = build(self.card, engine, self.arm.network.params)
         if lost := network.unaccounted():
             raise InputError(
@@ -245,8 +258,10 @@ class _Parts:
             return self.task.spacing
         if name in ("in_channels", "num_classes", "depth", "image_size"):
             return getattr(self.task, name)
-        with _seeded(self.seed, name):
-            return self.adapters() if name == "adapter" else self.block(name, *self.given[name])
+        if name == "adapter":
+            return self.adapters()
+        with seeded(self.seed, name):
+            return self.block(name)
 
     @cached_property
     def spec(self) -> Backbone:
@@ -296,22 +311,23 @@ class _Parts:
             "mask_head": (task.num_classes,),
         }
 
-    def block(self, slot: str, *engine: Any) -> Any:
-        chosen = getattr(self.arm.blocks, slot)
-        return build(self.catalogue.card(slot, chosen.name), engine, chosen.params)
+    def block(self, slot: str) -> Any:
+        (chosen,) = self.arm.blocks.of(slot)
+        return build(self.catalogue.card(slot, chosen.name), self.given[slot], chosen.params)
 
-    def adapters(self) -> AdapterSet:
-        placement = self.arm.adapter_placement
-        return AdapterSet(
-            lambda dim: self.block("adapter", dim, self.task.depth),
-            encoder_dim=self.spec.embed_dim,
-            encoder_blocks=self.spec.depth,
-            decoder_dim=self.spec.out_dim,
-            encoder_places=placement.encoder,
+    def adapters(self, *chosen: Block) -> AdapterSet:
+        """The arm's adapters, or those that are named."""
+        builder = AdapterBuilder(
+            catalogue=self.catalogue,
+            placement=self.arm.adapter_placement,
+            spec=self.spec,
+            depth=self.task.depth,
+            grid=token_grid(self.spec, self.encoder_size),
             # Without SAM's decoder there is nothing to adapt in it.
-            decoder_places=placement.decoder if "mask_decoder" in self.needs else (),
-            parallel_scale=placement.parallel_scale,
+            decoder="mask_decoder" in self.needs,
+            seed=self.seed,
         )
+        return builder.build(chosen or self.arm.blocks.of("adapter"))
 
 
 class _StandIn(nn.Module):
@@ -325,12 +341,3 @@ class _StandIn(nn.Module):
 
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
-
-
-@contextmanager
-def _seeded(seed: int, slot: str) -> Iterator[None]:
-    """A random state of the slot's own, so that no block's weights depend on another block."""
-    digest = hashlib.sha256(f"{seed}/{slot}".encode()).digest()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int.from_bytes(digest[:8], "little", signed=True))
-        yield

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from spsam.config.compose import Composed, compose
-from spsam.config.problems import check, raise_all
+from spsam.config.problems import check, dotted, raise_all
 from spsam.config.schema import ArmConfig, Blocks
-from spsam.config.yaml_file import YamlFile, read_yaml
+from spsam.config.yaml_file import KeyPath, YamlFile, read_yaml
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.arm_file import ArmFile, read_arm_file
 from spsam.registry.catalogue import Catalogue
@@ -171,20 +171,45 @@ def _checked_blocks(
     done: dict[str, Any] = {}
     for path, block in chosen.items():
         slot = path[-1]
-        if not isinstance(block, dict) or not isinstance(block.get("name"), str):
-            continue  # the schema says what is wrong with it
-        try:
-            card = catalogue.card(slot, block["name"])
-        except InputError as error:
-            place = composed.place((*path, "name"))
-            problems.extend(place.problem(f"{'.'.join(path)}: {p.message}") for p in error.problems)
+        if isinstance(block, list) and EVERY_SLOT[slot].several:
+            items = [
+                _checked_block(
+                    composed, catalogue, defaults, item, (*path, index), problems=problems
+                )
+                for index, item in enumerate(block)
+            ]
+            if all(item is not None for item in items):
+                done[slot] = items
             continue
-        params = {key: value for key, value in block.items() if key != "name"}
-        if set(params) == {"params"} and isinstance(params["params"], dict):
-            params = params["params"]  # as a run's config.yaml spells it
-        params = {**defaults.get((slot, block["name"]), {}), **params}
-        values, found = validate(card, params, composed.place, path)
-        problems.extend(found)
-        if not found:
-            done[slot] = {"name": block["name"], "params": values}
+        found = _checked_block(composed, catalogue, defaults, block, path, problems=problems)
+        if found is not None:
+            done[slot] = found
     return done.pop(NETWORK.name, None), done
+
+
+def _checked_block(
+    composed: Composed,
+    catalogue: Catalogue,
+    defaults: Mapping[tuple[str, str], Mapping[str, Any]],
+    block: Any,
+    path: KeyPath,
+    *,
+    problems: list[Problem],
+) -> dict[str, Any] | None:
+    """One block with all parameters; None where it has mistakes, which the schema may say."""
+    if not isinstance(block, dict) or not isinstance(block.get("name"), str):
+        return None
+    slot = next(str(key) for key in path if key != "blocks")
+    try:
+        card = catalogue.card(slot, block["name"])
+    except InputError as error:
+        place = composed.place((*path, "name"))
+        problems.extend(place.problem(f"{dotted(path)}: {p.message}") for p in error.problems)
+        return None
+    params = {key: value for key, value in block.items() if key != "name"}
+    if set(params) == {"params"} and isinstance(params["params"], dict):
+        params = params["params"]  # as a run's config.yaml spells it
+    params = {**defaults.get((slot, block["name"]), {}), **params}
+    values, found = validate(card, params, composed.place, path)
+    problems.extend(found)
+    return None if found else {"name": block["name"], "params": values}

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from spsam.config.schema import ArmConfig
-from spsam.registry.catalogue import Catalogue
+from spsam.config.schema import ArmConfig, Block
+from spsam.registry.catalogue import Card, Catalogue
 from spsam.registry.signature import parameters
 from spsam.registry.slots import NETWORK, SLOTS
+
+
+def together(blocks: Sequence[Block]) -> str:
+    """The components of a slot in a table: `fact + conv_depth`."""
+    return " + ".join(block.name for block in blocks)
 
 
 def differences(arm: ArmConfig, parent: ArmConfig | None) -> list[dict[str, Any]]:
@@ -35,19 +41,28 @@ def _block_differences(
     arm: ArmConfig, parent: ArmConfig, catalogue: Catalogue
 ) -> list[dict[str, Any]]:
     changes = []
-    pairs = {slot: (getattr(parent.blocks, slot), getattr(arm.blocks, slot)) for slot in SLOTS}
-    for slot, (old, new) in {NETWORK.name: (parent.network, arm.network), **pairs}.items():
-        path = slot if slot == NETWORK.name else f"blocks.{slot}"
-        before = dict(old.params)
-        if old.name != new.name:
-            changes.append({"key": path, "parent": old.name, "value": new.name})
-            card = catalogue.card(slot, new.name)
-            before = {parameter.name: parameter.default for parameter in parameters(card)}
-        for name, value in new.params.items():
-            if name not in before or value != before[name]:
-                key = f"{path}.{name}"
-                changes.append({"key": key, "parent": before.get(name), "value": value})
+    pairs = {f"blocks.{slot}": (parent.blocks.of(slot), arm.blocks.of(slot)) for slot in SLOTS}
+    network = {NETWORK.name: ((parent.network,), (arm.network,))}
+    for path, (old, new) in {**network, **pairs}.items():
+        if [block.name for block in old] != [block.name for block in new]:
+            changes.append({"key": path, "parent": together(old), "value": together(new)})
+        had = {block.name: block.params for block in old}
+        for block in new:
+            key = path if len(new) == 1 else f"{path}.{block.name}"
+            card = catalogue.card(path.rpartition(".")[2], block.name)
+            changes += _parameter_differences(key, had.get(block.name), block, card)
     return changes
+
+
+def _parameter_differences(
+    key: str, old: Mapping[str, Any] | None, block: Block, card: Card
+) -> Iterator[dict[str, Any]]:
+    before = old
+    if before is None:
+        before = {parameter.name: parameter.default for parameter in parameters(card)}
+    for name, value in block.params.items():
+        if name not in before or value != before[name]:
+            yield {"key": f"{key}.{name}", "parent": before.get(name), "value": value}
 
 
 def _value_differences(old: Any, new: Any, above: str) -> list[dict[str, Any]]:

@@ -68,8 +68,7 @@ def _check_form(
     try:
         inspect.signature(component).bind(*engine, **params)
     except TypeError as error:
-        slot = EVERY_SLOT[card.slot]
-        given = ", ".join(slot.parameters)
+        given = ", ".join(EVERY_SLOT[card.slot].given(base_of(card, component)))
         raise InputError(
             Problem(
                 f"target: {card.target} cannot be called with what the slot {card.slot} gives: "
@@ -149,10 +148,22 @@ def resolve(card: Card) -> type:
             )
         )
     found = classes[wanted]
-    slot = EVERY_SLOT[card.slot]
-    if not issubclass(found, getattr(import_module(slot.base_module), slot.base)):
-        raise InputError(Problem(slot.refusal(card.target), card.file))
+    base_of(card, found)
     return found
+
+
+def base_of(card: Card, component: type) -> str:
+    """Which of its slot's bases a component derives from.
+
+    Raises:
+        InputError: If it is none.
+    """
+    slot = EVERY_SLOT[card.slot]
+    module = import_module(slot.base_module)
+    for base in slot.bases:
+        if issubclass(component, getattr(module, base)):
+            return base
+    raise InputError(Problem(slot.refusal(card.target), card.file))
 
 
 def _make_importable(folder: Path) -> None:

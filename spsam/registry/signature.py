@@ -142,7 +142,8 @@ def _target(card: Card) -> tuple[Module, str]:
             )
         )
     slot = EVERY_SLOT[card.slot]
-    if derives(module, wanted, (slot.base_module, slot.base)) is False:
+    bases = [(slot.base_module, base) for base in slot.bases]
+    if all(derives(module, wanted, base) is False for base in bases):
         raise InputError(Problem(slot.refusal(card.target), card.file, _line(card)))
     return module, wanted
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,10 @@ class Slot:
         base: Which class of `base.py` in that package every component derives from.
         parameters: Positional parameters of a component, given by the engine.
         meaning: One line for people.
+        optional: Positional parameters that a component may name behind these.
+        other_bases: Further classes of that module that a component may derive from instead, with
+            the parameters that theirs are given.
+        several: Whether an arm may name several components.
         by_name: Whether a component takes only those parameters that it names, in any order.
     """
 
@@ -23,6 +28,9 @@ class Slot:
     base: str
     parameters: tuple[str, ...]
     meaning: str
+    optional: tuple[str, ...] = ()
+    other_bases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    several: bool = False
     by_name: bool = False
 
     @property
@@ -30,12 +38,19 @@ class Slot:
         """The module of the base."""
         return f"spsam.model.{self.folder}.base"
 
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """All classes that a component may derive from."""
+        return (self.base, *self.other_bases)
+
+    def given(self, base: str) -> tuple[str, ...]:
+        """The positional parameters of components of a base; `optional` ones not among them."""
+        return self.other_bases.get(base, self.parameters)
+
     def refusal(self, target: str) -> str:
-        """What is said of a target that does not derive from the base."""
-        return (
-            f"target: '{target}' is no {self.name}: expected a class that derives from "
-            f"{self.base_module}:{self.base}"
-        )
+        """What is said of a target that does not derive from a base."""
+        names = " or ".join(f"{self.base_module}:{base}" for base in self.bases)
+        return f"target: '{target}' is no {self.name}: expected a class that derives from {names}"
 
 
 _ALL = (
@@ -59,6 +74,9 @@ _ALL = (
         "Adapter",
         ("dim", "depth"),
         "in every transformer block of the encoder and the mask decoder",
+        optional=("grid",),
+        other_bases={"ProjectionAdapter": ("sites", "depth")},
+        several=True,
     ),
     Slot(
         "prompt_generator",

@@ -44,7 +44,12 @@ def _problems(arm: ArmConfig, plugins: Sequence[Path], file: Path) -> list[Probl
     parts: list[tuple[str, KeyPath, Block]] = [(NETWORK.name, (NETWORK.name,), arm.network)]
     with suppress(InputError):
         taken = positional(catalogue.card(NETWORK.name, arm.network.name))
-        parts += [(s, ("blocks", s), getattr(arm.blocks, s)) for s in SLOTS if s in taken]
+        parts += [
+            (slot, ("blocks", slot), block)
+            for slot in SLOTS
+            if slot in taken
+            for block in arm.blocks.of(slot)
+        ]
     for slot, path, block in parts:
         try:
             card = catalogue.card(slot, block.name)

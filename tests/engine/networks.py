@@ -32,4 +32,4 @@ def small(
 def mixes_depth(name: str) -> bool:
     """Whether the arm is said to mix slices in encoder and decoder."""
     adapter = Catalogue.load().card("adapter", load_arm(name).blocks.adapter.name)
-    return bool(resolve(adapter).mixes_depth)  # type: ignore[attr-defined]
+    return bool(resolve(adapter).reach.slices is None)  # type: ignore[attr-defined]

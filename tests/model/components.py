@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +14,8 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from spsam.model.adapters.base import ProjectionAdapter
+from spsam.model.adapters.sites import Projection, projections
 from spsam.model.prompts.base import Prompts
 from spsam.registry.catalogue import SLOTS, Catalogue
 from spsam.registry.resolve import resolve
@@ -66,13 +69,30 @@ class Sizes:
     positions: int = 5
     tap_dims: tuple[int, ...] = (6, 6, 6, 6)
 
-    def engine(self, slot: str) -> list[Any]:
-        """Positional arguments of the slot's components."""
+    def engine(self, slot: str, component: type) -> list[Any]:
+        """Positional arguments of a component of the slot."""
         known = {
             "encoder_dim": self.dim,
             "neck_dim": self.decoder_dim,
+            "sites": self.sites,
         }
-        return [known.get(name) or getattr(self, name) for name in SLOTS[slot].parameters]
+        return [known.get(name) or getattr(self, name) for name in given(slot, component)]
+
+    @property
+    def sites(self) -> tuple[Projection, ...]:
+        """All projections of a SAM of these widths; attention with the image halves its width."""
+        return projections(
+            encoder_dim=self.dim,
+            encoder_blocks=2,
+            decoder_dim=2 * self.decoder_dim,
+            decoder_mlp_dim=3 * self.decoder_dim,
+            decoder_blocks=1,
+        )
+
+    @property
+    def tokens(self) -> int:
+        """N of an adapter: some grids."""
+        return self.positions * self.grid[0] * self.grid[1]
 
     @property
     def mask_size(self) -> tuple[int, int]:
@@ -102,7 +122,7 @@ def sizes(draw: st.DrawFn) -> Sizes:
 def build(slot: str, component: type, sizes: Sizes, *, seed: int = 0, noise: float = 0.0) -> Any:
     """A component by its positional parameters; `noise` moves its weights from their start."""
     torch.manual_seed(seed)
-    module: nn.Module = component(*sizes.engine(slot))
+    module: nn.Module = component(*sizes.engine(slot, component))
     with torch.no_grad():
         for parameter in module.parameters():
             parameter += noise * torch.randn_like(parameter)
@@ -120,7 +140,7 @@ def inputs(slot: str, s: Sizes, *, seed: int = 0) -> list[Any]:
     if slot == "input_adapter":
         return [random(s.batch, s.in_channels, *volume)]
     if slot == "adapter":
-        return [random(s.batch, s.depth, s.positions, s.dim)]
+        return [random(s.batch, s.depth, s.tokens, s.dim)]
     if slot == "prompt_generator":
         channels = (*s.tap_dims, s.decoder_dim)
         return [[random(s.batch, c, s.depth, *s.grid) for c in channels]]
@@ -140,11 +160,39 @@ def run(slot: str, module: Any, arguments: list[Any]) -> list[Tensor]:
     if slot == "depth_pos_embed":
         tokens, image_pe = arguments
         return [module.encoder_tokens(tokens), module.decoder_position(image_pe)]
+    if isinstance(module, ProjectionAdapter):
+        return [
+            frozen(site, *arguments) + change(module, site, *arguments) for site in module.sites
+        ]
     result = module(*arguments)
     if isinstance(result, Prompts):
         parts = (result.points, result.boxes, result.masks)
         return [part for part in parts if part is not None]
     return result if isinstance(result, list) else [result]
+
+
+def change(module: ProjectionAdapter, site: Projection, tokens: Tensor) -> Tensor:
+    """What a projection adapter adds to `frozen`."""
+    added: Tensor = module(widened(tokens, site.inputs), frozen(site, tokens), site)
+    return added
+
+
+def frozen(site: Projection, tokens: Tensor) -> Tensor:
+    """In the place of a frozen projection's output: something else of each token."""
+    return widened(tokens, site.outputs).cos()
+
+
+def widened(tokens: Tensor, width: int) -> Tensor:
+    """Tokens of another width, each made of itself alone."""
+    return tokens[..., [index % tokens.shape[-1] for index in range(width)]]
+
+
+def given(slot: str, component: type) -> list[str]:
+    """The positional parameters of a component: its base's, and what it asks for beside them."""
+    bases = {kind.__name__ for kind in component.__mro__}
+    base = next(base for base in SLOTS[slot].bases if base in bases)
+    asked = inspect.signature(component).parameters
+    return [*SLOTS[slot].given(base), *(name for name in SLOTS[slot].optional if name in asked)]
 
 
 def count(module: nn.Module) -> int:

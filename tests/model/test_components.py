@@ -6,6 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+from spsam.model.adapters.base import ProjectionAdapter
+
 from .components import Sizes, build, components, inputs, run, sizes
 
 every_component = pytest.mark.parametrize(("slot", "component"), components())
@@ -19,7 +21,7 @@ def shapes(slot: str, s: Sizes) -> list[tuple[int, ...]]:
     return {
         "input_adapter": [(slices, 3, *s.encoder_size)],
         "depth_pos_embed": [(slices, gh, gw, s.dim), (s.depth, s.decoder_dim, gh, gw)],
-        "adapter": [(s.batch, s.depth, s.positions, s.dim)],
+        "adapter": [(s.batch, s.depth, s.tokens, s.dim)],
         "prompt_generator": [logits],
         "prompt": [(*per_class, 2), (*per_class, 4), (*per_class, 1, *s.mask_size)],
         "mask_head": [logits],
@@ -31,13 +33,16 @@ def shapes(slot: str, s: Sizes) -> list[tuple[int, ...]]:
 @settings(max_examples=15)
 @torch.no_grad()
 def test_shapes(slot: str, component: type, s: Sizes) -> None:
-    outputs = run(slot, build(slot, component, s), inputs(slot, s))
-    for output, shape in zip(outputs, shapes(slot, s), strict=False):
+    module = build(slot, component, s)
+    outputs, expected = run(slot, module, inputs(slot, s)), shapes(slot, s)
+    if isinstance(module, ProjectionAdapter):
+        expected = [(*expected[0][:-1], site.outputs) for site in module.sites]
+    for output, shape in zip(outputs, expected, strict=False):
         if slot == "depth_pos_embed" and output.shape[0] == 1:
             shape = (1, *shape[1:])
         assert tuple(output.shape) == shape
         assert torch.isfinite(output).all()
-    assert len(outputs) >= len(shapes(slot, s))
+    assert len(outputs) >= len(expected)
 
 
 @every_component

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from spsam.model.adapters.placement import DECODER_PLACES, ENCODER_PLACES, AdapterSet
+from spsam.model.adapters.placement import DECODER_PLACES, USUAL_ENCODER_PLACES, AdapterSet
 
 
 class Shift(nn.Module):
@@ -23,12 +23,12 @@ class Shift(nn.Module):
 
 
 def build(
-    encoder: tuple[str, ...] = ENCODER_PLACES,
+    encoder: tuple[str, ...] = USUAL_ENCODER_PLACES,
     decoder: tuple[str, ...] = DECODER_PLACES,
     scale: float = 0.5,
 ) -> AdapterSet:
     return AdapterSet(
-        Shift,
+        lambda dim, _: Shift(dim),
         encoder_dim=8,
         encoder_blocks=3,
         decoder_dim=4,
@@ -42,7 +42,7 @@ def test_one_adapter_for_every_place_of_every_block() -> None:
     adapters = build()
     names = {name for name, module in adapters.named_modules() if isinstance(module, Shift)}
     assert names == {
-        *(f"encoder.{i}.{place}" for i in range(3) for place in ENCODER_PLACES),
+        *(f"encoder.{i}.{place}" for i in range(3) for place in USUAL_ENCODER_PLACES),
         *(f"decoder.{i}.{place}" for i in range(2) for place in DECODER_PLACES[:4]),
         "final.after_final_attention",
     }
@@ -51,7 +51,7 @@ def test_one_adapter_for_every_place_of_every_block() -> None:
 
 
 def test_by_default_after_both_attentions_between_tokens_and_image() -> None:
-    adapters = AdapterSet(Shift, encoder_dim=8, encoder_blocks=1, decoder_dim=4)
+    adapters = AdapterSet(lambda dim, _: Shift(dim), encoder_dim=8, encoder_blocks=1, decoder_dim=4)
     assert list(adapters.encoder_site(0)) == ["after_attention", "parallel_mlp"]
     assert list(adapters.decoder_site(1)) == ["after_token_to_image", "after_image_to_token"]
     assert not list(adapters.final)

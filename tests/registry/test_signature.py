@@ -10,7 +10,7 @@ import pytest
 from spsam.config.problems import Place
 from spsam.errors import InputError
 from spsam.registry.catalogue import SLOTS, Card, Catalogue
-from spsam.registry.resolve import resolve
+from spsam.registry.resolve import base_of, resolve
 from spsam.registry.signature import REQUIRED, parameters, positional, validate
 
 CARDS = [card for slot in SLOTS for card in Catalogue.load().cards(slot)]
@@ -38,7 +38,11 @@ def test_the_text_says_what_the_imported_class_says(card: Card) -> None:
         for name, parameter in signature.parameters.items()
         if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD and name != "self"
     ]
-    assert positional(card) == tuple(given) == SLOTS[card.slot].parameters
+    slot = SLOTS[card.slot]
+    base = slot.given(base_of(card, kind))
+    assert positional(card) == tuple(given)
+    assert given[: len(base)] == list(base)
+    assert set(given[len(base) :]) <= set(slot.optional)
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: f"{card.slot}-{card.name}")

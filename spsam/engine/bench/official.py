@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 from segment_anything.modeling import ImageEncoderViT
@@ -11,6 +14,8 @@ from segment_anything.modeling.image_encoder import window_partition, window_unp
 from torch import Tensor, nn
 
 from spsam.model.adapters.placement import AdapterSet
+from spsam.model.adapters.projected import Projected
+from spsam.model.adapters.sites import encoder_module
 from spsam.model.networks.self_prompt_sam import SelfPromptSAM
 from spsam.model.prompt_generators.msp import MSPGenerator
 from spsam.model.sam.backbones import Backbone
@@ -73,20 +78,50 @@ class OfficialEncoder(ImageEncoder):
         taps: list[Tensor] = []
         for index, block in enumerate(self.vit.blocks):
             site = adapters.encoder_site(index)
-            attended = block.norm1(x)
-            if block.window_size > 0:
-                windows, padded = window_partition(attended, block.window_size)
-                attended = window_unpartition(
-                    block.attn(windows), block.window_size, padded, (x.shape[1], x.shape[2])
-                )
-            else:
-                attended = block.attn(attended)
-            x = x + adapters.serial(site, "after_attention", attended, folded)
-            y = block.norm2(x)
-            x = x + adapters.parallel(site, "parallel_mlp", y, block.mlp(y), folded)
+            x = adapters.serial(site, "before_attention", x, folded)
+            with _projected(block, adapters.projected(encoder_module(index))):
+                attended = _attended(block, block.norm1(x))
+                x = x + adapters.serial(site, "after_attention", attended, folded)
+                x = adapters.serial(site, "before_mlp", x, folded)
+                y = block.norm2(x)
+                x = x + adapters.parallel(site, "parallel_mlp", y, block.mlp(y), folded)
             if index in self.global_blocks:
                 taps.append(x.permute(0, 3, 1, 2))
         return taps, self.vit.neck(x.permute(0, 3, 1, 2))
+
+
+def _attended(block: Any, x: Tensor) -> Tensor:
+    """Attention in windows or over the whole grid, `(n, gh, gw, E)` to the same shape."""
+    if block.window_size == 0:
+        whole: Tensor = block.attn(x)
+        return whole
+    windows, padded = window_partition(x, block.window_size)
+    joined: Tensor = window_unpartition(
+        block.attn(windows), block.window_size, padded, (x.shape[1], x.shape[2])
+    )
+    return joined
+
+
+@contextmanager
+def _projected(block: Any, projected: Projected | None) -> Iterator[None]:
+    """A block whose projections have their adapters, as hooks on its layers."""
+    if projected is None:
+        yield
+        return
+
+    def hook(add: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]) -> Any:
+        return lambda _, inputs, output: add(lambda _: output, inputs[0])
+
+    layers = {
+        "proj": block.attn.proj,
+        "fc1": block.mlp.lin1,
+        "fc2": block.mlp.lin2,
+    }
+    with ExitStack() as stack:
+        stack.enter_context(block.attn.qkv.register_forward_hook(hook(projected.qkv)))
+        for name, layer in layers.items():
+            stack.enter_context(layer.register_forward_hook(hook(partial(projected.linear, name))))
+        yield
 
 
 class OfficialDecoder(PromptedMaskDecoder):

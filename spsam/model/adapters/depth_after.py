@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from spsam.model.adapters.base import Adapter
+from spsam.model.adapters.base import Adapter, Reach
 from spsam.model.adapters.depth_mlp import DepthMLP
 from spsam.model.adapters.vanilla import VanillaAdapter
 
@@ -23,7 +23,7 @@ class DepthAfterAdapter(Adapter):
             the adapter begins as the identity; `default` as torch does.
     """
 
-    mixes_depth = True
+    reach = Reach(slices=None)
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spsam.model.adapters.base import Adapter, hidden_width, start
+from spsam.model.adapters.base import Adapter, Reach, hidden_width, start
 from spsam.model.adapters.depth_mlp import DepthMLP
 
 
@@ -26,7 +26,7 @@ class DFusedAdapter(Adapter):
             `default` as torch does.
     """
 
-    mixes_depth = True
+    reach = Reach(slices=None)
 
     def __init__(
         self,

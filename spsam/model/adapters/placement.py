@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from spsam.model.adapters.base import Adapter
+from spsam.model.adapters.base import Adapter, ProjectionAdapter
+from spsam.model.adapters.projected import Projected, arranged
+from spsam.model.adapters.sites import encoder_module
 
-ENCODER_PLACES = ("after_attention", "parallel_mlp")
+Grid = tuple[int, int]
+
+NO_GRID: Grid = (1, 1)
+"""Of tokens that have no place in the plane."""
+
+USUAL_ENCODER_PLACES = ("after_attention", "parallel_mlp")
+ENCODER_PLACES = (*USUAL_ENCODER_PLACES, "before_attention", "before_mlp")
 BLOCK_PLACES = (
     "after_self_attention",
     "after_token_to_image",
@@ -18,23 +26,27 @@ BLOCK_PLACES = (
 )
 FINAL_PLACES = ("after_final_attention",)
 DECODER_PLACES = BLOCK_PLACES + FINAL_PLACES
+IN_THE_PLANE = ("after_image_to_token",)
+"""Of the decoder's places those whose tokens are the image's, once for each class."""
 
 
 class AdapterSet(nn.Module):
     """The adapters of SAM's image encoder and mask decoder (paper's Sec. 2.1, 2.5).
 
-    Where they stand is the paper's: after attention and parallel to the MLP in the encoder, in the
+    Token adapters stand at places, projection adapters at projections of their own choice. The
+    usual places are the paper's: after attention and parallel to the MLP in the encoder, in the
     cross-attentions of the decoder. That the decoder's are serial is chosen here.
 
-    Two ways of attaching exist. *Serial*: the adapter with its own skip, `A(x)`, on a sublayer's
-    output before the residual sum. *Parallel*: beside a sublayer, without the adapter's own skip
-    and scaled, `s · (A(x) - x)` added to the sublayer's output.
+    Two ways of attaching tokens exist. *Serial*: the adapter with its own skip, `A(x)`, on a
+    sublayer's output before the residual sum; before a sublayer, on the sum itself. *Parallel*:
+    beside a sublayer, without the adapter's own skip and scaled, `s · (A(x) - x)` added to the
+    sublayer's output.
 
-    An adapter always sees un-windowed tokens `(B, D, N, dim)`: position n is the same place in
+    A token adapter always sees un-windowed tokens `(B, D, N, dim)`: position n is the same place in
     the plane (or the same class and token) in all D slices, so that mixing along D mixes slices.
 
     Args:
-        factory: Makes an adapter for a width.
+        factory: Makes a token adapter for a width and a grid; without one there are none.
         encoder_dim: E, width of the image encoder's tokens.
         encoder_blocks: Number of transformer blocks in the image encoder.
         decoder_dim: C, width of the mask decoder's tokens.
@@ -42,27 +54,33 @@ class AdapterSet(nn.Module):
         encoder_places: Of `ENCODER_PLACES`, in every block of the image encoder.
         decoder_places: Of `DECODER_PLACES`, in every two-way block (the final attention has one).
         parallel_scale: s, of the parallel places.
+        grid: (gh, gw), of the image's tokens.
+        projections: Projection adapters by component.
 
     Attributes:
         encoder: `encoder[i][place]`, block i of the image encoder.
         decoder: `decoder[i][place]`, two-way block i of the mask decoder.
         final: `final["after_final_attention"]`, the mask decoder's last attention.
+        projections: As given.
 
     Raises:
         ValueError: If a place does not exist.
+        InputError: If two projection adapters cannot stand at one projection.
     """
 
     def __init__(
         self,
-        factory: Callable[[int], nn.Module],
+        factory: Callable[[int, Grid], nn.Module] | None,
         *,
         encoder_dim: int,
         encoder_blocks: int,
         decoder_dim: int,
         decoder_blocks: int = 2,
-        encoder_places: Sequence[str] = ENCODER_PLACES,
+        encoder_places: Sequence[str] = USUAL_ENCODER_PLACES,
         decoder_places: Sequence[str] = ("after_token_to_image", "after_image_to_token"),
         parallel_scale: float = 0.5,
+        grid: Grid = NO_GRID,
+        projections: Mapping[str, ProjectionAdapter] | None = None,
     ) -> None:
         super().__init__()
         _check_places(encoder_places, ENCODER_PLACES, "encoder")
@@ -70,15 +88,54 @@ class AdapterSet(nn.Module):
         in_block = [place for place in decoder_places if place in BLOCK_PLACES]
         at_end = [place for place in decoder_places if place in FINAL_PLACES]
 
-        def site(places: Sequence[str], dim: int) -> nn.ModuleDict:
-            return nn.ModuleDict({place: factory(dim) for place in places})
+        def site(places: Sequence[str], dim: int, in_the_plane: Sequence[str]) -> nn.ModuleDict:
+            if factory is None:
+                return nn.ModuleDict()
+            grids = {place: grid if place in in_the_plane else NO_GRID for place in places}
+            return nn.ModuleDict({place: factory(dim, grids[place]) for place in places})
 
         self.encoder = nn.ModuleList(
-            site(encoder_places, encoder_dim) for _ in range(encoder_blocks)
+            site(encoder_places, encoder_dim, ENCODER_PLACES) for _ in range(encoder_blocks)
         )
-        self.decoder = nn.ModuleList(site(in_block, decoder_dim) for _ in range(decoder_blocks))
-        self.final = site(at_end, decoder_dim)
+        self.decoder = nn.ModuleList(
+            site(in_block, decoder_dim, IN_THE_PLANE) for _ in range(decoder_blocks)
+        )
+        self.final = site(at_end, decoder_dim, ())
         self.parallel_scale = parallel_scale
+        self.projections = nn.ModuleDict(dict(projections or {}))
+        self._projected = arranged(projections or {})
+
+    def projected(self, module: str) -> Projected | None:
+        """The projection adapters of a frozen module; None without any.
+
+        Args:
+            module: As `spsam.model.adapters.sites` calls it.
+        """
+        return self._projected.get(module)
+
+    def first_encoder_block(self) -> int | None:
+        """The first block of the image encoder with an adapter that trains; None without any."""
+        for index, site in enumerate(self.encoder):
+            at_projections = self._projected.get(encoder_module(index))
+            if at_projections is not None or any(True for _ in site.parameters()):
+                return index
+        return None
+
+    def with_tokens(self, sets: Mapping[str, AdapterSet]) -> AdapterSet:
+        """Takes over the token adapters of other sets; of several at one place it makes a `Chain`.
+
+        Args:
+            sets: By component, in the order in which tokens pass them.
+        """
+        own = [*self.encoder, *self.decoder, self.final]
+        others = {name: [*each.encoder, *each.decoder, each.final] for name, each in sets.items()}
+        for index, site in enumerate(own):
+            assert isinstance(site, nn.ModuleDict)
+            there = {name: dict(sites[index].items()) for name, sites in others.items()}
+            for place in dict.fromkeys(place for each in there.values() for place in each):
+                links = {name: each[place] for name, each in there.items()}
+                site[place] = Chain(links) if len(links) > 1 else next(iter(links.values()))
+        return self
 
     def encoder_site(self, block: int) -> nn.ModuleDict:
         """The adapters of one block of the image encoder, by place."""
@@ -130,6 +187,16 @@ class AdapterSet(nn.Module):
         else:
             change = adapter(unfolded) - unfolded
         return torch.add(output, change.reshape(x.shape), alpha=self.parallel_scale)
+
+
+class Chain(nn.ModuleDict):
+    """Token adapters of several components at one place, one after the other."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, D, N, dim)` to the same shape."""
+        for adapter in self.values():
+            x = adapter(x)
+        return x
 
 
 def _adapt(adapter: nn.Module, x: Tensor, folded: tuple[int, int]) -> Tensor:

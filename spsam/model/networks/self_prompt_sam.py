@@ -89,10 +89,8 @@ class SelfPromptSAM(Network):
         for slot in ("input_adapter", "depth_pos_embed"):
             if any(True for _ in blocks[slot].parameters()):
                 return slot
-        for index in range(len(self.adapter.encoder)):
-            if any(True for _ in self.adapter.encoder_site(index).parameters()):
-                return f"adapter of encoder block {index}"
-        return "prompt_generator"
+        index = self.adapter.first_encoder_block()
+        return "prompt_generator" if index is None else f"adapter of encoder block {index}"
 
     def parts_to_compile(self) -> list[nn.Module]:
         """What lies between them, the prompts, is no tensor program on a processor."""

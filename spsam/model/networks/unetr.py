@@ -48,7 +48,7 @@ class UNETR(ConvolutionalNetwork):
             ),
         )
         # MONAI takes seconds to import; no other network needs it.
-        from monai.networks.nets.unetr import UNETR as Net
+        from monai.networks.nets.unetr import UNETR as Net  # noqa: N811
 
         super().__init__(num_classes, depth, image_size, (PATCH,) * 3)
         self.net = Net(

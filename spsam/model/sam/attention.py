@@ -7,6 +7,7 @@ from timm.models.vision_transformer_sam import Attention as TimmAttention
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spsam.model.adapters.projected import Projected
 from spsam.model.kernels.attention_in_blocks import AttentionInBlocks
 
 LARGE = 1024
@@ -25,9 +26,9 @@ class Attention(nn.Module):
     plain attention on heads that are longer by these gives the same result.
 
     SAM pads the grid with zeros to whole windows, and padding takes part in the softmax. The key
-    and value of a zero token are the layer's bias, so that a window's padding differs in its
-    relative positions alone: a query meets all of it as *one* more key, whose logit is the
-    logarithm of the sum over the padding. Nothing else is computed for it.
+    and value of a zero token are the layer's bias (and what an adapter adds to it), so that a
+    window's padding differs in its relative positions alone: a query meets all of it as *one* more
+    key, whose logit is the logarithm of the sum over the padding. Nothing else is computed for it.
 
     Args:
         source: timm's module, whose layers and positions become this module's own.
@@ -43,21 +44,42 @@ class Attention(nn.Module):
         self.rel_pos_h = source.rel_pos_h
         self.rel_pos_w = source.rel_pos_w
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`(n, gh, gw, E)` normalised tokens to the same shape."""
+    def forward(self, x: Tensor, projected: Projected | None = None) -> Tensor:
+        """Attends.
+
+        Args:
+            x: `(n, gh, gw, E)` normalised tokens.
+            projected: Adapters of the projections.
+
+        Returns:
+            The same shape.
+        """
         window = (self.window or x.shape[1], self.window or x.shape[2])
+        qkv: Tensor
+        nothing: Tensor = self.qkv.bias
+        if projected is None:
+            qkv = self.qkv(x)
+        else:
+            qkv = projected.qkv(self.qkv, x)
+            nothing = projected.qkv(self.qkv, x.new_zeros(x.shape[-1]))
         bands = [
-            _joined([self._windows(part, window) for part in _parts(band, 2, window[1])], 2)
-            for band in _parts(self.qkv(x), 1, window[0])
+            _joined(
+                [self._windows(part, nothing, window) for part in _parts(band, 2, window[1])], 2
+            )
+            for band in _parts(qkv, 1, window[0])
         ]
-        attended: Tensor = self.proj(_joined(bands, 1))
+        joined = _joined(bands, 1)
+        attended: Tensor = (
+            self.proj(joined) if projected is None else projected.linear("proj", self.proj, joined)
+        )
         return attended
 
-    def _windows(self, qkv: Tensor, window: tuple[int, int]) -> Tensor:
+    def _windows(self, qkv: Tensor, nothing: Tensor, window: tuple[int, int]) -> Tensor:
         """Attention inside windows that hold equally many real tokens.
 
         Args:
             qkv: `(n, rows, columns, 3E)`, whole windows, or a single one that is not full.
+            nothing: `(3E,)`, the same of a zero token.
             window: (rows, columns) of a full window.
 
         Returns:
@@ -70,11 +92,18 @@ class Attention(nn.Module):
         # (3, n, down, right, heads, height, width, head width)
         split = split.permute(5, 0, 1, 3, 6, 2, 4, 7)
         query, key, value = split.reshape(3, -1, height, width, split.shape[-1]).unbind(0)
-        attended = self._attend(query, key, value, window)
+        attended = self._attend(query, key, value, nothing, window)
         folded = attended.reshape(n, down, right, self.heads, height, width, -1)
         return folded.permute(0, 1, 4, 2, 5, 3, 6).reshape(n, rows, columns, -1)
 
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor, window: tuple[int, int]) -> Tensor:
+    def _attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        nothing: Tensor,
+        window: tuple[int, int],
+    ) -> Tensor:
         """Real tokens `(m, height, width, c)`, heads the fastest of m, to `(m, N, c)`."""
         m, height, width, size = query.shape
         scaled = query * size**-0.5
@@ -101,7 +130,7 @@ class Attention(nn.Module):
         ).flatten(1, 2)
         values = value.flatten(1, 2)
         if not full:
-            bias = self.qkv.bias.to(key.dtype).view(3, self.heads, 1, size)
+            bias = nothing.to(key.dtype).view(3, self.heads, 1, size)
             _, padded_key, padded_value = bias.repeat(1, m // self.heads, 1, 1).unbind(0)
             # The padding's own column: its logit in the queries, one in its key, zero in others.
             long_queries.append(_padding(by_row, by_column, (height, width)).to(key.dtype))

@@ -24,6 +24,8 @@ class ClassMaskDecoder(nn.Module):
         num_classes: K, background included.
     """
 
+    position: Tensor
+
     def __init__(self, sam: PromptedMaskDecoder, num_classes: int) -> None:
         super().__init__()
         of_sam = sam.mask_decoder

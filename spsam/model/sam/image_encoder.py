@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from timm.models.vision_transformer_sam import Block, VisionTransformerSAM
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from spsam.model.adapters.placement import AdapterSet
+from spsam.model.adapters.projected import Projected
+from spsam.model.adapters.sites import encoder_module
 from spsam.model.kernels.patch_embedding import PatchEmbedding
 from spsam.model.sam.attention import Attention
 from spsam.model.sam.backbones import Backbone, token_grid
@@ -101,13 +103,12 @@ class ImageEncoder(nn.Module):
         x = depth_pos.encoder_tokens(self.patch_embed(slices) + self.pos_embed)
         taps: list[Tensor] = []
         for index, block in enumerate(self.transformer_blocks()):
-            site = adapters.encoder_site(index)
             if self.checkpointed and torch.is_grad_enabled():
                 x = checkpoint(
-                    _adapted_block, block, x, adapters, site, folded, use_reentrant=False
+                    _adapted_block, block, x, adapters, index, folded, use_reentrant=False
                 )
             else:
-                x = _adapted_block(block, x, adapters, site, folded)
+                x = _adapted_block(block, x, adapters, index, folded)
             if index in self.global_blocks:
                 taps.append(x.permute(0, 3, 1, 2))
         return taps, self.neck(x.permute(0, 3, 1, 2))
@@ -120,7 +121,7 @@ class ImageEncoder(nn.Module):
 
 
 def _adapted_block(
-    block: Block, x: Tensor, adapters: AdapterSet, site: nn.ModuleDict, folded: tuple[int, int]
+    block: Block, x: Tensor, adapters: AdapterSet, index: int, folded: tuple[int, int]
 ) -> Tensor:
     """One transformer block with its adapters (paper's Sec. 2.1; AIM's placement).
 
@@ -128,11 +129,20 @@ def _adapted_block(
         block: timm's block; SAM uses neither its layer scale nor its drop path.
         x: `(B·D, gh, gw, E)`.
         adapters: Says how adapters attach.
-        site: This block's adapters.
+        index: The block's number, which says which adapters are its own.
         folded: (B, D).
     """
+    site, projected = adapters.encoder_site(index), adapters.projected(encoder_module(index))
+    x = adapters.serial(site, "before_attention", x, folded)
     # The norm comes before the windows: their padding is zeros for the attention, as in SAM.
-    attended = block.attn(block.norm1(x))
+    y = block.norm1(x)
+    attended = block.attn(y) if projected is None else block.attn(y, projected)
     x = x + adapters.serial(site, "after_attention", attended, folded)
+    x = adapters.serial(site, "before_mlp", x, folded)
     y = block.norm2(x)
-    return x + adapters.parallel(site, "parallel_mlp", y, block.mlp(y), folded)
+    expanded = block.mlp(y) if projected is None else _projected_mlp(block.mlp, y, projected)
+    return x + adapters.parallel(site, "parallel_mlp", y, expanded, folded)
+
+
+def _projected_mlp(mlp: Any, y: Tensor, projected: Projected) -> Tensor:
+    return projected.mlp(mlp.fc1, mlp.act, mlp.fc2, y)

@@ -83,12 +83,10 @@ class PromptableSAM(nn.Module):
             PromptedMaskDecoder(spec, size),
         )
         self._no_adapters = AdapterSet(
-            lambda dim: nn.Identity(),
+            None,
             encoder_dim=spec.embed_dim,
             encoder_blocks=spec.depth,
             decoder_dim=spec.out_dim,
-            encoder_places=(),
-            decoder_places=(),
         )
         self._no_depth = NoDepthPosEmbed(spec.embed_dim, spec.out_dim, 1, self.encoder.grid)
 

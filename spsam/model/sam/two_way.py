@@ -8,6 +8,14 @@ from typing import Any
 from torch import Tensor
 
 from spsam.model.adapters.placement import AdapterSet
+from spsam.model.adapters.sites import (
+    FINAL_ATTENTION,
+    IMAGE_TO_TOKEN,
+    MLP,
+    SELF_ATTENTION,
+    TOKEN_TO_IMAGE,
+    decoder_module,
+)
 
 
 @dataclass(frozen=True)
@@ -43,8 +51,10 @@ class TwoWayPass:
         queries, keys = self.tokens, image
         for index, block in enumerate(self.transformer.layers):
             queries, keys = self._block(index, block, queries, keys)
-        attended = self.transformer.final_attn_token_to_image(
-            q=queries + self.tokens, k=self._placed(keys), v=keys
+        attended = self._attend(
+            FINAL_ATTENTION,
+            self.transformer.final_attn_token_to_image,
+            (queries + self.tokens, self._placed(keys), keys),
         )
         attended = self.adapters.serial(
             self.adapters.final, "after_final_attention", attended, self.folded
@@ -59,28 +69,48 @@ class TwoWayPass:
         serial, parallel, folded = self.adapters.serial, self.adapters.parallel, self.folded
         if block.skip_first_layer_pe:
             # SAM's first block replaces the tokens instead of adding to them.
-            attended = block.self_attn(q=queries, k=queries, v=queries)
-            queries = serial(site, "after_self_attention", attended, folded)
+            inputs = (queries, queries, queries)
         else:
             placed = queries + self.tokens
-            attended = block.self_attn(q=placed, k=placed, v=queries)
-            queries = queries + serial(site, "after_self_attention", attended, folded)
-        queries = block.norm1(queries)
+            inputs = (placed, placed, queries)
+        attended = self._attend(decoder_module(index, SELF_ATTENTION), block.self_attn, inputs)
+        attended = serial(site, "after_self_attention", attended, folded)
+        queries = block.norm1(attended if block.skip_first_layer_pe else queries + attended)
 
         placed_keys = self._placed(keys)
-        attended = block.cross_attn_token_to_image(q=queries + self.tokens, k=placed_keys, v=keys)
+        inputs = (queries + self.tokens, placed_keys, keys)
+        attended = self._attend(
+            decoder_module(index, TOKEN_TO_IMAGE), block.cross_attn_token_to_image, inputs
+        )
         queries = queries + serial(site, "after_token_to_image", attended, folded)
         queries = block.norm2(queries)
 
-        expanded = block.mlp(queries)
+        expanded = self._expand(decoder_module(index, MLP), block.mlp, queries)
         queries = queries + parallel(site, "parallel_mlp", queries, expanded, folded)
         queries = block.norm3(queries)
 
-        attended = block.cross_attn_image_to_token(
-            q=placed_keys, k=queries + self.tokens, v=queries
+        inputs = (placed_keys, queries + self.tokens, queries)
+        attended = self._attend(
+            decoder_module(index, IMAGE_TO_TOKEN), block.cross_attn_image_to_token, inputs
         )
         keys = keys + serial(site, "after_image_to_token", attended, folded)
         return queries, block.norm4(keys)
+
+    def _attend(self, module: str, attention: Any, inputs: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """A frozen attention of (q, k, v), with its projections' adapters."""
+        projected = self.adapters.projected(module)
+        if projected is not None:
+            return projected.attention(attention, *inputs)
+        attended: Tensor = attention(*inputs)
+        return attended
+
+    def _expand(self, module: str, mlp: Any, queries: Tensor) -> Tensor:
+        """A frozen MLP, with its projections' adapters."""
+        projected = self.adapters.projected(module)
+        if projected is not None:
+            return projected.mlp(mlp.lin1, mlp.act, mlp.lin2, queries)
+        expanded: Tensor = mlp(queries)
+        return expanded
 
     def _placed(self, keys: Tensor) -> Tensor:
         """Image tokens with their position, which a slice's classes share."""

@@ -65,8 +65,8 @@ def ledger_table(arm: Mapping[str, Any], preset: str, plugins: Sequence[Path] = 
         if name == "blocks":
             lines = [
                 line
-                for slot, block in arm[name].items()
-                for line in _component(slot, f"blocks.{slot}", block, catalogue)
+                for slot, path, block in _chosen(arm[name])
+                for line in _component(slot, path, block, catalogue)
             ]
         elif name == "network":
             lines = list(_component(name, name, arm[name], catalogue))
@@ -101,6 +101,15 @@ def _settings(field: FieldInfo, value: Any, path: str) -> Iterator[Line]:
     if not field.is_required() and field.default is not None:
         label = _against(label, _plain(field.default), value)
     yield _line(path, value, label, field.description or "")
+
+
+def _chosen(blocks: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Slot, path and block of every component, those of a slot that has several by their names."""
+    for slot, value in blocks.items():
+        if isinstance(value, list | tuple):
+            yield from ((slot, f"blocks.{slot}.{block['name']}", block) for block in value)
+        else:
+            yield slot, f"blocks.{slot}", value
 
 
 def _component(

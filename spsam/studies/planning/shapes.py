@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from spsam.config.problems import Place, gather, raise_all
-from spsam.config.schema import ArmConfig, Block
+from spsam.config.schema import ArmConfig, Blocks
 from spsam.config.study import Arms, Factorial, LeaveOneOut, OneAtATime, StudyFile
 from spsam.config.yaml_file import YamlFile
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.arm_file import ArmFile, read_arm_file
 from spsam.registry.arms import ArmLoader
+from spsam.registry.differences import together
 from spsam.registry.files import expand
 from spsam.registry.slots import SLOTS
-from spsam.studies.planning.space import Dimension, dimensions, label
+from spsam.studies.planning.space import Dimension, component_name, dimensions, label
 from spsam.studies.planning.validate_choices import Load, in_file, validate_choices
 
 MOST_ARMS = 1000
@@ -97,9 +98,9 @@ def _leave_one_out(config: LeaveOneOut, file: YamlFile, loader: ArmLoader) -> li
         full = loader.load(full_file)
         named = None if config.base is None else read_arm_file(_beside(file.path, config.base))
         base = loader.plain_blocks(named or full_file.root)
-        blocks = {slot: _spelt(getattr(base, slot)) for slot in SLOTS}
+        blocks = {slot: _spelt(base, slot) for slot in SLOTS}
     raise_all(problems)
-    differ = [slot for slot in SLOTS if blocks[slot] != _plain(full, slot)]
+    differ = [slot for slot in SLOTS if blocks[slot] != _spelt(full.blocks, slot)]
     for slot in config.slots or ():
         if slot not in SLOTS:
             problems.append(place.problem(f"slots: unknown slot '{slot}'{nearest(slot, SLOTS)}"))
@@ -114,7 +115,7 @@ def _leave_one_out(config: LeaveOneOut, file: YamlFile, loader: ArmLoader) -> li
     made = [MadeArm(full, None)]
     for slot in config.slots or differ:
         arm = loader.load(full_file, {f"blocks.{slot}": blocks[slot]})
-        was, now = _plain(full, slot)["name"], blocks[slot]["name"]
+        was, now = together(full.blocks.of(slot)), together(base.of(slot))
         title = f"{full.name} without {slot} {was}"
         title += f" ({now} instead)" if now not in ("none", was) else ""
         made.append(MadeArm(_called(arm, f"{full.name}-{slot}", title, full), full))
@@ -183,7 +184,7 @@ def _cells(space: Sequence[Dimension]) -> Iterator[list[tuple[Dimension, Any]]]:
     seen: set[str] = set()
     for values in itertools.product(*[dimension.choices or () for dimension in space]):
         all_values = list(zip(space, values, strict=True))
-        chosen = {d.path: _component(value) for d, value in all_values if d.needs is None}
+        chosen = {d.path: component_name(value) for d, value in all_values if d.needs is None}
         cell = [
             (d, value)
             for d, value in all_values
@@ -201,7 +202,13 @@ def level_name(value: Any) -> str:
     if isinstance(value, Mapping) and "name" in value:
         params = [f"{k}={level_name(v)}" for k, v in value.items() if k != "name"]
         return f"{value['name']}({','.join(params)})" if params else str(value["name"])
+    if isinstance(value, list | tuple) and value and all(_is_block(item) for item in value):
+        return "+".join(level_name(item) for item in value)
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+
+
+def _is_block(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, Mapping) and "name" in value)
 
 
 def _short(space: Sequence[Dimension]) -> list[str]:
@@ -228,13 +235,6 @@ def _beside(study: Path, item: str) -> str:
     return str(path) if item.endswith((".yaml", ".yml")) and path.is_file() else item
 
 
-def _plain(arm: ArmConfig, slot: str) -> dict[str, Any]:
-    return _spelt(getattr(arm.blocks, slot))
-
-
-def _spelt(block: Block) -> dict[str, Any]:
-    return {"name": block.name, **block.params}
-
-
-def _component(value: Any) -> str:
-    return str(value.get("name")) if isinstance(value, Mapping) else str(value)
+def _spelt(blocks: Blocks, slot: str) -> Any:
+    found = [{"name": block.name, **block.params} for block in blocks.of(slot)]
+    return found[0] if len(found) == 1 else found

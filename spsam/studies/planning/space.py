@@ -136,7 +136,7 @@ def suggest(space: Sequence[Dimension], trial: BaseTrial) -> dict[str, Any]:
     for dimension in space:
         if dimension.needs is not None:
             slot, component = dimension.needs
-            if _name(values.get(slot)) != component:
+            if component_name(values.get(slot)) != component:
                 continue
         values[dimension.path] = dimension.suggest(trial)
     return values
@@ -195,10 +195,13 @@ def _is_slot(key: str) -> bool:
 
 
 def _names(entry: Any) -> list[str]:
-    return [_name(item) for item in entry] if isinstance(entry, list | tuple) else []
+    return [component_name(item) for item in entry] if isinstance(entry, list | tuple) else []
 
 
-def _name(choice: Any) -> str:
+def component_name(choice: Any) -> str:
+    """What a choice of a slot's component is called; of several their names, joined by +."""
+    if isinstance(choice, list | tuple):
+        return "+".join(component_name(item) for item in choice)
     return str(choice.get("name")) if isinstance(choice, Mapping) else str(choice)
 
 

@@ -10,6 +10,7 @@ from spsam.config.problems import Place, gather
 from spsam.config.schema import ArmConfig
 from spsam.config.yaml_file import YamlFile
 from spsam.errors import Problem
+from spsam.registry.differences import together
 from spsam.studies.planning.space import Dimension, as_numbers
 
 Load = Callable[[Mapping[str, Any]], ArmConfig]
@@ -78,9 +79,13 @@ def in_file(problem: Problem, file: YamlFile, arm: Sequence[str]) -> Problem:
 def value_of(arm: ArmConfig, path: str) -> Any:
     """What the schema made of a value; a slot's is the component's name."""
     keys = path.split(".")
-    if keys[0] == "blocks" and len(keys) > 1:
-        keys.insert(2, "params" if len(keys) > 2 else "name")
     value: Any = arm.model_dump()
+    if keys[0] == "blocks" and len(keys) > 1:
+        blocks = arm.blocks.of(keys[1])
+        if len(keys) == 2:
+            return together(blocks)
+        named = next((block for block in blocks if block.name == keys[2]), blocks[0])
+        value, keys = named.params, keys[3 if len(keys) > 3 else 2 :]
     for key in keys:
         value = value[key]
     return value

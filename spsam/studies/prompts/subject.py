@@ -112,7 +112,7 @@ def plain_sam(
     if len(ablation.arms) != 1:
         raise InputError(f"arm '{shortened(arm)}': expected one arm, got {len(ablation.arms)}")
     (planned,) = ablation.arms
-    if planned.arm.blocks.adapter.name != "none":
+    if [block.name for block in planned.arm.blocks.of("adapter")] != ["none"]:
         raise InputError(
             f"arm '{arm}' has adapters, untrained: plain SAM is an arm with blocks.adapter none; "
             "a trained network is named by --run"

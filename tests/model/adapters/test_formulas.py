@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from spsam.errors import InputError
+from spsam.model.adapters.adaptformer import AdaptFormerAdapter
+from spsam.model.adapters.conv3d import Conv3DAdapter
+from spsam.model.adapters.conv_depth import ConvDepthAdapter
 from spsam.model.adapters.depth_after import DepthAfterAdapter
 from spsam.model.adapters.depth_before import DepthBeforeAdapter
 from spsam.model.adapters.depth_mlp import DepthMLP
@@ -109,3 +113,73 @@ def test_wrong_values(adapter: type, wrong: dict[str, Any], said: str) -> None:
 def test_wrong_depth_ratio() -> None:
     with pytest.raises(InputError, match="depth_ratio"):
         DFusedAdapter(8, 3, depth_ratio=0)
+
+
+def beside(x: Tensor, *axes: int) -> Any:
+    """Offsets of a 3-tap neighbourhood along some axes, with what stands there, zero outside."""
+    for offset in itertools.product((-1, 0, 1), repeat=len(axes)):
+        shifted = torch.zeros_like(x)
+        here, there = [slice(None)] * x.ndim, [slice(None)] * x.ndim
+        for axis, step in zip(axes, offset, strict=True):
+            size = x.shape[axis]
+            here[axis] = slice(max(0, -step), min(size, size - step))
+            there[axis] = slice(max(0, step), min(size, size + step))
+        shifted[tuple(here)] = x[tuple(there)]
+        yield tuple(step + 1 for step in offset), shifted
+
+
+@torch.no_grad()
+def test_conv_depth_is_masams_3d_adapter() -> None:
+    adapter = ConvDepthAdapter(8, 4, init="default").double()
+    x = torch.randn(2, 4, 5, 8, dtype=torch.float64)
+    mean, variance = x.mean(-1, keepdim=True), x.var(-1, keepdim=True, unbiased=False)
+    normed = (x - mean) / (variance + 1e-5).sqrt() * adapter.norm.weight + adapter.norm.bias
+    hidden = normed @ adapter.down.weight.T
+    mixed = sum(
+        slice_ @ adapter.conv.weight[:, :, tap, 0].T for (tap,), slice_ in beside(hidden, 1)
+    )
+    expected = x + gelu(mixed + adapter.conv.bias) @ adapter.up.weight.T
+    torch.testing.assert_close(adapter(x), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("grid", [(1, 1), (1, 4), (3, 4)])
+@torch.no_grad()
+def test_conv3d_is_a_depth_wise_convolution_of_each_grid(depth: int, grid: tuple[int, int]) -> None:
+    adapter = Conv3DAdapter(8, depth, grid, init="default").double()
+    x = torch.randn(2, depth, 2, *grid, 8, dtype=torch.float64)
+    hidden = affine(adapter.down, x).relu()
+    # Taps that an axis of one entry lacks are those that would only meet the border.
+    taps = adapter.conv.weight[:, 0]
+    whole = torch.zeros(len(taps), 3, 3, 3, dtype=taps.dtype)
+    middle = [slice(None) if size == 3 else slice(1, 2) for size in taps.shape[1:]]
+    whole[(slice(None), *middle)] = taps
+    mixed = sum(part * whole[(slice(None), *tap)] for tap, part in beside(hidden, 1, 3, 4))
+    expected = x + affine(adapter.up, (mixed + adapter.conv.bias).relu())
+    torch.testing.assert_close(
+        adapter(x.flatten(2, 4)), expected.flatten(2, 4), rtol=1e-6, atol=1e-6
+    )
+
+
+@torch.no_grad()
+def test_adaptformer_is_a_scaled_bottleneck() -> None:
+    adapter = AdaptFormerAdapter(8, 1, width=3, scale=0.3, init="default").double()
+    x = torch.randn(2, 1, 5, 8, dtype=torch.float64)
+    expected = x + 0.3 * affine(adapter.up, affine(adapter.down, x).relu())
+    torch.testing.assert_close(adapter(x), expected, rtol=1e-6, atol=1e-6)
+
+
+@given(dim=st.integers(2, 40), depth=st.integers(2, 9), ratio=st.sampled_from([0.25, 0.5]))
+def test_parameters_of_the_convolutions(dim: int, depth: int, ratio: float) -> None:
+    h = max(1, int(dim * ratio))
+    assert count(ConvDepthAdapter(dim, depth, ratio=ratio)) == 2 * dim + 2 * dim * h + 3 * h**2 + h
+    assert count(ConvDepthAdapter(dim, 1, ratio=ratio)) == 2 * dim + 2 * dim * h + h**2 + h
+    linears = 2 * dim * h + h + dim
+    assert count(Conv3DAdapter(dim, depth, (2, 3), ratio=ratio)) == linears + 28 * h
+    assert count(Conv3DAdapter(dim, depth, (1, 1), ratio=ratio)) == linears + 4 * h
+    assert count(AdaptFormerAdapter(dim, depth, width=h)) == linears
+
+
+def test_masams_numbers_in_vit_b() -> None:
+    # 384 channels in a block of 768: two of them a block, twelve blocks.
+    assert count(ConvDepthAdapter(768, 5)) == 2 * 768 + 2 * 768 * 384 + 3 * 384**2 + 384

@@ -192,14 +192,14 @@ class ZeroMixDepth(MixDepth):
 
 def adapters_for(
     spec: Backbone,
-    make: Callable[[int], nn.Module] = lambda dim: nn.Identity(),
+    make: Callable[[int], nn.Module] = nn.Identity,
     *,
     encoder: tuple[str, ...] = (),
     decoder: tuple[str, ...] = (),
 ) -> AdapterSet:
     """An adapter set of a backbone; without places, SAM is plain."""
     return AdapterSet(
-        make,
+        lambda dim, _: make(dim),
         encoder_dim=spec.embed_dim,
         encoder_blocks=spec.depth,
         decoder_dim=spec.out_dim,

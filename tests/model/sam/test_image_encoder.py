@@ -12,7 +12,7 @@ from segment_anything.modeling.image_encoder import window_partition, window_unp
 from torch import Tensor, nn
 
 from spsam.errors import InputError
-from spsam.model.adapters.placement import ENCODER_PLACES, AdapterSet
+from spsam.model.adapters.placement import ENCODER_PLACES, USUAL_ENCODER_PLACES, AdapterSet
 from spsam.model.kernels import attention_in_blocks
 from spsam.model.kernels.attention_in_blocks import AttentionInBlocks
 from spsam.model.sam import attention
@@ -187,9 +187,9 @@ def test_placement_is_the_formula() -> None:
     spec = replace(MINI, depth=1, global_blocks=(0,))
     encoder = build(spec)
     adapters = reference.adapters_for(
-        spec, lambda dim: MixDepth(dim, DEPTH), encoder=ENCODER_PLACES
+        spec, lambda dim: MixDepth(dim, DEPTH), encoder=USUAL_ENCODER_PLACES
     )
-    serial, parallel = (adapters.encoder_site(0)[place] for place in ENCODER_PLACES)
+    serial, parallel = (adapters.encoder_site(0)[place] for place in USUAL_ENCODER_PLACES)
     slices = torch.randn(DEPTH, 3, *SIZE)
     block = next(iter(encoder.transformer_blocks()))
 

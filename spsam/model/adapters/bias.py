@@ -1,0 +1,40 @@
+"""Trained offsets of frozen biases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from spsam.model.adapters.base import ProjectionAdapter
+from spsam.model.adapters.sites import TARGETS, Projection, Target, chosen
+
+
+class BiasAdapter(ProjectionAdapter):
+    """`b + δ` in the place of a projection's bias b (BitFit, arXiv 2106.10199).
+
+    BitFit trains the biases themselves, those of norms included; here SAM stays as it is.
+
+    Args:
+        sites: All projections.
+        depth: D, slices of a patch; not used.
+        targets: Projections in every block of the image encoder.
+        decoder_targets: Projections in every attention and MLP of the mask decoder.
+    """
+
+    def __init__(
+        self,
+        sites: Sequence[Projection],
+        depth: int,
+        *,
+        targets: tuple[Target, ...] = TARGETS,
+        decoder_targets: tuple[Target, ...] = TARGETS,
+    ) -> None:
+        super().__init__(chosen(sites, targets, decoder_targets), depth)
+        self.offset = nn.ParameterDict({s.key: torch.zeros(s.outputs) for s in self.sites})
+
+    def forward(self, x: Tensor, output: Tensor, site: Projection) -> Tensor:
+        """`(outputs,)`, whatever goes in."""
+        offset: Tensor = self.offset[site.key]
+        return offset

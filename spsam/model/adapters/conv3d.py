@@ -1,0 +1,63 @@
+"""A depth-wise convolution over slices and plane inside the bottleneck."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spsam.model.adapters.base import Adapter, Reach, hidden_width, start
+
+
+class Conv3DAdapter(Adapter):
+    """`X + ReLU(conv(ReLU(X W_dn))) W_up`, each channel convolved with 3×3×3 numbers of its own.
+
+    After 3DSAM-adapter (arXiv 2306.13465); MaskSAM (arXiv 2403.14103) has the like. The former's
+    code has a third ReLU behind W_up, left out here: it would never leave a start at zero.
+
+    Args:
+        dim: C, the tokens' width.
+        depth: D, slices of a patch.
+        grid: (gh, gw), rows and columns of the tokens. An axis of one entry has one tap.
+        ratio: r, the bottleneck's width in units of C.
+        init: `zero` starts W_up and its bias at zero, so that the adapter begins as the identity;
+            `default` as torch does.
+    """
+
+    reach = Reach(slices=1, plane=1)
+
+    def __init__(
+        self,
+        dim: int,
+        depth: int,
+        grid: tuple[int, int],
+        *,
+        ratio: float = 0.5,
+        init: Literal["zero", "default"] = "zero",
+    ) -> None:
+        super().__init__()
+        hidden = hidden_width(dim, ratio)
+        # Taps that only ever meet the border would be counted and never trained.
+        slices, rows, columns = (3 if side > 1 else 1 for side in (depth, *grid))
+        around = (slices // 2, rows // 2, columns // 2)
+        self.grid = grid
+        self.down = nn.Linear(dim, hidden)
+        self.conv = nn.Conv3d(
+            hidden, hidden, (slices, rows, columns), padding=around, groups=hidden
+        )
+        self.up = start(nn.Linear(hidden, dim), init)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, D, N, dim)` to the same shape."""
+        return x + self.change(x)
+
+    def change(self, x: Tensor) -> Tensor:
+        """The bottleneck alone."""
+        hidden = functional.relu(self.down(x))
+        grids = hidden.reshape(*x.shape[:2], -1, *self.grid, hidden.shape[-1])
+        # (B, D, n, gh, gw, h) to (B·n, h, D, gh, gw)
+        mixed = functional.relu(self.conv(grids.permute(0, 2, 5, 1, 3, 4).flatten(0, 1)))
+        mixed = mixed.reshape(x.shape[0], -1, *mixed.shape[1:]).permute(0, 3, 1, 4, 5, 2)
+        change: Tensor = self.up(mixed.reshape(hidden.shape))
+        return change

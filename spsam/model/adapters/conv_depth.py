@@ -1,0 +1,53 @@
+"""A convolution along depth inside the bottleneck."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spsam.model.adapters.base import Adapter, Reach, hidden_width, start
+
+
+class ConvDepthAdapter(Adapter):
+    """`X + GELU(conv(LN(X) W_dn)) W_up`, the convolution over three slices (MA-SAM's 3D adapter).
+
+    MA-SAM (arXiv 2309.08842) has it before the attention and before the MLP of every block of the
+    image encoder, r = 1/2 in ViT-B. Neither W has a bias; the convolution joins all channels.
+
+    Args:
+        dim: C, the tokens' width.
+        depth: D, slices of a patch; with one slice the convolution has one tap.
+        ratio: r, the bottleneck's width in units of C.
+        init: `zero` starts W_up at zero, so that the adapter begins as the identity; `default` as
+            torch does.
+    """
+
+    reach = Reach(slices=1)
+
+    def __init__(
+        self,
+        dim: int,
+        depth: int,
+        *,
+        ratio: float = 0.5,
+        init: Literal["zero", "default"] = "zero",
+    ) -> None:
+        super().__init__()
+        hidden, taps = hidden_width(dim, ratio), 3 if depth > 1 else 1
+        self.norm = nn.LayerNorm(dim)
+        self.down = nn.Linear(dim, hidden, bias=False)
+        self.conv = nn.Conv2d(hidden, hidden, (taps, 1), padding=(taps // 2, 0))
+        self.up = start(nn.Linear(hidden, dim, bias=False), init)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, D, N, dim)` to the same shape."""
+        return x + self.change(x)
+
+    def change(self, x: Tensor) -> Tensor:
+        """The bottleneck alone."""
+        hidden = self.down(self.norm(x)).permute(0, 3, 1, 2)
+        mixed = functional.gelu(self.conv(hidden)).permute(0, 2, 3, 1)
+        change: Tensor = self.up(mixed)
+        return change
