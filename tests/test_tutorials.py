@@ -19,10 +19,10 @@ from spsam.errors import InputError
 from spsam.registry.arms import load_arm
 from spsam.registry.catalogue import Card
 from spsam.registry.resolve import build
-from spsam.registry.slots import SLOTS
+from spsam.registry.slots import EVERY_SLOT
 from tests import tutorials
 
-every_slot = pytest.mark.parametrize("slot", SLOTS)
+every_slot = pytest.mark.parametrize("slot", EVERY_SLOT)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def arm_of(slot: str) -> str:
 def test_a_tutorial_is_a_class_a_card_and_an_arm(slot: str) -> None:
     module, card, arm = tutorials.files()[slot]
     name = Path(module).stem
-    assert module == f"spsam/model/{SLOTS[slot].folder}/{name}.py"
+    assert module == f"spsam/model/{EVERY_SLOT[slot].folder}/{name}.py"
     assert card == f"registry/{slot}/{name}.yaml"
     assert Path(arm).parent == Path("ablations")
 
@@ -55,10 +55,10 @@ def test_a_tutorial_is_a_class_a_card_and_an_arm(slot: str) -> None:
 @every_slot
 def test_its_arm_is_a_network_that_trains(slot: str, plugin: Path) -> None:
     arm = load_arm(plugin / arm_of(slot), plugins=[plugin])
-    block = getattr(arm.blocks, slot)
+    block = arm.network if slot == "network" else getattr(arm.blocks, slot)
     assert (plugin / f"{block.name}_blocks.py").is_file()
     network = build_network(arm, in_channels=1, num_classes=3, depth=2, image_size=64)
-    part = getattr(network, slot, None) or network.adapters
+    part = network if slot == "network" else getattr(network, slot)
     assert f"{block.name}_blocks" in {type(module).__module__ for module in part.modules()}
     output = network(torch.randn(1, 1, 2, 64, 64))
     assert tuple(output.logits.shape) == (1, 3, 2, 64, 64)
@@ -70,11 +70,11 @@ def test_all_of_them_are_planned_by_the_command_line(
     plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    arms = [str(plugin / arm_of(slot)) for slot in SLOTS]
+    arms = [str(plugin / arm_of(slot)) for slot in EVERY_SLOT]
     words = ["ablate", "S9", *arms, "--plugin", str(plugin), "--data", "phantom"]
     result = CliRunner().invoke(app, [*words, "--preset", "smoke", "--dry-run"])
     assert result.exit_code == 0, result.output
-    for slot in SLOTS:
+    for slot in EVERY_SLOT:
         name = Path(next(iter(tutorials.files()[slot]))).stem
         shown = CliRunner().invoke(app, ["registry", "show", slot, name, "--plugin", str(plugin)])
         assert shown.exit_code == 0, shown.output
@@ -126,6 +126,7 @@ def test_in_a_checkout_nothing_else_is_needed(tmp_path: Path) -> None:
         shutil.copy(file, tmp_path)
     tutorials.in_place(tmp_path)
     suites = ["registry", "model/test_components.py", "model/adapters/test_contract.py"]
+    suites += ["model/networks/test_contract.py"]
     suites += ["model/prompts/test_base.py", "cli/test_registry.py"]
     suites += ["test_yaml_headers.py", "test_provenance.py", "test_documents.py"]
     done = subprocess.run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from spsam.registry.slots import SLOTS
+from spsam.registry.slots import EVERY_SLOT
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("add-an-adapter.md", "add-a-component.md")
@@ -14,7 +14,7 @@ _FILE = re.compile(r"^`(\S+)`:\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 def files() -> dict[str, dict[str, str]]:
     """Slot -> path -> text: class, card and arm of each slot's tutorial, word for word."""
-    slots = {slot.folder: name for name, slot in SLOTS.items()}
+    slots = {slot.folder: name for name, slot in EVERY_SLOT.items()}
     found: dict[str, dict[str, str]] = {}
     for page in PAGES:
         text = (ROOT / "docs" / page).read_text(encoding="utf-8")
@@ -47,7 +47,7 @@ def as_plugin(folder: Path) -> list[Path]:
         name = Path(module).stem
         there = folder / "registry" / slot / f"{name}.yaml"
         there.parent.mkdir(parents=True)
-        target = f"spsam.model.{SLOTS[slot].folder}.{name}:"
+        target = f"spsam.model.{EVERY_SLOT[slot].folder}.{name}:"
         assert target in tutorial[card]
         there.write_text(tutorial[card].replace(target, f"{name}_blocks:"), encoding="utf-8")
         (folder / f"{name}_blocks.py").write_text(tutorial[module], encoding="utf-8")

@@ -25,7 +25,7 @@ from tests import tutorials
 def components(*slots: str) -> list[Any]:
     """`(slot, class)` of every card of the slots, as pytest parameters; the tutorials', too."""
     cards = [card for slot in slots or SLOTS for card in Catalogue.load().cards(slot)]
-    plugin = _tutorials()
+    plugin = tutorial_plugin()
     cards += [
         card
         for slot in slots or SLOTS
@@ -43,7 +43,8 @@ def components(*slots: str) -> list[Any]:
 
 
 @lru_cache(maxsize=1)
-def _tutorials() -> Path:
+def tutorial_plugin() -> Path:
+    """A folder for `--plugin` with the components of all tutorials."""
     folder = Path(_kept.name)
     tutorials.as_plugin(folder)
     return folder

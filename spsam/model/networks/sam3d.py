@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class SAM3D(EncodedNetwork):
     """Residual 3×3×3 blocks on the neck's output, each doubled in the plane (arXiv 2309.03493).
 
-    A level doubles while it is smaller than the encoder's input. In training the two levels before
+    A level doubles while it is smaller than the patch. In training the two levels before
     the last give logits, too. The encoder is frozen; the arm's adapters, if it has any, are in it.
 
     Args:
@@ -79,7 +79,7 @@ class SAM3D(EncodedNetwork):
         with exact_on_cpu(x):
             for index, level in enumerate(self.levels):
                 x = level(x)
-                if x.shape[3] < self.image_encoder.image_size[0]:
+                if x.shape[3] < self.image_size[0]:
                     x = functional.interpolate(x, scale_factor=(1.0, 2.0, 2.0))
                 last = index == len(self.levels) - 1
                 if last or (self.training and index >= first):
