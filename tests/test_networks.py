@@ -137,10 +137,9 @@ def test_an_arm_that_changes_the_network_leaves_the_others_parameters(tmp_path: 
     assert "filters" not in arm.network.params
 
 
-def test_commands_that_ask_prompts_or_time_parts_refuse_other_networks(tmp_path: Path) -> None:
-    words = ["--preset", "smoke", "--data", "phantom", "--out", str(tmp_path / "home")]
+def test_commands_that_ask_prompts_or_time_parts_refuse_other_networks() -> None:
     for command in (
-        ["prompts", "--set", "network=unet2d", *words, "--dry-run"],
+        ["prompts", "--set", "network=unet2d", "--data", "phantom", "--dry-run"],
         ["bench", "unet2d", "--size", "32", "--repeats", "1"],
     ):
         result = CliRunner().invoke(app, command)
