@@ -61,6 +61,20 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"], default=False)
+def contract(session: nox.Session) -> None:
+    """The contract suite on the components of a plugin: `nox -s contract -- path/to/my_blocks`."""
+    if len(session.posargs) != 1:
+        session.error("expected the plugin's folder: nox -s contract -- path/to/my_blocks")
+    folder = Path(session.invoked_from) / session.posargs[0]
+    if not (folder / "registry").is_dir():
+        session.error(f"{folder}: expected a folder with registry/<slot>/<name>.yaml")
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    suites = sorted(map(str, Path("tests/model").rglob("test_contract.py")))
+    command = ["-m", "pytest", "tests/model/test_components.py", *suites]
+    session.run(tool("python"), *command, env={**threads, "SPSAM_CONTRACT": str(folder.resolve())})
+
+
+@nox.session(venv_backend="none", requires=["environment"], default=False)
 def round_trip(session: nox.Session) -> None:
     """500 drawn data sets from files to files: `SPSAM_ROUND_TRIPS=2000 nox -s round_trip`."""
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

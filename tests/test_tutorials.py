@@ -22,7 +22,7 @@ from spsam.registry.resolve import build
 from spsam.registry.slots import EVERY_SLOT
 from tests import tutorials
 
-every_slot = pytest.mark.parametrize("slot", EVERY_SLOT)
+every_tutorial = pytest.mark.parametrize("name", tutorials.files())
 
 
 @pytest.fixture(scope="module")
@@ -39,23 +39,27 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def arm_of(slot: str) -> str:
-    return Path(list(tutorials.files()[slot])[2]).name
+def arm_of(name: str) -> str:
+    return Path(list(tutorials.files()[name])[2]).name
 
 
-@every_slot
-def test_a_tutorial_is_a_class_a_card_and_an_arm(slot: str) -> None:
-    module, card, arm = tutorials.files()[slot]
-    name = Path(module).stem
+def test_every_slot_has_a_tutorial() -> None:
+    assert {tutorials.slot_of(name) for name in tutorials.files()} == set(EVERY_SLOT)
+
+
+@every_tutorial
+def test_a_tutorial_is_a_class_a_card_and_an_arm(name: str) -> None:
+    (module, card, arm), slot = tutorials.files()[name], tutorials.slot_of(name)
     assert module == f"spsam/model/{EVERY_SLOT[slot].folder}/{name}.py"
     assert card == f"registry/{slot}/{name}.yaml"
     assert Path(arm).parent == Path("ablations")
 
 
-@every_slot
-def test_its_arm_is_a_network_that_trains(slot: str, plugin: Path) -> None:
-    arm = load_arm(plugin / arm_of(slot), plugins=[plugin])
-    block = arm.network if slot == "network" else getattr(arm.blocks, slot)
+@every_tutorial
+def test_its_arm_is_a_network_that_trains(name: str, plugin: Path) -> None:
+    slot = tutorials.slot_of(name)
+    arm = load_arm(plugin / arm_of(name), plugins=[plugin])
+    (block,) = (arm.network,) if slot == "network" else arm.blocks.of(slot)
     assert (plugin / f"{block.name}_blocks.py").is_file()
     network = build_network(arm, in_channels=1, num_classes=3, depth=2, image_size=64)
     part = network if slot == "network" else getattr(network, slot)
@@ -70,12 +74,12 @@ def test_all_of_them_are_planned_by_the_command_line(
     plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    arms = [str(plugin / arm_of(slot)) for slot in EVERY_SLOT]
+    arms = [str(plugin / arm_of(name)) for name in tutorials.files()]
     words = ["ablate", "S9", *arms, "--plugin", str(plugin), "--data", "phantom"]
     result = CliRunner().invoke(app, [*words, "--preset", "smoke", "--dry-run"])
     assert result.exit_code == 0, result.output
-    for slot in EVERY_SLOT:
-        name = Path(next(iter(tutorials.files()[slot]))).stem
+    for name in tutorials.files():
+        slot = tutorials.slot_of(name)
         shown = CliRunner().invoke(app, ["registry", "show", slot, name, "--plugin", str(plugin)])
         assert shown.exit_code == 0, shown.output
 

@@ -13,18 +13,23 @@ _FILE = re.compile(r"^`(\S+)`:\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def files() -> dict[str, dict[str, str]]:
-    """Slot -> path -> text: class, card and arm of each slot's tutorial, word for word."""
-    slots = {slot.folder: name for name, slot in EVERY_SLOT.items()}
+    """Component -> path -> text: class, card and arm of each tutorial, word for word."""
     found: dict[str, dict[str, str]] = {}
     for page in PAGES:
         text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-        slot = None
+        name = None
         for path, content in _FILE.findall(text):
             if path.endswith(".py"):
-                slot = slots[Path(path).parent.name]
-            assert slot is not None, f"{page}: {path} stands before its class"
-            found.setdefault(slot, {})[path] = content
+                name = Path(path).stem
+            assert name is not None, f"{page}: {path} stands before its class"
+            found.setdefault(name, {})[path] = content
     return found
+
+
+def slot_of(name: str) -> str:
+    """The slot of a tutorial's component, by the folder of its class."""
+    slots = {slot.folder: slot.name for slot in EVERY_SLOT.values()}
+    return slots[Path(next(iter(files()[name]))).parent.name]
 
 
 def in_place(root: Path) -> None:
@@ -42,11 +47,10 @@ def as_plugin(folder: Path) -> list[Path]:
         The arms' files, beside the plugin's own.
     """
     arms = []
-    for slot, tutorial in files().items():
-        module, card, arm = tutorial
-        name = Path(module).stem
+    for name, tutorial in files().items():
+        (module, card, arm), slot = tutorial, slot_of(name)
         there = folder / "registry" / slot / f"{name}.yaml"
-        there.parent.mkdir(parents=True)
+        there.parent.mkdir(parents=True, exist_ok=True)
         target = f"spsam.model.{EVERY_SLOT[slot].folder}.{name}:"
         assert target in tutorial[card]
         there.write_text(tutorial[card].replace(target, f"{name}_blocks:"), encoding="utf-8")

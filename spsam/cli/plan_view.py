@@ -148,10 +148,17 @@ def plan_text(ablation: Ablation, measured: Costs, large: Mapping[str, Any] | No
         if len(changes) > _SHOWN_CHANGES:
             lines.append(f"    and {len(changes) - _SHOWN_CHANGES} more (--json shows all)")
         lines.append(
-            f"    trains {planned.size.trained:,} of {planned.size.total:,} parameters; run {ids}"
+            f"    trains {planned.size.trained:,} of {planned.size.total:,} parameters"
+            f"{_several(planned.size.blocks)}; run {ids}"
         )
         lines += [f"    {line}" for line in _cost_lines(planned.arm.name, measured)]
     return "\n".join([*lines, *_total(ablation, measured), "", "Nothing was run: --dry-run."])
+
+
+def _several(counts: Mapping[str, int]) -> str:
+    """The parameters of each component of a slot that has several."""
+    each = [f"{key.partition('.')[2]} {count:,}" for key, count in counts.items() if "." in key]
+    return f" ({', '.join(each)})" if each else ""
 
 
 def _changes(diff: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -159,7 +166,7 @@ def _changes(diff: Sequence[Mapping[str, Any]]) -> list[str]:
     keys = {change["key"] for change in diff}
     return [
         f"{change['key']}: {change['value']} (by default {change['parent']})"
-        if change["key"].rpartition(".")[0] in keys
+        if any(change["key"].startswith(f"{key}.") for key in keys)
         else f"{change['key']}: {change['parent']} -> {change['value']}"
         for change in diff
     ]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spsam.config.overrides import flag, leaves
-from spsam.config.problems import Place, PlaceOf, places_in
+from spsam.config.problems import Place, PlaceOf, dotted, places_in
 from spsam.config.yaml_file import KeyPath, YamlFile
 from spsam.errors import Problem
 
@@ -59,6 +59,9 @@ class Composed:
         for key, value in diff.items():
             here = (*path, key)
             old = target.get(key)
+            if _is_slot(here) and isinstance(old, list) and _tunes(value):
+                self._tune(old, value, here, place)
+                continue
             merges = isinstance(value, Mapping) and isinstance(old, dict)
             if not merges or _swaps(here, target[key], value):
                 if key in target:
@@ -69,6 +72,27 @@ class Composed:
                 self._merge(target[key], value, here, place)
             elif isinstance(value, list | tuple):
                 self.origin.update({(*here, i): place((*here, i)) for i in range(len(value))})
+
+    def _tune(
+        self, blocks: list[Any], diff: Mapping[str, Any], path: KeyPath, place: PlaceOf
+    ) -> None:
+        """Sets parameters of several components of a slot, each by its name."""
+        names = [block.get("name") if isinstance(block, dict) else None for block in blocks]
+        for name, params in diff.items():
+            if name not in names or not isinstance(params, Mapping):
+                words = " and ".join(map(str, names))
+                said = f"expected a parameter of {words}, as {dotted(path)}.{names[0]}.PARAMETER"
+                self.problems.append(
+                    place((*path, name)).problem(f"{dotted((*path, name))}: {said}")
+                )
+                continue
+            index = names.index(name)
+            here, written = (*path, index), (*path, name)
+
+            def at(found: KeyPath, here: KeyPath = here, written: KeyPath = written) -> Place:
+                return place((*written, *found[len(here) :]))
+
+            self._merge(blocks[index], params, here, at)
 
     def _forget(self, path: KeyPath) -> None:
         for known in [known for known in self.origin if known[: len(path)] == path]:
@@ -177,10 +201,18 @@ def _spelt_out(block: Any) -> Any:
     return {"name": block} if isinstance(block, str) else block
 
 
+def _is_slot(path: KeyPath) -> bool:
+    return path == ("network",) or (len(path) == 2 and path[0] == "blocks")
+
+
+def _tunes(value: Any) -> bool:
+    """Whether a block's diff leaves its component as it is."""
+    return isinstance(value, Mapping) and "name" not in value
+
+
 def _swaps(path: KeyPath, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether a block changes its component."""
-    is_block = path == ("network",) or (len(path) == 2 and path[0] == "blocks")
-    return is_block and "name" in new and new["name"] != old.get("name")
+    return _is_slot(path) and not _tunes(new) and new["name"] != old.get("name")
 
 
 def _copy(value: Any) -> Any:

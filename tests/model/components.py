@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,30 +22,39 @@ from spsam.registry.catalogue import SLOTS, Catalogue
 from spsam.registry.resolve import resolve
 from tests import tutorials
 
+PLUGIN = "SPSAM_CONTRACT"
+"""Environment variable with a plugin's folder, whose components are then tested alone."""
+
 
 def components(*slots: str) -> list[Any]:
     """`(slot, class)` of every card of the slots, as pytest parameters; the tutorials', too."""
-    cards = [card for slot in slots or SLOTS for card in Catalogue.load().cards(slot)]
-    plugin = tutorial_plugin()
-    cards += [
-        card
-        for slot in slots or SLOTS
-        for card in Catalogue.load([plugin]).cards(slot)
-        if card.plugin == plugin
-    ]
+    named = os.environ.get(PLUGIN)
+    plugin = plugin_folder()
+    cards = [card for slot in slots or SLOTS for card in Catalogue.load([plugin]).cards(slot)]
+    if named:
+        cards = [card for card in cards if card.plugin == plugin]
+    else:
+        # A tutorial that hides a component of ours leaves it to be tested.
+        shipped = [card for slot in slots or SLOTS for card in Catalogue.load().cards(slot)]
+        cards = [*shipped, *(card for card in cards if card.plugin == plugin)]
     return [
         pytest.param(
             card.slot,
             resolve(card),
-            id=f"{card.slot}-{card.name}{'-tutorial' if card.plugin else ''}",
+            id=f"{card.slot}-{card.name}{'-tutorial' if card.plugin and not named else ''}",
         )
         for card in cards
     ]
 
 
+def plugin_folder() -> Path:
+    """The plugin that is tested, or one with the components of all tutorials."""
+    named = os.environ.get(PLUGIN)
+    return Path(named) if named else _tutorials()
+
+
 @lru_cache(maxsize=1)
-def tutorial_plugin() -> Path:
-    """A folder for `--plugin` with the components of all tutorials."""
+def _tutorials() -> Path:
     folder = Path(_kept.name)
     tutorials.as_plugin(folder)
     return folder

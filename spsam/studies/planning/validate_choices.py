@@ -10,7 +10,6 @@ from spsam.config.problems import Place, gather
 from spsam.config.schema import ArmConfig
 from spsam.config.yaml_file import YamlFile
 from spsam.errors import Problem
-from spsam.registry.differences import together
 from spsam.studies.planning.space import Dimension, as_numbers
 
 Load = Callable[[Mapping[str, Any]], ArmConfig]
@@ -83,7 +82,7 @@ def value_of(arm: ArmConfig, path: str) -> Any:
     if keys[0] == "blocks" and len(keys) > 1:
         blocks = arm.blocks.of(keys[1])
         if len(keys) == 2:
-            return together(blocks)
+            return blocks[0].name if len(blocks) == 1 else [block.name for block in blocks]
         named = next((block for block in blocks if block.name == keys[2]), blocks[0])
         value, keys = named.params, keys[3 if len(keys) > 3 else 2 :]
     for key in keys:

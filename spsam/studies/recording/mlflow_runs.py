@@ -172,9 +172,18 @@ class Mirror:
             self._open.set()
 
 
+def _is_block(value: Any) -> bool:
+    return isinstance(value, Mapping) and set(value) == {"name", "params"}
+
+
 def _flat(value: Any, above: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping) and value:
         for key, item in value.items():
             yield from _flat(item, f"{above}.{key}" if above else str(key))
+    elif isinstance(value, list) and value and all(_is_block(item) for item in value):
+        # Several components of a slot, each under its name.
+        yield f"{above}.name", " + ".join(item["name"] for item in value)
+        for item in value:
+            yield from _flat(item["params"], f"{above}.{item['name']}.params")
     else:
         yield above, value
