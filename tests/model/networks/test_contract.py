@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from spsam.engine.checkpoint import load_trained_state, trained_state
 from spsam.engine.training.loss import training_loss
 from spsam.model.networks.base import Network, Output
 from spsam.registry.arms import load_arm
-from tests.model.components import components, plugin_folder
+from tests.model.components import PLUGIN, components, plugin_folder
 
 # Published sizes are too large to be run in every test.
 SMALL: dict[str, dict[str, Any]] = {
@@ -37,7 +38,8 @@ SIZES = [(1, 3, (2, 32, 32)), (2, 2, (3, 40, 24)), (1, 4, (9, 17, 33))]
 def arm_of(name: str) -> ArmConfig:
     plain = name.removesuffix("-tutorial")
     network = {"name": plain, **SMALL.get(plain, {})}
-    plugins: list[Path] = [plugin_folder()] if plain != name else []
+    named = plain != name or PLUGIN in os.environ
+    plugins: list[Path] = [plugin_folder()] if named else []
     return load_arm(
         "S9", {"network": network, "backbone.weights": "random"}, preset="demo", plugins=plugins
     )
