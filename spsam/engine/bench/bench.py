@@ -167,7 +167,7 @@ def _refuse_what_has_no_parts(arm: ArmConfig, other: ArmConfig | None) -> None:
     for each in (arm, other or arm):
         if each.network.name != "self_prompt_sam":
             raise InputError(
-                f"arm '{each.name}' is a {each.network.name}, which has no parts to time: bench "
+                f"arm '{each.name}': the network {each.network.name} has no parts to time: bench "
                 "takes arms on self_prompt_sam; a dry run has the others' parameters and time"
             )
     if other and other.train.deterministic != arm.train.deterministic:
