@@ -115,6 +115,33 @@ def test_a_class_that_fits_no_slot_is_refused(name: str, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+def test_the_contract_suite_is_for_plugins_too(tmp_path: Path) -> None:
+    """`nox -s contract -- FOLDER`: green for what is declared, red for an adapter that hides it."""
+    (tmp_path / "registry" / "adapter").mkdir(parents=True)
+    code = (
+        "from spsam.model.adapters.dfused import DFusedAdapter\n"
+        "from spsam.model.adapters.base import Reach\n\n\n"
+        "class Mine(DFusedAdapter):\n    reach = Reach(slices=None)\n"
+    )
+    card = "target: my_depth_blocks:Mine\nsummary: Mine.\n"
+    (tmp_path / "registry" / "adapter" / "mine.yaml").write_text(card, encoding="utf-8")
+    suites = ["tests/model/test_components.py", "tests/model/adapters/test_contract.py"]
+    for text, passes in ((code, True), (code.replace("slices=None", "slices=0"), False)):
+        (tmp_path / "my_depth_blocks.py").write_text(text, encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *suites],
+            cwd=tutorials.ROOT,
+            env=os.environ | {"SPSAM_CONTRACT": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode == 0) == passes, done.stdout[-3000:]
+        assert ("1 failed" in done.stdout) != passes
+        assert "adapter-vanilla" not in done.stdout
+
+
+@pytest.mark.slow
 def test_in_a_checkout_nothing_else_is_needed(tmp_path: Path) -> None:
     """With the tutorials' files in place, and no other change, tests of components are green."""
     for folder in ("spsam", "registry", "ablations", "tests", "docs", "benchmarks"):

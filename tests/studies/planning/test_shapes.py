@@ -90,6 +90,37 @@ seeds: 2
     assert json.loads(json.dumps(described)) == described
 
 
+def test_a_factor_chooses_between_one_and_several(plan: Planner) -> None:
+    text = """\
+shape: factorial
+base: S9
+factors:
+  blocks.adapter: [dfused, [fact, conv_depth], [{name: fact, rank: 8}, conv_depth]]
+  blocks.adapter.dfused.ratio: [0.25, 0.5]
+"""
+    made = plan(study(text))
+    assert list(ids(made)) == [
+        "adapter=dfused,ratio=0.25",
+        "adapter=dfused,ratio=0.5",
+        "adapter=fact+conv_depth",
+        "adapter=fact(rank=8)+conv_depth",
+    ]
+    ranks = [made.arms[index].arm.blocks.of("adapter")[0].params["rank"] for index in (2, 3)]
+    assert ranks == [32, 8]
+    assert made.arms[2].diff == [
+        {"key": "blocks.adapter", "parent": "dfused", "value": "fact + conv_depth"}
+    ]
+
+
+def test_several_components_are_left_out_as_one_block(plan: Planner, tmp_path: Path) -> None:
+    (tmp_path / "both.yaml").write_text("base: S8\nblocks: {adapter: [fact, conv_depth]}\n")
+    made = plan(study("shape: leave_one_out\nfull: both.yaml\nslots: [adapter]\n"))
+    assert made.arms[1].arm.title == "both without adapter fact + conv_depth"
+    assert made.arms[1].arm.blocks.adapter.name == "none"
+    back = plan(study("shape: leave_one_out\nfull: S9\nbase: both.yaml\nslots: [adapter]\n"))
+    assert [block.name for block in back.arms[1].arm.blocks.of("adapter")] == ["fact", "conv_depth"]
+
+
 def test_equal_cells_of_a_product_are_refused(plan: Planner) -> None:
     text = "shape: factorial\nbase: S9\nfactors:\n  train.optimizer.lr: [1, 1.0]\n"
     with pytest.raises(InputError, match=r"lr=1.0 is equal to lr=1 and left out: give each"):

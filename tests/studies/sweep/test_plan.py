@@ -163,6 +163,24 @@ def test_the_first_trial_is_the_arm_as_it_is(tmp_path: Path) -> None:
     )
 
 
+def test_a_choice_may_be_several_components(tmp_path: Path) -> None:
+    text = """\
+title: One or two
+arm: fact_conv_depth
+preset: smoke
+space:
+  blocks.adapter: [lora, [fact, conv_depth]]
+  blocks.adapter.lora.rank: {low: 2, high: 8}
+"""
+    sweep = planned(tmp_path, text)
+    (slot, rank) = sweep.space
+    assert slot.holds(["fact", "conv_depth"])
+    assert not slot.holds("fact")
+    found = overrides(sweep.space, {"blocks.adapter": slot.named(["fact", "conv_depth"])})
+    assert found == {"blocks.adapter": ["fact", "conv_depth"]}
+    assert rank.needs == ("blocks.adapter", "lora")
+
+
 def test_a_samplers_parameters_are_checked() -> None:
     with pytest.raises(InputError, match="'tpe' has no parameter 'n_startup'; did you mean"):
         make_sampler(Block(name="tpe", params={"n_startup": 3}))
