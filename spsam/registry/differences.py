@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from spsam.config.schema import ArmConfig, Block
-from spsam.registry.catalogue import Card, Catalogue
+from spsam.registry.catalogue import Catalogue
 from spsam.registry.signature import parameters
 from spsam.registry.slots import NETWORK, SLOTS
 
@@ -49,17 +49,17 @@ def _block_differences(
         had = {block.name: block.params for block in old}
         for block in new:
             key = path if len(new) == 1 else f"{path}.{block.name}"
-            card = catalogue.card(path.rpartition(".")[2], block.name)
-            changes += _parameter_differences(key, had.get(block.name), block, card)
+            before = had.get(block.name)
+            if before is None:
+                card = catalogue.card(path.rpartition(".")[2], block.name)
+                before = {each.name: each.default for each in parameters(card)}
+            changes += _parameter_differences(key, before, block)
     return changes
 
 
 def _parameter_differences(
-    key: str, old: Mapping[str, Any] | None, block: Block, card: Card
+    key: str, before: Mapping[str, Any], block: Block
 ) -> Iterator[dict[str, Any]]:
-    before = old
-    if before is None:
-        before = {parameter.name: parameter.default for parameter in parameters(card)}
     for name, value in block.params.items():
         if name not in before or value != before[name]:
             yield {"key": f"{key}.{name}", "parent": before.get(name), "value": value}
