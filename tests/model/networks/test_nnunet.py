@@ -7,7 +7,7 @@ from spsam.errors import InputError
 from spsam.model.networks.nnunet import NnUNet
 from spsam.model.networks.nnunet_plan import plan_nnunet
 
-# Patch, spacing, strides by the rules of nnU-Net's planner (network_topology.py), worked out by hand.
+# Patch, spacing, strides by the rules of nnU-Net's planner, worked out by hand.
 EXPECTED = {
     "brain tumour": ((128, 128, 128), (1.0, 1.0, 1.0), [(2, 2, 2)] * 5),
     "hippocampus": ((40, 56, 40), (1.0, 1.0, 1.0), [(2, 2, 2)] * 3),
