@@ -136,7 +136,7 @@ def planner(session: nox.Session) -> None:
 @nox.session(python=PYTHON, default=False)
 def methods(session: nox.Session) -> None:
     """A step beside SAMed's and nnU-Net's: `nox -s methods -- --size 512 --precision bf16`."""
-    session.install("-c", "constraints.txt", "-e", ".[bench]", env=INSTALL)
+    session.install("-c", "constraints.txt", "-e", ".", env=INSTALL)
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     session.run("python", "benchmarks/methods.py", *session.posargs, env=threads)
 

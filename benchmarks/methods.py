@@ -1,6 +1,6 @@
 """A training step of Self-Prompt SAM beside SAMed's and nnU-Net's, side by side.
 
-    pip install -e .[bench]
+    pip install -e .
     OMP_NUM_THREADS=1 python benchmarks/methods.py
     OMP_NUM_THREADS=1 python benchmarks/methods.py --size 512 --classes 16 --precision bf16 --json
 
@@ -8,11 +8,9 @@ All networks take the same patches, losses and optimiser, with random weights, a
 process; medians are of the processor's time on a CPU, of the clock on a GPU.
 
 - `ours`: the arm, `--set` as in `spsam ablate`.
-- `samed`: SAMed's published construction (arXiv 2304.13785) from `segment-anything` modules: LoRA
-  of rank 4 on q and v of every block, the prompt encoder's default embedding and the mask decoder
-  trained, one output mask a class.
-- `nnunet`: nnU-Net's plain network for the patch, from `dynamic-network-architectures`, trained on
-  its finest output alone.
+- `samed`: the arm: LoRA of rank 4 on q and v of every block, SAM's mask decoder trained, one
+  output mask a class; tests/model/networks/test_samed.py has its published construction.
+- `nnunet`: the arm: nnU-Net's plain network for the patch, with deep supervision.
 """
 
 from __future__ import annotations
@@ -24,128 +22,23 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from dynamic_network_architectures.architectures.unet import PlainConvUNet
-from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
-from torch import Tensor, nn
-from torch.nn import functional
 
 from spsam.config.overrides import parse_overrides
 from spsam.config.schema import TrainConfig
 from spsam.data.sampling.patches import Patch
 from spsam.engine.assemble import build_network
 from spsam.engine.bench.bench import peak
-from spsam.engine.bench.official import package_encoder
 from spsam.engine.bench.parts import Parts, in_turns
 from spsam.engine.device import pick_device
 from spsam.engine.predict import autocast
 from spsam.engine.training.batches import random_batch
 from spsam.engine.training.loss import training_loss
 from spsam.engine.training.train import execute_as
-from spsam.model.mask_heads.base import MaskHead
-from spsam.model.mask_heads.softmax import SoftmaxHead
-from spsam.model.sam.backbones import Backbone, backbone_spec
-from spsam.model.segmenter import Output
+from spsam.model.networks.base import Output
 from spsam.registry.arms import load_arm
 
-RANK = 4
-FEATURES = (32, 64, 128, 256, 320, 320, 320)
-
-
-class LoraQKV(nn.Module):
-    """SAMed's: low-rank additions to q and v of a frozen projection.
-
-    Args:
-        qkv: The frozen projection.
-    """
-
-    def __init__(self, qkv: nn.Linear) -> None:
-        super().__init__()
-        self.qkv, dim = qkv, qkv.in_features
-        self.down = nn.ModuleList(nn.Linear(dim, RANK, bias=False) for _ in range(2))
-        self.up = nn.ModuleList(nn.Linear(RANK, dim, bias=False) for _ in range(2))
-        for up in self.up:
-            nn.init.zeros_(up.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`(n, h, w, E)` to `(n, h, w, 3E)`."""
-        qkv = self.qkv(x)
-        dim = x.shape[-1]
-        qkv[..., :dim] += self.up[0](self.down[0](x))
-        qkv[..., -dim:] += self.up[1](self.down[1](x))
-        return qkv
-
-
-class Samed(nn.Module):
-    """Slices one by one, no prompts, K masks a slice."""
-
-    mask_head: MaskHead
-
-    def __init__(self, spec: Backbone, size: int, classes: int) -> None:
-        super().__init__()
-        self.mask_head = SoftmaxHead(classes)
-        self.size, grid = (size, size), size // spec.patch
-        self.image_encoder = package_encoder(spec, size).requires_grad_(False)
-        for block in self.image_encoder.blocks:
-            block.attn.qkv = LoraQKV(block.attn.qkv)
-        self.prompt_encoder = PromptEncoder(spec.out_dim, (grid, grid), self.size, 16)
-        transformer = TwoWayTransformer(2, spec.out_dim, spec.decoder_heads, spec.decoder_mlp_dim)
-        # Of its masks the first is SAM's single one; SAMed takes the K others.
-        self.mask_decoder = MaskDecoder(
-            transformer_dim=spec.out_dim, transformer=transformer, num_multimask_outputs=classes
-        )
-
-    def forward(self, volume: Tensor) -> Output:
-        """`(B, 1, D, H, W)` to logits `(B, K, D, H, W)`."""
-        batch, _, depth = volume.shape[:3]
-        slices = volume.transpose(1, 2).flatten(0, 1).expand(-1, 3, -1, -1)
-        embedding = self.image_encoder(slices)
-        sparse, dense = self.prompt_encoder(None, None, None)
-        masks = []
-        for one in embedding:
-            low, _ = self.mask_decoder(
-                image_embeddings=one[None],
-                image_pe=self.prompt_encoder.get_dense_pe(),
-                sparse_prompt_embeddings=sparse,
-                dense_prompt_embeddings=dense,
-                multimask_output=True,
-            )
-            masks.append(low)
-        large = functional.interpolate(
-            torch.cat(masks).float(), self.size, mode="bilinear", align_corners=False
-        )
-        logits = large.reshape(batch, depth, *large.shape[1:]).transpose(1, 2)
-        return Output(logits, [], None)
-
-
-class NnUNet(nn.Module):
-    """As nnU-Net plans it for a patch of few slices: the plane is halved down to about 4 × 4."""
-
-    mask_head: MaskHead
-
-    def __init__(self, patch: tuple[int, int, int], classes: int) -> None:
-        super().__init__()
-        self.mask_head = SoftmaxHead(classes)
-        stages = min(len(FEATURES), min(patch[1:]).bit_length() - 2)
-        self.unet = PlainConvUNet(
-            input_channels=1,
-            n_stages=stages,
-            features_per_stage=FEATURES[:stages],
-            conv_op=nn.Conv3d,
-            kernel_sizes=[(1, 3, 3) if stage < 2 else (3, 3, 3) for stage in range(stages)],
-            strides=[(1, 1, 1), *[(1, 2, 2)] * (stages - 1)],
-            n_conv_per_stage=2,
-            num_classes=classes,
-            n_conv_per_stage_decoder=2,
-            conv_bias=True,
-            norm_op=nn.InstanceNorm3d,
-            norm_op_kwargs={"eps": 1e-5, "affine": True},
-            nonlin=nn.LeakyReLU,
-            nonlin_kwargs={"inplace": True},
-        )
-
-    def forward(self, volume: Tensor) -> Output:
-        """`(B, 1, D, H, W)` to logits `(B, K, D, H, W)`."""
-        return Output(self.unet(volume), [], None)
+SPACING = (5.0, 1.0, 1.0)
+"""Of a patch of few slices, mm."""
 
 
 class Step:
@@ -156,7 +49,7 @@ class Step:
         self.network = network.to(self.device).train()
         self.train = train
         self.image, self.labels = (batch[key].to(self.device) for key in ("image", "label"))
-        parameters = [each for each in network.parameters() if each.requires_grad]
+        parameters = [each for _, each in network.trained_parameters()]
         self.optimizer = torch.optim.AdamW(parameters, fused=self.device.type == "cuda")
 
     def __call__(self) -> float:
@@ -198,15 +91,20 @@ def main() -> None:
     }
     arm = load_arm(options.arm, changes, preset=options.preset)
     patch, device = (options.depth, options.size, options.size), pick_device(options.device)
-    ours = build_network(
-        arm, in_channels=1, num_classes=options.classes, depth=patch[0], image_size=patch[1:]
-    )
-    execute_as(arm.train, ours)
+    others = {name: load_arm(name, changes, preset=options.preset) for name in ("samed", "nnunet")}
     networks: dict[str, Any] = {
-        "ours": ours,
-        "samed": Samed(backbone_spec(options.backbone), options.size, options.classes),
-        "nnunet": NnUNet(patch, options.classes),
+        name: build_network(
+            one,
+            in_channels=1,
+            num_classes=options.classes,
+            depth=patch[0],
+            image_size=patch[1:],
+            spacing=SPACING,
+        )
+        for name, one in {"ours": arm, **others}.items()
     }
+    for each in networks.values():
+        execute_as(arm.train, each)
     batch = random_batch(options.batch, 1, patch, options.classes)
     steps = {name: Step(each, arm.train, batch, device) for name, each in networks.items()}
     result = _measured(steps, options.repeats)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from spsam.engine.assemble import build_network as build_network
     from spsam.errors import InputError as InputError
     from spsam.metrics.dice import dice as dice
-    from spsam.model.network import SelfPromptSAM as SelfPromptSAM
+    from spsam.model.networks.self_prompt_sam import SelfPromptSAM as SelfPromptSAM
     from spsam.model.prompts.extract import extract_prompts as extract_prompts
     from spsam.model.prompts.types import Prompts as Prompts
     from spsam.registry.arms import load_arm as load_arm
@@ -43,7 +43,7 @@ _HOMES = {
     "Prompts": "spsam.model.prompts.types",
     "Run": "spsam.api.run",
     "Segmentation": "spsam.api.segmentation",
-    "SelfPromptSAM": "spsam.model.network",
+    "SelfPromptSAM": "spsam.model.networks.self_prompt_sam",
     "ablate": "spsam.api.ablation",
     "build_network": "spsam.engine.assemble",
     "dice": "spsam.metrics.dice",

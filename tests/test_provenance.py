@@ -74,7 +74,7 @@ MODULES: dict[str, set[str]] = {
     "metrics/continuity.py": {"1"},
     "model/adapters/depth_mlp.py": {"2.1", "C"},
     "model/adapters/placement.py": {"2.1", "2.5"},
-    "model/network.py": {"2"},
+    "model/networks/self_prompt_sam.py": {"2"},
     "model/prompts/base.py": {"1", "2.4", "A"},
     "model/prompts/extract.py": {"2.4"},
     "model/sam/image_encoder.py": {"2.1", "2.2"},

@@ -37,7 +37,7 @@ from spsam.engine.evaluate import evaluate
 from spsam.engine.segment import EnsembleMember
 from spsam.errors import InputError
 from spsam.model.mask_heads.softmax import SoftmaxHead
-from spsam.model.segmenter import Output, Segmenter
+from spsam.model.networks.base import Network, Output
 from spsam.studies.planning.planner import Request, plan_ablation
 from spsam.studies.predict import plan_prediction, predict
 from spsam.studies.progress_events import ProgressListener
@@ -147,7 +147,7 @@ def examples(draw: st.DrawFn) -> Example:
     )
 
 
-class Oracle(Segmenter):
+class Oracle(Network):
     """Finds each patch in the volumes that it knows, and gives their references as logits."""
 
     def __init__(self, store: PreparedStore, size: Sequence[int]) -> None:

@@ -19,7 +19,7 @@ from spsam.errors import InputError
 from spsam.registry.arms import load_arm
 from spsam.registry.catalogue import Card
 from spsam.registry.resolve import build
-from spsam.registry.slots import SLOTS
+from spsam.registry.slots import EVERY_SLOT
 from tests import tutorials
 
 every_tutorial = pytest.mark.parametrize("name", tutorials.files())
@@ -44,13 +44,13 @@ def arm_of(name: str) -> str:
 
 
 def test_every_slot_has_a_tutorial() -> None:
-    assert {tutorials.slot_of(name) for name in tutorials.files()} == set(SLOTS)
+    assert {tutorials.slot_of(name) for name in tutorials.files()} == set(EVERY_SLOT)
 
 
 @every_tutorial
 def test_a_tutorial_is_a_class_a_card_and_an_arm(name: str) -> None:
     (module, card, arm), slot = tutorials.files()[name], tutorials.slot_of(name)
-    assert module == f"spsam/model/{SLOTS[slot].folder}/{name}.py"
+    assert module == f"spsam/model/{EVERY_SLOT[slot].folder}/{name}.py"
     assert card == f"registry/{slot}/{name}.yaml"
     assert Path(arm).parent == Path("ablations")
 
@@ -59,10 +59,10 @@ def test_a_tutorial_is_a_class_a_card_and_an_arm(name: str) -> None:
 def test_its_arm_is_a_network_that_trains(name: str, plugin: Path) -> None:
     slot = tutorials.slot_of(name)
     arm = load_arm(plugin / arm_of(name), plugins=[plugin])
-    (block,) = arm.blocks.of(slot)
+    (block,) = (arm.network,) if slot == "network" else arm.blocks.of(slot)
     assert (plugin / f"{block.name}_blocks.py").is_file()
     network = build_network(arm, in_channels=1, num_classes=3, depth=2, image_size=64)
-    part = getattr(network, slot)
+    part = network if slot == "network" else getattr(network, slot)
     assert f"{block.name}_blocks" in {type(module).__module__ for module in part.modules()}
     output = network(torch.randn(1, 1, 2, 64, 64))
     assert tuple(output.logits.shape) == (1, 3, 2, 64, 64)
@@ -157,6 +157,7 @@ def test_in_a_checkout_nothing_else_is_needed(tmp_path: Path) -> None:
         shutil.copy(file, tmp_path)
     tutorials.in_place(tmp_path)
     suites = ["registry", "model/test_components.py", "model/adapters/test_contract.py"]
+    suites += ["model/networks/test_contract.py"]
     suites += ["model/prompts/test_base.py", "cli/test_registry.py"]
     suites += ["test_yaml_headers.py", "test_provenance.py", "test_documents.py"]
     done = subprocess.run(

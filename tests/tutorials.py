@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from spsam.registry.slots import SLOTS
+from spsam.registry.slots import EVERY_SLOT
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("add-an-adapter.md", "add-a-component.md")
@@ -28,7 +28,7 @@ def files() -> dict[str, dict[str, str]]:
 
 def slot_of(name: str) -> str:
     """The slot of a tutorial's component, by the folder of its class."""
-    slots = {slot.folder: slot.name for slot in SLOTS.values()}
+    slots = {slot.folder: slot.name for slot in EVERY_SLOT.values()}
     return slots[Path(next(iter(files()[name]))).parent.name]
 
 
@@ -51,7 +51,7 @@ def as_plugin(folder: Path) -> list[Path]:
         (module, card, arm), slot = tutorial, slot_of(name)
         there = folder / "registry" / slot / f"{name}.yaml"
         there.parent.mkdir(parents=True, exist_ok=True)
-        target = f"spsam.model.{SLOTS[slot].folder}.{name}:"
+        target = f"spsam.model.{EVERY_SLOT[slot].folder}.{name}:"
         assert target in tutorial[card]
         there.write_text(tutorial[card].replace(target, f"{name}_blocks:"), encoding="utf-8")
         (folder / f"{name}_blocks.py").write_text(tutorial[module], encoding="utf-8")

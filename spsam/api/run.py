@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from spsam.config.schema import RunConfig
     from spsam.engine.segment import EnsembleMember, Recipe
-    from spsam.model.segmenter import Segmenter
+    from spsam.model.networks.base import Network
 
 _SUMMARY = ("class_name", "metric", "convention", "mean", "std", "n")
 _COLUMNS = (
@@ -173,7 +173,7 @@ class Run:
             lines = summary_of([row for recipe in self._recipes for row in rows_of(recipe)])
         return pd.DataFrame.from_records(lines, columns=list(_SUMMARY))
 
-    def network(self, index: int = 0) -> Segmenter:
+    def network(self, index: int = 0) -> Network:
         """The trained network of a run, in evaluation mode, on `device`.
 
         Its patches are `(B, M, D, H, W)` with `network.depth` slices of `network.image_size`

@@ -12,12 +12,15 @@ from spsam.cli.notices import warn_of_weights, weights_lines
 from spsam.errors import InputError
 
 if TYPE_CHECKING:
+    from spsam.config.schema import ArmConfig
     from spsam.registry.protocols import Protocol
     from spsam.studies.planning.costs import Costs
     from spsam.studies.planning.plan import Ablation
     from spsam.studies.planning.request import Request
 
 _SHOWN_CHANGES = 4
+DEFAULT_NETWORK = "self_prompt_sam"
+"""Of every arm that names no other."""
 
 
 def made_plan(request: Request, *, fit: bool, memory: float | None) -> tuple[Ablation, Costs]:
@@ -69,7 +72,7 @@ def header(ablation: Ablation) -> str:
     split, data = ablation.split, ablation.dataset
     sizes = dict.fromkeys("×".join(map(str, arm.plan.patch_size)) for arm in ablation.arms)
     networks = dict.fromkeys(
-        arm.arm.backbone.name if arm.weights else arm.arm.network for arm in ablation.arms
+        _network(arm.arm, sam=arm.weights is not None) for arm in ablation.arms
     )
     epochs = dict.fromkeys(
         f"{arm.arm.train.epochs} epochs of {arm.arm.train.iterations} steps"
@@ -78,7 +81,7 @@ def header(ablation: Ablation) -> str:
     wanted = dict.fromkeys(
         _size(arm.arm.backbone.encoder_size)
         for arm in ablation.arms
-        if arm.arm.network == "self_prompt_sam" and arm.arm.backbone.encoder_size is not None
+        if arm.weights and arm.arm.backbone.encoder_size is not None
     )
     encoders = f", encoder {', '.join(wanted)}" if wanted else ""
     precisions = dict.fromkeys(arm.arm.train.precision for arm in ablation.arms)
@@ -128,6 +131,14 @@ def _tuning_lines(ablation: Ablation) -> list[str]:
     if not tuning.done:
         lines.append("          run ids of tuned arms are known once their values are chosen")
     return lines
+
+
+def _network(arm: ArmConfig, *, sam: bool) -> str:
+    """A network's name, and its SAM's; Self-Prompt SAM is known by its SAM."""
+    name = arm.network.name
+    if not sam:
+        return name
+    return arm.backbone.name if name == DEFAULT_NETWORK else f"{name} on {arm.backbone.name}"
 
 
 def _protocol_line(protocol: Protocol) -> str:

@@ -25,14 +25,14 @@ app = typer.Typer(
 @app.command("list", epilog="Example: spsam registry list --json")
 def list_cards(plugin: Plugin = None, as_json: AsJson = False) -> None:
     """List every component of every slot."""
-    from spsam.registry.catalogue import SLOTS, Catalogue
+    from spsam.registry.catalogue import EVERY_SLOT, Catalogue
 
     catalogue = Catalogue.load(plugin or [])
     if as_json:
-        short = [_short(card) for slot in SLOTS for card in catalogue.cards(slot)]
+        short = [_short(card) for slot in EVERY_SLOT for card in catalogue.cards(slot)]
         typer.echo(json.dumps(short, indent=2))
         return
-    for slot in SLOTS.values():
+    for slot in EVERY_SLOT.values():
         typer.echo(f"{slot.name} – {slot.meaning}")
         cards = catalogue.cards(slot.name)
         width = max((len(card.name) for card in cards), default=0)
@@ -66,16 +66,16 @@ def show_card(
 
 def _find(words: Sequence[str], catalogue: Catalogue) -> list[Card]:
     """The card of a slot and name, or those of one name in all slots (`none` is in two)."""
-    from spsam.registry.catalogue import SLOTS
+    from spsam.registry.catalogue import EVERY_SLOT
 
     parts = [part for word in words for part in word.split("/") if part]
     if len(parts) == 2:
         return [catalogue.card(*parts)]
     if len(parts) != 1:
         raise InputError(f"expected NAME, SLOT/NAME or SLOT NAME, got '{' '.join(words)}'")
-    if parts[0] in SLOTS:
+    if parts[0] in EVERY_SLOT:
         return catalogue.cards(parts[0])
-    everything = [card for slot in SLOTS for card in catalogue.cards(slot)]
+    everything = [card for slot in EVERY_SLOT for card in catalogue.cards(slot)]
     found = [card for card in everything if card.name == parts[0]]
     if not found:
         hint = nearest(parts[0], {card.name for card in everything})
@@ -126,12 +126,14 @@ def _text(card: Card) -> str:
 
 def _yaml(card: Card) -> str:
     from spsam.registry.signature import REQUIRED, parameters
+    from spsam.registry.slots import NETWORK
 
-    plain = f"blocks: {{{card.slot}: {card.name}}}"
     known = parameters(card)
+    wrap = "{}" if card.slot == NETWORK.name else "blocks: {{{}}}"
+    plain = wrap.format(f"{card.slot}: {card.name}")
     if not known:
         return plain
     values = ", ".join(
         f"{p.name}: {'...' if p.default is REQUIRED else json.dumps(p.default)}" for p in known[:2]
     )
-    return f"{plain}\nblocks: {{{card.slot}: {{name: {card.name}, {values}}}}}"
+    return f"{plain}\n" + wrap.format(f"{card.slot}: {{name: {card.name}, {values}}}")

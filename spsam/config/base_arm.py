@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 
 from spsam.config.identity import NOT_IDENTITY
 from spsam.config.places import shipped
-from spsam.config.schema import ArmConfig
+from spsam.config.schema import ArmConfig, Block
 from spsam.files import write_text
 
 MARKER = "# The values from here on are written by `python -m spsam.config.base_arm`."
@@ -56,12 +56,13 @@ def _lines(key: str, field: FieldInfo, around: tuple[str, ...] = ()) -> Iterator
     yield from textwrap.wrap(
         meaning, _WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
     )
-    if isinstance(section, type) and issubclass(section, BaseModel):
+    if isinstance(section, type) and issubclass(section, BaseModel) and section is not Block:
         yield f"{indent}{key}:"
         for name, inner in section.model_fields.items():
             yield from _lines(name, inner, path)
     else:
-        yield f"{indent}{key}: {_value(field.default)}"
+        default = field.default
+        yield f"{indent}{key}: {_value(default.name if isinstance(default, Block) else default)}"
 
 
 def _choices(annotation: Any) -> list[str]:

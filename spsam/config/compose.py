@@ -187,6 +187,8 @@ def _set(composed: Composed, keys: tuple[str, ...], value: Any) -> None:
 
 def _with_blocks_spelt_out(diff: Mapping[str, Any]) -> Mapping[str, Any]:
     """`adapter: dfused` -> `adapter: {name: dfused}`, so that blocks merge like all mappings."""
+    if isinstance(diff.get("network"), str):
+        diff = {**diff, "network": {"name": diff["network"]}}
     blocks = diff.get("blocks")
     if not isinstance(blocks, Mapping):
         return diff
@@ -200,7 +202,7 @@ def _spelt_out(block: Any) -> Any:
 
 
 def _is_slot(path: KeyPath) -> bool:
-    return len(path) == 2 and path[0] == "blocks"
+    return path == ("network",) or (len(path) == 2 and path[0] == "blocks")
 
 
 def _tunes(value: Any) -> bool:

@@ -16,6 +16,7 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    field_serializer,
     field_validator,
     model_validator,
 )
@@ -216,8 +217,10 @@ class ArmConfig(Section):
     parent: str | None = chosen(None, "The arm that this one is a change of.")
     summary: str = chosen("", "A sentence about the arm.")
     plugins: tuple[Path, ...] = chosen((), "Folders whose components may be used.")
-    network: Literal["self_prompt_sam", "unet2d", "unet3d"] = chosen(
-        "self_prompt_sam", "Self-Prompt SAM, or a plain U-Net to compare with, which has no blocks."
+    network: Block = chosen(
+        Block(name="self_prompt_sam"),
+        "What is trained: Self-Prompt SAM with the blocks below, or another network, by its name "
+        "or {name: ..., parameter: ...}. See `spsam registry list`.",
     )
     blocks: Blocks = paper(..., "The component of every slot.")
     adapter_placement: AdapterPlacement = paper(AdapterPlacement(), "Where adapters stand.")
@@ -227,6 +230,11 @@ class ArmConfig(Section):
     augment: AugmentConfig = paper(AugmentConfig(), "Random changes of training patches.")
     inference: InferenceConfig = author(InferenceConfig(), "Sliding window over a volume.")
     evaluation: EvaluationConfig = chosen(EvaluationConfig(), "How predictions are scored.")
+
+    @field_serializer("network")
+    def _plain_name(self, value: Block) -> str | dict[str, Any]:
+        # A network without parameters is its name, as it was before any had some.
+        return value.model_dump() if value.params else value.name
 
     def on(self, device: str) -> ArmConfig:
         """The arm as it computes on a device (`cpu`, `cuda`, `cuda:1`): half precision is named."""

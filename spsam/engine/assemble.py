@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spsam.config.schema import ArmConfig, Block, RunConfig
+from spsam.engine.adapter_set import AdapterBuilder
 from spsam.engine.run_spec import NetworkSize
+from spsam.engine.seeding import seeded
 from spsam.errors import InputError
-from spsam.model.adapters.base import ProjectionAdapter
-from spsam.model.adapters.placement import AdapterSet, Grid
-from spsam.model.adapters.sites import projections
+from spsam.model.adapters.placement import AdapterSet
 from spsam.model.counting import count_parameters
+from spsam.model.networks.base import Network
 from spsam.model.sam.backbones import Backbone, backbone_spec, token_grid
-from spsam.registry.catalogue import Card, Catalogue
-from spsam.registry.resolve import build, resolve
+from spsam.registry.catalogue import Catalogue
+from spsam.registry.resolve import build, check_names, resolve
 from spsam.registry.signature import positional
+from spsam.registry.slots import OF_SAM
 
-if TYPE_CHECKING:
-    from spsam.model.network import SelfPromptSAM
-    from spsam.model.plain_unet import PlainUNet
-    from spsam.model.segmenter import Segmenter
+Spacing = tuple[float, float, float]
 
 
 def build_network(
@@ -39,9 +36,10 @@ def build_network(
     num_classes: int,
     depth: int,
     image_size: int | tuple[int, int],
+    spacing: Spacing | None = None,
     seed: int = 0,
-) -> SelfPromptSAM:
-    """Builds the network of an arm; freshly built, its encoder and decoder compute plain SAM.
+) -> Network:
+    """Builds the network of an arm. Self-Prompt SAM freshly built computes plain SAM.
 
     Each block draws its initial weights from a generator of its own, made of `seed` and its slot:
     two arms that share a block start it from the same weights, whatever else differs.
@@ -58,43 +56,23 @@ def build_network(
         image_size: H = W, or (H, W): the patch in the plane, pixels. The encoder's input has the
             arm's `backbone.encoder_size` or, if that is None, this size rounded up to whole ViT
             patches.
+        spacing: (z, y, x) of a patch's voxels, mm; only a network that is planned from it needs it.
         seed: For the added blocks' initial weights.
 
     Returns:
         A network for `(B, M, D, H, W)` volumes, in training mode, SAM frozen.
 
     Raises:
-        InputError: If the backbone is unknown, no weights of it come with spsam, or the checkpoint
-            is not one of it.
+        InputError: If the backbone is unknown, no weights of it come with spsam, the checkpoint
+            is not one of it, or a component does not fit.
         ValueError: If a size is not positive.
     """
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    # timm and torchvision take seconds to import; counting an arm's parameters needs neither.
-    from spsam.model.network import SelfPromptSAM
-    from spsam.model.sam.build import build_sam
-
-    spec = backbone_spec(backbone or arm.backbone.name)
-    source = checkpoint if checkpoint is not None else arm.backbone.checkpoint
-    if source is None and arm.backbone.weights == "checkpoint":
-        raise InputError(
-            f"arm '{arm.name}' wants SAM's official weights: give checkpoint=FILE, "
-            "or set backbone.weights=random"
-        )
-    if source is None and arm.backbone.weights == "shipped":
-        source = spec.shipped_weights
-    shape = _Shape(in_channels, num_classes, depth, (height, width), arm.backbone.encoder_size)
-    image_encoder, mask_decoder, _ = build_sam(
-        spec.name,
-        shape.encoder_size(spec),
-        checkpoint=None if source is None else Path(source),
-    )
-    return SelfPromptSAM(
-        image_encoder=image_encoder,
-        mask_decoder=mask_decoder,
-        **_build_blocks(arm, spec, shape, seed),
-        depth=depth,
-        image_size=shape.image,
-    )
+    if backbone is not None:
+        changed = arm.backbone.model_copy(update={"name": backbone})
+        arm = arm.model_copy(update={"backbone": changed})
+    source = Path(checkpoint) if checkpoint is not None else None
+    task = _Task(in_channels, num_classes, depth, _pair(image_size), spacing)
+    return _Parts(arm, task, seed, source).network()
 
 
 def on_random_weights(arm: ArmConfig) -> ArmConfig:
@@ -104,202 +82,262 @@ def on_random_weights(arm: ArmConfig) -> ArmConfig:
 
 
 def network_size(
-    arm: ArmConfig, *, in_channels: int, num_classes: int, patch: tuple[int, int, int]
+    arm: ArmConfig,
+    *,
+    in_channels: int,
+    num_classes: int,
+    patch: tuple[int, int, int],
+    spacing: Spacing | None = None,
 ) -> NetworkSize:
-    """Counts parameters without memory for them, and without building SAM.
+    """Counts parameters without memory for them, and sees that the patch comes back as logits.
 
     Args:
         arm: The arm.
         in_channels: M.
         num_classes: K, background included.
         patch: (D, H, W).
+        spacing: As in `build_network`.
+
+    Raises:
+        InputError: If the network does not fit together, cannot take such patches, or gives
+            something else than their logits.
     """
-    spec = backbone_spec(arm.backbone.name)
-    shape = _Shape(in_channels, num_classes, patch[0], patch[1:], arm.backbone.encoder_size)
-    if arm.network != "self_prompt_sam":
-        with torch.device("meta"):
-            groups = build_unet(
-                arm.network,
-                in_channels=in_channels,
-                num_classes=num_classes,
-                depth=patch[0],
-                image_size=patch[1:],
-            ).parameter_groups()
-        return NetworkSize(groups, sum(groups.values()), sum(groups.values()))
+    task = _Task(in_channels, num_classes, patch[0], patch[1:], spacing)
+    parts = _Parts(on_random_weights(arm), task, 0, None, counted=True)
     with torch.device("meta"):
-        built = _build_blocks(arm, spec, shape, seed=0)
-        blocks = count_parameters(built)
-        chosen = arm.blocks.adapter
-        if not isinstance(chosen, Block):
-            # Of several adapters each has its own count, in place of their sum.
-            del blocks["adapter"]
-            for block in chosen:
-                only = arm.blocks.model_copy(update={"adapter": block})
-                alone = _adapters(arm.model_copy(update={"blocks": only}), spec, shape, 0)
-                blocks |= count_parameters({f"adapter.{block.name}": alone})
-    trained = sum(blocks.values())
-    return NetworkSize(blocks, trained, trained + spec.parameters(shape.encoder_size(spec)))
+        network = parts.network()
+        groups = _with_each_adapter(network.parameter_groups(), parts)
+    if not parts.stands_in:
+        _check_output(network, parts)
+    total = sum(parameter.numel() for parameter in network.parameters())
+    return NetworkSize(groups, sum(groups.values()), total)
+
+
+def _with_each_adapter(groups: dict[str, int], parts: _Parts) -> dict[str, int]:
+    """Of several adapters each has its own count, in place of their sum."""
+    chosen = parts.arm.blocks.of("adapter")
+    found: dict[str, int] = {}
+    for name, count in groups.items():
+        if name != "adapter" or len(chosen) == 1 or "adapter" not in parts.needs:
+            found[name] = count
+            continue
+        for block in chosen:
+            found |= count_parameters({f"adapter.{block.name}": parts.adapters(block)})
+    return found
+
+
+@torch.no_grad()
+def _check_output(network: Network, parts: _Parts, device: str = "meta") -> None:
+    """Sees that a network gives logits for a patch; on the meta device nothing is computed.
+
+    Raises:
+        InputError: If it fails, or its logits have another shape.
+    """
+    task, card = parts.task, parts.card
+    patch = (task.depth, *task.image_size)
+    came_in, expected = (1, task.in_channels, *patch), (1, task.num_classes, *patch)
+    named = f"network: '{card.name}' ({card.target})"
+    try:
+        output = network.eval()(torch.zeros(came_in, device=device))
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if device == "meta" and "meta" in said:
+            # It looks at numbers, of which that device has none.
+            return _check_output(parts.network(), parts, "cpu")
+        size = "×".join(map(str, patch))
+        raise InputError(f"{named} cannot segment a patch of {size}: {said}") from error
+    logits = getattr(output, "logits", output)
+    came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if came != expected:
+        raise InputError(
+            f"{named}: expected logits (B, K, D, H, W) = {expected} of a volume {came_in}, "
+            f"got {came}; forward returns Output(logits)"
+        )
+    return None
 
 
 def network_for(
-    config: RunConfig, patch: tuple[int, int, int], checkpoint: Path | None
-) -> Segmenter:
+    config: RunConfig,
+    patch: tuple[int, int, int],
+    checkpoint: Path | None,
+    spacing: Spacing | None = None,
+) -> Network:
     """The network of a run.
 
     Args:
         config: The run's configuration.
         patch: (D, H, W).
         checkpoint: SAM's weights; None takes what the arm says.
+        spacing: As in `build_network`.
     """
-    shape: Any = {
-        "in_channels": config.data.in_channels,
-        "num_classes": config.data.num_classes,
-        "depth": patch[0],
-        "image_size": patch[1:],
-        "seed": config.seed,
-    }
-    if config.arm.network != "self_prompt_sam":
-        return build_unet(config.arm.network, **shape)
-    return build_network(config.arm, checkpoint=checkpoint, **shape)
-
-
-def build_unet(
-    kind: str,
-    *,
-    in_channels: int,
-    num_classes: int,
-    depth: int,
-    image_size: tuple[int, int],
-    seed: int = 0,
-) -> PlainUNet:
-    """A plain U-Net to compare with.
-
-    Args:
-        kind: `unet2d` or `unet3d`.
-        in_channels: M.
-        num_classes: K, background included.
-        depth: D, slices of a patch.
-        image_size: (H, W), pixels.
-        seed: For initial weights.
-    """
-    from spsam.model.plain_unet import PlainUNet
-
-    with _seeded(seed, kind):
-        return PlainUNet(in_channels, num_classes, depth, image_size, spatial=kind == "unet3d")
+    return build_network(
+        config.arm,
+        checkpoint=checkpoint,
+        in_channels=config.data.in_channels,
+        num_classes=config.data.num_classes,
+        depth=patch[0],
+        image_size=patch[1:],
+        spacing=spacing,
+        seed=config.seed,
+    )
 
 
 @dataclass(frozen=True)
-class _Shape:
-    """What the data say of a network: M, K, D, (H, W), and the encoder's size if it is set."""
+class _Task:
+    """What the data say of a network: M, K, D, (H, W) and spacing."""
 
     in_channels: int
     num_classes: int
     depth: int
-    image: tuple[int, int]
-    wanted_encoder_size: int | tuple[int, int] | None
+    image_size: tuple[int, int]
+    spacing: Spacing | None
 
     def __post_init__(self) -> None:
         sizes = {
             "in_channels": self.in_channels,
             "num_classes": self.num_classes,
             "depth": self.depth,
-            "image_size": min(self.image),
+            "image_size": min(self.image_size),
         }
         wrong = [f"{name}={value}" for name, value in sizes.items() if value < 1]
         if wrong:
             raise ValueError(f"sizes must be at least 1, got {', '.join(wrong)}")
 
-    def encoder_size(self, spec: Backbone) -> tuple[int, int]:
+
+class _Parts:
+    """What a network may take from the engine; each part is made when it is asked for.
+
+    Args:
+        arm: The arm.
+        task: What the data say.
+        seed: For initial weights.
+        checkpoint: SAM's weights; None takes what the arm says.
+        counted: Only parameters are counted. Where spsam's own network leaves SAM as it is, one of
+            the same number stands in for it: building SAM takes seconds.
+    """
+
+    def __init__(
+        self, arm: ArmConfig, task: _Task, seed: int, checkpoint: Path | None, counted: bool = False
+    ) -> None:
+        self.arm, self.task, self.seed, self.source = arm, task, seed, checkpoint
+        self.catalogue = Catalogue.load(plugins=arm.plugins)
+        self.card = self.catalogue.card("network", arm.network.name)
+        self.counted = counted
+
+    @cached_property
+    def needs(self) -> tuple[str, ...]:
+        return positional(self.card)
+
+    @cached_property
+    def stands_in(self) -> bool:
+        own = self.card.target.startswith("spsam.") and bool({*OF_SAM} & {*self.needs})
+        return self.counted and own and not cast(type[Network], resolve(self.card)).trains_sam
+
+    def network(self) -> Network:
+        resolve(self.card)
+        check_names(self.card, self.needs)
+        engine = [self.part(name) for name in self.needs]
+        with seeded(self.seed, self.card.name):
+            network: Network = build(self.card, engine, self.arm.network.params)
+        if lost := network.unaccounted():
+            raise InputError(
+                f"network: '{self.card.name}' ({self.card.target}) neither trains nor freezes "
+                f"{', '.join(lost[:3])}: blocks() and frozen() together name all its modules"
+            )
+        return network.train()
+
+    def part(self, name: str) -> Any:
+        if name in OF_SAM:
+            return self.sam[OF_SAM.index(name)]
+        if name == "spacing":
+            if self.task.spacing is None:
+                raise InputError(
+                    f"network: '{self.card.name}' is planned from the voxels' size: "
+                    "give spacing=(z, y, x), mm"
+                )
+            return self.task.spacing
+        if name in ("in_channels", "num_classes", "depth", "image_size"):
+            return getattr(self.task, name)
+        if name == "adapter":
+            return self.adapters()
+        with seeded(self.seed, name):
+            return self.block(name)
+
+    @cached_property
+    def spec(self) -> Backbone:
+        return backbone_spec(self.arm.backbone.name)
+
+    @cached_property
+    def encoder_size(self) -> tuple[int, int]:
         """(h, w) of the encoder's input, pixels."""
-        if isinstance(self.wanted_encoder_size, int):
-            return (self.wanted_encoder_size, self.wanted_encoder_size)
-        if self.wanted_encoder_size is not None:
-            return self.wanted_encoder_size
-        height, width = self.image
-        return (-(-height // spec.patch) * spec.patch, -(-width // spec.patch) * spec.patch)
+        wanted, patch = self.arm.backbone.encoder_size, self.spec.patch
+        if wanted is not None:
+            return _pair(wanted)
+        height, width = self.task.image_size
+        return (-(-height // patch) * patch, -(-width // patch) * patch)
 
+    @cached_property
+    def sam(self) -> tuple[nn.Module, nn.Module]:
+        """The image encoder and the mask decoder, frozen."""
+        if self.stands_in:
+            decoder = self.spec.decoder_parameters
+            total = self.spec.parameters(self.encoder_size)
+            return _StandIn(total - decoder, self.spec), _StandIn(decoder, self.spec)
+        backbone, source = self.arm.backbone, self.source or self.arm.backbone.checkpoint
+        if source is None and backbone.weights == "checkpoint":
+            raise InputError(
+                f"arm '{self.arm.name}' wants SAM's official weights: give checkpoint=FILE, "
+                "or set backbone.weights=random"
+            )
+        if source is None and backbone.weights == "shipped":
+            source = self.spec.shipped_weights
+        # timm and torchvision take seconds to import.
+        from spsam.model.sam.build import build_sam
 
-def _build_blocks(arm: ArmConfig, spec: Backbone, shape: _Shape, seed: int) -> dict[str, Any]:
-    """The added blocks by slot, each with what its slot gives to a component."""
-    encoder_size = shape.encoder_size(spec)
-    grid = token_grid(spec, encoder_size)
-    taps = (spec.embed_dim,) * len(spec.global_blocks)
-    given: dict[str, tuple[Any, ...]] = {
-        "input_adapter": (shape.in_channels, shape.image, encoder_size),
-        "depth_pos_embed": (spec.embed_dim, spec.out_dim, shape.depth, grid),
-        "prompt_generator": (taps, spec.out_dim, grid, shape.num_classes, shape.image),
-        "prompt": (shape.num_classes,),
-        "mask_head": (shape.num_classes,),
-    }
-    catalogue = Catalogue.load(plugins=arm.plugins)
+        halves = build_sam(self.spec.name, self.encoder_size, checkpoint=source)
+        return halves[0], halves[1]
 
-    blocks: dict[str, Any] = {}
-    for slot, engine in given.items():
-        (chosen,) = arm.blocks.of(slot)
-        with _seeded(seed, slot):
-            blocks[slot] = build(catalogue.card(slot, chosen.name), engine, chosen.params)
-    blocks["adapter"] = _adapters(arm, spec, shape, seed)
-    return blocks
+    @cached_property
+    def given(self) -> dict[str, tuple[Any, ...]]:
+        """What each slot gives to its component, but for the adapter's."""
+        spec, task = self.spec, self.task
+        grid = token_grid(spec, self.encoder_size)
+        taps = (spec.embed_dim,) * len(spec.global_blocks)
+        return {
+            "input_adapter": (task.in_channels, task.image_size, self.encoder_size),
+            "depth_pos_embed": (spec.embed_dim, spec.out_dim, task.depth, grid),
+            "prompt_generator": (taps, spec.out_dim, grid, task.num_classes, task.image_size),
+            "prompt": (task.num_classes,),
+            "mask_head": (task.num_classes,),
+        }
 
+    def block(self, slot: str) -> Any:
+        (chosen,) = self.arm.blocks.of(slot)
+        return build(self.catalogue.card(slot, chosen.name), self.given[slot], chosen.params)
 
-def _adapters(arm: ArmConfig, spec: Backbone, shape: _Shape, seed: int) -> AdapterSet:
-    """The arm's adapters; of several each begins with the weights that it has alone."""
-    catalogue, placement = Catalogue.load(plugins=arm.plugins), arm.adapter_placement
-    offered = projections(
-        encoder_dim=spec.embed_dim,
-        encoder_blocks=spec.depth,
-        decoder_dim=spec.out_dim,
-        decoder_mlp_dim=spec.decoder_mlp_dim,
-    )
-
-    def adapters(
-        factory: Callable[[int, Grid], nn.Module] | None = None,
-        at_projections: Mapping[str, ProjectionAdapter] | None = None,
-    ) -> AdapterSet:
-        return AdapterSet(
-            factory,
-            encoder_dim=spec.embed_dim,
-            encoder_blocks=spec.depth,
-            decoder_dim=spec.out_dim,
-            encoder_places=placement.encoder,
-            decoder_places=placement.decoder,
-            parallel_scale=placement.parallel_scale,
-            grid=token_grid(spec, shape.encoder_size(spec)),
-            projections=at_projections,
+    def adapters(self, *chosen: Block) -> AdapterSet:
+        """The arm's adapters, or those that are named."""
+        builder = AdapterBuilder(
+            catalogue=self.catalogue,
+            placement=self.arm.adapter_placement,
+            spec=self.spec,
+            depth=self.task.depth,
+            grid=token_grid(self.spec, self.encoder_size),
+            # Without SAM's decoder there is nothing to adapt in it.
+            decoder="mask_decoder" in self.needs,
+            seed=self.seed,
         )
-
-    at_places: dict[str, AdapterSet] = {}
-    at_projections: dict[str, ProjectionAdapter] = {}
-    for chosen in arm.blocks.of("adapter"):
-        card = catalogue.card("adapter", chosen.name)
-        with _seeded(seed, "adapter"):
-            if issubclass(resolve(card), ProjectionAdapter):
-                given = (offered, shape.depth)
-                at_projections[chosen.name] = build(card, given, chosen.params)
-            else:
-                at_places[chosen.name] = adapters(_token_factory(card, chosen.params, shape.depth))
-    if not at_projections and len(at_places) == 1:
-        return next(iter(at_places.values()))
-    return adapters(None, at_projections).with_tokens(at_places)
+        return builder.build(chosen or self.arm.blocks.of("adapter"))
 
 
-def _token_factory(
-    card: Card, params: Mapping[str, Any], depth: int
-) -> Callable[[int, Grid], nn.Module]:
-    in_the_plane = "grid" in positional(card)
+class _StandIn(nn.Module):
+    """As many frozen parameters as a half of SAM has."""
 
-    def make(dim: int, grid: Grid) -> nn.Module:
-        given = (dim, depth, grid) if in_the_plane else (dim, depth)
-        module: nn.Module = build(card, given, params)
-        return module
-
-    return make
+    def __init__(self, parameters: int, spec: Backbone) -> None:
+        super().__init__()
+        self.out_dim = spec.out_dim
+        self.all = nn.Parameter(torch.empty(parameters, device="meta"), requires_grad=False)
 
 
-@contextmanager
-def _seeded(seed: int, slot: str) -> Iterator[None]:
-    """A random state of the slot's own, so that no block's weights depend on another block."""
-    digest = hashlib.sha256(f"{seed}/{slot}".encode()).digest()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int.from_bytes(digest[:8], "little", signed=True))
-        yield
+def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else size

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from spsam.errors import InputError, Problem, SpsamError
 from spsam.files import atomic
+from spsam.model.networks.base import Network
 from spsam.model.sam.state_file import UNREADABLE
-from spsam.model.segmenter import Segmenter
 
 State = dict[str, Any]
 
@@ -23,7 +23,7 @@ _DIGEST = "sha256"
 _NAMED = {"blocks": "weights of added blocks"}
 
 
-def trained_state(network: Segmenter) -> dict[str, Tensor]:
+def trained_state(network: Network) -> dict[str, Tensor]:
     """Weights of the added blocks by name."""
     return {
         name: value
@@ -32,7 +32,7 @@ def trained_state(network: Segmenter) -> dict[str, Tensor]:
     }
 
 
-def load_trained_state(network: Segmenter, state: dict[str, Tensor]) -> None:
+def load_trained_state(network: Network, state: dict[str, Tensor]) -> None:
     """Puts weights into the added blocks.
 
     Raises:
@@ -151,7 +151,7 @@ def last_sound(path: Path, needed: str = "blocks") -> tuple[State | None, str, l
     return None, "", broken
 
 
-def load_checkpoint(path: Path, network: Segmenter) -> State:
+def load_checkpoint(path: Path, network: Network) -> State:
     """Puts a run's trained weights into its network.
 
     Returns:

@@ -21,7 +21,7 @@ from spsam.engine.recording.pictures import picture, shown
 from spsam.metrics.dice import dice
 from spsam.metrics.hausdorff import CONVENTION as DIAGONAL
 from spsam.metrics.hausdorff import hd95
-from spsam.model.segmenter import Segmenter
+from spsam.model.networks.base import Network
 from spsam.results.measures import Measures
 from spsam.results.panels import Panel
 from spsam.results.rows import Row
@@ -65,7 +65,7 @@ class Evaluation:
 
 
 def evaluate(
-    network: Segmenter,
+    network: Network,
     store: PreparedStore,
     cases: Sequence[Case],
     config: RunConfig,

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from spsam.data.preparation.store import PreparedCase
 from spsam.engine.predict import OnTile, Place
-from spsam.model.network import SelfPromptSAM
-from spsam.model.segmenter import Output, Segmenter
+from spsam.model.networks.base import Network, Output
+from spsam.model.networks.self_prompt_sam import SelfPromptSAM
 
 
 class GivenPrompts:
@@ -27,7 +27,7 @@ class GivenPrompts:
     def __init__(self) -> None:
         self.lines: list[dict[str, Any]] = []
 
-    def of(self, case: PreparedCase, network: Segmenter, member: int) -> OnTile:
+    def of(self, case: PreparedCase, network: Network, member: int) -> OnTile:
         """Who hears of one run's tiles.
 
         Args:

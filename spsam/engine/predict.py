@@ -15,7 +15,7 @@ from spsam.config.pretrain import PretrainRecipe
 from spsam.config.schema import ArmConfig, InferenceConfig, TrainConfig
 from spsam.data.preparation.restore import restore_labels
 from spsam.data.preparation.store import PreparedCase
-from spsam.model.segmenter import Output, Segmenter
+from spsam.model.networks.base import Network, Output
 
 Place = tuple[slice, slice, slice]
 OnTile = Callable[[Output, Sequence[Place]], None]
@@ -36,7 +36,7 @@ def autocast(device: torch.device, train: TrainConfig | PretrainRecipe) -> torch
 
 
 def predict_labels(
-    network: Segmenter,
+    network: Network,
     case: PreparedCase,
     arm: ArmConfig,
     on_piece: Callable[[int, Tensor, Tensor], None] | None = None,
@@ -74,7 +74,7 @@ class SlidingLogits:
 
     def __init__(
         self,
-        network: Segmenter,
+        network: Network,
         image: Tensor,
         inference: InferenceConfig,
         train: TrainConfig,

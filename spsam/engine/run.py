@@ -15,7 +15,7 @@ from spsam.engine.training.distributed import train_as_member, train_distributed
 from spsam.engine.training.progress import Metrics
 from spsam.engine.training.run_training import network_of, training_of
 from spsam.engine.training.train import fit
-from spsam.model.segmenter import Segmenter
+from spsam.model.networks.base import Network
 from spsam.results.measures import write_measures
 from spsam.results.panels import write_panels
 from spsam.results.rows import write_rows
@@ -57,7 +57,7 @@ def execute(
 
 
 def score(
-    spec: RunSpec, network: Segmenter, memory: PeakMemory, on_case: Callable[[int, int], None]
+    spec: RunSpec, network: Network, memory: PeakMemory, on_case: Callable[[int, int], None]
 ) -> None:
     """Scores the test cases and writes predictions, cost, pictures, measures and, last, rows.
 
@@ -90,7 +90,7 @@ def score(
     write_rows(spec.folder.rows, rows)
 
 
-def _note_cost(spec: RunSpec, network: Segmenter, memory: PeakMemory, evaluation: float) -> None:
+def _note_cost(spec: RunSpec, network: Network, memory: PeakMemory, evaluation: float) -> None:
     """Writes what the run cost; an interruption has lost nothing of it but a lower peak."""
     before = spec.folder.read().get("cost", {})
     epochs = spec.folder.read_metrics()

@@ -28,7 +28,7 @@ from spsam.engine.overlay import draw_overlay
 from spsam.engine.probabilities import ProbabilityFile
 from spsam.errors import InputError, Problem
 from spsam.files import write_text
-from spsam.model.segmenter import Segmenter
+from spsam.model.networks.base import Network
 from spsam.registry.trust import with_plugins
 from spsam.text.json_text import parse_json
 
@@ -71,7 +71,7 @@ class EnsembleMember:
     """A trained network and how it wants its images."""
 
     recipe: Recipe
-    network: Segmenter
+    network: Network
 
 
 def read_recipe(path: Path, plugins: Sequence[Path] = ()) -> Recipe:
@@ -162,7 +162,7 @@ def load_member(recipe: Recipe, sam: Path | None, device: str) -> EnsembleMember
         sam: SAM's weights; None for random ones.
         device: Where it computes.
     """
-    network = network_for(recipe.config, recipe.plan.patch_size, sam)
+    network = network_for(recipe.config, recipe.plan.patch_size, sam, recipe.plan.spacing)
     load_trained_state(network, recipe.blocks)
     return EnsembleMember(recipe, network.to(torch.device(device)).eval())
 

@@ -12,11 +12,11 @@ from spsam.data.cases import Case
 from spsam.data.preparation.store import PreparedStore
 from spsam.engine.predict import predict_labels
 from spsam.metrics.dice import dice
-from spsam.model.segmenter import Segmenter
+from spsam.model.networks.base import Network
 
 
 def validation_dice(
-    network: Segmenter, store: PreparedStore, cases: Sequence[Case], config: RunConfig
+    network: Network, store: PreparedStore, cases: Sequence[Case], config: RunConfig
 ) -> float:
     """Mean Dice over foreground classes, as a run's final scores are averaged.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from spsam.config.schema import RunConfig
 from spsam.model.sam.backbones import backbone_spec
 from spsam.model.sam.origin import Origin, weights_origin
+from spsam.registry.networks import uses_sam
 
 
 def origin_of(config: RunConfig, file: Path | None) -> Origin | None:
@@ -16,7 +17,7 @@ def origin_of(config: RunConfig, file: Path | None) -> Origin | None:
         config: Of the run; it holds the weights' sha-256.
         file: With the weights; None for random ones.
     """
-    if config.arm.network != "self_prompt_sam":
+    if not uses_sam(config.arm):
         return None
     spec = backbone_spec(config.arm.backbone.name)
     return weights_origin(spec, config.checkpoint_sha256, None if file is None else file.name)

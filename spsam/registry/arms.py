@@ -92,9 +92,11 @@ class ArmLoader:
         composed = compose(
             arm.files, preset=self._preset, protocol=self._protocol, overrides=overrides
         )
-        blocks, problems = checked_blocks(composed, self._catalogue)
+        network, blocks, problems = checked_blocks(composed, self._catalogue)
         data = {**composed.data, "plugins": [str(plugin) for plugin in self._catalogue.plugins]}
         data.pop(COMPONENTS, None)
+        if network is not None:
+            data["network"] = network
         if blocks:
             data["blocks"] = {**composed.data["blocks"], **blocks}
         found_arm, found = check(ArmConfig, data, composed.place)

@@ -13,10 +13,10 @@ from spsam.config.places import layers
 from spsam.config.problems import check, places_in, unique
 from spsam.config.yaml_file import YamlFile, read_yaml
 from spsam.errors import InputError, Problem, nearest
-from spsam.registry.slots import SLOTS, Slot
+from spsam.registry.slots import EVERY_SLOT, SLOTS, Slot
 from spsam.registry.targets import installed_plugins
 
-__all__ = ["SLOTS", "Card", "Catalogue", "Slot"]
+__all__ = ["EVERY_SLOT", "SLOTS", "Card", "Catalogue", "Slot"]
 
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
@@ -72,7 +72,7 @@ class Catalogue:
 
     def __init__(self, cards: Sequence[Card], plugins: Sequence[Path] = ()) -> None:
         self.plugins = tuple(plugins)
-        self._cards: dict[str, dict[str, Card]] = {slot: {} for slot in SLOTS}
+        self._cards: dict[str, dict[str, Card]] = {slot: {} for slot in EVERY_SLOT}
         for card in cards:
             self._cards[card.slot][card.name] = card
 
@@ -104,7 +104,7 @@ class Catalogue:
             InputError: If there is no such slot.
         """
         if slot not in self._cards:
-            raise InputError(f"unknown slot '{slot}'{nearest(slot, SLOTS)}")
+            raise InputError(f"unknown slot '{slot}'{nearest(slot, EVERY_SLOT)}")
         return [self._cards[slot][name] for name in sorted(self._cards[slot])]
 
     def card(self, slot: str, name: str) -> Card:
@@ -142,9 +142,9 @@ def _files(folder: Path, problems: list[Problem]) -> Iterator[tuple[str, Path]]:
         return
     for below in sorted(folder.iterdir()):
         files = sorted(below.glob("*.yaml")) if below.is_dir() else []
-        if files and below.name not in SLOTS:
+        if files and below.name not in EVERY_SLOT:
             problems.append(
-                Problem(f"unknown slot '{below.name}'{nearest(below.name, SLOTS)}", below)
+                Problem(f"unknown slot '{below.name}'{nearest(below.name, EVERY_SLOT)}", below)
             )
             continue
         yield from ((below.name, path) for path in files)

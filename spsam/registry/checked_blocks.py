@@ -1,4 +1,4 @@
-"""A composed arm's blocks, each with all its parameters and checked against its signature."""
+"""A composed arm's network and blocks, with all parameters, checked against signatures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spsam.config.yaml_file import KeyPath
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.catalogue import Catalogue
 from spsam.registry.signature import validate
-from spsam.registry.slots import SLOTS
+from spsam.registry.slots import EVERY_SLOT, NETWORK, SLOTS
 
 COMPONENTS = "components"
 """The section of a base or preset with parameters for components that an arm may choose."""
@@ -19,20 +19,23 @@ COMPONENTS = "components"
 
 def checked_blocks(
     composed: Composed, catalogue: Catalogue
-) -> tuple[dict[str, Any], list[Problem]]:
-    """The blocks of an arm with all parameters, defaults included.
+) -> tuple[dict[str, Any] | None, dict[str, Any], list[Problem]]:
+    """The network and the blocks of an arm with all parameters, defaults included.
 
     Returns:
-        By slot, those without mistakes; and all mistakes.
+        The network, None where it has mistakes; the blocks without mistakes, by slot; and all
+        mistakes.
     """
     problems: list[Problem] = []
     defaults = _component_defaults(composed, catalogue, problems)
-    blocks = composed.data.get("blocks")
+    written = composed.data.get("blocks")
+    blocks = written if isinstance(written, dict) else {}
+    chosen: dict[KeyPath, Any] = {(NETWORK.name,): composed.data.get(NETWORK.name)}
+    chosen |= {("blocks", slot): blocks.get(slot) for slot in SLOTS}
     done: dict[str, Any] = {}
-    for slot in SLOTS:
-        block = blocks.get(slot) if isinstance(blocks, dict) else None
-        path: KeyPath = ("blocks", slot)
-        if isinstance(block, list) and SLOTS[slot].several:
+    for path, block in chosen.items():
+        slot = str(path[-1])
+        if isinstance(block, list) and EVERY_SLOT[slot].several:
             items = [
                 _checked_block(
                     composed, catalogue, defaults, item, (*path, index), problems=problems
@@ -45,7 +48,7 @@ def checked_blocks(
         found = _checked_block(composed, catalogue, defaults, block, path, problems=problems)
         if found is not None:
             done[slot] = found
-    return done, problems
+    return done.pop(NETWORK.name, None), done, problems
 
 
 def _checked_block(
@@ -60,7 +63,7 @@ def _checked_block(
     """One block with all parameters; None where it has mistakes, which the schema may say."""
     if not isinstance(block, dict) or not isinstance(block.get("name"), str):
         return None
-    slot = str(path[1])
+    slot = next(str(key) for key in path if key != "blocks")
     try:
         card = catalogue.card(slot, block["name"])
     except InputError as error:
@@ -88,11 +91,11 @@ def _component_defaults(
     done: dict[tuple[str, str], dict[str, Any]] = {}
     for slot, named in section.items() if isinstance(section, dict) else [(section, None)]:
         place = composed.place((COMPONENTS, slot) if isinstance(slot, str) else (COMPONENTS,))
-        if slot not in SLOTS or not isinstance(named, dict):
+        if slot not in EVERY_SLOT or not isinstance(named, dict):
             problems.append(
                 place.problem(
                     f"{COMPONENTS}: expected slot: {{component: {{parameter: value}}}}, "
-                    f"got {slot!r}{nearest(str(slot), SLOTS)}"
+                    f"got {slot!r}{nearest(str(slot), EVERY_SLOT)}"
                 )
             )
             continue

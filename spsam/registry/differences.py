@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from spsam.config.schema import ArmConfig, Block
-from spsam.registry.catalogue import Card, Catalogue
+from spsam.registry.catalogue import Catalogue
 from spsam.registry.signature import parameters
-from spsam.registry.slots import SLOTS
+from spsam.registry.slots import NETWORK, SLOTS
 
 
 def together(blocks: Sequence[Block]) -> str:
@@ -33,7 +33,7 @@ def differences(
     """
     if parent is None:
         return []
-    labels = {"name", "title", "parent", "summary", "plugins", "blocks"}
+    labels = {"name", "title", "parent", "summary", "plugins", "blocks", "network"}
     old = parent.model_dump(mode="json", exclude=labels)
     new = arm.model_dump(mode="json", exclude=labels)
     changes = _block_differences(arm, parent, catalogue)
@@ -44,26 +44,25 @@ def _block_differences(
     arm: ArmConfig, parent: ArmConfig, catalogue: Catalogue
 ) -> list[dict[str, Any]]:
     changes = []
-    for slot in SLOTS:
-        old, new = parent.blocks.of(slot), arm.blocks.of(slot)
+    pairs = {f"blocks.{slot}": (parent.blocks.of(slot), arm.blocks.of(slot)) for slot in SLOTS}
+    network = {NETWORK.name: ((parent.network,), (arm.network,))}
+    for path, (old, new) in {**network, **pairs}.items():
         if [block.name for block in old] != [block.name for block in new]:
-            key = f"blocks.{slot}"
-            changes.append({"key": key, "parent": together(old), "value": together(new)})
+            changes.append({"key": path, "parent": together(old), "value": together(new)})
         had = {block.name: block.params for block in old}
         for block in new:
-            key = f"blocks.{slot}" if len(new) == 1 else f"blocks.{slot}.{block.name}"
-            changes += _parameter_differences(
-                key, had.get(block.name), block, catalogue.card(slot, block.name)
-            )
+            key = path if len(new) == 1 else f"{path}.{block.name}"
+            before = had.get(block.name)
+            if before is None:
+                card = catalogue.card(path.rpartition(".")[2], block.name)
+                before = {each.name: each.default for each in parameters(card)}
+            changes += _parameter_differences(key, before, block)
     return changes
 
 
 def _parameter_differences(
-    key: str, old: Mapping[str, Any] | None, block: Block, card: Card
+    key: str, before: Mapping[str, Any], block: Block
 ) -> Iterator[dict[str, Any]]:
-    before = old
-    if before is None:
-        before = {parameter.name: parameter.default for parameter in parameters(card)}
     for name, value in block.params.items():
         if name not in before or value != before[name]:
             yield {"key": f"{key}.{name}", "parent": before.get(name), "value": value}

@@ -11,7 +11,7 @@ from typing import Any
 
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.catalogue import Card
-from spsam.registry.slots import SLOTS
+from spsam.registry.slots import EVERY_SLOT, NETWORK
 from spsam.registry.targets import root_of
 
 # What a component's own code may raise where it does not fit what it is given.
@@ -51,7 +51,7 @@ def build(card: Card, engine: Sequence[Any], params: Mapping[str, Any]) -> Any:
             raise
         given = ", ".join(f"{name}={value!r}" for name, value in params.items())
         message = (
-            f"blocks.{card.slot}: the {card.slot} '{card.name}' ({card.target}) cannot be built "
+            f"{_key(card)}: the {card.slot} '{card.name}' ({card.target}) cannot be built "
             f"with {given or 'no parameters'}: {_reason(error)}"
         )
         raise InputError(message) from error
@@ -68,7 +68,7 @@ def _check_form(
     try:
         inspect.signature(component).bind(*engine, **params)
     except TypeError as error:
-        given = ", ".join(SLOTS[card.slot].given(base_of(card, component)))
+        given = ", ".join(EVERY_SLOT[card.slot].given(base_of(card, component)))
         raise InputError(
             Problem(
                 f"target: {card.target} cannot be called with what the slot {card.slot} gives: "
@@ -76,6 +76,31 @@ def _check_form(
                 card.file,
             )
         ) from error
+
+
+def check_names(card: Card, named: Sequence[str]) -> None:
+    """Refuses a component that names what its slot does not offer.
+
+    Args:
+        card: The component's.
+        named: Its positional parameters.
+
+    Raises:
+        InputError: With the names that nobody gives.
+    """
+    offered = EVERY_SLOT[card.slot].parameters
+    if unknown := [name for name in named if name not in offered]:
+        raise InputError(
+            Problem(
+                f"target: {card.target} takes {', '.join(unknown)}, which the engine does not "
+                f"give; it gives, by name, {', '.join(offered)}; what YAML may set stands behind *",
+                card.file,
+            )
+        )
+
+
+def _key(card: Card) -> str:
+    return card.slot if card.slot == NETWORK.name else f"blocks.{card.slot}"
 
 
 def _reason(error: BaseException) -> str:
@@ -133,7 +158,7 @@ def base_of(card: Card, component: type) -> str:
     Raises:
         InputError: If it is none.
     """
-    slot = SLOTS[card.slot]
+    slot = EVERY_SLOT[card.slot]
     module = import_module(slot.base_module)
     for base in slot.bases:
         if issubclass(component, getattr(module, base)):

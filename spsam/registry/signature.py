@@ -13,7 +13,7 @@ from spsam.config.problems import PlaceOf, check, dotted
 from spsam.config.yaml_file import KeyPath
 from spsam.errors import InputError, Problem, nearest
 from spsam.registry.catalogue import Card
-from spsam.registry.slots import SLOTS
+from spsam.registry.slots import EVERY_SLOT
 from spsam.registry.source_code import (
     Module,
     annotation,
@@ -141,7 +141,7 @@ def _target(card: Card) -> tuple[Module, str]:
         hint = nearest(wanted, module.classes)
         message = f"target: {file} defines no class '{wanted}'{hint}"
         raise InputError(Problem(message, card.file, card.line))
-    slot = SLOTS[card.slot]
+    slot = EVERY_SLOT[card.slot]
     bases = [(slot.base_module, base) for base in slot.bases]
     if all(derives(module, wanted, base) is False for base in bases):
         raise InputError(Problem(slot.refusal(card.target), card.file, card.line))

@@ -1,4 +1,4 @@
-"""The network's slots: what a component gets from the engine, whatever its card says."""
+"""The slots: what a component gets from the engine, whatever its card says."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Slot:
-    """A place in the network that takes one component.
+    """A place that takes one component.
 
     Attributes:
-        name: As in `blocks:` and as the folder of its cards below registry/.
+        name: As in `blocks:` (or `network:`) and as the folder of its cards below registry/.
         folder: The package below spsam/model with its components.
         base: Which class of `base.py` in that package every component derives from.
         parameters: Positional parameters of a component, given by the engine.
@@ -20,6 +20,7 @@ class Slot:
         other_bases: Further classes of that module that a component may derive from instead, with
             the parameters that theirs are given.
         several: Whether an arm may name several components.
+        by_name: Whether a component takes only those parameters that it names, in any order.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Slot:
     optional: tuple[str, ...] = ()
     other_bases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     several: bool = False
+    by_name: bool = False
 
     @property
     def base_module(self) -> str:
@@ -100,3 +102,19 @@ _ALL = (
 )
 
 SLOTS: dict[str, Slot] = {slot.name: slot for slot in _ALL}
+"""Those of `blocks:`, in the order of the forward pass."""
+
+OF_SAM = ("image_encoder", "mask_decoder")
+"""SAM's two halves, as a network names them."""
+
+NETWORK = Slot(
+    "network",
+    "networks",
+    "Network",
+    ("in_channels", "num_classes", "depth", "image_size", "spacing", *OF_SAM, *SLOTS),
+    "what is trained: Self-Prompt SAM with the arm's blocks, or another network",
+    by_name=True,
+)
+
+EVERY_SLOT: dict[str, Slot] = {NETWORK.name: NETWORK, **SLOTS}
+"""Those of `blocks:`, and the network itself."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from spsam.config.problems import Place, raise_all
-from spsam.config.schema import ArmConfig, RunConfig
+from spsam.config.schema import ArmConfig, Block, RunConfig
+from spsam.config.yaml_file import KeyPath
 from spsam.errors import InputError, Problem
 from spsam.registry.catalogue import Catalogue
-from spsam.registry.signature import validate
-from spsam.registry.slots import SLOTS
+from spsam.registry.signature import positional, validate
+from spsam.registry.slots import NETWORK, SLOTS
 
 
 def with_plugins(config: RunConfig, plugins: Sequence[Path], file: Path) -> RunConfig:
@@ -31,21 +33,29 @@ def with_plugins(config: RunConfig, plugins: Sequence[Path], file: Path) -> RunC
             of `plugins` has, or that takes other parameters there.
     """
     arm = config.arm.model_copy(update={"plugins": tuple(plugins)})
-    if arm.network == "self_prompt_sam":
-        raise_all(_problems(config.arm, plugins, file))
+    raise_all(_problems(config.arm, plugins, file))
     return config.model_copy(update={"arm": arm})
 
 
 def _problems(arm: ArmConfig, plugins: Sequence[Path], file: Path) -> list[Problem]:
     catalogue = Catalogue.load(plugins)
     problems: list[Problem] = []
-    for slot, block in [(name, block) for name in SLOTS for block in arm.blocks.of(name)]:
+    # What the network does not take means nothing to it, and may be anything.
+    parts: list[tuple[str, KeyPath, Block]] = [(NETWORK.name, (NETWORK.name,), arm.network)]
+    with suppress(InputError):
+        taken = positional(catalogue.card(NETWORK.name, arm.network.name))
+        parts += [
+            (slot, ("blocks", slot), block)
+            for slot in SLOTS
+            if slot in taken
+            for block in arm.blocks.of(slot)
+        ]
+    for slot, path, block in parts:
         try:
             card = catalogue.card(slot, block.name)
         except InputError:
             problems.append(Problem(_missing(slot, block.name, arm.plugins, plugins), file))
             continue
-        path = ("blocks", slot)
         problems += validate(card, block.params, lambda _: Place(file, None), path)[1]
     return problems
 

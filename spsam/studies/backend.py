@@ -30,7 +30,7 @@ class Backend:
 
     modules: tuple[str, ...] = (
         "spsam.engine.run",
-        "spsam.model.network",
+        "spsam.model.networks.self_prompt_sam",
         "spsam.data.sampling.augment",
         "segment_anything",
         "timm",
@@ -71,6 +71,7 @@ class Backend:
             in_channels=dataset.in_channels,
             num_classes=dataset.num_classes,
             patch=plan.patch_size,
+            spacing=plan.spacing,
         )
 
     def check_weights(self, arm: ArmConfig, dataset: DataSet, plan: Plan, checkpoint: Path) -> None:
@@ -88,6 +89,7 @@ class Backend:
             num_classes=dataset.num_classes,
             depth=plan.patch_size[0],
             image_size=plan.patch_size[1:],
+            spacing=plan.spacing,
         )
 
     def prepare(
@@ -144,14 +146,14 @@ class Backend:
         """
         from spsam.engine.training.measure import measure
 
-        cost = measure(config, plan.patch_size, device, devices)
+        cost = measure(config, plan.patch_size, device, devices, plan.spacing)
         return None if cost is None else cost.to_dict()
 
     def estimate(self, config: RunConfig, plan: Plan) -> dict[str, Any]:
         """Memory and seconds of a run on this processor, see `spsam.engine.training.estimate`."""
         from spsam.engine.training.estimate import estimate
 
-        return estimate(config, plan.patch_size).to_dict()
+        return estimate(config, plan.patch_size, plan.spacing).to_dict()
 
     def fit(
         self, config: RunConfig, plan: Plan, device: str, devices: int, memory: float | None
@@ -174,7 +176,7 @@ class Backend:
         from spsam.engine.training.measure import fit_memory
 
         limit = None if memory is None else int(memory * 1e9)
-        found = fit_memory(config, plan.patch_size, device, devices, limit)
+        found = fit_memory(config, plan.patch_size, device, devices, limit, spacing=plan.spacing)
         changes = {
             "accumulate": found.accumulate,
             "checkpoint_activations": found.checkpoint_activations,

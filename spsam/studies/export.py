@@ -11,7 +11,8 @@ from spsam.config.places import shipped
 from spsam.config.problems import gather, raise_all
 from spsam.errors import InputError, Problem, SpsamError
 from spsam.registry.catalogue import Card, Catalogue
-from spsam.registry.slots import SLOTS
+from spsam.registry.networks import used_slots
+from spsam.registry.slots import NETWORK
 from spsam.studies.runs.recipes import is_model, read_recipes, rows_of, summary_of
 from spsam.studies.runs.reference import MODEL, find_runs, unknown
 
@@ -159,11 +160,11 @@ def _own_cards(recipes: Sequence[Recipe], plugins: Sequence[Path]) -> list[Card]
     cards: dict[Path, Card] = {}
     for recipe in recipes:
         arm = recipe.config.arm
-        for slot in SLOTS if arm.network == "self_prompt_sam" else ():
-            for block in arm.blocks.of(slot):
-                card = catalogue.card(slot, block.name)
-                if not card.file.is_relative_to(ours):
-                    cards[card.file] = card
+        chosen = [(slot, each) for slot in used_slots(arm) for each in arm.blocks.of(slot)]
+        for slot, block in [(NETWORK.name, arm.network), *chosen]:
+            card = catalogue.card(slot, block.name)
+            if not card.file.is_relative_to(ours):
+                cards[card.file] = card
     return list(cards.values())
 
 

@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from spsam.cli.main import app
 from spsam.config.yaml_file import read_value
-from spsam.registry.catalogue import SLOTS, Card, Catalogue
+from spsam.registry.catalogue import EVERY_SLOT, Card, Catalogue
 
-CARDS = [card for slot in SLOTS for card in Catalogue.load().cards(slot)]
+CARDS = [card for slot in EVERY_SLOT for card in Catalogue.load().cards(slot)]
 
 
 def said(*arguments: str) -> str:

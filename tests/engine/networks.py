@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from spsam.engine.assemble import build_network
-from spsam.model.network import SelfPromptSAM
+from spsam.model.networks.self_prompt_sam import SelfPromptSAM
 from spsam.registry.arms import load_arm
 from spsam.registry.catalogue import Catalogue
 from spsam.registry.resolve import resolve

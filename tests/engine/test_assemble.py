@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spsam.engine.assemble import build_network, network_size
 from spsam.errors import InputError
-from spsam.model.network import SelfPromptSAM
+from spsam.model.networks.self_prompt_sam import SelfPromptSAM
 from spsam.model.prompts.base import Prompts
 from spsam.registry.arms import load_arm
 

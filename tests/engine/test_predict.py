@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from spsam.config.schema import InferenceConfig, TrainConfig
 from spsam.engine.predict import SlidingLogits, starts
-from spsam.model.network import Output
+from spsam.model.networks.base import Output
 from spsam.registry.arms import load_arm
 
 ARM = load_arm("base", {"inference.mirror": False})

@@ -29,7 +29,7 @@ PLUGIN = "SPSAM_CONTRACT"
 def components(*slots: str) -> list[Any]:
     """`(slot, class)` of every card of the slots, as pytest parameters; the tutorials', too."""
     named = os.environ.get(PLUGIN)
-    plugin = Path(named) if named else _tutorials()
+    plugin = plugin_folder()
     cards = [card for slot in slots or SLOTS for card in Catalogue.load([plugin]).cards(slot)]
     if named:
         cards = [card for card in cards if card.plugin == plugin]
@@ -45,6 +45,12 @@ def components(*slots: str) -> list[Any]:
         )
         for card in cards
     ]
+
+
+def plugin_folder() -> Path:
+    """The plugin that is tested, or one with the components of all tutorials."""
+    named = os.environ.get(PLUGIN)
+    return Path(named) if named else _tutorials()
 
 
 @lru_cache(maxsize=1)

@@ -19,7 +19,7 @@ from spsam.engine.recording.cost import PeakMemory, gigaflops
 from spsam.engine.training.batches import random_batch
 from spsam.engine.training.train import execute_as
 from spsam.errors import InputError
-from spsam.model.network import SelfPromptSAM
+from spsam.model.networks.self_prompt_sam import SelfPromptSAM
 from spsam.model.sam.backbones import backbone_spec
 
 OFFICIAL = "official"
@@ -165,8 +165,11 @@ def bench(
 
 def _refuse_what_has_no_parts(arm: ArmConfig, other: ArmConfig | None) -> None:
     for each in (arm, other or arm):
-        if each.network != "self_prompt_sam":
-            raise InputError(f"arm '{each.name}' has no parts to time: bench takes arms on SAM")
+        if each.network.name != "self_prompt_sam":
+            raise InputError(
+                f"arm '{each.name}': the network {each.network.name} has no parts to time: bench "
+                "takes arms on self_prompt_sam; a dry run has the others' parameters and time"
+            )
     if other and other.train.deterministic != arm.train.deterministic:
         raise InputError(
             "train.deterministic holds for a whole process: measure the two one after the other"
@@ -175,13 +178,15 @@ def _refuse_what_has_no_parts(arm: ArmConfig, other: ArmConfig | None) -> None:
 
 def network_of(arm: ArmConfig, sizes: Sizes) -> SelfPromptSAM:
     """The arm's network for patches of these sizes, SAM's weights random."""
-    return build_network(
+    network = build_network(
         on_random_weights(arm),
         in_channels=sizes.channels,
         num_classes=sizes.classes,
         depth=sizes.patch[0],
         image_size=sizes.patch[1:],
     )
+    assert isinstance(network, SelfPromptSAM)
+    return network
 
 
 def timed_step(network: SelfPromptSAM, train: TrainConfig, batch: Patch) -> TimedStep:

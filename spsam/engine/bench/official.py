@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from spsam.model.adapters.placement import AdapterSet
 from spsam.model.adapters.projected import Projected
 from spsam.model.adapters.sites import encoder_module
-from spsam.model.network import SelfPromptSAM
+from spsam.model.networks.self_prompt_sam import SelfPromptSAM
 from spsam.model.prompt_generators.msp import MSPGenerator
 from spsam.model.sam.backbones import Backbone
 from spsam.model.sam.checkpoint import encoder_state

@@ -14,8 +14,8 @@ from spsam.data.sampling.patches import Patch
 from spsam.engine.predict import autocast
 from spsam.engine.training.loss import training_loss
 from spsam.engine.training.step import make_optimizer
-from spsam.model.network import SelfPromptSAM
-from spsam.model.segmenter import Output
+from spsam.model.networks.base import Output
+from spsam.model.networks.self_prompt_sam import SelfPromptSAM
 
 PARTS = (
     "input_adapter",

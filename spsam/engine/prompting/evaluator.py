@@ -25,7 +25,7 @@ from spsam.engine.prompting.sources import (
 )
 from spsam.engine.prompting.tiles import Tiles, cut_tiles
 from spsam.engine.prompting.volumes import AnsweredVolume
-from spsam.model.network import SelfPromptSAM
+from spsam.model.networks.self_prompt_sam import SelfPromptSAM
 from spsam.model.prompts.base import Prompt, Prompts
 
 SLICES_AT_ONCE = 8

@@ -10,7 +10,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from spsam.engine.prompting.tiles import Tiles
-from spsam.model.network import SelfPromptSAM
+from spsam.model.networks.self_prompt_sam import SelfPromptSAM
 from spsam.model.prompts.extract import extract_prompts
 
 

@@ -10,7 +10,7 @@ from spsam.config.schema import RunConfig
 from spsam.engine.assemble import network_for
 from spsam.engine.checkpoint import load_checkpoint
 from spsam.errors import InputError
-from spsam.model.network import SelfPromptSAM
+from spsam.model.networks.self_prompt_sam import SelfPromptSAM
 from spsam.model.prompts.base import Prompt
 from spsam.registry.catalogue import Card
 from spsam.registry.resolve import build
@@ -37,7 +37,7 @@ def load_network(
     """
     network = network_for(config, patch, sam)
     if not isinstance(network, SelfPromptSAM):
-        raise InputError(f"{config.arm.name} is a {config.arm.network}: it takes no prompts")
+        raise InputError(f"{config.arm.name} is a {config.arm.network.name}: it takes no prompts")
     if trained is not None:
         load_checkpoint(trained, network)
     return network.to(torch.device(device)).eval()

@@ -13,13 +13,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spsam.config.schema import TrainConfig
 from spsam.engine.predict import autocast
-from spsam.model.segmenter import Segmenter
+from spsam.model.networks.base import Network
 
 _CLEAR = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 
 
-def gigaflops(network: Segmenter, in_channels: int, train: TrainConfig) -> float:
+def gigaflops(network: Network, in_channels: int, train: TrainConfig) -> float:
     """10⁹ floating-point operations of one forward pass of one patch; a multiply-add counts two.
 
     Args:

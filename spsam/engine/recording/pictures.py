@@ -15,9 +15,9 @@ from spsam.data.preparation.store import PreparedCase
 from spsam.data.volume import Volume
 from spsam.engine.predict import autocast
 from spsam.engine.recording.counts import around, as_prepared
-from spsam.model.network import SelfPromptSAM
+from spsam.model.networks.base import Network
+from spsam.model.networks.self_prompt_sam import SelfPromptSAM
 from spsam.model.prompts.types import PADDING, Prompts
-from spsam.model.segmenter import Segmenter
 from spsam.results.panels import Panel
 
 MOST = 40
@@ -32,7 +32,7 @@ def shown(count: int) -> set[int]:
 
 
 def picture(
-    network: Segmenter | None,
+    network: Network | None,
     case: PreparedCase,
     volume: Volume,
     labels: NDArray[np.integer],

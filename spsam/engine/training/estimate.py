@@ -20,9 +20,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from spsam.config.schema import RunConfig
-from spsam.engine.assemble import network_for, on_random_weights
+from spsam.engine.assemble import Spacing, network_for, on_random_weights
 from spsam.engine.training.loss import training_loss
-from spsam.model.segmenter import Segmenter
+from spsam.model.networks.base import Network
 
 # Of the rate of a product of matrices, what steps reach on a CPU: 0.6 to 1 in measured ones.
 _EFFICIENCY = 0.8
@@ -56,7 +56,9 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(config: RunConfig, patch: tuple[int, int, int]) -> Estimate:
+def estimate(
+    config: RunConfig, patch: tuple[int, int, int], spacing: Spacing | None = None
+) -> Estimate:
     """Memory and time of a run on this processor, without taking a step.
 
     Operations are counted exactly; a product of matrices is timed to see how many this processor
@@ -65,12 +67,13 @@ def estimate(config: RunConfig, patch: tuple[int, int, int]) -> Estimate:
     Args:
         config: Of the run.
         patch: (D, H, W).
+        spacing: Of its voxels (z, y, x), mm, for a network that is planned from it.
     """
     train = config.arm.train
     piece = train.batch_size // train.accumulate
     random = config.model_copy(update={"arm": on_random_weights(config.arm)})
     with torch.device("meta"):
-        network = network_for(random, patch, None).train()
+        network = network_for(random, patch, None, spacing).train()
         image = torch.empty(piece, config.data.in_channels, *patch)
         label = torch.zeros(piece, *patch, dtype=torch.long)
     counts = [_step(network, image, label, config, decode=decode) for decode in (False, True)]
@@ -90,7 +93,7 @@ def estimate(config: RunConfig, patch: tuple[int, int, int]) -> Estimate:
 
 
 def _step(
-    network: Segmenter, image: Tensor, label: Tensor, config: RunConfig, *, decode: bool
+    network: Network, image: Tensor, label: Tensor, config: RunConfig, *, decode: bool
 ) -> tuple[int, int]:
     """Operations of a piece, forward and backward, and bytes kept between the two."""
     with FlopCounterMode(display=False) as counter, _kept(network) as kept:
@@ -103,7 +106,7 @@ def _step(
 
 
 @contextmanager
-def _kept(network: Segmenter) -> Iterator[dict[int, int]]:
+def _kept(network: Network) -> Iterator[dict[int, int]]:
     """Bytes by storage of what is kept for the way back, weights left out."""
     weights = {each.untyped_storage()._cdata for each in network.parameters()}
     held: list[torch.UntypedStorage] = []

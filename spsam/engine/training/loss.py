@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from spsam.config.schema import DeepSupervisionConfig, TrainConfig
-from spsam.model.segmenter import Output
+from spsam.model.networks.base import Output
 
 Activation = Literal["sigmoid", "softmax"]
 Gather = Callable[[Tensor], Tensor]
@@ -118,7 +118,8 @@ def training_loss(
 
     The generator's deep-supervision loss alone in the first phase, in which the decoder was not
     run; that loss plus the final masks' loss after it. The latter alone for a network without a
-    prompt generator.
+    prompt generator. Deep supervision of final logits, where a network has that, has the same
+    weights as the generator's.
 
     Args:
         output: Of the network.
@@ -132,34 +133,43 @@ def training_loss(
     Returns:
         `total`, `generator` where there is one and, in the second phase, `mask`: scalars.
     """
-    weights = supervision_weights(len(output.auxiliary), config.deep_supervision)
-    used = [index for index, weight in enumerate(weights) if weight > 0]
-    levels = [output.auxiliary[index] for index in used]
+    finals = [] if output.logits is None else [output.logits, *output.deeper]
+    pairs: list[tuple[Tensor, Activation]] = []
+    counts: list[list[float]] = []
+    softmax: Activation = "softmax"
+    for levels, kind in ((output.auxiliary, softmax), (finals, activation)):
+        weights = supervision_weights(len(levels), config.deep_supervision)
+        counts.append([weight for weight in weights if weight > 0])
+        pairs += [(x, kind) for x, weight in zip(levels, weights, strict=True) if weight > 0]
     background = config.loss.dice_background
     parts = [
         loss_parts(
             logits,
             downsample_labels(labels, logits.shape[2:]),
-            activation="softmax",
+            activation=kind,
             background=background,
         )
-        for logits in levels
+        for logits, kind in pairs
     ]
-    if output.logits is not None:
-        parts.append(
-            loss_parts(output.logits, labels, activation=activation, background=background)
-        )
     losses = _losses(parts, config, gather)
-    if not output.auxiliary:
-        return {"mask": losses[-1], "total": losses[-1]}
-    generator = torch.stack(
-        [weights[index] * loss for index, loss in zip(used, losses, strict=False)]
-    ).sum()
-    terms = {"generator": generator, "total": generator}
-    if output.logits is not None:
-        terms["mask"] = losses[-1]
-        terms["total"] = config.loss.generator * generator + config.loss.mask * terms["mask"]
+    of_generator, of_mask = counts
+    terms: dict[str, Tensor] = {}
+    if of_generator:
+        terms["generator"] = terms["total"] = _weighted(of_generator, losses)
+    if of_mask:
+        terms["mask"] = _weighted(of_mask, losses[len(of_generator) :])
+        terms["total"] = terms["mask"]
+    if of_generator and of_mask:
+        terms["total"] = (
+            config.loss.generator * terms["generator"] + config.loss.mask * terms["mask"]
+        )
     return terms
+
+
+def _weighted(weights: Sequence[float], losses: Sequence[Tensor]) -> Tensor:
+    """The sum of the first losses, weighted; a single one is itself."""
+    pairs = zip(weights, losses, strict=False)
+    return losses[0] if len(weights) == 1 else torch.stack([w * x for w, x in pairs]).sum()
 
 
 def _losses(

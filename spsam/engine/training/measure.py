@@ -16,7 +16,7 @@ from torch import Tensor
 from spsam.config.schema import RunConfig, TrainConfig
 from spsam.data.preparation.bounds import is_out_of_memory
 from spsam.data.sampling.patches import Patch
-from spsam.engine.assemble import network_for, on_random_weights
+from spsam.engine.assemble import Spacing, network_for, on_random_weights
 from spsam.engine.device import give_back
 from spsam.engine.recording.cost import PeakMemory
 from spsam.engine.training.batches import random_batch
@@ -80,7 +80,11 @@ class Fitting:
 
 
 def measure(
-    config: RunConfig, patch: tuple[int, int, int], device: str, devices: int = 1
+    config: RunConfig,
+    patch: tuple[int, int, int],
+    device: str,
+    devices: int = 1,
+    spacing: Spacing | None = None,
 ) -> Cost | None:
     """Takes a few steps of both phases on random patches, with random weights of SAM.
 
@@ -89,6 +93,7 @@ def measure(
         patch: (D, H, W).
         device: Where; of several, one is measured.
         devices: How many share a batch.
+        spacing: Of a voxel (z, y, x), mm, for a network that is planned from it.
 
     Returns:
         None where the memory does not suffice.
@@ -98,7 +103,7 @@ def measure(
     free = _free(where)
     try:
         with _no_more_than(free, where):
-            return _measure(config, patch, where, devices, free)
+            return _measure(config, patch, where, devices, free, spacing=spacing)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -113,6 +118,8 @@ def fit_memory(
     device: str,
     devices: int = 1,
     limit: int | None = None,
+    *,
+    spacing: Spacing | None = None,
 ) -> Fitting:
     """The fastest way to compute the run's batches that fits; none of them changes a result.
 
@@ -125,13 +132,14 @@ def fit_memory(
         device: Where.
         devices: How many share a batch.
         limit: Bytes that may be used; None takes nine tenths of what is free.
+        spacing: As in `measure`.
 
     Raises:
         InputError: If not even a single patch fits.
     """
     cost = None
     for accumulate, twice in _ways(config.arm.train, devices):
-        cost = measure(_changed(config, accumulate, twice), patch, device, devices)
+        cost = measure(_changed(config, accumulate, twice), patch, device, devices, spacing)
         if cost is not None and cost.peak <= (limit or _ROOM * cost.free):
             return Fitting(accumulate, twice, cost)
     free = cost.free if cost else _free(torch.device(device))
@@ -153,13 +161,19 @@ def _ways(train: TrainConfig, devices: int) -> list[tuple[int, bool]]:
 
 
 def _measure(
-    config: RunConfig, patch: tuple[int, int, int], device: torch.device, devices: int, free: int
+    config: RunConfig,
+    patch: tuple[int, int, int],
+    device: torch.device,
+    devices: int,
+    free: int,
+    *,
+    spacing: Spacing | None,
 ) -> Cost:
     train = config.arm.train
     before = 0 if device.type == "cuda" else psutil.Process().memory_info().rss
     memory = PeakMemory(device)
     random = config.model_copy(update={"arm": on_random_weights(config.arm)})
-    network = network_for(random, patch, None).to(device).train()
+    network = network_for(random, patch, None, spacing).to(device).train()
     execute_as(train, network)
     stepper = Stepper(network, train, ProcessGroup())
     data = config.data

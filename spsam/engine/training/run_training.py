@@ -13,17 +13,19 @@ from spsam.engine.run_spec import RunSpec
 from spsam.engine.training.progress import Metrics
 from spsam.engine.training.train import Training
 from spsam.engine.validate import validation_dice
-from spsam.model.segmenter import Segmenter
+from spsam.model.networks.base import Network
 from spsam.results.run_folder import VALIDATION_DICE
 
 
-def network_of(spec: RunSpec, device: torch.device) -> Segmenter:
+def network_of(spec: RunSpec, device: torch.device) -> Network:
     """The run's network as it starts."""
     torch.manual_seed(spec.config.seed)
-    return network_for(spec.config, spec.plan.patch_size, spec.checkpoint).to(device)
+    return network_for(spec.config, spec.plan.patch_size, spec.checkpoint, spec.plan.spacing).to(
+        device
+    )
 
 
-def training_of(spec: RunSpec, network: Segmenter, **options: Any) -> Training:
+def training_of(spec: RunSpec, network: Network, **options: Any) -> Training:
     """The run's training; `options` are further attributes of `Training`."""
     return Training(
         network,
@@ -38,7 +40,7 @@ def training_of(spec: RunSpec, network: Segmenter, **options: Any) -> Training:
     )
 
 
-def _validate(spec: RunSpec, network: Segmenter, epoch: int) -> Metrics:
+def _validate(spec: RunSpec, network: Network, epoch: int) -> Metrics:
     """Dice of the validation cases, where it is due: masks train in the joint phase only."""
     train = spec.config.arm.train
     due = spec.validate_every and (epoch + 1) % spec.validate_every == 0

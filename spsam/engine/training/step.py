@@ -12,7 +12,7 @@ from spsam.data.sampling.patches import Patch
 from spsam.engine.predict import autocast
 from spsam.engine.training.group import ProcessGroup
 from spsam.engine.training.loss import Gather, training_loss
-from spsam.model.segmenter import Segmenter
+from spsam.model.networks.base import Network
 
 
 class Stepper:
@@ -34,7 +34,7 @@ class Stepper:
         scaler: Scales fp16's loss; does nothing in another precision.
     """
 
-    def __init__(self, network: Segmenter, train: TrainConfig, group: ProcessGroup) -> None:
+    def __init__(self, network: Network, train: TrainConfig, group: ProcessGroup) -> None:
         self.network = network
         self.train = train
         self.group = group
@@ -125,7 +125,7 @@ class _Whole:
         return own + (whole - own).detach()
 
 
-def make_optimizer(network: Segmenter, train: TrainConfig) -> torch.optim.Optimizer:
+def make_optimizer(network: Network, train: TrainConfig) -> torch.optim.Optimizer:
     """The optimiser over the added blocks' parameters, and over nothing else."""
     by_rate: dict[float, list[nn.Parameter]] = {}
     for block in network.blocks().values():

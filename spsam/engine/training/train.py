@@ -15,7 +15,6 @@ from types import FrameType
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils.data import Dataset
 
 from spsam.config.schema import ArmConfig, TrainConfig
@@ -29,8 +28,7 @@ from spsam.engine.training.progress import Metrics, Progress, random_state, set_
 from spsam.engine.training.step import Stepper
 from spsam.errors import SpsamError
 from spsam.files import write_text
-from spsam.model.network import SelfPromptSAM
-from spsam.model.segmenter import Segmenter
+from spsam.model.networks.base import Network
 from spsam.signals import Stopped, handling
 
 # How often a run goes back to one checkpoint because a data worker died.
@@ -72,7 +70,7 @@ class Training:
         on_note: Called with what the user should know.
     """
 
-    network: Segmenter
+    network: Network
     patches: Dataset[Patch]
     arm: ArmConfig
     checkpoint: Path
@@ -198,20 +196,16 @@ def _restore(training: Training, stepper: Stepper) -> Progress:
     return progress
 
 
-def execute_as(train: TrainConfig, network: Segmenter) -> None:
+def execute_as(train: TrainConfig, network: Network) -> None:
     """Sets up what changes how a network is computed, and not what."""
     keep_memory()
     if train.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(train.deterministic)
-    parts: list[nn.Module] = [network]
-    if isinstance(network, SelfPromptSAM):
-        network.image_encoder.checkpointed = train.checkpoint_activations
-        network.freeze_in(precision(train))
-        # What lies between them, the prompts, is no tensor program on a processor.
-        parts = [network.image_encoder, network.prompt_generator]
+    network.recompute(train.checkpoint_activations)
+    network.freeze_in(precision(train))
     if train.compile:
-        for part in parts:
+        for part in network.parts_to_compile():
             part.compile()
 
 

@@ -26,6 +26,9 @@ class DepthPosEmbed(nn.Module):
     ) -> None:
         super().__init__()
 
+    def leave_decoder_out(self) -> None:
+        """Called once by a network without a mask decoder: what only that needs does not train."""
+
     def encoder_tokens(self, tokens: Tensor) -> Tensor:
         """Adds the depth position to the encoder's tokens, after SAM's own position embedding.
 

@@ -34,6 +34,10 @@ class LearnedDepthPosEmbed(DepthPosEmbed):
         places = grid if full_grid else (1, 1)
         self.decoder = nn.Parameter(torch.zeros(depth, decoder_dim, *places))
 
+    def leave_decoder_out(self) -> None:
+        """The decoder's vectors stay zero."""
+        self.decoder.requires_grad_(False)
+
     def encoder_tokens(self, tokens: Tensor) -> Tensor:
         """`(B·D, gh, gw, E)` plus one vector a slice."""
         slices = tokens.reshape(-1, self.encoder.shape[1], *tokens.shape[1:])

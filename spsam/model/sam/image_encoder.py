@@ -40,6 +40,7 @@ class ImageEncoder(nn.Module):
     Attributes:
         image_size: (h, w) of the input, pixels.
         grid: (gh, gw), the token grid.
+        out_dim: C, channels of the neck's output.
         checkpointed: Whether blocks are computed anew on the way back, instead of kept.
     """
 
@@ -72,6 +73,7 @@ class ImageEncoder(nn.Module):
             block.attn = Attention(block.attn, block.window_size)  # type: ignore[assignment]
         self.neck = vit.neck
         self.global_blocks = spec.global_blocks
+        self.out_dim = spec.out_dim
         self.checkpointed = False
         self.requires_grad_(False).eval()
 

@@ -166,7 +166,7 @@ class PromptedMaskDecoder(nn.Module):
         """
         tokens = torch.cat([self._output_tokens(sparse.shape[0]), sparse], dim=1)
         image = self._image(embedding, dense, sparse.shape[0] // embedding.shape[0])
-        position = depth_pos.decoder_position(self._image_position())
+        position = depth_pos.decoder_position(self.image_position())
         return TwoWayPass(
             transformer=self.mask_decoder.transformer,
             adapters=adapters,
@@ -206,7 +206,7 @@ class PromptedMaskDecoder(nn.Module):
         tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
         return tokens.expand(count, -1, -1)
 
-    def _image_position(self) -> Tensor:
+    def image_position(self) -> Tensor:
         """SAM's position of the image tokens, `(1, C, gh, gw)`."""
         with _full_precision(self.prompt_encoder):
             position: Tensor = self.prompt_encoder.get_dense_pe()

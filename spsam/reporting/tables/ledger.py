@@ -71,9 +71,16 @@ def ledger_table(
     for name, field in ArmConfig.model_fields.items():
         if name in _LABELS or name not in arm:
             continue
-        lines = (
-            _blocks(arm[name], catalogue) if name == "blocks" else _settings(field, arm[name], name)
-        )
+        if name == "blocks":
+            lines = [
+                line
+                for slot, path, block in _chosen(arm[name])
+                for line in _component(slot, path, block, catalogue)
+            ]
+        elif name == "network":
+            lines = list(_component(name, name, arm[name], catalogue))
+        else:
+            lines = list(_settings(field, arm[name], name))
         groups.append(Group("", tuple(_tuned(line, tuned or {}) for line in lines)))
     counts = {
         label: sum(line.cells[2].text.startswith(label) for g in groups for line in g.lines)
@@ -115,30 +122,33 @@ def _settings(field: FieldInfo, value: Any, path: str) -> Iterator[Line]:
     yield _line(path, value, label, field.description or "")
 
 
-def _blocks(blocks: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Line]:
-    chosen = [
-        (slot, block, f"blocks.{slot}" if block is value else f"blocks.{slot}.{block['name']}")
-        for slot, value in blocks.items()
-        for block in (value if isinstance(value, list | tuple) else [value])
-    ]
-    for slot, block, path in chosen:
-        name = str(block["name"])
-        try:
-            card = catalogue.card(slot, name)
-        except InputError:  # of a plugin that is not here
-            yield _line(
-                path,
-                name,
-                "chosen",
-                "A block of a plugin that is not at hand; --plugin names its folder.",
-            )
-            continue
-        kind = "paper" if "paper" in card.source else "chosen"
-        where = card.source.get(kind)
-        more = [f"{SOURCES[k[0].upper()]}: {v}" for k, v in card.source.items() if k != kind]
-        meaning = " ".join([card.summary, *(text[0].upper() + text[1:] for text in more)])
-        yield _line(path, name, f"{kind}: {where}" if where else kind, meaning)
-        yield from _parameters(card, block.get("params", {}), path)
+def _chosen(blocks: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Slot, path and block of every component, those of a slot that has several by their names."""
+    for slot, value in blocks.items():
+        if isinstance(value, list | tuple):
+            yield from ((slot, f"blocks.{slot}.{block['name']}", block) for block in value)
+        else:
+            yield slot, f"blocks.{slot}", value
+
+
+def _component(
+    slot: str, path: str, block: Mapping[str, Any] | str, catalogue: Catalogue
+) -> Iterator[Line]:
+    block = {"name": block} if isinstance(block, str) else block
+    name = str(block["name"])
+    try:
+        card = catalogue.card(slot, name)
+    except InputError:  # of a plugin that is not here
+        what = "network" if slot == "network" else "block"
+        meaning = f"A {what} of a plugin that is not at hand; --plugin names its folder."
+        yield _line(path, name, "chosen", meaning)
+        return
+    kind = "paper" if "paper" in card.source else "chosen"
+    where = card.source.get(kind)
+    more = [f"{SOURCES[k[0].upper()]}: {v}" for k, v in card.source.items() if k != kind]
+    meaning = " ".join([card.summary, *(text[0].upper() + text[1:] for text in more)])
+    yield _line(path, name, f"{kind}: {where}" if where else kind, meaning)
+    yield from _parameters(card, block.get("params", {}), path)
 
 
 def _parameters(card: Card, values: Mapping[str, Any], path: str) -> Iterator[Line]:

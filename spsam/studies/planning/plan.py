@@ -219,12 +219,7 @@ def _changed_aspect(planned: PlannedArm) -> str | None:
     """What there is to say where the encoder sees a patch stretched along one axis."""
     wanted, (_, height, width) = planned.arm.backbone.encoder_size, planned.plan.patch_size
     h, w = (wanted, wanted) if wanted is None or isinstance(wanted, int) else wanted
-    if (
-        planned.arm.network != "self_prompt_sam"
-        or h is None
-        or w is None
-        or h * width == w * height
-    ):
+    if planned.weights is None or h is None or w is None or h * width == w * height:
         return None
     return (
         f"the encoder's {h}×{w} pixels stretch patches of {height}×{width}; "

@@ -10,6 +10,7 @@ from spsam.config.problems import raise_all
 from spsam.config.schema import ArmConfig
 from spsam.errors import InputError, Problem
 from spsam.model.sam.backbones import backbone_spec
+from spsam.registry.networks import uses_sam
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class WeightFiles:
         Raises:
             InputError: If it wants official ones and nobody names them, or there is no such file.
         """
-        if arm.network != "self_prompt_sam" or arm.backbone.weights == "random":
+        if not uses_sam(arm) or arm.backbone.weights == "random":
             return ArmWeights(None, None)
         spec = backbone_spec(arm.backbone.name)
         if self._is_unnamed(arm) and self._counts_as_there(arm):
@@ -82,7 +83,7 @@ class WeightFiles:
 
     def _is_unnamed(self, arm: ArmConfig) -> bool:
         """Whether an arm wants official weights and nobody names their file."""
-        wanted = arm.network == "self_prompt_sam" and arm.backbone.weights == "checkpoint"
+        wanted = arm.backbone.weights == "checkpoint" and uses_sam(arm)
         return wanted and (self._checkpoint or arm.backbone.checkpoint) is None
 
     def _counts_as_there(self, arm: ArmConfig) -> bool:

@@ -15,7 +15,7 @@ from spsam.studies.prompts.plan_prompts import PromptStudy
 if TYPE_CHECKING:
     from spsam.data.preparation.store import PreparedStore
     from spsam.engine.prompting.evaluator import PromptEvaluator, PromptSpec
-    from spsam.model.network import SelfPromptSAM
+    from spsam.model.networks.self_prompt_sam import SelfPromptSAM
     from spsam.model.prompts.base import Prompt
 
 QUALITY = "quality"

@@ -15,6 +15,7 @@ from spsam.engine.weights import origin_of
 from spsam.errors import InputError, Problem, shortened
 from spsam.model.sam.backbones import backbone_spec
 from spsam.registry.arms import load_arm
+from spsam.registry.networks import needs
 from spsam.registry.trust import with_plugins
 from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
@@ -112,6 +113,7 @@ def plain_sam(
     if len(ablation.arms) != 1:
         raise InputError(f"arm '{shortened(arm)}': expected one arm, got {len(ablation.arms)}")
     (planned,) = ablation.arms
+    _takes_prompts(planned.arm, f"arm '{arm}'")
     if [block.name for block in planned.arm.blocks.of("adapter")] != ["none"]:
         raise InputError(
             f"arm '{arm}' has adapters, untrained: plain SAM is an arm with blocks.adapter none; "
@@ -125,6 +127,14 @@ def plain_sam(
         device=ablation.device,
         checkpoint=planned.checkpoint,
     )
+
+
+def _takes_prompts(arm: ArmConfig, named: str) -> None:
+    if "prompt" not in needs(arm):
+        raise InputError(
+            f"{named}: expected a network that takes prompts, such as self_prompt_sam, "
+            f"got {arm.network.name}"
+        )
 
 
 def native_input(arm: ArmConfig) -> int | tuple[int, int]:
@@ -171,6 +181,7 @@ def trained_run(
 
     folder = find_run(named, home)
     config = with_plugins(read_config(folder), plugins, folder.config)
+    _takes_prompts(config.arm, f"--run {named}")
     dataset = dataset_of(folder, config, data)
     if config.data.preparation != VERSION[dataset.modality]:
         raise InputError(

@@ -150,7 +150,7 @@ class RunsView:
 
 
 def _has_prompts(member: EnsembleMember) -> bool:
-    from spsam.model.network import SelfPromptSAM
+    from spsam.model.networks.self_prompt_sam import SelfPromptSAM
 
     return isinstance(member.network, SelfPromptSAM)
 

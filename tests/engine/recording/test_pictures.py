@@ -13,9 +13,10 @@ from spsam.config.schema import TrainConfig
 from spsam.data.geometry import Turn
 from spsam.data.preparation.store import PreparedCase
 from spsam.data.volume import Geometry, Volume
-from spsam.engine.assemble import build_unet
+from spsam.engine.assemble import build_network
 from spsam.engine.recording.pictures import MOST, picture, shown
-from spsam.model.network import SelfPromptSAM
+from spsam.model.networks.self_prompt_sam import SelfPromptSAM
+from spsam.registry.arms import load_arm
 
 from ..networks import small
 
@@ -118,7 +119,9 @@ def test_half_precision_has_the_same_masks(precision: Any) -> None:
 def test_a_plain_network_has_no_prompts() -> None:
     case, volume = example((4, 90, 100), (0, 1, 2))
     assert volume.label is not None
-    network = build_unet("unet2d", in_channels=1, num_classes=3, depth=3, image_size=(64, 64))
+    network = build_network(
+        load_arm("unet2d"), in_channels=1, num_classes=3, depth=3, image_size=(64, 64)
+    )
     panel = picture(network, case, volume, volume.label, TrainConfig())
     assert (panel.mask, panel.points, panel.boxes) == (None, None, None)
     assert panel.image.shape == panel.reference.shape

@@ -20,7 +20,7 @@ from spsam.engine.training.loss import (
     supervision_weights,
     training_loss,
 )
-from spsam.model.network import Output
+from spsam.model.networks.base import Output
 
 
 def segmentation_loss(
@@ -184,3 +184,24 @@ def test_sums_and_gradients_are_those_of_one_hot_targets(
     torch.testing.assert_close(entropy, expected)
     got = torch.autograd.grad(entropy + (weight * sums).sum(), logits)
     torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_deep_supervision_of_final_logits_is_nnunets(drop: bool) -> None:
+    """Weights 1, 1/2, 1/4 over their sum; the coarsest may have none."""
+    torch.manual_seed(0)
+    labels = torch.randint(0, 3, (2, 4, 8, 8))
+    levels = [torch.randn(2, 3, *size) for size in ((4, 8, 8), (2, 4, 4), (1, 2, 2))]
+    config = TrainConfig.model_validate({"deep_supervision": {"drop_coarsest": drop}})
+    found = training_loss(Output(levels[0], deeper=levels[1:]), labels, config, "softmax")
+    weights = torch.tensor([1.0, 0.5, 0.0 if drop else 0.25])
+    alone = torch.stack(
+        [
+            training_loss(Output(x), downsample_labels(labels, x.shape[2:]), config, "softmax")[
+                "total"
+            ]
+            for x in levels
+        ]
+    )
+    torch.testing.assert_close(found["total"], (weights / weights.sum() * alone).sum())
+    assert set(found) == {"mask", "total"}

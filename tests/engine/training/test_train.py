@@ -15,7 +15,7 @@ from spsam.engine.checkpoint import load_trained_state, read_whole, trained_stat
 from spsam.engine.training.step import make_optimizer
 from spsam.engine.training.train import Training, fit, learning_rate
 from spsam.errors import InputError, SpsamError
-from spsam.model.network import SelfPromptSAM
+from spsam.model.networks.self_prompt_sam import SelfPromptSAM
 from spsam.registry.arms import load_arm
 
 from ..networks import ARMS, small

@@ -178,8 +178,8 @@ def test_prompt_positions_keep_full_precision_under_autocast(tiny: Weights) -> N
     _, decoder = loaded(tiny[1], reference.TINY, (128, 128))
     prompts = reference.random_prompts(1, 1, 2, (128, 128), reference.TINY.patch)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        position, sparse = decoder._image_position(), decoder._sparse(prompts)
-    assert torch.equal(position, decoder._image_position())
+        position, sparse = decoder.image_position(), decoder._sparse(prompts)
+    assert torch.equal(position, decoder.image_position())
     assert torch.equal(sparse, decoder._sparse(prompts))
 
 

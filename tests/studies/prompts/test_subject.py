@@ -10,7 +10,7 @@ import torch
 
 from spsam.engine.assemble import network_for
 from spsam.errors import InputError
-from spsam.model.network import SelfPromptSAM
+from spsam.model.networks.self_prompt_sam import SelfPromptSAM
 from spsam.studies.prompts.plan_prompts import PromptStudy, plan_prompts
 from spsam.studies.prompts.request import PromptRequest
 from tests.data.layouts import write_msd

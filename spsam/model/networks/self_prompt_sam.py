@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
+
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -10,17 +11,17 @@ from spsam.model.adapters.placement import AdapterSet
 from spsam.model.depth_pos_embeds.base import DepthPosEmbed
 from spsam.model.input_adapters.base import InputAdapter
 from spsam.model.mask_heads.base import MaskHead
+from spsam.model.networks.base import Network, Output
 from spsam.model.prompt_generators.base import PromptGenerator
 from spsam.model.prompts.base import Prompt, Prompts
-from spsam.model.sam.image_encoder import ImageEncoder
-from spsam.model.sam.mask_decoder import DecoderPrompts, PromptedMaskDecoder
-from spsam.model.segmenter import Output, Segmenter
 
-CAST_BY_AUTOCAST = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
-"""SAM's layers that autocast computes in its own type."""
+if TYPE_CHECKING:
+    # timm and segment-anything take seconds to import; counting parameters needs neither.
+    from spsam.model.sam.image_encoder import ImageEncoder
+    from spsam.model.sam.mask_decoder import DecoderPrompts, PromptedMaskDecoder
 
 
-class SelfPromptSAM(Segmenter):
+class SelfPromptSAM(Network):
     """SAM with named slots, one component in each (paper's Fig. 2).
 
     SAM's own modules, `frozen()`, keep their weights and stay in evaluation mode. What is added,
@@ -39,9 +40,8 @@ class SelfPromptSAM(Segmenter):
         image_size: `(H, W)`, the patch in the plane, pixels.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the engine gives what is named here, by name
         self,
-        *,
         image_encoder: ImageEncoder,
         mask_decoder: PromptedMaskDecoder,
         input_adapter: InputAdapter,
@@ -53,7 +53,7 @@ class SelfPromptSAM(Segmenter):
         depth: int,
         image_size: tuple[int, int],
     ) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.image_encoder = image_encoder
         self.mask_decoder = mask_decoder
         self.input_adapter = input_adapter
@@ -83,21 +83,6 @@ class SelfPromptSAM(Segmenter):
             "mask_head": self.mask_head,
         }
 
-    def freeze_in(self, precision: torch.dtype) -> SelfPromptSAM:
-        """Keeps SAM's weights in the type that autocast computes in: the same results, sooner.
-
-        Autocast casts weights that do not train anew at every use. Norms, embeddings and absolute
-        positions stay in float32, in which autocast takes them. For good: the digits are gone.
-
-        Args:
-            precision: The type of the autocast that the network is called under from now on.
-        """
-        for part in self.frozen():
-            for module in part.modules():
-                if isinstance(module, CAST_BY_AUTOCAST):
-                    module.to(precision)
-        return self
-
     def training_starts(self) -> str:
         """The first part on the forward pass that trains: nothing before it goes backward."""
         blocks = self.blocks()
@@ -107,12 +92,9 @@ class SelfPromptSAM(Segmenter):
         index = self.adapter.first_encoder_block()
         return "prompt_generator" if index is None else f"adapter of encoder block {index}"
 
-    def train(self, mode: bool = True) -> SelfPromptSAM:
-        """Sets the added blocks to training; SAM stays in evaluation mode."""
-        super().train(mode)
-        for module in self.frozen():
-            module.eval()
-        return self
+    def parts_to_compile(self) -> list[nn.Module]:
+        """What lies between them, the prompts, is no tensor program on a processor."""
+        return [self.image_encoder, self.prompt_generator]
 
     def forward(self, volume: Tensor, *, decode: bool = True) -> Output:
         """Segments a batch of patches without any manual prompt.
@@ -132,7 +114,7 @@ class SelfPromptSAM(Segmenter):
             return Output(None, auxiliary, None)
         prompts = self.prompts_of(auxiliary)
         logits = self.mask_head(self.decode(neck, prompts))
-        return Output(logits, auxiliary, prompts, self.mask_head.labels)
+        return Output(logits, auxiliary, prompts)
 
     def encode(self, volume: Tensor) -> tuple[Tensor, list[Tensor]]:
         """What does not depend on prompts, so that many prompts can share it.

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spsam.model.plain_unet import CHANNELS, PlainUNet, halvings
+from spsam.model.networks.plain_unet import CHANNELS, PlainUNet, halvings
 
 
 @given(

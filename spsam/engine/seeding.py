@@ -1,0 +1,18 @@
+"""Random states that depend on a seed and on what they are for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def seeded(seed: int, slot: str) -> Iterator[None]:
+    """A random state of the slot's own, so that no block's weights depend on another block."""
+    digest = hashlib.sha256(f"{seed}/{slot}".encode()).digest()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int.from_bytes(digest[:8], "little", signed=True))
+        yield

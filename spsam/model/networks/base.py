@@ -1,0 +1,183 @@
+"""What a network is: what the engine trains and asks, Self-Prompt SAM or any other."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from spsam.model.counting import count_parameters
+from spsam.model.mask_heads.base import MaskHead
+from spsam.model.mask_heads.softmax import SoftmaxHead
+
+if TYPE_CHECKING:
+    from spsam.model.prompts.base import Prompts
+
+CAST_BY_AUTOCAST = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+"""SAM's layers that autocast computes in its own type."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one forward pass gives.
+
+    Attributes:
+        logits: `(B, K, D, H, W)` final logits, background first; None where the decoder was not
+            run.
+        auxiliary: A prompt generator's logits, finest `(B, K, D, H, W)` first, each further one
+            at a lower resolution in the plane; empty for a network without one.
+        prompts: The points, boxes and masks given to SAM; None where there are none.
+        deeper: Deep supervision: further final logits at lower resolutions, finer ones first. They
+            join the loss of `logits` with the weights of `train.deep_supervision`.
+        name: The mask head's `labels`, from logits to class indices; the base class gives it.
+    """
+
+    logits: Tensor | None
+    auxiliary: list[Tensor] = field(default_factory=list)
+    prompts: Prompts | None = None
+    deeper: list[Tensor] = field(default_factory=list)
+    name: Callable[[Tensor], Tensor] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def labels(self) -> Tensor:
+        """`(B, D, H, W)` class indices, int64; made of the logits each time they are asked for.
+
+        Raises:
+            ValueError: If the decoder was not run, so that there are no logits.
+        """
+        if self.logits is None or self.name is None:
+            raise ValueError("there are no labels: the network was called with decode=False")
+        return self.name(self.logits)
+
+
+class Network(nn.Module, ABC):
+    """A network for patches of one size.
+
+    `__init__` names what it needs, and the engine gives that: `in_channels` (M), `num_classes` (K,
+    background included), `depth` (D), `image_size` (H, W), `spacing` (the patch's, mm), SAM's
+    `image_encoder` and `mask_decoder`, and the component of any slot of `blocks:` by the slot's
+    name. Behind `*` is what YAML may set.
+
+    Args:
+        num_classes: K, background included.
+        depth: D, slices of a patch.
+        image_size: (H, W), the patch in the plane, pixels.
+
+    Attributes:
+        depth: D.
+        image_size: `(H, W)`.
+        mask_head: Says what the logits mean; a softmax unless the network has another.
+        trains_sam: Whether some of SAM's own weights train.
+    """
+
+    trains_sam: ClassVar[bool] = False
+
+    depth: int
+    image_size: tuple[int, int]
+    mask_head: MaskHead
+
+    def __init__(self, num_classes: int, depth: int, image_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.depth, self.image_size = depth, image_size
+        self.mask_head = SoftmaxHead(num_classes)
+        self.register_forward_hook(_with_labels)
+
+    @abstractmethod
+    def forward(self, volume: Tensor, *, decode: bool = True) -> Output:
+        """Segments a batch of patches.
+
+        Args:
+            volume: `(B, M, D, H, W)` normalised intensities.
+            decode: False runs the prompt generator alone (training's first phase), where there is
+                one; other networks take no notice.
+
+        Raises:
+            ValueError: If the volume's depth or size is not what the network was built for.
+        """
+
+    def blocks(self) -> dict[str, nn.Module]:
+        """The modules that train, by name, in the order of the forward pass.
+
+        All children that have parameters, but those that are frozen. One with an attribute
+        `lr_mult` trains at that multiple of the learning rate.
+        """
+        frozen = self.frozen()
+        return {
+            name: child
+            for name, child in self.named_children()
+            if child not in frozen and any(True for _ in child.parameters())
+        }
+
+    def frozen(self) -> tuple[nn.Module, ...]:
+        """The modules that never train; their weights are in no checkpoint."""
+        return ()
+
+    def parameter_groups(self) -> dict[str, int]:
+        """How many parameters each block trains, by name."""
+        return count_parameters(self.blocks())
+
+    def trained_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Names and parameters of the blocks; frozen ones are not among them."""
+        for name, block in self.blocks().items():
+            yield from block.named_parameters(prefix=name)
+
+    def unaccounted(self) -> list[str]:
+        """Names of parameters that are in no block and not frozen: a mistake of the class."""
+        known = {id(each) for block in self.blocks().values() for each in block.parameters()}
+        known |= {id(each) for module in self.frozen() for each in module.parameters()}
+        return [name for name, each in self.named_parameters() if id(each) not in known]
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets the blocks to training; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        for module in self.frozen():
+            module.eval()
+        return self
+
+    def freeze_in(self, precision: torch.dtype) -> Self:
+        """Keeps frozen weights in the type that autocast computes in: the same results, sooner.
+
+        Autocast casts weights that do not train anew at every use. Norms, embeddings and absolute
+        positions stay in float32, in which autocast takes them. For good: the digits are gone.
+
+        Args:
+            precision: The type of the autocast that the network is called under from now on.
+        """
+        for part in self.frozen():
+            for module in part.modules():
+                if isinstance(module, CAST_BY_AUTOCAST):
+                    module.to(precision)
+        return self
+
+    def recompute(self, twice: bool) -> None:
+        """Sets whether the blocks of SAM's encoder are computed twice instead of kept."""
+        for module in self.modules():
+            if hasattr(module, "checkpointed"):
+                module.checkpointed = twice  # type: ignore[assignment]
+
+    def parts_to_compile(self) -> list[nn.Module]:
+        """What `train.compile` compiles."""
+        return [self]
+
+    def check(self, volume: Tensor) -> None:
+        """Refuses a volume of another size.
+
+        Raises:
+            ValueError: If the volume's depth or size is not what the network was built for.
+        """
+        expected = (self.depth, *self.image_size)
+        if volume.ndim != 5 or tuple(volume.shape[2:]) != expected:
+            raise ValueError(
+                f"expected a volume (B, M, D, H, W) with D, H, W = {expected}, "
+                f"got {tuple(volume.shape)}; build the network for that depth and image_size"
+            )
+
+
+def _with_labels(network: Network, inputs: Any, output: Output) -> Output:
+    """The output of any network knows how its logits are named."""
+    return replace(output, name=network.mask_head.labels)

@@ -1,0 +1,56 @@
+"""The prompt generator's own masks as the answer: nothing of SAM's mask decoder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from spsam.model.adapters.placement import AdapterSet
+from spsam.model.depth_pos_embeds.base import DepthPosEmbed
+from spsam.model.input_adapters.base import InputAdapter
+from spsam.model.networks.base import Output
+from spsam.model.networks.encoded import EncodedNetwork
+from spsam.model.prompt_generators.base import PromptGenerator
+
+if TYPE_CHECKING:
+    from spsam.model.sam.image_encoder import ImageEncoder
+
+
+class GeneratorOnly(EncodedNetwork):
+    """Self-Prompt SAM up to its auxiliary masks, trained on them from the first step to the last.
+
+    What Self-Prompt SAM does better than this comes from prompts and mask decoder.
+
+    Args:
+        image_encoder: SAM's image encoder.
+        input_adapter: From `(B, M, D, H, W)` to three-channel slices at the encoder's size.
+        depth_pos_embed: Tells the slices of a patch apart.
+        adapter: The adapters of the encoder.
+        prompt_generator: From encoder maps to auxiliary masks.
+        num_classes: K, background included.
+        depth: D, slices of a patch.
+        image_size: `(H, W)`, the patch in the plane, pixels.
+    """
+
+    def __init__(  # noqa: PLR0917 - the engine gives what is named here, by name
+        self,
+        image_encoder: ImageEncoder,
+        input_adapter: InputAdapter,
+        depth_pos_embed: DepthPosEmbed,
+        adapter: AdapterSet,
+        prompt_generator: PromptGenerator,
+        num_classes: int,
+        depth: int,
+        image_size: tuple[int, int],
+    ) -> None:
+        depth_pos_embed.leave_decoder_out()
+        super().__init__(
+            image_encoder, input_adapter, depth_pos_embed, adapter, num_classes, depth, image_size
+        )
+        self.prompt_generator = prompt_generator
+
+    def forward(self, volume: Tensor, *, decode: bool = True) -> Output:
+        """See `Network`; both phases are the same, `decode` changes nothing."""
+        auxiliary: list[Tensor] = self.prompt_generator([self.unfold(x) for x in self.maps(volume)])
+        return Output(auxiliary[0], deeper=auxiliary[1:])

@@ -1,0 +1,21 @@
+"""The plain 2D U-Net."""
+
+from __future__ import annotations
+
+from spsam.model.networks.plain_unet import PlainUNet
+
+
+class UNet2D(PlainUNet):
+    """The planar one of `PlainUNet`.
+
+    Args:
+        in_channels: M, image modalities.
+        num_classes: K, background included.
+        depth: D, slices of a patch.
+        image_size: (H, W), pixels.
+    """
+
+    def __init__(
+        self, in_channels: int, num_classes: int, depth: int, image_size: tuple[int, int]
+    ) -> None:
+        super().__init__(in_channels, num_classes, depth, image_size, spatial=False)

@@ -1,0 +1,69 @@
+"""UNETR, from MONAI."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from spsam.errors import require
+from spsam.model.networks.base import Output
+from spsam.model.networks.convolutional import ConvolutionalNetwork
+
+PATCH = 16
+
+
+class UNETR(ConvolutionalNetwork):
+    """A transformer over 16³ patches with a convolutional decoder (arXiv 2103.10504).
+
+    Its patches are cubes: a volume of fewer than 16 slices is padded to 16.
+
+    Args:
+        in_channels: M, image modalities.
+        num_classes: K, background included.
+        depth: D, slices of a patch.
+        image_size: (H, W), pixels.
+        feature_size: Channels of the decoder's finest level.
+        hidden_size: Width of the transformer; a multiple of `num_heads`.
+        mlp_dim: Hidden width of its MLPs.
+        num_heads: Attention heads.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        depth: int,
+        image_size: tuple[int, int],
+        *,
+        feature_size: int = 16,
+        hidden_size: int = 768,
+        mlp_dim: int = 3072,
+        num_heads: int = 12,
+    ) -> None:
+        sizes = (feature_size, hidden_size, mlp_dim, num_heads)
+        require(
+            (min(sizes) >= 1, f"all sizes are at least 1, got {sizes}"),
+            (
+                num_heads >= 1 and hidden_size % num_heads == 0,
+                f"hidden_size is a multiple of num_heads, got {hidden_size} and {num_heads}",
+            ),
+        )
+        # MONAI takes seconds to import; no other network needs it.
+        from monai.networks.nets.unetr import UNETR as Net  # noqa: N811
+
+        super().__init__(num_classes, depth, image_size, (PATCH,) * 3)
+        self.net = Net(
+            in_channels=in_channels,
+            out_channels=num_classes,
+            img_size=self.padded_size(),
+            feature_size=feature_size,
+            hidden_size=hidden_size,
+            mlp_dim=mlp_dim,
+            num_heads=num_heads,
+        )
+        for block in self.net.vit.blocks:
+            # MONAI's blocks have norms for a cross-attention that UNETR has not.
+            block.norm_cross_attn = nn.Identity()
+
+    def forward(self, volume: Tensor, *, decode: bool = True) -> Output:
+        """See `Network`; there are no phases, `decode` changes nothing."""
+        return self.segment(self.net, volume)

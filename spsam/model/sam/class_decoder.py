@@ -1,0 +1,80 @@
+"""SAM's mask decoder with a mask token for each class, trained, and no prompts."""
+
+from __future__ import annotations
+
+import torch
+from segment_anything.modeling import MaskDecoder
+from torch import Tensor, nn
+
+from spsam.model.adapters.placement import AdapterSet
+from spsam.model.kernels.mask_upscaling import masks_of_tokens
+from spsam.model.sam.mask_decoder import DepthPosition, PromptedMaskDecoder
+from spsam.model.sam.two_way import TwoWayPass
+
+
+class ClassMaskDecoder(nn.Module):
+    """SAM's mask decoder as SAMed has it (arXiv 2304.13785): K masks of a slice at once.
+
+    Transformer, upscaling, quality token and the embedding of no mask are SAM's and train on. Mask
+    tokens and hypernetworks begin anew: one more token than classes, the first of which, SAM's
+    single mask, is decoded by nobody.
+
+    Args:
+        sam: SAM's prompt encoder and mask decoder; its modules are taken, not copied.
+        num_classes: K, background included.
+    """
+
+    position: Tensor
+
+    def __init__(self, sam: PromptedMaskDecoder, num_classes: int) -> None:
+        super().__init__()
+        of_sam = sam.mask_decoder
+        made = MaskDecoder(
+            transformer_dim=of_sam.transformer_dim,
+            transformer=of_sam.transformer,
+            num_multimask_outputs=num_classes,
+        )
+        self.grid, self.mask_size = sam.grid, sam.mask_size
+        self.transformer = of_sam.transformer
+        self.upscaling = of_sam.output_upscaling
+        self.quality_token = of_sam.iou_token
+        self.mask_tokens = made.mask_tokens
+        self.hypernetworks = made.output_hypernetworks_mlps[1:]
+        self.no_mask = sam.prompt_encoder.no_mask_embed
+        self.requires_grad_(True)
+        self.register_buffer("position", sam.image_position().detach(), persistent=False)
+
+    def forward(
+        self, embedding: Tensor, *, depth: int, adapters: AdapterSet, depth_pos: DepthPosition
+    ) -> Tensor:
+        """Decodes all classes of every slice.
+
+        Args:
+            embedding: `(B·D, C, gh, gw)`, the image encoder's neck output.
+            depth: D.
+            adapters: Those of the two-way blocks and of the final attention.
+            depth_pos: Makes the image position of each slice.
+
+        Returns:
+            `(B·D, K, 4gh, 4gw)` mask logits.
+        """
+        count = embedding.shape[0]
+        tokens = torch.cat([self.quality_token.weight, self.mask_tokens.weight])
+        image = embedding + self.no_mask.weight.reshape(1, -1, 1, 1)
+        queries, keys = TwoWayPass(
+            transformer=self.transformer,
+            adapters=adapters,
+            folded=(count // depth, depth),
+            tokens=tokens.expand(count, -1, -1),
+            position=depth_pos.decoder_position(self.position).flatten(2).transpose(1, 2),
+        ).run(image.flatten(2).transpose(1, 2))
+        weights = torch.stack(
+            [
+                network(queries[:, token])
+                # Behind the tokens of the quality and of SAM's single mask.
+                for token, network in enumerate(self.hypernetworks, start=2)
+            ],
+            dim=1,
+        )  # (B·D, K, C / 8)
+        masks = masks_of_tokens(self.upscaling, keys, weights, self.grid)
+        return masks.reshape(count, -1, *self.mask_size)
