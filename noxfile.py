@@ -39,7 +39,7 @@ def tool(name: str) -> str:
 @nox.session(python=PYTHON, default=False)
 def environment(session: nox.Session) -> None:
     """The one environment of demo, tests and types: torch alone is several gigabytes."""
-    session.install("-c", "constraints.txt", "-e", ".[all,notebooks,test,types]", env=INSTALL)
+    session.install("-c", "constraints.txt", "-e", ".[all,docs,notebooks,test,types]", env=INSTALL)
     ENVIRONMENT["bin"] = Path(session.bin)
 
 
@@ -156,6 +156,13 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Mypy, strict."""
     session.run(tool("mypy"), "--strict", *(session.posargs or ["-p", "spsam"]))
+
+
+@nox.session(venv_backend="none", requires=["environment"], default=False)
+def docs(session: nox.Session) -> None:
+    """The site in site/, readable offline; `nox -s docs -- serve` shows it while you write."""
+    quiet = {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}
+    session.run(tool("mkdocs"), *(session.posargs or ["build"]), env=quiet)
 
 
 @nox.session(venv_backend="none", default=False)
