@@ -30,13 +30,13 @@ from spsam.config.problems import describe
 from spsam.config.schema import ArmConfig
 from spsam.registry.catalogue import Catalogue
 from spsam.registry.signature import REQUIRED, parameters
-from spsam.registry.slots import SLOTS
+from spsam.registry.slots import EVERY_SLOT
 
 ROOT = Path(__file__).parents[2]
 
 SOURCES = {"P": "the paper", "A": "the author's other code or nnU-Net", "C": "chosen here"}
 # Keys of an arm that its file gives in another way.
-LABELS = ("name", "parent", "plugins", "blocks")
+LABELS = ("name", "parent", "plugins", "blocks", "network")
 
 
 def write(page: str, text: str, edited: str = "") -> None:
@@ -68,10 +68,11 @@ def configuration() -> str:
     """Every key of an arm, by section."""
     lines = [
         "# Configuration\n",
-        "Every key that an arm, a preset or `--set` can give, with its default. *Source* is where the "
-        f"value's meaning comes from: {', '.join(f'{k} = {v}' for k, v in SOURCES.items())}. A key "
+        "Every key that an arm, a preset or `--set` can give, with its default. *Source* is where "
+        "the value's meaning comes from: "
+        f"{', '.join(f'{k} = {v}' for k, v in SOURCES.items())}. A key "
         "marked with * is no part of a run's identity: changing it does not make another run. The "
-        "keys of each block are those of [its component](components.md).\n",
+        "keys of a block or network are those of [its component](components.md).\n",
     ]
     lines += [f"```yaml\n{(ROOT / 'ablations' / 'S9.yaml').read_text()}```\n"]
     lines += _table("arm", {k: f for k, f in ArmConfig.model_fields.items() if k not in LABELS})
@@ -87,7 +88,8 @@ def _table(title: str, fields: dict[str, FieldInfo], around: tuple[str, ...] = (
             below += _table(".".join((*around, key)), kind.model_fields, (*around, key))
             continue
         given = field.get_default()
-        default = "required" if given is PydanticUndefined else f"`{json.dumps(given, default=str)}`"
+        shown = json.dumps(None if given is PydanticUndefined else given, default=str)
+        default = "required" if given is PydanticUndefined else f"`{shown}`"
         mark = "*" if ".".join(("arm", *around, key)) in NOT_IDENTITY else ""
         source = dict(field.json_schema_extra or {})["source"]  # type: ignore[arg-type]
         cells = [f"`{key}`{mark}", _kind(field), default, source, str(field.description)]
@@ -102,8 +104,12 @@ def _kind(field: FieldInfo) -> str:
 def components() -> str:
     """Every component of every slot, with what YAML may set."""
     catalogue = Catalogue.load()
-    lines = ["# Components\n", "A component is chosen in `blocks:` of an arm, by its name.\n"]
-    for slot in SLOTS.values():
+    lines = [
+        "# Components\n",
+        "A component is chosen by its name: a block in `blocks:` of an arm, a network in "
+        "`network:`.\n",
+    ]
+    for slot in EVERY_SLOT.values():
         lines.append(f"## `{slot.name}`\n\n{slot.meaning[0].upper()}{slot.meaning[1:]}.\n")
         for card in catalogue.cards(slot.name):
             source = "; ".join(f"{kind}: {where}" for kind, where in card.source.items())

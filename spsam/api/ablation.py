@@ -96,7 +96,7 @@ def ablate(
         spsam.InputError: With every mistake, before anything is run.
         KeyboardInterrupt: If it was stopped; the same call resumes.
 
-    Example:
+    Examples:
         >>> study = spsam.ablate(["S3", "S9"], preset="smoke", seeds=2, dry_run=True)
         >>> [(arm, len(ids)) for arm, ids in zip(study.table.arm, study.table.run_ids)]
         [('S3', 2), ('S9', 2)]

@@ -84,7 +84,7 @@ def prompts(
     Raises:
         spsam.InputError: With every mistake, before anything is asked.
 
-    Example:
+    Examples:
         >>> asked = spsam.prompts(data="ACDC", prompts="box", source="ground_truth", limit=1,
         ...                       overrides={"backbone.encoder_size": 64})
         >>> list(asked.table.prompts), bool(asked.table.dice[0] > 0)

@@ -61,7 +61,7 @@ def report(
     Raises:
         spsam.InputError: If there is no study, or a table of your own is wrong.
 
-    Example:
+    Examples:
         >>> (made,) = spsam.report(out=study.folder, pdf=False, figures=False)
         >>> made.tables["ablation"].arm.tolist()
         ['S1']

@@ -48,7 +48,7 @@ def load_run(
         spsam.InputError: If there is no such run, several fit, it is damaged, or weights or
             components are not at hand.
 
-    Example:
+    Examples:
         >>> run = spsam.load_run("S9/0/0")
         >>> run.config.arm.blocks.adapter.name
         'dfused'
@@ -215,7 +215,7 @@ class Run:
         Raises:
             spsam.InputError: With every problem of the image.
 
-        Example:
+        Examples:
             >>> run = spsam.load_run("latest")
             >>> volume = np.random.default_rng(0).normal(size=(5, 20, 24))
             >>> made = run.predict(volume, spacing=(8, 1.5, 1.5), probabilities=True, mirror=False)

@@ -44,7 +44,7 @@ def view(
     Raises:
         InputError: As `spsam view`.
 
-    Example:
+    Examples:
         >>> spsam.view("segmented/", images="scans/", references="labels/")  # doctest: +SKIP
     """
     planned = plan_view(
