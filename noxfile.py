@@ -120,6 +120,19 @@ def methods(session: nox.Session) -> None:
     session.run("python", "benchmarks/methods.py", *session.posargs, env=threads)
 
 
+@nox.session(python=PYTHON, default=False)
+def gpu(session: nox.Session) -> None:
+    """What wants a card: its tests, then step times as JSON: `nox -s gpu -- --save gpu.json`."""
+    session.install("-c", "constraints.txt", "-e", ".[bench,test]", env=INSTALL)
+    found = (
+        "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 'no card that torch sees')"
+    )
+    session.run("python", "-c", found)
+    session.run("spsam", "doctor")
+    session.run("python", "-m", "pytest", "-m", "gpu")
+    session.run("python", "benchmarks/gpu.py", *session.posargs)
+
+
 @nox.session(python=PYTHON)
 def lint(session: nox.Session) -> None:
     """Style, format and the direction of imports; an environment of its own, ready in seconds."""
