@@ -112,6 +112,13 @@ def planner(session: nox.Session) -> None:
     session.run(tool("python"), "benchmarks/planner.py", *session.posargs, env=threads)
 
 
+@nox.session(venv_backend="none", requires=["environment"], default=False)
+def cards(session: nox.Session) -> None:
+    """The table of what fits which card; `nox -s cards -- --check`: the plan beside real steps."""
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    session.run(tool("python"), "benchmarks/cards.py", *session.posargs, env=threads)
+
+
 @nox.session(python=PYTHON, default=False)
 def methods(session: nox.Session) -> None:
     """A step beside SAMed's and nnU-Net's: `nox -s methods -- --size 512 --precision bf16`."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Ways = Mapping[str, Sequence[Mapping[str, Any]]]
 
 _SUSTAINED = 50e12
-"""Operations a second for a first idea of time: a third to a twentieth of what data sheets say."""
+"""Operations a second for a first idea of time: an assumption, which no card has confirmed."""
 _LONG = 1000
 """Hours of a run from which another way is proposed."""
 

@@ -155,7 +155,7 @@ def _backward(loss: Tensor) -> None:
 
     Blocks that are computed twice are then computed as on a card the second time, too.
     """
-    engine = torch.autograd.Variable._execution_engine  # type: ignore[attr-defined]
+    engine = torch.autograd.Variable._execution_engine
     start = (torch.ones_like(loss),)
     engine.run_backward(
         (loss,), start, False, False, (), allow_unreachable=True, accumulate_grad=True

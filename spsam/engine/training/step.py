@@ -131,7 +131,9 @@ def make_optimizer(network: Segmenter, train: TrainConfig) -> torch.optim.Optimi
     by_rate: dict[float, list[nn.Parameter]] = {}
     for block in network.blocks().values():
         by_rate.setdefault(getattr(block, "lr_mult", 1.0), []).extend(block.parameters())
-    parameters = [{"params": held, "lr_mult": rate} for rate, held in by_rate.items() if held]
+    parameters: list[dict[str, Any]] = [
+        {"params": held, "lr_mult": rate} for rate, held in by_rate.items() if held
+    ]
     options = train.optimizer
     if options.name == "adamw":
         return torch.optim.AdamW(
