@@ -22,6 +22,9 @@ class PretrainRecipe(Section):
     title: str = chosen(..., "What is made.")
     backbone: Literal["sam_tiny"] = chosen("sam_tiny", "Which SAM, at its native input size.")
     seed: Whole = chosen(0, "Of initial weights, pictures and prompts.")
+    start: str | None = chosen(
+        None, "Sha-256 of the weights that training starts from; null: random weights."
+    )
     steps: Count = chosen(..., "Optimiser steps.")
     images: Count = chosen(4, "Pictures of a step.")
     masks: Count = chosen(6, "Masks of a picture that are asked for.")

@@ -16,8 +16,10 @@ from spsam.config.pretrain import PretrainRecipe
 from spsam.data.sampling.questions import Lesson, Question, Questions
 from spsam.engine.predict import autocast
 from spsam.engine.pretrain_state import lines_until, resume, save
+from spsam.errors import InputError
 from spsam.files import atomic, write_text
 from spsam.model.sam.backbones import backbone_spec
+from spsam.model.sam.build import build_sam
 from spsam.model.sam.checkpoint import official_state
 from spsam.model.sam.promptable import Asked, PromptableSAM
 from spsam.model.sam.state_file import CHECKSUM, file_sha256, state_sha256
@@ -25,7 +27,7 @@ from spsam.model.sam.state_file import CHECKSUM, file_sha256, state_sha256
 Metrics = dict[str, float]
 
 _KINDS = ("point", "box", "point+box")
-_SHARES = (0.3, 0.25, 0.45)
+_SHARES = (0.2, 0.4, 0.4)
 
 
 def pretrain(
@@ -36,6 +38,7 @@ def pretrain(
     workers: int,
     on_step: Callable[[int, Metrics], None],
     on_note: Callable[[str], None] = lambda text: None,
+    start: Path | None = None,
 ) -> PromptableSAM:
     """Trains from the last checkpoint, if there is one, to the recipe's end.
 
@@ -46,17 +49,18 @@ def pretrain(
         workers: Processes that paint pictures.
         on_step: Called with the number of steps done and their metrics.
         on_note: Told of a checkpoint or a log that is damaged.
+        start: Weights that the first step starts from; of the recipe's `start`.
 
     Returns:
         The trained SAM.
 
     Raises:
-        InputError: If the checkpoint is of another recipe.
+        InputError: If the checkpoint is of another recipe, or `start` is not the recipe's.
         SpsamError: If there are checkpoints and none is sound.
     """
     spec = backbone_spec(recipe.backbone)
     torch.manual_seed(recipe.seed)
-    sam = PromptableSAM(spec)
+    sam = started(recipe, start)
     sam.requires_grad_(True)
     pictures = PictureHead(spec.out_dim, spec.patch)
     optimizer = torch.optim.AdamW(
@@ -64,6 +68,7 @@ def pretrain(
         lr=recipe.lr,
         betas=(0.9, 0.98),
         weight_decay=recipe.weight_decay,
+        fused=True,
     )
     parts = nn.ModuleDict({"sam": sam, "pictures": pictures})
     first = resume(checkpoint, recipe, parts, optimizer, on_note)
@@ -95,6 +100,27 @@ def pretrain(
             since.clear()
         on_step(done, metrics)
     return sam
+
+
+def started(recipe: PretrainRecipe, start: Path | None) -> PromptableSAM:
+    """The SAM of the first step: random, or of a file that the recipe names by its hash.
+
+    Raises:
+        InputError: If there is a file and the recipe names none, or the other way round, or
+            another one; or if the file has not the weights of this SAM.
+    """
+    spec = backbone_spec(recipe.backbone)
+    found = None if start is None else file_sha256(start)
+    if found != recipe.start:
+        expected = f"a file with sha-256 {recipe.start}" if recipe.start else "no file"
+        came = f"{start} with {found}" if start else "none"
+        message = f"the recipe's start expects {expected}, got {came}: give --start that file, or "
+        raise InputError(message + "another hash by --set start=SHA256 (null: random weights)")
+    if start is None:
+        return PromptableSAM(spec)
+    size = (spec.native_size, spec.native_size)
+    encoder, decoder, _ = build_sam(spec.name, size, checkpoint=start)
+    return PromptableSAM(spec, (encoder, decoder))
 
 
 def learning_rate(recipe: PretrainRecipe, step: int) -> float:

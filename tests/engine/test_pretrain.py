@@ -20,6 +20,7 @@ from spsam.engine.pretrain import (
     measure,
     pretrain,
     save_weights,
+    started,
 )
 from spsam.engine.pretrain_state import locked
 from spsam.errors import InputError, SpsamError
@@ -141,6 +142,31 @@ def test_mistakes_in_a_recipe_have_their_lines(tmp_path: Path) -> None:
     assert "recipe.yaml:2" in said
     assert "did you mean 'images'" in said
     assert "lr" in said
+
+
+def test_training_starts_from_the_file_that_the_recipe_names(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    first = PromptableSAM(backbone_spec("sam_tiny"))
+    path = tmp_path / "first.safetensors"
+    recipe = SHORT.model_copy(update={"start": save_weights(first, path, SHORT)})
+    sam = started(recipe, path)
+    for name, value in first.state_dict().items():
+        torch.testing.assert_close(sam.state_dict()[name], value.half().float())
+    torch.manual_seed(0)
+    random = started(SHORT, None).state_dict()
+    assert all(torch.equal(value, random[name]) for name, value in first.state_dict().items())
+
+
+@pytest.mark.parametrize("named", [None, "0" * 64])
+def test_another_start_than_the_recipes_is_refused(named: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    path.write_bytes(b"other")
+    recipe = SHORT.model_copy(update={"start": named})
+    with pytest.raises(InputError, match=r"start expects .*, got .*other\.safetensors with"):
+        started(recipe, path)
+    if named:
+        with pytest.raises(InputError, match=r"got none: give --start"):
+            started(recipe, None)
 
 
 def stopped(folder: Path) -> Path:
