@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,14 @@ from torch.utils.data import DataLoader, Subset
 from spsam.config.pretrain import PretrainRecipe
 from spsam.data.sampling.questions import Lesson, Question, Questions
 from spsam.engine.predict import autocast
+from spsam.engine.pretrain_losses import dice_loss, focal_loss, iou, picture_loss
 from spsam.engine.pretrain_state import lines_until, resume, save
 from spsam.errors import InputError
 from spsam.files import atomic, write_text
 from spsam.model.sam.backbones import backbone_spec
 from spsam.model.sam.build import build_sam
 from spsam.model.sam.checkpoint import official_state
+from spsam.model.sam.excerpt import Excerpt
 from spsam.model.sam.promptable import Asked, PromptableSAM
 from spsam.model.sam.state_file import CHECKSUM, file_sha256, state_sha256
 
@@ -74,21 +76,16 @@ def pretrain(
     first = resume(checkpoint, recipe, parts, optimizer, on_note)
     lines = lines_until(log, first, on_note)
     since: dict[str, list[float]] = {}
-    questions = Questions(
-        recipe.seed,
-        recipe.steps * recipe.images,
-        spec.native_size,
-        recipe.masks,
-        sam.decoder.mask_size[0],
-        recipe.box_jitter,
-    )
-    todo = Subset(questions, range(first * recipe.images, len(questions)))
-    batches = DataLoader(todo, recipe.images, num_workers=workers)
-    for step, batch in enumerate(batches, start=first):
+    excerpt = Excerpt(sam, spec, spec.native_size // 2)
+    for step, batch in enumerate(lessons(recipe, first, workers), start=first):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe, step)
         rng = np.random.default_rng([recipe.seed, step])
-        metrics = _step(sam, pictures, batch, optimizer, recipe=recipe, rng=rng)
+        asked: PromptableSAM = sam
+        if step < recipe.excerpts:
+            excerpt.move(*rng.integers(excerpt.corners, size=2))
+            asked = excerpt
+        metrics = _step(asked, pictures, batch, optimizer, recipe=recipe, rng=rng)
         done = step + 1
         for name, value in metrics.items():
             since.setdefault(name, []).append(value)
@@ -123,6 +120,29 @@ def started(recipe: PretrainRecipe, start: Path | None) -> PromptableSAM:
     return PromptableSAM(spec, (encoder, decoder))
 
 
+def lessons(recipe: PretrainRecipe, first: int, workers: int) -> Iterator[Lesson]:
+    """What is left to learn when `first` steps are done: excerpts, then whole pictures."""
+    spec = backbone_spec(recipe.backbone)
+    parts = (
+        (0, min(recipe.excerpts, recipe.steps), spec.native_size // 2, recipe.excerpt_images),
+        (recipe.excerpts, recipe.steps, spec.native_size, recipe.images),
+    )
+    for start, end, size, images in parts:
+        done = max(0, first - start)
+        if done >= end - start:
+            continue
+        questions = Questions(
+            recipe.seed,
+            (end - start) * images,
+            size,
+            recipe.masks,
+            4 * size // spec.patch,
+            recipe.box_jitter,
+        )
+        todo = Subset(questions, range(done * images, len(questions)))
+        yield from DataLoader(todo, images, num_workers=workers)
+
+
 def learning_rate(recipe: PretrainRecipe, step: int) -> float:
     """Rises, stays, and falls to zero in a straight line."""
     rise = min(1.0, (step + 1) / recipe.warmup)
@@ -151,14 +171,6 @@ class PictureHead(nn.Module):
         """`(B, C, gh, gw)` to `(B, 2, H, W)`: logits of borders, and the flat picture."""
         found: Tensor = self.to_pixels(embedding)
         return found
-
-
-def picture_loss(found: Tensor, borders: Tensor, flat: Tensor) -> Tensor:
-    """Cross-entropy + Dice of borders, squared error of the flat picture; both `(B, H, W)`."""
-    logits = found[:, :1]
-    entropy = functional.binary_cross_entropy_with_logits(logits[:, 0], borders)
-    overlap = dice_loss(logits, borders).mean()
-    return entropy + overlap + functional.mse_loss(found[:, 1], flat)
 
 
 def _step(
@@ -213,29 +225,6 @@ def _step(
         nn.utils.clip_grad_norm_(group["params"], recipe.clip_norm)
     optimizer.step()
     return {"loss": float(loss.detach()), **metrics}
-
-
-def focal_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Focal loss (γ 2, α 0.25) of `(n, m, H, W)` logits against `(n, H, W)`, `(n, m)`."""
-    wanted = target[:, None].expand_as(logits)
-    entropy = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    surprise = 1 - torch.exp(-entropy)
-    weight = 0.25 * wanted + 0.75 * (1 - wanted)
-    return (weight * surprise.square() * entropy).mean(dim=(2, 3))
-
-
-def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """One minus soft Dice of `(n, m, H, W)` logits against `(n, H, W)`, `(n, m)`."""
-    shares, wanted = logits.sigmoid(), target[:, None]
-    overlap = (shares * wanted).sum(dim=(2, 3))
-    return 1 - (2 * overlap + 1) / (shares.sum(dim=(2, 3)) + wanted.sum(dim=(2, 3)) + 1)
-
-
-def iou(masks: Tensor, target: Tensor) -> Tensor:
-    """Intersection over union of `(n, m, H, W)` masks with `(n, H, W)`, `(n, m)`."""
-    both = (masks & target[:, None]).sum(dim=(2, 3))
-    either = (masks | target[:, None]).sum(dim=(2, 3))
-    return both / either.clamp(min=1)
 
 
 def held_out(recipe: PretrainRecipe, pictures: int) -> DataLoader[Lesson]:

@@ -12,23 +12,31 @@ import torch
 from spsam.config.pretrain import PretrainRecipe, load_recipe
 from spsam.engine.checkpoint import previous
 from spsam.engine.pretrain import (
-    dice_loss,
-    focal_loss,
     held_out,
-    iou,
     learning_rate,
+    lessons,
     measure,
     pretrain,
     save_weights,
     started,
 )
+from spsam.engine.pretrain_losses import dice_loss, focal_loss, iou
 from spsam.engine.pretrain_state import locked
 from spsam.errors import InputError, SpsamError
 from spsam.model.sam.backbones import backbone_spec
 from spsam.model.sam.build import build_sam
 from spsam.model.sam.promptable import Asked, PromptableSAM
 
-SHORT = PretrainRecipe(title="short", steps=4, images=2, masks=2, warmup=2, checkpoint_every=2)
+SHORT = PretrainRecipe(
+    title="short",
+    steps=4,
+    images=2,
+    masks=2,
+    excerpts=2,
+    excerpt_images=3,
+    warmup=2,
+    checkpoint_every=2,
+)
 
 
 class StoppedError(Exception):
@@ -67,6 +75,13 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path: Path) ->
     fresh = PromptableSAM(backbone_spec("sam_tiny")).state_dict()
     still = [name for name, one in whole.state_dict().items() if torch.equal(one, fresh[name])]
     assert not [name for name in still if "weight" in name and "norm" not in name]
+
+
+@pytest.mark.parametrize("first", range(5))
+def test_excerpts_come_first_and_a_resumed_training_sees_what_is_left(first: int) -> None:
+    shapes = [tuple(batch["image"].shape) for batch in lessons(SHORT, first, workers=0)]
+    every = [(3, 3, 64, 64)] * 2 + [(2, 3, 128, 128)] * 2
+    assert shapes == every[first:]
 
 
 def test_weights_go_into_a_file_that_every_arm_can_load(tmp_path: Path) -> None:
