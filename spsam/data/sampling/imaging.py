@@ -92,5 +92,5 @@ def _scanned(rng: np.random.Generator, image: Array, *, rician: bool) -> Array:
         noise = ndimage.gaussian_filter(noise, (0, 0.6, 0.6))
     image = np.hypot(image + noise[0], noise[1]) if rician else image + noise[0]
     if cells < size:
-        image = resampled(image, size, int(rng.choice([1, 3])))
+        image = resampled(image, size, 1 if rng.choice([1, 3]) == 1 else 3)
     return np.asarray(image, np.float32)

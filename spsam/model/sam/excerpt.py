@@ -6,6 +6,7 @@ import copy
 from dataclasses import replace
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from spsam.model.sam.backbones import Backbone, token_grid
@@ -54,19 +55,19 @@ class Excerpt(PromptableSAM):
         )
         for mine, theirs in pairs:
             if not mine.window_size:
-                mine.attn.rel_pos_h = _middle(theirs.attn.rel_pos_h, height)
-                mine.attn.rel_pos_w = _middle(theirs.attn.rel_pos_w, width)
+                mine.attn.rel_pos_h = _middle(theirs.attn.rel_pos_h, height)  # type: ignore[assignment]
+                mine.attn.rel_pos_w = _middle(theirs.attn.rel_pos_w, width)  # type: ignore[assignment]
         full = whole.decoder.grid
         position = whole.decoder.prompt_encoder.pe_layer(full)[(None, slice(None), *square)]
         self.decoder.prompt_encoder.get_dense_pe = lambda: position
 
     def answer(self, embedding: Tensor, asked: Asked) -> tuple[Tensor, Tensor]:
         """As the whole SAM, with prompts in the square's own pixels."""
-        corner = embedding.new_tensor(self._corner, dtype=float)
+        corner = torch.tensor(self._corner, dtype=torch.float32, device=embedding.device)
         moved = replace(
             asked,
-            points=None if asked.points is None else asked.points + corner.float(),
-            boxes=None if asked.boxes is None else asked.boxes + corner.float().repeat(2),
+            points=None if asked.points is None else asked.points + corner,
+            boxes=None if asked.boxes is None else asked.boxes + corner.repeat(2),
         )
         return super().answer(embedding, moved)
 

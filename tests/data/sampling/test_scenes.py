@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 
 from spsam.data.sampling.imaging import painted
-from spsam.data.sampling.noise import resampled, smooth_noise
+from spsam.data.sampling.noise import Order, resampled, smooth_noise
 from spsam.data.sampling.questions import Questions
 from spsam.data.sampling.scenes import SMALLEST, scene
 
@@ -70,7 +70,7 @@ def test_pictures_differ_in_sharpness_and_noise() -> None:
 
 
 @pytest.mark.parametrize(("size", "order"), [(20, 1), (64, 3), (90, 3)])
-def test_a_resampled_picture_is_as_scipy_has_it(size: int, order: int) -> None:
+def test_a_resampled_picture_is_as_scipy_has_it(size: int, order: Order) -> None:
     image = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
     expected = ndimage.zoom(image, size / 64, order=order, grid_mode=True, mode="nearest")
     np.testing.assert_allclose(resampled(image, size, order), expected, atol=1e-4)
