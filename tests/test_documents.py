@@ -71,7 +71,7 @@ def test_every_trap_has_its_test() -> None:
 def test_the_glossary_has_the_names_of_the_code() -> None:
     page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
-    words = [row[0] for row in rows if row[0] not in ("word", "---")]
+    words = [row[0] for row in rows if row[0] not in ("term", "---")]
     assert len(words) > 40
     assert len(words) == len(set(words))
     named = re.findall(r"`(\w+)` `(\S+\.py)`", page)
