@@ -21,6 +21,23 @@ PAGES = [
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
+PLAIN = [
+    ROOT / "docs" / f"{name}.md"
+    for name in (
+        *("add-a-component", "add-an-adapter", "architecture", "glossary", "guides/backbones"),
+        *("guides/data", "guides/prompt-studies", "guides/python", "guides/reports"),
+        "guides/results",
+    )
+]
+"""Pages that follow the rules of writing in CONTRIBUTING.md."""
+# Of its word list, what is wrong wherever it stands.
+NOT_PLAIN = re.compile(
+    r"\b(says?|tells?|knows?|wants?|speaks?|goes on|go on|(is|are) (said|told|asked|refused)|anew"
+    r"|once more|passed over|left out|by itself)\b|, too\b",
+    re.IGNORECASE,
+)
+
+
 def anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as code hosts make them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
@@ -49,6 +66,13 @@ def test_examples_parse(page: Path) -> None:
         ast.parse(code)
     for text in blocks(page, "yaml"):
         assert isinstance(YAML(typ="safe").load(text), dict)
+
+
+@pytest.mark.parametrize("page", PLAIN, ids=lambda page: page.name)
+def test_pages_keep_to_the_word_list(page: Path) -> None:
+    prose = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    found = [line for line in prose.splitlines() if NOT_PLAIN.search(line)]
+    assert not found, "see the word list in CONTRIBUTING.md"
 
 
 def test_readme_is_short_and_ci_runs_its_command() -> None:
