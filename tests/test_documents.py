@@ -21,14 +21,7 @@ PAGES = [
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-PLAIN = [
-    ROOT / "docs" / f"{name}.md"
-    for name in (
-        *("add-a-component", "add-an-adapter", "architecture", "glossary", "guides/backbones"),
-        *("guides/data", "guides/prompt-studies", "guides/python", "guides/reports"),
-        "guides/results",
-    )
-]
+PLAIN = [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "guides").glob("*.md"))]
 """Pages that follow the rules of writing in CONTRIBUTING.md."""
 # Of its word list, what is wrong wherever it stands.
 NOT_PLAIN = re.compile(

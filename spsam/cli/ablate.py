@@ -14,6 +14,7 @@ from spsam.cli.options import (
     Checkpoint,
     Data,
     Device,
+    DeviceMemory,
     Devices,
     DryRun,
     Fit,
@@ -32,6 +33,7 @@ from spsam.cli.options import (
     Workers,
     parse_externals,
     parse_folds,
+    parse_memory,
     parse_seeds,
     parse_shard,
     read,
@@ -105,6 +107,7 @@ def ablate(  # noqa: PLR0917 - the command line's options
     ] = False,
     dry_run: DryRun = False,
     measure: Measure = None,
+    device_memory: DeviceMemory = None,
     as_json: AsJson = False,
 ) -> None:
     """Train arms on a data set and print the table. Finished runs are skipped."""
@@ -142,12 +145,15 @@ def ablate(  # noqa: PLR0917 - the command line's options
         reference=reference,
         dry_run=dry_run,
     )
+    card = read(problems, parse_memory, device_memory, None)
+    if card is not None and (fit or not dry_run):
+        problems.append(Problem("--device-memory: give it with --dry-run and without --fit"))
     part = read(problems, parse_shard, shard, (1, 1))
     raise_all(problems)
-    ablation, measured = made_plan(request, fit=fit, memory=memory)
+    ablation, measured = made_plan(request, fit=fit, memory=memory, card=card)
     if dry_run:
         usual = ablation.study is not None
-        show_plan(ablation, measured, measure, usual=usual, as_json=as_json)
+        show_plan(ablation, measured, measure, usual=usual, as_json=as_json, card=card)
     else:
         if ablation.tuning is not None and executor == "slurm":
             raise InputError(

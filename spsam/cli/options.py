@@ -18,6 +18,9 @@ from spsam.errors import InputError, Problem, shortened
 
 Value = TypeVar("Value")
 
+MOST_MEMORY = 1e5
+"""GB that no card has."""
+
 PRESETS = "smoke, demo, cpu, paper, or a YAML file"
 """The shipped presets, for help texts: help reads no files."""
 
@@ -80,6 +83,24 @@ def parse_fold(text: str) -> int:
     if len(folds) > 1:
         raise InputError(f"--fold {text}: expected one fold here")
     return folds[0]
+
+
+def parse_memory(text: str) -> float:
+    """`24GB` and `24` are 24 GB.
+
+    Raises:
+        InputError: If it is no such thing.
+    """
+    number = text.strip().upper().removesuffix("GB").strip()
+    try:
+        value = float(number)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < MOST_MEMORY:
+        raise InputError(
+            f"--device-memory {shortened(text)}: expected GB of a card, such as 24GB or 80"
+        )
+    return value
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -208,6 +229,13 @@ Fit = Annotated[
 ]
 Memory = Annotated[
     float | None, typer.Option(min=0, help="Memory in GB for --fit [default: free memory].")
+]
+DeviceMemory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="GB",
+        help="With --dry-run: plan for a GPU of this memory (24GB), present or not.",
+    ),
 ]
 Out = Annotated[
     Path | None,
