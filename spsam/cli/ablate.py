@@ -54,7 +54,7 @@ def ablate(  # noqa: PLR0917 - the command line's options
     arms: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Names, ranges (A1..A9), lists with commas, paths of YAML files; or a study."
+            help="Names, ranges (A1..A9), comma-separated lists, YAML files; or a study."
         ),
     ] = None,
     data: Data = "phantom",
@@ -77,39 +77,40 @@ def ablate(  # noqa: PLR0917 - the command line's options
         list[str] | None,
         typer.Option(
             metavar="NAME=FOLDER",
-            help="Label maps of the test cases, predicted elsewhere: scored as a row.",
+            help="Score label maps of the test cases from another program. Repeatable.",
         ),
     ] = None,
     reference: Annotated[
         str | None,
         typer.Option(
             metavar="ARM",
-            help="What all others are compared with [default: an arm with its base, an external "
-            "with the first arm].",
+            help="Arm to compare all others with [default: each arm's base; the first arm for "
+            "externals].",
         ),
     ] = None,
     executor: Annotated[
-        str, typer.Option(help="local (a process a run), slurm, or inline (this process).")
+        str, typer.Option(help="local (one process per run), slurm, or inline (this process).")
     ] = "local",
     jobs: Jobs = None,
     slurm: Annotated[
-        Path | None, typer.Option(help="YAML: partition, GPUs, nodes, time of a job.")
+        Path | None, typer.Option(help="YAML file with the resources of Slurm jobs.")
     ] = None,
     detach: Annotated[
-        bool, typer.Option("--detach", help="With slurm: leave when all jobs are submitted.")
+        bool, typer.Option("--detach", help="With slurm: exit after submitting the jobs.")
     ] = False,
     shard: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Run every N-th run, from the I-th on.")
+        str | None,
+        typer.Option(metavar="I/N", help="Execute every N-th run, starting with the I-th."),
     ] = None,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Run failed runs again, too.")
+        bool, typer.Option("--retry-failed", help="Also rerun failed runs.")
     ] = False,
     dry_run: DryRun = False,
     measure: Measure = None,
     device_memory: DeviceMemory = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run arms on a data set and print the table. Finished runs are not run again."""
+    """Train arms on a data set and print the table. Finished runs are skipped."""
     from spsam.config.overrides import parse_overrides
     from spsam.config.places import home
     from spsam.config.problems import gather, raise_all

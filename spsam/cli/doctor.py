@@ -20,7 +20,7 @@ _MARKS = {"ok": "ok", "note": "note", "wrong": "WRONG"}
 
 def doctor(
     data: Annotated[
-        str | None, typer.Option(help="A built-in data set or a folder [default: none].")
+        str | None, typer.Option(help="`phantom` or a folder, to check as well [default: none].")
     ] = None,
     checkpoint: Checkpoint = None,
     storage: Annotated[
@@ -30,9 +30,9 @@ def doctor(
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Examine this machine: software, cards, stores, files, and steps on each device.
+    """Check this machine: software, GPUs, storage, files and training steps.
 
-    Ends with 1 where something is to be mended. Nothing is written that stays.
+    The exit code is 1 if a check fails. No file is kept.
     """
     from spsam.config.places import home
     from spsam.studies.doctor.examine import examine

@@ -46,10 +46,12 @@ EPILOG = "Example: spsam train S9 --data path/to/ACDC --preset cpu"
 
 
 def train(  # noqa: PLR0917 - the command line's options
-    arm: Annotated[str, typer.Argument(help="An arm's name, or the path of a YAML file.")],
+    arm: Annotated[str, typer.Argument(help="Name of an arm, or a YAML file.")],
     data: Data = "phantom",
     preset: Preset = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, patches and augmentation.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of weights, patches and augmentation.")
+    ] = 0,
     fold: Folds = None,
     split: SplitName = None,
     overrides: Overrides = None,
@@ -67,7 +69,7 @@ def train(  # noqa: PLR0917 - the command line's options
     device_memory: DeviceMemory = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train one arm, fold by fold, and score it. The same command resumes it."""
+    """Train and score one arm, fold by fold. Rerun the same command to resume."""
     from spsam.config.overrides import parse_overrides
     from spsam.config.places import home
     from spsam.config.problems import gather, raise_all
