@@ -13,6 +13,7 @@ from spsam.reporting.figures import (
     classes,
     curves,
     depth,
+    interactions,
     panels,
     pareto,
     waterfall,
@@ -22,6 +23,7 @@ from spsam.reporting.tables.study import StudyResults
 
 FIGURES: Mapping[str, tuple[str, Callable[[StudyResults], Drawing]]] = {
     "waterfall": ("What each change does", waterfall.draw),
+    "interactions": ("How factors act together", interactions.draw),
     "classes": ("Dice by class", classes.draw),
     "panels": ("Best, median and worst case", panels.draw),
     "curves": ("Training", curves.draw),
@@ -30,6 +32,9 @@ FIGURES: Mapping[str, tuple[str, Callable[[StudyResults], Drawing]]] = {
     "depth": ("Slices along the organs", depth.draw),
 }
 """Name -> title and function, in the order of the page."""
+
+FACTORIAL = ("interactions",)
+"""Figures of factorial studies alone."""
 
 MOST_ARMS = 40
 """In one figure: beyond it nobody can read the names."""
@@ -76,7 +81,12 @@ def draw_figures(study: StudyResults, folder: Path) -> list[ReportFigure]:
         folder: Where the files go.
     """
     study, left_out = _readable(study)
-    return [_drawn(study, name, folder, left_out) for name in FIGURES]
+    return [
+        _drawn(study, name, folder, left_out)
+        for name in FIGURES
+        # Of another shape nothing is missing.
+        if name not in FACTORIAL or study.measured.factors
+    ]
 
 
 def _drawn(study: StudyResults, name: str, folder: Path, left_out: str) -> ReportFigure:

@@ -74,7 +74,8 @@ def summarise(ablation: Ablation) -> Outcome:
     measured = read_study(ablation.folder)
     study = StudyResults(measured)
     effects = effects_table(study)
-    tables = [ablation_table(study, name="table"), *([] if effects is None else [effects])]
+    made = [ablation_table(study, name="table"), *([] if effects is None else [effects])]
+    tables = [study.identified(table) for table in made]
     files = [file for table in tables for file in write_table(table, ablation.folder)]
     states = dict(zip(measured.runs["run_id"], measured.runs["state"], strict=True))
     runs = [run.folder for arm in ablation.arms for run in arm.runs]
