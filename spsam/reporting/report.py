@@ -211,7 +211,7 @@ def _of_ablation(
         raise InputError(
             [Problem(f"the report has a table '{path.stem}': rename it", path) for path in taken]
         )
-    return [*tables, *own], study.runs()
+    return [study.identified(table) for table in (*tables, *own)], study.runs()
 
 
 def _last_config(measured: StudyData) -> tuple[ArmData, Path] | None:

@@ -56,12 +56,13 @@ class ArmData:
     @property
     def label(self) -> str:
         """What it is called where space is short."""
-        return one_line(" · ".join(self.levels.values()) or self.shown)
+        return one_line(self.shown)
 
     @property
     def shown(self) -> str:
-        """Its name in tables: an external is marked wherever it stands."""
-        return f"{self.name} ({EXTERNAL})" if self.external else self.name
+        """Its name in tables: a cell's levels; an external is marked wherever it stands."""
+        name = " · ".join(self.levels.values()) or self.name
+        return f"{name} ({EXTERNAL})" if self.external else name
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,14 @@ class StudyData:
     def test_cases(self) -> int:
         """How many cases the split scores."""
         return int(self.about["cases"]["test"])
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """Of a factorial study; empty of another shape."""
+        own = [arm.levels for arm in self.arms if not arm.external]
+        if not own or not all(own):
+            return ()
+        return tuple(dict.fromkeys(factor for levels in own for factor in levels))
 
     @property
     def externals(self) -> Sequence[str]:

@@ -14,6 +14,10 @@ _GOLDEN = 0.618034
 NOTHING = "#444444"
 """Of the background, where it has to be drawn at all."""
 
+MISSED, EXTRA, CONFUSED = "#4C8DFF", "#FF4B3E", "#FFE14D"
+"""Of a wrong pixel: foreground called background, the other way round, and a wrong class. Their
+brightness differs, too, on a grey image."""
+
 
 def class_colour(number: int) -> str:
     """The colour of a class as `#RRGGBB`.

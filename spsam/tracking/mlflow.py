@@ -19,6 +19,7 @@ from spsam.extras import missing
 from spsam.text.escape import one_line
 from spsam.text.secrets import masked
 from spsam.tracking.store import EXPERIMENT, connect, experiment, failures, store
+from spsam.tracking.study_summary import StudySummary, write_summary
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -188,6 +189,7 @@ class Tracker:
         ending: Ending,
         files: Iterable[Path] = (),
         groups: Mapping[str, Mapping[str, float]] | None = None,
+        summary: StudySummary | None = None,
     ) -> None:
         """Ends the study's parent run, and its groups.
 
@@ -195,13 +197,18 @@ class Tracker:
             ending: How.
             files: Files to keep beside it.
             groups: Final metrics of groups, by name.
+            summary: Of the study as a whole; None leaves what is there.
         """
         with self._guarded():
             if self._client is not None:
                 for name in {**dict.fromkeys(self._groups), **dict.fromkeys(groups or {})}:
                     number = self._group(self._client, name)
                     self._end(self._client, number, ending, (groups or {}).get(name), ())
-                self._end(self._client, self._parent, ending, None, files)
+                if summary is not None:
+                    links = self._links(self._client, summary.runs)
+                    write_summary(self._client, self._parent, summary, links)
+                scores = None if summary is None else summary.scores
+                self._end(self._client, self._parent, ending, scores, files)
         self._client = None
 
     def _end(
@@ -223,6 +230,15 @@ class Tracker:
                 client.log_artifact(number, str(file))
         if ending != "RUNNING":
             client.set_terminated(number, ending)
+
+    def _links(self, client: MlflowClient, run_ids: Iterable[str]) -> dict[str, str]:
+        """Addresses of runs on MLflow's pages, of those that are there."""
+        found = {run_id: self._find(client, "run_id", run_id) for run_id in run_ids}
+        return {
+            run_id: f"#/experiments/{self._experiment}/runs/{run.info.run_id}"
+            for run_id, run in found.items()
+            if run is not None
+        }
 
     def _group(self, client: MlflowClient, name: str) -> str:
         if name not in self._groups:

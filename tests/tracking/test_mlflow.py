@@ -11,6 +11,7 @@ import pytest
 
 from spsam.text.secrets import masked
 from spsam.tracking.mlflow import EXPERIMENT, Tracker, store
+from spsam.tracking.study_summary import summary_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -292,3 +293,54 @@ def test_processes_may_open_a_fresh_store_at_once(tmp_path: Path) -> None:
     twins = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(2)]
     assert [twin.wait() for twin in twins] == [0, 0]
     assert len(runs(tmp_path, "key")[0]) == 1
+
+
+ABOUT: dict[str, Any] = {
+    "data": {
+        "name": "acdc_*x*",
+        "fingerprint": "0123456789abcdef",
+        "split_name": "default",
+        "split_hash": "fedcba98",
+    },
+    "preset": "cpu",
+    "arms": [{"name": "S1", "run_ids": ["one"]}, {"name": "S2", "run_ids": ["two", "three"]}],
+}
+LINES: list[dict[str, Any]] = [
+    {"arm": "S1", "dice": 50.0, "ci_low": 40.0, "ci_high": 60.0, "dice: RV": 50.0, "change": ""},
+    {"arm": "S2", "dice": 62.5, "ci_low": 60.0, "ci_high": 65.0, "dice: RV": 70.0, "change": 12.5},
+    {"arm": "S3", "dice": float("nan"), "dice: RV": float("nan")},
+]
+
+
+def test_a_study_shows_its_best_arm_its_data_and_links(home: Path) -> None:
+    summary = summary_of(LINES, ABOUT)
+    assert summary is not None
+    for _ in range(2):  # what is recorded again is there once
+        tracker = Tracker(home, pytest.fail)
+        tracker.open("summary", "summary", {})
+        tracker.begin("two", "S2 seed 0", tags={}, params={})
+        tracker.finish("FINISHED", {"dice/mean": 0.625})
+        tracker.close("FINISHED", summary=summary)
+    (parent,), children = runs(home, "summary")
+    metrics = parent.data.metrics
+    assert metrics["dice/mean"] == pytest.approx(0.625)
+    assert metrics["dice/ci_low"] == pytest.approx(0.6)
+    assert metrics["dice/gain"] == pytest.approx(0.125)
+    assert metrics["dice/RV"] == pytest.approx(0.7)
+    assert parent.data.tags["best_arm"] == "S2"
+    (used,) = parent.inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("acdc_*x*", "0123456789abcdef")
+    note = parent.data.tags["mlflow.note.content"]
+    assert "Best arm: **S2**, mean Dice 62.50% [60.00, 65.00]" in note
+    assert r"acdc\_\*x\*" in note
+    # Its runs that are there, by their pages.
+    assert f"[two](#/experiments/{parent.info.experiment_id}/runs/" in note
+    assert children["two"].info.run_id in note
+    assert "three" not in note
+    assert "smoke" not in note
+
+
+def test_a_table_read_from_a_file_gives_the_same_summary() -> None:
+    text = [{key: str(value) for key, value in line.items()} for line in LINES]
+    assert summary_of(text, ABOUT) == summary_of(LINES, ABOUT)
+    assert summary_of(LINES[2:], ABOUT) is None

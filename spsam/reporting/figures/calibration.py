@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from spsam.reporting.figures.recorded import recorded
 from spsam.reporting.figures.style import (
     GREY,
-    WIDTH,
     Drawing,
     NothingToDrawError,
     colour,
     dashes,
+    full_width,
     new_figure,
 )
 from spsam.reporting.tables.study import StudyResults
@@ -28,7 +28,7 @@ def draw(study: StudyResults) -> Drawing:
     found = {arm: runs for arm, runs in found.items() if any(run.voxels.any() for run in runs)}
     if not found:
         raise NothingToDrawError("No finished run has recorded confidences.")
-    figure = new_figure(WIDTH, 3.9)
+    figure = new_figure(full_width(), 3.9)
     reliability, share = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     reliability.plot([0, 1], [0, 1], color=GREY, lw=0.9, ls=(0, (4, 2)))
     edges = np.linspace(0, 1, BINS + 1)

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spsam.reporting.figures.style import Drawing, NothingToDrawError, colour, facets
+from spsam.reporting.figures.style import (
+    Drawing,
+    NothingToDrawError,
+    colour,
+    data_limits,
+    facets,
+    is_narrow,
+    row_starts,
+)
 from spsam.reporting.tables.study import StudyResults
 
 if TYPE_CHECKING:
@@ -31,8 +39,10 @@ def draw(study: StudyResults) -> Drawing:
         key: 100 * values.to_numpy() for key, values in grouped.groupby(level=[0, 1], observed=True)
     }
     classes = study.measured.class_labels
+    limits = data_limits(np.concatenate(list(means.values())))
     longest = max(map(len, labels))
-    upright = len(arms) > 6 or len(arms) * longest > _LETTERS
+    letters = 2 * _LETTERS if is_narrow() else _LETTERS
+    upright = len(arms) > 6 or len(arms) * longest > letters
     height = 2.1 + (0.06 * longest if upright else 0)
     figure, axes = facets(len(classes) - 1, columns=3, height=height, share=True)
     for k, axis in enumerate(axes, start=1):
@@ -43,16 +53,17 @@ def draw(study: StudyResults) -> Drawing:
         axis.set_title(classes[k])
         axis.set_xticks(range(len(arms)), labels, rotation=90 if upright else 0)
         axis.set_xlim(-0.6, len(arms) - 0.4)
-        axis.set_ylim(-3, 103)
+        axis.set_ylim(*limits)
         axis.grid(axis="y")
-    for axis in axes[:: min(3, len(axes))]:
+    for axis in row_starts(axes, 3):
         axis.set_ylabel("Dice, percent")
     return Drawing(
         figure,
         f"Dice by class over {len(study.cases)} test cases. A value is one case's mean over "
         "finished seeds; what the convention leaves out is not there. Box: "
         "quartiles and median; whiskers: to the last case within 1.5 times the quartiles' "
-        "distance; diamond: mean.",
+        "distance; diamond: mean. The axis shows the range of the values, the same for all "
+        "classes.",
     )
 
 

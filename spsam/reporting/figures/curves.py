@@ -26,6 +26,8 @@ LOSSES = {
     "loss/mask": "loss of the final masks",
 }
 
+_DOTS = 10  # Epochs that are dots, too; more are a line alone.
+
 
 def draw(study: StudyResults) -> Drawing:
     """An axis a loss, a line a run; the second phase begins at the grey line."""
@@ -51,6 +53,9 @@ def draw(study: StudyResults) -> Drawing:
                     color=colour(place),
                     ls=dashes(place),
                     lw=1.1,
+                    # A line of one epoch would be nothing at all.
+                    marker="o" if len(there) <= _DOTS else "",
+                    ms=3,
                     alpha=0.85,
                     label=label,
                 )

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from spsam.metrics.dice import dice_of_counts
 from spsam.reporting.figures.recorded import recorded
-from spsam.reporting.figures.style import Drawing, colour, dashes, facets, legend
+from spsam.reporting.figures.style import Drawing, colour, dashes, facets, legend, row_starts
 from spsam.reporting.tables.study import StudyResults
 from spsam.results.measures import Measures, read_measures
 from spsam.text.drawn import in_legend
@@ -46,7 +46,7 @@ def draw(study: StudyResults) -> Drawing:
         axis.set_ylim(-3, 103)
         axis.set_xticks([0, 0.5, 1], ["first", "middle", "last"])
         axis.grid(axis="y")
-    for axis in axes[:: min(3, len(axes))]:
+    for axis in row_starts(axes, 3):
         axis.set_ylabel("Dice of a slice, percent")
     legend(figure, axes[0], columns=9)
     return Drawing(

@@ -13,15 +13,17 @@ from spsam.reporting.figures import (
     classes,
     curves,
     depth,
+    interactions,
     panels,
     pareto,
     waterfall,
 )
-from spsam.reporting.figures.style import Drawing, NothingToDrawError, save, styled
+from spsam.reporting.figures.style import Drawing, NothingToDrawError, save, styled, to_svg
 from spsam.reporting.tables.study import StudyResults
 
 FIGURES: Mapping[str, tuple[str, Callable[[StudyResults], Drawing]]] = {
     "waterfall": ("What each change does", waterfall.draw),
+    "interactions": ("How factors act together", interactions.draw),
     "classes": ("Dice by class", classes.draw),
     "panels": ("Best, median and worst case", panels.draw),
     "curves": ("Training", curves.draw),
@@ -31,8 +33,14 @@ FIGURES: Mapping[str, tuple[str, Callable[[StudyResults], Drawing]]] = {
 }
 """Name -> title and function, in the order of the page."""
 
+FACTORIAL = ("interactions",)
+"""Figures of factorial studies alone."""
+
 MOST_ARMS = 40
 """In one figure: beyond it nobody can read the names."""
+
+LARGEST_SVG = 1_000_000
+"""Bytes of an SVG in a page: outlines of a network's noise are larger, and a PNG shows as much."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +51,24 @@ class ReportFigure:
         name: The stem of its files.
         title: Above it.
         caption: Below it; of a figure that was left out, why.
-        files: PDF and PNG; empty where it was left out.
+        files: PDF, SVG and PNG; empty where it was left out.
+        narrow: An SVG of the same for a phone; empty where it was left out or drawn elsewhere.
     """
 
     name: str
     title: str
     caption: str
     files: tuple[Path, ...] = ()
+    narrow: str = ""
 
     @property
-    def png(self) -> Path | None:
-        """The picture for a page."""
-        return next((file for file in self.files if file.suffix == ".png"), None)
+    def picture(self) -> Path | None:
+        """The picture for a page: what keeps sharp at every size, unless that is too large."""
+        by_ending = {file.suffix: file for file in self.files}
+        sharp = by_ending.get(".svg")
+        if sharp is not None and sharp.stat().st_size <= LARGEST_SVG:
+            return sharp
+        return by_ending.get(".png", sharp)
 
 
 def draw_figures(study: StudyResults, folder: Path) -> list[ReportFigure]:
@@ -66,21 +80,29 @@ def draw_figures(study: StudyResults, folder: Path) -> list[ReportFigure]:
         study: The study.
         folder: Where the files go.
     """
-    drawn = []
     study, left_out = _readable(study)
-    with styled():
-        for name, (title, draw) in FIGURES.items():
-            try:
-                drawing = draw(study)
-            except NothingToDrawError as error:
-                drawn.append(ReportFigure(name, title, str(error)))
-                # Of an earlier report, whose runs may be gone.
-                for ending in ("pdf", "png"):
-                    (folder / f"{name}.{ending}").unlink(missing_ok=True)
-                continue
+    return [
+        _drawn(study, name, folder, left_out)
+        for name in FIGURES
+        # Of another shape nothing is missing.
+        if name not in FACTORIAL or study.measured.factors
+    ]
+
+
+def _drawn(study: StudyResults, name: str, folder: Path, left_out: str) -> ReportFigure:
+    title, draw = FIGURES[name]
+    try:
+        with styled():
+            drawing = draw(study)
             files = save(drawing.figure, folder, name)
-            drawn.append(ReportFigure(name, title, drawing.caption + left_out, tuple(files)))
-    return drawn
+        with styled(narrow=True):
+            narrow = to_svg(draw(study).figure)
+    except NothingToDrawError as error:
+        # Of an earlier report, whose runs may be gone.
+        for ending in ("pdf", "svg", "png"):
+            (folder / f"{name}.{ending}").unlink(missing_ok=True)
+        return ReportFigure(name, title, str(error))
+    return ReportFigure(name, title, drawing.caption + left_out, tuple(files), narrow)
 
 
 def _readable(study: StudyResults) -> tuple[StudyResults, str]:

@@ -1,30 +1,65 @@
-"""The paper's Fig. 3: image, prompts, reference and every arm, for three cases."""
+"""The paper's Fig. 3: image, prompts, reference, every arm and its errors, for three cases."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spsam.reporting.chosen_cases import case_dice, chosen_cases
+from spsam.reporting.figures.panel_views import (
+    ERRORS,
+    draw_contours,
+    draw_errors,
+    draw_image,
+    draw_prompts,
+)
 from spsam.reporting.figures.recorded import recorded
-from spsam.reporting.figures.style import Drawing, NothingToDrawError, new_figure
+from spsam.reporting.figures.style import (
+    NARROW,
+    Drawing,
+    NothingToDrawError,
+    is_narrow,
+    new_figure,
+)
 from spsam.reporting.tables.study import StudyResults
 from spsam.results.panels import Panel, read_panels
-from spsam.text.colours import class_colour, class_colours
+from spsam.text.colours import class_colour
 from spsam.text.drawn import in_legend
 from spsam.text.escape import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _SIDE = 1.2  # inches
 
+Panels = Mapping[str, Panel]
+
+
+@dataclass(frozen=True)
+class _View:
+    """What is drawn of each case.
+
+    Attributes:
+        title: Above it.
+        panels: By case; a case without one stays empty.
+        draw: Draws one.
+        below: Of a case -> the words below it.
+        errors: Whether it belongs below the view before it.
+    """
+
+    title: str
+    panels: Panels
+    draw: Callable[[Axes, Panel], None]
+    below: Mapping[str, str]
+    errors: bool = False
+
 
 def draw(study: StudyResults) -> Drawing:
-    """A row for the best, the median and the worst case of the last arm, a column an arm."""
+    """The best, the median and the worst case of the last arm: a column an arm, errors below."""
     found, _ = recorded(study, "panels.npz", read_panels, first=True)
     arms = [arm.name for arm in study.measured.arms if arm.name in found]
     panels = {arm: {panel.case: panel for panel in found[arm][0]} for arm in arms}
@@ -34,116 +69,119 @@ def draw(study: StudyResults) -> Drawing:
     shown = {case: value for case, value in dice[main].items() if case in panels[main]}
     if not shown:
         raise NothingToDrawError("The runs have kept no picture of a case that has a score.")
-    rows = chosen_cases(shown)
-    # A plain network takes no prompts.
-    asked = next((arm for arm in reversed(arms) if any(map(_has_prompts, found[arm][0]))), None)
-    columns = ["image", *([f"prompts ({asked})"] if asked else []), "reference", *arms]
-    height = _SIDE * len(rows) + 0.7
-    figure = new_figure(_SIDE * len(columns) + 0.3, height)
-    grid = figure.subplots(len(rows), len(columns), squeeze=False)
-    for line, (name, case) in zip(grid, rows.items(), strict=True):
-        last = panels[main][case]
-        line[0].set_ylabel(f"{name}\n{one_line(case)}", fontsize=7.5)
-        _show(line[0], last, None)
-        if asked and case in panels[asked]:
-            _show(line[1], last, panels[asked][case].mask, alpha=0.3)
-            _prompts(line[1], panels[asked][case])
-        _show(line[-len(arms) - 1], last, last.reference)
-        for axis, arm in zip(line[-len(arms) :], arms, strict=True):
-            panel = panels[arm].get(case)
-            if panel is None:
-                axis.remove()
-                continue
-            _show(axis, panel, panel.prediction)
-            axis.set_xlabel(f"Dice {100 * dice[arm].get(case, np.nan):.1f}", fontsize=7.5)
+    cases = chosen_cases(shown)
     labels = {arm.name: arm.label.replace(" · ", "\n") for arm in study.measured.arms}
-    for axis, title in zip(grid[0], [labels.get(name, name) for name in columns], strict=True):
-        axis.set_title(title, fontsize=8.5)
-    _legend(figure, study.measured.class_labels, list(rows.values()), panels[main])
+    views = _views(arms, panels, dice, labels, main)
+    figure = _upright(views, cases) if is_narrow() else _across(views, cases)
+    _legend(figure, study.measured.class_labels, [panels[main][case] for case in cases.values()])
     return Drawing(
         figure,
         f"The best, the median and the worst test case of {main}: the slice with the most "
-        "foreground, cropped around it; each arm's first finished seed. Below an arm: mean Dice "
+        "foreground, cropped around it; each arm's first finished seed. Lines are the outlines of "
+        "classes; the map of an arm's errors shows pixels of the foreground that it missed, those "
+        "that it added, and those to which it gave another class. Below an arm: mean Dice "
         "of the whole case, percent. Prompts are those that the network made of a patch around "
         "the organs and gave to SAM: points (filled: in the class; crosses: outside it), boxes, "
-        "and in colour the class whose mask prompt is the largest.",
+        "and as outline the class whose mask prompt is the largest.",
     )
 
 
-def _has_prompts(panel: Panel) -> bool:
-    return any(part is not None for part in (panel.mask, panel.points, panel.boxes))
+def _views(
+    arms: Sequence[str],
+    panels: Mapping[str, Panels],
+    dice: Mapping[str, Mapping[str, float]],
+    labels: Mapping[str, str],
+    main: str,
+) -> list[_View]:
+    # A plain network takes no prompts.
+    asked = next((arm for arm in reversed(arms) if _asked(panels[arm].values())), None)
+    views = [_View("image", panels[main], draw_image, {})]
+    if asked:
+        views.append(_View(f"prompts ({asked})", panels[asked], draw_prompts, {}))
+    views.append(
+        _View("reference", panels[main], lambda a, p: draw_contours(a, p, p.reference), {})
+    )
+    for arm in arms:
+        words = {case: f"Dice {100 * value:.1f}" for case, value in dice[arm].items()}
+        of_arm = panels[arm]
+        views += [
+            _View(labels[arm], of_arm, lambda a, p: draw_contours(a, p, p.prediction), words),
+            _View(f"{labels[arm]} errors", of_arm, draw_errors, {}, errors=True),
+        ]
+    return views
 
 
-def _show(
-    axis: Axes, panel: Panel, labels: NDArray[np.integer] | None, *, alpha: float = 0.55
-) -> None:
-    from matplotlib.colors import ListedColormap
+def _asked(panels: Iterable[Panel]) -> bool:
+    return any(
+        part is not None for panel in panels for part in (panel.mask, panel.points, panel.boxes)
+    )
 
-    axis.imshow(panel.image, cmap="gray", vmin=0, vmax=255, aspect=panel.aspect)
+
+def _across(views: Sequence[_View], cases: Mapping[str, str]) -> Figure:
+    """Two rows a case: the views, and below those of arms their errors."""
+    columns = [view for view in views if not view.errors]
+    figure = new_figure(_SIDE * len(columns) + 0.3, 2 * _SIDE * len(cases) + 0.7)
+    grid = figure.subplots(2 * len(cases), len(columns), squeeze=False)
+    for row, (name, case) in enumerate(cases.items()):
+        upper, lower = grid[2 * row], grid[2 * row + 1]
+        place = -1
+        for view in views:
+            place += not view.errors
+            _draw((lower if view.errors else upper)[place], view, case)
+        for axis, view in zip(lower, columns, strict=True):
+            if not view.below:
+                axis.set_axis_off()
+        upper[0].set_ylabel(f"{name}\n{one_line(case)}", fontsize=7.5)
+        first = next((i for i, view in enumerate(columns) if view.below), None)
+        if first is not None:
+            lower[first].set_ylabel("errors", fontsize=7.5)
+    for axis, view in zip(grid[0], columns, strict=True):
+        axis.set_title(view.title, fontsize=8.5)
+    return figure
+
+
+def _upright(views: Sequence[_View], cases: Mapping[str, str]) -> Figure:
+    """A column a case, a row a view."""
+    side = NARROW / 3.3
+    figure = new_figure(NARROW, side * len(views) + 0.7)
+    grid = figure.subplots(len(views), len(cases), squeeze=False)
+    for line, view in zip(grid, views, strict=True):
+        for axis, case in zip(line, cases.values(), strict=True):
+            _draw(axis, view, case)
+        line[0].set_ylabel(view.title.replace(" (", "\n(").replace(" errors", "\nerrors"))
+        line[0].yaxis.label.set_fontsize(7.5)
+    for axis, (name, case) in zip(grid[0], cases.items(), strict=True):
+        axis.set_title(f"{name}\n{one_line(case)}", fontsize=7.5)
+    return figure
+
+
+def _draw(axis: Axes, view: _View, case: str) -> None:
     axis.set_xticks([])
     axis.set_yticks([])
     for spine in axis.spines.values():
         spine.set_visible(False)
-    if labels is not None:
-        most = max(2, int(labels.max()))
-        axis.imshow(
-            np.ma.masked_where(labels == 0, labels),
-            cmap=ListedColormap(class_colours(most + 1)),
-            vmin=1,
-            vmax=most,
-            alpha=alpha,
-            interpolation="nearest",
-            aspect=panel.aspect,
-        )
+    panel = view.panels.get(case)
+    if panel is None:
+        return
+    view.draw(axis, panel)
+    axis.set_xlabel(view.below.get(case, ""), fontsize=7.5)
 
 
-def _prompts(axis: Axes, panel: Panel) -> None:
-    """Foreground's points and boxes; those of the background would cover everything."""
-    from matplotlib.patches import Rectangle
-
-    height, width = panel.image.shape
-    for box in panel.boxes if panel.boxes is not None else ():
-        k, x1, y1, x2, y2 = box
-        if k > 0:
-            # Corners are pixels inside: the line runs around them.
-            axis.add_patch(
-                Rectangle(
-                    (x1 - 0.5, y1 - 0.5),
-                    x2 - x1 + 1,
-                    y2 - y1 + 1,
-                    fill=False,
-                    ec=class_colour(int(k)),
-                    lw=1.2,
-                )
-            )
-    for k, x, y, inside in panel.points if panel.points is not None else ():
-        if k > 0:
-            axis.plot(
-                x,
-                y,
-                "o" if inside else "X",
-                ms=4.5,
-                mfc=class_colour(int(k)),
-                mec="white" if inside else "black",
-                mew=0.8,
-            )
-    axis.set_xlim(-0.5, width - 0.5)
-    axis.set_ylim(height - 0.5, -0.5)
-
-
-def _legend(
-    figure: object, names: Sequence[str], cases: Sequence[str], panels: Mapping[str, Panel]
-) -> None:
-    """The classes that the rows show."""
+def _legend(figure: Figure, names: Sequence[str], panels: Sequence[Panel]) -> None:
+    """The classes that the rows show, and the kinds of errors."""
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    seen = {int(k) for case in cases for k in np.unique(panels[case].reference)}
-    handles = [
-        Patch(color=class_colour(int(k)), label=in_legend(name))
+    seen = {int(k) for panel in panels for k in np.unique(panel.reference)}
+    classes = [
+        Line2D([], [], color=class_colour(k), lw=2, label=in_legend(name))
         for k, name in enumerate(names)
         if k and k in seen
     ]
-    if handles:
-        figure.legend(  # type: ignore[attr-defined]
-            handles=handles, loc="outside lower center", ncols=min(8, len(handles))
-        )
+    errors = [Patch(color=shade, label=word) for word, shade in ERRORS.items()]
+    columns = 3 if is_narrow() else 8
+    figure.legend(
+        handles=[*classes, *errors],
+        loc="outside lower center",
+        ncols=min(columns, len(classes) + len(errors)),
+    )

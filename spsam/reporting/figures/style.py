@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from spsam.errors import SpsamError
 from spsam.files import atomic
@@ -15,6 +18,7 @@ from spsam.text.drawn import drawn, settings
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
 # Okabe and Ito's colours, which colour-blind readers tell apart, without the yellow, which white
 # paper swallows; then grey and wine, so that nine arms have nine colours.
@@ -25,6 +29,11 @@ GREY = "#8A8A8A"
 
 WIDTH = 7.2
 """Inches: the text of a page, or two columns."""
+
+NARROW = 3.7
+"""Inches: one column, or a phone's screen, where letters keep their size."""
+
+_narrow: ContextVar[bool] = ContextVar("narrow", default=False)
 
 _STYLE: Any = {
     "font.size": 8.5,
@@ -48,10 +57,15 @@ _STYLE: Any = {
     "figure.constrained_layout.w_pad": 0.07,
     # Editable text in a paper's figures, not outlines of letters.
     "pdf.fonttype": 42,
+    # Outlines in a picture of a page: it looks alike whatever fonts a reader has.
+    "svg.fonttype": "path",
+    # Names of an SVG's parts are made of it: the same figure is the same file.
+    "svg.hashsalt": "spsam",
     "savefig.facecolor": "white",
 }
 
 _DPI = 180
+_LETTERS = 44  # Side by side in a narrow figure's legend.
 
 
 class NothingToDrawError(SpsamError):
@@ -72,14 +86,32 @@ class Drawing:
 
 
 @contextmanager
-def styled() -> Iterator[None]:
-    """The style, while figures are made and saved; a user's own settings come back after."""
+def styled(*, narrow: bool = False) -> Iterator[None]:
+    """The style, while figures are made and saved; a user's own settings come back after.
+
+    Args:
+        narrow: Whether figures are as wide as one column or a phone.
+    """
     import matplotlib as mpl
 
-    with drawn():
-        mpl.rcdefaults()
-        mpl.rcParams.update({**_STYLE, **settings()})
-        yield
+    token = _narrow.set(narrow)
+    try:
+        with drawn():
+            mpl.rcdefaults()
+            mpl.rcParams.update({**_STYLE, **settings()})
+            yield
+    finally:
+        _narrow.reset(token)
+
+
+def is_narrow() -> bool:
+    """Whether the figures that are being made are as wide as one column or a phone."""
+    return _narrow.get()
+
+
+def full_width() -> float:
+    """Inches of a figure that takes all the place there is."""
+    return NARROW if is_narrow() else WIDTH
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -97,13 +129,13 @@ def facets(count: int, *, columns: int, height: float, share: bool) -> tuple[Fig
 
     Args:
         count: How many.
-        columns: At most so many beside each other.
+        columns: At most so many beside each other; one where figures are narrow.
         height: Inches a row.
         share: Whether all have the same axes.
     """
-    across = min(columns, count)
+    across = 1 if is_narrow() else min(columns, count)
     rows = -(-count // across)
-    figure = new_figure(WIDTH, height * rows + 0.35)
+    figure = new_figure(full_width(), height * rows + 0.35)
     grid = figure.subplots(rows, across, squeeze=False, sharex=share, sharey=share)
     axes = list(grid.ravel())
     for axis in axes[count:]:
@@ -112,6 +144,33 @@ def facets(count: int, *, columns: int, height: float, share: bool) -> tuple[Fig
     for axis in axes[max(0, count - across) : count]:
         axis.tick_params(labelbottom=True)
     return figure, axes[:count]
+
+
+def row_starts(axes: Sequence[Axes], columns: int) -> Sequence[Axes]:
+    """The first axes of each row of `facets`: where a row's label stands.
+
+    Args:
+        axes: All of them.
+        columns: As `facets` had it.
+    """
+    return axes[:: 1 if is_narrow() else min(columns, len(axes))]
+
+
+def data_limits(values: ArrayLike, *, least: float = 5.0) -> tuple[float, float]:
+    """Ends of an axis of percent that show where values lie, never beyond what percent can be.
+
+    Args:
+        values: Percent; NaN counts for nothing.
+        least: Points between the ends at least: noise is not blown up to a difference.
+    """
+    known = np.asarray(values, float)
+    known = known[~np.isnan(known)]
+    if not known.size:
+        return -3.0, 103.0
+    low, high = float(known.min()), float(known.max())
+    middle, half = (low + high) / 2, max(high - low, least) / 2
+    pad = 0.08 * 2 * half
+    return max(middle - half - pad, -3.0), min(middle + half + pad, 103.0)
 
 
 def colour(index: int) -> str:
@@ -127,17 +186,29 @@ def dashes(index: int) -> str:
 def legend(figure: Figure, axis: Axes, *, columns: int = 6) -> None:
     """One legend below all axes."""
     handles, labels = axis.get_legend_handles_labels()
+    if is_narrow() and labels:
+        columns = max(1, int(_LETTERS / (max(map(len, labels)) + 5)))
     figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)))
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Writes a figure as PDF and PNG."""
-    paths = [folder / f"{name}.pdf", folder / f"{name}.png"]
+    """Writes a figure as PDF, SVG and PNG."""
     # Without a date, the same study gives the same files.
-    for path, metadata in zip(paths, ({"CreationDate": None}, None), strict=True):
+    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": None}
+    paths = [folder / f"{name}.{ending}" for ending in undated]
+    for path, metadata in zip(paths, undated.values(), strict=True):
         with atomic(path) as draft:
-            figure.savefig(draft, metadata=metadata, dpi=_DPI)
+            figure.savefig(draft, format=path.suffix[1:], metadata=metadata, dpi=_DPI)
     return paths
+
+
+def to_svg(figure: Figure) -> str:
+    """A figure as the text of an SVG."""
+    from io import StringIO
+
+    text = StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None}, dpi=_DPI)
+    return text.getvalue()
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import numpy as np
 
 from spsam.reporting.figures.style import (
@@ -9,14 +11,18 @@ from spsam.reporting.figures.style import (
     GREEN,
     GREY,
     VERMILION,
-    WIDTH,
     Drawing,
     NothingToDrawError,
+    full_width,
+    is_narrow,
     new_figure,
 )
 from spsam.reporting.render.model import number, signed
+from spsam.reporting.study_data import ArmData
 from spsam.reporting.tables.study import StudyResults
 from spsam.text.escape import one_line
+
+_LINE = 44  # Letters of a line beside the axis.
 
 
 def draw(study: StudyResults) -> Drawing:
@@ -28,7 +34,10 @@ def draw(study: StudyResults) -> Drawing:
         raise NothingToDrawError("No run is finished yet.")
     means = {arm.name: 100 * float(scores[arm.name].mean()) for arm in arms}
     changes = study.comparisons("dice")
-    figure = new_figure(WIDTH, 0.42 * len(arms) + 1.0)
+    # The levels of a product's cell say all that its title says.
+    labels = [arm.label if arm.levels else _label(arm) for arm in arms]
+    lines = max(label.count("\n") + 1 for label in labels)
+    figure = new_figure(full_width(), (0.42 + 0.1 * (lines - 2) * (lines > 2)) * len(arms) + 1.0)
     axis = figure.subplots()
     rows = {arm.name: row for row, arm in enumerate(arms)}
     for arm in arms:
@@ -51,10 +60,6 @@ def draw(study: StudyResults) -> Drawing:
         axis.annotate(
             text, (side, row), (6, 0), textcoords="offset points", va="center", fontsize=8
         )
-    # The levels of a product's cell say all that its title says.
-    labels = [
-        arm.label if arm.levels else one_line(f"{arm.shown}   {_short(arm.title)}") for arm in arms
-    ]
     axis.set_yticks(range(len(arms)), labels)
     axis.set_ylim(len(arms) - 0.4, -0.6)
     axis.set_xlabel("mean Dice, percent")
@@ -72,5 +77,9 @@ def draw(study: StudyResults) -> Drawing:
     )
 
 
-def _short(title: str, most: int = 46) -> str:
-    return title if len(title) <= most else f"{title[: most - 1]}…"
+def _label(arm: ArmData) -> str:
+    """Name and title, whole: titles of two arms may differ in their last words alone."""
+    if is_narrow():
+        # A phone has no place beside the axis; the title stands in the tables.
+        return one_line(arm.shown)
+    return fill(one_line(f"{arm.shown}   {arm.title}"), _LINE)

@@ -10,7 +10,7 @@ from typing import Any
 import spsam
 from spsam.files import write_text
 from spsam.reporting.figures.draw import ReportFigure
-from spsam.reporting.page.cases import shown_cases
+from spsam.reporting.page.cases import shown_arms, shown_cases
 from spsam.reporting.page.facts import (
     address,
     differences,
@@ -18,6 +18,7 @@ from spsam.reporting.page.facts import (
     run_facts,
     study_facts,
 )
+from spsam.reporting.page.verdict import brief, study_title, verdict
 from spsam.reporting.render.html import to_html
 from spsam.reporting.render.model import Table
 from spsam.reporting.render.templates import html_templates
@@ -27,6 +28,10 @@ from spsam.reporting.tables.study import StudyResults
 PAGE = "index.html"
 
 _LONG = 25  # Rows above which a table is folded.
+_WIDE = ("panels",)
+"""Figures that take both columns of the page."""
+
+_KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
 
 
 def write_study_page(
@@ -48,13 +53,18 @@ def write_study_page(
     """
     measured = study.measured
     runs = run_facts(measured, folder)
+    arms = shown_arms(study)
     return _write(
         folder,
-        title=measured.name,
+        name=measured.name,
+        title=study_title(measured),
+        verdict=verdict(study),
+        brief=brief(study),
         facts=study_facts(measured),
         tables=_tables(tables, folder),
         figures=_figures(figures, folder),
-        cases=shown_cases(study, folder),
+        cases=shown_cases(study, arms, folder),
+        case_arms=[study.shown(arm) for arm in arms],
         differences=differences(measured),
         environment=environments(measured),
         runs=runs,
@@ -90,11 +100,15 @@ def write_prompts_page(
     ]
     return _write(
         folder,
+        name=study.name,
         title=str(about["title"]),
+        verdict=None,
+        brief="",
         facts=facts,
         tables=_tables(tables, folder),
         figures=_figures(pictures, folder),
         cases=[],
+        case_arms=[],
         differences=[],
         environment=[],
         runs=[],
@@ -132,7 +146,9 @@ def _figures(figures: Sequence[ReportFigure], folder: Path) -> list[dict[str, An
             "name": figure.name,
             "title": figure.title,
             "caption": figure.caption,
-            "image": None if figure.png is None else _data_uri(figure.png),
+            "wide": figure.name in _WIDE,
+            "image": None if figure.picture is None else _of_file(figure.picture),
+            "narrow": _data_uri(figure.narrow.encode(), ".svg") if figure.narrow else "",
             "files": {
                 file.suffix.removeprefix("."): address(file, folder) for file in figure.files
             },
@@ -141,8 +157,12 @@ def _figures(figures: Sequence[ReportFigure], folder: Path) -> list[dict[str, An
     ]
 
 
-def _data_uri(png: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png.read_bytes()).decode('ascii')}"
+def _of_file(file: Path) -> str:
+    return _data_uri(file.read_bytes(), file.suffix)
+
+
+def _data_uri(content: bytes, ending: str) -> str:
+    return f"data:{_KINDS[ending]};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _title(name: str) -> str:

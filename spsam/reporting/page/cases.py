@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,45 +15,64 @@ CASES = "cases"
 """The folder of the pages that `spsam view` writes, beside the report's page."""
 
 
+MOST_ARMS = 12
+"""Columns of the table of cases: of more arms the best."""
+
+
 @dataclass(frozen=True)
 class ShownCase:
     """A case on the page.
 
     Attributes:
-        role: `best`, `median`, `worst`; empty for another one that a page was written of.
+        role: `best`, `median`, `worst`; empty for another one.
         case: Its id.
-        dice: Mean Dice of its classes in the last arm's first finished run, percent; None where it
-            was not scored.
+        dice: Mean Dice of its classes in each arm's first finished run, percent; None where it was
+            not scored.
         page: Address relative to the report's page; empty where there is no page.
     """
 
     role: str
     case: str
-    dice: float | None
+    dice: tuple[float | None, ...]
     page: str
 
 
-def shown_cases(study: StudyResults, folder: Path) -> list[ShownCase]:
-    """Best, median and worst case of the last arm, and every other one that has a page.
+def shown_arms(study: StudyResults) -> list[str]:
+    """The arms of the table of cases: those with a finished run, of many the best; the last last.
 
     Args:
         study: The study.
-        folder: The report's, where `cases/` lies.
     """
     arms = [arm.name for arm in study.measured.arms if study.finished(arm.name)]
+    if len(arms) <= MOST_ARMS:
+        return arms
+    means = {name: float(study.scores("dice")[name].mean()) for name in arms[:-1]}
+    best = sorted(means, key=lambda name: -means[name])[: MOST_ARMS - 1]
+    return [name for name in arms[:-1] if name in best] + arms[-1:]
+
+
+def shown_cases(study: StudyResults, arms: Sequence[str], folder: Path) -> list[ShownCase]:
+    """Best, median and worst case of the last arm, then the others, also those with a page alone.
+
+    Args:
+        study: The study.
+        arms: Of `shown_arms`.
+        folder: The report's, where `cases/` lies.
+    """
     if not arms:
         return []
-    scores = case_dice(study, arms[-1:])[arms[-1]]
-    roles = {case: role for role, case in chosen_cases(scores).items()}
+    scores = case_dice(study, arms)
+    roles = {case: role for role, case in chosen_cases(scores[arms[-1]]).items()}
     pages = {file.stem: file for file in sorted((folder / CASES).glob("*.html"))}
-    names = {file_name(case): case for case in scores}
+    scored = sorted({case for of_arm in scores.values() for case in of_arm})
+    names = {file_name(case): case for case in scored}
     more = [names.get(stem, stem) for stem in pages]
     return [
         ShownCase(
             roles.get(case, ""),
             case,
-            100 * scores[case] if case in scores else None,
+            tuple(100 * scores[arm][case] if case in scores[arm] else None for arm in arms),
             address(pages[file_name(case)], folder) if file_name(case) in pages else "",
         )
-        for case in dict.fromkeys([*roles, *more])
+        for case in dict.fromkeys([*roles, *scored, *more])
     ]

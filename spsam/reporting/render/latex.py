@@ -52,13 +52,29 @@ def to_latex(table: Table) -> str:
     heads = [tex(column.head) for column in table.columns]
     template = latex_templates().get_template("longtable.tex.j2" if long else "table.tex.j2")
     return template.render(
-        caption=tex(table.caption),
+        caption=tex(_caption(table)),
+        comment=one_line(table.identity[0]),
         label=f"tab:{table.name}".replace("_", "-"),
         alignment=alignment,
         heads=[tex(table.grouped_by), *heads] if grouped else heads,
         groups=[_rows(table, group, spanning=not long) for group in table.groups],
         notes=[(letter, tex(text)) for letter, text in table.notes.items()],
     )
+
+
+def _caption(table: Table) -> str:
+    """What a paper's reader needs: what the columns are, but no hashes."""
+    caption = table.caption
+    if table.identity[0]:
+        caption = caption.replace(*table.identity)
+    meanings: dict[str, list[str]] = {}
+    for column in table.columns:
+        if column.meaning:
+            meanings.setdefault(column.meaning, []).append(column.head)
+    if not meanings:
+        return caption
+    told = "; ".join(f"{', '.join(heads)}: {meaning}" for meaning, heads in meanings.items())
+    return f"{caption} Columns: {told}."
 
 
 def to_document(tables: Sequence[Table], title: str) -> str:

@@ -62,6 +62,8 @@ class Column:
         number: Whether it is aligned as a number.
         of_class: Whether it is of a single class: left out first where space is short.
         wide: Whether it holds sentences, which are broken into lines.
+        meaning: What its numbers are, where neither title nor caption tells it; of columns of
+            classes the same for all.
     """
 
     key: str
@@ -69,6 +71,7 @@ class Column:
     number: bool = True
     of_class: bool = False
     wide: bool = False
+    meaning: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ class Table:
         groups: Its rows.
         notes: Footnotes, by letter.
         grouped_by: Head of the column of group titles.
+        identity: What in the caption identifies data and split to a program, and what a paper's
+            reader needs of it; both empty where the caption has no such thing.
     """
 
     name: str
@@ -116,6 +121,7 @@ class Table:
     groups: tuple[Group, ...]
     notes: Mapping[str, str] = field(default_factory=dict)
     grouped_by: str = ""
+    identity: tuple[str, str] = ("", "")
 
     @property
     def lines(self) -> list[Line]:

@@ -32,12 +32,21 @@ _CHANGE = (
 _ONE_SEED = " A comparison with a single seed is not tested."
 _PUBLISHED = " Published: the paper's values on ACDC, under its own schedule and weights."
 
+_MEANINGS = {
+    "dice": "mean Dice over the classes",
+    "hd95": "95th percentile of the surface distances in mm, less is better",
+}
+
 Published = Mapping[str, tuple[float, str]]
 _Columns = list[tuple[Column, list[Cell]]]
 
 
 def ablation_table(
-    study: StudyResults, published: Published | None = None, name: str = "ablation"
+    study: StudyResults,
+    published: Published | None = None,
+    name: str = "ablation",
+    *,
+    factors: bool = True,
 ) -> Table:
     """Gathers the table.
 
@@ -48,29 +57,26 @@ def ablation_table(
         study: The study.
         published: Mean Dice in percent and its place by arm name; None reads the paper's.
         name: The stem of the table's files.
+        factors: Whether a cell of a factorial study has a column a factor instead of a title.
 
     Returns:
         Values of the CSV: arm, state, seeds (that have a run), title, dice, ci_low, ci_high, std
         (over seeds), one `dice: <class>` a foreground class, hd95 where it was measured, change,
-        change_low, change_high, p, p_holm, parent, published, trained_parameters, costs. Dice in
-        percent.
+        change_low, change_high, p, p_holm, parent, published, trained_parameters, costs; of a
+        factorial study its factors, too. Dice in percent.
     """
     arms = study.measured.arms
     known = published_ablation() if published is None else published
-    columns: _Columns = [
-        (Column("arm", "arm", False), [_arm_cell(study, arm) for arm in arms]),
-        (
-            Column("title", "title", False),
-            [Cell(arm.title, {"title": arm.title}) for arm in arms],
-        ),
-    ]
+    by_factor = study.measured.factors if factors else ()
+    columns = _factors(study, by_factor) if by_factor else _titles(study)
     for metric in study.metrics:
         columns += _scores(study, metric)
     columns.append((Column("change", "change"), [_change(study, arm) for arm in arms]))
     if any(arm.name in known for arm in arms):
         cells = [_published(known.get(arm.name)) for arm in arms]
         columns.append((Column("published", "published (ACDC)"), cells))
-    columns.append((Column("trained", "trained (M)"), [_trained(study, arm) for arm in arms]))
+    trained = Column("trained", "trained (M)", meaning="trained parameters in millions")
+    columns.append((trained, [_trained(study, arm) for arm in arms]))
     for cost in COSTS:
         cells = [_cost(study, cost, arm) for arm in arms]
         if any(cell.text != NOTHING for cell in cells):
@@ -93,6 +99,46 @@ def state_of(states: Sequence[str]) -> str:
     return FAILED if FAILED in states else MISSING
 
 
+def _titles(study: StudyResults) -> _Columns:
+    arms = study.measured.arms
+    titles = [Cell(arm.title, {"title": arm.title}) for arm in arms]
+    return [
+        (Column("arm", "arm", False), [_arm_cell(study, arm) for arm in arms]),
+        (Column("title", "title", False), titles),
+    ]
+
+
+def _factors(study: StudyResults, factors: Sequence[str]) -> _Columns:
+    """A column a factor; the first holds what is known of the arm, too."""
+    arms = study.measured.arms
+
+    def level(arm: ArmData, factor: str) -> str:
+        known = arm.shown if arm.external and factor == factors[0] else NOTHING
+        return arm.levels.get(factor, known)
+
+    first = [
+        Cell(
+            level(arm, factors[0]),
+            {
+                **_arm_cell(study, arm).values,
+                "title": arm.title,
+                factors[0]: arm.levels.get(factors[0]),
+            },
+        )
+        for arm in arms
+    ]
+    return [
+        (Column("arm", factors[0], False), first),
+        *(
+            (
+                Column(f"factor: {factor}", factor, False),
+                [Cell(level(arm, factor), {factor: arm.levels.get(factor)}) for arm in arms],
+            )
+            for factor in factors[1:]
+        ),
+    ]
+
+
 def _arm_cell(study: StudyResults, arm: ArmData) -> Cell:
     states = study.states(arm.name)
     folds = len(folds_of(study.measured.about))
@@ -113,10 +159,12 @@ def _scores(study: StudyResults, metric: Metric) -> _Columns:
         _mean_cell(study, metric, arm, mean, rank)
         for arm, mean, rank in zip(arms, means, order, strict=True)
     ]
-    columns: _Columns = [(Column(metric.key, metric.head), cells)]
+    columns: _Columns = [(Column(metric.key, metric.head, meaning=_MEANINGS[metric.key]), cells)]
     spread = [_spread(study, metric, arm) for arm in arms]
     if main and any(cell.text != NOTHING for cell in spread):
-        columns.append((Column("spread", "SD (seeds)"), spread))
+        columns.append(
+            (Column("spread", "SD (seeds)", meaning="standard deviation over seeds"), spread)
+        )
     if not main:
         return columns
     for k, name in enumerate(study.measured.class_labels[1:]):
@@ -126,7 +174,7 @@ def _scores(study: StudyResults, metric: Metric) -> _Columns:
             Cell(number(v), {key: v}, rank, source=study.source(_how(metric, name), arm.name))
             for arm, v, rank in zip(arms, values, ranks(values), strict=True)
         ]
-        columns.append((Column(key, name, of_class=True), shown))
+        columns.append((Column(key, name, of_class=True, meaning="Dice of the class"), shown))
     return columns
 
 
@@ -157,7 +205,7 @@ def _change(study: StudyResults, arm: ArmData) -> Cell:
     if found is None:
         nothing = dict.fromkeys(("change", "change_low", "change_high", "p", "p_holm"), math.nan)
         return Cell("", {**nothing, "parent": arm.parent})
-    text = f"{signed(100 * found.change)}{found.mark} ({found.against})"
+    text = f"{signed(100 * found.change)}{found.mark} ({study.shown(found.against)})"
     values = {
         "change": 100 * found.change,
         "change_low": 100 * found.low,

@@ -44,7 +44,7 @@ def custom_table(path: Path, measured: StudyData) -> Table:
     checked.stop()
     chosen = select(measured, config.filters)
     if config.rows == "arm":
-        whole = ablation_table(StudyResults(chosen), name=path.stem)
+        whole = ablation_table(StudyResults(chosen), name=path.stem, factors=False)
         keys = [column.key for column in whole.columns]
         checked.names(config.columns, keys, ("columns",), "column")
         checked.groups(config, [line.key for line in whole.lines])

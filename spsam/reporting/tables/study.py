@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from spsam.reporting.render.model import Source
+from spsam.reporting.render.model import Source, Table
 from spsam.reporting.statistics.bootstrap import bootstrap_interval, resampling_weights
 from spsam.reporting.statistics.compare import Comparison, compare_all
 from spsam.reporting.statistics.scores import Scores, arm_scores
-from spsam.reporting.study_data import FINISHED, StudyData
+from spsam.reporting.study_data import FINISHED, StudyData, folds_of
 from spsam.reporting.tables.tuning import tuning_words
 
 
@@ -161,6 +161,23 @@ class StudyResults:
         told = self.measured.runs.drop(columns=["folder"]).drop_duplicates("run_id")
         return {str(line["run_id"]): _told(line) for line in told.to_dict("records")}
 
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Data and split by their hashes, as captions have them; and without, for a paper."""
+        measured, data = self.measured, self.measured.data
+        folds = ", ".join(str(fold["fold"]) for fold in folds_of(measured.about))
+        many = "s" if "," in folds else ""
+        return (
+            f"fingerprint {data['fingerprint']}; split {measured.split_words}",
+            f"split {data['split_name']}, fold{many} {folds}",
+        )
+
+    def identified(self, table: Table) -> Table:
+        """A table of the study that knows which part of its caption is hashes."""
+        return (
+            replace(table, identity=self.identity) if self.identity[0] in table.caption else table
+        )
+
     def words(self, how: str) -> str:
         """The caption's facts: data, split, cases, seeds, convention, SAM's weights.
 
@@ -176,8 +193,7 @@ class StudyResults:
         conventions = ", ".join(map(str, dice["convention"].unique())) or "none scored yet"
         of = f" of {counted(self.patients, 'patient')}" if self.patients else ""
         return (
-            f"{how} on {data['name']} (fingerprint {data['fingerprint']}; split "
-            f"{self.measured.split_words}): mean over "
+            f"{how} on {data['name']} ({self.identity[0]}): mean over "
             f"{counted(cases, 'case')}{of}, then over classes; n={counted(seeds, 'seed')}. "
             f"Preset {about['preset']}; empty classes by the convention {conventions}."
             + (f" SAM's weights: {weights}." if weights else "")

@@ -146,7 +146,8 @@ class _Book:
         if outcome is None:
             self._tracker.close(ending)
         else:
-            self._tracker.close(ending, outcome.files, outcome.scores())
+            summary = outcome.summary(self._ablation.describe())
+            self._tracker.close(ending, outcome.files, outcome.scores(), summary)
 
 
 def prepare(

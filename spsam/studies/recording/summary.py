@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spsam.checksums import to_sealed_json
 from spsam.files import clear_drafts, write_text
 from spsam.results.run_folder import RunFolder
 from spsam.studies.planning.plan import Ablation
+from spsam.tracking.study_summary import StudySummary, summary_of
 
 if TYPE_CHECKING:
     from spsam.reporting.render.model import Table
@@ -46,6 +47,15 @@ class Outcome:
         found = zip(lines["arm"], lines["dice"], strict=True)
         return {str(arm): {"dice/mean": dice / 100} for arm, dice in found}
 
+    def summary(self, about: Mapping[str, Any]) -> StudySummary | None:
+        """Of the study as a whole; None while no arm has a score.
+
+        Args:
+            about: The study's description.
+        """
+        lines = self.table.frame().to_dict("records")
+        return summary_of([{str(key): line[key] for key in line} for line in lines], about)
+
 
 def is_finished(folder: RunFolder) -> bool:
     """Whether a run need not be run again.
@@ -74,7 +84,8 @@ def summarise(ablation: Ablation) -> Outcome:
     measured = read_study(ablation.folder)
     study = StudyResults(measured)
     effects = effects_table(study)
-    tables = [ablation_table(study, name="table"), *([] if effects is None else [effects])]
+    made = [ablation_table(study, name="table"), *([] if effects is None else [effects])]
+    tables = [study.identified(table) for table in made]
     files = [file for table in tables for file in write_table(table, ablation.folder)]
     states = dict(zip(measured.runs["run_id"], measured.runs["state"], strict=True))
     runs = [run.folder for arm in ablation.arms for run in arm.runs]

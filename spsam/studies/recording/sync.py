@@ -14,6 +14,7 @@ from spsam.results.run_folder import RunBusyError, RunFolder
 from spsam.studies.recording.mlflow_runs import final_scores, mirror
 from spsam.text.json_text import parse_json
 from spsam.tracking.mlflow import Ending, Tracker
+from spsam.tracking.study_summary import StudySummary, summary_of
 
 Runs = tuple[tuple[str, str, Mapping[str, str]], ...]
 """(run id, group, further tags) of each."""
@@ -29,6 +30,7 @@ class Recorded:
         tags: Its tags.
         runs: All that it has, begun or not.
         files: Kept beside it.
+        summary: Of the study as a whole; None where it has none.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Recorded:
     tags: Mapping[str, str] = field(default_factory=dict)
     runs: Runs = ()
     files: tuple[Path, ...] = ()
+    summary: StudySummary | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,16 @@ def _ablations(home: Path) -> Iterator[Recorded]:
             },
             tuple((run_id, arm["name"], {}) for arm in plan["arms"] for run_id in arm["run_ids"]),
             tuple(sorted(file.parent.glob("table.*"))),
+            _summary(file.parent / "table.csv", plan),
         )
+
+
+def _summary(table: Path, plan: Mapping[str, Any]) -> StudySummary | None:
+    try:
+        with table.open(encoding="utf-8", newline="") as lines:
+            return summary_of(list(csv.DictReader(lines)), plan)
+    except (OSError, ValueError, csv.Error):  # no run was finished, or the table is damaged
+        return None
 
 
 def _sweeps(home: Path) -> Iterator[Recorded]:
@@ -139,7 +151,7 @@ def _upload(home: Path, study: Recorded, warn: Callable[[str], None]) -> Synced:
     for each in order:
         worst = each if each in endings else worst
     means = {group: {"dice/mean": sum(all_) / len(all_)} for group, all_ in scores.items()}
-    tracker.close(worst, study.files, means)
+    tracker.close(worst, study.files, means, study.summary)
     return Synced(study.name, begun, new, complete)
 
 

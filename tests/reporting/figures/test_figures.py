@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import math
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsam.reporting.figures import classes, depth
+from spsam.reporting.figures import classes, curves, depth, panels, waterfall
 from spsam.reporting.figures.calibration import expected_calibration_error
 from spsam.reporting.figures.depth import PARTS, profile
-from spsam.reporting.figures.draw import FIGURES, ReportFigure, draw_figures
+from spsam.reporting.figures.draw import FACTORIAL, FIGURES, ReportFigure, draw_figures
+from spsam.reporting.figures.panel_views import ERRORS, error_map
 from spsam.reporting.figures.pareto import front
-from spsam.reporting.figures.style import Drawing, save, styled
+from spsam.reporting.figures.style import NARROW, Drawing, data_limits, save, styled
 from spsam.reporting.study_reader import read_study
 from spsam.reporting.tables.study import StudyResults
 from spsam.results.measures import BINS, Measures
+from spsam.results.panels import Panel
 from tests.reporting.recorded import record
 from tests.reporting.store import make_study
 
@@ -32,11 +36,15 @@ def test_a_study_with_everything_has_every_figure(tmp_path: Path) -> None:
     for number, run in enumerate(("S1run000", "S1run001", "S2run000", "S3run000", "S3run001")):
         record(tmp_path, run, seed=number)
     found = draw(study, tmp_path / "first")
-    assert list(found) == list(FIGURES)
+    assert list(found) == [name for name in FIGURES if name not in FACTORIAL]
     for figure in found.values():
-        assert [file.suffix for file in figure.files] == [".pdf", ".png"]
+        assert [file.suffix for file in figure.files] == [".pdf", ".svg", ".png"]
         assert figure.files[0].read_bytes().startswith(b"%PDF")
-        assert figure.files[1].read_bytes().startswith(b"\x89PNG")
+        assert ET.parse(figure.files[1]).getroot().tag.endswith("svg")
+        assert figure.files[2].read_bytes().startswith(b"\x89PNG")
+        # A phone's is a figure of its own, not the same one smaller.
+        assert _inches(figure.narrow) == pytest.approx(NARROW, abs=0.05)
+        assert _inches(figure.files[1].read_text()) > NARROW + 1
         assert figure.caption.endswith(".")
     with styled():
         again = save(
@@ -44,6 +52,10 @@ def test_a_study_with_everything_has_every_figure(tmp_path: Path) -> None:
         )
     for one, other in zip(found["classes"].files, again, strict=True):
         assert one.read_bytes() == other.read_bytes()
+
+
+def _inches(svg: str) -> float:
+    return float(ET.fromstring(svg).attrib["width"].removesuffix("pt")) / 72
 
 
 def test_what_is_not_recorded_is_left_out_with_a_sentence(tmp_path: Path) -> None:
@@ -159,3 +171,56 @@ def test_of_many_arms_the_best_are_drawn(tmp_path: Path, monkeypatch: pytest.Mon
     assert set(seen[0].measured.rows["arm"].unique()) == set(best)
     # What a part scores is what it scored in the whole.
     assert all(seen[0].scores("dice")[name].mean() == means[name] for name in best)
+
+
+def test_titles_that_differ_at_their_end_stay_apart(tmp_path: Path) -> None:
+    alike = "SAM + MSPGenerator + vAdapter w/ Depth MLPs {} vAdapter"
+    titles = {"S4": alike.format("before"), "S5": alike.format("after")}
+    study = make_study(tmp_path, arms=("S4", "S5"), seeds=(0,), titles=titles)
+    with styled():
+        drawing = waterfall.draw(StudyResults(read_study(study)))
+    ticks = [label.get_text() for label in drawing.figure.axes[0].get_yticklabels()]
+    for tick, (arm, title) in zip(ticks, titles.items(), strict=True):
+        assert " ".join(tick.split()) == f"{arm} {title}"
+
+
+def test_one_epoch_is_seen(tmp_path: Path) -> None:
+    study = make_study(tmp_path, arms=("S1",), seeds=(0,))
+    line = {"epoch": 0, "loss/generator": 1.5, "loss/mask": 2.5, "seconds": 1.0}
+    (tmp_path / "runs" / "S1run000" / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    with styled():
+        drawing = curves.draw(StudyResults(read_study(study)))
+    for axis, value in zip(drawing.figure.axes, (1.5, 2.5), strict=True):
+        drawn = [found for found in axis.lines if list(found.get_ydata()) == [value]]
+        assert [found.get_marker() for found in drawn] == ["o"]
+
+
+@given(st.lists(st.floats(0, 100) | st.just(math.nan), max_size=20))
+def test_limits_hold_the_data_and_are_no_magnifying_glass(values: list[float]) -> None:
+    low, high = data_limits(values)
+    known = [value for value in values if not math.isnan(value)]
+    assert all(low <= value <= high for value in known)
+    assert high - low >= min(5, 103 - max(known, default=0) + 2.5)
+    spread = max(known) - min(known) if known else 106
+    assert high - low <= 1.2 * max(spread, 5)
+
+
+def test_errors_are_what_was_missed_added_and_confused() -> None:
+    reference = np.array([[0, 1, 1, 2], [0, 0, 2, 2]], np.uint8)
+    prediction = np.array([[0, 1, 0, 1], [2, 0, 2, 0]], np.uint8)
+    panel = Panel("one", 0, 1.0, np.zeros((2, 4), np.uint8), reference, prediction)
+    np.testing.assert_array_equal(error_map(panel), [[0, 0, 1, 3], [2, 0, 0, 1]])
+
+
+def test_panels_show_outlines_and_errors(tmp_path: Path) -> None:
+    study = make_study(tmp_path, arms=("S1", "S2"), seeds=(0,))
+    for number, run in enumerate(("S1run000", "S2run000")):
+        record(tmp_path, run, seed=number)
+    with styled():
+        figure = panels.draw(StudyResults(read_study(study))).figure
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words == ["RV", "MYO", "LV", *ERRORS]
+    # Image, prompts, reference, two arms; the arms' errors below them; three cases.
+    shown = [axis for axis in figure.axes if axis.images]
+    assert len(shown) == 3 * (5 + 2)
+    assert sum(len(axis.images) == 2 for axis in shown) == 3 * 2

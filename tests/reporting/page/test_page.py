@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from spsam.reporting.report import Report, write_report
 from tests.reporting.recorded import record
 from tests.reporting.store import make_study
 
-EMPTY = {"br", "img", "link", "meta"}
+EMPTY = {"br", "img", "link", "meta", "source"}
 
 
 class Page(HTMLParser):
@@ -38,7 +39,7 @@ class Page(HTMLParser):
         for name, value in attrs:
             if name == "href":
                 (self.links if tag == "a" else self.loaded).append(str(value))
-            elif name == "src":
+            elif name in {"src", "srcset"}:
                 self.loaded.append(str(value))
             elif name == "id":
                 self.ids.append(str(value))
@@ -74,8 +75,12 @@ def test_the_page_is_whole_and_needs_nothing_else(report: Report) -> None:
     assert page.open == []
     assert len(page.ids) == len(set(page.ids))
     assert all(address.startswith("data:") for address in page.loaded)
-    assert sum(address.startswith("data:image/png") for address in page.loaded) == 7
-    assert "<script" not in text
+    pictures = [address for address in page.loaded if address.startswith("data:image/svg+xml")]
+    # Each figure twice: as wide as a column of the page, and as a phone.
+    assert len(pictures) == 2 * 7
+    assert len(set(pictures)) == len(pictures)
+    # Its own script alone, which sorts a table.
+    assert re.findall("<script[^>]*>", text) == ["<script>"]
     assert "@import" not in text
     assert not re.search(r"url\((?!data:)", text)
     for link in page.links:
@@ -96,20 +101,24 @@ def test_it_says_what_is_there_and_what_is_missing(report: Report) -> None:
         assert said in text, said
     assert text.count("Traceback\n") == 24  # the error's end, not all of it
     written = {file.suffix for file in report.files}
-    assert written == {".html", ".csv", ".json", ".tex", ".pdf", ".png"}
+    assert written == {".html", ".csv", ".json", ".tex", ".pdf", ".svg", ".png"}
 
 
-def test_it_links_the_cases_that_were_viewed(report: Report) -> None:
-    """Worst, median and best stand there in any case; another one if there is a page of it."""
-    text = (report.folder / "index.html").read_text(encoding="utf-8")
-    rows = re.findall(
-        r"<tr><td>(\S+)</td><td>(\w*)</td><td class=\"number\">([\d.]*)</td><td>(.*)</td></tr>",
-        text,
-    )
-    assert [role for _, role, _, _ in rows] == ["best", "median", "worst"]
-    scores = [float(dice) for _, _, dice, _ in rows]
-    assert scores == sorted(scores, reverse=True)
-    assert {link for *_, link in rows} == {"none yet"}
+def cells(text: str) -> list[list[str]]:
+    """The rows of the table of cases: what stands between the tags of each cell."""
+    table = text[text.index('<table class="sortable">') :]
+    rows = re.findall("<tr>(.*?)</tr>", table[: table.index("</table>")], re.DOTALL)
+    return [re.findall("<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows]
+
+
+def test_it_shows_all_cases_and_links_those_that_were_viewed(report: Report) -> None:
+    """Best, median and worst stand first; a case without a score, too, if it has a page."""
+    head, *rows = cells((report.folder / "index.html").read_text(encoding="utf-8"))
+    assert head == ["case", "place", "S1", "S2", "S3", "page"]
+    assert [row[1] for row in rows] == ["best", "median", "worst", "", "", ""]
+    scores = [float(row[4]) for row in rows]
+    assert scores[:3] == [max(scores), sorted(scores)[3], min(scores)]
+    assert {row[-1] for row in rows} == {"none yet"}
     folder = report.folder.parent / "viewed"
     (folder / "cases").mkdir(parents=True)
     best = rows[0][0]
@@ -118,8 +127,9 @@ def test_it_links_the_cases_that_were_viewed(report: Report) -> None:
     write_report(report.study, folder, formats=["csv"], pdf=False)
     text = (folder / "index.html").read_text(encoding="utf-8")
     assert Page(text).open == []
-    assert f'<a href="cases/{best}.html">view</a>' in text
-    assert '<td>of-the-training</td><td></td><td class="number"></td>' in text
+    again = cells(text)
+    assert again[1][-1] == f'<a href="cases/{best}.html">view</a>'
+    assert again[-1][:5] == ["of-the-training", "", "", "", ""]
 
 
 def test_a_report_never_imports_torch_and_is_quick(report: Report) -> None:
@@ -142,12 +152,68 @@ def test_a_report_never_imports_torch_and_is_quick(report: Report) -> None:
     assert (output / "index.html").is_file()
 
 
+def browser_or_skip() -> str:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    return found or pytest.skip("Chromium is not installed")
+
+
+def measured_in_browser(page: Path, script: str, profile: Path, width: int) -> str:
+    """What a script leaves as the title of a page that a browser of this width has loaded."""
+    probe = page.with_name(f"probe-{width}.html")
+    text = page.read_text(encoding="utf-8")
+    # A frame has the width that is asked for; a window may have a least one.
+    probe.write_text(text.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
+    frame = page.with_name(f"frame-{width}.html")
+    frame.write_text(
+        f'<body><iframe src="{probe.name}" width="{width}" height="900"></iframe>'
+        "<script>onmessage = (e) => { document.body.textContent = e.data; };</script></body>",
+        encoding="utf-8",
+    )
+    command = [
+        *(browser_or_skip(), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"),
+        *(f"--user-data-dir={profile}", "--virtual-time-budget=5000", frame.as_uri()),
+    ]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=300, text=True)
+    probe.unlink()
+    frame.unlink()
+    return done.stdout.partition("<body>")[2].partition("</body>")[0]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_is_wider_than_the_screen(report: Report, tmp_path: Path, width: int) -> None:
+    script = (
+        "onload = () => parent.postMessage(JSON.stringify({"
+        "page: document.documentElement.scrollWidth, screen: innerWidth,"
+        "columns: new Set([...document.querySelectorAll('.picture:not(.wide)')]"
+        ".map(e => e.offsetLeft)).size,"
+        "narrow: [...document.querySelectorAll('.card img')].filter(i => "
+        "i.currentSrc !== i.src).length}), '*')"
+    )
+    seen = json.loads(measured_in_browser(report.folder / "index.html", script, tmp_path, width))
+    assert seen["page"] <= seen["screen"]
+    assert seen["columns"] == (2 if width == 1280 else 1)
+    assert seen["narrow"] == (0 if width == 1280 else 7)
+
+
+def test_a_click_sorts_the_cases(report: Report, tmp_path: Path) -> None:
+    script = (
+        "const head = document.querySelectorAll('.sortable th')[4];"
+        "const column = () => [...document.querySelectorAll('.sortable tbody tr')]"
+        ".map(r => parseFloat(r.cells[4].textContent));"
+        "onload = () => { head.click(); const down = column(); head.click();"
+        "parent.postMessage(JSON.stringify([down, column()]), '*'); }"
+    )
+    found = measured_in_browser(report.folder / "index.html", script, tmp_path, 1280)
+    down, up = json.loads(found)
+    assert down == sorted(down, reverse=True)
+    assert up == down[::-1]
+    assert len(set(down)) > 1
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_browser_shows_it(report: Report, tmp_path: Path, width: int) -> None:
     """The picture stays in $SPSAM_ARTIFACTS, to be looked at."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-    if browser is None:
-        pytest.skip("Chromium is not installed")
+    browser = browser_or_skip()
     folder = Path(os.environ.get("SPSAM_ARTIFACTS", tmp_path)).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     picture = folder / f"report-{width}.png"

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spsam.reporting.render.html import to_html
+from spsam.reporting.render.latex import to_latex
 from spsam.reporting.render.model import Table
 from spsam.reporting.study_reader import read_study
 from spsam.reporting.tables.ablation import ablation_table
@@ -161,3 +163,18 @@ def test_comparisons_tell_all_and_why_a_model_is_missing(
     assert single is not None
     assert list(single.notes.values()) == ["No mixed-effects model: fewer than two seeds."]
     assert single.frame()["p_wilcoxon"].isna().all()
+
+
+def test_a_papers_caption_names_the_columns_and_no_hash(tmp_path: Path) -> None:
+    study = StudyResults(read_study(make_study(tmp_path)))
+    table = study.identified(ablation_table(study))
+    text = to_latex(table)
+    caption = text[text.index("\\caption{") : text.index("\\label{")]
+    for hashed in ("0123456789abcdef", "fedcba9876543210"):
+        assert hashed not in caption
+        assert hashed in next(line for line in text.splitlines() if line.startswith("% Data: "))
+    assert "on acdc (split default, fold 0): mean over 6 cases" in caption
+    assert "RV, MYO, LV: Dice of the class" in caption
+    assert "trained (M): trained parameters in millions" in caption
+    # A page has all of it, folded.
+    assert "0123456789abcdef" in to_html(table)

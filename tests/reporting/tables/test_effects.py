@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spsam.reporting.figures import interactions
+from spsam.reporting.figures.style import styled
 from spsam.reporting.records.verify import verify_record
 from spsam.reporting.records.write import write_record
 from spsam.reporting.report import write_report
 from spsam.reporting.study_reader import read_study
+from spsam.reporting.tables.ablation import ablation_table
 from spsam.reporting.tables.effects import effects_table
 from spsam.reporting.tables.study import StudyResults
 from tests.reporting.store import make_study
@@ -92,3 +95,37 @@ def test_a_seed_without_one_of_its_folds_does_not_count(tmp_path: Path) -> None:
     assert study.scores("dice")["S2"].seeds == []
     assert "folds 0, 1, hash hash0, hash1" in study.words("Dice")
     assert list(study.measured.runs["fold"]) == [0, 1, 0, 1]
+
+
+def test_cells_have_a_column_a_factor(tmp_path: Path) -> None:
+    table = ablation_table(StudyResults(read_study(factorial(tmp_path))))
+    assert [column.head for column in table.columns[:3]] == ["adapter", "head", "Dice"]
+    assert [tuple(cell.text for cell in line.cells[:2]) for line in table.lines] == CELLS
+    # Its name stays where a program looks for it.
+    frame = table.frame()
+    assert frame["arm"].tolist() == [line.key for line in table.lines]
+    assert list(zip(frame["adapter"], frame["head"], strict=True)) == CELLS
+    assert frame["title"].str.startswith("title of").all()
+    change = table.lines[1].cells[table.column("change")].text
+    assert change.endswith("(none · argmax)")
+
+
+def test_the_interaction_plot_shows_the_marginal_means(tmp_path: Path) -> None:
+    study = StudyResults(read_study(factorial(tmp_path)))
+    with styled():
+        figure = interactions.draw(study).figure
+    (axis,) = figure.axes
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["none", "dfused"]
+    lines = [line for line in axis.lines if line.get_marker() == "o"]
+    means = {name: 100 * float(score.mean()) for name, score in study.scores("dice").items()}
+    for line, head in zip(lines, ("argmax", "mc_adapter"), strict=True):
+        expected = [means[f"adapter={one},head={head}"] for one in ("none", "dfused")]
+        assert list(line.get_ydata()) == pytest.approx(expected)
+
+
+def test_a_pair_that_has_not_met_is_no_interaction(tmp_path: Path) -> None:
+    missing = dict.fromkeys([("adapter=none,head=argmax", seed) for seed in range(3)], "missing")
+    study = StudyResults(read_study(factorial(tmp_path, missing)))
+    assert interactions.pairs_of(study) == []
+    other = StudyResults(read_study(make_study(tmp_path / "other")))
+    assert interactions.pairs_of(other) == []

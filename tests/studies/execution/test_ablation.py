@@ -48,11 +48,12 @@ class Book:
     def finish(self, ending: str, scores: Any = None, files: Any = ()) -> None:
         self.now |= {"ending": ending, "scores": scores, "files": [p.name for p in files]}
 
-    def close(self, ending: str, files: Any = (), groups: Any = None) -> None:
+    def close(self, ending: str, files: Any = (), groups: Any = None, summary: Any = None) -> None:
         self.study |= {
             "ending": ending,
             "files": [path.name for path in files],
             "groups": groups,
+            "summary": summary,
         }
 
 
