@@ -43,6 +43,7 @@ CAME_LATER: dict[str, Any] = {
     "arm.train.loss.dice": 1.0,
     "arm.train.loss.generator": 1.0,
     "arm.train.loss.mask": 1.0,
+    "arm.inference.keep_largest": False,
     # Planned with 2 until it was a value.
     "arm.patch.anisotropy": 2.0,
     "data.preparation": 2,

@@ -196,6 +196,23 @@ class InferenceConfig(Section):
     sigma: Positive = author(0.125, "Standard deviation of a tile's Gaussian weight, in tiles.")
     mirror: bool = author(True, "Average over all mirrorings of a tile.")
     batch_size: Count = chosen(1, "Tiles at once.")
+    keep_largest: bool | tuple[str, ...] = author(
+        False,
+        "Classes of which the largest connected component alone is kept: none (false), every one "
+        "(true), or a list of names.",
+    )
+
+    @field_validator("keep_largest")
+    @classmethod
+    def _classes_once(cls, value: bool | tuple[str, ...]) -> bool | tuple[str, ...]:
+        if isinstance(value, bool):
+            return value
+        if not value:
+            raise PydanticCustomError("said", "expected at least one class (false: none)")
+        if len(set(value)) < len(value):
+            raise PydanticCustomError("said", "names a class twice")
+        # Their order changes nothing, and so no run's identity.
+        return tuple(sorted(value))
 
 
 class EvaluationConfig(Section):

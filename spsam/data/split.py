@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spsam.data.cases import DataSet
+from spsam.data.files.json_object import read_json
+from spsam.data.split_folds import FOLDS_FILE, fold_of, is_folds
 from spsam.data.split_lists import PARTS, cases_of, read_split_file
 from spsam.errors import InputError, Problem, nearest
 
@@ -34,6 +36,7 @@ class Split:
         test: Case ids that are scored; empty for `all`.
         hash: 16 hex digits of the three lists.
         notes: What the user should know, e.g. how many patients are missing.
+        folds: How many folds it is one of.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Split:
     test: tuple[str, ...]
     hash: str
     notes: tuple[str, ...] = ()
+    folds: int = 1
 
 
 def split_cases(
@@ -56,11 +60,11 @@ def split_cases(
 
     Args:
         dataset: The data set.
-        name: A split file's path, `file` (the `split.json` beside the data), a split that comes
-            with the data set, `five_fold`, or `all` (every case trains, none is scored). None takes
-            the first of: the protocol's, `split.json`, the data set's own split if patients of it
-            are here, five folds.
-        fold: Which of the five folds tests, 0–4.
+        name: A split file's path (one split, or nnU-Net's list of folds), `file` (the `split.json`
+            beside the data, else the `splits_final.json`), a split that comes with the data set,
+            `five_fold`, or `all` (every case trains, none is scored). None takes the first of: the
+            protocol's, `file`, the data set's own split if patients of it are here, five folds.
+        fold: Which fold tests, of `five_fold` or of a file with folds.
         protocol: The split of the preset's protocol, taken where this copy has patients of it.
         validate: Whether validation cases are wanted. A split that names some has them in any
             case; of another one every eighth training patient is then held back.
@@ -69,31 +73,31 @@ def split_cases(
         InputError: If there is no such split, a patient is in two parts, or nothing is left to
             train on, to test or, where it is wanted, to validate.
     """
-    beside = dataset.folder / "split.json" if dataset.folder else None
-    file = beside if beside is not None and beside.is_file() else None
+    file = _beside(dataset.folder)
     notes: tuple[str, ...] = ()
     if name is None:
         name, notes = _usual(dataset, protocol, file)
     if str(name) == FIVE_FOLD:
         split = _five_fold(dataset, fold, notes)
-    elif fold != 0:
-        raise InputError(f"split '{name}' has no folds, got fold {fold}; use fold 0 or five_fold")
     elif str(name) == ALL:
+        _no_folds(ALL, fold)
         note = "every case trains and none is scored: predictions are for test cases elsewhere"
         cases = {"train": {case.id for case in dataset.cases}, "val": set(), "test": set()}
         split = _split(ALL, cases, (*notes, note))
     elif str(name) in dataset.splits:
+        _no_folds(str(name), fold)
         split = _listed(dataset, str(name), dataset.splits[str(name)], None, notes)
     elif name == "file":
         if file is None:
-            raise InputError(Problem("there is no split.json beside the data", beside))
-        split = _listed(dataset, "file", read_split_file(file), file, notes)
+            message = f"there is no split.json and no {FOLDS_FILE} beside the data"
+            raise InputError(Problem(message, dataset.folder))
+        split = _of_file(dataset, "file", file, fold, notes)
     else:
         path = Path(name)
         if not path.is_file():
             guess = nearest(str(name), ["file", *MADE, *dataset.splits])
             raise InputError(f"there is no split and no file '{name}'{guess}")
-        split = _listed(dataset, path.stem, read_split_file(path), path, notes)
+        split = _of_file(dataset, path.stem, path, fold, notes)
     return _held_back(dataset, split) if validate and not split.val else split
 
 
@@ -127,7 +131,7 @@ def validation_split(split: Split) -> Split:
     """
     assert split.val, "a split for validation has validation cases"
     cases = {"train": set(split.train), "val": set(split.val), "test": set(split.val)}
-    return _split(f"{split.name}-validation", cases, split.notes)
+    return _split(f"{split.name}-validation", cases, split.notes, split.folds)
 
 
 def unlearnable(
@@ -159,7 +163,38 @@ def unlearnable(
 
 def title(split: Split, fold: int) -> str:
     """A split, or a fold of it, in a sentence."""
-    return f"fold {fold} of five_fold" if split.name == "five_fold" else f"split '{split.name}'"
+    if split.name == FIVE_FOLD:
+        return f"fold {fold} of five_fold"
+    return f"fold {fold} of split '{split.name}'" if split.folds > 1 else f"split '{split.name}'"
+
+
+def _beside(folder: Path | None) -> Path | None:
+    """The split file that lies beside the data."""
+    places = [] if folder is None else [folder / "split.json", folder / FOLDS_FILE]
+    return next((place for place in places if place.is_file()), None)
+
+
+def _no_folds(name: str, fold: int) -> None:
+    if fold != 0:
+        raise InputError(f"split '{name}' has no folds, got fold {fold}; use fold 0 or five_fold")
+
+
+def _of_file(
+    dataset: DataSet, name: str, path: Path, fold: int, notes: Sequence[str] = ()
+) -> Split:
+    """The split of a file, or one fold where it has several."""
+    if not is_folds(read_json(path)):
+        parts = read_split_file(path)
+        _no_folds(name, fold)
+        return _listed(dataset, name, parts, path, notes)
+    parts, folds = fold_of(path, fold)
+    try:
+        return replace(_listed(dataset, name, parts, path, notes), folds=folds)
+    except InputError as error:
+        where = f"fold {fold}, whose val is the test part: "
+        raise InputError(
+            [replace(each, message=where + each.message) for each in error.problems]
+        ) from None
 
 
 def _usual(
@@ -179,7 +214,7 @@ def _usual(
         notes[-1] += f": {'five folds' if name == FIVE_FOLD else name} instead"
     if file is not None and name != "file" and not _alike(dataset, name, file):
         notes.append(
-            f"split.json beside the data is not used, since the preset's protocol has the split "
+            f"{file.name} beside the data is not used, since the preset's protocol has the split "
             f"'{name}'; --split file takes it"
         )
     return name, tuple(notes)
@@ -202,7 +237,8 @@ def _alike(dataset: DataSet, name: str, file: Path) -> bool:
     if name not in dataset.splits:
         return False
     ours = _listed(dataset, name, dataset.splits[name], None)
-    return ours.hash == _listed(dataset, "file", read_split_file(file), file).hash
+    # One split of a data set is not alike to several folds.
+    return not is_folds(read_json(file)) and ours.hash == _of_file(dataset, "file", file, 0).hash
 
 
 def _listed(
@@ -231,7 +267,7 @@ def _five_fold(dataset: DataSet, fold: int, notes: Sequence[str]) -> Split:
     cases: dict[str, set[str]] = {part: set() for part in PARTS}
     for case in dataset.cases:
         cases["test" if case.patient in test else "train"].add(case.id)
-    return _split(FIVE_FOLD, cases, notes)
+    return _split(FIVE_FOLD, cases, notes, FOLDS)
 
 
 def _held_back(dataset: DataSet, split: Split) -> Split:
@@ -246,7 +282,7 @@ def _held_back(dataset: DataSet, split: Split) -> Split:
         )
     val = {case for case in split.train if patient_of[case] in set(patients[::VALIDATION])}
     cases = {"train": set(split.train) - val, "val": val, "test": set(split.test)}
-    return _split(split.name, cases, split.notes)
+    return _split(split.name, cases, split.notes, split.folds)
 
 
 def _in_order(patients: set[str]) -> list[str]:
@@ -256,7 +292,7 @@ def _in_order(patients: set[str]) -> list[str]:
     )
 
 
-def _split(name: str, cases: Mapping[str, set[str]], notes: Sequence[str]) -> Split:
+def _split(name: str, cases: Mapping[str, set[str]], notes: Sequence[str], folds: int = 1) -> Split:
     lists = {part: sorted(cases[part]) for part in PARTS}
     text = json.dumps(lists, sort_keys=True, separators=(",", ":"))
     return Split(
@@ -266,4 +302,5 @@ def _split(name: str, cases: Mapping[str, set[str]], notes: Sequence[str]) -> Sp
         tuple(lists["test"]),
         hashlib.sha256(text.encode()).hexdigest()[:16],
         tuple(notes),
+        folds,
     )

@@ -18,6 +18,7 @@ from spsam.data.preparation.preprocess import preprocess
 from spsam.data.preparation.restore import PIECE, name_pieces, restored
 from spsam.data.preparation.store import PreparedCase
 from spsam.engine.given_prompts import GivenPrompts
+from spsam.engine.keep_largest import postprocessed
 from spsam.engine.predict import SlidingLogits
 from spsam.errors import InputError
 
@@ -129,9 +130,16 @@ def answer_in_memory(
     chances = _Chances(answer.case, head.activation) if probabilities else None
     add = None if chances is None else chances.add
     labels = name_pieces(answer.pieces, answer.case, head.labels, add)
+    labels = largest_of(members[0], labels)
     ids: NDArray[np.integer] = narrow_ids(answer.case.raw_ids)[labels]
     whole = None if chances is None else chances.whole
     return VolumeAnswer(ids, answer.case, whole, answer.given.lines)
+
+
+def largest_of(member: EnsembleMember, labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    """A label map as the run of a network wants it: see `spsam.engine.keep_largest`."""
+    config = member.recipe.config
+    return postprocessed(labels, config.arm.inference, config.data.class_names)
 
 
 class _Chances:

@@ -16,7 +16,7 @@ from spsam.data.preparation.store import PreparedStore
 from spsam.data.volume import Volume
 from spsam.engine.predict import predict_labels
 from spsam.engine.preview import Example, choose, draw_preview
-from spsam.engine.recording.counts import CaseCounts, gather
+from spsam.engine.recording.counts import CaseCounts, as_prepared, gather
 from spsam.engine.recording.pictures import picture, shown
 from spsam.metrics.dice import dice
 from spsam.metrics.hausdorff import CONVENTION as DIAGONAL
@@ -101,7 +101,10 @@ def evaluate(
         volume = case.load()
         assert volume.label is not None
         count = CaseCounts(prepared, volume.label, num_classes, activation)
-        labels = predict_labels(network, prepared, config.arm, count.add)
+        labels = predict_labels(network, prepared, config, count.add)
+        if config.arm.inference.keep_largest:
+            # Counts by slice are of the label map that is written; confidence is the network's.
+            count.add_labels(0, as_prepared(labels, prepared))
         write_labels(predictions / f"{case.id}.nii.gz", labels, prepared)
         if len(scores) in to_show:
             panels.append(picture(network, prepared, volume, labels, config.arm.train))

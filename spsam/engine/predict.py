@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from spsam.config.pretrain import PretrainRecipe
-from spsam.config.schema import ArmConfig, InferenceConfig, TrainConfig
+from spsam.config.schema import InferenceConfig, RunConfig, TrainConfig
 from spsam.data.preparation.restore import restore_labels
 from spsam.data.preparation.store import PreparedCase
+from spsam.engine.keep_largest import postprocessed
 from spsam.model.networks.base import Network, Output
 
 Place = tuple[slice, slice, slice]
@@ -38,7 +39,7 @@ def autocast(device: torch.device, train: TrainConfig | PretrainRecipe) -> torch
 def predict_labels(
     network: Network,
     case: PreparedCase,
-    arm: ArmConfig,
+    config: RunConfig,
     on_piece: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> npt.NDArray[np.integer]:
     """Labels of a prepared case on its original grid; logits are held for some slices at a time.
@@ -46,15 +47,18 @@ def predict_labels(
     Args:
         network: In any mode; left in evaluation mode.
         case: The case.
-        arm: For inference and precision.
-        on_piece: As in `restore_labels`.
+        config: For inference, precision and the classes' names.
+        on_piece: As in `restore_labels`; it sees what the network named, before components are
+            removed.
 
     Returns:
-        `(D, H, W)` class indices, array axes (z, y, x).
+        `(D, H, W)` class indices, array axes (z, y, x), as `inference.keep_largest` wants them.
     """
     image = torch.from_numpy(np.array(case.image, dtype=np.float32))
+    arm = config.arm
     logits = SlidingLogits(network, image, arm.inference, arm.train)
-    return restore_labels(logits, case, network.mask_head.labels, on_piece)
+    labels = restore_labels(logits, case, network.mask_head.labels, on_piece)
+    return postprocessed(labels, arm.inference, config.data.class_names)
 
 
 class SlidingLogits:

@@ -21,7 +21,7 @@ from spsam.data.files.seg_nrrd import write_seg_nrrd
 from spsam.data.labels import narrow_ids
 from spsam.data.plan import Plan
 from spsam.data.preparation.restore import name_pieces, write_labels
-from spsam.engine.answer import answer_of
+from spsam.engine.answer import answer_of, largest_of
 from spsam.engine.assemble import network_for
 from spsam.engine.checkpoint import digest, last_sound, load_trained_state
 from spsam.engine.overlay import draw_overlay
@@ -146,6 +146,10 @@ def check_ensemble(recipes: Sequence[Recipe]) -> None:
             ("classes", ours.class_names, theirs.class_names),
             ("label ids", first.raw_ids, other.raw_ids),
             ("channels", ours.in_channels, theirs.in_channels),
+            (
+                "inference.keep_largest",
+                *(each.config.arm.inference.keep_largest for each in (first, other)),
+            ),
         ):
             if one != two:
                 message = f"cannot be averaged with {first.path}: {name} {two}, there {one}"
@@ -231,6 +235,7 @@ def segment(
             chances.finish()
     else:
         labels = name_pieces(answer.pieces, first, head.labels)
+    labels = largest_of(members[0], labels)
     if prompts:
         lines = [json.dumps(line) + "\n" for line in given.lines]
         write_text(_place(name, "prompts"), "".join(lines))

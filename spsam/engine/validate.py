@@ -36,7 +36,7 @@ def validation_dice(
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         for case in cases:
             prepared = store.case(case.id)
-            labels = predict_labels(network, prepared, config.arm)
+            labels = predict_labels(network, prepared, config)
             reference = case.load().label
             assert reference is not None
             convention = config.arm.evaluation.convention

@@ -91,6 +91,7 @@ def test_what_came_later_is_exactly_this() -> None:
         "arm.train.loss.dice": 1.0,
         "arm.train.loss.generator": 1.0,
         "arm.train.loss.mask": 1.0,
+        "arm.inference.keep_largest": False,
         "arm.patch.anisotropy": 2.0,
         "data.preparation": 2,
     }

@@ -259,7 +259,7 @@ def test_files_that_make_no_split(tmp_path: Path, parts: dict[str, object], mess
 
 def test_splits_that_do_not_exist(tmp_path: Path) -> None:
     data = dataset(list("abcdef"), folder=tmp_path)
-    with pytest.raises(InputError, match=r"no split\.json beside"):
+    with pytest.raises(InputError, match=r"no split\.json and no splits_final\.json beside"):
         split_cases(data, "file")
     with pytest.raises(InputError, match="did you mean 'five_fold'"):
         split_cases(data, "fivefold")

@@ -13,7 +13,7 @@ from spsam.data.checking.facts import DataReport, Facts
 from spsam.data.geometry import orientation, turn_to
 from spsam.data.plan import CROPPED
 from spsam.data.preparation.bounds import ABSURD, FAR, LARGE, far
-from spsam.data.split import FOLDS, split_cases, title, unlearnable
+from spsam.data.split import split_cases, title, unlearnable
 from spsam.data.split_lists import PARTS
 from spsam.errors import InputError, Problem
 
@@ -94,7 +94,7 @@ def _learnable(report: DataReport, name: str | Path | None) -> None:
         if each.voxels
     }
     lacking: dict[str, list[str]] = {}
-    for fold in range(FOLDS if report.split.name == "five_fold" else 1):
+    for fold in range(report.split.folds):
         split = split_cases(dataset, name, fold)
         try:
             for each in unlearnable(split, fold, dataset.class_names, classes):

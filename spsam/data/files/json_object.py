@@ -1,4 +1,4 @@
-"""A JSON file with an object at its top, and what is wrong with it in a sentence."""
+"""A JSON file, mostly with an object at its top, and what is wrong with it in a sentence."""
 
 from __future__ import annotations
 
@@ -20,10 +20,22 @@ def read_object(path: Path, expected: str = "a JSON object at the top") -> dict[
     Raises:
         InputError: If it is not JSON, or not an object.
     """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise InputError(Problem(f"expected {expected}", path))
+    return content
+
+
+def read_json(path: Path) -> Any:
+    """What the file holds, whatever is at its top.
+
+    Raises:
+        InputError: If it is not JSON.
+    """
     try:
         # Some editors write a mark of the byte order first.
         text = path.read_text(encoding="utf-8-sig")
-        content = parse_json(text, pairs=_object)
+        return parse_json(text, pairs=_object)
     except UnicodeDecodeError as error:
         raise InputError(Problem("is not a text file in UTF-8; save it as UTF-8", path)) from error
     except json.JSONDecodeError as error:
@@ -35,9 +47,6 @@ def read_object(path: Path, expected: str = "a JSON object at the top") -> dict[
     except _RepeatedKeyError as error:
         message = f"has the key '{error}' twice in one object, and only one of both can be meant"
         raise InputError(Problem(message, path)) from error
-    if not isinstance(content, dict):
-        raise InputError(Problem(f"expected {expected}", path))
-    return content
 
 
 class _RepeatedKeyError(Exception):

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spsam.config.problems import gather, raise_all
-from spsam.config.schema import DataIdentity
+from spsam.config.schema import ArmConfig, DataIdentity
 from spsam.config.yaml_file import YamlFile
-from spsam.errors import Problem
+from spsam.errors import InputError, Problem
 from spsam.registry.protocols import Protocol, find_protocol
 from spsam.studies.backend import Backend
 from spsam.studies.planning.request import Request
@@ -54,6 +54,21 @@ class StudyInputs:
             in_channels=dataset.in_channels,
             preparation=VERSION[dataset.modality],
         )
+
+    def check_classes(self, arm: ArmConfig) -> None:
+        """Whether the data have the classes that an arm names.
+
+        Raises:
+            InputError: If they have not.
+        """
+        named = arm.inference.keep_largest
+        here = self.dataset.class_names[1:]
+        lacking = [] if isinstance(named, bool) else [each for each in named if each not in here]
+        if lacking:
+            raise InputError(
+                f"{arm.name}: inference.keep_largest names {', '.join(lacking)}, but the classes "
+                f"of {self.dataset.name} are {', '.join(here)}"
+            )
 
 
 def open_inputs(

@@ -191,8 +191,10 @@ class Planner:
         """One arm and its runs.
 
         Raises:
-            InputError: If its blocks do not fit together or its weights are missing.
+            InputError: If its blocks do not fit together, its weights are missing or the data have
+                not its classes.
         """
+        self._inputs.check_classes(arm)
         # What is computed is what a run is known by.
         arm = arm.on(self._inputs.device)
         parent = None if parent is None else parent.on(self._inputs.device)

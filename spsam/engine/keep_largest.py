@@ -1,0 +1,64 @@
+"""The largest connected component of a class alone, as nnU-Net's postprocessing keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from spsam.config.schema import InferenceConfig
+
+# Voxels that share a face, an edge or a corner are connected: 26 neighbours.
+_NEIGHBOURS = np.ones((3, 3, 3), bool)
+
+
+def postprocessed(
+    labels: NDArray[np.integer], inference: InferenceConfig, class_names: Sequence[str]
+) -> NDArray[np.integer]:
+    """A label map as `inference.keep_largest` wants it.
+
+    Args:
+        labels: `(D, H, W)` class indices on the original grid.
+        inference: Of the run.
+        class_names: Of the data set, background first.
+
+    Returns:
+        The label map itself where nothing is to be removed, else a new one.
+    """
+    wanted = inference.keep_largest
+    if wanted is False:
+        return labels
+    names = class_names[1:] if wanted is True else wanted
+    return keep_largest(labels, [class_names.index(name) for name in names])
+
+
+def keep_largest(labels: NDArray[np.integer], classes: Sequence[int]) -> NDArray[np.integer]:
+    """Removes all components of some classes but the largest one; they become background.
+
+    Size is counted in voxels. Of components of the same size all are kept, as nnU-Net does, so that
+    the result does not depend on the axes' order.
+
+    Args:
+        labels: `(D, H, W)` class indices.
+        classes: Whose components are removed; each by itself.
+
+    Returns:
+        A new label map of the same type.
+    """
+    kept = labels.copy()
+    boxes = ndimage.find_objects(labels, max(classes, default=0))
+    for k in classes:
+        if boxes[k - 1] is None:
+            continue
+        inside = labels[boxes[k - 1]] == k
+        numbers, count = ndimage.label(inside, _NEIGHBOURS)
+        if count < 2:
+            continue
+        sizes = np.bincount(numbers.ravel(), minlength=count + 1)
+        sizes[0] = 0
+        small = sizes < sizes.max()
+        small[0] = False
+        kept[boxes[k - 1]][small[numbers]] = 0
+    return kept
