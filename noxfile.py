@@ -133,12 +133,32 @@ def planner(session: nox.Session) -> None:
     session.run(tool("python"), "benchmarks/planner.py", *session.posargs, env=threads)
 
 
+@nox.session(venv_backend="none", requires=["environment"], default=False)
+def cards(session: nox.Session) -> None:
+    """The table of what fits which card; `nox -s cards -- --check`: the plan beside real steps."""
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    session.run(tool("python"), "benchmarks/cards.py", *session.posargs, env=threads)
+
+
 @nox.session(python=PYTHON, default=False)
 def methods(session: nox.Session) -> None:
     """A step beside SAMed's and nnU-Net's: `nox -s methods -- --size 512 --precision bf16`."""
     session.install("-c", "constraints.txt", "-e", ".", env=INSTALL)
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     session.run("python", "benchmarks/methods.py", *session.posargs, env=threads)
+
+
+@nox.session(python=PYTHON, default=False)
+def gpu(session: nox.Session) -> None:
+    """What wants a card: its tests, then step times as JSON: `nox -s gpu -- --save gpu.json`."""
+    session.install("-c", "constraints.txt", "-e", ".[bench,test]", env=INSTALL)
+    found = (
+        "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 'no card that torch sees')"
+    )
+    session.run("python", "-c", found)
+    session.run("spsam", "doctor")
+    session.run("python", "-m", "pytest", "-m", "gpu")
+    session.run("python", "benchmarks/gpu.py", *session.posargs)
 
 
 @nox.session(python=PYTHON)

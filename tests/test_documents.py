@@ -21,6 +21,16 @@ PAGES = [
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
+PLAIN = [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "guides").glob("*.md"))]
+"""Pages that follow the rules of writing in CONTRIBUTING.md."""
+# Of its word list, what is wrong wherever it stands.
+NOT_PLAIN = re.compile(
+    r"\b(says?|tells?|knows?|wants?|speaks?|goes on|go on|(is|are) (said|told|asked|refused)|anew"
+    r"|once more|passed over|left out|by itself)\b|, too\b",
+    re.IGNORECASE,
+)
+
+
 def anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as code hosts make them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
@@ -51,6 +61,13 @@ def test_examples_parse(page: Path) -> None:
         assert isinstance(YAML(typ="safe").load(text), dict)
 
 
+@pytest.mark.parametrize("page", PLAIN, ids=lambda page: page.name)
+def test_pages_keep_to_the_word_list(page: Path) -> None:
+    prose = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    found = [line for line in prose.splitlines() if NOT_PLAIN.search(line)]
+    assert not found, "see the word list in CONTRIBUTING.md"
+
+
 def test_readme_is_short_and_ci_runs_its_command() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(readme.splitlines()) <= 150
@@ -71,7 +88,7 @@ def test_every_trap_has_its_test() -> None:
 def test_the_glossary_has_the_names_of_the_code() -> None:
     page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
-    words = [row[0] for row in rows if row[0] not in ("word", "---")]
+    words = [row[0] for row in rows if row[0] not in ("term", "---")]
     assert len(words) > 40
     assert len(words) == len(set(words))
     named = re.findall(r"`(\w+)` `(\S+\.py)`", page)

@@ -113,7 +113,7 @@ def components() -> str:
         lines.append(f"## `{slot.name}`\n\n{slot.meaning[0].upper()}{slot.meaning[1:]}.\n")
         for card in catalogue.cards(slot.name):
             source = "; ".join(f"{kind}: {where}" for kind, where in card.source.items())
-            lines.append(f"### `{slot.name}`: `{card.name}`\n\n{card.summary}")
+            lines.append(f"### `{slot.name}`: `{card.name}`\n\n{card.summary}\n")
             lines.append(f"*Class* `{card.target}` · *source* {source}\n")
             rows = [
                 f"| `{each.name}` | {describe(each.annotation)} | "

@@ -1,4 +1,4 @@
-"""What Python code asks for: a trained run, and the verbs of the command line as functions.
+"""The public Python API: trained runs, and the commands as functions.
 
-`import spsam` names them; everything heavy is imported when it is used.
+`import spsam` exports them. Heavy libraries are imported on first use.
 """

@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AblationResult:
-    """What `spsam.ablate` came to.
+    """Result of `spsam.ablate`.
 
     Attributes:
         folder: The study's folder.
-        plan: What was planned, as `spsam ablate --dry-run --json` prints it.
-        table: A line an arm, Dice in percent; of a dry run what was planned of each.
-        runs: A line a run: run_id, arm, seed, fold, state, costs, folder; empty of a dry run.
-        scores: A line a score: run_id, arm, seed, fold, case, patient, class_name, metric,
-            convention, value (Dice in 0…1, HD95 in mm); empty of a dry run.
-        effects: Of a factorial study its effects; else None.
-        caption: What a reader of the table must know.
-        files: The tables' files.
-        failed: Folders of runs that failed; their `error.txt` says why.
+        plan: The plan, as printed by `spsam ablate --dry-run --json`.
+        table: One row per arm, Dice in percent; the plan of each arm in a dry run.
+        runs: One row per run: run_id, arm, seed, fold, state, costs, folder; empty in a dry run.
+        scores: One row per score: run_id, arm, seed, fold, case, patient, class_name, metric,
+            convention, value (Dice in 0…1, HD95 in mm); empty in a dry run.
+        effects: The effects of a factorial study, else None.
+        caption: Notes that are required to interpret the table.
+        files: The files of the tables.
+        failed: Folders of failed runs; `error.txt` contains the traceback.
     """
 
     folder: Path
@@ -67,34 +67,34 @@ def ablate(
     dry_run: bool = False,
     progress: bool = True,
 ) -> AblationResult:
-    """Runs arms on a data set, as `spsam ablate`; finished runs are not run again.
+    """Trains arms on a data set, like `spsam ablate`. Finished runs are skipped.
 
     Args:
         arms: Names, ranges (`"S1..S9"`), paths of YAML files; or a study.
-        data: A built-in data set or a folder.
-        preset: The schedule; None: demo on the phantom, cpu elsewhere.
-        seeds: How many (3), or which ([0, 4]); None: the study's, else 1.
-        fold: Which fold, or folds ([0, 1, 2]); None: the study's, else 0.
-        split: `five_fold`, `all`, or a split's name or file.
-        overrides: Values on top of every arm's, as `--set`: `{"train.epochs": 5}`.
-        checkpoint: SAM's official weights; None takes those that an arm names.
+        data: `phantom`, a folder, or the name of an nnU-Net data set.
+        preset: The training preset. Default: demo for phantom, else cpu.
+        seeds: Number of seeds (3) or a list ([0, 4]). Default: the study's, else 1.
+        fold: A fold or a list of folds ([0, 1, 2]). Default: the study's, else 0.
+        split: `five_fold`, `all`, the name of a split, or a file.
+        overrides: Values that override every arm's, like `--set`: `{"train.epochs": 5}`.
+        checkpoint: File with SAM's official weights. Default: the arm's.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
-        workers: Processes that make training patches; None takes the arm's.
-        devices: How many devices of that kind share each batch.
-        validate: Epochs between two scores of validation cases; 0: none.
-        out: The folder of results; None: $SPSAM_HOME, else ./spsam-runs.
-        name: Of the study's folder.
-        plugins: Folders with components of your own.
-        executor: `inline`, in this process; or `local`, a process a run, which a script may use
-            below `if __name__ == "__main__":` alone. Slurm is the command line's.
-        jobs: With `local`: the most runs at once.
-        retry_failed: Whether failed runs are run again.
-        dry_run: Plans and runs nothing; nothing is written.
-        progress: Whether bars and notes are shown.
+        workers: Processes that prepare training patches. Default: the arm's.
+        devices: Number of devices that share each batch.
+        validate: Epochs between evaluations of the validation cases; 0 disables them.
+        out: Folder of results. Default: $SPSAM_HOME, else ./spsam-runs.
+        name: Name of the study's folder.
+        plugins: Folders with your own components.
+        executor: `inline` (this process) or `local` (one process per run). In a script, call
+            `local` inside `if __name__ == "__main__":`. Slurm requires the command line.
+        jobs: Maximum number of simultaneous runs with `local`.
+        retry_failed: Also rerun failed runs.
+        dry_run: Return the plan without running or writing anything.
+        progress: Show progress bars and notes.
 
     Raises:
-        spsam.InputError: With every mistake, before anything is run.
-        KeyboardInterrupt: If it was stopped; the same call resumes.
+        spsam.InputError: With every mistake, before any run starts.
+        KeyboardInterrupt: If interrupted; repeat the call to resume.
 
     Examples:
         >>> study = spsam.ablate(["S3", "S9"], preset="smoke", seeds=2, dry_run=True)

@@ -1,4 +1,4 @@
-"""Progress in Python: a bar in a notebook or a terminal, and notes as lines above it."""
+"""Progress bars in notebooks and terminals; notes are printed above the bar."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spsam.studies.progress_events import Ending, ProgressListener, RunLabel
 
 
 class TqdmListener(ProgressListener):
-    """One bar for what is at work: a stage, or a run by its steps."""
+    """One bar for the current stage or run."""
 
     def __init__(self) -> None:
         from tqdm.auto import tqdm
@@ -22,28 +22,28 @@ class TqdmListener(ProgressListener):
         self._run: RunLabel | None = None
 
     def say(self, text: str) -> None:
-        """A line above the bar, on the error stream as the bar is."""
+        """Prints a line above the bar, on stderr."""
         self._tqdm.write(text, file=sys.stderr)
 
     def warn(self, text: str) -> None:
-        """A line that says so."""
+        """Prints a warning."""
         self.say(f"warning: {text}")
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """The bar of a stage."""
+        """Updates the bar of a stage."""
         self._show(name, done, total)
 
     def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:
-        """A bar of the run's own."""
+        """Starts the bar of a run."""
         self._run = run
         self._show(f"{run}", 0, 1)
 
     def turn(self, run: RunLabel) -> None:
-        """What is told next is of this run."""
+        """Selects the run that later events refer to."""
         self._run = run
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """The run's bar, one for its training and one for its evaluation."""
+        """Updates the run's bar, one for training and one for evaluation."""
         self._show(f"{self._run or ''} {stage}".strip(), done, total)
 
     def run_ends(self, run: RunLabel, ending: Ending, detail: str) -> None:

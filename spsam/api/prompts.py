@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PromptResult:
-    """What `spsam.prompts` came to.
+    """Result of `spsam.prompts`.
 
     Attributes:
         folder: The study's folder.
-        plan: What was planned, as `spsam prompts --dry-run --json` prints it.
-        table: A line a cell, Dice in percent: prompts, point, mask, source, disturbance, dice, std
-            and `dice: CLASS`; of a dry run the cells alone.
-        tables: Further tables by name: the overview, and what a run loses where.
-        caption: What a reader of the table must know.
-        files: Tables and pictures.
+        plan: The plan, as printed by `spsam prompts --dry-run --json`.
+        table: One row per cell, Dice in percent: prompts, point, mask, source, disturbance, dice,
+            std and `dice: CLASS`; only the cells in a dry run.
+        tables: Further tables by name: the overview, and the error attribution of a run.
+        caption: Notes that are required to interpret the table.
+        files: Tables and figures.
     """
 
     folder: Path
@@ -59,30 +59,30 @@ def prompts(
     dry_run: bool = False,
     progress: bool = True,
 ) -> PromptResult:
-    """Studies which prompts SAM needs, as `spsam prompts`; what is answered is not asked again.
+    """Evaluates a network with different prompts, like `spsam prompts`. Stored scores are reused.
 
     Args:
-        study: The study's YAML file; None: the shipped one.
-        data: A built-in data set or a folder; None: the run's, else the phantom.
-        run: A trained run, as `spsam.load_run` takes it; None asks plain SAM.
-        compare: Further runs, for the comparison of neighbouring slices.
+        study: The study's YAML file. Default: the shipped one.
+        data: `phantom` or a folder. Default: the run's data set, else phantom.
+        run: A trained run, as in `spsam.load_run`. Default: plain SAM.
+        compare: Further runs in the comparison of adjacent slices.
         backbone: Plain SAM: sam_tiny, sam_vit_b, sam_vit_l or sam_vit_h.
-        checkpoint: SAM's official weights.
-        overrides: Values on top of plain SAM's arm.
-        prompts: Subsets: `["box", "point+box"]`.
-        point: How the point is chosen; None: every way.
-        mask: Forms of the mask prompt; None: all.
+        checkpoint: File with SAM's official weights.
+        overrides: Values that override those of plain SAM's arm.
+        prompts: Kinds of prompts: `["box", "point+box"]`.
+        point: Point strategies. Default: all.
+        mask: Mask forms. Default: all for plain SAM, the run's own for a run.
         source: ground_truth, auxiliary (with a run), disturbed.
-        seeds: Of draws at random: how many, or which; None: the study's.
-        limit: How many test cases; None: all.
+        seeds: Number of random draws, or a list of seeds. Default: the study's.
+        limit: Maximum number of test cases. Default: all.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
-        out: The folder of results; None: $SPSAM_HOME, else ./spsam-runs.
-        plugins: Folders with components of your own.
-        dry_run: Plans and asks nothing; nothing is written.
-        progress: Whether bars and notes are shown.
+        out: Folder of results. Default: $SPSAM_HOME, else ./spsam-runs.
+        plugins: Folders with your own components.
+        dry_run: Return the plan without evaluating or writing anything.
+        progress: Show progress bars and notes.
 
     Raises:
-        spsam.InputError: With every mistake, before anything is asked.
+        spsam.InputError: With every mistake, before any evaluation starts.
 
     Examples:
         >>> asked = spsam.prompts(data="ACDC", prompts="box", source="ground_truth", limit=1,

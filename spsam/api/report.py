@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReportResult:
-    """What `spsam.report` wrote of one study.
+    """Report of one study.
 
     Attributes:
         study: The study's folder.
-        folder: The report's.
-        tables: By name.
-        files: Everything that was written; `index.html` is the page.
-        holes: Runs that failed or are missing.
-        warnings: What could not be made, and why.
+        folder: The report's folder.
+        tables: Tables by name.
+        files: All files that were written; `index.html` is the page.
+        holes: Failed or missing runs.
+        warnings: Files that could not be written, with the reason.
     """
 
     study: Path
@@ -44,22 +44,22 @@ def report(
     figures: bool = True,
     plugins: Sequence[Place] = (),
 ) -> list[ReportResult]:
-    """Writes tables, figures and a page of the studies of a folder, as `spsam report`.
+    """Writes tables, figures and an HTML page for the studies in a folder, like `spsam report`.
 
     Args:
-        out: The folder of results, or of one study; None: $SPSAM_HOME, else ./spsam-runs.
-        save: The folder of the report; None: report/ in each study's.
-        format: Some of markdown, csv, latex, html.
-        table: YAML files of tables of your own.
-        pdf: Whether tables are compiled, where LaTeX is installed.
-        figures: Whether figures are drawn and the page is written.
-        plugins: Folders with components of your own.
+        out: Folder of results or of one study. Default: $SPSAM_HOME, else ./spsam-runs.
+        save: Output folder. Default: report/ in each study's folder.
+        format: Any of markdown, csv, latex, html.
+        table: YAML files that define custom tables.
+        pdf: Compile the tables to PDF if LaTeX is installed.
+        figures: Draw figures and write the page.
+        plugins: Folders with your own components.
 
     Returns:
-        One a study.
+        One result per study.
 
     Raises:
-        spsam.InputError: If there is no study, or a table of your own is wrong.
+        spsam.InputError: If there is no study, or a custom table is invalid.
 
     Examples:
         >>> (made,) = spsam.report(out=study.folder, pdf=False, figures=False)

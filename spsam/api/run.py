@@ -32,21 +32,20 @@ def load_run(
     device: str = "auto",
     plugins: Sequence[str | Path] = (),
 ) -> Run:
-    """Opens a trained run; of an arm with several folds all of them, as one ensemble.
+    """Loads a trained run, or all folds of an arm as one ensemble.
 
     Args:
         ref: `STUDY/ARM[/SEED[/FOLD]]`, an arm's name, `latest`, an id or its beginning, a run's
             folder or `checkpoint.pt`, or an exported `model.zip`.
-        out: The folder of results; None: $SPSAM_HOME, else ./spsam-runs.
-        checkpoint: SAM's weights, where the run used official ones; None takes those that it
-            names.
+        out: Folder of results. Default: $SPSAM_HOME, else ./spsam-runs.
+        checkpoint: File with SAM's official weights. Default: the run's.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
-        plugins: Folders with components of your own that the run may have; a file never chooses
-            code to run.
+        plugins: Folders with your own components that the run uses. A stored file never selects
+            code to execute.
 
     Raises:
-        spsam.InputError: If there is no such run, several fit, it is damaged, or weights or
-            components are not at hand.
+        spsam.InputError: If the run does not exist, is ambiguous or damaged, or if weights or
+            components are missing.
 
     Examples:
         >>> run = spsam.load_run("S9/0/0")
@@ -93,12 +92,12 @@ def load_run(
 
 
 class Run:
-    """One trained run, or several of the same classes whose logits are averaged.
+    """One trained run, or an ensemble of runs whose logits are averaged.
 
-    Made by `spsam.load_run`. Networks are built when they are first used.
+    Returned by `spsam.load_run`. Networks are built on first use.
 
     Attributes:
-        device: Where it computes.
+        device: The device of the networks.
     """
 
     def __init__(
@@ -115,7 +114,7 @@ class Run:
         self._summary = summary
 
     def __len__(self) -> int:
-        """How many runs."""
+        """Number of runs."""
         return len(self._recipes)
 
     def __repr__(self) -> str:
@@ -140,15 +139,15 @@ class Run:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """What the runs scored on their test cases, a line a case, class and metric.
+        """Scores on the test cases, one row per case, class and metric.
 
         Columns are run_id, arm, seed, fold, case, patient, class_id, class_name, metric (`dice` in
-        0…1, `hd95` in mm), convention and value, NaN where the convention leaves a class out.
+        0…1, `hd95` in mm), convention and value, NaN if the convention excludes a class.
 
         Raises:
-            spsam.InputError: If a run has no scores beside its checkpoint, as an exported model
-                has none of single cases.
-            spsam.errors.SpsamError: If they are damaged.
+            spsam.InputError: If a run has no scores beside its checkpoint. Exported models
+                contain no scores of single cases.
+            spsam.errors.SpsamError: If the scores are damaged.
         """
         import pandas as pd
 
@@ -159,7 +158,7 @@ class Run:
 
     @property
     def summary(self) -> pd.DataFrame:
-        """Means of the scores, a line a class and metric: mean, std, and n values behind them.
+        """Mean, standard deviation and number of scores, one row per class and metric.
 
         Raises:
             spsam.InputError: If a run has no scores.
@@ -180,7 +179,7 @@ class Run:
         pixels; its output has `logits` `(B, K, D, H, W)` and `labels` `(B, D, H, W)`.
 
         Args:
-            index: Of several runs.
+            index: Index of the run in an ensemble.
         """
         return self._members[index].network
 
@@ -195,19 +194,19 @@ class Run:
         probabilities: bool = False,
         prompts: bool = False,
     ) -> Segmentation:
-        """Segments one volume, voxel for voxel as `spsam predict` does; nothing is written.
+        """Segments one volume, with the same labels as `spsam predict`. No file is written.
 
         Args:
-            image: An image file or the folder of one DICOM series; a list of such, one a channel;
-                a `SimpleITK.Image`; or an array `(D, H, W)` or `(M, D, H, W)` on the axes
-                (z, y, x), raw intensities.
-            spacing: Of an array, and needed there: (z, y, x) in mm.
-            origin: Of an array: (x, y, z) in mm of the first voxel's centre.
-            direction: Of an array: nine direction cosines, row by row, in (x, y, z) order.
-            mirror: Average over all mirrorings, which takes eight times as long; None as each run
-                says.
-            probabilities: Whether the result has those of every class.
-            prompts: Whether the result has the prompts that the networks gave themselves.
+            image: An image file or the folder of one DICOM series; a list of these, one per
+                channel; a `SimpleITK.Image`; or an array `(D, H, W)` or `(M, D, H, W)` on the axes
+                (z, y, x), with raw intensities.
+            spacing: Required for an array: (z, y, x) in mm.
+            origin: For an array: (x, y, z) in mm of the first voxel's centre.
+            direction: For an array: nine direction cosines, row by row, in (x, y, z) order.
+            mirror: Average over mirrored inputs, which takes eight times as long. Default: the
+                run's setting.
+            probabilities: Also return the probabilities of every class.
+            prompts: Also return the prompts generated by the networks.
 
         Returns:
             Labels on the image's own grid.

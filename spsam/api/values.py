@@ -1,4 +1,4 @@
-"""What the functions take, as the layers below want it."""
+"""Conversion of the arguments of the public functions."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def warn_of(origins: Iterable[Origin | None]) -> None:
 
 
 def path(value: Place | None) -> Path | None:
-    """A place as a path."""
+    """Converts to a path; None stays None."""
     return None if value is None else Path(value)
 
 
 def words(value: Words) -> list[str]:
-    """One word, words with commas, or a list of such; commas are the arms' own matter."""
+    """Converts one value or a list to a list of strings; commas are kept."""
     return [str(each) for each in ([value] if isinstance(value, str | Path) else value)]
 
 
 def optional_words(value: Words | None) -> list[str] | None:
-    """The words of a list; None where nothing was said."""
+    """Splits values at commas; None stays None."""
     if value is None:
         return None
     return [word.strip() for each in words(value) for word in each.split(",") if word.strip()]

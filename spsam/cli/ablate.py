@@ -14,6 +14,7 @@ from spsam.cli.options import (
     Checkpoint,
     Data,
     Device,
+    DeviceMemory,
     Devices,
     DryRun,
     Fit,
@@ -32,6 +33,7 @@ from spsam.cli.options import (
     Workers,
     parse_externals,
     parse_folds,
+    parse_memory,
     parse_seeds,
     parse_shard,
     read,
@@ -52,7 +54,7 @@ def ablate(  # noqa: PLR0917 - the command line's options
     arms: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Names, ranges (A1..A9), lists with commas, paths of YAML files; or a study."
+            help="Names, ranges (A1..A9), comma-separated lists, YAML files; or a study."
         ),
     ] = None,
     data: Data = "phantom",
@@ -75,38 +77,40 @@ def ablate(  # noqa: PLR0917 - the command line's options
         list[str] | None,
         typer.Option(
             metavar="NAME=FOLDER",
-            help="Label maps of the test cases, predicted elsewhere: scored as a row.",
+            help="Score label maps of the test cases from another program. Repeatable.",
         ),
     ] = None,
     reference: Annotated[
         str | None,
         typer.Option(
             metavar="ARM",
-            help="What all others are compared with [default: an arm with its base, an external "
-            "with the first arm].",
+            help="Arm to compare all others with [default: each arm's base; the first arm for "
+            "externals].",
         ),
     ] = None,
     executor: Annotated[
-        str, typer.Option(help="local (a process a run), slurm, or inline (this process).")
+        str, typer.Option(help="local (one process per run), slurm, or inline (this process).")
     ] = "local",
     jobs: Jobs = None,
     slurm: Annotated[
-        Path | None, typer.Option(help="YAML: partition, GPUs, nodes, time of a job.")
+        Path | None, typer.Option(help="YAML file with the resources of Slurm jobs.")
     ] = None,
     detach: Annotated[
-        bool, typer.Option("--detach", help="With slurm: leave when all jobs are submitted.")
+        bool, typer.Option("--detach", help="With slurm: exit after submitting the jobs.")
     ] = False,
     shard: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Run every N-th run, from the I-th on.")
+        str | None,
+        typer.Option(metavar="I/N", help="Execute every N-th run, starting with the I-th."),
     ] = None,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Run failed runs again, too.")
+        bool, typer.Option("--retry-failed", help="Also rerun failed runs.")
     ] = False,
     dry_run: DryRun = False,
     measure: Measure = None,
+    device_memory: DeviceMemory = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run arms on a data set and print the table. Finished runs are not run again."""
+    """Train arms on a data set and print the table. Finished runs are skipped."""
     from spsam.config.overrides import parse_overrides
     from spsam.config.places import home
     from spsam.config.problems import gather, raise_all
@@ -141,12 +145,15 @@ def ablate(  # noqa: PLR0917 - the command line's options
         reference=reference,
         dry_run=dry_run,
     )
+    card = read(problems, parse_memory, device_memory, None)
+    if card is not None and (fit or not dry_run):
+        problems.append(Problem("--device-memory: give it with --dry-run and without --fit"))
     part = read(problems, parse_shard, shard, (1, 1))
     raise_all(problems)
-    ablation, measured = made_plan(request, fit=fit, memory=memory)
+    ablation, measured = made_plan(request, fit=fit, memory=memory, card=card)
     if dry_run:
         usual = ablation.study is not None
-        show_plan(ablation, measured, measure, usual=usual, as_json=as_json)
+        show_plan(ablation, measured, measure, usual=usual, as_json=as_json, card=card)
     else:
         if ablation.tuning is not None and executor == "slurm":
             raise InputError(

@@ -18,22 +18,20 @@ EPILOG = "Example: spsam bench S9 --backbone sam_vit_b --size 256 --against offi
 
 
 def bench(  # noqa: PLR0917 - the command line's options
-    arm: Annotated[str, typer.Argument(help="An arm's name, or the path of a YAML file.")],
-    preset: Annotated[
-        str | None, typer.Option(help=f"Schedule on top of the arm: {PRESETS}.")
-    ] = None,
+    arm: Annotated[str, typer.Argument(help="Name of an arm, or a YAML file.")],
+    preset: Annotated[str | None, typer.Option(help=f"Training preset: {PRESETS}.")] = None,
     backbone: Annotated[
         str | None, typer.Option(help="sam_tiny, sam_vit_b, … [default: the arm's].")
     ] = None,
     size: Annotated[
         int, typer.Option(min=8, max=4096, help="Height and width of a patch, pixels.")
     ] = 128,
-    depth: Annotated[int, typer.Option(min=1, max=1024, help="Slices of a patch.")] = 4,
-    batch: Annotated[int, typer.Option(min=1, max=1024, help="Patches of a step.")] = 1,
+    depth: Annotated[int, typer.Option(min=1, max=1024, help="Number of slices of a patch.")] = 4,
+    batch: Annotated[int, typer.Option(min=1, max=1024, help="Batch size.")] = 1,
     classes: Annotated[
-        int, typer.Option(min=2, max=1024, help="Classes, background included.")
+        int, typer.Option(min=2, max=1024, help="Number of classes, including the background.")
     ] = 4,
-    channels: Annotated[int, typer.Option(min=1, max=1024, help="Image modalities.")] = 1,
+    channels: Annotated[int, typer.Option(min=1, max=1024, help="Number of image channels.")] = 1,
     precision: Annotated[
         str | None, typer.Option(help="fp32, bf16 or fp16 [default: the arm's].")
     ] = None,
@@ -41,19 +39,21 @@ def bench(  # noqa: PLR0917 - the command line's options
     against: Annotated[
         str | None,
         typer.Option(
-            help="official: the same on segment-anything's own modules; or another arm; or "
-            "KEY=VALUE: the same arm with another value.",
+            help="Reference: official (the same network on segment-anything's modules), another "
+            "arm, or KEY=VALUE (the same arm with another value).",
         ),
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Steps behind a median.")] = 5,
-    threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of a CPU.")] = 1,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Number of measured steps; the median is reported.")
+    ] = 5,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Number of CPU threads.")] = 1,
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a network's parameters, operations, memory and time.
 
-    A step's time is measured part by part.
+    The time of a step is measured for each of its parts.
     """
     from spsam.config.overrides import parse_overrides
     from spsam.registry.arms import load_arm

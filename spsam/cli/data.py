@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from spsam.data.checking.facts import DataReport
 
 app = typer.Typer(
-    help="List known data sets, check yours, and prepare it.",
+    help="List known data sets; check and prepare your own.",
     epilog="Example: spsam data check path/to/ACDC",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -34,7 +34,7 @@ app = typer.Typer(
 
 @app.command("list", epilog="Example: spsam data list --json")
 def list_data(as_json: AsJson = False) -> None:
-    """List the data sets and layouts that `--data` takes."""
+    """List the data sets and layouts that `--data` accepts."""
     from spsam.data.dataset import BUILT_IN, LAYOUTS
     from spsam.data.sources import volumes
     from spsam.data.sources.known import KNOWN
@@ -77,14 +77,14 @@ def list_data(as_json: AsJson = False) -> None:
 
 @app.command("check", epilog="Example: spsam data check path/to/ACDC --json")
 def check_data(
-    path: Annotated[str, typer.Argument(help="A folder of a known layout, or new scans.")],
+    path: Annotated[str, typer.Argument(help="Folder in a known layout, or new scans.")],
     split: SplitName = None,
     processes: Processes = None,
     as_json: AsJson = False,
 ) -> None:
-    """Examine every case and show what is wrong. Nothing is changed.
+    """Examine every case and report problems. Files are not modified.
 
-    The exit code is 2 where training would break.
+    The exit code is 2 if training would fail.
     """
     from spsam.cli.progress import watched
     from spsam.data.checking.examine import examine
@@ -109,7 +109,7 @@ def check_data(
 
 @app.command("prepare", epilog="Example: spsam data prepare path/to/ACDC")
 def prepare_data(
-    path: Annotated[str, typer.Argument(help="`phantom` or a folder of a known layout.")],
+    path: Annotated[str, typer.Argument(help="`phantom`, or a folder in a known layout.")],
     *,
     split: SplitName = None,
     fold: OneFold = "0",
@@ -118,9 +118,9 @@ def prepare_data(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring a data set onto one grid, once.
+    """Preprocess a data set.
 
-    Training does it by itself where it is not done.
+    Training preprocesses the data if needed.
     """
     from spsam.cli.progress import watched
     from spsam.config.places import home

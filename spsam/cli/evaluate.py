@@ -18,26 +18,26 @@ EPILOG = "Example: spsam evaluate segmented/ labels/ --save scores/"
 def evaluate(  # noqa: PLR0917 - the command line's options
     predictions: Annotated[Path, typer.Argument(help="Folder of predicted label maps.")],
     references: Annotated[
-        Path, typer.Argument(help="Folder of references: the same names, or NAME_gt.")
+        Path, typer.Argument(help="Folder of reference label maps: same file names, or NAME_gt.")
     ],
     classes: Annotated[
         str | None,
-        typer.Option(help="NAME=ID,… [default: those that predict wrote, else all ids]."),
+        typer.Option(help="NAME=ID,… [default: those recorded by spsam predict, else all ids]."),
     ] = None,
     convention: Annotated[
-        str, typer.Option(help="What an empty class scores: nnunet, nnformer, transunet.")
+        str, typer.Option(help="Score of an empty class: nnunet, nnformer or transunet.")
     ] = "nnunet",
     tolerance: Annotated[
-        float | None, typer.Option(min=0, help="mm, of the surface Dice [default: 2].")
+        float | None, typer.Option(min=0, help="Tolerance of the surface Dice, mm [default: 2].")
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="Folder for scores.csv and scores.json.")
+        Path | None, typer.Option(help="Output folder of scores.csv and scores.json.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score label maps, by case and class.
+    """Score label maps, per case and class.
 
-    Dice, IoU, HD95, surface Dice and volume error.
+    Reports Dice, IoU, HD95, surface Dice and volume error.
     """
     from spsam.cli.progress import watched
     from spsam.config.places import folder_to_be

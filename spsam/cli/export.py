@@ -22,19 +22,18 @@ def export(  # noqa: PLR0917 - the command line's options
         ),
     ],
     licence: Annotated[
-        str | None, typer.Option(help="Of the trained blocks, in words [default: not stated].")
+        str | None,
+        typer.Option(help="Licence of the trained blocks, as text [default: not stated]."),
     ] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Write over a file that is there.")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite an existing file.")] = False,
     out: Out = None,
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write trained runs into one file to give away.
+    """Write trained runs into one file for distribution.
 
-    It holds the trained blocks, the configuration and a model card, but no optimiser, no weights
-    of SAM, no paths and no names of cases. `spsam predict MODEL.zip` takes it.
+    The file contains the trained blocks, the configuration and a model card. It contains no
+    optimiser state, SAM weights, paths or case names. Use it with `spsam predict MODEL.zip`.
     """
     from spsam.config.places import home
     from spsam.studies.export import export as write

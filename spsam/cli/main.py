@@ -15,6 +15,7 @@ from spsam.cli import (
     ablate,
     bench,
     data,
+    doctor,
     evaluate,
     export,
     predict,
@@ -113,6 +114,7 @@ app.add_typer(registry.app, name="registry")
 app.add_typer(report.app, name="report")
 app.command("runs", epilog=runs.EPILOG)(bounded(runs.runs))
 app.command("sweep", epilog=sweep.EPILOG)(bounded(sweep.sweep))
+app.command("doctor", epilog=doctor.EPILOG)(bounded(doctor.doctor))
 app.command("sync", epilog=sync.EPILOG)(bounded(sync.sync))
 app.command("ui", epilog=ui.EPILOG)(bounded(ui.ui))
 app.command("view", epilog=view.EPILOG)(bounded(view.view))

@@ -18,6 +18,9 @@ from spsam.errors import InputError, Problem, shortened
 
 Value = TypeVar("Value")
 
+MOST_MEMORY = 1e5
+"""GB that no card has."""
+
 PRESETS = "smoke, demo, cpu, paper, or a YAML file"
 """The shipped presets, for help texts: help reads no files."""
 
@@ -82,6 +85,24 @@ def parse_fold(text: str) -> int:
     return folds[0]
 
 
+def parse_memory(text: str) -> float:
+    """`24GB` and `24` are 24 GB.
+
+    Raises:
+        InputError: If it is no such thing.
+    """
+    number = text.strip().upper().removesuffix("GB").strip()
+    try:
+        value = float(number)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < MOST_MEMORY:
+        raise InputError(
+            f"--device-memory {shortened(text)}: expected GB of a card, such as 24GB or 80"
+        )
+    return value
+
+
 def parse_shard(text: str) -> tuple[int, int]:
     """`2/3` is the second of three parts.
 
@@ -139,50 +160,50 @@ def read(
     return default
 
 
-Data = Annotated[str, typer.Option(help="A built-in data set or a folder.")]
+Data = Annotated[str, typer.Option(help="`phantom`, a folder, or the name of an nnU-Net data set.")]
 Preset = Annotated[
     str | None,
-    typer.Option(help=f"Schedule: {PRESETS} [default: demo on the phantom, cpu elsewhere]."),
+    typer.Option(help=f"Training preset: {PRESETS} [default: demo for phantom, else cpu]."),
 ]
 Seeds = Annotated[
     str | None,
-    typer.Option(help="How many (3), or which (0,1,2; 7,) [default: the study's, else 1]."),
+    typer.Option(
+        help="Number of seeds (3) or a list (0,1,2 or 7,) [default: the study's, else 1]."
+    ),
 ]
 Folds = Annotated[
     str | None,
-    typer.Option("--fold", help="Which folds (0; 0,2; 0..4) [default: the study's, else 0]."),
+    typer.Option("--fold", help="Folds to run: 0, 0,2 or 0..4 [default: the study's, else 0]."),
 ]
-OneFold = Annotated[str, typer.Option("--fold", help="Which fold of the split.")]
+OneFold = Annotated[str, typer.Option("--fold", help="Fold of the split.")]
 SplitName = Annotated[
     str | None,
     typer.Option(
-        help="five_fold, all, or a split's name or file [default: the preset's, the data set's]."
+        help="five_fold, all, the name of a split, or a file [default: the preset's or data set's]."
     ),
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="A value on top of the arm's. Repeatable."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the arm. Repeatable."),
 ]
 Validate = Annotated[
     int,
     typer.Option(
         min=0,
         metavar="EPOCHS",
-        help="Score validation cases every so many epochs, 0: never; where the split names none, "
-        "an eighth of the training patients is held back.",
+        help="Score the validation cases every EPOCHS epochs; 0 disables this. If the split has "
+        "none, an eighth of the training patients is held out.",
     ),
 ]
 Checkpoint = Annotated[
-    Path | None, typer.Option(help="SAM's official weights [default: those that the arm names].")
+    Path | None, typer.Option(help="File with SAM's official weights [default: the arm's].")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
-Devices = Annotated[
-    int, typer.Option(min=1, help="How many devices of that kind share each batch.")
-]
+Devices = Annotated[int, typer.Option(min=1, help="Number of devices that share each batch.")]
 Workers = Annotated[
     int | None,
     typer.Option(
-        min=0, max=1024, help="Processes that make training patches [default: the arm's]."
+        min=0, max=1024, help="Processes that prepare training patches [default: the arm's]."
     ),
 ]
 Processes = Annotated[
@@ -192,18 +213,29 @@ Processes = Annotated[
         "--workers",
         min=1,
         max=1024,
-        help="Processes that share the work [default: one a core].",
+        help="Processes that share the work [default: one per core].",
     ),
 ]
 Jobs = Annotated[
     int | None,
     typer.Option(
-        min=1, max=1024, help="The most runs at a time [default: what the machine allows]."
+        min=1,
+        max=1024,
+        help="Maximum number of simultaneous runs [default: limited by the machine].",
     ),
 ]
-Fit = Annotated[bool, typer.Option("--fit", help="Compute batches so that they fit into memory.")]
+Fit = Annotated[
+    bool, typer.Option("--fit", help="Compute batches in the fastest way that fits into memory.")
+]
 Memory = Annotated[
-    float | None, typer.Option(min=0, help="GB that --fit may use [default: what is free].")
+    float | None, typer.Option(min=0, help="Memory in GB for --fit [default: free memory].")
+]
+DeviceMemory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="GB",
+        help="With --dry-run: plan for a GPU of this memory (24GB), present or not.",
+    ),
 ]
 Out = Annotated[
     Path | None,
@@ -216,18 +248,19 @@ Results = Annotated[
     ),
 ]
 StudyName = Annotated[
-    str | None, typer.Option("--name", help="Name of the study [default: of data and preset].")
+    str | None,
+    typer.Option("--name", help="Name of the study [default: derived from data and preset]."),
 ]
 Plugin = Annotated[
-    list[Path] | None, typer.Option(help="Folder with components of your own. Repeatable.")
+    list[Path] | None, typer.Option(help="Folder with your own components. Repeatable.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; write nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan without writing anything.")]
 Measure = Annotated[
     bool | None,
     typer.Option(
         "--measure/--no-measure",
-        help="With --dry-run: take some steps to measure memory and time [default: of a study, "
-        "and in train].",
+        help="With --dry-run: run a few steps to measure memory and time [default: for studies "
+        "and train].",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")]

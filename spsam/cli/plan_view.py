@@ -21,19 +21,26 @@ if TYPE_CHECKING:
 _SHOWN_CHANGES = 4
 DEFAULT_NETWORK = "self_prompt_sam"
 """Of every arm that names no other."""
+# Hours of a run from which another way is proposed.
+_TOO_LONG = 1000
 
 
-def made_plan(request: Request, *, fit: bool, memory: float | None) -> tuple[Ablation, Costs]:
+def made_plan(
+    request: Request, *, fit: bool, memory: float | None, card: float | None = None
+) -> tuple[Ablation, Costs]:
     """The plan, and what was measured to fit it into memory.
+
+    With `card`, GB of one that need not be here, the plan is for that.
 
     Raises:
         InputError: With every mistake in the request.
     """
     from spsam.cli.progress import watched
+    from spsam.studies.backend import CardElsewhere
     from spsam.studies.planning.costs import fitted
     from spsam.studies.planning.planner import plan_ablation
 
-    ablation = plan_ablation(request)
+    ablation = plan_ablation(request, CardElsewhere() if card else None)
     warn_of_weights(arm.weights for arm in ablation.arms)
     if fit and ablation.tuning is not None:
         raise InputError(
@@ -44,7 +51,13 @@ def made_plan(request: Request, *, fit: bool, memory: float | None) -> tuple[Abl
 
 
 def show_plan(
-    ablation: Ablation, measured: Costs, measure: bool | None, *, usual: bool, as_json: bool
+    ablation: Ablation,
+    measured: Costs,
+    measure: bool | None,
+    *,
+    usual: bool,
+    as_json: bool,
+    card: float | None = None,
 ) -> None:
     """What a dry run prints.
 
@@ -54,10 +67,17 @@ def show_plan(
         measure: Whether unknown costs are measured; None: where `usual` and the machine can.
         usual: See above.
         as_json: For a program.
+        card: GB of a card that need not be here; nothing is measured then.
     """
+    from spsam.cli.card_view import card_json, card_text
     from spsam.cli.progress import watched
-    from spsam.studies.planning.costs import costs, too_large
+    from spsam.studies.planning.costs import costs, on_card, too_large
 
+    if card is not None:
+        ways = watched(lambda watch: on_card(ablation, card, watch))
+        show = card_json if as_json else card_text
+        typer.echo(show(ablation, card, ways, header(ablation)))
+        return
     large = too_large(ablation)
     if measure is None:
         # Steps that are made for a GPU would be measured for minutes, if memory sufficed.
@@ -157,12 +177,23 @@ def _large_lines(ablation: Ablation, large: Mapping[str, Any] | None) -> list[st
     if large is None:
         return []
     train = ablation.arms[0].arm.train
+    hours = large["seconds"] / 3600
+    advice = (
+        [
+            f"machine   that is {hours:,.0f} hours a run, which is not practical here: take a "
+            "machine with a GPU (--device-memory 24GB plans for one), or --preset cpu, whose "
+            "schedule is for two cores"
+        ]
+        if hours > _TOO_LONG
+        else []
+    )
     return [
         f"machine   without a GPU, for which {large['arm']} under the preset {ablation.preset} is "
         f"made: on this processor about {large['peak'] / 1e9:,.0f} GB of memory "
         f"({large['free'] / 1e9:,.0f} GB are free), {large['joint_step']:,.0f} s a step and "
         f"{span(large['seconds'])} for the {train.epochs * train.iterations:,} steps of a run "
-        "(estimated from its operations)"
+        "(estimated from its operations)",
+        *advice,
     ]
 
 

@@ -26,6 +26,9 @@ def pretrain(  # noqa: PLR0917 - the command line's options
     save: Annotated[
         Path, typer.Option(help="The weights, for --checkpoint of other verbs.")
     ] = Path("sam_tiny.safetensors"),
+    start: Annotated[
+        Path | None, typer.Option(help="The weights that the recipe starts from, if it does.")
+    ] = None,
     workers: Annotated[
         int, typer.Option(min=0, max=1024, help="Processes that make training pictures.")
     ] = 1,
@@ -63,6 +66,7 @@ def pretrain(  # noqa: PLR0917 - the command line's options
             checkpoint=checkpoint,
             log=save.with_name(save.name + ".metrics.jsonl"),
             workers=workers,
+            start=start,
             on_note=watch.warn,
             on_step=lambda done, metrics: watch.stage(
                 f"training, loss {metrics['loss']:.3f}", done, plan.steps

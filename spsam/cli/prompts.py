@@ -33,55 +33,62 @@ EPILOG = "Example: spsam prompts --data path/to/ACDC --prompts box,point+box --p
 
 def prompts(  # noqa: PLR0917 - the command line's options
     study: Annotated[
-        Path | None, typer.Argument(help="The study's YAML file [default: ablations/prompts.yaml].")
+        Path | None,
+        typer.Argument(help="YAML file of the study [default: ablations/prompts.yaml]."),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="A built-in data set or a folder [default: the run's, else phantom]."),
+        typer.Option(help="`phantom`, or a folder [default: the run's data set, else phantom]."),
     ] = None,
     run: Annotated[
         str | None,
         typer.Option(
-            help="A trained run: STUDY/ARM/SEED/FOLD, latest, an id or a folder; without it plain "
-            "SAM is asked."
+            help="Trained run: STUDY/ARM/SEED/FOLD, latest, an id or a folder [default: plain SAM]."
         ),
     ] = None,
     compare: Annotated[
         list[str] | None,
-        typer.Option(help="Another run, for the slice-to-slice comparison. Repeatable."),
+        typer.Option(help="Another run in the comparison of adjacent slices. Repeatable."),
     ] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="Plain SAM: sam_tiny, sam_vit_b, sam_vit_l or sam_vit_h.")
+        str | None,
+        typer.Option(help="Backbone of plain SAM: sam_tiny, sam_vit_b, sam_vit_l or sam_vit_h."),
     ] = None,
     checkpoint: Checkpoint = None,
     overrides: Overrides = None,
     which: Annotated[
-        str | None, typer.Option("--prompts", help="Subsets, e.g. box,point+box,point+box+mask.")
+        str | None,
+        typer.Option("--prompts", help="Kinds of prompts, e.g. box,point+box,point+box+mask."),
     ] = None,
     point: Annotated[
-        str | None, typer.Option(help="How the point is chosen, e.g. edt,random [default: all].")
+        str | None, typer.Option(help="Point strategies, e.g. edt,random [default: all].")
     ] = None,
     mask: Annotated[
         str | None,
-        typer.Option(help="Forms of the mask prompt: binary, logits, log_odds [default: all]."),
+        typer.Option(
+            help="Mask forms: binary, logits, log_odds [default: all; the run's with --run]."
+        ),
     ] = None,
     source: Annotated[
-        str | None, typer.Option(help="ground_truth, auxiliary (with --run), disturbed.")
+        str | None,
+        typer.Option(help="Sources of prompts: ground_truth, auxiliary (with --run), disturbed."),
     ] = None,
     seeds: Annotated[
         str | None,
         typer.Option(
-            help="Of draws at random: how many (3), or which (0,1,2; 7,) [default: the study's]."
+            help="Number of random draws (3) or their seeds (0,1,2 or 7,) [default: the study's]."
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="How many test cases [default: all].")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Maximum number of test cases [default: all].")
+    ] = None,
     device: Device = "auto",
     out: Out = None,
     plugin: Plugin = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Study which prompts SAM needs, and how good they must be."""
+    """Compare kinds, positions and quality of prompts."""
     from spsam.config.overrides import parse_overrides
     from spsam.config.places import home
     from spsam.config.problems import gather, raise_all

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from spsam.registry.catalogue import Card, Catalogue
 
 app = typer.Typer(
-    help="Show the components of every slot, and what YAML may set of them.",
+    help="Show the components of every slot and their parameters.",
     epilog="Example: spsam registry show adapter/dfused",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -24,7 +24,7 @@ app = typer.Typer(
 
 @app.command("list", epilog="Example: spsam registry list --json")
 def list_cards(plugin: Plugin = None, as_json: AsJson = False) -> None:
-    """List every component of every slot."""
+    """List the components of every slot."""
     from spsam.registry.catalogue import EVERY_SLOT, Catalogue
 
     catalogue = Catalogue.load(plugin or [])
@@ -52,7 +52,7 @@ def show_card(
 ) -> None:
     """Show a component.
 
-    Its parameters, where it comes from, how to switch it on.
+    Prints its parameters, its source and how to enable it.
     """
     from spsam.registry.catalogue import Catalogue
 

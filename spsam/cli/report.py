@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from spsam.reporting.report import Report
 
 app = typer.Typer(
-    help="Write tables, figures and a page of what was measured.",
+    help="Write tables, figures and an HTML page of results.",
     epilog="Example: spsam report --table my_table.yaml",
     invoke_without_command=True,
     rich_markup_mode=None,
@@ -28,20 +28,22 @@ def report(  # noqa: PLR0917 - the command line's options
     context: typer.Context,
     out: Results = None,
     save: Annotated[
-        Path | None, typer.Option(help="Folder of the report [default: report/ in each study's].")
+        Path | None, typer.Option(help="Output folder [default: report/ in each study's folder].")
     ] = None,
     formats: Annotated[
-        str, typer.Option("--format", help="Some of markdown,csv,latex,html.")
+        str, typer.Option("--format", help="Comma-separated: markdown, csv, latex, html.")
     ] = "markdown,csv,latex,html",
     table: Annotated[
-        list[Path] | None, typer.Option(help="YAML file of a table of your own. Repeatable.")
+        list[Path] | None, typer.Option(help="YAML file that defines a custom table. Repeatable.")
     ] = None,
-    pdf: Annotated[bool, typer.Option(help="Compile the tables, where LaTeX is installed.")] = True,
+    pdf: Annotated[
+        bool, typer.Option(help="Compile the tables to PDF if LaTeX is installed.")
+    ] = True,
     figures: Annotated[bool, typer.Option(help="Draw figures and write the HTML page.")] = True,
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Report the studies below a folder of results. Missing runs are holes in the tables."""
+    """Report the studies in a folder of results. Missing runs are gaps in the tables."""
     if context.invoked_subcommand is not None:
         return
     require("report", "spsam report")
@@ -75,15 +77,15 @@ def report(  # noqa: PLR0917 - the command line's options
 
 @app.command("trace", epilog="Example: spsam report trace ablation S6 dice")
 def trace_number(
-    table: Annotated[str, typer.Argument(help="A table's name, or the path of a file of it.")],
+    table: Annotated[str, typer.Argument(help="Name of a table, or the path of one of its files.")],
     row: Annotated[str, typer.Argument(help="Name of a row, e.g. an arm.")],
     column: Annotated[str, typer.Argument(help="Name of a column, e.g. dice or 'dice: LV'.")],
     out: Results = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show where a number of a table comes from.
+    """Trace a number of a table to its origin.
 
-    Its runs, cases, configuration, git commit and data.
+    Print its runs, cases, configuration, git commit and data.
     """
     from spsam.config.places import home
     from spsam.reporting.trace import trace, trace_text
@@ -95,11 +97,12 @@ def trace_number(
 @app.command("verify", epilog="Example: spsam report verify")
 def verify(
     folder: Annotated[
-        Path | None, typer.Argument(help="Results of record [default: the shipped ones].")
+        Path | None,
+        typer.Argument(help="Folder with results of record [default: the shipped ones]."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute results of record again from their rows.
+    """Recompute results of record from their scores.
 
     The exit code is 1 if anything differs.
     """
@@ -128,16 +131,16 @@ def verify(
 def record(
     study: Annotated[Path, typer.Argument(help="Folder of a study.")],
     name: Annotated[str, typer.Option(help="Name of the result of record.")],
-    save: Annotated[Path, typer.Option(help="Folder that holds results of record.")] = Path(
+    save: Annotated[Path, typer.Option(help="Folder of the results of record.")] = Path(
         "reports/results"
     ),
     replace: Annotated[
-        bool, typer.Option("--replace", help="Write over a record of that name.")
+        bool, typer.Option("--replace", help="Overwrite a record of the same name.")
     ] = False,
 ) -> None:
-    """Keep a study as a result of record.
+    """Archive a study as a result of record.
 
-    Its rows, configurations, environment and tables.
+    Includes its scores, configurations, environment and tables.
     """
     require("report", "spsam report record")
     from spsam.reporting.records.write import write_record
@@ -150,10 +153,10 @@ def record(
 
 @app.command("ledger", epilog="Example: spsam report ledger S9 --preset cpu")
 def ledger(
-    arm: Annotated[str, typer.Argument(help="An arm's name or file.")],
-    preset: Annotated[str | None, typer.Option(help=f"Schedule to lay over it: {PRESETS}.")] = None,
+    arm: Annotated[str, typer.Argument(help="Name of an arm, or a YAML file.")],
+    preset: Annotated[str | None, typer.Option(help=f"Training preset: {PRESETS}.")] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="What the preset sets for a data set: acdc, synapse, …")
+        str | None, typer.Option(help="Protocol of the preset for a data set: acdc, synapse, …")
     ] = None,
     formats: Annotated[
         str, typer.Option("--format", help="markdown, csv, latex or html.")
@@ -162,7 +165,7 @@ def ledger(
 ) -> None:
     """Print the fidelity ledger of an arm.
 
-    Each setting, its value, and where that comes from.
+    Lists each setting with its value and source.
     """
     from spsam.registry.arms import load_arm
     from spsam.reporting.render.files import FORMATS

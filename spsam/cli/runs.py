@@ -21,20 +21,20 @@ _STATES = ("planned", "running", "interrupted", "finished", "failed", "damaged")
 
 
 def runs(  # noqa: PLR0917 - the command line's options
-    study: Annotated[str | None, typer.Option(help="Only of this study or sweep.")] = None,
-    arm: Annotated[str | None, typer.Option(help="Only of this arm.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Only of this seed.")] = None,
-    fold: Annotated[int | None, typer.Option(min=0, help="Only of this fold.")] = None,
+    study: Annotated[str | None, typer.Option(help="Only runs of this study or sweep.")] = None,
+    arm: Annotated[str | None, typer.Option(help="Only runs of this arm.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Only runs with this seed.")] = None,
+    fold: Annotated[int | None, typer.Option(min=0, help="Only runs of this fold.")] = None,
     state: Annotated[
-        str | None, typer.Option(help=f"Only in this state: {', '.join(_STATES)}.")
+        str | None, typer.Option(help=f"Only runs in this state: {', '.join(_STATES)}.")
     ] = None,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the runs of a folder of results.
+    """List the runs in a folder of results.
 
-    A run's name is STUDY/ARM/SEED/FOLD, which every verb that wants a run takes; a run of no
-    study is called single/ARM/SEED/FOLD.
+    Commands that take a run accept its name, STUDY/ARM/SEED/FOLD. Runs outside a study are called
+    single/ARM/SEED/FOLD.
     """
     from spsam.config.places import home
     from spsam.studies.runs.listing import list_runs

@@ -36,20 +36,24 @@ EPILOG = "Example: spsam sweep adapter --data path/to/ACDC --preset cpu --trials
 
 def sweep(  # noqa: PLR0917 - the command line's options
     space: Annotated[
-        str, typer.Argument(help="The sweep's YAML file, or its name in ablations/sweeps.")
+        str, typer.Argument(help="YAML file of the sweep, or its name in ablations/sweeps.")
     ],
     data: Data = "phantom",
     preset: Annotated[
-        str | None, typer.Option(help=f"Schedule: {PRESETS} [default: the sweep's].")
+        str | None, typer.Option(help=f"Training preset: {PRESETS} [default: the sweep's].")
     ] = None,
     trials: Annotated[
         int | None,
-        typer.Option(min=1, help="In all, earlier starts' included [default: the sweep's]."),
+        typer.Option(
+            min=1, help="Total number of trials, including earlier ones [default: the sweep's]."
+        ),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=1024, help="The most trials at a time.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=1, max=1024, help="Maximum number of simultaneous trials.")
+    ] = 1,
     storage: Annotated[
         str | None,
-        typer.Option(help="A journal file, or a database's URL [default: a journal in --out]."),
+        typer.Option(help="Journal file or database URL [default: a journal in --out]."),
     ] = None,
     fold: OneFold = "0",
     split: SplitName = None,
@@ -62,7 +66,7 @@ def sweep(  # noqa: PLR0917 - the command line's options
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Search for better values of an arm, by validation cases. The same command resumes."""
+    """Optimise values of an arm on validation cases. Rerun the same command to resume."""
     from spsam.config.overrides import parse_overrides
     from spsam.config.places import home
     from spsam.config.problems import gather, raise_all

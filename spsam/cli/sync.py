@@ -16,7 +16,7 @@ EPILOG = "Example: spsam sync --out path/to/results (with MLFLOW_TRACKING_URI se
 
 
 def sync(out: Out = None, as_json: AsJson = False) -> None:
-    """Upload to MLflow what it lacks. What is there is left as it is."""
+    """Upload missing results to MLflow. Existing entries are unchanged."""
     from spsam.config.places import home
     from spsam.studies.recording.sync import sync as upload
     from spsam.tracking.store import store

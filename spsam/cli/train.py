@@ -13,6 +13,7 @@ from spsam.cli.options import (
     Checkpoint,
     Data,
     Device,
+    DeviceMemory,
     Devices,
     DryRun,
     Fit,
@@ -27,6 +28,7 @@ from spsam.cli.options import (
     Validate,
     Workers,
     parse_folds,
+    parse_memory,
     read,
 )
 from spsam.cli.plan_view import header, made_plan, show_plan
@@ -44,10 +46,12 @@ EPILOG = "Example: spsam train S9 --data path/to/ACDC --preset cpu"
 
 
 def train(  # noqa: PLR0917 - the command line's options
-    arm: Annotated[str, typer.Argument(help="An arm's name, or the path of a YAML file.")],
+    arm: Annotated[str, typer.Argument(help="Name of an arm, or a YAML file.")],
     data: Data = "phantom",
     preset: Preset = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, patches and augmentation.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of weights, patches and augmentation.")
+    ] = 0,
     fold: Folds = None,
     split: SplitName = None,
     overrides: Overrides = None,
@@ -62,9 +66,10 @@ def train(  # noqa: PLR0917 - the command line's options
     plugin: Plugin = None,
     dry_run: DryRun = False,
     measure: Measure = None,
+    device_memory: DeviceMemory = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train one arm, fold by fold, and score it. The same command resumes it."""
+    """Train and score one arm, fold by fold. Rerun the same command to resume."""
     from spsam.config.overrides import parse_overrides
     from spsam.config.places import home
     from spsam.config.problems import gather, raise_all
@@ -91,14 +96,17 @@ def train(  # noqa: PLR0917 - the command line's options
         validate=validate,
         dry_run=dry_run,
     )
+    card = read(problems, parse_memory, device_memory, None)
+    if card is not None and (fit or not dry_run):
+        problems.append(Problem("--device-memory: give it with --dry-run and without --fit"))
     raise_all(problems)
-    planned, measured = made_plan(request, fit=fit, memory=memory)
+    planned, measured = made_plan(request, fit=fit, memory=memory, card=card)
     if len(planned.arms) != 1:
         raise InputError(f"{arm}: expected one arm; spsam ablate {arm} runs several")
     if planned.tuning is not None or planned.externals:
         raise InputError(f"{arm}: is tuned or has externals; spsam ablate {arm} runs it")
     if dry_run:
-        show_plan(planned, measured, measure, usual=True, as_json=as_json)
+        show_plan(planned, measured, measure, usual=True, as_json=as_json, card=card)
     else:
         _run(planned, as_json)
 

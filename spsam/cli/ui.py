@@ -26,7 +26,7 @@ def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
 ) -> None:
-    """Open the MLflow page over this project's runs; Ctrl-C ends it."""
+    """Start MLflow's web interface; stop it with Ctrl-C."""
     from spsam.config.places import home
     from spsam.tracking.store import database, store
 

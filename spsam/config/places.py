@@ -36,6 +36,12 @@ def shipped(kind: Kind) -> Path:
     )
 
 
+def tested_versions() -> Path | None:
+    """The list of packages in the versions that the tests ran with; None if it is not there."""
+    places = (_PACKAGE / "_share" / "constraints.txt", _PACKAGE.parent / "constraints.txt")
+    return next((file for file in places if file.is_file()), None)
+
+
 def layers(kind: Kind) -> list[Path]:
     """The shipped folder, then the current folder's own one; the later wins by name."""
     first = shipped(kind)

@@ -22,9 +22,16 @@ class PretrainRecipe(Section):
     title: str = chosen(..., "What is made.")
     backbone: Literal["sam_tiny"] = chosen("sam_tiny", "Which SAM, at its native input size.")
     seed: Whole = chosen(0, "Of initial weights, pictures and prompts.")
+    start: str | None = chosen(
+        None, "Sha-256 of the weights that training starts from; null: random weights."
+    )
     steps: Count = chosen(..., "Optimiser steps.")
     images: Count = chosen(4, "Pictures of a step.")
     masks: Count = chosen(6, "Masks of a picture that are asked for.")
+    excerpts: Whole = chosen(
+        0, "Steps, the first ones, on pictures of half the side: squares of the whole's tokens."
+    )
+    excerpt_images: Count = chosen(8, "Pictures of such a step.")
     rounds: Count = chosen(2, "Prompts and corrections a mask; each correction adds a point.")
     lr: Positive = chosen(1e-3, "Largest learning rate of AdamW.")
     warmup: Count = chosen(50, "Steps in which the learning rate rises.")

@@ -39,32 +39,32 @@ def build_network(
     spacing: Spacing | None = None,
     seed: int = 0,
 ) -> Network:
-    """Builds the network of an arm. Self-Prompt SAM freshly built computes plain SAM.
+    """Builds the network of an arm. At initialisation, Self-Prompt SAM is equivalent to plain SAM.
 
-    Each block draws its initial weights from a generator of its own, made of `seed` and its slot:
-    two arms that share a block start it from the same weights, whatever else differs.
+    Each block has its own random generator, seeded with `seed` and the slot: two arms that share a
+    block initialise it with the same weights, whatever else differs.
 
     Args:
-        arm: What `spsam.load_arm` returned.
-        backbone: `sam_tiny`, `sam_vit_b`, `sam_vit_l` or `sam_vit_h`; None takes the arm's own
-            (`sam_tiny` unless it says otherwise).
-        checkpoint: An official SAM checkpoint; None takes what the arm says: its own file, those
-            that come with spsam, or random frozen weights that do not depend on `seed`.
+        arm: Configuration from `spsam.load_arm`.
+        backbone: `sam_tiny`, `sam_vit_b`, `sam_vit_l` or `sam_vit_h`. Default: the arm's
+            (`sam_tiny` unless the arm sets another one).
+        checkpoint: An official SAM checkpoint. Default: the arm's weights, which are a file, the
+            shipped weights, or random frozen weights that do not depend on `seed`.
         in_channels: M, image modalities.
         num_classes: K, background included.
         depth: D, slices of a patch.
         image_size: H = W, or (H, W): the patch in the plane, pixels. The encoder's input has the
             arm's `backbone.encoder_size` or, if that is None, this size rounded up to whole ViT
             patches.
-        spacing: (z, y, x) of a patch's voxels, mm; only a network that is planned from it needs it.
-        seed: For the added blocks' initial weights.
+        spacing: (z, y, x) of a patch's voxels, mm; required only by networks planned from it.
+        seed: Seed of the initial weights of the added blocks.
 
     Returns:
         A network for `(B, M, D, H, W)` volumes, in training mode, SAM frozen.
 
     Raises:
-        InputError: If the backbone is unknown, no weights of it come with spsam, the checkpoint
-            is not one of it, or a component does not fit.
+        InputError: If the backbone is unknown, spsam includes no weights for it, the checkpoint
+            is of another model, or a component does not fit.
         ValueError: If a size is not positive.
     """
     if backbone is not None:
@@ -76,7 +76,7 @@ def build_network(
 
 
 def on_random_weights(arm: ArmConfig) -> ArmConfig:
-    """The arm for whoever measures what it costs: real weights take as long, and are to be read."""
+    """The arm with random weights, to measure its cost without loading real ones."""
     backbone = arm.backbone.model_copy(update={"weights": "random", "checkpoint": None})
     return arm.model_copy(update={"backbone": backbone})
 
@@ -89,7 +89,7 @@ def network_size(
     patch: tuple[int, int, int],
     spacing: Spacing | None = None,
 ) -> NetworkSize:
-    """Counts parameters without memory for them, and sees that the patch comes back as logits.
+    """Counts parameters without allocating them, and verifies the shape of the logits.
 
     Args:
         arm: The arm.
@@ -99,8 +99,8 @@ def network_size(
         spacing: As in `build_network`.
 
     Raises:
-        InputError: If the network does not fit together, cannot take such patches, or gives
-            something else than their logits.
+        InputError: If the parts of the network do not fit, the network cannot process such
+            patches, or its logits have another shape.
     """
     task = _Task(in_channels, num_classes, patch[0], patch[1:], spacing)
     parts = _Parts(on_random_weights(arm), task, 0, None, counted=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +15,21 @@ from torch.utils.data import DataLoader, Subset
 from spsam.config.pretrain import PretrainRecipe
 from spsam.data.sampling.questions import Lesson, Question, Questions
 from spsam.engine.predict import autocast
+from spsam.engine.pretrain_losses import dice_loss, focal_loss, iou, picture_loss
 from spsam.engine.pretrain_state import lines_until, resume, save
+from spsam.errors import InputError
 from spsam.files import atomic, write_text
 from spsam.model.sam.backbones import backbone_spec
+from spsam.model.sam.build import build_sam
 from spsam.model.sam.checkpoint import official_state
+from spsam.model.sam.excerpt import Excerpt
 from spsam.model.sam.promptable import Asked, PromptableSAM
 from spsam.model.sam.state_file import CHECKSUM, file_sha256, state_sha256
 
 Metrics = dict[str, float]
 
 _KINDS = ("point", "box", "point+box")
-_SHARES = (0.3, 0.25, 0.45)
+_SHARES = (0.2, 0.4, 0.4)
 
 
 def pretrain(
@@ -36,6 +40,7 @@ def pretrain(
     workers: int,
     on_step: Callable[[int, Metrics], None],
     on_note: Callable[[str], None] = lambda text: None,
+    start: Path | None = None,
 ) -> PromptableSAM:
     """Trains from the last checkpoint, if there is one, to the recipe's end.
 
@@ -46,17 +51,18 @@ def pretrain(
         workers: Processes that paint pictures.
         on_step: Called with the number of steps done and their metrics.
         on_note: Told of a checkpoint or a log that is damaged.
+        start: Weights that the first step starts from; of the recipe's `start`.
 
     Returns:
         The trained SAM.
 
     Raises:
-        InputError: If the checkpoint is of another recipe.
+        InputError: If the checkpoint is of another recipe, or `start` is not the recipe's.
         SpsamError: If there are checkpoints and none is sound.
     """
     spec = backbone_spec(recipe.backbone)
     torch.manual_seed(recipe.seed)
-    sam = PromptableSAM(spec)
+    sam = started(recipe, start)
     sam.requires_grad_(True)
     pictures = PictureHead(spec.out_dim, spec.patch)
     optimizer = torch.optim.AdamW(
@@ -64,26 +70,22 @@ def pretrain(
         lr=recipe.lr,
         betas=(0.9, 0.98),
         weight_decay=recipe.weight_decay,
+        fused=True,
     )
     parts = nn.ModuleDict({"sam": sam, "pictures": pictures})
     first = resume(checkpoint, recipe, parts, optimizer, on_note)
     lines = lines_until(log, first, on_note)
     since: dict[str, list[float]] = {}
-    questions = Questions(
-        recipe.seed,
-        recipe.steps * recipe.images,
-        spec.native_size,
-        recipe.masks,
-        sam.decoder.mask_size[0],
-        recipe.box_jitter,
-    )
-    todo = Subset(questions, range(first * recipe.images, len(questions)))
-    batches = DataLoader(todo, recipe.images, num_workers=workers)
-    for step, batch in enumerate(batches, start=first):
+    excerpt = Excerpt(sam, spec, spec.native_size // 2)
+    for step, batch in enumerate(lessons(recipe, first, workers), start=first):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe, step)
         rng = np.random.default_rng([recipe.seed, step])
-        metrics = _step(sam, pictures, batch, optimizer, recipe=recipe, rng=rng)
+        asked: PromptableSAM = sam
+        if step < recipe.excerpts:
+            excerpt.move(*rng.integers(excerpt.corners, size=2))
+            asked = excerpt
+        metrics = _step(asked, pictures, batch, optimizer, recipe=recipe, rng=rng)
         done = step + 1
         for name, value in metrics.items():
             since.setdefault(name, []).append(value)
@@ -95,6 +97,50 @@ def pretrain(
             since.clear()
         on_step(done, metrics)
     return sam
+
+
+def started(recipe: PretrainRecipe, start: Path | None) -> PromptableSAM:
+    """The SAM of the first step: random, or of a file that the recipe names by its hash.
+
+    Raises:
+        InputError: If there is a file and the recipe names none, or the other way round, or
+            another one; or if the file has not the weights of this SAM.
+    """
+    spec = backbone_spec(recipe.backbone)
+    found = None if start is None else file_sha256(start)
+    if found != recipe.start:
+        expected = f"a file with sha-256 {recipe.start}" if recipe.start else "no file"
+        came = f"{start} with {found}" if start else "none"
+        message = f"the recipe's start expects {expected}, got {came}: give --start that file, or "
+        raise InputError(message + "another hash by --set start=SHA256 (null: random weights)")
+    if start is None:
+        return PromptableSAM(spec)
+    size = (spec.native_size, spec.native_size)
+    encoder, decoder, _ = build_sam(spec.name, size, checkpoint=start)
+    return PromptableSAM(spec, (encoder, decoder))
+
+
+def lessons(recipe: PretrainRecipe, first: int, workers: int) -> Iterator[Lesson]:
+    """What is left to learn when `first` steps are done: excerpts, then whole pictures."""
+    spec = backbone_spec(recipe.backbone)
+    parts = (
+        (0, min(recipe.excerpts, recipe.steps), spec.native_size // 2, recipe.excerpt_images),
+        (recipe.excerpts, recipe.steps, spec.native_size, recipe.images),
+    )
+    for start, end, size, images in parts:
+        done = max(0, first - start)
+        if done >= end - start:
+            continue
+        questions = Questions(
+            recipe.seed,
+            (end - start) * images,
+            size,
+            recipe.masks,
+            4 * size // spec.patch,
+            recipe.box_jitter,
+        )
+        todo = Subset(questions, range(done * images, len(questions)))
+        yield from DataLoader(todo, images, num_workers=workers)
 
 
 def learning_rate(recipe: PretrainRecipe, step: int) -> float:
@@ -125,14 +171,6 @@ class PictureHead(nn.Module):
         """`(B, C, gh, gw)` to `(B, 2, H, W)`: logits of borders, and the flat picture."""
         found: Tensor = self.to_pixels(embedding)
         return found
-
-
-def picture_loss(found: Tensor, borders: Tensor, flat: Tensor) -> Tensor:
-    """Cross-entropy + Dice of borders, squared error of the flat picture; both `(B, H, W)`."""
-    logits = found[:, :1]
-    entropy = functional.binary_cross_entropy_with_logits(logits[:, 0], borders)
-    overlap = dice_loss(logits, borders).mean()
-    return entropy + overlap + functional.mse_loss(found[:, 1], flat)
 
 
 def _step(
@@ -187,29 +225,6 @@ def _step(
         nn.utils.clip_grad_norm_(group["params"], recipe.clip_norm)
     optimizer.step()
     return {"loss": float(loss.detach()), **metrics}
-
-
-def focal_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Focal loss (γ 2, α 0.25) of `(n, m, H, W)` logits against `(n, H, W)`, `(n, m)`."""
-    wanted = target[:, None].expand_as(logits)
-    entropy = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    surprise = 1 - torch.exp(-entropy)
-    weight = 0.25 * wanted + 0.75 * (1 - wanted)
-    return (weight * surprise.square() * entropy).mean(dim=(2, 3))
-
-
-def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """One minus soft Dice of `(n, m, H, W)` logits against `(n, H, W)`, `(n, m)`."""
-    shares, wanted = logits.sigmoid(), target[:, None]
-    overlap = (shares * wanted).sum(dim=(2, 3))
-    return 1 - (2 * overlap + 1) / (shares.sum(dim=(2, 3)) + wanted.sum(dim=(2, 3)) + 1)
-
-
-def iou(masks: Tensor, target: Tensor) -> Tensor:
-    """Intersection over union of `(n, m, H, W)` masks with `(n, H, W)`, `(n, m)`."""
-    both = (masks & target[:, None]).sum(dim=(2, 3))
-    either = (masks | target[:, None]).sum(dim=(2, 3))
-    return both / either.clamp(min=1)
 
 
 def held_out(recipe: PretrainRecipe, pictures: int) -> DataLoader[Lesson]:

@@ -19,11 +19,11 @@ CHUNK = 1 << 22
 
 @dataclass(frozen=True)
 class Convention:
-    """What a published evaluation gives where a class has no voxels.
+    """Scores of a published evaluation for classes without voxels.
 
     Attributes:
-        both_empty: Neither in the prediction nor in the reference.
-        invented: In the prediction only.
+        both_empty: Score of a class in neither prediction nor reference.
+        invented: Score of a class in the prediction only.
     """
 
     both_empty: float
@@ -50,11 +50,12 @@ def dice(
         prediction: Class indices, of an integer type, any shape.
         reference: The same shape.
         num_classes: K, background included.
-        convention: `nnunet` leaves a class out that neither has (NaN); `nnformer` scores it 1;
-            `transunet` scores it 0 and an invented class 1, where the others score it 0.
+        convention: A class in neither label map is excluded by `nnunet` (NaN), scores 1 with
+            `nnformer` and 0 with `transunet`. A class in the prediction only scores 1 with
+            `transunet` and 0 with the others.
 
     Returns:
-        `(K,)`, background first; NaN where the convention leaves a class out.
+        `(K,)`, background first; NaN if the convention excludes a class.
 
     Raises:
         InputError: If the shapes differ, a label is not an integer in 0 … K-1, or the convention

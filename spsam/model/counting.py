@@ -1,4 +1,4 @@
-"""How many parameters a network trains."""
+"""Parameter counts."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ Joining = Literal["concat", "sum"]
 
 
 class Conv3d(nn.Conv3d):
-    """Convolution that trains in any precision, and is fast for a single volume on a CPU."""
+    """Convolution that trains in any precision and is fast for a single volume on a CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C, D, H, W)` to `(B, C', D, H', W')`."""
@@ -37,7 +37,7 @@ class Conv3d(nn.Conv3d):
 
 
 class InstanceNorm(nn.InstanceNorm3d):
-    """Instance norm with scale and shift that also takes maps of a single element.
+    """Instance norm with scale and shift that also accepts maps of a single element.
 
     One element has no spread: normalised, it would always be zero (and torch refuses it), so it
     is only scaled and shifted. Such maps are the deepest ones of tiny patches with D = 1.

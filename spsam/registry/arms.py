@@ -26,21 +26,22 @@ def load_arm(
     protocol: str | Path | None = None,
     plugins: Sequence[Path] = (),
 ) -> ArmConfig:
-    """Reads an arm: its file, its bases, a preset and overrides, merged and checked.
+    """Loads an arm: its file, its bases, a preset and overrides, merged and validated.
 
     Args:
         name_or_path: A name or the path of a YAML file.
-        overrides: Values on top, e.g. `{"train.epochs": 5}` or `{"train": {"epochs": 5}}`.
-        preset: Name or path of a preset; None leaves the values of the root file.
-        protocol: What the preset sets for one data set: a name such as `acdc`, or the file's path.
-            None leaves the preset's own values, whatever the data set.
-        plugins: Folders whose components may be used besides the known ones.
+        overrides: Values that override the arm's, e.g. `{"train.epochs": 5}` or
+            `{"train": {"epochs": 5}}`.
+        preset: Name or path of a preset. Default: the values of the root file.
+        protocol: The preset's protocol for a data set: a name such as `acdc`, or a file. Default:
+            the preset's own values.
+        plugins: Folders with further components.
 
     Returns:
-        The resolved arm; its blocks hold all parameters, defaults included.
+        The resolved arm; its blocks contain all parameters, including defaults.
 
     Raises:
-        InputError: With every mistake in files and overrides, by file and line.
+        InputError: With every mistake in files and overrides, with file and line.
     """
     base = None if preset is None else read_preset(preset)
     loader = ArmLoader(

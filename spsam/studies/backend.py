@@ -155,6 +155,22 @@ class Backend:
 
         return estimate(config, plan.patch_size, plan.spacing).to_dict()
 
+    def card_ways(
+        self, config: RunConfig, plan: Plan, devices: int, memory: float
+    ) -> list[dict[str, Any]]:
+        """Ways to compute a run's batches on a card, see `spsam.engine.card.ways`.
+
+        Args:
+            config: Of the run.
+            plan: Its patch.
+            devices: How many cards share a batch.
+            memory: GB that a card has.
+        """
+        from spsam.engine.card.ways import ways_on_card
+
+        ways = ways_on_card(config, plan.patch_size, devices, memory * 1e9, plan.spacing)
+        return [way.to_dict() for way in ways]
+
     def fit(
         self, config: RunConfig, plan: Plan, device: str, devices: int, memory: float | None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -206,3 +222,22 @@ class Backend:
         from spsam.engine.run import execute
 
         execute(run, on_epoch=on_epoch, on_progress=on_progress, on_note=on_note)
+
+
+class CardElsewhere(Backend):
+    """Plans runs for a card that another machine has."""
+
+    def device(self, name: str) -> str:
+        """A card, whatever is here."""
+        return "cuda"
+
+    def check_devices(self, device: str, count: int, arm: ArmConfig) -> None:
+        """Whether so many cards can share an arm's batch; how many there are is not known here.
+
+        Raises:
+            InputError: If they cannot.
+        """
+        if count > 1:
+            from spsam.engine.training.distributed import check_shares
+
+            check_shares(count, arm.train.batch_size, arm.train.accumulate)

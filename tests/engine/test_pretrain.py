@@ -12,22 +12,31 @@ import torch
 from spsam.config.pretrain import PretrainRecipe, load_recipe
 from spsam.engine.checkpoint import previous
 from spsam.engine.pretrain import (
-    dice_loss,
-    focal_loss,
     held_out,
-    iou,
     learning_rate,
+    lessons,
     measure,
     pretrain,
     save_weights,
+    started,
 )
+from spsam.engine.pretrain_losses import dice_loss, focal_loss, iou
 from spsam.engine.pretrain_state import locked
 from spsam.errors import InputError, SpsamError
 from spsam.model.sam.backbones import backbone_spec
 from spsam.model.sam.build import build_sam
 from spsam.model.sam.promptable import Asked, PromptableSAM
 
-SHORT = PretrainRecipe(title="short", steps=4, images=2, masks=2, warmup=2, checkpoint_every=2)
+SHORT = PretrainRecipe(
+    title="short",
+    steps=4,
+    images=2,
+    masks=2,
+    excerpts=2,
+    excerpt_images=3,
+    warmup=2,
+    checkpoint_every=2,
+)
 
 
 class StoppedError(Exception):
@@ -66,6 +75,13 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path: Path) ->
     fresh = PromptableSAM(backbone_spec("sam_tiny")).state_dict()
     still = [name for name, one in whole.state_dict().items() if torch.equal(one, fresh[name])]
     assert not [name for name in still if "weight" in name and "norm" not in name]
+
+
+@pytest.mark.parametrize("first", range(5))
+def test_excerpts_come_first_and_a_resumed_training_sees_what_is_left(first: int) -> None:
+    shapes = [tuple(batch["image"].shape) for batch in lessons(SHORT, first, workers=0)]
+    every = [(3, 3, 64, 64)] * 2 + [(2, 3, 128, 128)] * 2
+    assert shapes == every[first:]
 
 
 def test_weights_go_into_a_file_that_every_arm_can_load(tmp_path: Path) -> None:
@@ -141,6 +157,31 @@ def test_mistakes_in_a_recipe_have_their_lines(tmp_path: Path) -> None:
     assert "recipe.yaml:2" in said
     assert "did you mean 'images'" in said
     assert "lr" in said
+
+
+def test_training_starts_from_the_file_that_the_recipe_names(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    first = PromptableSAM(backbone_spec("sam_tiny"))
+    path = tmp_path / "first.safetensors"
+    recipe = SHORT.model_copy(update={"start": save_weights(first, path, SHORT)})
+    sam = started(recipe, path)
+    for name, value in first.state_dict().items():
+        torch.testing.assert_close(sam.state_dict()[name], value.half().float())
+    torch.manual_seed(0)
+    random = started(SHORT, None).state_dict()
+    assert all(torch.equal(value, random[name]) for name, value in first.state_dict().items())
+
+
+@pytest.mark.parametrize("named", [None, "0" * 64])
+def test_another_start_than_the_recipes_is_refused(named: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    path.write_bytes(b"other")
+    recipe = SHORT.model_copy(update={"start": named})
+    with pytest.raises(InputError, match=r"start expects .*, got .*other\.safetensors with"):
+        started(recipe, path)
+    if named:
+        with pytest.raises(InputError, match=r"got none: give --start"):
+            started(recipe, None)
 
 
 def stopped(folder: Path) -> Path:

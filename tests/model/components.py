@@ -195,7 +195,8 @@ def frozen(site: Projection, tokens: Tensor) -> Tensor:
 
 def widened(tokens: Tensor, width: int) -> Tensor:
     """Tokens of another width, each made of itself alone."""
-    return tokens[..., [index % tokens.shape[-1] for index in range(width)]]
+    times = -(-width // tokens.shape[-1])
+    return torch.cat([tokens] * times, -1)[..., :width]
 
 
 def given(slot: str, component: type) -> list[str]:

@@ -12,7 +12,9 @@ from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from spsam.data.sampling.scenes import Array, Mask, scene, smooth_noise
+from spsam.data.sampling.noise import Array, smooth_noise
+from spsam.data.sampling.scenes import scene
+from spsam.data.sampling.shapes import Mask
 
 FARTHEST_JITTER = 20.0
 """Pixels that a corner of a box is moved at most, as in SAM."""
@@ -142,8 +144,8 @@ def _box(rng: np.random.Generator, mask: Mask, jitter: float) -> npt.NDArray[np.
 
 def _rough(rng: np.random.Generator, mask: Mask, size: int) -> Array:
     """Logits of a mask with its border blurred and moved, as an auxiliary network would give."""
-    soft = ndimage.gaussian_filter(mask.astype(np.float32), rng.uniform(0.5, 3.0))
-    soft = soft + rng.uniform(0, 0.3) * smooth_noise(rng, len(mask), rng.uniform(5, 40))
     step = len(mask) // size
-    small = soft.reshape(size, step, size, step).mean(axis=(1, 3))
-    return np.asarray((small - 0.5) * np.exp(rng.uniform(np.log(2), np.log(20))), np.float32)
+    small = mask.reshape(size, step, size, step).mean(axis=(1, 3), dtype=np.float32)
+    soft = ndimage.gaussian_filter(small, rng.uniform(0.5, 3.0) / step)
+    soft = soft + rng.uniform(0, 0.3) * smooth_noise(rng, size, rng.uniform(5, 40) / step)
+    return np.asarray((soft - 0.5) * np.exp(rng.uniform(np.log(2), np.log(20))), np.float32)

@@ -38,6 +38,15 @@ def check_devices(device: str, count: int, batch_size: int, accumulate: int) -> 
         raise InputError(f"--devices {count}: expected --device cuda or cpu, got {device}")
     if device == "cuda" and torch.cuda.device_count() < count:
         raise InputError(f"--devices {count}: there are {torch.cuda.device_count()} GPUs here")
+    check_shares(count, batch_size, accumulate)
+
+
+def check_shares(count: int, batch_size: int, accumulate: int) -> None:
+    """Whether a batch can be divided among so many devices, wherever they are.
+
+    Raises:
+        InputError: If it cannot.
+    """
     if batch_size % (count * accumulate):
         raise InputError(
             f"--devices {count}: train.batch_size {batch_size} is the patches of a step on all "

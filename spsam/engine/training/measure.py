@@ -138,8 +138,8 @@ def fit_memory(
         InputError: If not even a single patch fits.
     """
     cost = None
-    for accumulate, twice in _ways(config.arm.train, devices):
-        cost = measure(_changed(config, accumulate, twice), patch, device, devices, spacing)
+    for accumulate, twice in ways(config.arm.train, devices):
+        cost = measure(changed(config, accumulate, twice), patch, device, devices, spacing)
         if cost is not None and cost.peak <= (limit or _ROOM * cost.free):
             return Fitting(accumulate, twice, cost)
     free = cost.free if cost else _free(torch.device(device))
@@ -151,7 +151,7 @@ def fit_memory(
     )
 
 
-def _ways(train: TrainConfig, devices: int) -> list[tuple[int, bool]]:
+def ways(train: TrainConfig, devices: int) -> list[tuple[int, bool]]:
     """Pieces of a batch, and whether blocks are computed twice, in the order of their time."""
     own = train.batch_size // devices
     pieces = [count for count in range(1, own + 1) if own % count == 0]
@@ -234,7 +234,8 @@ def _kept(network: torch.nn.Module) -> Iterator[dict[str, Any]]:
         yield found
 
 
-def _changed(config: RunConfig, accumulate: int, twice: bool) -> RunConfig:
+def changed(config: RunConfig, accumulate: int, twice: bool) -> RunConfig:
+    """The run, its batches computed in another way."""
     changes = {"accumulate": accumulate, "checkpoint_activations": twice}
     train: TrainConfig = config.arm.train.model_copy(update=changes)
     return config.model_copy(update={"arm": config.arm.model_copy(update={"train": train})})

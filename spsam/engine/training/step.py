@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from spsam.config.schema import TrainConfig
+from spsam.config.schema import OptimizerConfig, TrainConfig
 from spsam.data.sampling.patches import Patch
 from spsam.engine.predict import autocast
 from spsam.engine.training.group import ProcessGroup
@@ -130,7 +131,9 @@ def make_optimizer(network: Network, train: TrainConfig) -> torch.optim.Optimize
     by_rate: dict[float, list[nn.Parameter]] = {}
     for block in network.blocks().values():
         by_rate.setdefault(getattr(block, "lr_mult", 1.0), []).extend(block.parameters())
-    parameters = [{"params": held, "lr_mult": rate} for rate, held in by_rate.items() if held]
+    parameters: list[dict[str, Any]] = [
+        {"params": held, "lr_mult": rate} for rate, held in by_rate.items() if held
+    ]
     options = train.optimizer
     if options.name == "adamw":
         return torch.optim.AdamW(
@@ -141,12 +144,41 @@ def make_optimizer(network: Network, train: TrainConfig) -> torch.optim.Optimize
             # One pass over a parameter instead of one an operation.
             fused=True,
         )
-    # Not fused: torch's then fails where a parameter has no momentum yet while others do, which is
-    # so for the decoder's at the first step of the second phase.
-    return torch.optim.SGD(
+    # On a card fused, which alone lets fp16's scaler skip a step without waiting for the card; a
+    # CPU's steps stay those that stored results were made with.
+    held = [each for group in parameters for each in group["params"]]
+    return make_sgd(parameters, options, fused=any(each.device.type != "cpu" for each in held))
+
+
+def make_sgd(
+    parameters: list[dict[str, Any]], options: OptimizerConfig, *, fused: bool
+) -> torch.optim.SGD:
+    """SGD over groups of parameters; in one pass over each where it is fused."""
+    sgd = torch.optim.SGD(
         parameters,
         lr=options.lr,
         momentum=options.momentum,
         nesterov=options.nesterov,
         weight_decay=options.weight_decay,
+        fused=fused,
     )
+    if fused and options.momentum:
+        _give_momentum(sgd)
+        # Another device's checkpoint may lack some.
+        sgd.register_load_state_dict_post_hook(_give_momentum)
+    return sgd
+
+
+def _give_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Zero momentum where a parameter has none yet, which steps as none does.
+
+    torch's fused SGD fails where some parameters have momentum and others do not, which is so for
+    the decoder's at the first step of the second phase.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            state = optimizer.state[parameter]
+            if state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(
+                    parameter, memory_format=torch.preserve_format
+                )

@@ -1,4 +1,4 @@
-"""AdaptFormer's scaled bottleneck."""
+"""AdaptFormer: a scaled bottleneck adapter."""
 
 from __future__ import annotations
 

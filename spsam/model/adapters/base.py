@@ -1,4 +1,4 @@
-"""What an adapter is, and what all of them share."""
+"""Base classes of adapters."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from spsam.errors import InputError, nearest
 from spsam.model.adapters.sites import Projection
 
 INITS = ("zero", "default")
-"""How an adapter's last linear layer starts."""
+"""Initialisations of an adapter's last linear layer."""
 
 
 @dataclass(frozen=True)
 class Reach:
-    """Which tokens an adapter's output at one place depends on; tests hold an adapter to it.
+    """Neighbourhood that an adapter's output at one token depends on; verified by tests.
 
     Attributes:
-        slices: How many slices on either side, at most; None: all of the patch.
-        plane: How many rows and columns on either side, at most.
+        slices: Maximum number of slices on either side; None: all slices of the patch.
+        plane: Maximum number of rows and columns on either side.
     """
 
     slices: int | None = 0
@@ -30,19 +30,19 @@ class Reach:
 
 
 class Adapter(nn.Module, ABC):
-    """A small trained module on the tokens of a frozen transformer block.
+    """A small trainable module on the tokens of a frozen transformer block.
 
-    A component without parameters needs nothing but `forward`. One that works in the plane takes a
-    third positional parameter, `grid`: (gh, gw), rows and columns of its tokens, (1, 1) where
-    tokens have no place in the plane. N is then made of one or more such grids, one after the
-    other (one for each class in the mask decoder), each row by row.
+    Subclasses define `forward`. In-plane adapters take a third positional parameter, `grid`:
+    (gh, gw), rows and columns of the tokens, or (1, 1) if tokens have no position in the plane. N
+    then consists of one or more such grids in row-major order, one after the other (one for each
+    class in the mask decoder).
 
     Args:
-        dim: C, the tokens' width; from the engine, not kept.
-        depth: D, slices of a patch; from the engine, not kept.
+        dim: C, width of the tokens; passed by the engine, not stored.
+        depth: D, slices of a patch; passed by the engine, not stored.
 
     Attributes:
-        reach: Which slices and neighbours in the plane a token sees.
+        reach: Slices and in-plane neighbours that a token depends on.
     """
 
     reach: ClassVar[Reach] = Reach()
@@ -58,7 +58,7 @@ class Adapter(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
-        """Adapts tokens, the adapter's own skip included.
+        """Adapts tokens, including the adapter's skip connection.
 
         Args:
             x: `(B, D, N, dim)`; position n is the same place in the plane in all D slices.
@@ -68,7 +68,7 @@ class Adapter(nn.Module, ABC):
         """
 
     def change(self, x: Tensor) -> Tensor:
-        """What the adapter adds to tokens, `A(x) - x`, for places beside a sublayer.
+        """Returns the residual `A(x) - x`, for places parallel to a sublayer.
 
         Args:
             x: As in `forward`.
@@ -80,18 +80,18 @@ class Adapter(nn.Module, ABC):
 
 
 class ProjectionAdapter(nn.Module, ABC):
-    """A small trained module that adds to the outputs of frozen projections.
+    """A small trainable module that adds to the outputs of frozen projections.
 
-    One module for all of its projections, so that it may share weights among them. It sees one
-    token at a time: in windowed blocks tokens come as the frozen layer gets them.
+    One module serves all of its projections, so it can share weights among them. It processes one
+    token at a time; in windowed blocks, tokens are passed as the frozen layer receives them.
 
     Args:
-        sites: The projections that it stands at; of all that the engine offers, `chosen` picks.
-        depth: D, slices of a patch; from the engine, not kept.
+        sites: Projections to adapt; `chosen` selects them from those that the engine offers.
+        depth: D, slices of a patch; passed by the engine, not stored.
 
     Attributes:
-        uses_output: Whether the change depends on the frozen output. Then no other adapter may
-            stand at the same projection; those that depend on the input alone add up.
+        uses_output: Whether the change depends on the frozen output. No other adapter can then be
+            at the same projection; changes that depend on the input alone are added.
         sites: The projections.
     """
 
@@ -103,20 +103,20 @@ class ProjectionAdapter(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, output: Tensor, site: Projection) -> Tensor:
-        """The change of a projection's output.
+        """Computes the change of a projection's output.
 
         Args:
-            x: `(..., inputs)`, what goes into the projection.
-            output: `(..., outputs)`, what the frozen projection makes of it; not to be written to.
-            site: Which projection, one of `sites`.
+            x: `(..., inputs)`, input of the projection.
+            output: `(..., outputs)`, output of the frozen projection; do not modify it in place.
+            site: The projection, one of `sites`.
 
         Returns:
-            What is added, `(..., outputs)` or what spreads to it.
+            The change, `(..., outputs)` or a shape that broadcasts to it.
         """
 
 
 def at_least(name: str, value: float, least: float) -> None:
-    """Refuses a size that is too small.
+    """Rejects a size that is too small.
 
     Raises:
         InputError: If it is.
@@ -137,7 +137,7 @@ def hidden_width(dim: int, ratio: float) -> int:
 
 
 def start(last: nn.Linear, init: str) -> nn.Linear:
-    """Starts an adapter's last linear layer at zero, so that the adapter begins as the identity.
+    """Initialises an adapter's last linear layer to zero, so that the adapter is the identity.
 
     Args:
         last: The layer.

@@ -1,4 +1,4 @@
-"""Trained offsets of frozen biases."""
+"""BitFit: trained offsets of frozen biases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spsam.model.adapters.sites import TARGETS, Projection, Target, chosen
 
 
 class BiasAdapter(ProjectionAdapter):
-    """`b + δ` in the place of a projection's bias b (BitFit, arXiv 2106.10199).
+    """Replaces a projection's bias b by `b + δ` (BitFit, arXiv 2106.10199).
 
     BitFit trains the biases themselves, those of norms included; here SAM stays as it is.
 

@@ -1,4 +1,4 @@
-"""A depth-wise convolution over slices and plane inside the bottleneck."""
+"""Bottleneck adapter with a depth-wise 3D convolution."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spsam.model.adapters.base import Adapter, Reach, hidden_width, start
 
 
 class Conv3DAdapter(Adapter):
-    """`X + ReLU(conv(ReLU(X W_dn))) W_up`, each channel convolved with 3×3×3 numbers of its own.
+    """`X + ReLU(conv(ReLU(X W_dn))) W_up`, with a depth-wise 3×3×3 convolution.
 
     After 3DSAM-adapter (arXiv 2306.13465); MaskSAM (arXiv 2403.14103) has the like. The former's
     code has a third ReLU behind W_up, left out here: it would never leave a start at zero.

@@ -1,4 +1,4 @@
-"""A convolution along depth inside the bottleneck."""
+"""Bottleneck adapter with a convolution along depth."""
 
 from __future__ import annotations
 

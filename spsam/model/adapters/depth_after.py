@@ -1,4 +1,4 @@
-"""Slices are mixed after the bottleneck adapter."""
+"""Bottleneck adapter followed by a depth MLP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slices are mixed before the bottleneck adapter."""
+"""Bottleneck adapter preceded by a depth MLP."""
 
 from __future__ import annotations
 

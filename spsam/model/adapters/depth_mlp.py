@@ -1,4 +1,4 @@
-"""The multi-layer perceptron along the slices that three of the adapters share."""
+"""The MLP along depth that three adapters share."""
 
 from __future__ import annotations
 

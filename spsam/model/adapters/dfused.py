@@ -1,4 +1,4 @@
-"""Slices are mixed inside the bottleneck: the paper's depth-fused adapter."""
+"""The paper's depth-fused adapter: a depth MLP inside the bottleneck."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Low-rank additions whose factors all layers share."""
+"""FacT: low-rank updates with factors shared by all layers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spsam.model.adapters.sites import Projection, Target, chosen
 
 
 class FactAdapter(ProjectionAdapter):
-    """FacT (arXiv 2212.03145): all changes of weights are one tensor of few factors.
+    """FacT (arXiv 2212.03145): all weight updates form one low-rank tensor.
 
     Weights are cut into n blocks of d×d, d the greatest width that all of a transformer's
     projections are multiples of; the block i changes by `s · V Σ_i U`, U and V shared by all

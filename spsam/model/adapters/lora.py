@@ -1,4 +1,4 @@
-"""Low-rank additions to frozen projections."""
+"""LoRA: low-rank updates of frozen projections."""
 
 from __future__ import annotations
 

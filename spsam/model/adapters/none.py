@@ -1,4 +1,4 @@
-"""No adapter: the frozen transformer block as it is."""
+"""No adapter: the frozen transformer block is unchanged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from spsam.model.adapters.base import Adapter
 
 
 class NoAdapter(Adapter):
-    """Returns the tokens as they came; no parameters."""
+    """Returns the tokens unchanged; no parameters."""
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, D, N, dim)`, unchanged."""

@@ -1,4 +1,4 @@
-"""Where adapters sit: one module for every chosen place of every transformer block."""
+"""Placement of adapters: one module for every selected place of every transformer block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How projection adapters act: what they add to the outputs of a frozen module's projections."""
+"""Application of projection adapters to the outputs of a frozen module's projections."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ SELF_ATTENTION, TOKEN_TO_IMAGE, IMAGE_TO_TOKEN, MLP, FINAL_ATTENTION = (
 
 @dataclass(frozen=True)
 class Projection:
-    """A frozen linear layer, or the third of one that makes q, k and v.
+    """A frozen linear layer, or one third of a layer that computes q, k and v.
 
     Attributes:
         part: `encoder` or `decoder`.

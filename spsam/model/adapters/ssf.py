@@ -1,4 +1,4 @@
-"""A scale and a shift of every frozen output."""
+"""SSF: scale and shift of frozen outputs."""
 
 from __future__ import annotations
 

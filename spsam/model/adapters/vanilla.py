@@ -1,4 +1,4 @@
-"""The bottleneck adapter of 2D models."""
+"""Plain bottleneck adapter for 2D models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spsam.model.adapters.base import Adapter, hidden_width, start
 
 
 class VanillaAdapter(Adapter):
-    """`X + σ(X W_dn) W_up`, σ = GELU: every slice on its own (paper's Sec. 2.1; AIM).
+    """`X + σ(X W_dn) W_up`, σ = GELU, without mixing slices (paper's Sec. 2.1; AIM).
 
     Args:
         dim: C, the tokens' width.

@@ -1,4 +1,4 @@
-"""What a depth position embedding is."""
+"""Base class of depth position embeddings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class DepthPosEmbed(nn.Module):
-    """Tells the slices of a patch apart, in the image encoder and in the mask decoder.
+    """Encodes the position of a slice, in the image encoder and in the mask decoder.
 
     A component writes the method of the place where it adds something, or both.
 

@@ -1,4 +1,4 @@
-"""A learned vector for every slice."""
+"""Learned depth position embedding."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from spsam.model.depth_pos_embeds.base import DepthPosEmbed
 
 
 class LearnedDepthPosEmbed(DepthPosEmbed):
-    """Zero-initialised vectors, one a slice, for encoder and decoder (paper's Sec. 2.2, 2.5).
+    """Zero-initialised vectors, one per slice, for encoder and decoder (paper's Sec. 2.2, 2.5).
 
     Args:
         encoder_dim: E, width of the encoder's tokens.

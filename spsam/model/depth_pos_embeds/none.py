@@ -1,4 +1,4 @@
-"""No depth position: slices are told apart by their content only."""
+"""No depth position embedding."""
 
 from __future__ import annotations
 

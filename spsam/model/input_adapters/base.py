@@ -1,4 +1,4 @@
-"""What an input adapter is."""
+"""Base class of input adapters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ENCODER_CHANNELS = 3
 
 
 class InputAdapter(nn.Module, ABC):
-    """Makes the three-channel slices that SAM's image encoder takes.
+    """Converts a volume to the three-channel slices that SAM's image encoder expects.
 
     A component without parameters needs nothing but `forward`.
 

@@ -1,4 +1,4 @@
-"""Three channels learned from all modalities: the paper's modality adapter."""
+"""The paper's modality adapter: three channels learned from all modalities."""
 
 from __future__ import annotations
 

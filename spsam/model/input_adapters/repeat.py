@@ -1,4 +1,4 @@
-"""Three channels without a single parameter."""
+"""Three channels without parameters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from spsam.model.layers import resize_in_plane
 
 
 class RepeatChannels(InputAdapter):
-    """One modality three times, three as they are, any other number as three times their mean.
+    """Repeats one modality three times, keeps three, and repeats the mean of any other number.
 
     Then a bilinear resize to the encoder's size; no parameters.
     """

@@ -1,4 +1,4 @@
-"""What exists only because of a processor or a library's fault.
+"""Replacements for operations that are slow or wrong on a processor or in a library.
 
-One file each: what it replaces, when it is taken. A test beside each shows that it gives the same.
+Each file documents the operation it replaces and when. A test verifies equal results.
 """

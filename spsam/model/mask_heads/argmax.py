@@ -1,4 +1,4 @@
-"""Each class on its own; the largest positive logit wins."""
+"""Independent classes; the label is the class with the largest positive logit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a mask head is."""
+"""Base class of mask heads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class MaskHead(nn.Module, ABC):
-    """Makes one label map of SAM's K binary masks.
+    """Combines SAM's K binary masks into one label map.
 
     A component without parameters needs nothing but `forward`.
 

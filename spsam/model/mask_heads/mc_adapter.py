@@ -1,4 +1,4 @@
-"""Raw SAM logits made comparable: the paper's multi-class adapter."""
+"""The paper's multi-class adapter: makes raw SAM logits comparable."""
 
 from __future__ import annotations
 

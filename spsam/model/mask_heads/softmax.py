@@ -8,7 +8,7 @@ from spsam.model.mask_heads.base import MaskHead
 
 
 class SoftmaxHead(MaskHead):
-    """The K raw logits compete as they are (paper's Fig. 1c); no parameters.
+    """Applies a softmax to the K raw logits (paper's Fig. 1c); no parameters.
 
     SAM's logits of different classes are not comparable: where every class says "not me", one is
     named all the same.

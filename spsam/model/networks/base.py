@@ -1,4 +1,4 @@
-"""What a network is: what the engine trains and asks, Self-Prompt SAM or any other."""
+"""Base class of networks and their output."""
 
 from __future__ import annotations
 
@@ -24,17 +24,16 @@ CAST_BY_AUTOCAST = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 @dataclass(frozen=True)
 class Output:
-    """What one forward pass gives.
+    """Output of one forward pass.
 
     Attributes:
-        logits: `(B, K, D, H, W)` final logits, background first; None where the decoder was not
-            run.
-        auxiliary: A prompt generator's logits, finest `(B, K, D, H, W)` first, each further one
-            at a lower resolution in the plane; empty for a network without one.
-        prompts: The points, boxes and masks given to SAM; None where there are none.
+        logits: `(B, K, D, H, W)` final logits, background first; None if the decoder was skipped.
+        auxiliary: Logits of the prompt generator, finest `(B, K, D, H, W)` first, the others at
+            lower in-plane resolutions; empty for a network without a prompt generator.
+        prompts: The points, boxes and masks passed to SAM; None without prompts.
         deeper: Deep supervision: further final logits at lower resolutions, finer ones first. They
             join the loss of `logits` with the weights of `train.deep_supervision`.
-        name: The mask head's `labels`, from logits to class indices; the base class gives it.
+        name: The mask head's `labels`, from logits to class indices; set by the base class.
     """
 
     logits: Tensor | None
@@ -45,10 +44,10 @@ class Output:
 
     @property
     def labels(self) -> Tensor:
-        """`(B, D, H, W)` class indices, int64; made of the logits each time they are asked for.
+        """`(B, D, H, W)` class indices, int64; computed from the logits on each access.
 
         Raises:
-            ValueError: If the decoder was not run, so that there are no logits.
+            ValueError: If the decoder was skipped, so that there are no logits.
         """
         if self.logits is None or self.name is None:
             raise ValueError("there are no labels: the network was called with decode=False")
@@ -58,21 +57,21 @@ class Output:
 class Network(nn.Module, ABC):
     """A network for patches of one size.
 
-    `__init__` names what it needs, and the engine gives that: `in_channels` (M), `num_classes` (K,
-    background included), `depth` (D), `image_size` (H, W), `spacing` (the patch's, mm), SAM's
-    `image_encoder` and `mask_decoder`, and the component of any slot of `blocks:` by the slot's
-    name. Behind `*` is what YAML may set.
+    The parameters of `__init__` declare what the network needs, and the engine passes them:
+    `in_channels` (M), `num_classes` (K, background included), `depth` (D), `image_size` (H, W),
+    `spacing` (the patch's, mm), SAM's `image_encoder` and `mask_decoder`, and the component of a
+    slot of `blocks:` by the slot's name. Keyword-only parameters can be set in YAML.
 
     Args:
         num_classes: K, background included.
         depth: D, slices of a patch.
-        image_size: (H, W), the patch in the plane, pixels.
+        image_size: (H, W), in-plane size of the patch, pixels.
 
     Attributes:
         depth: D.
         image_size: `(H, W)`.
-        mask_head: Says what the logits mean; a softmax unless the network has another.
-        trains_sam: Whether some of SAM's own weights train.
+        mask_head: Defines the meaning of the logits; a softmax by default.
+        trains_sam: Whether some of SAM's own weights are trained.
     """
 
     trains_sam: ClassVar[bool] = False
@@ -93,8 +92,8 @@ class Network(nn.Module, ABC):
 
         Args:
             volume: `(B, M, D, H, W)` normalised intensities.
-            decode: False runs the prompt generator alone (training's first phase), where there is
-                one; other networks take no notice.
+            decode: False runs the prompt generator alone (the first phase of training); networks
+                without one ignore it.
 
         Raises:
             ValueError: If the volume's depth or size is not what the network was built for.
@@ -103,8 +102,8 @@ class Network(nn.Module, ABC):
     def blocks(self) -> dict[str, nn.Module]:
         """The modules that train, by name, in the order of the forward pass.
 
-        All children that have parameters, but those that are frozen. One with an attribute
-        `lr_mult` trains at that multiple of the learning rate.
+        All children with parameters that are not frozen. A child with an attribute `lr_mult`
+        trains at that multiple of the learning rate.
         """
         frozen = self.frozen()
         return {
@@ -114,26 +113,26 @@ class Network(nn.Module, ABC):
         }
 
     def frozen(self) -> tuple[nn.Module, ...]:
-        """The modules that never train; their weights are in no checkpoint."""
+        """The modules that never train; checkpoints do not contain them."""
         return ()
 
     def parameter_groups(self) -> dict[str, int]:
-        """How many parameters each block trains, by name."""
+        """Number of trained parameters of each block, by name."""
         return count_parameters(self.blocks())
 
     def trained_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Names and parameters of the blocks; frozen ones are not among them."""
+        """Names and parameters of the trained blocks."""
         for name, block in self.blocks().items():
             yield from block.named_parameters(prefix=name)
 
     def unaccounted(self) -> list[str]:
-        """Names of parameters that are in no block and not frozen: a mistake of the class."""
+        """Names of parameters that are neither in a block nor frozen: a bug of the class."""
         known = {id(each) for block in self.blocks().values() for each in block.parameters()}
         known |= {id(each) for module in self.frozen() for each in module.parameters()}
         return [name for name, each in self.named_parameters() if id(each) not in known]
 
     def train(self, mode: bool = True) -> Self:
-        """Sets the blocks to training; what is frozen stays in evaluation mode."""
+        """Sets the blocks to training mode; frozen modules stay in evaluation mode."""
         super().train(mode)
         for module in self.frozen():
             module.eval()

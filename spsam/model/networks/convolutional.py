@@ -1,4 +1,4 @@
-"""What networks from other libraries share: patches of any size, and the right precision."""
+"""Base class of convolutional networks: patches of any size, supported precision."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def exact_on_cpu(images: Tensor) -> AbstractContextManager[None]:
 
 
 class ConvolutionalNetwork(Network):
-    """A network that halves its input: patches are made a multiple of its strides, and cut again.
+    """A network with strides: pads patches to a multiple of them and crops the logits.
 
     What is added behind the patch is zero, as outside a volume.
 

@@ -1,4 +1,4 @@
-"""What networks on SAM's image encoder share."""
+"""Base class of networks on SAM's image encoder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class EncodedNetwork(Network):
-    """A network that begins with SAM's frozen encoder and the blocks in it.
+    """A network that starts with SAM's frozen encoder and its blocks.
 
     Args:
         image_encoder: SAM's image encoder.

@@ -1,4 +1,4 @@
-"""The prompt generator's own masks as the answer: nothing of SAM's mask decoder."""
+"""Self-Prompt SAM without prompts and mask decoder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class GeneratorOnly(EncodedNetwork):
-    """Self-Prompt SAM up to its auxiliary masks, trained on them from the first step to the last.
+    """Self-Prompt SAM up to its auxiliary masks, which are the prediction.
 
     What Self-Prompt SAM does better than this comes from prompts and mask decoder.
 

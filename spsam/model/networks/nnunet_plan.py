@@ -1,4 +1,4 @@
-"""The shape of nnU-Net's network for a patch, by the rules of its planner."""
+"""Architecture of nnU-Net's network for a patch, by the rules of its planner."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_FEATURES = {2: 512, 3: 320}
 
 @dataclass(frozen=True)
 class NnUNetPlan:
-    """Stages, finest first.
+    """Stages of the network, finest first.
 
     Attributes:
         kernels: Sides of each stage's convolutions.

@@ -1,4 +1,4 @@
-"""The plain U-Nets that stand beside Self-Prompt SAM in a table: MONAI's, planar or spatial."""
+"""MONAI's plain U-Nets in 2D and 3D, as baselines of Self-Prompt SAM."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLANAR = (KERNEL, KERNEL)
 
 
 class PlainUNet(ConvolutionalNetwork):
-    """MONAI's `DynUNet`, which is nnU-Net's network, with instance norm; nothing of SAM.
+    """MONAI's `DynUNet` (nnU-Net's architecture) with instance norm; without SAM.
 
     It takes the same patches as Self-Prompt SAM and trains on the final logits alone. The planar
     one segments every slice by itself. The spatial one halves slices later

@@ -1,4 +1,4 @@
-"""SAM3D: SAM's encoder slice by slice, and a small spatial decoder."""
+"""SAM3D: SAM's encoder slice by slice, and a small 3D decoder."""
 
 from __future__ import annotations
 

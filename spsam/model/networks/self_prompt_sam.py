@@ -1,4 +1,4 @@
-"""Self-Prompt SAM: a frozen SAM, and the trained blocks that prompt it and adapt it to depth."""
+"""Self-Prompt SAM: a frozen SAM with trained blocks that prompt it and adapt it to volumes."""
 
 from __future__ import annotations
 

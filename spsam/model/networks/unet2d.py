@@ -6,7 +6,7 @@ from spsam.model.networks.plain_unet import PlainUNet
 
 
 class UNet2D(PlainUNet):
-    """The planar one of `PlainUNet`.
+    """`PlainUNet` with in-plane convolutions.
 
     Args:
         in_channels: M, image modalities.

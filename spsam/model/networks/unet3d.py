@@ -6,7 +6,7 @@ from spsam.model.networks.plain_unet import PlainUNet
 
 
 class UNet3D(PlainUNet):
-    """The spatial one of `PlainUNet`.
+    """`PlainUNet` with 3D convolutions.
 
     Args:
         in_channels: M, image modalities.

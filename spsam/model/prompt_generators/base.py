@@ -1,4 +1,4 @@
-"""What a prompt generator is."""
+"""Base class of prompt generators."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class PromptGenerator(nn.Module, ABC):
-    """Makes auxiliary masks, from which the prompts come, of the image encoder's maps.
+    """Predicts auxiliary masks, the source of the prompts, from the encoder's feature maps.
 
     A component builds its layers in `__init__` and runs them in `forward`.
 

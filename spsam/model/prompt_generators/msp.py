@@ -29,7 +29,7 @@ JOININGS = ("concat", "sum")
 
 
 class MSPGenerator(PromptGenerator):
-    """From the neck's output up to the patch's resolution, a tap joining at every doubling.
+    """Upsamples the neck's output to the patch's resolution and joins a tap at every doubling.
 
     Level 0 convolves the neck's output on the token grid. Level j doubles the plane of level j-1
     by a transposed convolution, concatenates the next shallower tap, projected and doubled j

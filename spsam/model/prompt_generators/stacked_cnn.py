@@ -1,4 +1,4 @@
-"""Auxiliary masks of the encoder's last map alone."""
+"""Auxiliary masks from the encoder's last feature map alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spsam.model.prompt_generators.base import PromptGenerator
 
 
 class StackedCNN(PromptGenerator):
-    """A stack of in-plane convolutions on the neck's output, 1×1 to K, bilinear to the patch.
+    """Stacked in-plane convolutions on the neck's output, then a bilinear resize to the patch.
 
     No slice sees another, in the norms neither: every slice is a volume of its own. One output,
     so there is nothing to supervise at other resolutions.

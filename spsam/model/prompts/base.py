@@ -1,4 +1,4 @@
-"""What a prompt component is, and everything in it but the choice of the point."""
+"""Base class of prompt components: everything but the point strategy."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ __all__ = ["Prompt", "Prompts"]
 
 
 class Prompt(nn.Module, ABC):
-    """Makes SAM's prompts of auxiliary logits: points, a box and a mask a class and slice.
+    """Derives SAM's prompts from auxiliary logits: points, a box and a mask per class and slice.
 
-    Components differ in `points`, the rule that chooses the points; a component of one's own needs
-    nothing else. No parameters are trained.
+    Components differ in `points`, the rule that selects the points; subclasses define only this
+    method. No parameters are trained.
 
     Args:
         num_classes: K, background included.
-        use: Which prompts SAM gets.
+        use: Kinds of prompts passed to SAM.
         mask: What a mask prompt is. `binary`: the class's channel of the one-hot label map, as in
             the paper (Sec. 1, App. A); it carries no gradient. `log_odds`: log p / (1 - p) of the
             auxiliary softmax (chosen here); it carries a gradient, by which the final masks' loss
@@ -49,8 +49,7 @@ class Prompt(nn.Module, ABC):
             every mask prompt, but no label.
         mask_values: (outside, inside) of a binary mask prompt. SAM was trained on logits there:
             chosen by Dice on validation cases; the author's code gives 0 and 1.
-        negatives: How many points near the class tell SAM that it is not there; they are part of
-            the prompt `point`.
+        negatives: Number of negative points near the class; they are part of the prompt `point`.
     """
 
     def __init__(
@@ -86,24 +85,23 @@ class Prompt(nn.Module, ABC):
 
     @abstractmethod
     def points(self, labels: Labels, boxes: Indices, present: Flags) -> Indices:
-        """The points of every class in every slice.
+        """Selects the points of every class in every slice.
 
         Args:
             labels: `(N, H, W)` class indices.
             boxes: `(N, K, 4)` tight bounding boxes, x1 y1 x2 y2, inclusive pixel indices.
-            present: `(N, K)` whether the class is in the slice.
+            present: `(N, K)`, whether the class is in the slice.
 
         Returns:
             `(N, K, 2)` (x, y) pixel indices, zero for an absent class; or `(N, K, P, 2)` for
-            several points, the first as above and -1 in both coordinates where there is no
-            further one.
+            several points, the first as above, and -1 in both coordinates for missing points.
         """
 
     def points_on_device(self, labels: Tensor, boxes: Tensor, present: Tensor) -> Tensor | None:
-        """The same pixels as `points`, of int64 tensors on a device that must not be waited for.
+        """Selects the same pixels as `points` on int64 tensors, without synchronising the device.
 
         Returns:
-            As `points`; None from a component without such a rule, whose label maps are then
+            As `points`; None for a component without such a rule, whose label maps are then
             copied to the host.
         """
         return None
@@ -111,10 +109,10 @@ class Prompt(nn.Module, ABC):
     def forward(
         self, logits: Tensor, encoder_size: tuple[int, int], mask_size: tuple[int, int]
     ) -> Prompts:
-        """From auxiliary logits to prompts.
+        """Derives prompts from auxiliary logits.
 
-        NaN never wins a pixel: where all classes are NaN, it is background. In mask prompts of
-        logits or log-odds it stays NaN, so that a training that diverged is seen.
+        NaN never wins a pixel; a pixel whose classes are all NaN is background. Mask prompts of
+        logits or log-odds keep NaN, so that a diverged training is noticed.
 
         Args:
             logits: `(B, K, D, H, W)`.

@@ -1,4 +1,4 @@
-"""Prompts with the centre of the box for a point."""
+"""Point strategy: the centre of the box."""
 
 from __future__ import annotations
 

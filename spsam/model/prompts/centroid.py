@@ -1,4 +1,4 @@
-"""Prompts with the centre of gravity for a point."""
+"""Point strategy: the centroid."""
 
 from __future__ import annotations
 

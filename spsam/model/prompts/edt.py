@@ -1,4 +1,4 @@
-"""Prompts with the most central pixel for a point."""
+"""Point strategy: the pixel farthest from the boundary."""
 
 from __future__ import annotations
 

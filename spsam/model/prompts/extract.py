@@ -1,4 +1,4 @@
-"""Points and boxes of every class in every slice of a label map: the public function."""
+"""Extraction of points and boxes from label maps (public function)."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def extract_prompts(
     count: int = 3,
     negatives: int = 0,
 ) -> Prompts[NDArray[Any]] | Prompts[Tensor]:
-    """Points and boxes of all classes in all slices, exactly (paper's Sec. 2.4).
+    """Extracts points and boxes of all classes in all slices, exactly (paper's Sec. 2.4).
 
     Args:
         labels: `(N, H, W)` class indices, of an integer type.
@@ -75,14 +75,14 @@ def extract_prompts(
             `box_center`; `centroid`; `medoid`, the class's pixel nearest to the centroid;
             `farthest`, several points. A centre may lie outside the object.
         seed: For `random`.
-        count: For `farthest`, how many points.
-        negatives: How many points near the class that are not in it.
+        count: Number of points for `farthest`.
+        negatives: Number of points near the class but outside it.
 
     Returns:
         Points `(N, K, 2)` and boxes `(N, K, 4)`, int64 pixel indices of the label maps, boxes'
-        corners inclusive, and presence `(N, K)`, bool; further points `(N, K, P, 2)` and what they
-        say `(N, K, P)` where there may be any. Arrays for an array, tensors on the same device for
-        a tensor.
+        corners inclusive, and presence `(N, K)`, bool; further points `(N, K, P, 2)` and their
+        labels `(N, K, P)` for strategies with several points. Arrays for an array, tensors on the
+        same device for a tensor.
 
     Raises:
         InputError: If the label maps are not `(N, H, W)` integers in 0 … K-1, or the point rule
@@ -101,7 +101,7 @@ def extract_prompts(
 
 
 def _check(labels: NDArray[Any] | Tensor, fractional: bool, num_classes: int) -> None:
-    """Raises on what no label map is; reading the extremes waits for a GPU."""
+    """Validates label maps; reading the extremes synchronises with a GPU."""
     if num_classes < 1:
         raise InputError(f"there is at least one class, background: got num_classes {num_classes}")
     if labels.ndim != 3 or 0 in labels.shape[1:]:

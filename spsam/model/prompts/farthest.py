@@ -1,4 +1,4 @@
-"""Prompts with pixels far from each other for a point."""
+"""Point strategy: several points far from each other."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from spsam.model.prompts.types import Flags, Indices, Labels
 
 
 class FarthestPrompt(Prompt):
-    """Several points: the most central pixel, then each time the one farthest from all before.
+    """The most central pixel, then repeatedly the pixel farthest from all previous points.
 
-    Of equals the first in row-major order. An object of fewer pixels has fewer points.
+    Ties are resolved in row-major order. An object with fewer pixels has fewer points.
 
     Args:
         count: How many points.

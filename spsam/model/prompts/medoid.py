@@ -1,4 +1,4 @@
-"""Prompts with the pixel nearest to the centre of gravity for a point."""
+"""Point strategy: the pixel nearest to the centroid."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from spsam.model.prompts.types import Flags, Indices, Labels
 
 
 class MedoidPrompt(Prompt):
-    """The point is the object's pixel nearest to its centroid, of equals the first, row-major."""
+    """The point is the object's pixel nearest to its centroid; ties in row-major order."""
 
     def points(self, labels: Labels, boxes: Indices, present: Flags) -> Indices:
         """`(N, H, W)` label maps to `(N, K, 2)` (x, y) pixel indices."""

@@ -1,4 +1,4 @@
-"""Prompts with any pixel of the object for a point."""
+"""Point strategy: a random pixel of the object."""
 
 from __future__ import annotations
 

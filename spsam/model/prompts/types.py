@@ -1,4 +1,4 @@
-"""Prompts as they go from label maps to SAM, and the arrays that the point rules work on."""
+"""Types of prompts and of the arrays that point rules use."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""SAM with hooks for depth: image encoder, prompt encoder and mask decoder, checkpoints."""
+"""SAM with sites for adapters and depth positions, and loading of checkpoints."""

@@ -1,4 +1,4 @@
-"""The sizes of SAM that can be built."""
+"""Supported sizes of SAM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds SAM's two halves, with a checkpoint's weights or with random ones."""
+"""Construction of SAM's two halves, with the weights of a checkpoint or random weights."""
 
 from __future__ import annotations
 

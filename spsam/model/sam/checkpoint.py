@@ -1,4 +1,4 @@
-"""SAM's published checkpoints: read safely, matched name by name, refused if they do not fit."""
+"""Loading of SAM's checkpoints: safe, matched name by name, rejected if they do not fit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REL_POS = re.compile(r"^blocks\.(\d+)\.attn\.rel_pos_[hw]$")
 
 @dataclass(frozen=True)
 class LoadReport:
-    """How a file's weights match the model's, by the names in the file.
+    """Matches between the weights of a file and of the model, by the names in the file.
 
     Attributes:
         path: The file.

@@ -13,7 +13,7 @@ from spsam.model.sam.two_way import TwoWayPass
 
 
 class ClassMaskDecoder(nn.Module):
-    """SAM's mask decoder as SAMed has it (arXiv 2304.13785): K masks of a slice at once.
+    """SAMed's variant of SAM's mask decoder (arXiv 2304.13785): K masks of a slice at once.
 
     Transformer, upscaling, quality token and the embedding of no mask are SAM's and train on. Mask
     tokens and hypernetworks begin anew: one more token than classes, the first of which, SAM's

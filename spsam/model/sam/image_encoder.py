@@ -20,7 +20,7 @@ from spsam.model.sam.backbones import Backbone, token_grid
 
 
 class DepthTokens(Protocol):
-    """What tells the slices of a patch apart in the image encoder."""
+    """Interface of a depth position embedding in the image encoder."""
 
     def encoder_tokens(self, tokens: Tensor) -> Tensor:
         """Adds the depth position to `(B·D, gh, gw, E)` tokens."""

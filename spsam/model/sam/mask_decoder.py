@@ -61,7 +61,7 @@ class DecoderPrompts(Protocol):
 
 
 class DepthPosition(Protocol):
-    """What tells the slices of a patch apart in the mask decoder."""
+    """Interface of a depth position embedding in the mask decoder."""
 
     def decoder_position(self, image_pe: Tensor) -> Tensor:
         """From SAM's image position `(1, C, gh, gw)` to `(1 or D, C, gh, gw)`."""

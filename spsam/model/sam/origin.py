@@ -1,4 +1,4 @@
-"""Where SAM's weights come from: told by their content, whatever their file is called."""
+"""Origin of SAM's weights, identified by content rather than file name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DIGITS = 12
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the weights of a frozen SAM come from.
+    """Origin of the weights of a frozen SAM.
 
     Attributes:
         backbone: Which SAM they are of.

@@ -1,4 +1,4 @@
-"""SAM's position embeddings for other input sizes than they were made for."""
+"""Resampling of SAM's position embeddings to other input sizes."""
 
 from __future__ import annotations
 

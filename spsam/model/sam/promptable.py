@@ -1,4 +1,4 @@
-"""SAM as its users prompt it: any points, boxes and masks for one picture at a time.
+"""Plain SAM: any points, boxes and masks for one image at a time.
 
 Self-Prompt SAM never uses this; SAM's own training and the measure of its quality do.
 """
@@ -20,7 +20,7 @@ from spsam.model.sam.mask_decoder import PromptedMaskDecoder
 
 @dataclass(frozen=True)
 class Asked:
-    """Prompts of n masks; None for a kind that is not used.
+    """Prompts for n masks; None for a kind that is not used.
 
     Attributes:
         points: `(n, P, 2)` (x, y) pixel indices.

@@ -1,4 +1,4 @@
-"""Reads a file of named weights that somebody else made, and says in a sentence what is wrong."""
+"""Safe reading of files with named weights; damaged files raise an error with the reason."""
 
 from __future__ import annotations
 

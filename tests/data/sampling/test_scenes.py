@@ -3,9 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
+from spsam.data.sampling.imaging import painted
+from spsam.data.sampling.noise import Order, resampled, smooth_noise
 from spsam.data.sampling.questions import Questions
-from spsam.data.sampling.scenes import SMALLEST, scene, smooth_noise
+from spsam.data.sampling.scenes import SMALLEST, scene
 
 
 @pytest.mark.parametrize("number", range(30))
@@ -33,6 +36,61 @@ def test_masks_lie_apart_and_in_each_other() -> None:
     assert sum(len(made.masks) > 3 for made in scenes) > 20
     overlapping = sum((made.masks.sum(axis=0) > 1).any() for made in scenes)
     assert 0 < overlapping < len(scenes)
+
+
+def test_an_object_is_one_piece_and_the_rest_of_it_is_no_mask() -> None:
+    for number in range(40):
+        pieces = [ndimage.label(mask)[1] for mask in scene(1, number, 64).masks]
+        # The ground, the last mask where it is one, may be cut.
+        assert set(pieces[:-1]) <= {1}
+
+
+def test_padding_is_black_and_in_no_mask() -> None:
+    padded = 0
+    for number in range(40):
+        made = scene(2, number, 64)
+        for image, masks in (
+            (made.image, made.masks),
+            (made.image.T, made.masks.transpose(0, 2, 1)),
+        ):
+            if (image[0] == image.min()).all() and (image[-1] == image.min()).all():
+                padded += 1
+                assert not masks[:, 0].any()
+                assert not masks[:, -1].any()
+    assert padded >= 5
+
+
+def test_pictures_differ_in_sharpness_and_noise() -> None:
+    fine = []
+    for number in range(40):
+        image = scene(4, number, 64).image
+        fine.append(float((image - ndimage.gaussian_filter(image, 1)).std()))
+    assert min(fine) < 0.1
+    assert max(fine) > 3 * min(fine)
+
+
+@pytest.mark.parametrize(("size", "order"), [(20, 1), (64, 3), (90, 3)])
+def test_a_resampled_picture_is_as_scipy_has_it(size: int, order: Order) -> None:
+    image = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
+    expected = ndimage.zoom(image, size / 64, order=order, grid_mode=True, mode="nearest")
+    np.testing.assert_allclose(resampled(image, size, order), expected, atol=1e-4)
+
+
+def test_kinds_of_contrast() -> None:
+    labels = np.zeros((64, 64), np.int16)
+    labels[16:48, 16:48] = 1
+    nowhere = np.zeros(labels.shape, np.bool_)
+    contrasts = []
+    for seed in range(60):
+        image = painted(np.random.default_rng(seed), labels, nowhere)
+        assert abs(image.mean()) < 1e-3
+        assert image.std() == pytest.approx(1, abs=1e-2)
+        inside = image[20:44, 20:44]
+        around = np.concatenate([image[:12].ravel(), image[-12:].ravel()])
+        contrasts.append((inside.mean() - around.mean()) / (inside.std() + around.std()))
+    assert min(contrasts) < -1  # darker than its ground,
+    assert max(contrasts) > 1  # brighter,
+    assert min(np.abs(contrasts)) < 0.3  # and with hardly a border.
 
 
 @pytest.mark.parametrize("scale", [2.0, 7.0, 40.0, 200.0])

@@ -44,7 +44,7 @@ def test_memory_and_time_are_told(config: RunConfig) -> None:
 def test_what_is_kept_shrinks_with_pieces_and_with_blocks_computed_twice(config: RunConfig) -> None:
     kept: dict[Any, int] = {}
     for accumulate, twice in ((1, False), (2, False), (1, True)):
-        cost = measure(module._changed(config, accumulate, twice), PATCH, "cpu")
+        cost = measure(module.changed(config, accumulate, twice), PATCH, "cpu")
         assert cost is not None
         kept[accumulate, twice] = cost.activations
     assert kept[1, True] < 0.9 * kept[1, False]

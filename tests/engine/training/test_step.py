@@ -10,7 +10,7 @@ import torch
 
 from spsam.engine.checkpoint import trained_state
 from spsam.engine.training.group import ProcessGroup
-from spsam.engine.training.step import Stepper, make_optimizer
+from spsam.engine.training.step import Stepper, make_optimizer, make_sgd
 from spsam.engine.training.train import execute_as
 from spsam.registry.arms import load_arm
 
@@ -204,11 +204,12 @@ def test_no_component_mixes_patches_or_draws(whole: Any) -> None:
             assert not (isinstance(module, torch.nn.Dropout) and module.p > 0)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="asks a GPU whether it was waited for")
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.parametrize("decode", [False, True])
-def test_a_step_never_waits_for_the_gpu(decode: bool) -> None:
+def test_a_step_never_waits_for_the_gpu(decode: bool, precision: str) -> None:
     network = small(ARMS[-1], noise=0.05).to("cuda").train()
-    config = load_arm(ARMS[-1], {"train.batch_size": 4, "train.precision": "bf16"}).train
+    config = load_arm(ARMS[-1], {"train.batch_size": 4, "train.precision": precision}).train
     execute_as(config, network)
     stepper = Stepper(network, config, ProcessGroup())
     batch: Any = {key: value.to("cuda") for key, value in BATCH.items()}
@@ -233,3 +234,27 @@ def test_where_nothing_trains_behind_the_prompts_the_mask_prompt_decides(
     norm = float(stepper(BATCH, 0.0, decode=True)["gradient"])
     assert (norm > 1e-3) == bool(learns), norm
     assert learns or norm == 0
+
+
+def test_fused_sgd_steps_as_the_cpus_own() -> None:
+    """As on a card: through both phases, from a checkpoint in which the decoder has no momentum."""
+    results = []
+    for fused in (False, True):
+        network = small(ARMS[-1], noise=0.05).train()
+        train = load_arm(ARMS[-1], {"train.optimizer.momentum": 0.9}).train
+        stepper = Stepper(network, train, ProcessGroup())
+        stepper(BATCH, 0.01, decode=False)
+        if fused:
+            state = stepper.optimizer.state_dict()
+            own = stepper.optimizer.param_groups
+            groups = [{key: group[key] for key in ("params", "lr_mult")} for group in own]
+            assert any(not stepper.optimizer.state.get(each) for each in stepper.parameters)
+            stepper.optimizer = make_sgd(groups, train.optimizer, fused=True)
+            stepper.optimizer.load_state_dict(state)
+            for group in stepper.optimizer.param_groups:
+                group["fused"] = True
+        for _ in range(3):
+            stepper(BATCH, 0.01, decode=True)
+        results.append([parameter.detach().clone() for parameter in stepper.parameters])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)

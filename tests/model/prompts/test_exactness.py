@@ -27,10 +27,7 @@ on_device = pytest.mark.parametrize(
     "device",
     [
         "cpu",
-        pytest.param(
-            "cuda",
-            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"),
-        ),
+        pytest.param("cuda", marks=pytest.mark.gpu),
     ],
 )
 
@@ -94,7 +91,7 @@ def test_points_and_boxes_are_scipys_on_two_thousand_maps(labels: Labels) -> Non
     check_exact(labels)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.gpu
 @given(labels=label_maps())
 def test_a_gpu_chooses_the_same(labels: Labels) -> None:
     check_exact(labels, "cuda")

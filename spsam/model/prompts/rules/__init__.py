@@ -1,1 +1,1 @@
-"""How points are chosen: of arrays on the host, of tensors on any device."""
+"""Point rules, for arrays on the host and tensors on any device."""

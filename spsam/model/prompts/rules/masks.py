@@ -1,4 +1,4 @@
-"""Mask prompts: what stands in them, and how they come to the size of SAM's mask input."""
+"""Mask prompts: their content, and the resize to SAM's mask input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules that choose points of every class in every slice, of NumPy label maps.
+"""Point rules on NumPy label maps.
 
 All rules share one signature: label maps `(N, H, W)`, boxes `(N, K, 4)` and presence `(N, K)` in;
 (x, y) pixel indices `(N, K, 2)`, int64, out. An absent class keeps zeros. Rules of several points

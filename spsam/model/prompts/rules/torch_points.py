@@ -1,4 +1,4 @@
-"""The rules of `points.py` on tensors of any device: the same pixels, without asking the device.
+"""The rules of `points.py` on tensors: the same pixels, without synchronising the device.
 
 No class loop, no value read back: a GPU is never waited for. Rules take label maps `(N, H, W)`,
 int64, boxes `(N, K, 4)` and presence `(N, K)`, and give what their namesakes of arrays give.

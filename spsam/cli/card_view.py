@@ -1,0 +1,90 @@
+"""How a plan for a card is shown, which need not be in this machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spsam.studies.planning.plan import Ablation
+
+Ways = Mapping[str, Sequence[Mapping[str, Any]]]
+
+_SUSTAINED = 50e12
+"""Operations a second for a first idea of time: an assumption, which no card has confirmed."""
+_LONG = 1000
+"""Hours of a run from which another way is proposed."""
+
+
+def card_text(ablation: Ablation, room: float, ways: Ways, header: str) -> str:
+    """The arms, what each takes of a card of `room` GB, and how it fits."""
+    lines = [header, f"card      {room:g} GB, which need not be here: planned from shapes", ""]
+    for planned in ablation.arms:
+        lines.append(f"{planned.arm.name}: {planned.arm.title}")
+        lines += [f"    {line}" for line in _lines(ways[planned.arm.name], room)]
+        train = planned.arm.train
+        lines += [
+            f"    {line}" for line in _time(ways[planned.arm.name], train.epochs * train.iterations)
+        ]
+    return "\n".join([*lines, "", "Nothing was run: --dry-run."])
+
+
+def card_json(ablation: Ablation, room: float, ways: Ways, header: str) -> str:
+    """The same for a program: each arm has `card`, the ways tried."""
+    plan = {**ablation.describe(), "device_memory": room * 1e9}
+    for arm in plan["arms"]:
+        arm["card"] = ways[arm["name"]]
+    return json.dumps(plan, indent=2)
+
+
+def _lines(ways: Sequence[Mapping[str, Any]], room: float) -> list[str]:
+    lines = []
+    for way in ways:
+        memory = way["memory"]
+        parts = ", ".join(
+            f"{name} {size / 1e9:.2f}" for name, size in memory["kept_by_part"].items() if size
+        )
+        lines.append(
+            f"{_named(way)}, {way['precision']}: {memory['peak'] / 1e9:.1f} GB at most, "
+            f"{'fits' if way['fits'] else 'does not fit'} (weights {memory['weights'] / 1e9:.2f}, "
+            f"gradients and optimiser {(memory['gradients'] + memory['optimizer']) / 1e9:.2f}, "
+            f"activations {memory['kept'] / 1e9:.2f}: {parts}; "
+            f"beside tensors {memory['overhead'] / 1e9:.2f})"
+        )
+    last = ways[-1]
+    if not last["fits"]:
+        lines.append(
+            f"no way fits {room:g} GB: choose a smaller patch (patch.max_size), "
+            "backbone.encoder_size or backbone, or a larger card"
+        )
+    elif len(ways) > 1:
+        lines.append(f"give {_options(last)}; no result changes by it")
+    return lines
+
+
+def _named(way: Mapping[str, Any]) -> str:
+    pieces = way["accumulate"]
+    blocks = "blocks computed twice" if way["checkpoint_activations"] else "blocks kept"
+    return f"{blocks}, batch {'whole' if pieces == 1 else f'in {pieces} pieces'}"
+
+
+def _options(way: Mapping[str, Any]) -> str:
+    twice = str(way["checkpoint_activations"]).lower()
+    return f"--set train.accumulate={way['accumulate']} --set train.checkpoint_activations={twice}"
+
+
+def _time(ways: Sequence[Mapping[str, Any]], steps: int) -> list[str]:
+    """Operations, and a first idea of hours, which no card has measured."""
+    operations = ways[-1]["memory"]["operations"]
+    hours = steps * operations / _SUSTAINED / 3600
+    lines = [
+        f"operations: {operations / 1e12:.2f} · 10¹² a step of both phases; a card that sustains "
+        f"{_SUSTAINED / 1e12:.0f} · 10¹² a second takes about {hours:,.0f} h for {steps:,} steps"
+    ]
+    if hours > _LONG:
+        lines.append(
+            "that is too long for one card: take several (--devices), fewer epochs "
+            "(--set train.epochs=…), a smaller backbone.encoder_size or backbone"
+        )
+    return lines

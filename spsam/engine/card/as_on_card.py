@@ -1,0 +1,114 @@
+"""What a card does otherwise than plain shapes would: autocast, and attention in one kernel.
+
+Tensors of the meta device have shapes and no numbers, and take every path that a card takes here.
+torch has no autocast for them, and computes attention there by its matrix, which no fused kernel
+keeps.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
+
+# Of autocast's lists for CUDA what this project's networks call.
+_LOWER = frozenset(
+    {
+        "linear",
+        "matmul",
+        "__matmul__",
+        "mm",
+        "bmm",
+        "addmm",
+        "baddbmm",
+        "einsum",
+        "conv2d",
+        "conv3d",
+        "conv_transpose2d",
+        "conv_transpose3d",
+        "scaled_dot_product_attention",
+    }
+)
+_FLOAT32 = frozenset(
+    {
+        "layer_norm",
+        "group_norm",
+        "instance_norm",
+        "softmax",
+        "log_softmax",
+        "logsumexp",
+        "softplus",
+        "exp",
+        "log",
+        "pow",
+        "sum",
+        "norm",
+        "nll_loss",
+    }
+)
+
+
+class AsOnCard(TorchFunctionMode):
+    """Inside, shapes are computed with as a card would.
+
+    Args:
+        precision: What autocast computes in; float32: it is off.
+
+    Attributes:
+        attention: Operations of attention, forward and backward.
+    """
+
+    def __init__(self, precision: torch.dtype) -> None:
+        super().__init__()
+        self.precision = precision
+        self.attention = 0
+        self.casts = precision != torch.float32
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if self.casts and name in _LOWER:
+            args, kwargs = tree_map(self._lower, (args, kwargs))
+        elif self.casts and name in _FLOAT32:
+            args, kwargs = tree_map(_float32, (args, kwargs))
+        if func is functional.scaled_dot_product_attention:
+            query, key, value = args
+            # Two products forward; backward those again, and four more.
+            pairs = query.shape[:-1].numel() * key.shape[-2]
+            self.attention += 7 * pairs * (query.shape[-1] + value.shape[-1])
+            return _FusedAttention.apply(query, key, value)
+        return func(*args, **kwargs)
+
+    def _lower(self, value: Any) -> Any:
+        floating = isinstance(value, Tensor) and value.is_floating_point()
+        return value.to(self.precision) if floating else value
+
+
+def _float32(value: Any) -> Any:
+    floating = isinstance(value, Tensor) and value.is_floating_point()
+    return value.float() if floating else value
+
+
+class _FusedAttention(torch.autograd.Function):
+    """Keeps queries, keys, values, the result and a number a query: no matrix."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """`(..., N, q)`, `(..., M, q)`, `(..., M, c)` to `(..., N, c)`."""
+        out = query.new_empty(*query.shape[:-1], value.shape[-1])
+        sums = query.new_empty(query.shape[:-1], dtype=torch.float32)
+        ctx.save_for_backward(query, key, value, out, sums)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        """Gradients of all three, queries' first summed in float32."""
+        query, key, value, _, _ = ctx.saved_tensors
+        summed = torch.empty_like(query, dtype=torch.float32)
+        return summed.to(query.dtype), torch.empty_like(key), torch.empty_like(value)

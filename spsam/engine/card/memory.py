@@ -1,0 +1,186 @@
+"""Memory and operations of a training on a card, planned from shapes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spsam.config.schema import RunConfig, TrainConfig
+from spsam.engine.assemble import Spacing, network_for, on_random_weights
+from spsam.engine.card.as_on_card import AsOnCard
+from spsam.engine.card.live_bytes import LiveBytes
+from spsam.engine.card.operations import Operations
+from spsam.engine.predict import precision
+from spsam.engine.training.loss import training_loss
+from spsam.engine.training.train import execute_as
+from spsam.model.networks.base import Network, Output
+from spsam.model.networks.self_prompt_sam import SelfPromptSAM
+
+CONTEXT, WORKSPACE, SPLIT = 0.6e9, 0.3e9, 0.05
+"""What tensors do not show, from experience with other networks, not measured here.
+
+Bytes of a CUDA context with its loaded kernels, bytes of the workspaces of convolutions and
+products, and the share of tensors' bytes that the allocator loses between them.
+"""
+
+
+@dataclass(frozen=True)
+class CardMemory:
+    """Bytes of a training on one card.
+
+    Attributes:
+        weights: Parameters and buffers, SAM's included.
+        optimizer: Its state: momentum, or two moments.
+        gradients: Of what trains.
+        kept: What one piece of a batch keeps for the way back.
+        kept_by_part: The same by part of the network, in the order of the forward pass.
+        tensors: The most that all tensors take in a step.
+        overhead: Context, workspaces and what the allocator loses.
+        peak: The most in use: tensors and overhead.
+        operations: Of a step of the second phase, forward and backward; a multiply-add is two.
+    """
+
+    weights: int
+    optimizer: int
+    gradients: int
+    kept: int
+    kept_by_part: dict[str, int]
+    tensors: int
+    overhead: int
+    peak: int
+    operations: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+
+def card_memory(
+    config: RunConfig,
+    patch: tuple[int, int, int],
+    devices: int = 1,
+    spacing: Spacing | None = None,
+) -> CardMemory:
+    """Plans a step of the second phase, which takes more than one of the first.
+
+    Args:
+        config: Of the run; its precision is the card's.
+        patch: (D, H, W).
+        devices: How many cards share a batch.
+        spacing: Of a voxel (z, y, x), mm, for a network that is planned from it.
+    """
+    train = config.arm.train
+    own = train.batch_size // devices
+    random = config.model_copy(update={"arm": on_random_weights(config.arm)})
+    with torch.device("meta"):
+        network = network_for(random, patch, None, spacing).train()
+        execute_as(train.model_copy(update={"compile": False}), network)
+        image = torch.empty(own, config.data.in_channels, *patch)
+        label = torch.zeros(own, *patch, dtype=torch.long)
+        state = _state(network, train)
+    live = LiveBytes()
+    live.count([*network.parameters(), *network.buffers()])
+    weights = live.now
+    live.count(state)
+    optimizer = live.now - weights
+    live.count([image, label])
+    parts: dict[str, int] = {}
+    counter = Operations()
+    with counter, live:
+        attention = _step(network, (image, label), train, live, parts)
+    gradients = sum(_bytes(each.grad) for each in network.parameters() if each.grad is not None)
+    overhead = int(CONTEXT + WORKSPACE + SPLIT * live.most)
+    return CardMemory(
+        weights=weights,
+        optimizer=optimizer,
+        gradients=gradients,
+        kept=sum(parts.values()),
+        kept_by_part=parts,
+        tensors=live.most,
+        overhead=overhead,
+        peak=live.most + overhead,
+        operations=counter.count + attention,
+    )
+
+
+def _step(
+    network: Network,
+    batch: tuple[Tensor, Tensor],
+    train: TrainConfig,
+    live: LiveBytes,
+    parts: dict[str, int],
+) -> int:
+    """All pieces of a batch; the operations of attention."""
+    attention = 0
+    for some, its in zip(*(each.chunk(train.accumulate) for each in batch), strict=True):
+        parts.clear()
+        inside, outside = AsOnCard(precision(train)), AsOnCard(torch.float32)
+        with inside:
+            output = _forward(network, some, live, parts)
+        with outside, _part("loss", live, parts):
+            activation = network.mask_head.activation
+            terms = training_loss(output, its, train, activation)
+        # As in a training: what no gradient needs is gone on the way back.
+        del output
+        with inside:
+            _backward(terms["total"])
+        del terms
+        attention += inside.attention
+    return attention
+
+
+def _forward(network: Network, image: Tensor, live: LiveBytes, parts: dict[str, int]) -> Output:
+    if not isinstance(network, SelfPromptSAM):
+        with _part("network", live, parts):
+            output: Output = network(image)
+        return output
+    with _part("input_adapter", live, parts):
+        slices = network.input_adapter(image)
+    with _part("encoder", live, parts):
+        maps = network.encode_slices(slices)
+        del slices
+    with _part("generator", live, parts):
+        auxiliary = network.generate(maps)
+    with _part("prompts", live, parts):
+        prompts = network.prompts_of(auxiliary)
+    with _part("decoder", live, parts):
+        masks = network.decode(maps[-1], prompts)
+        del maps
+    with _part("head", live, parts):
+        logits = network.mask_head(masks)
+    return Output(logits, auxiliary, prompts)
+
+
+def _backward(loss: Tensor) -> None:
+    """Goes back without leaving the mode, as `loss.backward()` does.
+
+    Blocks that are computed twice are then computed as on a card the second time, too.
+    """
+    engine = torch.autograd.Variable._execution_engine
+    start = (torch.ones_like(loss),)
+    engine.run_backward(
+        (loss,), start, False, False, (), allow_unreachable=True, accumulate_grad=True
+    )
+
+
+@contextmanager
+def _part(name: str, live: LiveBytes, parts: dict[str, int]) -> Iterator[None]:
+    before = live.now
+    yield
+    parts[name] = live.now - before
+
+
+def _state(network: Network, train: TrainConfig) -> list[Tensor]:
+    """What the optimiser keeps for each trained parameter."""
+    each = 2 if train.optimizer.name == "adamw" else int(train.optimizer.momentum > 0)
+    held = [parameter for _, parameter in network.trained_parameters()]
+    return [torch.empty_like(parameter) for parameter in held for _ in range(each)]
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()

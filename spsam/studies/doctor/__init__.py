@@ -1,0 +1,1 @@
+"""What a machine has and lacks for this software, found out before a training does."""

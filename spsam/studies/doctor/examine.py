@@ -1,0 +1,74 @@
+"""All checks in their order, and the report that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spsam.studies.doctor.finding import Check, Examination, Finding
+from spsam.studies.doctor.hardware import cards, machine, torch_build
+from spsam.studies.doctor.inputs import checkpoint, data
+from spsam.studies.doctor.software import packages, programs, python
+from spsam.studies.doctor.steps import steps
+from spsam.studies.doctor.stores import mlflow_store, optuna_store
+
+CHECKS: tuple[Check, ...] = (
+    python,
+    packages,
+    machine,
+    torch_build,
+    cards,
+    mlflow_store,
+    optuna_store,
+    programs,
+    checkpoint,
+    data,
+    steps,
+)
+"""In the order in which faults are to be mended: later checks build on earlier ones."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What all checks found.
+
+    Attributes:
+        findings: In the order of the checks.
+    """
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def wrong(self) -> list[Finding]:
+        """What is to be mended, the first thing first."""
+        return [finding for finding in self.findings if finding.status == "wrong"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: `healthy`, `mend` (the first thing; null) and `findings`."""
+        first = self.wrong[0] if self.wrong else None
+        return {
+            "healthy": first is None,
+            "mend": first and {"check": first.check, "text": first.text, "mend": first.mend},
+            "findings": [finding.to_dict() for finding in self.findings],
+        }
+
+
+def examine(
+    examined: Examination,
+    checks: Sequence[Check] = CHECKS,
+    tell: Callable[[Finding], None] = lambda finding: None,
+) -> Diagnosis:
+    """Makes all checks; none of them writes anything that stays.
+
+    Args:
+        examined: What is looked at.
+        checks: Which checks.
+        tell: Called with each finding as it comes.
+    """
+    findings: list[Finding] = []
+    for check in checks:
+        for finding in check(examined):
+            findings.append(finding)
+            tell(finding)
+    return Diagnosis(tuple(findings))

@@ -1,0 +1,134 @@
+"""Cores, memory, disk, and the cards with their driver."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+
+from spsam.studies.doctor.finding import Examination, Finding, Status
+
+_LEAST_MEMORY, _LEAST_DISK = 2e9, 2e9
+"""Bytes that must be free: what a run of the demo and its results take."""
+# Compute capabilities: where a card computes in the type, and not by detours.
+_PRECISIONS = {"fp32": (0, 0), "fp16": (5, 3), "bf16": (8, 0)}
+
+
+def machine(examined: Examination) -> Iterator[Finding]:
+    """Cores, memory and room on the disk of results."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Finding("cores", "ok", f"{cores}", "", {"count": cores})
+    memory = psutil.virtual_memory()
+    facts: dict[str, Any] = {"total": memory.total, "free": memory.available}
+    text = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free"
+    few = memory.available < _LEAST_MEMORY
+    advice = f"end other programs: {_LEAST_MEMORY / 1e9:.0f} GB are wanted" if few else ""
+    yield Finding("memory", "wrong" if few else "ok", text, advice, facts)
+    home = examined.home.resolve()
+    place = next(folder for folder in (home, *home.parents) if folder.exists())
+    disk = shutil.disk_usage(place)
+    few = disk.free < _LEAST_DISK
+    writable = os.access(place, os.W_OK)
+    advice = "make room, or name another folder with --out" if few or not writable else ""
+    text = f"{disk.free / 1e9:,.1f} GB free in {place}" + ("" if writable else ", not writable")
+    facts = {"folder": str(place), "total": disk.total, "free": disk.free}
+    yield Finding("disk", "wrong" if advice else "ok", text, advice, facts)
+
+
+def torch_build(examined: Examination) -> Iterator[Finding]:
+    """PyTorch, the CUDA that it was built with, and whether it reaches the driver."""
+    import torch
+
+    cuda, driver = torch.version.cuda, driver_version()
+    facts = {"torch": torch.__version__, "cuda": cuda, "driver": driver}
+    text = f"{torch.__version__}, built with {f'CUDA {cuda}' if cuda else 'no CUDA'}; " + (
+        f"driver {driver}" if driver else "no NVIDIA driver found"
+    )
+    status: Status = "ok"
+    mend = ""
+    if driver and cuda is None:
+        status, mend = "wrong", "there is a card, and this torch cannot use it: install a CUDA one"
+    elif driver and not torch.cuda.is_available():
+        status = "wrong"
+        mend = (
+            f"torch does not reach the card: driver {driver} may be too old for CUDA {cuda}, or "
+            "CUDA_VISIBLE_DEVICES hides it"
+        )
+    yield Finding("torch", status, text, mend, facts)
+
+
+def cards(examined: Examination) -> Iterator[Finding]:
+    """Every card that torch sees: memory, precisions, and whether it has kernels for it."""
+    import torch
+
+    if not torch.cuda.is_available():
+        yield Finding("cards", "note", "none that torch sees: runs compute on the CPU")
+        return
+    kernels = torch.cuda.get_arch_list()
+    for index in range(torch.cuda.device_count()):
+        yield _card(index, torch.cuda.get_device_properties(index), kernels, _free(index))
+
+
+def _free(index: int) -> int:
+    import torch
+
+    return int(torch.cuda.mem_get_info(index)[0])
+
+
+def _card(index: int, card: Any, kernels: list[str], free: int) -> Finding:
+    capability = (card.major, card.minor)
+    precisions = [name for name, least in _PRECISIONS.items() if capability >= least]
+    text = (
+        f"{card.name}, {free / 1e9:.1f} of {card.total_memory / 1e9:.1f} GB free, "
+        f"{', '.join(precisions)}"
+    )
+    facts = {
+        "name": card.name,
+        "total": card.total_memory,
+        "free": free,
+        "capability": list(capability),
+        "precisions": precisions,
+    }
+    if not _has_kernels(capability, kernels):
+        advice = f"this torch has kernels for {', '.join(kernels)}: install one for this card"
+        return Finding(f"cuda:{index}", "wrong", text, advice, facts)
+    return Finding(f"cuda:{index}", "ok", text, "", facts)
+
+
+def _has_kernels(capability: tuple[int, int], kernels: list[str]) -> bool:
+    """Compiled code runs on later cards of one generation, PTX on every later card."""
+    major, minor = capability
+    for kernel in kernels:
+        kind, _, number = kernel.partition("_")
+        digits = number.rstrip("af")
+        if not digits.isdigit():
+            continue
+        its = (int(digits[:-1]), int(digits[-1]))
+        if kind == "compute" and its <= capability:
+            return True
+        if kind == "sm" and its[0] == major and its[1] <= minor:
+            return True
+    # An empty list is of a build that does not say.
+    return not kernels
+
+
+def driver_version() -> str | None:
+    """The driver's version, by its own program; None where there is none that answers."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None
+    try:
+        done = subprocess.run(
+            [program, "--query-gpu=driver_version", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return (done.stdout.split("\n")[0].strip()) or None

@@ -1,0 +1,94 @@
+"""Steps of training and a prediction on every device, and whether devices agree."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spsam.errors import SpsamError
+from spsam.studies.doctor.finding import Examination, Finding
+
+if TYPE_CHECKING:
+    from spsam.engine.trial import Trial
+
+FIRST, LAST, LABELS = 1e-3, 1e-2, 0.9
+"""Tolerances between a card and the CPU, both in float32 without TF32.
+
+The first loss differs by at most `FIRST` of itself, the last by `LAST`. `LABELS` is the share of
+voxels that a prediction labels alike: an untrained network decides many of them by less than
+rounding. Images changed by 1e-5 of themselves on one CPU gave 1e-7, 1e-4 and 0.96.
+"""
+
+
+def steps(examined: Examination) -> Iterator[Finding]:
+    """Three steps and one prediction on the CPU and on each card, then both held together."""
+    import torch
+
+    from spsam.engine.trial import Trials
+
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    with tempfile.TemporaryDirectory(prefix="spsam-doctor-") as folder:
+        try:
+            trials = Trials(examined.arm, Path(folder))
+            own = trials("cpu")
+        except (SpsamError, RuntimeError, OSError) as error:
+            yield _failed("cpu", error)
+            return
+        yield _took("cpu", own)
+        for device in [f"cuda:{index}" for index in range(cards)]:
+            try:
+                its = trials(device)
+                yield _took(device, its)
+                yield agreement(device, own, its)
+                for precision in trials.half_precisions(device):
+                    yield _took(f"{device} {precision}", trials(device, precision))
+            # A card that fails is a finding, and the next one is still tried.
+            except (SpsamError, RuntimeError, AssertionError, OSError) as error:
+                yield _failed(device, error)
+
+
+def agreement(device: str, cpu: Trial, card: Trial) -> Finding:
+    """Whether a card computes what the CPU does, within the tolerances."""
+    first, last = (
+        abs(card.losses[index] - cpu.losses[index]) / abs(cpu.losses[index]) for index in (0, -1)
+    )
+    same = float(np.mean(cpu.labels == card.labels))
+    facts = {"first_loss": first, "last_loss": last, "labels": same}
+    text = (
+        f"first loss within {first:.1e} (tolerance {FIRST:.0e}), last within {last:.1e} "
+        f"({LAST:.0e}), {100 * same:.2f} % of labels alike ({100 * LABELS:.0f} %)"
+    )
+    right = first <= FIRST and last <= LAST and same >= LABELS
+    advice = (
+        ""
+        if right
+        else f"{device} computes something else than the CPU: update driver and torch, and "
+        "look at the card's memory (nvidia-smi -q -d ECC)"
+    )
+    return Finding(f"{device} = cpu", "ok" if right else "wrong", text, advice, facts)
+
+
+def _took(device: str, trial: Trial) -> Finding:
+    losses = ", ".join(f"{loss:.4f}" for loss in trial.losses)
+    shape = "×".join(map(str, trial.labels.shape))
+    facts = {"losses": list(trial.losses), "shape": list(trial.labels.shape)}
+    # False of NaN, too.
+    falls = trial.losses[-1] < trial.losses[0]
+    advice = f"the loss of one batch does not fall on {device}: update driver and torch"
+    return Finding(
+        f"steps {device}",
+        "ok" if falls else "wrong",
+        f"losses {losses}; a volume of {shape} segmented",
+        "" if falls else advice,
+        facts,
+    )
+
+
+def _failed(device: str, error: BaseException) -> Finding:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    advice = f"{device} cannot train: update driver and torch, or use another device"
+    return Finding(f"steps {device}", "wrong", reason, advice)
