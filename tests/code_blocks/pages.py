@@ -70,4 +70,3 @@ BLOCKS = [block for page in PAGES for block in blocks(page)]
 def of_page(page: Path, *languages: str) -> list[Block]:
     """The blocks of a page in any of some languages."""
     return [block for block in BLOCKS if block.page == page and block.language in languages]
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,9 @@ SLOW = ("ablations.md", "train-and-predict.md")
 def parameters(*languages: str) -> list[ParameterSet]:
     """The pages that have blocks in any of some languages."""
     pages = [page for page in PAGES if of_page(page, *languages)]
-    slow = [[pytest.mark.slow] if page.name in SLOW or "python" in languages else [] for page in pages]
+    slow = [
+        [pytest.mark.slow] if page.name in SLOW or "python" in languages else [] for page in pages
+    ]
     return [pytest.param(page, id=page.name, marks=m) for page, m in zip(pages, slow, strict=True)]
 
 
@@ -39,12 +41,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def user(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def user(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the folder, as the working folder."""
     folder = tmp_path / "user"
     shutil.copytree(made, folder, symlinks=True)
     monkeypatch.chdir(folder)
-    yield folder
+    return folder
 
 
 def collect(failures: list[str], where: str, action: Callable[[], object]) -> None:
