@@ -94,7 +94,7 @@ class Trials:
             execute_as(train, network.train())
             stepper = Stepper(network, train, ProcessGroup())
             losses = [stepper(self.batch, _RATE, decode=True)["total"] for _ in range(STEPS)]
-            labels = predict_labels(network, self.store.case(self.store.ids[0]), arm)
+            labels = predict_labels(network, self.store.case(self.store.ids[0]), config)
         return Trial(tuple(float(loss) for loss in losses), labels)
 
     @staticmethod

@@ -181,6 +181,7 @@ def test_any_number_of_modalities_classes_slices_and_any_size(data: st.DataObjec
     ).eval()
     output = network(torch.randn(2, modalities, depth, *size))
     assert output.logits.shape == (2, classes, depth, *size)
+    assert output.labels.shape == (2, depth, *size)
     labels = network.mask_head.labels(output.logits)
     assert labels.shape == (2, depth, *size)
     assert output.auxiliary[0].shape == (2, classes, depth, *size)

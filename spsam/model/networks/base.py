@@ -84,7 +84,7 @@ class Network(nn.Module, ABC):
         super().__init__()
         self.depth, self.image_size = depth, image_size
         self.mask_head = SoftmaxHead(num_classes)
-        self.register_forward_hook(_with_labels)
+        self.register_forward_hook(with_labels)
 
     @abstractmethod
     def forward(self, volume: Tensor, *, decode: bool = True) -> Output:
@@ -177,6 +177,6 @@ class Network(nn.Module, ABC):
             )
 
 
-def _with_labels(network: Network, inputs: Any, output: Output) -> Output:
+def with_labels(network: Network, inputs: Any, output: Output) -> Output:
     """The output of any network knows how its logits are named."""
     return replace(output, name=network.mask_head.labels)
