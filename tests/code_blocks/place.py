@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spsam.cli.main import app
+from tests import tutorials
 from tests.code_blocks.pages import BLOCKS
 from tests.data.layouts import write_acdc, write_amos, write_msd
 
@@ -62,7 +63,10 @@ def make(folder: Path) -> None:
         shutil.copy(ROOT / "ablations/presets/smoke.yaml", presets / f"{name}.yaml")
     shutil.copy(WEIGHTS, folder / "sam_tiny.safetensors")
     # A dry run wants a file, and tells that it is not the official one.
-    (folder / "sam_vit_b_01ec64.pth").write_bytes(b"weights")
+    (folder / "weights").mkdir()
+    for part in (".", "weights"):
+        (folder / part / "sam_vit_b_01ec64.pth").write_bytes(b"weights")
+    tutorials.as_plugin(folder / "my_blocks")
     (block,) = (block for block in BLOCKS if block.file == "my_arm.yaml")
     (folder / "my_arm.yaml").write_text(block.text, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:

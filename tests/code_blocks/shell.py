@@ -27,7 +27,15 @@ NOT_HERE: Mapping[str, str] = {
     "nox -s demo": "installs an environment; continuous integration runs it",
     "nox -s tests": "installs an environment and runs these tests",
     "mlflow ui": "a server, which Ctrl-C ends",
+    "spsam ui": "a server, which Ctrl-C ends",
+    "optuna-dashboard": "a server of another package",
     "MLFLOW_TRACKING_URI=": "a server on another machine",
+    "spsam sweep my_space.yaml --data path/to/ACDC --storage": "a database on another machine",
+    "spsam ablate S9 spsam-runs/sweeps/": "wants the result of thirty trials",
+    "spsam report record": "writes into the checkout",
+    "spsam train S9 --data path/to/ACDC --preset cpu --devices": "wants two GPUs",
+    "spsam doctor --data": "refuses what is not the official file of weights",
+    "spsam predict my_arm": "wants a run with components of one's own",
     "spsam predict S9 path/to/AMOS22/": "wants runs on SAM's official weights",
 }
 _DRY = ("ablate", "sweep", "prompts", "pretrain")
