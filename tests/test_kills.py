@@ -17,6 +17,7 @@ from spsam.data.plan import plan
 from spsam.data.preparation.prepare import prepare
 from spsam.reporting.records.write import write_record
 from spsam.reporting.report import write_report
+from spsam.studies.export import export, plan_export
 from spsam.studies.sweep.run_sweep import run_sweep
 from tests.data.layouts import write_acdc
 from tests.reporting.store import make_study
@@ -127,3 +128,14 @@ def test_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if over:
             break
     assert len(ends) > 3
+
+
+def test_export(two_runs: Path, tmp_path: Path) -> None:
+    def make(folder: Path) -> None:
+        folder.mkdir()
+
+    def action(folder: Path) -> None:
+        named = [str(two_runs / "run0"), str(folder / "model.zip")]
+        export(plan_export(named, home=two_runs, replace=True))
+
+    assert check(make, action, tmp_path) >= 2

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spsam.config.places import shipped
 from spsam.config.problems import gather, raise_all
 from spsam.errors import InputError, Problem, SpsamError
+from spsam.files import clear_drafts
 from spsam.registry.catalogue import Card, Catalogue
 from spsam.registry.networks import used_slots
 from spsam.registry.slots import NETWORK
@@ -110,6 +111,7 @@ def export(planned: Export) -> None:
     from spsam.engine.exchange.model import write_model
     from spsam.studies.model_card import licence_text, model_card
 
+    clear_drafts(planned.path.parent)
     write_model(
         planned.path,
         planned.recipes,
