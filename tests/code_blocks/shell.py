@@ -72,6 +72,6 @@ def _added(given: list[str]) -> list[str]:
         added.append("--no-measure")
     if verb == "bench":
         added += _BENCH.split()
-    if verb == "report" and "trace" not in given:
+    if verb == "report" and given[1:2] not in (["trace"], ["verify"], ["ledger"], ["record"]):
         added += ["--no-figures", "--no-pdf"]
     return added
