@@ -214,13 +214,12 @@ def predict(prediction: Prediction, watch: ProgressListener | None = None) -> Se
         watch.say(f"{len(prediction.cases) - len(todo)} volumes were segmented before")
     there = set(prediction.finished)
     folder = prediction.folder
+    pairs = zip(prediction.recipes, prediction.weights, strict=True) if todo else ()
+    # Before anything is written: weights may be of another network.
+    members = [load_member(recipe, sam, prediction.device) for recipe, sam in pairs]
     folder.begin()
     if not todo:
         return _segmented(prediction, there, [])
-    members = [
-        load_member(recipe, sam, prediction.device)
-        for recipe, sam in zip(prediction.recipes, prediction.weights, strict=True)
-    ]
     failed: list[str] = []
     try:
         for number, (case, name) in enumerate(todo):
