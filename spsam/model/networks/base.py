@@ -177,6 +177,11 @@ class Network(nn.Module, ABC):
             )
 
 
-def with_labels(network: Network, inputs: Any, output: Output) -> Output:
-    """The output of any network knows how its logits are named."""
+def with_labels(network: Network, inputs: Any, output: Any) -> Any:
+    """The output of any network knows how its logits are named.
+
+    What is no `Output` stays as it is, for whoever builds the network to refuse.
+    """
+    if not isinstance(output, Output):
+        return output
     return replace(output, name=network.mask_head.labels)
