@@ -84,7 +84,16 @@ class Network(nn.Module, ABC):
         super().__init__()
         self.depth, self.image_size = depth, image_size
         self.mask_head = SoftmaxHead(num_classes)
-        self.register_forward_hook(with_labels)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls `forward`; the output of any network knows how its logits are named.
+
+        What is no `Output` stays as it is, for whoever builds the network to refuse.
+        """
+        output = super().__call__(*args, **kwargs)
+        if not isinstance(output, Output):
+            return output
+        return replace(output, name=self.mask_head.labels)
 
     @abstractmethod
     def forward(self, volume: Tensor, *, decode: bool = True) -> Output:
@@ -175,13 +184,3 @@ class Network(nn.Module, ABC):
                 f"expected a volume (B, M, D, H, W) with D, H, W = {expected}, "
                 f"got {tuple(volume.shape)}; build the network for that depth and image_size"
             )
-
-
-def with_labels(network: Network, inputs: Any, output: Any) -> Any:
-    """The output of any network knows how its logits are named.
-
-    What is no `Output` stays as it is, for whoever builds the network to refuse.
-    """
-    if not isinstance(output, Output):
-        return output
-    return replace(output, name=network.mask_head.labels)

@@ -11,7 +11,7 @@ from spsam.model.adapters.placement import AdapterSet
 from spsam.model.depth_pos_embeds.base import DepthPosEmbed
 from spsam.model.input_adapters.base import InputAdapter
 from spsam.model.mask_heads.base import MaskHead
-from spsam.model.networks.base import Network, Output, with_labels
+from spsam.model.networks.base import Network, Output
 from spsam.model.prompt_generators.base import PromptGenerator
 from spsam.model.prompts.base import Prompt, Prompts
 
@@ -54,7 +54,6 @@ class SelfPromptSAM(Network):
         image_size: tuple[int, int],
     ) -> None:
         nn.Module.__init__(self)
-        self.register_forward_hook(with_labels)
         self.image_encoder = image_encoder
         self.mask_decoder = mask_decoder
         self.input_adapter = input_adapter
