@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,7 @@ class RunSpec:
         assert self.store is not None, "data are prepared before a run is given to the engine"
         return self.store
 
-    @property
+    @cached_property
     def weights(self) -> Origin | None:
         """Where its SAM's weights come from; None for a network without SAM."""
         return origin_of(self.config, self.checkpoint)

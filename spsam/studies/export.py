@@ -162,7 +162,9 @@ def _own_cards(recipes: Sequence[Recipe], plugins: Sequence[Path]) -> list[Card]
     cards: dict[Path, Card] = {}
     for recipe in recipes:
         arm = recipe.config.arm
-        chosen = [(slot, each) for slot in used_slots(arm) for each in arm.blocks.of(slot)]
+        chosen = [
+            (slot, each) for slot in used_slots(arm, catalogue) for each in arm.blocks.of(slot)
+        ]
         for slot, block in [(NETWORK.name, arm.network), *chosen]:
             card = catalogue.card(slot, block.name)
             if not card.file.is_relative_to(ours):

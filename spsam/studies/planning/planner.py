@@ -162,7 +162,10 @@ class Planner:
         self, request: Request, inputs: StudyInputs, catalogue: Catalogue, backend: Backend
     ) -> None:
         self.weights = WeightFiles(
-            request.checkpoint, dry_run=request.dry_run, file_sha256=backend.file_sha256
+            request.checkpoint,
+            catalogue,
+            dry_run=request.dry_run,
+            file_sha256=backend.file_sha256,
         )
         self._request = request
         self._inputs = inputs

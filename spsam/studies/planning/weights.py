@@ -10,6 +10,7 @@ from spsam.config.problems import raise_all
 from spsam.config.schema import ArmConfig
 from spsam.errors import InputError, Problem
 from spsam.model.sam.backbones import backbone_spec
+from spsam.registry.catalogue import Catalogue
 from spsam.registry.networks import uses_sam
 
 
@@ -31,14 +32,21 @@ class WeightFiles:
 
     Args:
         checkpoint: The official weights that are given for all arms; None takes an arm's own.
+        catalogue: The components, by which networks with a SAM are known.
         dry_run: Whether official weights may be missing: they count as if they were there.
         file_sha256: Hashes a file.
     """
 
     def __init__(
-        self, checkpoint: Path | None, *, dry_run: bool, file_sha256: Callable[[Path], str]
+        self,
+        checkpoint: Path | None,
+        catalogue: Catalogue,
+        *,
+        dry_run: bool,
+        file_sha256: Callable[[Path], str],
     ) -> None:
         self._checkpoint = checkpoint
+        self._catalogue = catalogue
         self._dry_run = dry_run
         self._file_sha256 = file_sha256
         self._hashes: dict[Path, str] = {}
@@ -49,7 +57,7 @@ class WeightFiles:
         Raises:
             InputError: If it wants official ones and nobody names them, or there is no such file.
         """
-        if not uses_sam(arm) or arm.backbone.weights == "random":
+        if arm.backbone.weights == "random" or not uses_sam(arm, self._catalogue):
             return ArmWeights(None, None)
         spec = backbone_spec(arm.backbone.name)
         if self._is_unnamed(arm) and self._counts_as_there(arm):
@@ -83,7 +91,7 @@ class WeightFiles:
 
     def _is_unnamed(self, arm: ArmConfig) -> bool:
         """Whether an arm wants official weights and nobody names their file."""
-        wanted = arm.backbone.weights == "checkpoint" and uses_sam(arm)
+        wanted = arm.backbone.weights == "checkpoint" and uses_sam(arm, self._catalogue)
         return wanted and (self._checkpoint or arm.backbone.checkpoint) is None
 
     def _counts_as_there(self, arm: ArmConfig) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,7 @@ class Subject:
         """16 hex digits of all that an answer depends on, prompts aside."""
         return self.run.run_id if self.run is not None else run_id(self.config)
 
-    @property
+    @cached_property
     def weights(self) -> Origin | None:
         """Where its SAM's weights come from; None for a network without SAM."""
         return origin_of(self.config, self.checkpoint)
