@@ -70,7 +70,7 @@ class TqdmListener(ProgressListener):
 
 @contextmanager
 def shown(wanted: bool) -> Iterator[ProgressListener]:
-    """Who is told of the progress of a call.
+    """The listener that shows the progress of a call.
 
     Args:
         wanted: Whether it is shown.

@@ -144,7 +144,7 @@ def words(text: str | None) -> list[str] | None:
 def read(
     problems: list[Problem], parse: Callable[[str], Value], text: str | None, default: Value
 ) -> Value:
-    """An option's value; a mistake in it is kept, so that all are told at once.
+    """An option's value; a mistake is collected, so that all are reported at once.
 
     Args:
         problems: Mistakes are put here.

@@ -39,7 +39,7 @@ def given_case(
             identity.
 
     Raises:
-        InputError: If there is no such image, it is no volume, or its place is said twice.
+        InputError: If there is no such image, it is no volume, or its place is given twice.
     """
     is_array = hasattr(image, "__array__") and not isinstance(image, SimpleITK.Image)
     place = {"spacing": spacing, "origin": origin, "direction": direction}

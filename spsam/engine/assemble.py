@@ -142,7 +142,7 @@ def _check_output(network: Network, parts: _Parts, device: str = "meta") -> None
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if device == "meta" and "meta" in said:
-            # It looks at numbers, of which that device has none.
+            # It reads values, which tensors on the meta device do not have.
             return _check_output(parts.network(), parts, "cpu")
         size = "×".join(map(str, patch))
         raise InputError(f"{named} cannot segment a patch of {size}: {said}") from error

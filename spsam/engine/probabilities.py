@@ -22,7 +22,7 @@ _HALF, _KEPT = np.uint32(1 << 10), np.uint32(0xFFFFFFFF << 11 & 0xFFFFFFFF)
 
 
 class ProbabilityFile:
-    """Probabilities `(K, D, H, W)`, of which `add` takes some slices at a time.
+    """Probabilities `(K, D, H, W)`; `add` takes some slices at a time.
 
     They wait uncompressed on the disk, beside the file, since a compressed file can only be written
     from its beginning to its end. Memory holds some slices. Numbers are float32 of 12 significant

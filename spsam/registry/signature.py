@@ -174,7 +174,7 @@ def _docs(module: Module, name: str) -> dict[str, str]:
         seen = (seen[0], base.id) if base.id in seen[0].classes else seen[0].follow(base.id)
     texts += [ast.get_docstring(init) for _, init in inits(module, name)]
     found: dict[str, str] = {}
-    for text in texts:  # what is said nearest to the component counts
+    for text in texts:  # the text nearest to the component counts
         found = {**_args_section(text or ""), **found}
     return found
 

@@ -48,7 +48,7 @@ class Slot:
         return self.other_bases.get(base, self.parameters)
 
     def refusal(self, target: str) -> str:
-        """What is said of a target that does not derive from a base."""
+        """The error message for a target that does not derive from a base."""
         names = " or ".join(f"{self.base_module}:{base}" for base in self.bases)
         return f"target: '{target}' is no {self.name}: expected a class that derives from {names}"
 

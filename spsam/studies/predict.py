@@ -199,7 +199,7 @@ class Segmented:
 def predict(prediction: Prediction, watch: ProgressListener | None = None) -> Segmented:
     """Segments what is not segmented yet; a volume that cannot be read does not stop the others.
 
-    Whatever ends it before its end, the listener is told how many label maps are there.
+    If it ends early, the listener gets the number of finished label maps.
     """
     from spsam.engine.segment import load_member
 

@@ -68,7 +68,7 @@ class CaseCounts:
             self._bin(sure.double().cpu().numpy().ravel(), right.numpy().ravel())
 
     def add_labels(self, first: int, labels: NDArray[np.integer]) -> None:
-        """Counts some slices of a label map of which nothing else is known.
+        """Counts some slices of a label map without probabilities.
 
         Args:
             first: The first one's index.

@@ -67,7 +67,7 @@ class Comparison:
 
     @property
     def tested(self) -> bool:
-        """Whether its p-values are told and corrected: a single seed of our own may be luck."""
+        """Whether its p-values are reported and corrected: a single seed of our own may be luck."""
         return self.external or self.seeds > 1
 
     @property

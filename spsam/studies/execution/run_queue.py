@@ -114,7 +114,7 @@ class RunQueue:
                 self._put_back(queued)
             else:
                 self._at.add(queued.run_id)
-                # Of equal arms the one that is told of is the one that is at work.
+                # Of equal arms, progress is reported for the one at work.
                 self._all[queued.run_id] = queued
                 self._executor.start(queued)
 

@@ -202,7 +202,7 @@ def _spec(
 
 
 def _checked(spec: ExternalSpec, inputs: StudyInputs) -> list[str]:
-    """What the user should know of the files, each of which is read unless it was scored before.
+    """Notes for the user on the files; a file that was scored before is not read again.
 
     Raises:
         InputError: With every file that is no label map of its case.

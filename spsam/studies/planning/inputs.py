@@ -78,7 +78,7 @@ def open_inputs(
 
     Args:
         request: With its folds.
-        preset: The preset; None where it has mistakes, which are told already.
+        preset: The preset; None where it has mistakes, which are reported already.
         backend: The engine.
         validate: Whether validation cases are held back.
 

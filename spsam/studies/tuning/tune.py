@@ -75,7 +75,7 @@ def _wait_for_others(sweep: Sweep) -> bool:
 
     for trial in open_study(sweep).get_trials(deepcopy=False):
         if trial.state == TrialState.RUNNING:
-            # Held until the trial's value is told, or its process is dead.
+            # Held until the trial's value is stored, or its process is dead.
             with FileLock(sweep.folder / ".trials" / f"{trial.number}.lock"):
                 return True
     return False
