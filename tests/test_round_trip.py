@@ -36,7 +36,6 @@ from spsam.engine.checkpoint import save_whole
 from spsam.engine.evaluate import evaluate
 from spsam.engine.segment import EnsembleMember
 from spsam.errors import InputError
-from spsam.model.mask_heads.softmax import SoftmaxHead
 from spsam.model.networks.base import Network, Output
 from spsam.studies.planning.planner import Request, plan_ablation
 from spsam.studies.predict import plan_prediction, predict
@@ -151,9 +150,7 @@ class Oracle(Network):
     """Finds each patch in the volumes that it knows, and gives their references as logits."""
 
     def __init__(self, store: PreparedStore, size: Sequence[int]) -> None:
-        super().__init__()
-        self.depth, self.image_size = size[0], (size[1], size[2])
-        self.mask_head = SoftmaxHead(store.num_classes)
+        super().__init__(store.num_classes, size[0], (size[1], size[2]))
         self.weight = nn.Parameter(torch.zeros(1))
         self._known = [self._padded(store, name) for name in store.ids]
         self._classes = store.num_classes
@@ -164,7 +161,7 @@ class Oracle(Network):
     def forward(self, volume: Tensor, *, decode: bool = True) -> Output:
         found = torch.stack([self._answer(patch.numpy()) for patch in volume])
         logits = nn.functional.one_hot(found, self._classes).movedim(-1, 1).float()
-        return Output(20 * logits, [], None)
+        return Output(20 * logits)
 
     def _padded(self, store: PreparedStore, name: str) -> tuple[np.ndarray, np.ndarray]:
         """A case's image and label, as large as a patch at least; half of it on either side."""

@@ -152,6 +152,7 @@ def test_in_a_checkout_nothing_else_is_needed(tmp_path: Path) -> None:
     for file in (
         *tutorials.ROOT.glob("*.md"),
         *tutorials.ROOT.glob("*.t*"),
+        *tutorials.ROOT.glob("*.cff"),
         *tutorials.ROOT.glob("*.py"),
     ):
         shutil.copy(file, tmp_path)

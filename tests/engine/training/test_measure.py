@@ -106,7 +106,7 @@ def test_devices_have_their_share_to_fit(
 ) -> None:
     seen: list[int] = []
 
-    def measured(changed: RunConfig, patch: object, device: str, devices: int) -> None:
+    def measured(changed: RunConfig, *_: object) -> None:
         seen.append(changed.arm.train.accumulate)
 
     monkeypatch.setattr(module, "measure", measured)
