@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 class SAMed(EncodedNetwork):
     """The encoder is frozen, the whole mask decoder trains; K masks a slice, then a softmax.
 
-    What adapts the encoder is the arm's `adapter`: LoRA makes it SAMed (arXiv 2304.13785), FacT
-    with a depth convolution MA-SAM (arXiv 2309.08842), none a trained decoder alone.
+    The arm's `adapter` adapts the encoder. LoRA makes this network SAMed (arXiv 2304.13785); FacT
+    with a depth convolution and full resolution makes it MA-SAM (arXiv 2309.08842); without an
+    adapter, the decoder alone is trained.
 
     Args:
         image_encoder: SAM's image encoder.
@@ -33,6 +34,8 @@ class SAMed(EncodedNetwork):
         num_classes: K, background included.
         depth: D, slices of a patch.
         image_size: `(H, W)`, the patch in the plane, pixels.
+        full_resolution: Whether the decoder doubles its masks further, to the size of the encoder's
+            input, as in MA-SAM. SAM's and SAMed's have four times the size of the token grid.
     """
 
     trains_sam = True
@@ -47,6 +50,8 @@ class SAMed(EncodedNetwork):
         num_classes: int,
         depth: int,
         image_size: tuple[int, int],
+        *,
+        full_resolution: bool = False,
     ) -> None:
         # It takes seconds to import; counting another network's parameters does not need it.
         from spsam.model.sam.class_decoder import ClassMaskDecoder
@@ -54,7 +59,9 @@ class SAMed(EncodedNetwork):
         super().__init__(
             image_encoder, input_adapter, depth_pos_embed, adapter, num_classes, depth, image_size
         )
-        self.mask_decoder = ClassMaskDecoder(mask_decoder, num_classes)
+        self.mask_decoder = ClassMaskDecoder(
+            mask_decoder, num_classes, full_resolution=full_resolution
+        )
 
     def forward(self, volume: Tensor, *, decode: bool = True) -> Output:
         """See `Network`; there are no phases, `decode` changes nothing."""

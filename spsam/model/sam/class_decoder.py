@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from segment_anything.modeling import MaskDecoder
+from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 
 from spsam.model.adapters.placement import AdapterSet
@@ -15,18 +16,26 @@ from spsam.model.sam.two_way import TwoWayPass
 class ClassMaskDecoder(nn.Module):
     """SAMed's variant of SAM's mask decoder (arXiv 2304.13785): K masks of a slice at once.
 
-    Transformer, upscaling, quality token and the embedding of no mask are SAM's and train on. Mask
-    tokens and hypernetworks begin anew: one more token than classes, the first of which, SAM's
-    single mask, is decoded by nobody.
+    The transformer, the first two doublings, the quality token and the embedding of an absent mask
+    prompt start from SAM's weights and are trained. Mask tokens and hypernetworks are initialised
+    anew. There are K + 1 mask tokens, as in SAM; the first, SAM's single mask, is not decoded.
 
     Args:
         sam: SAM's prompt encoder and mask decoder; its modules are taken, not copied.
         num_classes: K, background included.
+        full_resolution: Whether masks have the size of the encoder's input instead of four times
+            the token grid, by further doublings as in MA-SAM (arXiv 2309.08842): two of them with
+            tokens of 16 pixels.
+
+    Attributes:
+        mask_size: (h, w), the size of the masks.
     """
 
     position: Tensor
 
-    def __init__(self, sam: PromptedMaskDecoder, num_classes: int) -> None:
+    def __init__(
+        self, sam: PromptedMaskDecoder, num_classes: int, *, full_resolution: bool = False
+    ) -> None:
         super().__init__()
         of_sam = sam.mask_decoder
         made = MaskDecoder(
@@ -34,12 +43,17 @@ class ClassMaskDecoder(nn.Module):
             transformer=of_sam.transformer,
             num_multimask_outputs=num_classes,
         )
-        self.grid, self.mask_size = sam.grid, sam.mask_size
+        self.grid = sam.grid
+        self.mask_size = sam.image_size if full_resolution else sam.mask_size
         self.transformer = of_sam.transformer
-        self.upscaling = of_sam.output_upscaling
+        self.upscaling = _upscaling(of_sam.output_upscaling, self.mask_size[0] // sam.mask_size[0])
         self.quality_token = of_sam.iou_token
         self.mask_tokens = made.mask_tokens
         self.hypernetworks = made.output_hypernetworks_mlps[1:]
+        if full_resolution:
+            channels = self.upscaling[-2].out_channels
+            for network in self.hypernetworks:
+                network.layers[-1] = nn.Linear(network.layers[-1].in_features, channels)
         self.no_mask = sam.prompt_encoder.no_mask_embed
         self.requires_grad_(True)
         self.register_buffer("position", sam.image_position().detach(), persistent=False)
@@ -56,7 +70,7 @@ class ClassMaskDecoder(nn.Module):
             depth_pos: Makes the image position of each slice.
 
         Returns:
-            `(B·D, K, 4gh, 4gw)` mask logits.
+            `(B·D, K, h, w)` mask logits of `mask_size`.
         """
         count = embedding.shape[0]
         tokens = torch.cat([self.quality_token.weight, self.mask_tokens.weight])
@@ -78,3 +92,17 @@ class ClassMaskDecoder(nn.Module):
         )  # (B·D, K, C / 8)
         masks = masks_of_tokens(self.upscaling, keys, weights, self.grid)
         return masks.reshape(count, -1, *self.mask_size)
+
+
+def _upscaling(of_sam: nn.Sequential, scale: int) -> nn.Sequential:
+    """SAM's two doublings and further ones up to a scale, each after a norm and half as wide."""
+    layers = list(of_sam)
+    for _ in range(scale.bit_length() - 1):
+        channels = layers[-2].out_channels
+        layers[-1:] = [
+            LayerNorm2d(channels),
+            nn.GELU(),
+            nn.ConvTranspose2d(channels, channels // 2, kernel_size=2, stride=2),
+            nn.GELU(),
+        ]
+    return nn.Sequential(*layers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
@@ -10,10 +12,15 @@ from torch.nn import functional
 
 from spsam.engine.assemble import build_network
 from spsam.engine.bench.official import package_encoder
+from spsam.model.depth_pos_embeds.none import NoDepthPosEmbed
 from spsam.model.networks.samed import SAMed
 from spsam.model.sam.backbones import Backbone, backbone_spec
 from spsam.model.sam.checkpoint import encoder_state
+from spsam.model.sam.class_decoder import ClassMaskDecoder
+from spsam.model.sam.mask_decoder import PromptedMaskDecoder
 from spsam.registry.arms import load_arm
+
+from ..sam.reference import adapters_for
 
 RANK = 4
 
@@ -144,3 +151,23 @@ def test_transformer_and_upscaling_begin_as_sams() -> None:
     of_sam = sam.mask_decoder.mask_decoder  # type: ignore[union-attr]
     for name, value in samed.mask_decoder.transformer.state_dict().items():  # type: ignore[union-attr]
         assert torch.equal(value, of_sam.transformer.state_dict()[name])  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("patch", "doublings"), [(8, 3), (16, 4)])
+@torch.no_grad()
+def test_masams_masks_have_the_size_of_the_encoders_input(patch: int, doublings: int) -> None:
+    spec = replace(backbone_spec("sam_tiny"), patch=patch, out_dim=64)
+    sam = PromptedMaskDecoder(spec, (64, 32))
+    decoder = ClassMaskDecoder(sam, 3, full_resolution=True)
+    convolutions = [each for each in decoder.upscaling if isinstance(each, nn.ConvTranspose2d)]
+    assert [each.out_channels for each in convolutions] == [16, 8, 4, 2][:doublings]
+    kinds = [type(each).__name__ for each in decoder.upscaling]
+    between = ["ConvTranspose2d", "LayerNorm2d", "GELU"] * (doublings - 1)
+    assert kinds == [*between, "ConvTranspose2d", "GELU"]
+    masks = decoder(
+        torch.randn(2, 64, *sam.grid),
+        depth=2,
+        adapters=adapters_for(spec),
+        depth_pos=NoDepthPosEmbed(),
+    )
+    assert masks.shape == (2, 3, 64, 32)
