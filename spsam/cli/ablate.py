@@ -220,8 +220,9 @@ def _print_table(outcome: Outcome) -> None:
     for path in outcome.files:
         typer.echo(str(path))
     home = outcome.files[0].parents[2]
-    typer.echo(f"{home / 'runs'}: configuration, scores and predictions of every run")
-    typer.echo(f"spsam ui --out {home}: the same runs in MLflow")
+    typer.echo(f"{home / 'runs'}: configuration, scores and predictions of every finished run")
+    if outcome.tracked:
+        typer.echo(f"spsam ui --out {home}: the same runs in MLflow")
     for folder in outcome.failed:
         typer.echo(f"failed: {folder.error if folder.error.exists() else folder.path}", err=True)
     if outcome.failed:
