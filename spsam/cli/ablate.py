@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli import completion
 from spsam.cli.options import (
     AsJson,
     Checkpoint,
@@ -54,7 +55,8 @@ def ablate(  # noqa: PLR0917 - the command line's options
     arms: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Names, ranges (A1..A9), comma-separated lists, YAML files; or a study."
+            help="Names, ranges (A1..A9), comma-separated lists, YAML files; or a study.",
+            autocompletion=completion.arms_and_studies,
         ),
     ] = None,
     data: Data = "phantom",

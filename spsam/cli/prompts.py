@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli import completion
 from spsam.cli.notices import warn_of_weights, weights_lines
 from spsam.cli.options import (
     AsJson,
@@ -43,12 +44,17 @@ def prompts(  # noqa: PLR0917 - the command line's options
     run: Annotated[
         str | None,
         typer.Option(
-            help="Trained run: STUDY/ARM/SEED/FOLD, latest, an id or a folder [default: plain SAM]."
+            help="Trained run: STUDY/ARM/SEED/FOLD, latest, an id or a folder "
+            "[default: plain SAM].",
+            autocompletion=completion.runs,
         ),
     ] = None,
     compare: Annotated[
         list[str] | None,
-        typer.Option(help="Another run in the comparison of adjacent slices. Repeatable."),
+        typer.Option(
+            help="Another run in the comparison of adjacent slices. Repeatable.",
+            autocompletion=completion.runs,
+        ),
     ] = None,
     backbone: Annotated[
         str | None,

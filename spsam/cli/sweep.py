@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli import completion
 from spsam.cli.notices import warn_of_weights, weights_lines
 from spsam.cli.options import (
     PRESETS,
@@ -36,11 +37,19 @@ EPILOG = "Example: spsam sweep adapter --data path/to/ACDC --preset cpu --trials
 
 def sweep(  # noqa: PLR0917 - the command line's options
     space: Annotated[
-        str, typer.Argument(help="YAML file of the sweep, or its name in ablations/sweeps.")
+        str,
+        typer.Argument(
+            help="YAML file of the sweep, or its name in ablations/sweeps.",
+            autocompletion=completion.sweeps,
+        ),
     ],
     data: Data = "phantom",
     preset: Annotated[
-        str | None, typer.Option(help=f"Training preset: {PRESETS} [default: the sweep's].")
+        str | None,
+        typer.Option(
+            help=f"Training preset: {PRESETS} [default: the sweep's].",
+            autocompletion=completion.presets,
+        ),
     ] = None,
     trials: Annotated[
         int | None,

@@ -307,5 +307,5 @@ class Tracker:
 
 
 def _allowed(name: str) -> str:
-    """MLflow's names have letters, digits and _ - . space : / only."""
-    return re.sub(r"[^\w\-. :/]", "_", name)
+    """MLflow's names have letters, digits and _ - . space / only; elsewhere than on Windows `:`."""
+    return re.sub(r"[^\w\-. /]", "_", name)

@@ -26,6 +26,7 @@ NOT_HERE: Mapping[str, str] = {
     "pip install": "installs packages; the tests of the package install the wheel",
     "nox -s demo": "installs an environment; continuous integration runs it",
     "nox -s tests": "installs an environment and runs these tests",
+    "spsam --install-completion": "writes into the user's shell",
     "nox -s ways": "installs an environment; the session runs the page that names it",
     "mlflow ui": "a server, which Ctrl-C ends",
     "spsam ui": "a server, which Ctrl-C ends",
