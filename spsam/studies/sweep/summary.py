@@ -63,7 +63,7 @@ def summarise(sweep: Sweep) -> SweepOutcome:
     if best and not sweep.of_study:
         files.append(sweep.folder / "best.yaml")
         write_text(files[-1], _arm_file(sweep, best[0]))
-    files += draw(study, sweep.config.objectives, sweep.folder / "plots")
+    files += draw(study, sweep.config.objectives, importances, sweep.folder / "plots")
     page = sweep.folder / "sweep.md"
     write_text(page, _page(sweep, counts, best, start, importances, files))
     record = sweep.folder / "sweep.json"
@@ -188,7 +188,7 @@ def _page(  # noqa: PLR0917 - what there is to tell, named by its caller
     for name, shares in importances.items():
         lines += [f"Importance for {name}:", "", "| parameter | share |", "| --- | ---: |"]
         lines += [f"| {key} | {share:.2f} |" for key, share in shares.items()] + [""]
-    pictures = [file for file in files if file.suffix == ".png"]
+    pictures = [file for file in files if file.suffix == ".svg"]
     lines += [f"![{file.stem}]({file.relative_to(sweep.folder).as_posix()})" for file in pictures]
     return "\n".join(lines) + "\n"
 
