@@ -180,6 +180,8 @@ def result_json(planned: Sweep, outcome: SweepOutcome) -> dict[str, Any]:
 
 
 def _result_text(planned: Sweep, outcome: SweepOutcome) -> str:
+    from spsam.studies.sweep.summary import best_command
+
     lines = [", ".join(f"{count} {state}" for state, count in outcome.counts.items())]
     for entry in outcome.best:
         scored = ", ".join(f"{name} {value:.4g}" for name, value in entry["values"].items())
@@ -192,11 +194,7 @@ def _result_text(planned: Sweep, outcome: SweepOutcome) -> str:
         lines.append(f"importance for {objective}: {told}")
     lines += [str(path) for path in outcome.files]
     if outcome.best:
-        best = planned.folder / "best.yaml"
-        lines.append(
-            f"spsam ablate {planned.config.arm} {best} --data {planned.request.data} --preset "
-            f"{planned.context.preset}: the best values on the test cases"
-        )
+        lines.append(f"{best_command(planned)}: the best values on the test cases")
     else:
         lines.append("no trial finished; trials.csv says why")
     return "\n".join(lines)
