@@ -30,7 +30,7 @@ from spsam.reporting.tables.study import StudyResults
 PAGE = "index.html"
 
 _LONG = 25  # Rows above which a table is folded.
-_WIDE = ("panels",)
+_WIDE = ("panels", "heat_map", "logits", "neighbours")
 """Figures that take both columns of the page."""
 
 _HEAT_MAP = "heat_map"
@@ -95,7 +95,10 @@ def write_prompts_page(
     narrow = {_HEAT_MAP: _narrow_heat_map(tables)}
     pictures = [
         ReportFigure(name, _title(name), "", _files_of(study, name), narrow.get(name, ""))
-        for name in sorted({file.stem for file in study.glob("*.png")})
+        # The heat map shows all cells, the others some: it comes first.
+        for name in sorted(
+            {file.stem for file in study.glob("*.png")}, key=lambda name: (name != _HEAT_MAP, name)
+        )
     ]
     facts = [
         ("Data", f"{data['name']}, fingerprint {data['fingerprint']}"),
