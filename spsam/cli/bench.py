@@ -25,7 +25,9 @@ def bench(  # noqa: PLR0917 - the command line's options
     ],
     preset: Annotated[
         str | None,
-        typer.Option(help=f"Training preset: {PRESETS}.", autocompletion=completion.presets),
+        typer.Option(
+            help=f"Training preset: {PRESETS} [default: none].", autocompletion=completion.presets
+        ),
     ] = None,
     backbone: Annotated[
         str | None, typer.Option(help="sam_tiny, sam_vit_b, … [default: the arm's].")

@@ -64,7 +64,10 @@ def prompts(  # noqa: PLR0917 - the command line's options
     overrides: Overrides = None,
     which: Annotated[
         str | None,
-        typer.Option("--prompts", help="Kinds of prompts, e.g. box,point+box,point+box+mask."),
+        typer.Option(
+            "--prompts",
+            help="Kinds of prompts, e.g. box,point+box,point+box+mask [default: the study's].",
+        ),
     ] = None,
     point: Annotated[
         str | None, typer.Option(help="Point strategies, e.g. edt,random [default: all].")
@@ -77,7 +80,10 @@ def prompts(  # noqa: PLR0917 - the command line's options
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option(help="Sources of prompts: ground_truth, auxiliary (with --run), disturbed."),
+        typer.Option(
+            help="Sources of prompts: ground_truth, auxiliary (with --run), disturbed "
+            "[default: the study's]."
+        ),
     ] = None,
     seeds: Annotated[
         str | None,

@@ -158,7 +158,12 @@ def ledger(
         str,
         typer.Argument(help="Name of an arm, or a YAML file.", autocompletion=completion.arms),
     ],
-    preset: Annotated[str | None, typer.Option(help=f"Training preset: {PRESETS}.")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Training preset: {PRESETS} [default: none].", autocompletion=completion.presets
+        ),
+    ] = None,
     protocol: Annotated[
         str | None, typer.Option(help="Protocol of the preset for a data set: acdc, synapse, …")
     ] = None,

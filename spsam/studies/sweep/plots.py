@@ -130,6 +130,8 @@ def _importances(importances: Mapping[str, Mapping[str, float]]) -> Figure:
 
 def _slices(trials: Sequence[FrozenTrial], names: Sequence[str]) -> Figure:
     """An axis for each parameter and objective; later trials are darker."""
+    from matplotlib.ticker import MaxNLocator
+
     _at_least(trials, 2)
     spaces = _spaces(trials)
     panels = [(index, name, key) for index, name in enumerate(names) for key in spaces]
@@ -151,7 +153,8 @@ def _slices(trials: Sequence[FrozenTrial], names: Sequence[str]) -> Figure:
         axis.set_xlabel(broken(plain(key)))
         axis.set_ylabel(plain(name))
         axis.grid()
-    bar = figure.colorbar(shown, ax=axes, label="trial", shrink=0.7)  # type: ignore[arg-type]
+    whole = MaxNLocator(6, integer=True)
+    bar = figure.colorbar(shown, ax=axes, label="trial", shrink=0.7, ticks=whole)  # type: ignore[arg-type]
     bar.outline.set_visible(False)
     return figure
 
@@ -176,6 +179,7 @@ def _parallel(study: Study, trials: Sequence[FrozenTrial], names: Sequence[str])
             heights = [
                 scale.at(given[key]) if key in given else math.nan for key, scale in columns.items()
             ]
+            there = [place for place, height in enumerate(heights) if not math.isnan(height)]
             shade = mpl.colormaps[_SHADES](0.95 * costs.at(cost(trial)))
             one = trial is best
             axis.plot(
@@ -186,6 +190,14 @@ def _parallel(study: Study, trials: Sequence[FrozenTrial], names: Sequence[str])
                 marker="o" if one else None,
                 ms=4,
                 label="best trial" if one else None,
+            )
+            # Dotted over the axes of parameters that the trial has not.
+            axis.plot(
+                there,
+                [heights[place] for place in there],
+                color=VERMILION if one else shade,
+                ls=":",
+                lw=1.4 if one else 0.6,
             )
         for place, scale in enumerate(columns.values()):
             axis.axvline(place, color=GREY, lw=0.7, zorder=0)
@@ -280,15 +292,16 @@ class _Scale:
 
 def _along(axis: Axes, space: BaseDistribution, values: Sequence[Any]) -> list[float]:
     """Values along an axis, which gets the scale and the ticks of their kind."""
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
 
     choices = getattr(space, "choices", None)
     if choices is None:
         numbers = [float(value) for value in values]
         if getattr(space, "log", False):
             axis.set_xscale("log")
-            close = max(numbers) < _DECADES * min(numbers)
-            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if close else (1,)))
+            low, high = (float(getattr(space, end)) for end in ("low", "high"))
+            axis.set_xlim(low / 1.15, high * 1.15)
+            axis.xaxis.set_major_locator(FixedLocator(_log_ticks(low, high)))
             axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
             axis.xaxis.set_minor_formatter(NullFormatter())
         else:
@@ -315,6 +328,16 @@ def _spaces(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
 def _at_least(trials: Sequence[FrozenTrial], count: int) -> None:
     if len(trials) < count:
         raise NothingToDrawError(f"fewer than {count} trials are complete")
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers between two ends; the ends where there are hardly any."""
+    steps = (1, 2, 5) if high < _DECADES * low else (1,)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    # By the number's text: 5 * 10**-2 is not 0.05 to the bit.
+    ticks = [float(f"{step}e{power}") for power in powers for step in steps]
+    inside = [tick for tick in ticks if low <= tick <= high]
+    return inside[:: -(-len(inside) // 4)] if len(inside) > 1 else [low, high]
 
 
 def _short(value: float) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import optuna
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -81,6 +83,14 @@ def test_the_line_of_the_best_so_far_only_improves(direction: str) -> None:
     pick = max if direction == "maximize" else min
     assert dots == [trial.value for trial in trials]
     assert line == [pick(dots[: end + 1]) for end in range(len(dots))]
+
+
+@given(st.floats(1e-9, 1e9), st.floats(1.001, 1e12))
+def test_ticks_of_a_logarithmic_axis_are_few_and_inside(low: float, ratio: float) -> None:
+    ticks = plots._log_ticks(low, low * ratio)
+    assert 2 <= len(ticks) <= 4
+    assert all(low <= tick <= low * ratio for tick in ticks)
+    assert ticks == sorted(set(ticks))
 
 
 def test_names_of_parameters_keep_apart_and_inside() -> None:
