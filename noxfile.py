@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import nox
@@ -58,6 +59,20 @@ def tests(session: nox.Session) -> None:
     session.run(
         tool("python"), "-m", "pytest", "-n", "2", "-m", "not slurm", *session.posargs, env=threads
     )
+
+
+@nox.session(python=PYTHON, default=False, reuse_venv=False)
+def ways(session: nox.Session) -> None:
+    """The four workflows from a new install of the wheel: `nox -s ways -- --acdc path/to/ACDC`."""
+    # These two build the wheel and read the page; a user has neither.
+    session.install("-c", "constraints.txt", "hatchling", "sybil", env=INSTALL)
+    with tempfile.TemporaryDirectory() as folder:
+        build = ["hatchling", "build", "--target", "wheel", "--directory", folder]
+        session.run("python", "-m", *build)
+        (wheel,) = Path(folder).glob("*.whl")
+        session.install("-c", "constraints.txt", f"spsam[all] @ {wheel.as_uri()}", env=INSTALL)
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    session.run("python", "-m", "tests.ways", *session.posargs, env=threads)
 
 
 @nox.session(venv_backend="none", requires=["environment"], default=False)

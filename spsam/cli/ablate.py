@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli import completion
 from spsam.cli.options import (
     AsJson,
     Checkpoint,
@@ -54,7 +55,8 @@ def ablate(  # noqa: PLR0917 - the command line's options
     arms: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Names, ranges (A1..A9), comma-separated lists, YAML files; or a study."
+            help="Names, ranges (A1..A9), comma-separated lists, YAML files; or a study.",
+            autocompletion=completion.arms_and_studies,
         ),
     ] = None,
     data: Data = "phantom",
@@ -220,8 +222,9 @@ def _print_table(outcome: Outcome) -> None:
     for path in outcome.files:
         typer.echo(str(path))
     home = outcome.files[0].parents[2]
-    typer.echo(f"{home / 'runs'}: configuration, scores and predictions of every run")
-    typer.echo(f"spsam ui --out {home}: the same runs in MLflow")
+    typer.echo(f"{home / 'runs'}: configuration, scores and predictions of every finished run")
+    if outcome.tracked:
+        typer.echo(f"spsam ui --out {home}: the same runs in MLflow")
     for folder in outcome.failed:
         typer.echo(f"failed: {folder.error if folder.error.exists() else folder.path}", err=True)
     if outcome.failed:

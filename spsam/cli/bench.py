@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from spsam.cli import completion
 from spsam.cli.options import PRESETS, AsJson, Device, Overrides, Plugin
 
 if TYPE_CHECKING:
@@ -18,8 +19,16 @@ EPILOG = "Example: spsam bench S9 --backbone sam_vit_b --size 256 --against offi
 
 
 def bench(  # noqa: PLR0917 - the command line's options
-    arm: Annotated[str, typer.Argument(help="Name of an arm, or a YAML file.")],
-    preset: Annotated[str | None, typer.Option(help=f"Training preset: {PRESETS}.")] = None,
+    arm: Annotated[
+        str,
+        typer.Argument(help="Name of an arm, or a YAML file.", autocompletion=completion.arms),
+    ],
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Training preset: {PRESETS} [default: none].", autocompletion=completion.presets
+        ),
+    ] = None,
     backbone: Annotated[
         str | None, typer.Option(help="sam_tiny, sam_vit_b, … [default: the arm's].")
     ] = None,

@@ -31,7 +31,8 @@ def evaluate(  # noqa: PLR0917 - the command line's options
         float | None, typer.Option(min=0, help="Tolerance of the surface Dice, mm [default: 2].")
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="Output folder of scores.csv and scores.json.")
+        Path | None,
+        typer.Option(help="Output folder of scores.csv and scores.json [default: not written]."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from spsam.cli import completion
 from spsam.cli.options import AsJson, Out, Plugin
 
 EPILOG = "Example: spsam export S9 model.zip --licence 'CC BY-NC 4.0'"
@@ -19,6 +20,7 @@ def export(  # noqa: PLR0917 - the command line's options
             metavar="RUN... MODEL.zip",
             help="Trained runs (STUDY/ARM[/SEED[/FOLD]], an arm, latest, an id, a folder), then "
             "the file to write.",
+            autocompletion=completion.runs,
         ),
     ],
     licence: Annotated[

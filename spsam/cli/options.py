@@ -13,6 +13,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from spsam.cli import completion
 from spsam.config.numbers import LARGEST, MOST_LISTED, whole
 from spsam.errors import InputError, Problem, shortened
 
@@ -163,7 +164,10 @@ def read(
 Data = Annotated[str, typer.Option(help="`phantom`, a folder, or the name of an nnU-Net data set.")]
 Preset = Annotated[
     str | None,
-    typer.Option(help=f"Training preset: {PRESETS} [default: demo for phantom, else cpu]."),
+    typer.Option(
+        help=f"Training preset: {PRESETS} [default: demo for phantom, else cpu].",
+        autocompletion=completion.presets,
+    ),
 ]
 Seeds = Annotated[
     str | None,

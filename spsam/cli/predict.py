@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from spsam.cli import completion
 from spsam.cli.notices import warn_of_weights, weights_lines
 from spsam.cli.options import AsJson, Checkpoint, Device, DryRun, Out, Plugin
 
@@ -29,6 +30,7 @@ def predict(  # noqa: PLR0917 - the command line's options
             metavar="RUN... INPUT...",
             help="Trained runs (STUDY/ARM[/SEED[/FOLD]], an arm, latest, an id, a folder or "
             "model.zip; several are averaged), then image files, folders or DICOM series.",
+            autocompletion=completion.runs,
         ),
     ],
     save: Annotated[

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli import completion
 from spsam.cli.notices import warn_of_weights, weights_lines
 from spsam.cli.options import (
     AsJson,
@@ -43,12 +44,17 @@ def prompts(  # noqa: PLR0917 - the command line's options
     run: Annotated[
         str | None,
         typer.Option(
-            help="Trained run: STUDY/ARM/SEED/FOLD, latest, an id or a folder [default: plain SAM]."
+            help="Trained run: STUDY/ARM/SEED/FOLD, latest, an id or a folder "
+            "[default: plain SAM].",
+            autocompletion=completion.runs,
         ),
     ] = None,
     compare: Annotated[
         list[str] | None,
-        typer.Option(help="Another run in the comparison of adjacent slices. Repeatable."),
+        typer.Option(
+            help="Another run in the comparison of adjacent slices. Repeatable.",
+            autocompletion=completion.runs,
+        ),
     ] = None,
     backbone: Annotated[
         str | None,
@@ -58,7 +64,10 @@ def prompts(  # noqa: PLR0917 - the command line's options
     overrides: Overrides = None,
     which: Annotated[
         str | None,
-        typer.Option("--prompts", help="Kinds of prompts, e.g. box,point+box,point+box+mask."),
+        typer.Option(
+            "--prompts",
+            help="Kinds of prompts, e.g. box,point+box,point+box+mask [default: the study's].",
+        ),
     ] = None,
     point: Annotated[
         str | None, typer.Option(help="Point strategies, e.g. edt,random [default: all].")
@@ -71,7 +80,10 @@ def prompts(  # noqa: PLR0917 - the command line's options
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option(help="Sources of prompts: ground_truth, auxiliary (with --run), disturbed."),
+        typer.Option(
+            help="Sources of prompts: ground_truth, auxiliary (with --run), disturbed "
+            "[default: the study's]."
+        ),
     ] = None,
     seeds: Annotated[
         str | None,

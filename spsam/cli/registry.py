@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli import completion
 from spsam.cli.options import AsJson, Plugin
 from spsam.errors import InputError, nearest
 
@@ -45,7 +46,12 @@ def list_cards(plugin: Plugin = None, as_json: AsJson = False) -> None:
 @app.command("show", epilog="Example: spsam registry show adapter/dfused")
 def show_card(
     component: Annotated[
-        list[str], typer.Argument(help="NAME, SLOT/NAME or SLOT NAME.", metavar="[SLOT/]NAME")
+        list[str],
+        typer.Argument(
+            help="NAME, SLOT/NAME or SLOT NAME.",
+            metavar="[SLOT/]NAME",
+            autocompletion=completion.components,
+        ),
     ],
     plugin: Plugin = None,
     as_json: AsJson = False,

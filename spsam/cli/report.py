@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli import completion
 from spsam.cli.options import PRESETS, AsJson, Plugin, Results, words
 from spsam.errors import InputError, Problem, nearest
 from spsam.extras import require
@@ -153,8 +154,16 @@ def record(
 
 @app.command("ledger", epilog="Example: spsam report ledger S9 --preset cpu")
 def ledger(
-    arm: Annotated[str, typer.Argument(help="Name of an arm, or a YAML file.")],
-    preset: Annotated[str | None, typer.Option(help=f"Training preset: {PRESETS}.")] = None,
+    arm: Annotated[
+        str,
+        typer.Argument(help="Name of an arm, or a YAML file.", autocompletion=completion.arms),
+    ],
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Training preset: {PRESETS} [default: none].", autocompletion=completion.presets
+        ),
+    ] = None,
     protocol: Annotated[
         str | None, typer.Option(help="Protocol of the preset for a data set: acdc, synapse, …")
     ] = None,

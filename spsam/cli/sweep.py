@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli import completion
 from spsam.cli.notices import warn_of_weights, weights_lines
 from spsam.cli.options import (
     PRESETS,
@@ -36,11 +37,19 @@ EPILOG = "Example: spsam sweep adapter --data path/to/ACDC --preset cpu --trials
 
 def sweep(  # noqa: PLR0917 - the command line's options
     space: Annotated[
-        str, typer.Argument(help="YAML file of the sweep, or its name in ablations/sweeps.")
+        str,
+        typer.Argument(
+            help="YAML file of the sweep, or its name in ablations/sweeps.",
+            autocompletion=completion.sweeps,
+        ),
     ],
     data: Data = "phantom",
     preset: Annotated[
-        str | None, typer.Option(help=f"Training preset: {PRESETS} [default: the sweep's].")
+        str | None,
+        typer.Option(
+            help=f"Training preset: {PRESETS} [default: the sweep's].",
+            autocompletion=completion.presets,
+        ),
     ] = None,
     trials: Annotated[
         int | None,
@@ -171,6 +180,8 @@ def result_json(planned: Sweep, outcome: SweepOutcome) -> dict[str, Any]:
 
 
 def _result_text(planned: Sweep, outcome: SweepOutcome) -> str:
+    from spsam.studies.sweep.summary import best_command
+
     lines = [", ".join(f"{count} {state}" for state, count in outcome.counts.items())]
     for entry in outcome.best:
         scored = ", ".join(f"{name} {value:.4g}" for name, value in entry["values"].items())
@@ -183,11 +194,7 @@ def _result_text(planned: Sweep, outcome: SweepOutcome) -> str:
         lines.append(f"importance for {objective}: {told}")
     lines += [str(path) for path in outcome.files]
     if outcome.best:
-        best = planned.folder / "best.yaml"
-        lines.append(
-            f"spsam ablate {planned.config.arm} {best} --data {planned.request.data} --preset "
-            f"{planned.context.preset}: the best values on the test cases"
-        )
+        lines.append(f"{best_command(planned)}: the best values on the test cases")
     else:
         lines.append("no trial finished; trials.csv says why")
     return "\n".join(lines)

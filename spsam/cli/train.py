@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spsam.cli import completion
 from spsam.cli.options import (
     AsJson,
     Checkpoint,
@@ -46,7 +47,10 @@ EPILOG = "Example: spsam train S9 --data path/to/ACDC --preset cpu"
 
 
 def train(  # noqa: PLR0917 - the command line's options
-    arm: Annotated[str, typer.Argument(help="Name of an arm, or a YAML file.")],
+    arm: Annotated[
+        str,
+        typer.Argument(help="Name of an arm, or a YAML file.", autocompletion=completion.arms),
+    ],
     data: Data = "phantom",
     preset: Preset = None,
     seed: Annotated[

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from spsam.cli import completion
 from spsam.cli.options import AsJson, Checkpoint, Device, Out, Plugin
 
 EPILOG = "Example: spsam view spsam-runs/runs/RUN --data path/to/ACDC"
@@ -20,6 +21,7 @@ def view(  # noqa: PLR0917 - the command line's options
             metavar="WHAT... [CASE]...",
             help="A study, trained runs, or output folders of spsam predict; then cases [default: "
             "worst, median and best; for folders, the first three].",
+            autocompletion=completion.runs_and_studies,
         ),
     ],
     data: Annotated[

@@ -89,7 +89,8 @@ def _git(folder: Path, *arguments: str) -> str | None:
             env=_without_git(os.environ) | {"GIT_CEILING_DIRECTORIES": str(folder.parent)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=10,
             check=True,
         )

@@ -1,4 +1,4 @@
-"""Text in figures: never a formula, in whatever script it is written."""
+"""How figures look, and their text: never a formula, in whatever script it is written."""
 
 from __future__ import annotations
 
@@ -21,9 +21,39 @@ _FONTS = (
 )
 
 
+_STYLE: Any = {
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.labelsize": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "axes.edgecolor": "#444444",
+    "axes.axisbelow": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.6,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "figure.constrained_layout.h_pad": 0.07,
+    "figure.constrained_layout.w_pad": 0.07,
+    # Editable text in a paper's figures, not outlines of letters.
+    "pdf.fonttype": 42,
+    # Outlines in a picture of a page: it looks alike whatever fonts a reader has.
+    "svg.fonttype": "path",
+    # Names of an SVG's parts are made of it: the same figure is the same file.
+    "svg.hashsalt": "spsam",
+    "savefig.facecolor": "white",
+}
+
+
 @contextmanager
 def drawn() -> Iterator[None]:
-    """Figures made and saved within take every text as it is written.
+    """Figures made and saved within have one style and take every text as it is written.
 
     A dollar sign begins no formula, and a sign that no installed font has is drawn as a box.
     """
@@ -41,7 +71,12 @@ def in_legend(text: str) -> str:
 
 def settings() -> Any:
     """Matplotlib's settings for that."""
-    return {"text.parse_math": False, "text.usetex": False, "font.family": list(_families())}
+    return {
+        **_STYLE,
+        "text.parse_math": False,
+        "text.usetex": False,
+        "font.family": list(_families()),
+    }
 
 
 @lru_cache(maxsize=1)

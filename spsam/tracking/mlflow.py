@@ -190,7 +190,7 @@ class Tracker:
         files: Iterable[Path] = (),
         groups: Mapping[str, Mapping[str, float]] | None = None,
         summary: StudySummary | None = None,
-    ) -> None:
+    ) -> bool:
         """Ends the study's parent run, and its groups.
 
         Args:
@@ -198,6 +198,9 @@ class Tracker:
             files: Files to keep beside it.
             groups: Final metrics of groups, by name.
             summary: Of the study as a whole; None leaves what is there.
+
+        Returns:
+            Whether MLflow has everything that was recorded since `open`.
         """
         with self._guarded():
             if self._client is not None:
@@ -209,7 +212,9 @@ class Tracker:
                     write_summary(self._client, self._parent, summary, links)
                 scores = None if summary is None else summary.scores
                 self._end(self._client, self._parent, ending, scores, files)
+        complete = self.on
         self._client = None
+        return complete
 
     def _end(
         self,
@@ -302,5 +307,5 @@ class Tracker:
 
 
 def _allowed(name: str) -> str:
-    """MLflow's names have letters, digits and _ - . space : / only."""
-    return re.sub(r"[^\w\-. :/]", "_", name)
+    """MLflow's names have letters, digits and _ - . space / only; elsewhere than on Windows `:`."""
+    return re.sub(r"[^\w\-. /]", "_", name)

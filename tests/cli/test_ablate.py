@@ -52,6 +52,16 @@ def test_the_table_is_shown_and_its_files_named(tmp_path: Path) -> None:
     assert "[1/3] S1 seed 0: finished before" in again.stderr
 
 
+@pytest.mark.parametrize("takes", [True, False])
+def test_mlflow_is_named_only_if_it_has_the_runs(
+    takes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spsam.studies.execution.ablation.Tracker.close", lambda *_: takes)
+    result = ablate("S1", "--out", "results")
+    assert result.exit_code == 0
+    assert ("in MLflow" in result.stdout) == takes
+
+
 def test_json_is_all_that_stdout_has() -> None:
     result = ablate("S1", "S2", "--json", "--seeds", "2")
     assert result.exit_code == 0

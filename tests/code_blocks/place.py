@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from spsam.cli.main import app
 from tests import tutorials
 from tests.code_blocks.pages import BLOCKS
-from tests.data.layouts import write_acdc, write_amos, write_msd
+from tests.data.layouts import write_acdc, write_amos, write_msd, write_nnunet
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT / "spsam" / "model" / "sam" / "weights" / "sam_tiny.safetensors"
@@ -29,6 +29,7 @@ def _sets(folder: Path) -> None:
     """Data sets, scans and references."""
     acdc = write_acdc(folder / "path/to/ACDC", patients=6, first=8)
     write_msd(folder / "path/to/Task04_Hippocampus")
+    write_nnunet(folder / "path/to/Dataset001_Mine")
     write_amos(folder / "path/to/AMOS22", numbers=(1, 4, 5, 6, 7, 8, 507))
     for part in ("scans", "labels"):
         (folder / part).mkdir()

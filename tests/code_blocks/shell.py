@@ -26,6 +26,8 @@ NOT_HERE: Mapping[str, str] = {
     "pip install": "installs packages; the tests of the package install the wheel",
     "nox -s demo": "installs an environment; continuous integration runs it",
     "nox -s tests": "installs an environment and runs these tests",
+    "spsam --install-completion": "writes into the user's shell",
+    "nox -s ways": "installs an environment; the session runs the page that names it",
     "mlflow ui": "a server, which Ctrl-C ends",
     "spsam ui": "a server, which Ctrl-C ends",
     "optuna-dashboard": "a server of another package",
@@ -36,6 +38,7 @@ NOT_HERE: Mapping[str, str] = {
     "spsam train S9 --data path/to/ACDC --preset cpu --devices": "wants two GPUs",
     "spsam doctor --data": "refuses what is not the official file of weights",
     "spsam predict my_arm": "wants a run with components of one's own",
+    "spsam predict S10/0": "wants a run with components of one's own",
     "spsam predict S9 path/to/AMOS22/": "wants runs on SAM's official weights",
 }
 _DRY = ("ablate", "sweep", "prompts", "pretrain")

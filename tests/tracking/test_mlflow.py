@@ -132,7 +132,7 @@ def use_everything(tracker: Tracker, file: Path) -> None:
     tracker.epoch({"epoch": 0, "loss": 2.0})
     tracker.finish("FINISHED", {"dice/mean": 0.5}, [file])
     assert tracker.recorded("r1")  # nothing could be recorded now
-    tracker.close("FINISHED")
+    assert not tracker.close("FINISHED")
 
 
 def test_a_damaged_store_is_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,6 +183,25 @@ def test_a_failure_midway_is_one_warning(home: Path, monkeypatch: pytest.MonkeyP
     assert len(said) == 1
     assert not tracker.on
     assert not history(home, runs(home, "key-e")[1]["r1"], "loss")
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_closing_returns_whether_everything_is_there(
+    last: bool, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    said: list[str] = []
+    tracker = Tracker(home, said.append)
+    tracker.open("study", f"key-closed-{last}", {})
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    if last:
+        monkeypatch.setattr(MlflowClient, "log_artifact", full)
+    assert tracker.close("FINISHED", [Path(__file__)]) is not last
+    assert len(said) == last
 
 
 def test_a_mistake_in_the_project_is_no_warning(

@@ -17,6 +17,8 @@ from spsam.text.colours import class_colour
 from spsam.text.drawn import drawn, in_legend
 from spsam.text.escape import plain
 
+_DPI = 160
+
 
 @drawn()
 def draw_grid(
@@ -34,14 +36,14 @@ def draw_grid(
     for line, (title, scenes) in zip(axes, rows.items(), strict=True):
         first = scenes[columns[0]]
         draw_slice(line[0], first.image, first.reference, first.aspect)
-        line[0].set_ylabel(plain(title), fontsize=8)
-        line[0].set_title("reference", fontsize=8)
+        line[0].set_ylabel(plain(title))
+        line[0].set_title("reference")
         for axis, name in zip(line[1:], columns, strict=True):
             _answer(axis, scenes[name])
-            axis.set_title(f"{plain(name)}\nDice {100 * scenes[name].dice():.1f}", fontsize=8)
+            axis.set_title(f"{plain(name)}\nDice {100 * scenes[name].dice():.1f}")
     _legend(figure, class_names)
     with atomic(path) as draft:
-        figure.savefig(draft, dpi=110)
+        figure.savefig(draft, dpi=_DPI)
 
 
 @drawn()
@@ -68,7 +70,7 @@ def draw_logits(path: Path, scene: PromptScene, head: str, class_names: Sequence
     for axis, (name, labels) in zip(axes[0], maps.items(), strict=False):
         axis.set_visible(True)
         draw_slice(axis, scene.image, labels, scene.aspect)
-        axis.set_title(name, fontsize=8)
+        axis.set_title(name)
     low, high = float(scene.logits.min()), float(scene.logits.max())
     bins = np.linspace(low, high + 1e-6, 40)
     for k, (axis, name) in enumerate(zip(axes[1], class_labels(class_names), strict=False)):
@@ -88,14 +90,13 @@ def draw_logits(path: Path, scene: PromptScene, head: str, class_names: Sequence
                     label=f"pixels of {label}" if label == name else label,
                 )
         axis.axvline(0, color="black", linewidth=0.7)
-        axis.set_title(f"logits of {name}", fontsize=8)
+        axis.set_title(f"logits of {name}")
         axis.set_yticks([])
-        axis.tick_params(labelsize=7)
         axis.margins(y=0.3)  # for the legend
-        axis.legend(fontsize=6, frameon=False, loc="upper right")
+        axis.legend(fontsize=6, loc="upper right")
     _legend(figure, class_names)
     with atomic(path) as draft:
-        figure.savefig(draft, dpi=110)
+        figure.savefig(draft, dpi=_DPI)
 
 
 @drawn()
@@ -117,12 +118,12 @@ def draw_neighbours(
     """
     figure, axes = _figure(len(rows), len(image))
     for line, (title, labels) in zip(axes, rows.items(), strict=True):
-        line[0].set_ylabel(plain(title), fontsize=8)
+        line[0].set_ylabel(plain(title))
         for axis, picture, label in zip(line, image, labels, strict=True):
             draw_slice(axis, picture, label, aspect)
     _legend(figure, class_names)
     with atomic(path) as draft:
-        figure.savefig(draft, dpi=110)
+        figure.savefig(draft, dpi=_DPI)
 
 
 def _answer(axis: Any, scene: PromptScene) -> None:
@@ -188,7 +189,6 @@ def _legend(figure: Any, class_names: Sequence[str]) -> None:
         handles=[Patch(color=class_colour(k), label=in_legend(name)) for k, name in labels if k],
         loc="outside lower center",
         ncols=min(len(class_names) - 1, 8),
-        fontsize=8,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -95,7 +96,7 @@ def larger(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any
 def _forget_peak() -> bool:
     """Linux forgets a process's peak when told so: runs of one process must not share theirs."""
     try:
-        _CLEAR.write_text("5")
+        _CLEAR.write_text("5", encoding="utf-8")
     except OSError:
         return False
     return True
@@ -104,12 +105,14 @@ def _forget_peak() -> bool:
 def _peak_resident() -> int:
     """Bytes."""
     try:
-        for line in _STATUS.read_text().splitlines():
+        for line in _STATUS.read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     except OSError:
         pass
-    # Not on Windows.
+    if sys.platform == "win32":
+        used = psutil.Process().memory_info()
+        return int(getattr(used, "peak_wset", used.rss))
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -34,35 +34,6 @@ NARROW = 3.7
 """Inches: one column, or a phone's screen, where letters keep their size."""
 
 _narrow: ContextVar[bool] = ContextVar("narrow", default=False)
-
-_STYLE: Any = {
-    "font.size": 8.5,
-    "axes.titlesize": 9,
-    "axes.labelsize": 8.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.7,
-    "axes.edgecolor": "#444444",
-    "axes.axisbelow": True,
-    "grid.color": "#E4E4E4",
-    "grid.linewidth": 0.6,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "xtick.major.width": 0.7,
-    "ytick.major.width": 0.7,
-    "legend.fontsize": 8,
-    "legend.frameon": False,
-    "lines.linewidth": 1.4,
-    "figure.constrained_layout.h_pad": 0.07,
-    "figure.constrained_layout.w_pad": 0.07,
-    # Editable text in a paper's figures, not outlines of letters.
-    "pdf.fonttype": 42,
-    # Outlines in a picture of a page: it looks alike whatever fonts a reader has.
-    "svg.fonttype": "path",
-    # Names of an SVG's parts are made of it: the same figure is the same file.
-    "svg.hashsalt": "spsam",
-    "savefig.facecolor": "white",
-}
 
 _DPI = 180
 _LETTERS = 44  # Side by side in a narrow figure's legend.
@@ -98,7 +69,7 @@ def styled(*, narrow: bool = False) -> Iterator[None]:
     try:
         with drawn():
             mpl.rcdefaults()
-            mpl.rcParams.update({**_STYLE, **settings()})
+            mpl.rcParams.update(settings())
             yield
     finally:
         _narrow.reset(token)

@@ -10,6 +10,7 @@ from typing import Any
 import spsam
 from spsam.files import write_text
 from spsam.reporting.figures.draw import ReportFigure
+from spsam.reporting.figures.style import styled, to_svg
 from spsam.reporting.page.cases import shown_arms, shown_cases
 from spsam.reporting.page.facts import (
     address,
@@ -19,6 +20,7 @@ from spsam.reporting.page.facts import (
     study_facts,
 )
 from spsam.reporting.page.verdict import brief, study_title, verdict
+from spsam.reporting.prompts.heat_map import heat_map
 from spsam.reporting.render.html import to_html
 from spsam.reporting.render.model import Table
 from spsam.reporting.render.templates import html_templates
@@ -28,8 +30,10 @@ from spsam.reporting.tables.study import StudyResults
 PAGE = "index.html"
 
 _LONG = 25  # Rows above which a table is folded.
-_WIDE = ("panels",)
+_WIDE = ("panels", "heat_map", "logits", "neighbours")
 """Figures that take both columns of the page."""
+
+_HEAT_MAP = "heat_map"
 
 _KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
 
@@ -88,9 +92,13 @@ def write_prompts_page(
         The page.
     """
     data = about["data"]
+    narrow = {_HEAT_MAP: _narrow_heat_map(tables)}
     pictures = [
-        ReportFigure(file.stem, _title(file.stem), "", (file,))
-        for file in sorted(study.glob("*.png"))
+        ReportFigure(name, _title(name), "", _files_of(study, name), narrow.get(name, ""))
+        # The heat map shows all cells, the others some: it comes first.
+        for name in sorted(
+            {file.stem for file in study.glob("*.png")}, key=lambda name: (name != _HEAT_MAP, name)
+        )
     ]
     facts = [
         ("Data", f"{data['name']}, fingerprint {data['fingerprint']}"),
@@ -115,6 +123,20 @@ def write_prompts_page(
         holes=[],
         home="",
     )
+
+
+def _files_of(study: Path, name: str) -> tuple[Path, ...]:
+    files = (study / f"{name}.{ending}" for ending in ("pdf", "svg", "png"))
+    return tuple(file for file in files if file.is_file())
+
+
+def _narrow_heat_map(tables: Sequence[Table]) -> str:
+    """The overview for a phone; empty if there is none."""
+    found = [table.frame() for table in tables if table.name == "overview"]
+    if not found or "prompts" not in found[0]:
+        return ""
+    with styled(narrow=True):
+        return to_svg(heat_map(found[0], "Mean Dice"))
 
 
 def _write(folder: Path, **values: Any) -> Path:

@@ -125,7 +125,8 @@ def driver_version() -> str | None:
         done = subprocess.run(
             [program, "--query-gpu=driver_version", "--format=csv,noheader"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=10,
             check=True,
         )

@@ -88,8 +88,8 @@ def run_ablation(
             book.close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", None)
         raise
     missing = executor.detached and not outcome.complete
-    book.close("RUNNING" if missing else "FAILED" if outcome.failed else "FINISHED", outcome)
-    return outcome
+    ending: Ending = "RUNNING" if missing else "FAILED" if outcome.failed else "FINISHED"
+    return replace(outcome, tracked=book.close(ending, outcome))
 
 
 def _queued_runs(
@@ -140,14 +140,13 @@ class _Book:
         """Predictions made elsewhere are scored."""
         self._mirror.changed(run.folder, run.config(), run.name, "FINISHED")
 
-    def close(self, ending: Ending, outcome: Outcome | None) -> None:
-        """Waits for MLflow to have everything."""
+    def close(self, ending: Ending, outcome: Outcome | None) -> bool:
+        """Waits for MLflow to have everything; returns whether it has."""
         self._mirror.close()
         if outcome is None:
-            self._tracker.close(ending)
-        else:
-            summary = outcome.summary(self._ablation.describe())
-            self._tracker.close(ending, outcome.files, outcome.scores(), summary)
+            return self._tracker.close(ending)
+        summary = outcome.summary(self._ablation.describe())
+        return self._tracker.close(ending, outcome.files, outcome.scores(), summary)
 
 
 def prepare(

@@ -23,13 +23,15 @@ LAST_PICTURE = "logits.png"
 
 def draw_pictures(session: Session, outcome: PromptOutcome) -> None:
     """Draws everything that the study's cells allow into the study's folder."""
-    from spsam.reporting.prompts.heat_map import draw_heat_map
+    from spsam.reporting.figures.style import save, styled
+    from spsam.reporting.prompts.heat_map import heat_map
     from spsam.reporting.prompts.table import overview
 
     study = session.study
     folder = study.folder
     title = f"Mean Dice, {study.subject.label}"
-    draw_heat_map(folder / "heat_map.png", overview(outcome.table), title)
+    with styled():
+        save(heat_map(overview(outcome.table), title), folder, "heat_map")
     shown = study.cases[:: max(1, len(study.cases) // _ROWS)][:_ROWS]
     for kind in ("ground_truth", "auxiliary"):
         cells = [cell for cell in study.cells if cell.source.kind == kind]

@@ -44,7 +44,8 @@ def run_prompts(
         compare_neighbours(study, outcome)
         if missing or not (study.folder / LAST_PICTURE).is_file():
             draw_pictures(session, outcome)
-        outcome.files += sorted(study.folder.glob("*.png"))
+        pictures = [study.folder.glob(f"*.{ending}") for ending in ("png", "svg", "pdf")]
+        outcome.files += sorted(file for found in pictures for file in found)
         record_cells(tracker, study, outcome)
     except BaseException as error:
         tracker.close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")

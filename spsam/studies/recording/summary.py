@@ -25,11 +25,13 @@ class Outcome:
         tables: Of `spsam.reporting.tables.ablation`, and of a factorial study its effects.
         files: The tables' files.
         failed: The folders of failed runs.
+        tracked: Whether MLflow has all of it.
     """
 
     tables: Sequence[Table]
     files: list[Path]
     failed: list[RunFolder]
+    tracked: bool = False
 
     @property
     def table(self) -> Table:

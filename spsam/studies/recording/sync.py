@@ -145,13 +145,12 @@ def _upload(home: Path, study: Recorded, warn: Callable[[str], None]) -> Synced:
         if ending == "FINISHED" and group:
             names = config["data"]["class_names"]
             scores.setdefault(group, []).append(final_scores(folder, names)["dice/mean"])
-    complete = tracker.on
     worst: Ending = "FINISHED"
     order: tuple[Ending, ...] = ("KILLED", "RUNNING", "FAILED")
     for each in order:
         worst = each if each in endings else worst
     means = {group: {"dice/mean": sum(all_) / len(all_)} for group, all_ in scores.items()}
-    tracker.close(worst, study.files, means, study.summary)
+    complete = tracker.close(worst, study.files, means, study.summary)
     return Synced(study.name, begun, new, complete)
 
 

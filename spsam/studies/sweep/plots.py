@@ -1,61 +1,80 @@
-"""Pictures of a sweep, drawn by Optuna; labels are made to fit."""
+"""Figures of a sweep, in the style of a report."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
-from functools import partial
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spsam.files import atomic
+import numpy as np
+
+from spsam.reporting.figures.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    VERMILION,
+    NothingToDrawError,
+    facets,
+    full_width,
+    legend,
+    new_figure,
+    save,
+    styled,
+)
+from spsam.text.escape import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from optuna import Study
+    from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
-_LETTERS = 24
-"""So many letters stand below an axis side by side; more are slanted."""
+_COLUMNS = 3
+_LETTERS = 14
+"""So many letters stand below a narrow axis side by side; more are slanted."""
+_DECADES = 20
+"""A logarithmic axis of less than this ratio has ticks between the powers of ten."""
+_SHADES = "viridis"
 
 
-def draw(study: Study, objectives: Sequence[str], folder: Path) -> list[Path]:
-    """Draws what the study has enough trials for.
+def draw(
+    study: Study,
+    objectives: Sequence[str],
+    importances: Mapping[str, Mapping[str, float]],
+    folder: Path,
+) -> list[Path]:
+    """Draws what the study has enough trials for, as PDF, SVG and PNG.
 
     Args:
         study: The study.
         objectives: In the order of a trial's values.
-        folder: Where the pictures go.
+        importances: By objective, of each parameter; empty while there are too few trials.
+        folder: Where the figures go.
 
     Returns:
-        The pictures.
+        The files.
     """
-    import matplotlib as mpl
+    from optuna.trial import TrialState
 
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    names = list(objectives)
+    figures: dict[str, Callable[[], Figure]] = {
+        "history": lambda: _history(study, trials, names),
+        "importances": lambda: _importances(importances),
+        "parallel": lambda: _parallel(study, trials, names),
+        "slice": lambda: _slices(trials, names),
+        "pareto": lambda: _pareto(study, trials, names),
+    }
     files = []
-    for stem, job in _jobs(study, list(objectives)):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            file = folder / f"{stem}.png"
-            try:
-                job()
-                figure = plt.gcf()
-                if stem.startswith("slice"):
-                    _spread_slices(figure)
-                elif stem.startswith("parallel"):
-                    _spread_coordinates(figure, names_of(study))
-                with atomic(file) as draft:
-                    figure.savefig(draft, format="png", dpi=120, bbox_inches="tight")
-            except (ValueError, RuntimeError, IndexError):
-                # Too few trials, or all alike, or a value with dollar signs that is no formula.
-                continue
-            finally:
-                plt.close("all")
-            files.append(file)
+    for stem, figure in figures.items():
+        try:
+            with styled():
+                files += save(figure(), folder, stem)
+        except NothingToDrawError:
+            continue
     return files
 
 
@@ -70,75 +89,261 @@ def cost_of(study: Study, index: int) -> Callable[[FrozenTrial], float]:
     return lambda trial: sign * float(trial.values[index])
 
 
-def _value_of(index: int) -> Callable[[FrozenTrial], float]:
-    return lambda trial: float(trial.values[index])
+def _history(study: Study, trials: Sequence[FrozenTrial], names: Sequence[str]) -> Figure:
+    """Values by trial; of each objective the best so far."""
+    from matplotlib.ticker import MaxNLocator
+
+    _at_least(trials, 2)
+    figure, axes = facets(len(names), columns=2, height=2.6, share=False)
+    numbers = [trial.number for trial in trials]
+    for index, (axis, name) in enumerate(zip(axes, names, strict=True)):
+        cost = cost_of(study, index)
+        values = [float(trial.values[index]) for trial in trials]
+        costs = np.array([cost(trial) for trial in trials])
+        best = np.array(values)[[int(np.argmin(costs[: i + 1])) for i in range(len(costs))]]
+        axis.plot(numbers, values, "o", color=BLUE, ms=4, label="trial")
+        axis.step(numbers, best, where="post", color=VERMILION, label="best so far")
+        axis.set_xlabel("trial")
+        axis.set_ylabel(plain(name))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.grid(axis="y")
+    legend(figure, axes[0])
+    return figure
 
 
-def _jobs(study: Study, names: list[str]) -> list[tuple[str, Callable[[], Any]]]:
-    import optuna.visualization.matplotlib as plots
-
-    jobs: list[tuple[str, Callable[[], Any]]] = []
-    for index, name in enumerate(names):
-        about: dict[str, Any] = {"target_name": name}
-        end = ""
-        if len(names) > 1:
-            # Of an only objective Optuna knows the direction, and marks what is best so far.
-            about["target"] = _value_of(index)
-            end = f"-{name}"
-        cost = {**about, "target": cost_of(study, index)}
-        jobs += [
-            (f"history{end}", partial(plots.plot_optimization_history, study, **about)),
-            (f"importances{end}", partial(plots.plot_param_importances, study, **cost)),
-            (f"parallel{end}", partial(plots.plot_parallel_coordinate, study, **about)),
-            (f"slice{end}", partial(plots.plot_slice, study, **about)),
-        ]
-    if len(names) in (2, 3):
-        jobs.append(("pareto", partial(plots.plot_pareto_front, study, target_names=names)))
-    return jobs
+def _importances(importances: Mapping[str, Mapping[str, float]]) -> Figure:
+    """A bar for each parameter, the most important one on top."""
+    found = {name: shares for name, shares in importances.items() if shares}
+    if not found:
+        raise NothingToDrawError("there are too few trials")
+    most = max(map(len, found.values()))
+    figure, axes = facets(len(found), columns=1, height=0.5 + 0.28 * most, share=False)
+    for axis, (name, shares) in zip(axes, found.items(), strict=True):
+        keys = sorted(shares, key=lambda key: shares[key])
+        bars = axis.barh([plain(key) for key in keys], [shares[key] for key in keys], color=BLUE)
+        axis.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
+        axis.set_xlim(0, 1.08)
+        axis.set_xlabel(f"importance for {plain(name)}")
+        axis.tick_params(axis="y", length=0)
+    return figure
 
 
-def _spread_slices(figure: Figure) -> None:
-    """An axis a parameter: wide enough for its name, which is broken at its dots."""
-    axes = [axis for axis in figure.axes if axis.get_xlabel()]
-    figure.set_size_inches(2.6 * len(axes) + 1.4, 4.2)
-    for axis in axes:
-        axis.set_xlabel(broken(axis.get_xlabel()), fontsize=9)
-        _slant(axis)
+def _slices(trials: Sequence[FrozenTrial], names: Sequence[str]) -> Figure:
+    """An axis for each parameter and objective; later trials are darker."""
+    from matplotlib.ticker import MaxNLocator
+
+    _at_least(trials, 2)
+    spaces = _spaces(trials)
+    panels = [(index, name, key) for index, name in enumerate(names) for key in spaces]
+    figure, axes = facets(len(panels), columns=_COLUMNS, height=2.3, share=False)
+    last = max(trial.number for trial in trials)
+    shown = None
+    for axis, (index, name, key) in zip(axes, panels, strict=True):
+        there = [trial for trial in trials if key in trial.params]
+        values = [float(trial.values[index]) for trial in there]
+        shown = axis.scatter(
+            _along(axis, spaces[key], [trial.params[key] for trial in there]),
+            values,
+            c=[trial.number for trial in there],
+            cmap=f"{_SHADES}_r",
+            vmin=0,
+            vmax=last,
+            s=18,
+        )
+        axis.set_xlabel(broken(plain(key)))
+        axis.set_ylabel(plain(name))
+        axis.grid()
+    whole = MaxNLocator(6, integer=True)
+    bar = figure.colorbar(shown, ax=axes, label="trial", shrink=0.7, ticks=whole)  # type: ignore[arg-type]
+    bar.outline.set_visible(False)
+    return figure
 
 
-def _spread_coordinates(figure: Figure, names: Sequence[str]) -> None:
-    """A line a trial over upright axes: their names stand below, broken at their dots."""
-    axis = figure.axes[0]
-    labels = [label.get_text() for label in axis.get_xticklabels()]
-    if len(labels) == len(names) + 1:
-        labels[1:] = names  # Optuna cuts them short
-    figure.set_size_inches(max(8.0, 1.9 * len(labels)), 4.8)
-    axis.set_xticks(
-        axis.get_xticks(), [broken(name) for name in labels], rotation=0, ha="center", fontsize=8
-    )
-    for lines in axis.collections:
-        # The best lines are the palest of Optuna's own colours, hardly seen on its grey.
-        lines.set_cmap("viridis")
+def _parallel(study: Study, trials: Sequence[FrozenTrial], names: Sequence[str]) -> Figure:
+    """Upright axes of the parameters, a line for each trial; the best one is broad."""
+    _at_least(trials, 2)
+    import matplotlib as mpl
+
+    spaces = _spaces(trials)
+    across = max(full_width(), 1.2 * (len(spaces) + 1))
+    figure = new_figure(across, 2.9 * len(names) + 0.3)
+    axes = figure.subplots(len(names), 1, squeeze=False)[:, 0]
+    for index, (axis, name) in enumerate(zip(axes, names, strict=True)):
+        cost = cost_of(study, index)
+        best, costs = min(trials, key=cost), _Scale([cost(trial) for trial in trials])
+        columns = {name: _Scale([float(trial.values[index]) for trial in trials])}
+        columns |= {key: _Scale.of(space, trials, key) for key, space in spaces.items()}
+        # Poor trials are pale, and the good ones lie over them.
+        for trial in sorted(trials, key=cost, reverse=True):
+            given = {name: float(trial.values[index]), **trial.params}
+            heights = [
+                scale.at(given[key]) if key in given else math.nan for key, scale in columns.items()
+            ]
+            there = [place for place, height in enumerate(heights) if not math.isnan(height)]
+            shade = mpl.colormaps[_SHADES](0.95 * costs.at(cost(trial)))
+            one = trial is best
+            axis.plot(
+                heights,
+                color=VERMILION if one else shade,
+                lw=2.2 if one else 0.9,
+                alpha=1 if one else 0.75,
+                marker="o" if one else None,
+                ms=4,
+                label="best trial" if one else None,
+            )
+            # Dotted over the axes of parameters that the trial has not.
+            axis.plot(
+                there,
+                [heights[place] for place in there],
+                color=VERMILION if one else shade,
+                ls=":",
+                lw=1.4 if one else 0.6,
+            )
+        for place, scale in enumerate(columns.values()):
+            axis.axvline(place, color=GREY, lw=0.7, zorder=0)
+            for height, text in scale.marks():
+                axis.annotate(
+                    plain(text),
+                    (place, height),
+                    xytext=(4, 0),
+                    textcoords="offset points",
+                    fontsize=7,
+                    va="center",
+                    bbox={"facecolor": "white", "alpha": 0.75, "lw": 0, "pad": 0.6},
+                )
+        axis.set_xticks(range(len(columns)), [broken(plain(key)) for key in columns])
+        axis.set_xlim(-0.2, len(columns) - 0.35)
+        axis.set_yticks([])
+        axis.spines[:].set_visible(False)
+        axis.tick_params(length=0)
+    legend(figure, axes[0])
+    return figure
 
 
-def names_of(study: Study) -> list[str]:
-    """The parameters of all trials, in the order of Optuna's axes."""
-    trials = study.get_trials(deepcopy=False)
-    return sorted({name for trial in trials for name in trial.params})
+def _pareto(study: Study, trials: Sequence[FrozenTrial], names: Sequence[str]) -> Figure:
+    """An axis for each pair of objectives."""
+    if len(names) < 2:
+        raise NothingToDrawError("there is one objective")
+    _at_least(trials, 2)
+    front = {trial.number for trial in study.best_trials}
+    pairs = list(combinations(range(len(names)), 2))
+    figure, axes = facets(len(pairs), columns=2, height=2.8, share=False)
+    for axis, (one, other) in zip(axes, pairs, strict=True):
+        for ahead, label, face in ((False, "trial", "white"), (True, "Pareto front", ORANGE)):
+            points = [t.values for t in trials if (t.number in front) == ahead]
+            axis.plot(
+                [values[other] for values in points],
+                [values[one] for values in points],
+                "o",
+                color=ORANGE if ahead else GREY,
+                mfc=face,
+                ms=5,
+                label=label,
+            )
+        axis.set_xlabel(plain(names[other]))
+        axis.set_ylabel(plain(names[one]))
+        axis.grid()
+    legend(figure, axes[0])
+    return figure
+
+
+class _Scale:
+    """Where values stand on an upright axis, 0 at the bottom and 1 at the top.
+
+    Args:
+        values: All that are drawn.
+        log: Whether numbers are spread by orders of magnitude.
+        names: Whether values are choices, not numbers.
+    """
+
+    def __init__(self, values: Sequence[Any], *, log: bool = False, names: bool = False) -> None:
+        self._names = list(dict.fromkeys(map(str, values))) if names else []
+        self._log = log
+        numbers = [self._number(value) for value in values]
+        self._low, self._high = min(numbers), max(numbers)
+
+    @classmethod
+    def of(cls, space: BaseDistribution, trials: Sequence[FrozenTrial], key: str) -> _Scale:
+        """Of a parameter."""
+        values = [trial.params[key] for trial in trials if key in trial.params]
+        return cls(values, log=getattr(space, "log", False), names=hasattr(space, "choices"))
+
+    def at(self, value: Any) -> float:
+        """A value's height."""
+        span = self._high - self._low
+        return (self._number(value) - self._low) / span if span else 0.5
+
+    def marks(self) -> list[tuple[float, str]]:
+        """Heights and texts beside the axis."""
+        if self._names:
+            return [(self.at(name), name) for name in self._names]
+        ends = dict.fromkeys((self._low, self._high))
+        return [(self._height(end), _short(10**end if self._log else end)) for end in ends]
+
+    def _height(self, number: float) -> float:
+        span = self._high - self._low
+        return (number - self._low) / span if span else 0.5
+
+    def _number(self, value: Any) -> float:
+        if self._names:
+            return float(self._names.index(str(value)))
+        return math.log10(value) if self._log else float(value)
+
+
+def _along(axis: Axes, space: BaseDistribution, values: Sequence[Any]) -> list[float]:
+    """Values along an axis, which gets the scale and the ticks of their kind."""
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
+
+    choices = getattr(space, "choices", None)
+    if choices is None:
+        numbers = [float(value) for value in values]
+        if getattr(space, "log", False):
+            axis.set_xscale("log")
+            low, high = (float(getattr(space, end)) for end in ("low", "high"))
+            axis.set_xlim(low / 1.15, high * 1.15)
+            axis.xaxis.set_major_locator(FixedLocator(_log_ticks(low, high)))
+            axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axis.xaxis.set_minor_formatter(NullFormatter())
+        else:
+            whole = all(isinstance(value, int) for value in values)
+            axis.xaxis.set_major_locator(MaxNLocator(4, integer=whole))
+        return numbers
+    names = [plain(str(choice)) for choice in choices]
+    axis.set_xticks(range(len(names)), names)
+    axis.set_xlim(-0.5, len(names) - 0.5)
+    if sum(map(len, names)) > _LETTERS:
+        for label in axis.get_xticklabels():
+            label.set(rotation=40, ha="right", rotation_mode="anchor")
+    return [float(list(choices).index(value)) for value in values]
+
+
+def _spaces(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
+    """The parameters of all trials, by name, with the widest choice that any of them had."""
+    found: dict[str, BaseDistribution] = {}
+    for trial in trials:
+        found |= trial.distributions
+    return {key: found[key] for key in sorted(found)}
+
+
+def _at_least(trials: Sequence[FrozenTrial], count: int) -> None:
+    if len(trials) < count:
+        raise NothingToDrawError(f"fewer than {count} trials are complete")
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers between two ends; the ends where there are hardly any."""
+    steps = (1, 2, 5) if high < _DECADES * low else (1,)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    # By the number's text: 5 * 10**-2 is not 0.05 to the bit.
+    ticks = [float(f"{step}e{power}") for power in powers for step in steps]
+    inside = [tick for tick in ticks if low <= tick <= high]
+    return inside[:: -(-len(inside) // 4)] if len(inside) > 1 else [low, high]
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def broken(key: str) -> str:
     """A dotted key on several lines, since all of it in one would cover its neighbours."""
     return key.replace(".", ".\n")
-
-
-def _slant(axis: Axes) -> None:
-    from matplotlib.ticker import NullFormatter
-
-    axis.xaxis.set_minor_formatter(NullFormatter())
-    labels = [label.get_text() for label in axis.get_xticklabels()]
-    if any("'" in label for label in labels):
-        axis.set_xticks(axis.get_xticks(), [label.strip("'") for label in labels])
-    if sum(map(len, labels)) > _LETTERS and "$" not in "".join(labels):
-        for label in axis.get_xticklabels():
-            label.set(rotation=40, ha="right", rotation_mode="anchor")

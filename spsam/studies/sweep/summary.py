@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spsam.config.overrides import flag
+from spsam.config.places import home, shipped
 from spsam.config.yaml_file import to_yaml
 from spsam.files import write_text
+from spsam.registry.files import arm_file
 from spsam.studies.planning.space import overrides
 from spsam.studies.sweep.plots import cost_of, draw
 from spsam.studies.sweep.retry import RETRY_OF
@@ -63,7 +66,7 @@ def summarise(sweep: Sweep) -> SweepOutcome:
     if best and not sweep.of_study:
         files.append(sweep.folder / "best.yaml")
         write_text(files[-1], _arm_file(sweep, best[0]))
-    files += draw(study, sweep.config.objectives, sweep.folder / "plots")
+    files += draw(study, sweep.config.objectives, importances, sweep.folder / "plots")
     page = sweep.folder / "sweep.md"
     write_text(page, _page(sweep, counts, best, start, importances, files))
     record = sweep.folder / "sweep.json"
@@ -141,8 +144,8 @@ def _importances(sweep: Sweep, study: Study) -> dict[str, dict[str, float]]:
 def _arm_file(sweep: Sweep, best: Mapping[str, Any]) -> str:
     """An arm's file with the best values, to be run by `spsam ablate`."""
     config = sweep.config
-    arm = config.arm if "/" not in config.arm else str(Path(config.arm).resolve())
-    data: dict[str, Any] = {"base": arm, "title": f"{config.title}: trial {best['trial']}"}
+    title = f"{config.title}: trial {best['trial']}"
+    data: dict[str, Any] = {"base": _base(config.arm), "title": title}
     for key, value in {**config.set, **sweep.request.overrides, **best["overrides"]}.items():
         *above, last = key.split(".")
         if above == ["blocks"] and isinstance(value, str):
@@ -151,8 +154,45 @@ def _arm_file(sweep: Sweep, best: Mapping[str, Any]) -> str:
         for name in above:
             part = part.setdefault(name, {})
         part[last] = value
-    run = f"spsam ablate {sweep.folder / 'best.yaml'} --preset {sweep.context.preset}"
-    return f"# {run} --data {sweep.request.data}\n{to_yaml(data)}"
+    return f"# {best_command(sweep, anywhere=True)}\n{to_yaml(data)}"
+
+
+def _base(name: str) -> str:
+    """A shipped arm's name; the path of any other, which also leads there from the file's folder.
+
+    Args:
+        name: The arm's, or its file's path.
+    """
+    file = arm_file(name).resolve()
+    return file.stem if file.parent == shipped("ablations").resolve() else str(file)
+
+
+def best_command(sweep: Sweep, *, anywhere: bool = False) -> str:
+    """The command that compares the best values with the arm, on the test cases.
+
+    Args:
+        sweep: With a file of the best values.
+        anywhere: Whether it shall run in every folder: paths are absolute then.
+    """
+
+    def place(path: str | Path) -> str:
+        # A name, of a data set or a preset, stays one.
+        there = anywhere and Path(path).exists()
+        return str(Path(path).resolve()) if there else str(path)
+
+    request = sweep.request
+    arm = _base(sweep.config.arm) if anywhere else sweep.config.arm
+    words = ["spsam", "ablate", arm, str(Path(place(sweep.folder), "best.yaml"))]
+    words += ["--data", place(request.data)]
+    words += ["--preset", place(request.preset or sweep.config.preset or sweep.context.preset)]
+    words += ["--fold", str(request.fold)] if request.fold else []
+    words += ["--split", place(request.split)] if request.split else []
+    words += ["--checkpoint", place(request.checkpoint)] if request.checkpoint else []
+    if anywhere or request.home != home():
+        words += ["--out", place(request.home)]
+    for plugin in request.plugins:
+        words += ["--plugin", place(plugin)]
+    return shlex.join(words)
 
 
 def _page(  # noqa: PLR0917 - what there is to tell, named by its caller
@@ -188,7 +228,7 @@ def _page(  # noqa: PLR0917 - what there is to tell, named by its caller
     for name, shares in importances.items():
         lines += [f"Importance for {name}:", "", "| parameter | share |", "| --- | ---: |"]
         lines += [f"| {key} | {share:.2f} |" for key, share in shares.items()] + [""]
-    pictures = [file for file in files if file.suffix == ".png"]
+    pictures = [file for file in files if file.suffix == ".svg"]
     lines += [f"![{file.stem}]({file.relative_to(sweep.folder).as_posix()})" for file in pictures]
     return "\n".join(lines) + "\n"
 

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from spsam.reporting.figures.style import NARROW, WIDTH, styled
 from spsam.reporting.prompts import attribution, neighbours
 from spsam.reporting.prompts.attribution import attribution_table
-from spsam.reporting.prompts.heat_map import draw_heat_map
+from spsam.reporting.prompts.heat_map import heat_map
 from spsam.reporting.prompts.neighbours import neighbours_table
 from spsam.reporting.prompts.table import (
     CellResult,
@@ -93,6 +92,15 @@ def test_neighbours_are_means_over_cases() -> None:
     assert "60.00" in to_markdown(neighbours.to_table(table, ""))
 
 
-def test_the_heat_map_is_a_picture(tmp_path: Path) -> None:
-    draw_heat_map(tmp_path / "map.png", overview(prompt_table(results(), NAMES, "mask")), "Dice")
-    assert (tmp_path / "map.png").stat().st_size > 5_000
+@pytest.mark.parametrize("narrow", [False, True])
+def test_the_heat_map_shows_every_cell_inside_its_width(narrow: bool) -> None:
+    wide = overview(prompt_table(results(), NAMES, "mask"))
+    with styled(narrow=narrow):
+        figure = heat_map(wide, "Dice")
+        figure.draw_without_rendering()
+        axis = figure.axes[0]
+        assert {text.get_text() for text in axis.texts} == {"30.0", "20.0", "60.0", "40.0"}
+        assert figure.get_figwidth() <= (NARROW if narrow else WIDTH)
+        for label in [*axis.texts, *axis.get_xticklabels(), *axis.get_yticklabels()]:
+            assert figure.bbox.padded(1).containsx(label.get_window_extent().x0)
+            assert figure.bbox.padded(1).containsx(label.get_window_extent().x1)

@@ -325,8 +325,8 @@ def test_tracked(plan: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     ablation, watch = plan("S1", "S2"), Recorder()
-    run_ablation(ablation, watch, FakeBackend())
-    run_ablation(ablation, watch, FakeBackend())
+    assert run_ablation(ablation, watch, FakeBackend()).tracked
+    assert run_ablation(ablation, watch, FakeBackend()).tracked
     assert watch.warned == []
     client = MlflowClient(tracking_uri=store(ablation.request.home))
     experiment = client.get_experiment_by_name("spsam")

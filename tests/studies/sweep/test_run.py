@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shlex
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -22,7 +23,7 @@ from spsam.studies.sweep.address import shown_storage
 from spsam.studies.sweep.plan_sweep import Sweep
 from spsam.studies.sweep.run_sweep import run_sweep
 from spsam.studies.sweep.storage import open_study
-from spsam.studies.sweep.summary import SweepOutcome
+from spsam.studies.sweep.summary import SweepOutcome, best_command
 from tests.studies.fakes import Recorder
 from tests.studies.sweep.databases import mysql, postgres
 from tests.studies.sweep.fakes import (
@@ -33,6 +34,7 @@ from tests.studies.sweep.fakes import (
     start_a_worker,
     take_trials,
 )
+from tests.tutorials import as_plugin
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +81,47 @@ def test_a_sweep_finds_runs_tells_and_draws(tmp_path: Path) -> None:
     kept = read_yaml(tmp_path / "runs" / best["run_id"] / "config.yaml").data["arm"]
     assert json.loads(arm.model_dump_json())["blocks"] == kept["blocks"]
     assert json.loads(arm.model_dump_json())["train"] == kept["train"]
+
+
+@pytest.mark.parametrize("arm", ["mine.yaml", "./mine.yaml", "mine"])
+def test_the_best_values_load_in_every_folder(
+    arm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    as_plugin(tmp_path / "my blocks")
+    own = tmp_path / ("mine.yaml" if "." in arm else "ablations/mine.yaml")
+    own.parent.mkdir(exist_ok=True)
+    own.write_text("base: S9\ntitle: Mine\nblocks: {adapter: gated}\n")
+    text = (
+        f"title: A search\narm: {arm}\npreset: smoke\n"
+        "space: {blocks.adapter.ratio: [0.25, 0.5]}\n"
+    )
+    options: dict[str, Any] = {"plugins": [Path("my blocks")], "split": "five_fold", "fold": 2}
+    run(sweep := planned(Path("results"), text, trials=2, **options))
+    program, verb, *words = shlex.split(best_command(sweep))
+    best = "results/sweeps/search-tiny-smoke/best.yaml"
+    assert [program, verb, *words[:2]] == ["spsam", "ablate", arm, best]
+    given = dict(zip(words[2::2], words[3::2], strict=True))
+    assert given == {
+        "--data": "tiny",
+        "--preset": "smoke",
+        "--fold": "2",
+        "--split": "five_fold",
+        "--out": "results",
+        "--plugin": "my blocks",
+    }
+    monkeypatch.chdir(sweep.folder)
+    header = Path("best.yaml").read_text(encoding="utf-8").splitlines()[0]
+    program, verb, *words = shlex.split(header.removeprefix("# "))
+    assert [Path(words[1]), Path(words[-1])] == [tmp_path / best, tmp_path / "my blocks"]
+    load_arm(words[0], preset="smoke", plugins=[tmp_path / "my blocks"])
+    loaded = load_arm("best.yaml", preset="smoke", plugins=[tmp_path / "my blocks"])
+    assert loaded.blocks.adapter.name == "gated"
+
+
+def test_a_shipped_arm_is_named(tmp_path: Path) -> None:
+    run(sweep := planned(tmp_path, trials=1))
+    assert read_yaml(sweep.folder / "best.yaml").data["base"] == "S9"
 
 
 def test_a_second_start_goes_on(tmp_path: Path) -> None:

@@ -295,7 +295,9 @@ def _requeue() -> None:
 
 
 def _slurm(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(
+        command, capture_output=True, encoding="utf-8", check=True, timeout=60
+    ).stdout
 
 
 def _paths() -> str:
