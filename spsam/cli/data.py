@@ -200,6 +200,9 @@ def _as_json(report: DataReport) -> str:
         "classes": list(dataset.class_names),
         "cases": len(dataset.cases),
         "patients": len({case.patient for case in dataset.cases}),
+        "ignored": {}
+        if dataset.ignore_id is None
+        else {"id": dataset.ignore_id, "share": round(report.ignored, 4)},
         "orientations": report.orientations,
         "cases_of_class": report.cases_of_class,
         "split": None,
@@ -236,6 +239,8 @@ def _as_text(report: DataReport) -> str:
     if dataset.num_classes > 1:
         present = (f"{name} {count}" for name, count in report.cases_of_class.items())
         lines.append(f"  cases with   {', '.join(present)}")
+    if dataset.ignore_id is not None:
+        lines.append(f"  ignored      id {dataset.ignore_id}: {report.ignored:.1%} of the voxels")
     if report.split is not None:
         split = report.split
         sizes = f"train {len(split.train)}, val {len(split.val)}, test {len(split.test)}"

@@ -24,6 +24,14 @@ def evaluate(  # noqa: PLR0917 - the command line's options
         str | None,
         typer.Option(help="NAME=ID,… [default: those recorded by spsam predict, else all ids]."),
     ] = None,
+    ignore: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Id in the references of voxels that do not count [default: as recorded by "
+            "spsam predict].",
+        ),
+    ] = None,
     convention: Annotated[
         str, typer.Option(help="Score of an empty class: nnunet, nnformer or transunet.")
     ] = "nnunet",
@@ -45,7 +53,12 @@ def evaluate(  # noqa: PLR0917 - the command line's options
 
     save = save and folder_to_be(save)
     planned = plan_scoring(
-        predictions, references, classes=classes, convention=convention, tolerance=tolerance
+        predictions,
+        references,
+        classes=classes,
+        ignore=ignore,
+        convention=convention,
+        tolerance=tolerance,
     )
     scores = watched(lambda watch: score(planned, watch))
     files = write_scores(save, planned, scores) if save is not None else []

@@ -279,6 +279,9 @@ class DataIdentity(Section):
     preparation: Count = chosen(
         2, "Version of what preparation makes of the data: another one is other data."
     )
+    ignore_id: Whole | None = chosen(
+        None, "The id of voxels that were not annotated; null: every voxel is."
+    )
 
 
 class RunConfig(Section):

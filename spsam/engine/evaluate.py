@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spsam.config.schema import DataIdentity, RunConfig
 from spsam.data.cases import Case, DataSet
+from spsam.data.labels import without_ignored
 from spsam.data.preparation.restore import write_labels
 from spsam.data.preparation.store import PreparedStore
 from spsam.data.volume import Volume
@@ -125,7 +126,7 @@ def case_score(
 
     Args:
         case: Whose it is.
-        volume: The case as it was acquired, with its reference.
+        volume: The case as it was acquired, with its reference, whose ignored voxels do not count.
         labels: `(D, H, W)` class indices on the original grid, array axes (z, y, x).
         num_classes: K, background included.
         convention: What an empty class scores.
@@ -184,12 +185,13 @@ def preview(path: Path, scores: list[CaseScore], dataset: DataSet, *, prediction
         score = scores[index]
         volume = dataset.case(score.case).load()
         assert volume.label is not None
+        labels = read_labels(predictions / f"{score.case}.nii.gz", dataset.raw_ids)
         examples.append(
             Example(
                 title=f"{name}: {score.case}\nmean Dice {100 * score.mean():.1f}",
                 image=volume.image[0],
-                reference=volume.label,
-                prediction=read_labels(predictions / f"{score.case}.nii.gz", dataset.raw_ids),
+                reference=without_ignored(volume.label),
+                prediction=without_ignored(labels, volume.label),
                 aspect=volume.spacing[1] / volume.spacing[2],
             )
         )

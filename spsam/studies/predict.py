@@ -84,6 +84,12 @@ class Prediction:
         return Predicted(self.output, self.describe(), file_forms(self.options), shared)
 
     @property
+    def ignore_id(self) -> int | None:
+        """The id of voxels that the references of all runs' data ignore."""
+        ids = {recipe.config.data.ignore_id for recipe in self.recipes}
+        return ids.pop() if len(ids) == 1 else None
+
+    @property
     def members(self) -> list[str]:
         """The runs in words, each `ARM seed N fold N`."""
         configs = [recipe.config for recipe in self.recipes]
@@ -103,6 +109,7 @@ class Prediction:
                     strict=True,
                 )
             ),
+            **({} if self.ignore_id is None else {"ignore": self.ignore_id}),
             "options": self.options,
         }
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from spsam.config.problems import gather, raise_all
 from spsam.data.geometry import FATAL_OF_LABELS, VolumePlace, mismatches
-from spsam.data.labels import class_indices, id_problems, whole_ids
+from spsam.data.labels import IGNORED, class_indices, id_problems, whole_ids
 from spsam.data.sources.label_maps import RECORD, label_maps
 from spsam.errors import InputError, Problem
 from spsam.files import write_texts
@@ -57,6 +57,7 @@ class Scoring:
         convention: What an empty class scores.
         tolerance: Of the surface Dice, mm.
         notes: What the user should know.
+        ignore: The id of voxels in the references that do not count; None where all do.
     """
 
     pairs: Sequence[tuple[str, Path, Path]]
@@ -64,6 +65,7 @@ class Scoring:
     convention: str
     tolerance: float
     notes: Sequence[str]
+    ignore: int | None = None
 
 
 def plan_scoring(
@@ -71,6 +73,7 @@ def plan_scoring(
     references: Path,
     *,
     classes: str | None = None,
+    ignore: int | None = None,
     convention: str = "nnunet",
     tolerance: float | None = None,
 ) -> Scoring:
@@ -81,6 +84,8 @@ def plan_scoring(
         references: Folder of label maps of the same names, or with `_gt` behind them.
         classes: `NAME=ID,…`; None takes those of `spsam predict`'s record, else the ids that the
             references have.
+        ignore: The id of voxels in the references that do not count, whatever is predicted there;
+            None takes that of `spsam predict`'s record, if it has one.
         convention: A key of `CONVENTIONS`.
         tolerance: Of the surface Dice, mm; None takes the usual one.
 
@@ -100,6 +105,11 @@ def plan_scoring(
     named: dict[int, str] = {}
     with gather(problems):
         named = _classes(classes, predictions)
+    with gather(problems):
+        ignore = _ignored(predictions) if ignore is None else ignore
+    if ignore is not None and (ignore == 0 or ignore in named):
+        of = "the background" if ignore == 0 else f"'{named[ignore]}'"
+        problems.append(Problem(f"--ignore {ignore}: is the id of {of}; expected another id"))
     if convention not in CONVENTIONS:
         problems.append(
             Problem(f"--convention {convention}: expected one of {', '.join(CONVENTIONS)}")
@@ -124,7 +134,8 @@ def plan_scoring(
     pairs = [(name, made[name], wanted[name]) for name in sorted(wanted)]
     labels = class_labels(["background", *named.values()])[1:]
     named = dict(zip(named, labels, strict=True))
-    return Scoring(pairs, named, convention, TOLERANCE if tolerance is None else tolerance, notes)
+    distance = TOLERANCE if tolerance is None else tolerance
+    return Scoring(pairs, named, convention, distance, notes, ignore)
 
 
 def score(scoring: Scoring, watch: ProgressListener | None = None) -> list[Score]:
@@ -160,7 +171,7 @@ def _ids_of_references(
         watch.stage("reading references", number, len(scoring.pairs))
         with gather(problems):
             ids |= set(whole_ids(read_array(reference)[0], reference).values())
-    return {value: str(value) for value in sorted(ids - {0})}
+    return {value: str(value) for value in sorted(ids - {0, scoring.ignore})}
 
 
 def means(scores: Sequence[Score]) -> dict[str, dict[str, float | None]]:
@@ -181,6 +192,7 @@ def to_json(scoring: Scoring, scores: Sequence[Score]) -> dict[str, Any]:
     """Everything as plain values."""
     return {
         "convention": scoring.convention,
+        "ignore": scoring.ignore,
         "surface_dice_tolerance_mm": scoring.tolerance,
         "cases": len(scoring.pairs),
         "means": means(scores),
@@ -224,6 +236,8 @@ def _case(
         with gather(problems):
             array, geometry = read_array(path)
             places.append(VolumePlace(what, path, geometry))
+            if path == reference and scoring.ignore is not None:
+                class_of[scoring.ignore] = IGNORED
             maps.append(class_indices(array, path, class_of))
     if len(places) == 2:
         # Well-known references carry another direction than their images: that is no mistake.
@@ -276,6 +290,19 @@ def _classes(text: str | None, predictions: Path) -> dict[int, str]:
             "once"
         )
     return dict(sorted(found.items()))
+
+
+def _ignored(predictions: Path) -> int | None:
+    """The id that a record of `spsam predict` has for voxels that references ignore."""
+    record = predictions / RECORD
+    if not record.is_file():
+        return None
+    try:
+        found = parse_json(record.read_text(encoding="utf-8")).get("ignore")
+        return None if found is None else int(found)
+    except (ValueError, TypeError, AttributeError) as error:
+        message = "is no record of spsam predict, or a damaged one: give --ignore"
+        raise InputError(Problem(message, record)) from error
 
 
 def _plain(value: Any) -> float | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from spsam.data.cases import Case, DataSet
 from spsam.data.files.json_object import read_object
+from spsam.data.labels import IGNORED
 from spsam.data.sources import dataset_json
 from spsam.data.sources.beside import ENDINGS, entries, stem, unread_notes
 from spsam.data.volume import read_geometry, read_volume
@@ -68,7 +69,7 @@ def read(folder: Path) -> DataSet:
 
     Raises:
         InputError: With every mistake in `dataset.json` and every missing file; also where labels
-            are regions or `ignore`, which training here knows nothing of.
+            are regions, which training here knows nothing of.
     """
     path = folder / dataset_json.FILE
     content = read_object(path)
@@ -77,14 +78,17 @@ def read(folder: Path) -> DataSet:
     if channels and sorted(channels) != list(range(len(channels))):
         shown = ", ".join(map(str, sorted(channels)))
         problems.append(Problem(f"expected 'channel_names' 0, 1, …, got {shown}", path))
-    labels = _labels(content, path, problems)
+    labels, ignore_id = _labels(content, path, problems)
     ending = content.get("file_ending")
     if ending not in ENDINGS:
         message = f"expected 'file_ending' to be one of {', '.join(ENDINGS)}, got {ending!r}"
         problems.append(Problem(message, path))
     if problems:
         raise InputError(problems)
-    cases = _cases(folder, len(channels), str(ending), sorted(labels), problems)
+    class_of = {raw: index for index, raw in enumerate(sorted(labels))}
+    if ignore_id is not None:
+        class_of[ignore_id] = IGNORED
+    cases = _cases(folder, len(channels), str(ending), class_of, problems)
     if problems:
         raise InputError(problems)
     names = [channels[index] for index in sorted(channels)]
@@ -101,16 +105,19 @@ def read(folder: Path) -> DataSet:
             *dataset_json.count_notes(content, len(cases)),
             *unread_notes(file for case in cases for file in case.files),
         ),
+        ignore_id=ignore_id,
     )
 
 
-def _labels(content: dict[str, Any], path: Path, problems: list[Problem]) -> dict[int, str]:
-    """Id -> name; the file has it the other way round."""
+def _labels(
+    content: dict[str, Any], path: Path, problems: list[Problem]
+) -> tuple[dict[int, str], int | None]:
+    """Id -> name, which the file has the other way round, and the id of ignored voxels."""
     value = content.get("labels")
     if not isinstance(value, dict) or not value:
         message = 'expected \'labels\' to be an object like {"background": 0, "organ": 1}'
         problems.append(Problem(message, path))
-        return {}
+        return {}, None
     regions = sorted(name for name, number in value.items() if isinstance(number, list))
     if regions:
         problems.append(
@@ -120,9 +127,6 @@ def _labels(content: dict[str, Any], path: Path, problems: list[Problem]) -> dic
                 path,
             )
         )
-    if "ignore" in value:
-        message = "'labels' has 'ignore': partly annotated volumes cannot be trained here"
-        problems.append(Problem(message, path))
     labels: dict[int, str] = {}
     for name, number in value.items():
         if isinstance(number, list):
@@ -136,7 +140,14 @@ def _labels(content: dict[str, Any], path: Path, problems: list[Problem]) -> dic
             labels[int(number)] = name
     if 0 not in labels:
         problems.append(Problem("'labels' has no id 0 for the background", path))
-    return labels
+    if "ignore" not in labels.values():
+        return labels, None
+    ignore_id = next(number for number, name in labels.items() if name == "ignore")
+    del labels[ignore_id]
+    if ignore_id < max(labels, default=0):
+        message = f"expected 'ignore' to have the highest id, as in nnU-Net, got {ignore_id}"
+        problems.append(Problem(message, path))
+    return labels, ignore_id
 
 
 def _by_ending(folder: Path, ending: str) -> tuple[list[Path], list[Path]]:
@@ -149,7 +160,11 @@ def _by_ending(folder: Path, ending: str) -> tuple[list[Path], list[Path]]:
 
 
 def _cases(
-    folder: Path, channels: int, ending: str, raw_ids: list[int], problems: list[Problem]
+    folder: Path,
+    channels: int,
+    ending: str,
+    class_of: dict[int, int],
+    problems: list[Problem],
 ) -> list[Case]:
     place = folder / "labelsTr"
     labels, other = _by_ending(place, ending)
@@ -159,7 +174,6 @@ def _cases(
     ]
     if not labels:
         problems.append(Problem(f"there is no label (labelsTr/*{ending})", folder))
-    class_of = {raw: index for index, raw in enumerate(raw_ids)}
     cases = []
     for label in labels:
         name = label.name[: -len(ending)]

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spsam.data.labels import narrow_indices
+from spsam.data.labels import IGNORED, narrow_indices
 from spsam.data.preparation.store import PreparedCase
 from spsam.metrics.dice import counts
 from spsam.results.measures import BINS, MARGIN, Measures
@@ -21,7 +21,8 @@ class CaseCounts:
 
     Args:
         case: The case.
-        reference: `(D, H, W)` class indices on the original grid, array axes (z, y, x).
+        reference: `(D, H, W)` class indices on the original grid, array axes (z, y, x); ignored
+            voxels are not counted.
         num_classes: K, background included.
         activation: Of the mask head.
     """
@@ -65,7 +66,10 @@ class CaseCounts:
             inside = (slice(start - first, stop - first), rows, columns)
             sure = confidences(logits[(slice(None), *inside)], labels[inside], self._activation)
             right = predicted[inside] == reference[inside]
-            self._bin(sure.double().cpu().numpy().ravel(), right.numpy().ravel())
+            annotated = (reference[inside] != IGNORED).numpy().ravel()
+            self._bin(
+                sure.double().cpu().numpy().ravel()[annotated], right.numpy().ravel()[annotated]
+            )
 
     def add_labels(self, first: int, labels: NDArray[np.integer]) -> None:
         """Counts some slices of a label map without probabilities.

@@ -53,6 +53,7 @@ class StudyInputs:
             class_names=dataset.class_names,
             in_channels=dataset.in_channels,
             preparation=VERSION[dataset.modality],
+            ignore_id=dataset.ignore_id,
         )
 
     def check_classes(self, arm: ArmConfig) -> None:
