@@ -22,7 +22,10 @@ def evaluate(  # noqa: PLR0917 - the command line's options
     ],
     classes: Annotated[
         str | None,
-        typer.Option(help="NAME=ID,… [default: those recorded by spsam predict, else all ids]."),
+        typer.Option(
+            help="NAME=ID,…; a region NAME=ID+ID [default: those recorded by spsam predict, else "
+            "all ids]."
+        ),
     ] = None,
     ignore: Annotated[
         int | None,

@@ -97,6 +97,11 @@ class Prediction:
 
     def describe(self) -> dict[str, Any]:
         """The request as plain values."""
+        first = self.recipes[0]
+        regions = {
+            region.name: [first.raw_ids[k] for k in region.classes]
+            for region in first.config.data.regions
+        }
         return {
             "runs": [
                 _source(recipe, origin)
@@ -109,6 +114,7 @@ class Prediction:
                     strict=True,
                 )
             ),
+            **({"regions": regions} if regions else {}),
             **({} if self.ignore_id is None else {"ignore": self.ignore_id}),
             "options": self.options,
         }

@@ -27,9 +27,12 @@ class Objective:
     Attributes:
         ignores: Whether labels have `IGNORED` voxels, which enter neither term. Without any such
             voxel in a batch, the loss has the same bits as where this is False.
+        regions: The classes of each region. Dice is then over regions, not over classes; the
+            cross-entropy stays over classes.
     """
 
     ignores: bool = False
+    regions: tuple[tuple[int, ...], ...] = ()
 
 
 EVERY_VOXEL = Objective()
@@ -71,6 +74,48 @@ def dice_sums(
     return sums if background else sums[..., 1:]
 
 
+def region_sums(
+    probabilities: Tensor,
+    labels: Tensor,
+    regions: Sequence[Sequence[int]],
+    *,
+    exclusive: bool,
+    background: bool,
+    counted: Tensor | None = None,
+) -> Tensor:
+    """As `dice_sums`, of regions.
+
+    A region has the sum of its classes' probabilities if classes exclude each other; of masks that
+    are independent, the probability that at least one of them has the voxel.
+
+    Args:
+        probabilities: `(B, K, D, h, w)` in 0..1.
+        labels: `(B, D, h, w)` class indices; where nothing counts, any one.
+        regions: The classes of each of T regions.
+        exclusive: Whether the probabilities of a voxel sum to one.
+        background: Whether class 0 counts.
+        counted: As in `dice_sums`.
+
+    Returns:
+        `(2, B, T)`, or `(2, B, 1 + T)` with the background first.
+    """
+    sums = []
+    for classes in ((0,), *regions) if background else regions:
+        # Slices of one class each: a list of indices would have to be copied to the device.
+        chosen = [probabilities[:, k] for k in classes]
+        if exclusive:
+            region = torch.stack(chosen).sum(0)
+        else:
+            region = 1 - torch.stack([1 - each for each in chosen]).prod(0)
+        inside = torch.stack([labels == k for k in classes]).any(0).to(region.dtype)
+        if counted is not None:
+            region, inside = region * counted, inside * counted
+        dims = (1, 2, 3)
+        overlap = (region * inside).sum(dims)
+        sums.append(torch.stack((overlap, region.sum(dims) + inside.sum(dims))))
+    return torch.stack(sums, dim=-1)
+
+
 def _own(values: Tensor, labels: Tensor) -> Tensor:
     """Of every voxel its own class's value: `(B, K, D, h, w)`, `(B, D, h, w)` to the latter."""
     return values.gather(1, labels[:, None])[:, 0]
@@ -109,7 +154,7 @@ def loss_parts(
 
     Returns:
         A scalar, the mean over all voxels that count (0 where none does), and the `(2, B, k)` of
-        `dice_sums`.
+        `dice_sums` or `region_sums`.
     """
     logits = logits.float()
     counted = (labels != IGNORED).to(logits.dtype) if objective.ignores else None
@@ -131,7 +176,18 @@ def loss_parts(
             # Over all voxels first: the factor is exactly one where all count.
             entropy = entropy * (labels.numel() / (labels != IGNORED).sum().clamp(min=1))
         probabilities = logits.sigmoid()
-    return entropy, dice_sums(probabilities, known, background=background, counted=counted)
+    if objective.regions:
+        sums = region_sums(
+            probabilities,
+            known,
+            objective.regions,
+            exclusive=activation == "softmax",
+            background=background,
+            counted=counted,
+        )
+    else:
+        sums = dice_sums(probabilities, known, background=background, counted=counted)
+    return entropy, sums
 
 
 def supervision_weights(levels: int, config: DeepSupervisionConfig) -> list[float]:

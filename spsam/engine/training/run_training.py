@@ -45,7 +45,7 @@ def training_of(spec: RunSpec, network: Network, **options: Any) -> Training:
 
 def objective_of(data: DataIdentity) -> Objective:
     """What the loss takes of the labels of a data set."""
-    return Objective(ignores=data.ignore_id is not None)
+    return Objective(ignores=data.ignore_id is not None, regions=data.region_classes)
 
 
 def _validate(spec: RunSpec, network: Network, epoch: int) -> Metrics:
