@@ -260,10 +260,11 @@ def _as_text(report: DataReport) -> str:
 
 
 def _regions(dataset: DataSet) -> list[str]:
-    """Each region and the classes that form it."""
+    """Each region of several classes and what forms it."""
     return [
         f"{region.name} = {' + '.join(dataset.class_names[k] for k in region.classes)}"
         for region in dataset.regions
+        if len(region.classes) > 1
     ]
 
 

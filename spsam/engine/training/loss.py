@@ -161,8 +161,10 @@ def loss_parts(
     known = labels if counted is None else labels.clamp(min=0)
     if activation == "softmax":
         logarithms = logits.log_softmax(1)
-        entropy = functional.nll_loss(logarithms, labels, ignore_index=IGNORED)
-        if counted is not None:
+        if counted is None:
+            entropy = functional.nll_loss(logarithms, labels)
+        else:
+            entropy = functional.nll_loss(logarithms, labels, ignore_index=IGNORED)
             # The mean over no voxel is NaN.
             entropy = torch.where(counted.any(), entropy, 0.0)
         probabilities = logarithms.exp()
