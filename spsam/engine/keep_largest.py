@@ -36,7 +36,8 @@ def postprocessed(
     if not data.regions:
         return keep_largest(labels, chosen)
     # One region after the other, as nnU-Net does: what an earlier one loses is gone for the next.
-    for number in chosen:
+    # In the data set's order, because a configuration's has none.
+    for number in sorted(chosen):
         region = region_map(labels, data.region_classes[number - 1], data.num_classes)
         labels = np.where(region != keep_largest(region, [1]), 0, labels)
     return labels
