@@ -121,6 +121,10 @@ def test_from_files_to_scores_with_an_ignored_slab(tmp_path: Path) -> None:
     )
     assert without.exit_code == 2
     assert "label values 3 are out of range" in without.output.replace("\n", " ")
+    # A dataset.json beside the references declares it.
+    (tmp_path / "dataset.json").write_bytes((folder / "dataset.json").read_bytes())
+    declared = spsam("evaluate", other, references, "--classes", "core=1,edema=2", "--json")
+    assert json.loads(declared.stdout)["scores"] == scores[0]
 
 
 def test_regions_from_files_to_tables_and_scored_predictions(tmp_path: Path) -> None:

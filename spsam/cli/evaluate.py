@@ -32,7 +32,7 @@ def evaluate(  # noqa: PLR0917 - the command line's options
         typer.Option(
             min=1,
             help="Id in the references of voxels that do not count [default: as recorded by "
-            "spsam predict].",
+            "spsam predict, else as declared in ../dataset.json].",
         ),
     ] = None,
     convention: Annotated[
@@ -80,11 +80,13 @@ def _print(result: dict[str, object]) -> None:
 
     means = result["means"]
     assert isinstance(means, dict)
+    ignore = result["ignore"]
+    ignored = "" if ignore is None else f"; voxels with id {ignore} in the references excluded"
     table = Table(
         caption=f"Means over {result['cases']} cases, then over classes; empty classes by the "
         f"convention {result['convention']}; surface Dice within "
         f"{result['surface_dice_tolerance_mm']} mm; volume error (predicted - reference) / "
-        "reference",
+        f"reference{ignored}",
     )
     heads = ("class", "Dice %", "IoU %", "HD95 mm", "surface Dice %", "volume error %")
     for head in heads:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from spsam.data.sources import dataset_json
 from spsam.data.sources.label_maps import RECORD
 from spsam.errors import InputError, Problem
 from spsam.text.json_text import parse_json
@@ -53,18 +54,19 @@ def read_classes(text: str | None, predictions: Path) -> dict[Ids, str]:
     return found if any(len(ids) > 1 for ids in found) else dict(sorted(found.items()))
 
 
-def recorded_ignore_id(predictions: Path) -> int | None:
-    """The id that a record of `spsam predict` has for voxels that references ignore.
+def declared_ignore_id(predictions: Path, references: Path) -> int | None:
+    """The id of voxels that references ignore.
 
-    Raises:
-        InputError: If the record is damaged.
+    As the record of `spsam predict` has it, otherwise a `dataset.json` of nnU-Net beside the
+    references' folder. None where neither declares one, or is damaged.
     """
-    record = predictions / RECORD
-    if not record.is_file():
-        return None
     try:
-        found = parse_json(record.read_text(encoding="utf-8")).get("ignore")
-        return None if found is None else int(found)
-    except (ValueError, TypeError, AttributeError) as error:
-        message = "is no record of spsam predict, or a damaged one: give --ignore"
-        raise InputError(Problem(message, record)) from error
+        record = parse_json((predictions / RECORD).read_text(encoding="utf-8"))
+        found = record.get("ignore")
+        if found is not None:
+            return int(found)
+    except (OSError, ValueError, TypeError, AttributeError):
+        pass
+    labels = dataset_json.peek(references.resolve().parent).get("labels")
+    declared = labels.get("ignore") if isinstance(labels, dict) else None
+    return int(declared) if re.fullmatch(r"\d+", str(declared)) else None

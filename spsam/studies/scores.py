@@ -23,7 +23,7 @@ from spsam.errors import InputError, Problem
 from spsam.files import write_texts
 from spsam.metrics.dice import CONVENTIONS
 from spsam.studies.progress_events import ProgressListener
-from spsam.studies.scored_classes import Ids, read_classes, recorded_ignore_id
+from spsam.studies.scored_classes import Ids, declared_ignore_id, read_classes
 from spsam.text.classes import class_labels
 from spsam.text.escape import csv_cell
 
@@ -91,7 +91,7 @@ def plan_scoring(
         classes: `NAME=ID,…`, of a region `NAME=ID+ID`; None takes those of `spsam predict`'s
             record, else the ids that the references have.
         ignore: The id of voxels in the references that do not count, whatever is predicted there;
-            None takes that of `spsam predict`'s record, if it has one.
+            None takes what `declared_ignore_id` finds.
         convention: A key of `CONVENTIONS`.
         tolerance: Of the surface Dice, mm; None takes the usual one.
 
@@ -111,8 +111,7 @@ def plan_scoring(
     named: dict[Ids, str] = {}
     with gather(problems):
         named = read_classes(classes, predictions)
-    with gather(problems):
-        ignore = recorded_ignore_id(predictions) if ignore is None else ignore
+    ignore = declared_ignore_id(predictions, references) if ignore is None else ignore
     of = next((f"'{name}'" for ids, name in named.items() if ignore in ids), None)
     if ignore is not None and (ignore == 0 or of):
         of = of or "the background"

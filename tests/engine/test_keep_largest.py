@@ -87,7 +87,7 @@ def identity(*names: str, **more: Any) -> DataIdentity:
     )  # fmt: skip
 
 
-def test_regions_are_connected_through_all_their_classes_and_lose_components_in_the_files_order() -> None:
+def test_regions_are_connected_through_their_classes_and_taken_in_the_files_order() -> None:
     """As nnU-Net: what leaves a region becomes background, in every region."""
     labels = np.zeros((1, 1, 12), np.uint8)
     labels[0, 0] = [1, 2, 1, 0, 2, 2, 0, 1, 0, 0, 2, 0]

@@ -128,7 +128,7 @@ def _check_order(
         message = f"expected '{_ORDER}' to list {len(foreground)} ids, one for each region"
         problems.append(Problem(f"{message}, got {shown}", path))
         return
-    unknown = [each for each in order if isinstance(each, bool) or each not in ids]
+    unknown = [each for each in order if type(each) is not int or each not in ids]
     if unknown:
         known = ", ".join(map(str, sorted(ids)))
         message = f"'{_ORDER}' has {unknown[0]!r}, which no region lists; expected ids of {known}"
