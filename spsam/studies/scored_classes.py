@@ -69,4 +69,4 @@ def declared_ignore_id(predictions: Path, references: Path) -> int | None:
         pass
     labels = dataset_json.peek(references.resolve().parent).get("labels")
     declared = labels.get("ignore") if isinstance(labels, dict) else None
-    return int(declared) if re.fullmatch(r"\d+", str(declared)) else None
+    return int(str(declared)) if re.fullmatch(r"\d+", str(declared)) else None
