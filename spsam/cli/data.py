@@ -200,6 +200,13 @@ def _as_json(report: DataReport) -> str:
         "classes": list(dataset.class_names),
         "cases": len(dataset.cases),
         "patients": len({case.patient for case in dataset.cases}),
+        "regions": {
+            region.name: [dataset.class_names[k] for k in region.classes]
+            for region in dataset.regions
+        },
+        "ignored": {}
+        if dataset.ignore_id is None
+        else {"id": dataset.ignore_id, "share": round(report.ignored, 4)},
         "orientations": report.orientations,
         "cases_of_class": report.cases_of_class,
         "split": None,
@@ -236,6 +243,10 @@ def _as_text(report: DataReport) -> str:
     if dataset.num_classes > 1:
         present = (f"{name} {count}" for name, count in report.cases_of_class.items())
         lines.append(f"  cases with   {', '.join(present)}")
+    if dataset.regions:
+        lines.append(f"  regions      {', '.join(_regions(dataset))}")
+    if dataset.ignore_id is not None:
+        lines.append(f"  ignored      id {dataset.ignore_id}: {report.ignored:.1%} of the voxels")
     if report.split is not None:
         split = report.split
         sizes = f"train {len(split.train)}, val {len(split.val)}, test {len(split.test)}"
@@ -246,6 +257,15 @@ def _as_text(report: DataReport) -> str:
             lines += ["", f"{_count(len(problems), title)}:", *(f"  {each}" for each in problems)]
     verdict = "training would break" if report.errors else "nothing that would break training"
     return "\n".join([*lines, "", verdict])
+
+
+def _regions(dataset: DataSet) -> list[str]:
+    """Each region of several classes and what forms it."""
+    return [
+        f"{region.name} = {' + '.join(dataset.class_names[k] for k in region.classes)}"
+        for region in dataset.regions
+        if len(region.classes) > 1
+    ]
 
 
 def _count(number: int, of: str) -> str:

@@ -22,7 +22,18 @@ def evaluate(  # noqa: PLR0917 - the command line's options
     ],
     classes: Annotated[
         str | None,
-        typer.Option(help="NAME=ID,… [default: those recorded by spsam predict, else all ids]."),
+        typer.Option(
+            help="NAME=ID,…; a region NAME=ID+ID [default: those recorded by spsam predict, else "
+            "all ids]."
+        ),
+    ] = None,
+    ignore: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Id in the references of voxels that do not count [default: as recorded by "
+            "spsam predict, else as declared in ../dataset.json].",
+        ),
     ] = None,
     convention: Annotated[
         str, typer.Option(help="Score of an empty class: nnunet, nnformer or transunet.")
@@ -46,7 +57,12 @@ def evaluate(  # noqa: PLR0917 - the command line's options
 
     save = save and folder_to_be(save)
     planned = plan_scoring(
-        predictions, references, classes=classes, convention=convention, tolerance=tolerance
+        predictions,
+        references,
+        classes=classes,
+        ignore=ignore,
+        convention=convention,
+        tolerance=tolerance,
     )
     scores = watched(lambda watch: score(planned, watch))
     files = write_scores(save, planned, scores) if save is not None else []
@@ -65,11 +81,13 @@ def _print(result: dict[str, object]) -> None:
 
     means = result["means"]
     assert isinstance(means, dict)
+    ignore = result["ignore"]
+    ignored = "" if ignore is None else f"; voxels with id {ignore} in the references excluded"
     table = Table(
         caption=f"Means over {result['cases']} cases, then over classes; empty classes by the "
         f"convention {result['convention']}; surface Dice within "
         f"{result['surface_dice_tolerance_mm']} mm; volume error (predicted - reference) / "
-        "reference",
+        f"reference{ignored}",
     )
     heads = ("class", "Dice %", "IoU %", "HD95 mm", "surface Dice %", "volume error %")
     for head in heads:

@@ -47,6 +47,8 @@ CAME_LATER: dict[str, Any] = {
     # Planned with 2 until it was a value.
     "arm.patch.anisotropy": 2.0,
     "data.preparation": 2,
+    "data.regions": [],
+    "data.ignore_id": None,
 }
 
 

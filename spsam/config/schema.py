@@ -262,6 +262,13 @@ class ArmConfig(Section):
         return self.model_copy(update={"train": train})
 
 
+class RegionConfig(Section):
+    """A union of classes that is scored as one."""
+
+    name: str = chosen(..., "The region's name.")
+    classes: tuple[Count, ...] = chosen(..., "Indices of its classes.")
+
+
 class DataIdentity(Section):
     """The data of a run.
 
@@ -279,6 +286,22 @@ class DataIdentity(Section):
     preparation: Count = chosen(
         2, "Version of what preparation makes of the data: another one is other data."
     )
+    regions: tuple[RegionConfig, ...] = chosen((), "What is scored; empty: every class by itself.")
+    ignore_id: Whole | None = chosen(
+        None, "The id of voxels that were not annotated; null: every voxel is."
+    )
+
+    @property
+    def scored_names(self) -> tuple[str, ...]:
+        """Names of what is scored, the background first: the regions, or every class."""
+        if not self.regions:
+            return self.class_names
+        return (self.class_names[0], *(region.name for region in self.regions))
+
+    @property
+    def region_classes(self) -> tuple[tuple[int, ...], ...]:
+        """The classes of each region; empty without regions."""
+        return tuple(region.classes for region in self.regions)
 
 
 class RunConfig(Section):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from spsam.data.files.content import Content, changed, read_contents
 from spsam.data.files.parts import parts
@@ -37,6 +37,18 @@ class Case:
     files: tuple[Path, ...] = ()
 
 
+class Region(NamedTuple):
+    """A union of classes that is scored as one, under its own name.
+
+    Attributes:
+        name: Of the data set.
+        classes: Indices of its classes, rising.
+    """
+
+    name: str
+    classes: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class DataSet:
     """An opened data set.
@@ -53,6 +65,9 @@ class DataSet:
         folder: Where a `split.json` would lie; None for a built-in set.
         splits: Splits that come with the set: name -> part -> patients.
         notes: What the user should know, e.g. what was skipped.
+        regions: What is scored where classes form overlapping regions, single classes that are to
+            be scored included; empty where every class is scored.
+        ignore_id: The id of voxels that were not annotated, see `IGNORED`; None if there is none.
     """
 
     name: str
@@ -66,6 +81,8 @@ class DataSet:
     folder: Path | None = None
     splits: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    regions: tuple[Region, ...] = ()
+    ignore_id: int | None = None
 
     @property
     def num_classes(self) -> int:
@@ -103,7 +120,7 @@ def identified(dataset: DataSet) -> DataSet:
     files = {case.id: _parts(case) for case in dataset.cases}
     contents = read_contents(file for each in files.values() for file in each)
     own = {name: tuple(contents[file] for file in each) for name, each in files.items()}
-    described = {
+    described: dict[str, Any] = {
         "classes": dataset.class_names,
         "ids": dataset.raw_ids,
         "channels": dataset.channel_names,
@@ -113,6 +130,11 @@ def identified(dataset: DataSet) -> DataSet:
             for case in dataset.cases
         ],
     }
+    # Only where they are: other data sets keep their fingerprint.
+    if dataset.ignore_id is not None:
+        described["ignore"] = dataset.ignore_id
+    if dataset.regions:
+        described["regions"] = dataset.regions
     return replace(
         dataset,
         cases=tuple(guarded(case, own[case.id]) for case in dataset.cases),

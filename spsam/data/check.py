@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from spsam.data.cases import Case, DataSet
+from spsam.data.labels import IGNORED
 from spsam.data.volume import Volume, check_image
 from spsam.data.workers import Progress, run_all
 from spsam.errors import InputError, Problem
@@ -28,6 +29,9 @@ def load_checked(case: Case, channels: int) -> Volume:
         if len(case.files) == 1 and re.search(r"_\d{4}\.", case.files[0].name):
             message += "; files NAME_0000, NAME_0001, … are the channels of one scan"
         problems.append(Problem(message, image))
+    if volume.label is not None and (volume.label == IGNORED).all():
+        message = "every voxel has the ignore label: take the case away, or annotate some of it"
+        problems.append(Problem(message, case.files[-1] if case.files else None))
     if problems:
         raise InputError(problems)
     return volume

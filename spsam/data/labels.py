@@ -16,6 +16,10 @@ Labels = npt.NDArray[np.int16]
 MAX_CLASSES = 32767
 """K at most, background included: class indices are 16-bit integers with a sign."""
 
+IGNORED = -1
+"""In label maps of class indices, a voxel that was not annotated: it is of no class, is never
+predicted, and counts neither in the loss nor in a score."""
+
 MAX_ID = 2**32 - 1
 """The largest id of a class: label maps are written as unsigned integers of 32 bits at most."""
 
@@ -43,8 +47,25 @@ def id_problems(names: Sequence[str], ids: Sequence[int], file: Path | None) -> 
 
 
 def narrow_indices(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Class indices as 8-bit integers where they fit, else as 16-bit ones: uint8 or int16."""
-    return labels.astype(np.uint8 if labels.max(initial=0) < 256 else np.int16, copy=False)
+    """Class indices as 8-bit integers where they fit, else as 16-bit ones: uint8 or int16.
+
+    Ignored voxels, which are negative, need 16 bits.
+    """
+    fits = labels.max(initial=0) < 256 and labels.min(initial=0) >= 0
+    return labels.astype(np.uint8 if fits else np.int16, copy=False)
+
+
+def without_ignored(
+    labels: npt.NDArray[Any], reference: npt.NDArray[Any] | None = None
+) -> npt.NDArray[Any]:
+    """A label map as figures draw it: ignored voxels are background.
+
+    Args:
+        labels: Class indices, any shape.
+        reference: The same shape, whose ignored voxels are meant; None for the map's own.
+    """
+    ignored = (labels if reference is None else reference) == IGNORED
+    return np.where(ignored, 0, labels) if ignored.any() else labels
 
 
 def narrow_ids(ids: Sequence[int]) -> npt.NDArray[np.unsignedinteger[Any]]:
@@ -77,7 +98,7 @@ def class_indices(ids: npt.NDArray[np.generic], path: Path, class_of: Mapping[in
     Args:
         ids: As they were read, whole numbers within `ROUNDING`.
         path: Where they are from.
-        class_of: For each id that the file may hold, the class index it stands for.
+        class_of: For each id that the file may hold, the class index it stands for, or `IGNORED`.
 
     Raises:
         InputError: If there are several maps, or an id that is not in `class_of`.

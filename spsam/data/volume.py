@@ -47,7 +47,8 @@ class Volume:
 
     Attributes:
         image: `(M, D, H, W)` intensities.
-        label: `(D, H, W)` class indices (not the file's ids), or None without a reference.
+        label: `(D, H, W)` class indices (not the file's ids), or `IGNORED`; None without a
+            reference.
         spacing: (z, y, x) in mm.
         origin: (x, y, z) in mm.
         direction: Nine direction cosines, see `Geometry`.

@@ -139,7 +139,7 @@ def answer_in_memory(
 def largest_of(member: EnsembleMember, labels: NDArray[np.integer]) -> NDArray[np.integer]:
     """A label map as the run of a network wants it: see `spsam.engine.keep_largest`."""
     config = member.recipe.config
-    return postprocessed(labels, config.arm.inference, config.data.class_names)
+    return postprocessed(labels, config.arm.inference, config.data)
 
 
 class _Chances:

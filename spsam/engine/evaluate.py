@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from spsam.config.schema import DataIdentity, RunConfig
 from spsam.data.cases import Case, DataSet
+from spsam.data.labels import without_ignored
 from spsam.data.preparation.restore import write_labels
 from spsam.data.preparation.store import PreparedStore
 from spsam.data.volume import Volume
@@ -21,6 +23,7 @@ from spsam.engine.recording.pictures import picture, shown
 from spsam.metrics.dice import dice
 from spsam.metrics.hausdorff import CONVENTION as DIAGONAL
 from spsam.metrics.hausdorff import hd95
+from spsam.metrics.regions import of_regions
 from spsam.model.networks.base import Network
 from spsam.results.measures import Measures
 from spsam.results.panels import Panel
@@ -34,8 +37,9 @@ class CaseScore:
     Attributes:
         case: Its id.
         patient: Whose it is.
-        dice: `(K,)`, background first, NaN where the convention leaves a class out.
-        hd95: `(K,)` mm, NaN for the background and for a class that is nowhere.
+        dice: `(K,)`, background first, NaN where the convention leaves a class out; `(1 + T,)` of
+            a data set with T regions.
+        hd95: Likewise, mm, NaN for the background and for a class that is nowhere.
     """
 
     case: str
@@ -90,7 +94,7 @@ def evaluate(
         Everything in the order given.
     """
     predictions.mkdir(parents=True, exist_ok=True)
-    num_classes, activation = config.data.num_classes, network.mask_head.activation
+    data, activation = config.data, network.mask_head.activation
     convention = config.arm.evaluation.convention
     scores: list[CaseScore] = []
     counts: list[CaseCounts] = []
@@ -100,7 +104,8 @@ def evaluate(
         prepared = store.case(case.id)
         volume = case.load()
         assert volume.label is not None
-        count = CaseCounts(prepared, volume.label, num_classes, activation)
+        about = (data.num_classes, activation, data.region_classes)
+        count = CaseCounts(prepared, volume.label, *about)
         labels = predict_labels(network, prepared, config, count.add)
         if config.arm.inference.keep_largest:
             # Counts by slice are of the label map that is written; confidence is the network's.
@@ -108,31 +113,32 @@ def evaluate(
         write_labels(predictions / f"{case.id}.nii.gz", labels, prepared)
         if len(scores) in to_show:
             panels.append(picture(network, prepared, volume, labels, config.arm.train))
-        scores.append(case_score(case, volume, labels, num_classes, convention))
+        scores.append(case_score(case, volume, labels, data, convention))
         counts.append(count)
         on_case(len(scores))
-    return Evaluation(scores, gather(counts, num_classes, activation), panels)
+    return Evaluation(scores, gather(counts, len(data.scored_names), activation), panels)
 
 
 def case_score(
     case: Case,
     volume: Volume,
     labels: NDArray[np.integer],
-    num_classes: int,
+    data: DataIdentity,
     convention: str,
 ) -> CaseScore:
     """The scores of one label map, whoever made it.
 
     Args:
         case: Whose it is.
-        volume: The case as it was acquired, with its reference.
+        volume: The case as it was acquired, with its reference, whose ignored voxels do not count.
         labels: `(D, H, W)` class indices on the original grid, array axes (z, y, x).
-        num_classes: K, background included.
+        data: What is scored: its classes, or its regions.
         convention: What an empty class scores.
     """
     assert volume.label is not None
-    pair = (labels, volume.label, num_classes)
-    overlap, distance = dice(*pair, convention), hd95(*pair, volume.spacing)
+    pair = (labels, volume.label, data.num_classes, data.region_classes)
+    overlap = of_regions(partial(dice, convention=convention), *pair)
+    distance = of_regions(partial(hd95, spacing=volume.spacing), *pair)
     return CaseScore(case.id, case.patient, overlap, distance)
 
 
@@ -156,7 +162,7 @@ def score_rows(
             case=score.case,
             patient=score.patient,
             class_id=k,
-            class_name=data.class_names[k],
+            class_name=name,
             metric=metric,
             convention=rule,
             value=float(values[k]),
@@ -166,7 +172,8 @@ def score_rows(
             ("dice", convention, score.dice),
             ("hd95", DIAGONAL, score.hd95),
         )
-        for k in range(metric != "dice", data.num_classes)
+        for k, name in enumerate(data.scored_names)
+        if k or metric == "dice"
     ]
 
 
@@ -184,12 +191,13 @@ def preview(path: Path, scores: list[CaseScore], dataset: DataSet, *, prediction
         score = scores[index]
         volume = dataset.case(score.case).load()
         assert volume.label is not None
+        labels = read_labels(predictions / f"{score.case}.nii.gz", dataset.raw_ids)
         examples.append(
             Example(
                 title=f"{name}: {score.case}\nmean Dice {100 * score.mean():.1f}",
                 image=volume.image[0],
-                reference=volume.label,
-                prediction=read_labels(predictions / f"{score.case}.nii.gz", dataset.raw_ids),
+                reference=without_ignored(volume.label),
+                prediction=without_ignored(labels, volume.label),
                 aspect=volume.spacing[1] / volume.spacing[2],
             )
         )

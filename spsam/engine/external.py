@@ -39,7 +39,7 @@ def score_external(
         message = "has changed since this command read it; give the command again"
         raise InputError([Problem(message, file) for file in other])
     raw_ids = {raw: k for k, raw in enumerate(dataset.raw_ids)}
-    num_classes = dataset.num_classes
+    data = spec.data
     scores: list[CaseScore] = []
     counts: list[CaseCounts] = []
     panels = []
@@ -50,14 +50,14 @@ def score_external(
         assert volume.label is not None
         labels, _ = read_prediction(file, case, raw_ids)
         # Of a label map no confidence is known: its slices alone are counted.
-        count = CaseCounts(prepared, volume.label, num_classes, "none")
+        count = CaseCounts(prepared, volume.label, data.num_classes, "none", data.region_classes)
         count.add_labels(0, as_prepared(labels, prepared))
         if len(scores) in to_show:
             panels.append(picture(None, prepared, volume, labels))
-        scores.append(case_score(case, volume, labels, num_classes, spec.convention))
+        scores.append(case_score(case, volume, labels, data, spec.convention))
         counts.append(count)
         on_case(len(scores), len(spec.files))
-    write_measures(spec.folder.measures, gather(counts, num_classes, "none"))
+    write_measures(spec.folder.measures, gather(counts, len(data.scored_names), "none"))
     write_panels(spec.folder.panels, panels)
     rows = score_rows(scores, spec.data, spec.folder.run_id, spec.seed, spec.convention)
     write_rows(spec.folder.rows, rows)

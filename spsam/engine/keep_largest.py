@@ -8,21 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spsam.config.schema import InferenceConfig
+from spsam.config.schema import DataIdentity, InferenceConfig
+from spsam.metrics.regions import region_map
 
 # Voxels that share a face, an edge or a corner are connected: 26 neighbours.
 _NEIGHBOURS = np.ones((3, 3, 3), bool)
 
 
 def postprocessed(
-    labels: NDArray[np.integer], inference: InferenceConfig, class_names: Sequence[str]
+    labels: NDArray[np.integer], inference: InferenceConfig, data: DataIdentity
 ) -> NDArray[np.integer]:
     """A label map as `inference.keep_largest` wants it.
 
     Args:
         labels: `(D, H, W)` class indices on the original grid.
         inference: Of the run.
-        class_names: Of the data set, background first.
+        data: The data set's classes and regions.
 
     Returns:
         The label map itself where nothing is to be removed, else a new one.
@@ -30,8 +31,16 @@ def postprocessed(
     wanted = inference.keep_largest
     if wanted is False:
         return labels
-    names = class_names[1:] if wanted is True else wanted
-    return keep_largest(labels, [class_names.index(name) for name in names])
+    all_names = data.scored_names
+    chosen = [all_names.index(name) for name in (all_names[1:] if wanted is True else wanted)]
+    if not data.regions:
+        return keep_largest(labels, chosen)
+    # One region after the other, as nnU-Net does: what an earlier one loses is gone for the next.
+    # In the data set's order, because a configuration's has none.
+    for number in sorted(chosen):
+        region = region_map(labels, data.region_classes[number - 1], data.num_classes)
+        labels = np.where(region != keep_largest(region, [1]), 0, labels)
+    return labels
 
 
 def keep_largest(labels: NDArray[np.integer], classes: Sequence[int]) -> NDArray[np.integer]:

@@ -58,7 +58,7 @@ def predict_labels(
     arm = config.arm
     logits = SlidingLogits(network, image, arm.inference, arm.train)
     labels = restore_labels(logits, case, network.mask_head.labels, on_piece)
-    return postprocessed(labels, arm.inference, config.data.class_names)
+    return postprocessed(labels, arm.inference, config.data)
 
 
 class SlidingLogits:

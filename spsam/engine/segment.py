@@ -145,6 +145,7 @@ def check_ensemble(recipes: Sequence[Recipe]) -> None:
         for name, one, two in (
             ("classes", ours.class_names, theirs.class_names),
             ("label ids", first.raw_ids, other.raw_ids),
+            ("regions", *({x.name: x.classes for x in data.regions} for data in (ours, theirs))),
             ("channels", ours.in_channels, theirs.in_channels),
             (
                 "inference.keep_largest",

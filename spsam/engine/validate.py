@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,13 +13,14 @@ from spsam.data.cases import Case
 from spsam.data.preparation.store import PreparedStore
 from spsam.engine.predict import predict_labels
 from spsam.metrics.dice import dice
+from spsam.metrics.regions import of_regions
 from spsam.model.networks.base import Network
 
 
 def validation_dice(
     network: Network, store: PreparedStore, cases: Sequence[Case], config: RunConfig
 ) -> float:
-    """Mean Dice over foreground classes, as a run's final scores are averaged.
+    """Mean Dice over foreground classes or regions, as a run's final scores are averaged.
 
     Training goes on as if nobody had looked: the random generators are put back.
 
@@ -39,8 +41,9 @@ def validation_dice(
             labels = predict_labels(network, prepared, config)
             reference = case.load().label
             assert reference is not None
-            convention = config.arm.evaluation.convention
-            scores.append(dice(labels, reference, config.data.num_classes, convention)[1:])
+            measure = partial(dice, convention=config.arm.evaluation.convention)
+            pair = (labels, reference, config.data.num_classes)
+            scores.append(of_regions(measure, *pair, config.data.region_classes)[1:])
     network.train(was_training)
     values = np.ma.masked_invalid(np.array(scores))
     return float(np.ma.filled(values.mean(axis=0).mean(), np.nan))

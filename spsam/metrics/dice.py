@@ -13,6 +13,9 @@ from spsam.errors import InputError, nearest
 if TYPE_CHECKING:
     from torch import Tensor
 
+IGNORED = -1
+"""In a reference, a voxel that was not annotated: it counts for no class, whatever is predicted."""
+
 CHUNK = 1 << 22
 """Voxels that are counted at a time, so that a large volume needs no large copies."""
 
@@ -48,7 +51,7 @@ def dice(
 
     Args:
         prediction: Class indices, of an integer type, any shape.
-        reference: The same shape.
+        reference: The same shape; voxels that are `IGNORED` count in neither of the two.
         num_classes: K, background included.
         convention: A class in neither label map is excluded by `nnunet` (NaN), scores 1 with
             `nnformer` and 0 with `transunet`. A class in the prediction only scores 1 with
@@ -58,14 +61,14 @@ def dice(
         `(K,)`, background first; NaN if the convention excludes a class.
 
     Raises:
-        InputError: If the shapes differ, a label is not an integer in 0 … K-1, or the convention
-            is unknown.
+        InputError: If the shapes differ, a label is not an integer in 0 … K-1 (or, in the
+            reference, `IGNORED`), or the convention is unknown.
     """
     _rule(convention)  # before the work
     predicted, referred = _array(prediction, "prediction"), _array(reference, "reference")
     check_same_shape(predicted, referred)
     _check_range(predicted, num_classes, "prediction")
-    _check_range(referred, num_classes, "reference")
+    _check_range(referred, num_classes, "reference", lowest=IGNORED)
     return dice_of_counts(*counts(predicted, referred, num_classes), convention)
 
 
@@ -110,6 +113,24 @@ def check_same_shape(prediction: NDArray[Any], reference: NDArray[Any]) -> None:
         )
 
 
+def without_ignored(
+    prediction: NDArray[Any], reference: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both label maps with background in the reference's ignored voxels, for measures of surfaces.
+
+    Args:
+        prediction: Class indices, any shape.
+        reference: The same shape, with or without `IGNORED` voxels.
+
+    Returns:
+        The two themselves where no voxel is ignored.
+    """
+    ignored = reference == IGNORED
+    if not ignored.any():
+        return prediction, reference
+    return np.where(ignored, 0, prediction), np.where(ignored, 0, reference)
+
+
 def _rule(convention: str) -> Convention:
     if convention not in CONVENTIONS:
         raise InputError(
@@ -125,7 +146,7 @@ def counts(
 
     Args:
         prediction: Class indices in 0 … K-1, of an integer type, any shape.
-        reference: The same shape.
+        reference: The same shape; voxels that are `IGNORED` are not counted.
         num_classes: K, background included.
     """
     table = np.zeros((3, num_classes), dtype=np.int64)
@@ -133,6 +154,9 @@ def counts(
     for start in range(0, flat_prediction.size, CHUNK):
         predicted = flat_prediction[start : start + CHUNK]
         referred = flat_reference[start : start + CHUNK]
+        annotated = referred != IGNORED
+        if not annotated.all():
+            predicted, referred = predicted[annotated], referred[annotated]
         for row, labels in enumerate((predicted[predicted == referred], predicted, referred)):
             table[row] += np.bincount(labels.astype(np.intp), minlength=num_classes)
     return table[0], table[1], table[2]
@@ -150,11 +174,11 @@ def _array(labels: NDArray[Any] | Tensor, name: str) -> NDArray[Any]:
     return array
 
 
-def _check_range(labels: NDArray[Any], num_classes: int, name: str) -> None:
+def _check_range(labels: NDArray[Any], num_classes: int, name: str, lowest: int = 0) -> None:
     if not labels.size:
         return
     low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= num_classes:
+    if low < lowest or high >= num_classes:
         raise InputError(
             f"labels of {num_classes} classes are 0 to {num_classes - 1}, "
             f"the {name} has values from {low} to {high}"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from spsam.errors import InputError
-from spsam.metrics.dice import check_same_shape
+from spsam.metrics.dice import check_same_shape, without_ignored
 
 PERCENTILE = 95.0
 
@@ -34,7 +34,8 @@ def hd95(
 
     Args:
         prediction: `(D, H, W)` class indices, of an integer type.
-        reference: The same shape.
+        reference: The same shape. Its `IGNORED` voxels are background in both before surfaces are
+            found: neither what is predicted there nor the border to them is an error.
         num_classes: K, background included.
         spacing: (z, y, x) mm.
 
@@ -45,6 +46,7 @@ def hd95(
         InputError: If the shapes differ, or there is not one spacing an axis.
     """
     check_same_shape(prediction, reference)
+    prediction, reference = without_ignored(prediction, reference)
     if len(spacing) != prediction.ndim or min(spacing) <= 0:
         raise InputError(
             f"expected a positive spacing for each of {prediction.ndim} axes, got {tuple(spacing)}"

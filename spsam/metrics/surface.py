@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spsam.metrics.dice import check_same_shape
+from spsam.metrics.dice import check_same_shape, without_ignored
 
 TOLERANCE = 2.0
 """mm [C]: about the in-plane resolution of the data sets at hand."""
@@ -26,7 +26,7 @@ def surface_dice(
 
     Args:
         prediction: `(D, H, W)` class indices, of an integer type.
-        reference: The same shape.
+        reference: The same shape; its `IGNORED` voxels are treated as in `hd95`.
         num_classes: K, background included.
         spacing: (z, y, x) mm.
         tolerance: mm within which two surfaces agree.
@@ -39,6 +39,7 @@ def surface_dice(
         InputError: If the shapes differ.
     """
     check_same_shape(prediction, reference)
+    prediction, reference = without_ignored(prediction, reference)
     scores = np.full(num_classes, np.nan)
     for k in range(1, num_classes):
         predicted, referred = prediction == k, reference == k

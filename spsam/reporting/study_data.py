@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from spsam.results.scored import scored_names
 from spsam.text.classes import class_labels
 from spsam.text.escape import one_line
 
@@ -110,13 +111,18 @@ class StudyData:
 
     @property
     def class_names(self) -> Sequence[str]:
-        """All classes as the data set has them, background first."""
-        return tuple(self.data["class_names"])
+        """All that is scored, as the data set has it, background first: classes, or regions."""
+        return scored_names(self.data)
 
     @property
     def class_labels(self) -> Sequence[str]:
         """All classes as tables and figures have them, each with a name of its own."""
         return class_labels(self.class_names)
+
+    @property
+    def mapped_labels(self) -> Sequence[str]:
+        """The classes of label maps, as `class_labels`; of regions these are their parts."""
+        return class_labels(tuple(self.data["class_names"]))
 
     @property
     def seeds(self) -> Sequence[int]:

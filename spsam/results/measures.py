@@ -30,7 +30,8 @@ class Measures:
         cases: The N cases' ids.
         case: `(S,)`, of each slice the index of its case.
         slice: `(S,)`, its index in the volume.
-        counts: `(S, K, 3)` pixels of each class in both, in the prediction, in the reference.
+        counts: `(S, K, 3)` pixels of each class, or of the background and each region, in both, in
+            the prediction, in the reference.
         voxels: `(N, BINS)`, how many voxels of each case have a confidence in each bin.
         confidence: `(N, BINS)`, the sum of their confidences.
         correct: `(N, BINS)`, how many of them have the reference's class.

@@ -75,7 +75,12 @@ def _classes(export: Export) -> str:
         [str(raw_id), _text(name), f"`{class_colour(number)}`" if number else ""]
         for number, (raw_id, name) in enumerate(zip(first.raw_ids, names, strict=True))
     ]
-    return _table(("id in label maps", "class", "colour"), rows)
+    regions = [
+        [_text(region.name), " + ".join(str(first.raw_ids[k]) for k in region.classes)]
+        for region in first.config.data.regions
+    ]
+    more = "\n\n" + _table(("region, as scored", "ids"), regions) if regions else ""
+    return _table(("id in label maps", "class", "colour"), rows) + more
 
 
 def _trained_on(export: Export) -> str:

@@ -84,6 +84,12 @@ class Prediction:
         return Predicted(self.output, self.describe(), file_forms(self.options), shared)
 
     @property
+    def ignore_id(self) -> int | None:
+        """The id of voxels that the references of all runs' data ignore."""
+        ids = {recipe.config.data.ignore_id for recipe in self.recipes}
+        return ids.pop() if len(ids) == 1 else None
+
+    @property
     def members(self) -> list[str]:
         """The runs in words, each `ARM seed N fold N`."""
         configs = [recipe.config for recipe in self.recipes]
@@ -91,6 +97,11 @@ class Prediction:
 
     def describe(self) -> dict[str, Any]:
         """The request as plain values."""
+        first = self.recipes[0]
+        regions = {
+            region.name: [first.raw_ids[k] for k in region.classes]
+            for region in first.config.data.regions
+        }
         return {
             "runs": [
                 _source(recipe, origin)
@@ -103,6 +114,8 @@ class Prediction:
                     strict=True,
                 )
             ),
+            **({"regions": regions} if regions else {}),
+            **({} if self.ignore_id is None else {"ignore": self.ignore_id}),
             "options": self.options,
         }
 

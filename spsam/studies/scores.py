@@ -6,23 +6,29 @@ import csv
 import io
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from spsam.config.problems import gather, raise_all
 from spsam.data.geometry import FATAL_OF_LABELS, VolumePlace, mismatches
-from spsam.data.labels import class_indices, id_problems, whole_ids
-from spsam.data.sources.label_maps import RECORD, label_maps
+from spsam.data.labels import IGNORED, class_indices, id_problems, whole_ids
+from spsam.data.sources.label_maps import label_maps
 from spsam.errors import InputError, Problem
 from spsam.files import write_texts
 from spsam.metrics.dice import CONVENTIONS
 from spsam.studies.progress_events import ProgressListener
+from spsam.studies.scored_classes import Ids, declared_ignore_id, read_classes
 from spsam.text.classes import class_labels
 from spsam.text.escape import csv_cell
-from spsam.text.json_text import parse_json
+
+if TYPE_CHECKING:
+    from spsam.metrics.regions import Measure
 
 # Metrics in the order of the table, with what each is counted in.
 METRICS = {"dice": "", "iou": "", "hd95": "mm", "surface_dice": "", "volume_error": ""}
@@ -34,14 +40,14 @@ class Score:
 
     Attributes:
         case: The reference's name.
-        class_id: The class's id in the files.
+        class_id: The class's id in the files; of a region its ids, as `1+2`.
         class_name: Its name, other than those of the other classes and `mean`.
         metric: One of `METRICS`.
         value: None where the convention leaves the class out.
     """
 
     case: str
-    class_id: int
+    class_id: int | str
     class_name: str
     metric: str
     value: float | None
@@ -53,17 +59,19 @@ class Scoring:
 
     Attributes:
         pairs: Name of each case, its prediction and its reference.
-        classes: Name of each foreground class by its id in the files.
+        classes: Name of each foreground class or region by its ids in the files.
         convention: What an empty class scores.
         tolerance: Of the surface Dice, mm.
         notes: What the user should know.
+        ignore: The id of voxels in the references that do not count; None where all do.
     """
 
     pairs: Sequence[tuple[str, Path, Path]]
-    classes: Mapping[int, str]
+    classes: Mapping[Ids, str]
     convention: str
     tolerance: float
     notes: Sequence[str]
+    ignore: int | None = None
 
 
 def plan_scoring(
@@ -71,6 +79,7 @@ def plan_scoring(
     references: Path,
     *,
     classes: str | None = None,
+    ignore: int | None = None,
     convention: str = "nnunet",
     tolerance: float | None = None,
 ) -> Scoring:
@@ -79,8 +88,10 @@ def plan_scoring(
     Args:
         predictions: Folder of label maps.
         references: Folder of label maps of the same names, or with `_gt` behind them.
-        classes: `NAME=ID,…`; None takes those of `spsam predict`'s record, else the ids that the
-            references have.
+        classes: `NAME=ID,…`, of a region `NAME=ID+ID`; None takes those of `spsam predict`'s
+            record, else the ids that the references have.
+        ignore: The id of voxels in the references that do not count, whatever is predicted there;
+            None takes what `declared_ignore_id` finds.
         convention: A key of `CONVENTIONS`.
         tolerance: Of the surface Dice, mm; None takes the usual one.
 
@@ -97,9 +108,14 @@ def plan_scoring(
     for folder in (predictions, references):
         with gather(problems):
             found.append(label_maps(folder))
-    named: dict[int, str] = {}
+    named: dict[Ids, str] = {}
     with gather(problems):
-        named = _classes(classes, predictions)
+        named = read_classes(classes, predictions)
+    ignore = declared_ignore_id(predictions, references) if ignore is None else ignore
+    of = next((f"'{name}'" for ids, name in named.items() if ignore in ids), None)
+    if ignore is not None and (ignore == 0 or of):
+        of = of or "the background"
+        problems.append(Problem(f"--ignore {ignore}: is the id of {of}; expected another id"))
     if convention not in CONVENTIONS:
         problems.append(
             Problem(f"--convention {convention}: expected one of {', '.join(CONVENTIONS)}")
@@ -124,7 +140,8 @@ def plan_scoring(
     pairs = [(name, made[name], wanted[name]) for name in sorted(wanted)]
     labels = class_labels(["background", *named.values()])[1:]
     named = dict(zip(named, labels, strict=True))
-    return Scoring(pairs, named, convention, TOLERANCE if tolerance is None else tolerance, notes)
+    distance = TOLERANCE if tolerance is None else tolerance
+    return Scoring(pairs, named, convention, distance, notes, ignore)
 
 
 def score(scoring: Scoring, watch: ProgressListener | None = None) -> list[Score]:
@@ -138,7 +155,8 @@ def score(scoring: Scoring, watch: ProgressListener | None = None) -> list[Score
         watch.warn(note)
     problems: list[Problem] = []
     volumes = dict(scoring.classes) or _ids_of_references(scoring, watch, problems)
-    problems += id_problems(list(volumes.values()), list(volumes), None)
+    flat = [(name, each) for ids, name in volumes.items() for each in ids]
+    problems += id_problems([name for name, _ in flat], [each for _, each in flat], None)
     scores: list[Score] = []
     for number, pair in enumerate(scoring.pairs):
         watch.stage("scoring", number, len(scoring.pairs))
@@ -151,7 +169,7 @@ def score(scoring: Scoring, watch: ProgressListener | None = None) -> list[Score
 
 def _ids_of_references(
     scoring: Scoring, watch: ProgressListener, problems: list[Problem]
-) -> dict[int, str]:
+) -> dict[Ids, str]:
     """All foreground ids that the references have, each as its own name."""
     from spsam.data.files.image import read_array
 
@@ -160,7 +178,7 @@ def _ids_of_references(
         watch.stage("reading references", number, len(scoring.pairs))
         with gather(problems):
             ids |= set(whole_ids(read_array(reference)[0], reference).values())
-    return {value: str(value) for value in sorted(ids - {0})}
+    return {(value,): str(value) for value in sorted(ids - {0, scoring.ignore})}
 
 
 def means(scores: Sequence[Score]) -> dict[str, dict[str, float | None]]:
@@ -181,6 +199,7 @@ def to_json(scoring: Scoring, scores: Sequence[Score]) -> dict[str, Any]:
     """Everything as plain values."""
     return {
         "convention": scoring.convention,
+        "ignore": scoring.ignore,
         "surface_dice_tolerance_mm": scoring.tolerance,
         "cases": len(scoring.pairs),
         "means": means(scores),
@@ -206,24 +225,26 @@ def write_scores(folder: Path, scoring: Scoring, scores: Sequence[Score]) -> lis
 
 def _case(
     pair: tuple[str, Path, Path],
-    classes: Mapping[int, str],
+    classes: Mapping[Ids, str],
     scoring: Scoring,
     watch: ProgressListener,
 ) -> list[Score]:
     from spsam.data.files.image import read_array
-    from spsam.metrics.dice import counts, dice_of_counts
-    from spsam.metrics.hausdorff import hd95
-    from spsam.metrics.overlap import iou_of_counts, volume_error_of_counts
-    from spsam.metrics.surface import surface_dice
 
     name, prediction, reference = pair
     problems: list[Problem] = []
     maps, places = [], []
-    class_of = {0: 0, **{class_id: k for k, class_id in enumerate(classes, start=1)}}
+    present = dict.fromkeys(each for ids in classes for each in ids)
+    class_of = {each: k for k, each in enumerate((0, *present))}
+    regions: list[list[int]] = []
+    if any(len(ids) > 1 for ids in classes):
+        regions = [[class_of[each] for each in ids] for ids in classes]
     for path, what in ((prediction, "the prediction"), (reference, "its reference")):
         with gather(problems):
             array, geometry = read_array(path)
             places.append(VolumePlace(what, path, geometry))
+            if path == reference and scoring.ignore is not None:
+                class_of[scoring.ignore] = IGNORED
             maps.append(class_indices(array, path, class_of))
     if len(places) == 2:
         # Well-known references carry another direction than their images: that is no mistake.
@@ -239,43 +260,46 @@ def _case(
             f"{reference}: is {longest:.4g} mm long, and the surface Dice's tolerance "
             f"{scoring.tolerance:g} mm: any two surfaces agree; give a smaller --tolerance"
         )
-    num_classes = len(classes) + 1
-    table = counts(maps[0], maps[1], num_classes)
-    values = {
-        "dice": dice_of_counts(*table, scoring.convention),
-        "iou": iou_of_counts(*table, scoring.convention),
-        "hd95": hd95(maps[0], maps[1], num_classes, wanted.spacing),
-        "surface_dice": surface_dice(
-            maps[0], maps[1], num_classes, wanted.spacing, scoring.tolerance
-        ),
-        "volume_error": volume_error_of_counts(table[1], table[2]),
-    }
+    values = _values(maps[0], maps[1], (1 + len(present), regions), wanted.spacing, scoring)
     return [
-        Score(name, class_id, class_name, metric, _plain(values[metric][k]))
-        for k, (class_id, class_name) in enumerate(classes.items(), start=1)
+        Score(name, _shown(ids), class_name, metric, _plain(values[metric][k]))
+        for k, (ids, class_name) in enumerate(classes.items(), start=1)
         for metric in METRICS
     ]
 
 
-def _classes(text: str | None, predictions: Path) -> dict[int, str]:
-    if text is None:
-        record = predictions / RECORD
-        if not record.is_file():
-            return {}
-        try:
-            said = parse_json(record.read_text(encoding="utf-8"))["classes"]
-            return {int(key): str(name) for key, name in said.items() if int(key) != 0}
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            message = "is no record of spsam predict, or a damaged one: name the classes by "
-            raise InputError(Problem(f"{message}--classes NAME=ID,…", record)) from error
-    pairs = [re.fullmatch(r"\s*(.+?)\s*=\s*(\d+)\s*", each) for each in text.split(",")]
-    found = {int(pair[2]): pair[1] for pair in pairs if pair is not None and int(pair[2]) > 0}
-    if len(found) < len(pairs) or len(set(found.values())) < len(found):
-        raise InputError(
-            f"--classes {text}: expected NAME=ID,NAME=ID with ids from 1, each id and each name "
-            "once"
-        )
-    return dict(sorted(found.items()))
+def _values(
+    prediction: NDArray[Any],
+    reference: NDArray[Any],
+    scored: tuple[int, Sequence[Sequence[int]]],
+    spacing: Sequence[float],
+    scoring: Scoring,
+) -> dict[str, NDArray[Any]]:
+    """Every metric of the classes, or of the regions, the background first; `scored` is K and T."""
+    from spsam.metrics.dice import counts, dice_of_counts
+    from spsam.metrics.hausdorff import hd95
+    from spsam.metrics.overlap import iou_of_counts, volume_error_of_counts
+    from spsam.metrics.regions import of_regions
+    from spsam.metrics.surface import surface_dice
+
+    def measured(measure: Measure) -> NDArray[Any]:
+        return of_regions(measure, prediction, reference, *scored)
+
+    table = measured(lambda made, wanted, count: np.stack(counts(made, wanted, count)))
+    both, predicted, referred = table
+    return {
+        "dice": dice_of_counts(both, predicted, referred, scoring.convention),
+        "iou": iou_of_counts(both, predicted, referred, scoring.convention),
+        "hd95": measured(partial(hd95, spacing=spacing)),
+        "surface_dice": measured(
+            partial(surface_dice, spacing=spacing, tolerance=scoring.tolerance)
+        ),
+        "volume_error": volume_error_of_counts(predicted, referred),
+    }
+
+
+def _shown(ids: Ids) -> int | str:
+    return ids[0] if len(ids) == 1 else "+".join(map(str, ids))
 
 
 def _plain(value: Any) -> float | None:

@@ -293,14 +293,14 @@ KINDS = (
         "error: no training case of organs has any foreground",
     ),
     Kind(
-        "regions in nnU-Net's labels",
-        names(labels={"background": 0, "whole": [1, 2], "core": 1}),
-        r"dataset\.json: 'labels' has regions \(whole\): .*; give each voxel one label",
+        "a region of nnU-Net's labels with the background",
+        names(labels={"background": 0, "whole": [0, 1, 2], "core": 1}),
+        r"dataset\.json: region 'whole' contains the background: list the ids of its classes alone",
     ),
     Kind(
-        "nnU-Net's label to be ignored",
-        names(labels={"background": 0, "core": 1, "edema": 2, "ignore": 3}),
-        r"dataset\.json: 'labels' has 'ignore': partly annotated volumes cannot be trained here",
+        "nnU-Net's ignore label below another",
+        names(labels={"background": 0, "core": 1, "edema": 3, "ignore": 2}),
+        r"dataset\.json: expected 'ignore' to have one id, above 3, .*, as in nnU-Net; got 2",
     ),
     Kind(
         "two names of one number",

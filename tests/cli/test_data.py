@@ -49,10 +49,10 @@ def test_check_says_what_is_there_and_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_check_of_what_cannot_be_opened(tmp_path: Path) -> None:
-    folder = write_nnunet(tmp_path, labels={"background": 0, "both": [1, 2]})
+    folder = write_nnunet(tmp_path, labels={"background": 0, "both": [0, 1, 2]})
     result = runner.invoke(app, ["data", "check", str(folder), "--json"])
     assert result.exit_code == 2
-    assert "regions" in json.loads(result.stdout)["errors"][0]
+    assert "region 'both'" in json.loads(result.stdout)["errors"][0]
 
 
 def test_check_of_new_scans(tmp_path: Path) -> None:

@@ -94,6 +94,8 @@ def test_what_came_later_is_exactly_this() -> None:
         "arm.inference.keep_largest": False,
         "arm.patch.anisotropy": 2.0,
         "data.preparation": 2,
+        "data.regions": [],
+        "data.ignore_id": None,
     }
 
 

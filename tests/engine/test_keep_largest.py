@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from spsam.config.schema import RunConfig
+from spsam.config.schema import DataIdentity, RegionConfig, RunConfig
 from spsam.engine.answer import answer_in_memory
 from spsam.engine.evaluate import Evaluation, evaluate, read_labels
 from spsam.engine.keep_largest import keep_largest, postprocessed
@@ -80,22 +80,49 @@ def test_no_orientation_is_preferred(labels: Labels, axes: list[int], flips: set
     )
 
 
+def identity(*names: str, **more: Any) -> DataIdentity:
+    return DataIdentity(
+        name="", fingerprint="", split_name="", split_hash="", in_channels=1,
+        num_classes=len(names), class_names=names, **more,
+    )  # fmt: skip
+
+
+def test_regions_are_connected_through_their_classes_and_taken_in_the_files_order() -> None:
+    """As nnU-Net: what leaves a region becomes background, in every region."""
+    labels = np.zeros((1, 1, 12), np.uint8)
+    labels[0, 0] = [1, 2, 1, 0, 2, 2, 0, 1, 0, 0, 2, 0]
+    regions = (
+        RegionConfig(name="whole", classes=(1, 2)),
+        RegionConfig(name="b", classes=(2,)),
+    )
+    data = identity("background", "label 1", "b", regions=regions)
+
+    def kept(value: Any) -> list[int]:
+        inference = load_arm("base", {"inference.keep_largest": value}).inference
+        made: list[int] = postprocessed(labels, inference, data)[0, 0].tolist()
+        return made
+
+    assert kept(["whole"]) == [1, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert kept(["b"]) == [1, 0, 1, 0, 2, 2, 0, 1, 0, 0, 0, 0]
+    assert kept(True) == kept(["whole", "b"]) == kept(["b", "whole"]) == kept(["whole"])
+
+
 def test_classes_are_named_and_voxels_that_share_a_corner_are_connected() -> None:
     labels = np.zeros((3, 3, 6), np.uint8)
     labels[0, 0, 0] = labels[1, 1, 1] = 1
     labels[0, 2, 5] = 1
     labels[2, 0, 5] = labels[2, 2, 5] = labels[1, 2, 5] = 2
-    names = ("background", "a", "b")
+    data = identity("background", "a", "b")
 
     def kept(value: Any) -> list[int]:
         inference = load_arm("base", {"inference.keep_largest": value}).inference
-        made = postprocessed(labels, inference, names)
+        made = postprocessed(labels, inference, data)
         return [int((made == k).sum()) for k in (1, 2)]
 
     assert kept(False) == [3, 3]
     assert kept(True) == kept(["b", "a"]) == [2, 2]
     assert kept(["b"]) == [3, 2]
-    assert postprocessed(labels, load_arm("base").inference, names) is labels
+    assert postprocessed(labels, load_arm("base").inference, data) is labels
 
 
 def test_scores_files_and_predictions_have_the_same_label_map(tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ from torch._subclasses.fake_tensor import (
 )
 
 from spsam.engine.predict import PRECISIONS
-from spsam.engine.training.loss import training_loss
+from spsam.engine.training.loss import Objective, training_loss
 from spsam.engine.training.train import execute_as
+from spsam.model.networks.base import Output
 from spsam.model.prompts.base import Prompt
 from spsam.registry.arms import load_arm
 from tests.gpu.fake_card import CopyError, fake_card, on_card, onto_card
@@ -59,6 +60,18 @@ def forward(name: str, precision: str, plant: Callable[[nn.Module], None] | None
 @pytest.mark.parametrize("name", arms())
 def test_no_arm_mixes_devices_or_waits(name: str, precision: str) -> None:
     assert forward(name, precision) == {"cuda"}
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_a_loss_with_ignored_voxels_and_regions_waits_for_nothing(activation: Any) -> None:
+    train = load_arm("S9", {}).train
+    objective = Objective(ignores=True, regions=((1, 2), (2,)))
+    with fake_card():
+        logits = torch.randn(2, 3, 2, 8, 8, device="cuda")
+        labels = torch.full((2, 2, 8, 8), -1, device="cuda")
+        output = Output(logits, [logits], None)
+        loss = training_loss(output, labels, train, activation, objective=objective)
+        assert {part.device.type for part in loss.values()} == {"cuda"}
 
 
 def reaches_for_the_host(slot: str, component: type) -> bool:

@@ -13,6 +13,7 @@ from spsam.data.check import load_checked
 from spsam.data.checking.compare import compare
 from spsam.data.checking.facts import DataReport, Facts
 from spsam.data.files.nifti import nifti_oddities
+from spsam.data.labels import IGNORED
 from spsam.data.split import split_cases
 from spsam.data.workers import Progress, run_all
 from spsam.errors import InputError, Problem
@@ -60,7 +61,8 @@ def _examine_case(case: Case, channels: int, classes: int) -> Facts:
     voxels: tuple[int, ...] = ()
     inside = None
     if volume.label is not None:
-        counts = np.bincount(volume.label.ravel(), minlength=classes)
+        annotated = volume.label[volume.label != IGNORED]
+        counts = np.bincount(annotated, minlength=classes)
         voxels = tuple(int(count) for count in counts)
         if not any(voxels[1:]):
             warnings.append(Problem(f"{case.id}: the label is all background", _last(files)))
@@ -73,6 +75,7 @@ def _examine_case(case: Case, channels: int, classes: int) -> Facts:
         warnings=tuple(warnings),
         geometry=volume.geometry,
         voxels=voxels,
+        ignored=0.0 if volume.label is None else float((volume.label == IGNORED).mean()),
         digest=hashlib.sha256(pixels.tobytes()).hexdigest(),
         low=float(pixels[0].min()),
         inside=inside,

@@ -28,6 +28,7 @@ class Facts:
         low: Smallest intensity of the first channel.
         inside: Its median over the foreground; None without any.
         zeros: Share of voxels that are zero in every channel.
+        ignored: Share of voxels with the ignore label.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Facts:
     low: float = 0.0
     inside: float | None = None
     zeros: float = 0.0
+    ignored: float = 0.0
 
 
 @dataclass
@@ -65,6 +67,12 @@ class DataReport:
         """Code -> number of cases, the commonest first."""
         found = (orientation(each.geometry) for each in self.facts if each.geometry)
         return dict(Counter(found).most_common())
+
+    @property
+    def ignored(self) -> float:
+        """Mean share of voxels with the ignore label over the readable cases."""
+        shares = [each.ignored for each in self.facts if each.voxels]
+        return sum(shares) / len(shares) if shares else 0.0
 
     @property
     def cases_of_class(self) -> Mapping[str, int]:

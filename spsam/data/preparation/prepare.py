@@ -20,6 +20,7 @@ from filelock import FileLock
 from spsam.checksums import sha256, to_sealed_json
 from spsam.data.cases import Case, DataSet
 from spsam.data.check import check, load_checked
+from spsam.data.labels import IGNORED
 from spsam.data.plan import Plan
 from spsam.data.preparation.chunked import crc_of, pack
 from spsam.data.preparation.preprocess import Statistics, preprocess
@@ -175,14 +176,19 @@ def _prepare_case(
 
 
 def _foreground(label: npt.NDArray[np.integer], case_id: str) -> npt.NDArray[np.int32]:
-    """A sample of each class's voxels: rows (class, d, h, w), the same for a case every time."""
+    """A sample of each class's voxels: rows (class, d, h, w), the same for a case every time.
+
+    Where voxels are ignored, another sample is of all those that are not.
+    """
     seed = int.from_bytes(hashlib.sha256(case_id.encode()).digest()[:8], "big")
     rng = np.random.default_rng(seed)
     rows = [np.zeros((0, 4), np.int32)]
     for value in np.unique(label):
         if value == 0:
             continue
-        voxels = np.argwhere(label == value).astype(np.int32)
+        # The rows of the annotated voxels have the number of the ignored ones.
+        inside = label != IGNORED if value == IGNORED else label == value
+        voxels = np.argwhere(inside).astype(np.int32)
         if len(voxels) > MAX_VOXELS:
             voxels = voxels[np.sort(rng.choice(len(voxels), MAX_VOXELS, replace=False))]
         rows.append(np.insert(voxels, 0, value, axis=1))

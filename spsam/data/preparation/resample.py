@@ -27,12 +27,14 @@ def resample_image(image: Floats, shape: Sequence[int]) -> Floats:
 def resample_label(label: npt.NDArray[np.integer], shape: Sequence[int]) -> npt.NDArray[np.integer]:
     """Each class's indicator linearly, then the largest; of equal ones the lowest class.
 
+    Ignored voxels are resampled as a class is; of equal shares they keep the voxel.
+
     Args:
-        label: `(D, H, W)` class indices.
+        label: `(D, H, W)` class indices, or `IGNORED`.
         shape: The wanted `(D, H, W)`.
 
     Returns:
-        uint8, or int16 of classes from 256 on.
+        uint8, or int16 of classes from 256 on and of ignored voxels.
     """
     label = narrow_indices(label)
     if tuple(label.shape) == tuple(shape):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from spsam.checksums import from_sealed_json, sha256
 from spsam.data.geometry import Axes, Box, Geometry, Triple, Turn
+from spsam.data.labels import IGNORED
 from spsam.data.preparation.chunked import Chunked, damaged
 from spsam.errors import Problem, SpsamError
 
@@ -32,7 +33,8 @@ class PreparedCase:
         patient: Whose it is.
         image: `(M, D, H, W)` float32, normalised. Of a store it is a `Chunked`, whose slices are
             read from the file when they are asked for.
-        label: `(D, H, W)` class indices, uint8 or, from class 256 on, int16; likewise.
+        label: `(D, H, W)` class indices, uint8 or, from class 256 on and with `IGNORED` voxels,
+            int16; likewise.
         foreground: Class -> `(n, 3)` voxels (d, h, w) of it, a bounded sample; only classes that
             are there.
         spacing: (d, h, w) in mm.
@@ -43,6 +45,8 @@ class PreparedCase:
         box: What was cut out of the original array first, (start, stop) per axis (z, y, x); None
             where all of it was kept.
         notes: What the user should look at in its files; of a store see `PreparedStore.notes`.
+        annotated: `(n, 3)` voxels (d, h, w) that are not ignored, a bounded sample; None for a
+            case without ignored voxels.
     """
 
     id: str
@@ -57,6 +61,7 @@ class PreparedCase:
     flips: tuple[bool, bool, bool] = (False, False, False)
     box: Box | None = None
     notes: tuple[Problem, ...] = ()
+    annotated: npt.NDArray[np.int32] | None = None
 
     @property
     def turn(self) -> Turn:
@@ -123,20 +128,22 @@ class PreparedStore:
         image, label = (
             cast(Any, _array(self.folder, case_id, part, meta)) for part in ("image", "label")
         )
+        voxels = _foreground(case_file(self.folder, case_id, "foreground.npy"), meta["foreground"])
+        # Of a case with ignored voxels, the rows under their number are of all others.
+        annotated = voxels.pop(IGNORED, None)
         return PreparedCase(
             id=case_id,
             patient=meta["patient"],
             image=image,
             label=label,
-            foreground=_foreground(
-                case_file(self.folder, case_id, "foreground.npy"), meta["foreground"]
-            ),
+            foreground=voxels,
             spacing=tuple(meta["spacing"]),
             original=Geometry(**original),
             axes=tuple(meta["axes"]),
             raw_ids=tuple(self.index["raw_ids"]),
             flips=tuple(meta.get("flips", (False, False, False))),
             box=None if box is None else cast(Box, tuple(map(tuple, box))),
+            annotated=annotated,
         )
 
 

@@ -20,7 +20,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class Patch(TypedDict):
-    """One patch: `image` `(M, D, H, W)` float32, `label` `(D, H, W)` int64."""
+    """One patch: `image` `(M, D, H, W)` float32, `label` `(D, H, W)` int64, `IGNORED` included."""
 
     image: Tensor
     label: Tensor
@@ -42,6 +42,7 @@ class PatchDataset(Dataset[Patch]):
         foreground: Share of the patches that are centred on a voxel of a class, drawn evenly from
             those in the volume. The others are centred on any voxel. Both are then pushed into the
             volume, so that its corners, which the sliding window always visits, are seen as well.
+            Of a volume with ignored voxels, any voxel is any that is annotated.
         augment: All keywords of `augment.build`; None or `enabled=False` for plain cuts.
     """
 
@@ -108,6 +109,9 @@ class PatchDataset(Dataset[Patch]):
             classes = sorted(case.foreground)
             voxels = case.foreground[classes[int(rng.integers(len(classes)))]]
             centre = voxels[int(rng.integers(len(voxels)))]
+        elif case.annotated is not None and len(case.annotated):
+            # Where little is annotated, most other patches would teach nothing.
+            centre = case.annotated[int(rng.integers(len(case.annotated)))]
         else:
             centre = rng.integers(0, size)
         inside = np.clip(centre - patch // 2, 0, np.maximum(spare, 0))

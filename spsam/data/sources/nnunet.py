@@ -6,12 +6,13 @@ import os
 import re
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from spsam.data.cases import Case, DataSet
 from spsam.data.files.json_object import read_object
+from spsam.data.labels import IGNORED
 from spsam.data.sources import dataset_json
 from spsam.data.sources.beside import ENDINGS, entries, stem, unread_notes
+from spsam.data.sources.nnunet_labels import read_labels
 from spsam.data.volume import read_geometry, read_volume
 from spsam.errors import InputError, Problem
 
@@ -67,8 +68,7 @@ def read(folder: Path) -> DataSet:
     """Opens the labelled cases; every case counts as a patient.
 
     Raises:
-        InputError: With every mistake in `dataset.json` and every missing file; also where labels
-            are regions or `ignore`, which training here knows nothing of.
+        InputError: With every mistake in `dataset.json` and every missing file.
     """
     path = folder / dataset_json.FILE
     content = read_object(path)
@@ -77,14 +77,17 @@ def read(folder: Path) -> DataSet:
     if channels and sorted(channels) != list(range(len(channels))):
         shown = ", ".join(map(str, sorted(channels)))
         problems.append(Problem(f"expected 'channel_names' 0, 1, …, got {shown}", path))
-    labels = _labels(content, path, problems)
+    labels = read_labels(content, path, problems)
     ending = content.get("file_ending")
     if ending not in ENDINGS:
         message = f"expected 'file_ending' to be one of {', '.join(ENDINGS)}, got {ending!r}"
         problems.append(Problem(message, path))
     if problems:
         raise InputError(problems)
-    cases = _cases(folder, len(channels), str(ending), sorted(labels), problems)
+    class_of = {raw: index for index, raw in enumerate(labels.names)}
+    if labels.ignore_id is not None:
+        class_of[labels.ignore_id] = IGNORED
+    cases = _cases(folder, len(channels), str(ending), class_of, problems)
     if problems:
         raise InputError(problems)
     names = [channels[index] for index in sorted(channels)]
@@ -92,8 +95,8 @@ def read(folder: Path) -> DataSet:
     return DataSet(
         name=dataset_json.short(str(content.get("name") or name), "nnunet"),
         cases=tuple(cases),
-        class_names=("background", *(labels[raw] for raw in sorted(labels)[1:])),
-        raw_ids=tuple(sorted(labels)),
+        class_names=("background", *list(labels.names.values())[1:]),
+        raw_ids=tuple(labels.names),
         channel_names=tuple(names),
         modality="CT" if dataset_json.is_ct(names) else "MR",
         folder=folder,
@@ -101,42 +104,9 @@ def read(folder: Path) -> DataSet:
             *dataset_json.count_notes(content, len(cases)),
             *unread_notes(file for case in cases for file in case.files),
         ),
+        ignore_id=labels.ignore_id,
+        regions=labels.regions,
     )
-
-
-def _labels(content: dict[str, Any], path: Path, problems: list[Problem]) -> dict[int, str]:
-    """Id -> name; the file has it the other way round."""
-    value = content.get("labels")
-    if not isinstance(value, dict) or not value:
-        message = 'expected \'labels\' to be an object like {"background": 0, "organ": 1}'
-        problems.append(Problem(message, path))
-        return {}
-    regions = sorted(name for name, number in value.items() if isinstance(number, list))
-    if regions:
-        problems.append(
-            Problem(
-                f"'labels' has regions ({', '.join(regions)}): classes that overlap cannot be "
-                "trained here; give each voxel one label, and list plain numbers",
-                path,
-            )
-        )
-    if "ignore" in value:
-        message = "'labels' has 'ignore': partly annotated volumes cannot be trained here"
-        problems.append(Problem(message, path))
-    labels: dict[int, str] = {}
-    for name, number in value.items():
-        if isinstance(number, list):
-            continue
-        if not re.fullmatch(r"\d+", str(number)):
-            problems.append(Problem(f"expected a number for label '{name}', got {number!r}", path))
-        elif int(number) in labels:
-            message = f"labels '{labels[int(number)]}' and '{name}' have the same number {number}"
-            problems.append(Problem(message, path))
-        else:
-            labels[int(number)] = name
-    if 0 not in labels:
-        problems.append(Problem("'labels' has no id 0 for the background", path))
-    return labels
 
 
 def _by_ending(folder: Path, ending: str) -> tuple[list[Path], list[Path]]:
@@ -149,7 +119,11 @@ def _by_ending(folder: Path, ending: str) -> tuple[list[Path], list[Path]]:
 
 
 def _cases(
-    folder: Path, channels: int, ending: str, raw_ids: list[int], problems: list[Problem]
+    folder: Path,
+    channels: int,
+    ending: str,
+    class_of: dict[int, int],
+    problems: list[Problem],
 ) -> list[Case]:
     place = folder / "labelsTr"
     labels, other = _by_ending(place, ending)
@@ -159,7 +133,6 @@ def _cases(
     ]
     if not labels:
         problems.append(Problem(f"there is no label (labelsTr/*{ending})", folder))
-    class_of = {raw: index for index, raw in enumerate(raw_ids)}
     cases = []
     for label in labels:
         name = label.name[: -len(ending)]

@@ -228,6 +228,9 @@ def _check(recipe: Recipe) -> None:
         "class_names": len(data.class_names) == data.num_classes,
         "raw_ids": len(set(recipe.raw_ids)) == data.num_classes
         and all(0 <= each <= LARGEST for each in recipe.raw_ids),
+        "regions": all(
+            region.classes and max(region.classes) < data.num_classes for region in data.regions
+        ),
         "intensities": statistics is None
         or (
             len(statistics) == data.in_channels

@@ -22,6 +22,7 @@ from spsam.engine.prompting.sources import (
     generator,
     label_logits,
     only,
+    without_ignored_points,
 )
 from spsam.engine.prompting.tiles import Tiles, cut_tiles
 from spsam.engine.prompting.volumes import AnsweredVolume
@@ -239,6 +240,8 @@ class PromptEvaluator:
         frame = self.network.image_encoder.image_size
         prompts = question.prompt(logits, frame, self.network.mask_decoder.mask_size)
         assert isinstance(prompts, Prompts)
+        if not question.auxiliary:
+            prompts = without_ignored_points(prompts, piece.tiles.reference, self.scale)
         disturbance = question.disturbance
         if disturbance is not None:
             draws = generator(question.seed, disturbance.name, piece.case, piece.tiles.starts)
@@ -248,17 +251,17 @@ class PromptEvaluator:
     def _count(self, answer: PromptAnswer, tiles: Tiles, masks: Tensor, prompts: Prompts) -> None:
         first_class = self.first_class
         classes = torch.arange(first_class, self._classes, device=self.device).view(1, -1, 1, 1, 1)
-        owned = tiles.owned[:, None]
-        reference = (tiles.reference[:, None] == classes) & owned
+        counted = tiles.counted[:, None]
+        reference = (tiles.reference[:, None] == classes) & counted
         # A class without a prompt has no mask.
         prompted = prompts.present.transpose(1, 2)[..., None, None]
-        found = _counts((masks > 0) & prompted & owned, reference)  # (B, K, D, 3)
+        found = _counts((masks > 0) & prompted & counted, reference)  # (B, K, D, 3)
         for (first, *_), counts in zip(tiles.starts, found.transpose(0, 2, 1, 3), strict=True):
             low, high = max(first, 0), min(first + len(counts), len(answer.masks))
             answer.masks[low:high, first_class:] += counts[low - first : high - first]
         if answer.labels is not None:
             labels = self.network.mask_head.labels(self.network.mask_head(masks))
-            predicted = (labels[:, None] == classes) & owned
+            predicted = (labels[:, None] == classes) & counted
             answer.labels += _counts(predicted, reference).sum(axis=(0, 2))
 
 

@@ -43,9 +43,10 @@ def measure(network: SelfPromptSAM, auxiliary: Tensor, tiles: Tiles) -> Quality:
     # In the frame of the patch, so that a pixel is a pixel of the reference.
     prompts = network.prompt(auxiliary, network.image_size, network.mask_decoder.mask_size)
     classes = auxiliary.shape[1]
-    owned = tiles.owned.cpu().numpy()
-    reference = np.where(owned, tiles.reference.cpu().numpy(), 0)
-    found = np.where(owned, auxiliary.argmax(dim=1).cpu().numpy(), 0)
+    # What does not count is background in both.
+    counted = tiles.counted.cpu().numpy()
+    reference = np.where(counted, tiles.reference.cpu().numpy(), 0)
+    found = np.where(counted, auxiliary.argmax(dim=1).cpu().numpy(), 0)
     counts = np.array(
         [
             [np.sum((found == k) & (reference == k)), np.sum(found == k), np.sum(reference == k)]

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spsam.data.labels import without_ignored
 from spsam.data.preparation.store import PreparedCase
 from spsam.engine.prompting.evaluator import PromptEvaluator, PromptSpec
 from spsam.engine.prompting.tiles import Triple, cut_tiles
@@ -82,7 +83,7 @@ def scenes(
         found.append(
             PromptScene(
                 image=_array(piece.tiles.images[0, 0, depth]),
-                reference=_array(piece.tiles.reference[0, depth]),
+                reference=_array(piece.tiles.reference[0, depth].clamp(min=0)),
                 logits=drawn.padded(_array(masks[0, :, depth].float()), np.nan),
                 labels=labels,
                 present=drawn.present,
@@ -102,7 +103,7 @@ def _busiest(case: PreparedCase, size: Triple) -> tuple[Triple, int]:
         The first voxel of a patch whose middle is as near as can be to the middle of the slice's
         foreground, and the slice's place in that patch.
     """
-    label = np.asarray(case.label)
+    label = without_ignored(np.asarray(case.label))
     shows = [(len(np.unique(slice_)), int((slice_ > 0).sum())) for slice_ in label]
     busiest = shows.index(max(shows))
     places = np.argwhere(label[busiest] > 0)

@@ -13,6 +13,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from spsam.config.prompt_study import Disturbance
+from spsam.data.labels import IGNORED
 from spsam.model.prompts.base import Prompts
 
 Labels = NDArray[np.int64]
@@ -27,7 +28,11 @@ def generator(seed: int, *about: object) -> np.random.Generator:
 
 
 def label_logits(labels: Tensor, num_classes: int, amount: float) -> Tensor:
-    """A label map `(B, D, H, W)` as logits `(B, K, D, H, W)`: ± amount in and outside a class."""
+    """A label map `(B, D, H, W)` as logits `(B, K, D, H, W)`: ± amount in and outside a class.
+
+    Ignored voxels are in the background, which is prompted for a mask head alone.
+    """
+    labels = labels.clamp(min=0)
     classes = torch.arange(num_classes, device=labels.device).view(1, -1, 1, 1, 1)
     return torch.where(labels[:, None] == classes, amount, -amount).float()
 
@@ -36,19 +41,41 @@ def disturbed_labels(labels: Labels, disturbance: Disturbance) -> Labels:
     """Eroded or dilated label maps, in each slice.
 
     Args:
-        labels: `(..., H, W)` class indices.
+        labels: `(..., H, W)` class indices; ignored pixels count as background.
         disturbance: Its `erode` and `dilate`, pixels. What lies beyond the image erodes nothing.
 
     Returns:
         The same shape. Where classes grow into one pixel one of the nearest has it.
     """
-    result = labels.copy()
+    result = np.maximum(labels, 0)
     for index in np.ndindex(labels.shape[:-2]):
         if disturbance.erode:
             result[index] = _eroded(result[index], disturbance.erode)
         if disturbance.dilate:
             result[index] = _dilated(result[index], disturbance.dilate)
     return result
+
+
+def without_ignored_points(
+    prompts: Prompts, reference: Tensor, scale: tuple[float, float]
+) -> Prompts:
+    """The prompts without the further points, negative ones above all, that are in ignored pixels.
+
+    Args:
+        prompts: `(B, D, K, …)` in the encoder's frame.
+        reference: `(B, D, H, W)` class indices, or `IGNORED`.
+        scale: (x, y), the frame's pixels for one of the reference.
+    """
+    places, kinds = prompts.extra_points, prompts.extra_labels
+    if places is None or kinds is None:
+        return prompts
+    height, width = reference.shape[2:]
+    x, y = (
+        ((places[..., axis] + 0.5) / scale[axis] - 0.5).round().long().clamp(0, size - 1)
+        for axis, size in enumerate((width, height))
+    )
+    flat = reference.flatten(2).gather(2, (y * width + x).flatten(2)).reshape(kinds.shape)
+    return replace(prompts, extra_labels=torch.where(flat == IGNORED, NO_POINT, kinds))
 
 
 def dropped(present: Tensor, probability: float, draws: np.random.Generator) -> Tensor:

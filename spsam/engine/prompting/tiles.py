@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spsam.data.labels import IGNORED
 from spsam.data.preparation.store import PreparedCase
 from spsam.data.sampling.patches import cut_out
 
@@ -24,7 +25,7 @@ class Tiles:
 
     Attributes:
         images: `(N, M, D, H, W)` float32.
-        reference: `(N, D, H, W)` class indices, int64; background beyond the volume.
+        reference: `(N, D, H, W)` class indices, int64, or `IGNORED`; background beyond the volume.
         owned: `(N, D, H, W)` bool: of patches that overlap the first owns a pixel, and none owns
             what lies beyond the volume, so that counts add up to the volume's.
         starts: The first voxel (d, h, w) of each; negative where the volume is smaller.
@@ -34,6 +35,11 @@ class Tiles:
     reference: Tensor
     owned: Tensor
     starts: tuple[Triple, ...]
+
+    @property
+    def counted(self) -> Tensor:
+        """`(N, D, H, W)` bool: what is owned and not ignored."""
+        return self.owned & (self.reference != IGNORED)
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spsam.data.labels import narrow_indices
+from spsam.data.labels import IGNORED, narrow_indices
 from spsam.data.preparation.store import PreparedCase
 from spsam.metrics.dice import counts
+from spsam.metrics.regions import of_regions
 from spsam.results.measures import BINS, MARGIN, Measures
 
 
@@ -21,9 +22,11 @@ class CaseCounts:
 
     Args:
         case: The case.
-        reference: `(D, H, W)` class indices on the original grid, array axes (z, y, x).
+        reference: `(D, H, W)` class indices on the original grid, array axes (z, y, x); ignored
+            voxels are not counted.
         num_classes: K, background included.
         activation: Of the mask head.
+        regions: Of the data set, see `of_regions`.
     """
 
     def __init__(
@@ -32,6 +35,7 @@ class CaseCounts:
         reference: NDArray[np.integer],
         num_classes: int,
         activation: str,
+        regions: Sequence[Sequence[int]] = (),
     ) -> None:
         self.case = case.id
         self._reference = torch.from_numpy(
@@ -41,7 +45,9 @@ class CaseCounts:
         self._box = around(self._reference.numpy() > 0, spacing, MARGIN)
         self._num_classes = num_classes
         self._activation = activation
-        self.counts = np.zeros((len(self._reference), num_classes, 3), np.int64)
+        self._regions = regions
+        scored = 1 + len(regions) if regions else num_classes
+        self.counts = np.zeros((len(self._reference), scored, 3), np.int64)
         self.voxels = np.zeros(BINS, np.int64)
         self.confidence = np.zeros(BINS)
         self.correct = np.zeros(BINS, np.int64)
@@ -65,7 +71,10 @@ class CaseCounts:
             inside = (slice(start - first, stop - first), rows, columns)
             sure = confidences(logits[(slice(None), *inside)], labels[inside], self._activation)
             right = predicted[inside] == reference[inside]
-            self._bin(sure.double().cpu().numpy().ravel(), right.numpy().ravel())
+            annotated = (reference[inside] != IGNORED).numpy().ravel()
+            self._bin(
+                sure.double().cpu().numpy().ravel()[annotated], right.numpy().ravel()[annotated]
+            )
 
     def add_labels(self, first: int, labels: NDArray[np.integer]) -> None:
         """Counts some slices of a label map without probabilities.
@@ -76,7 +85,8 @@ class CaseCounts:
         """
         for index, predicted in enumerate(labels, start=first):
             pair = (predicted, self._reference[index].numpy())
-            self.counts[index] = np.stack(counts(*pair, self._num_classes), axis=1)
+            found = of_regions(_table, *pair, self._num_classes, self._regions)
+            self.counts[index] = found.T
 
     def _bin(self, sure: NDArray[np.float64], right: NDArray[np.bool_]) -> None:
         sure, right = sure[~np.isnan(sure)], right[~np.isnan(sure)]
@@ -84,6 +94,12 @@ class CaseCounts:
         self.voxels += np.bincount(bins, minlength=BINS)
         self.confidence += np.bincount(bins, weights=sure, minlength=BINS)
         self.correct += np.bincount(bins[right], minlength=BINS)
+
+
+def _table(
+    prediction: NDArray[Any], reference: NDArray[Any], num_classes: int
+) -> NDArray[np.int64]:
+    return np.stack(counts(prediction, reference, num_classes))
 
 
 def as_prepared(array: NDArray[Any], case: PreparedCase) -> NDArray[Any]:
@@ -147,7 +163,7 @@ def gather(cases: Sequence[CaseCounts], num_classes: int, activation: str) -> Me
 
     Args:
         cases: Complete.
-        num_classes: K, background included.
+        num_classes: What is scored, background included.
         activation: Of the mask head.
     """
     depths = [len(case.counts) for case in cases]

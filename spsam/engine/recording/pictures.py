@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spsam.config.schema import TrainConfig
-from spsam.data.labels import narrow_indices
+from spsam.data.labels import narrow_indices, without_ignored
 from spsam.data.preparation.store import PreparedCase
 from spsam.data.volume import Volume
 from spsam.engine.predict import autocast
@@ -55,6 +55,7 @@ def picture(
     index = int(pixels.argmax()) if pixels.any() else len(reference) // 2
     spacing = [volume.spacing[axis] for axis in case.axes]
     crop = around(reference[index] > 0, spacing[1:], _MARGIN) or (slice(None), slice(None))
+    here = reference[index][crop]
     prompts: dict[str, Any] = {}
     if isinstance(network, SelfPromptSAM) and train is not None:
         prompts = _prompts(network, case, _Grid(case, network, image.shape, index, crop), train)
@@ -63,8 +64,8 @@ def picture(
         slice=index,
         aspect=round(spacing[1] / spacing[2], 4),
         image=_bytes(image[index][crop]),
-        reference=narrow_indices(reference[index][crop]).copy(),
-        prediction=narrow_indices(prediction[index][crop]).copy(),
+        reference=narrow_indices(without_ignored(here)).copy(),
+        prediction=narrow_indices(without_ignored(prediction[index][crop], here)).copy(),
         **prompts,
     )
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 
+from spsam.config.schema import DataIdentity
 from spsam.data.sampling.patches import PatchDataset
 from spsam.engine.assemble import network_for
 from spsam.engine.run_spec import RunSpec
+from spsam.engine.training.loss import Objective
 from spsam.engine.training.progress import Metrics
 from spsam.engine.training.train import Training
 from spsam.engine.validate import validation_dice
@@ -35,9 +37,15 @@ def training_of(spec: RunSpec, network: Network, **options: Any) -> Training:
         log=spec.folder.metrics,
         about=checkpoint_header(spec),
         workers=spec.workers,
+        objective=objective_of(spec.config.data),
         measure=lambda epoch: _validate(spec, network, epoch),
         **options,
     )
+
+
+def objective_of(data: DataIdentity) -> Objective:
+    """What the loss takes of the labels of a data set."""
+    return Objective(ignores=data.ignore_id is not None, regions=data.region_classes)
 
 
 def _validate(spec: RunSpec, network: Network, epoch: int) -> Metrics:

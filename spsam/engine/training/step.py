@@ -9,10 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from spsam.config.schema import OptimizerConfig, TrainConfig
+from spsam.data.labels import IGNORED
 from spsam.data.sampling.patches import Patch
 from spsam.engine.predict import autocast
 from spsam.engine.training.group import ProcessGroup
-from spsam.engine.training.loss import Gather, training_loss
+from spsam.engine.training.loss import (
+    EVERY_VOXEL,
+    Gather,
+    Objective,
+    WholeBatch,
+    downsample_labels,
+    training_loss,
+)
 from spsam.model.networks.base import Network
 
 
@@ -29,13 +37,21 @@ class Stepper:
         network: On the device it trains on.
         train: Losses, precision, pieces.
         group: The processes that share the batch.
+        objective: What of the labels counts.
 
     Attributes:
         optimizer: Over the added blocks' parameters.
         scaler: Scales fp16's loss; does nothing in another precision.
     """
 
-    def __init__(self, network: Network, train: TrainConfig, group: ProcessGroup) -> None:
+    def __init__(
+        self,
+        network: Network,
+        train: TrainConfig,
+        group: ProcessGroup,
+        objective: Objective = EVERY_VOXEL,
+    ) -> None:
+        self.objective = objective
         self.network = network
         self.train = train
         self.group = group
@@ -60,12 +76,15 @@ class Stepper:
             # A checkpoint of before blocks had rates of their own brings groups that name none.
             group["lr"] = lr * group.get("lr_mult", 1.0)
         pieces = self._pieces(batch)
+        share = None
+        if self.objective.ignores and len(pieces) * self.group.count > 1:
+            share = _Share([piece["label"] for piece in pieces], self.group)
         over_batch = len(pieces) > 1 and self.train.loss.batch_dice
-        whole = self._sums(pieces, decode) if over_batch else None
+        whole = self._sums(pieces, decode, share) if over_batch else None
         self.optimizer.zero_grad(set_to_none=True)
         shown: dict[str, Tensor] = {}
         for piece in pieces:
-            terms = self._loss(piece, decode, _Whole(len(pieces), self.group, whole))
+            terms = self._loss(piece, decode, _Whole(len(pieces), self.group, whole), share)
             self.scaler.scale(terms["total"] / len(pieces)).backward()  # type: ignore[no-untyped-call]
             for name, value in terms.items():
                 part = value.detach() / len(pieces)
@@ -80,14 +99,24 @@ class Stepper:
         shown["gradient"] = norm.nan_to_num(0, 0, 0) if self.scaler.is_enabled() else norm
         return dict(zip(shown, [*means, shown["gradient"]], strict=True))
 
-    def _loss(self, piece: Patch, decode: bool, gather: Gather) -> dict[str, Tensor]:
+    def _loss(
+        self, piece: Patch, decode: bool, gather: Gather, share: WholeBatch | None
+    ) -> dict[str, Tensor]:
         with autocast(self.device, self.train):
             output = self.network(piece["image"], decode=decode)
         activation = self.network.mask_head.activation
-        return training_loss(output, piece["label"], self.train, activation, gather)
+        return training_loss(
+            output,
+            piece["label"],
+            self.train,
+            activation,
+            gather,
+            objective=self.objective,
+            whole=share,
+        )
 
     @torch.no_grad()
-    def _sums(self, pieces: list[Patch], decode: bool) -> Tensor:
+    def _sums(self, pieces: list[Patch], decode: bool, share: WholeBatch | None) -> Tensor:
         """The Dice sums of the whole batch; leaves the random state for the second pass."""
         found: list[Tensor] = []
 
@@ -98,7 +127,7 @@ class Stepper:
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             for piece in pieces:
-                self._loss(piece, decode, keep)
+                self._loss(piece, decode, keep, share)
         return self.group.sum(torch.stack(found).sum(0))
 
     def _pieces(self, batch: Patch) -> list[Patch]:
@@ -124,6 +153,32 @@ class _Whole:
         # The pieces' gradients are averaged, and this one's alone is known here.
         own = sums * self.count
         return own + (whole - own).detach()
+
+
+class _Share:
+    """A piece's share of the batch's voxels that count, times the number of pieces.
+
+    Args:
+        labels: Of all pieces of this process, `(B, D, H, W)` each.
+        group: The processes that share the batch.
+    """
+
+    def __init__(self, labels: list[Tensor], group: ProcessGroup) -> None:
+        self.labels = labels
+        self.group = group
+        self._whole: dict[tuple[int, ...], Tensor] = {}
+
+    def __call__(self, own: Tensor, size: tuple[int, ...]) -> Tensor:
+        if size not in self._whole:
+            counts = [_counted(downsample_labels(each, size)) for each in self.labels]
+            self._whole[size] = self.group.sum(torch.stack(counts).sum())
+        pieces = len(self.labels) * self.group.count
+        return _counted(own) * pieces / self._whole[size].clamp(min=1)
+
+
+def _counted(labels: Tensor) -> Tensor:
+    """How many voxels are not ignored; a whole number, so that equal ones have the ratio one."""
+    return (labels != IGNORED).sum()
 
 
 def make_optimizer(network: Network, train: TrainConfig) -> torch.optim.Optimizer:

@@ -24,6 +24,7 @@ from spsam.engine.device import keep_memory
 from spsam.engine.predict import precision
 from spsam.engine.training.batches import DeadWorkerError, batches
 from spsam.engine.training.group import ProcessGroup
+from spsam.engine.training.loss import EVERY_VOXEL, Objective
 from spsam.engine.training.progress import Metrics, Progress, random_state, set_random_state
 from spsam.engine.training.step import Stepper
 from spsam.errors import SpsamError
@@ -65,6 +66,7 @@ class Training:
         workers: Processes that make patches; 0 makes them in this one.
         measure: Called with an epoch's number after it; what it returns joins the metrics.
         group: The processes that train together.
+        objective: What of the labels counts.
         on_epoch: Called with the epoch's metrics.
         on_step: Called with (steps done, steps in all).
         on_note: Called with what the user should know.
@@ -79,6 +81,7 @@ class Training:
     workers: int = 0
     measure: Callable[[int], Metrics] = lambda epoch: {}
     group: ProcessGroup = field(default_factory=ProcessGroup)
+    objective: Objective = EVERY_VOXEL
     on_epoch: Callable[[Metrics], None] = lambda metrics: None
     on_step: Callable[[int, int], None] = lambda done, total: None
     on_note: Callable[[str], None] = lambda note: None
@@ -98,7 +101,8 @@ def fit(training: Training) -> None:
     execute_as(training.arm.train, training.network)
     deaths, death, steps = 0, "", -1
     while True:
-        stepper = Stepper(training.network, training.arm.train, training.group)
+        arguments = (training.arm.train, training.group, training.objective)
+        stepper = Stepper(training.network, *arguments)
         progress = _restore(training, stepper)
         if death:
             deaths = deaths + 1 if progress.steps == steps else 1

@@ -73,7 +73,7 @@ def draw(study: StudyResults) -> Drawing:
     labels = {arm.name: arm.label.replace(" · ", "\n") for arm in study.measured.arms}
     views = _views(arms, panels, dice, labels, main)
     figure = _upright(views, cases) if is_narrow() else _across(views, cases)
-    _legend(figure, study.measured.class_labels, [panels[main][case] for case in cases.values()])
+    _legend(figure, study.measured.mapped_labels, [panels[main][case] for case in cases.values()])
     return Drawing(
         figure,
         f"The best, the median and the worst test case of {main}: the slice with the most "

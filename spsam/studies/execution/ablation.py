@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from spsam.engine.external_spec import ExternalSpec
 from spsam.errors import SpsamError
 from spsam.results.run_folder import RunFolder
+from spsam.results.scored import scored_names
 from spsam.studies.backend import Backend
 from spsam.studies.execution.executors.base import Executor
 from spsam.studies.execution.executors.inline import InlineExecutor
@@ -134,7 +135,7 @@ class _Book:
             self._due = now + (now - began) / _SHARE_OF_TABLES
         if news != "finished":
             return None
-        return final_scores(folder, config["data"]["class_names"])["dice/mean"]
+        return final_scores(folder, scored_names(config["data"]))["dice/mean"]
 
     def scored(self, run: ExternalSpec) -> None:
         """Predictions made elsewhere are scored."""

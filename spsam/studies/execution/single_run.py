@@ -9,6 +9,7 @@ from typing import Any
 
 from spsam.engine.run_spec import RunSpec
 from spsam.errors import SpsamError
+from spsam.results.scored import scored_names
 from spsam.studies.backend import Backend
 from spsam.studies.execution.queued_run import QueuedRun, RunStopped, compute, settled
 from spsam.studies.progress_events import ProgressListener, RunLabel, told_dice
@@ -74,6 +75,6 @@ class SingleRun:
         if ended.end == "finished" or not self._tracker.recorded(folder.run_id):
             begin(self._tracker, folder, config, self._tags)
             finish(self._tracker, folder, config)
-        dice = final_scores(folder, config["data"]["class_names"])["dice/mean"]
+        dice = final_scores(folder, scored_names(config["data"]))["dice/mean"]
         ending = "skipped" if ended.end == "skipped" else "finished"
         self._watch.run_ends(label, ending, told_dice(dice))  # type: ignore[arg-type]

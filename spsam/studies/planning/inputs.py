@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spsam.config.problems import gather, raise_all
-from spsam.config.schema import ArmConfig, DataIdentity
+from spsam.config.schema import ArmConfig, DataIdentity, RegionConfig
 from spsam.config.yaml_file import YamlFile
 from spsam.errors import InputError, Problem
 from spsam.registry.protocols import Protocol, find_protocol
@@ -53,6 +53,10 @@ class StudyInputs:
             class_names=dataset.class_names,
             in_channels=dataset.in_channels,
             preparation=VERSION[dataset.modality],
+            regions=tuple(
+                RegionConfig(name=each.name, classes=each.classes) for each in dataset.regions
+            ),
+            ignore_id=dataset.ignore_id,
         )
 
     def check_classes(self, arm: ArmConfig) -> None:
@@ -62,12 +66,14 @@ class StudyInputs:
             InputError: If they have not.
         """
         named = arm.inference.keep_largest
-        here = self.dataset.class_names[1:]
+        dataset = self.dataset
+        what = "regions" if dataset.regions else "classes"
+        here = [region.name for region in dataset.regions] or dataset.class_names[1:]
         lacking = [] if isinstance(named, bool) else [each for each in named if each not in here]
         if lacking:
             raise InputError(
-                f"{arm.name}: inference.keep_largest names {', '.join(lacking)}, but the classes "
-                f"of {self.dataset.name} are {', '.join(here)}"
+                f"{arm.name}: inference.keep_largest names {', '.join(lacking)}, but the "
+                f"{what} of {dataset.name} are {', '.join(here)}"
             )
 
 

@@ -45,8 +45,10 @@ def attribute(study: PromptStudy, outcome: PromptOutcome) -> None:
 
 def compare_neighbours(study: PromptStudy, outcome: PromptOutcome) -> None:
     """Writes how much neighbouring slices agree: the reference's, plain SAM's, those of runs."""
+    from spsam.data.labels import without_ignored
     from spsam.engine.evaluate import read_labels
     from spsam.metrics.continuity import neighbour_dice
+    from spsam.metrics.dice import IGNORED
     from spsam.reporting.prompts.neighbours import neighbours_table, to_table
 
     folders = _label_maps(study)
@@ -66,8 +68,12 @@ def compare_neighbours(study: PromptStudy, outcome: PromptOutcome) -> None:
             title: read_labels(folder / f"{case}.nii.gz", study.subject.dataset.raw_ids)
             for title, folder in folders.items()
         }
+        # Of every map the same voxels: those that the reference knows.
+        ignored = maps["reference"] == IGNORED
+        if ignored.any():
+            maps = {title: np.where(ignored, IGNORED, labels) for title, labels in maps.items()}
         maps = {title: np.moveaxis(labels, axis, 0) for title, labels in maps.items()}
-        first = first or maps
+        first = first or {title: without_ignored(labels) for title, labels in maps.items()}
         for title, labels in maps.items():
             scores[title].append(neighbour_dice(labels, len(names)))
     table = neighbours_table(scores, names)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from spsam.engine.external_spec import TITLE
 from spsam.errors import SpsamError
 from spsam.results.run_folder import RunFolder
+from spsam.results.scored import scored_names
 from spsam.studies.recording.summary import is_finished
 from spsam.text.classes import class_metrics
 from spsam.tracking.mlflow import Ending, Tracker
@@ -57,7 +58,7 @@ def begin(
 def finish(tracker: Tracker, folder: RunFolder, config: Mapping[str, Any]) -> float:
     """Ends a finished run in MLflow, with what is missing there; returns its mean Dice."""
     tracker.epoch(*folder.read_metrics())
-    scores = final_scores(folder, config["data"]["class_names"])
+    scores = final_scores(folder, scored_names(config["data"]))
     tracker.finish(
         "FINISHED",
         {name: score for name, score in scores.items() if not math.isnan(score)},
@@ -66,7 +67,7 @@ def finish(tracker: Tracker, folder: RunFolder, config: Mapping[str, Any]) -> fl
     return scores["dice/mean"]
 
 
-def final_scores(folder: RunFolder, names: list[str]) -> dict[str, float]:
+def final_scores(folder: RunFolder, names: Sequence[str]) -> dict[str, float]:
     """Mean Dice of a finished run, and of each class under its metric's name."""
     from spsam.reporting.means import class_means, mean_dice
 

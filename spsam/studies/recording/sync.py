@@ -11,6 +11,7 @@ from typing import Any
 from spsam.config.yaml_file import read_yaml
 from spsam.errors import SpsamError
 from spsam.results.run_folder import RunBusyError, RunFolder
+from spsam.results.scored import scored_names
 from spsam.studies.recording.mlflow_runs import final_scores, mirror
 from spsam.text.json_text import parse_json
 from spsam.tracking.mlflow import Ending, Tracker
@@ -143,7 +144,7 @@ def _upload(home: Path, study: Recorded, warn: Callable[[str], None]) -> Synced:
         new += not tracker.recorded(run_id)
         mirror(tracker, folder, config, group, ending, tags)
         if ending == "FINISHED" and group:
-            names = config["data"]["class_names"]
+            names = scored_names(config["data"])
             scores.setdefault(group, []).append(final_scores(folder, names)["dice/mean"])
     worst: Ending = "FINISHED"
     order: tuple[Ending, ...] = ("KILLED", "RUNNING", "FAILED")

@@ -170,7 +170,7 @@ class Worker:
             if not is_finished(run.folder):
                 raise SpsamError(watch.failure or f"{run.folder.path}: did not finish")
         trial.set_user_attr("mlflow_run", self._tracker.address(run.folder.run_id))
-        measured = measure(run.folder, len(run.config.data.class_names))
+        measured = measure(run.folder, len(run.config.data.scored_names))
         for name, value in measured.items():
             trial.set_user_attr(name, value)
         found = tuple(measured[name] for name in sweep.config.objectives)

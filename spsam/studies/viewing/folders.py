@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spsam.data.labels import without_ignored
 from spsam.data.sources.label_maps import RECORD, label_maps
 from spsam.errors import InputError, Problem
 from spsam.reporting.view.page import ViewedCase
@@ -61,6 +62,7 @@ class FoldersView:
         """
         scans = {case.id: case for case in self.scans}
         classes = _classes(self.folders)
+        ignore_id = _record(next(iter(self.folders.values())))["ignore"]
         for number, name in enumerate(names):
             watch.stage("reading", number, len(names))
             case = scans[name]
@@ -68,7 +70,9 @@ class FoldersView:
             volume = case.load()
             layers: dict[str, NDArray[np.integer]] = {}
             if name in self.references:
-                layers[REFERENCE] = read_labels(self.references[name], list(classes))
+                layers[REFERENCE] = without_ignored(
+                    read_labels(self.references[name], list(classes), ignore_id)
+                )
             prompts: dict[str, Sequence[Mapping[str, Any]]] = {}
             for label, folder in self.folders.items():
                 layers[label] = read_labels(folder / f"{name}.nii.gz", list(classes))
@@ -113,7 +117,12 @@ def _record(folder: Path) -> dict[str, Any]:
     file = folder / RECORD
     try:
         said = parse_json(file.read_text(encoding="utf-8"))
-        return {"volumes": dict(said["volumes"]), "classes": dict(said["classes"])}
+        ignore = said.get("ignore")
+        return {
+            "volumes": dict(said["volumes"]),
+            "classes": dict(said["classes"]),
+            "ignore": None if ignore is None else int(ignore),
+        }
     except (ValueError, KeyError, TypeError) as error:
         message = "is no record of spsam predict, or a damaged one"
         raise InputError(Problem(message, file)) from error

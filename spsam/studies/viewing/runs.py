@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spsam.data.files.image import read_array
-from spsam.data.labels import class_indices
+from spsam.data.labels import IGNORED, class_indices, without_ignored
 from spsam.errors import InputError
 from spsam.reporting.chosen_cases import chosen_cases
 from spsam.reporting.view.page import ViewedCase
@@ -89,7 +89,7 @@ class RunsView:
             volume = case.load()
             layers: dict[str, NDArray[np.integer]] = {}
             if volume.label is not None:
-                layers[REFERENCE] = volume.label
+                layers[REFERENCE] = without_ignored(volume.label)
             layers |= {label: found[case.id][0] for label, found in asked.items()}
             prompts = {label: found[case.id][1] for label, found in asked.items()}
             yield ViewedCase(
@@ -155,11 +155,14 @@ def _has_prompts(member: EnsembleMember) -> bool:
     return isinstance(member.network, SelfPromptSAM)
 
 
-def read_labels(path: Path, raw_ids: Sequence[int]) -> NDArray[np.integer]:
-    """A label map `(D, H, W)` as class indices.
+def read_labels(
+    path: Path, raw_ids: Sequence[int], ignore_id: int | None = None
+) -> NDArray[np.integer]:
+    """A label map `(D, H, W)` as class indices; of a reference, voxels of `ignore_id` are ignored.
 
     Raises:
         InputError: If it cannot be read, or has other ids.
     """
     ids, _ = read_array(path)
-    return class_indices(ids, path, {raw_id: k for k, raw_id in enumerate(raw_ids)})
+    ignored = {} if ignore_id is None else {ignore_id: IGNORED}
+    return class_indices(ids, path, {raw_id: k for k, raw_id in enumerate(raw_ids)} | ignored)

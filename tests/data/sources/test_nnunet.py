@@ -31,8 +31,7 @@ def test_channels_lie_in_files_of_their_own(tmp_path: Path, ending: str) -> None
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"labels": {"background": 0, "whole": [1, 2]}}, "regions .whole."),
-        ({"labels": {"background": 0, "a": 1, "ignore": 2}}, "'ignore'"),
+        ({"labels": {"background": 0, "a": 2, "ignore": 1}}, "'ignore' to have one id"),
         ({"labels": {"background": 0, "a": 1, "b": 1}}, "'a' and 'b' have the same number 1"),
         ({"labels": {"background": 0, "a": "x"}}, "expected a number for label 'a'"),
         ({"labels": {"a": 1}}, "no id 0 for the background"),

@@ -18,6 +18,7 @@ from spsam.errors import InputError
 from spsam.studies.backend import Backend
 from spsam.studies.planning.planner import plan_ablation
 from spsam.studies.planning.request import Request
+from tests.data.layouts import blocks, write_image, write_nnunet
 
 from ..networks import ARMS
 
@@ -32,9 +33,11 @@ SHORT = {
 }
 
 
-def job(home: Path, devices: int, **more: Any) -> RunSpec:
+def job(home: Path, devices: int, data: Path | str = "phantom", **more: Any) -> RunSpec:
     values = {**SHORT, **more}
-    request = Request(arms=[ARMS[-1]], home=home, preset="smoke", overrides=values, devices=devices)
+    request = Request(
+        [ARMS[-1]], home, data=str(data), preset="smoke", overrides=values, devices=devices
+    )
     ablation = plan_ablation(request)
     (arm,) = ablation.arms
     (run,) = arm.runs
@@ -42,6 +45,29 @@ def job(home: Path, devices: int, **more: Any) -> RunSpec:
     store = Backend().prepare(ablation.dataset, arm.plan, prepared, lambda *_: None)
     run.folder.path.mkdir(parents=True)
     return replace(run, store=store, device="cpu")
+
+
+def test_two_processes_share_the_annotated_voxels_of_a_batch(tmp_path: Path) -> None:
+    """Each case has another share of ignored voxels, so that the halves of a batch differ."""
+    labels = {"background": 0, "a": 1, "b": 2, "ignore": 3}
+    data = write_nnunet(tmp_path / "data", labels=labels)
+    for number, file in enumerate(sorted((data / "labelsTr").iterdir())):
+        label = blocks(values=(1, 2))
+        label[:, :, : 4 * number] = 3
+        write_image(file, label)
+    choice = {"train.epochs": 1, "train.generator_epochs": 0}
+    alone = job(tmp_path / "one", 1, data, **choice)
+    together = job(tmp_path / "two", 2, data, **choice)
+    fit(training_of(alone, network_of(alone, torch.device("cpu"))))
+    train_distributed(
+        together,
+        on_epoch=lambda metrics: None,
+        on_step=lambda *done: None,
+        on_note=lambda note: None,
+    )
+    (expected,), (got,) = alone.folder.read_metrics(), together.folder.read_metrics()
+    for name in ("loss/total", "loss/generator", "gradient_norm"):
+        assert got[name] == pytest.approx(expected[name], rel=2e-4), name
 
 
 @pytest.mark.parametrize("batch_dice", [False, True])
