@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from segment_anything.modeling import MaskDecoder
 from segment_anything.modeling.common import LayerNorm2d
@@ -51,9 +53,9 @@ class ClassMaskDecoder(nn.Module):
         self.mask_tokens = made.mask_tokens
         self.hypernetworks = made.output_hypernetworks_mlps[1:]
         if full_resolution:
-            channels = self.upscaling[-2].out_channels
+            last: Any = self.upscaling[-2]
             for network in self.hypernetworks:
-                network.layers[-1] = nn.Linear(network.layers[-1].in_features, channels)
+                network.layers[-1] = nn.Linear(network.layers[-1].in_features, last.out_channels)
         self.no_mask = sam.prompt_encoder.no_mask_embed
         self.requires_grad_(True)
         self.register_buffer("position", sam.image_position().detach(), persistent=False)
@@ -96,7 +98,7 @@ class ClassMaskDecoder(nn.Module):
 
 def _upscaling(of_sam: nn.Sequential, scale: int) -> nn.Sequential:
     """SAM's two doublings and further ones up to a scale, each after a norm and half as wide."""
-    layers = list(of_sam)
+    layers: list[Any] = list(of_sam)
     for _ in range(scale.bit_length() - 1):
         channels = layers[-2].out_channels
         layers[-1:] = [
