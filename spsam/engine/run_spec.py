@@ -70,8 +70,6 @@ class RunSpec:
         device: `cpu`, `cuda` or `cuda:1`.
         workers: Processes that make training patches.
         devices: How many devices of that kind train together.
-        validate_every: Epochs between two scores of the validation cases; 0: none. The scores
-            change nothing in the run.
         member: Which of several processes this is, where a cluster has started them.
         tuned: Where a study chose some of its values by validation cases: budget and values. No
             part of the run's identity.
@@ -88,7 +86,6 @@ class RunSpec:
     device: str = "cpu"
     workers: int = 0
     devices: int = 1
-    validate_every: int = 0
     member: Member | None = None
     tuned: Mapping[str, Any] | None = None
 

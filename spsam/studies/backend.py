@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spsam.config.schema import ArmConfig, RunConfig
 from spsam.engine.run_spec import NetworkSize, RunSpec
+from spsam.errors import InputError
 
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet
@@ -105,15 +106,34 @@ class Backend:
         return prepare(dataset, plan, folder, progress=progress)
 
     def training_notes(
-        self, dataset: DataSet, split: Split, fold: int, store: PreparedStore
+        self,
+        dataset: DataSet,
+        split: Split,
+        fold: int,
+        store: PreparedStore,
+        *,
+        validated: bool = False,
     ) -> tuple[str, ...]:
         """What the user should know of prepared data before a run trains on it.
 
+        Args:
+            dataset: The data.
+            split: Of them.
+            fold: Which fold of the split it is.
+            store: The prepared data.
+            validated: Whether validation cases are scored during training.
+
         Raises:
-            InputError: If no training case has any foreground.
+            InputError: If no training case has any foreground, or no validation case where these
+                are scored.
         """
         from spsam.data.split import title, unlearnable
 
+        if validated and not any(store.classes(case) for case in split.val):
+            raise InputError(
+                f"no validation case of {title(split, fold)} has any foreground: there is nothing "
+                "to score during training; choose another split, or train.validate_every=0"
+            )
         classes = {case: store.classes(case) for case in split.train}
         missing = unlearnable(split, fold, dataset.class_names, classes)
         where = title(split, fold)

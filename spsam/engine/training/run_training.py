@@ -41,10 +41,8 @@ def training_of(spec: RunSpec, network: Network, **options: Any) -> Training:
 
 
 def _validate(spec: RunSpec, network: Network, epoch: int) -> Metrics:
-    """Dice of the validation cases, where it is due: masks train in the joint phase only."""
-    train = spec.config.arm.train
-    due = spec.validate_every and (epoch + 1) % spec.validate_every == 0
-    if not due or epoch < train.generator_epochs:
+    """Dice of the validation cases after an epoch that the schedule names."""
+    if not spec.config.arm.train.validates(epoch):
         return {}
     cases = [spec.dataset.case(case) for case in spec.split.val]
     return {VALIDATION_DICE: validation_dice(network, spec.prepared, cases, spec.config)}

@@ -169,7 +169,10 @@ def prepare(
     # Plans differ between folds and patches; what is wrong with a file is said once.
     for key, fold in dict.fromkeys((r.plan.key, r.config.data.fold) for _, r in ablation.runs):
         split = ablation.splits[fold]
-        notes += backend.training_notes(ablation.dataset, split, fold, stores[key])
+        validated = any(arm.arm.train.validate_every for arm in ablation.arms)
+        notes += backend.training_notes(
+            ablation.dataset, split, fold, stores[key], validated=validated
+        )
     for note in dict.fromkeys(notes):
         watch.warn(note)
     return stores

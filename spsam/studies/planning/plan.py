@@ -243,4 +243,7 @@ def _describe_arm(planned: PlannedArm, parent: str | None) -> dict[str, Any]:
         "parameters": planned.size.blocks,
         "weights": None if planned.weights is None else planned.weights.to_dict(),
     }
+    if planned.arm.train.checkpoint == "best":
+        cases = len(planned.runs[0].split.val)
+        told["best"] = {"of": planned.arm.train.validations, "cases": cases}
     return told | ({"levels": dict(planned.levels)} if planned.levels else {})

@@ -195,9 +195,10 @@ class Planner:
 
         Raises:
             InputError: If its blocks do not fit together, its weights are missing or the data have
-                not its classes.
+                not its classes, or no validation cases for it.
         """
         self._inputs.check_classes(arm)
+        self._inputs.check_validation(arm)
         # What is computed is what a run is known by.
         arm = arm.on(self._inputs.device)
         parent = None if parent is None else parent.on(self._inputs.device)
@@ -254,7 +255,6 @@ class Planner:
             device=self._inputs.device,
             workers=arm.train.workers if request.workers is None else request.workers,
             devices=request.devices,
-            validate_every=request.validate,
         )
 
     def _plan(self, patch: PatchConfig, fold: int) -> Plan:
