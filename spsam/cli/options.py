@@ -191,8 +191,8 @@ Validate = Annotated[
     typer.Option(
         min=0,
         metavar="EPOCHS",
-        help="Score the validation cases every EPOCHS epochs; 0 disables this. If the split has "
-        "none, an eighth of the training patients is held out.",
+        help="Score the validation cases every EPOCHS epochs, as --set train.validate_every=EPOCHS. "
+        "If the split has none, an eighth of the training patients is held out.",
     ),
 ]
 Checkpoint = Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from spsam.reporting.figures.style import (
 from spsam.reporting.tables.study import StudyResults
 from spsam.results.run_folder import VALIDATION_DICE, RunFolder
 from spsam.text.drawn import in_legend
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LOSSES = {
     "loss/generator": "prompt generator's loss",
@@ -52,24 +56,10 @@ def draw(study: StudyResults) -> Drawing:
             best = _best(Path(folder)) if arm.best else None
             chosen = chosen or best is not None
             for axis, name in zip(axes, shown, strict=True):
-                scale = 100 if name == VALIDATION_DICE else 1
-                there = [epoch for epoch in epochs if name in epoch]
-                numbers = [epoch["epoch"] for epoch in there]
-                axis.plot(
-                    [number + 1 for number in numbers],
-                    [scale * epoch[name] for epoch in there],
-                    color=colour(place),
-                    ls=dashes(place),
-                    lw=1.1,
-                    # A line of one epoch would be nothing at all.
-                    marker="o" if len(there) <= _DOTS else "",
-                    ms=3,
-                    alpha=0.85,
-                    label=label,
-                )
-                if name == VALIDATION_DICE and best in numbers:
-                    height = scale * there[numbers.index(best)][name]
-                    axis.plot(best + 1, height, "o", ms=7, mfc="none", color=colour(place))
+                _line(axis, epochs, name, place, label)
+            if best is not None and scored:
+                there = [epoch for epoch in epochs if epoch["epoch"] == best]
+                _line(axes[-1], there, VALIDATION_DICE, place, None, ms=7, mfc="none", alpha=1)
             label = None if epochs else label
             joint = [epoch["epoch"] for epoch in epochs if "loss/mask" in epoch]
             if joint:
@@ -88,9 +78,34 @@ def draw(study: StudyResults) -> Drawing:
         figure,
         "Training losses by epoch, the mean over its steps; one line a run. Left of the dashed "
         "line only the prompt generator trains, right of it everything that is added to SAM."
-        + (" Validation cases are scored during training and teach nothing." if scored else "")
+        + (" Validation cases are scored during training; none is trained on." if scored else "")
         + (" A ring marks the epoch whose weights are evaluated." if chosen else ""),
     )
+
+
+def _line(
+    axis: Axes,
+    epochs: Sequence[dict[str, float]],
+    name: str,
+    place: int,
+    label: str | None,
+    **style: Any,
+) -> None:
+    """Draws a metric of a run; `style` are properties of matplotlib's line."""
+    there = [epoch for epoch in epochs if name in epoch]
+    scale = 100 if name == VALIDATION_DICE else 1
+    usual = {
+        "color": colour(place),
+        "ls": dashes(place),
+        "lw": 1.1,
+        # A line of one epoch would be nothing at all.
+        "marker": "o" if len(there) <= _DOTS else "",
+        "ms": 3,
+        "alpha": 0.85,
+        "label": label,
+    }
+    numbers = [epoch["epoch"] + 1 for epoch in there]
+    axis.plot(numbers, [scale * epoch[name] for epoch in there], **(usual | style))
 
 
 def _best(folder: Path) -> int | None:
