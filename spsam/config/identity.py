@@ -73,6 +73,9 @@ def identity(config: RunConfig) -> dict[str, Any]:
     if config.arm.train.checkpoint == "last":
         # Scores of validation cases change nothing where no weights are chosen by them.
         del content["arm"]["train"]["validate_every"]
+    if config.initial_sha256 is None:
+        # From scratch, as every run was before others could begin with its weights.
+        del content["initial_sha256"]
     return content
 
 

@@ -46,6 +46,8 @@ class Recipe:
         blocks: The trained weights that the run results in.
         steps: For how many of the schedule's steps it was trained.
         best_epoch: After which the weights were scored best, from 0; None for the last step's.
+        training: Cases that it was trained on; empty where that is not recorded, as in models that
+            are given away.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class Recipe:
     blocks: dict[str, Tensor]
     steps: int
     best_epoch: int | None = None
+    training: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -109,6 +112,7 @@ def read_recipe(path: Path, plugins: Sequence[Path] = ()) -> Recipe:
             blocks=result_of(state),
             steps=int(state["progress"]["steps"]),
             best_epoch=int(state["best"]["epoch"]) if "best" in state else None,
+            training=tuple(about.get("training", ())),
             plugins=plugins,
         )
     except (ValueError, TypeError, KeyError) as error:

@@ -40,6 +40,7 @@ class ArmData:
             for one seed.
         best: Where validation cases chose the epoch of the weights: `of` how many validations it is
             the best, on how many `cases` of the first fold; empty where the last step's are scored.
+        initial: Trained blocks of earlier runs that its runs begin with, in words.
         tuned: Budget and values that a sweep on validation cases chose; empty where none did.
     """
 
@@ -54,6 +55,7 @@ class ArmData:
     external: bool = False
     tuned: Mapping[str, Any] = field(default_factory=dict)
     best: Mapping[str, int] = field(default_factory=dict)
+    initial: Sequence[str] = ()
     base: str | None = None
 
     @property

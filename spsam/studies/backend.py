@@ -75,6 +75,24 @@ class Backend:
             spacing=plan.spacing,
         )
 
+    def trained_shapes(
+        self, arm: ArmConfig, dataset: DataSet, plan: Plan
+    ) -> dict[str, tuple[int, ...]]:
+        """Shapes of an arm's trained weights by name; needs no memory for them.
+
+        Raises:
+            InputError: If the arm's blocks do not fit together.
+        """
+        from spsam.engine.assemble import trained_shapes
+
+        return trained_shapes(
+            arm,
+            in_channels=dataset.in_channels,
+            num_classes=dataset.num_classes,
+            patch=plan.patch_size,
+            spacing=plan.spacing,
+        )
+
     def check_weights(self, arm: ArmConfig, dataset: DataSet, plan: Plan, checkpoint: Path) -> None:
         """Loads a checkpoint once, before any run is begun.
 

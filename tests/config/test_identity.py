@@ -169,6 +169,7 @@ def test_labels_paths_and_speed_leave_the_run_the_same(change: dict[str, Any]) -
     [
         {"seed": 1},
         {"checkpoint_sha256": "0"},
+        {"initial_sha256": "0"},
         {"arm__train__epochs": 999},
         {"arm__train__optimizer__lr": 0.02},
         {"arm__blocks__adapter": {"name": "y", "params": {"ratio": 0.25}}},

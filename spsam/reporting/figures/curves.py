@@ -94,7 +94,7 @@ def _line(
     """Draws a metric of a run; `style` are properties of matplotlib's line."""
     there = [epoch for epoch in epochs if name in epoch]
     scale = 100 if name == VALIDATION_DICE else 1
-    usual = {
+    usual: dict[str, Any] = {
         "color": colour(place),
         "ls": dashes(place),
         "lw": 1.1,

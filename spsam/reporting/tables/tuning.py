@@ -37,6 +37,18 @@ def checkpoint_words(arms: Sequence[ArmData]) -> list[str]:
     ]
 
 
+def initial_words(arms: Sequence[ArmData]) -> list[str]:
+    """A sentence for each set of earlier runs that arms begin with."""
+    sources: dict[tuple[str, ...], list[str]] = {}
+    for arm in arms:
+        if arm.initial:
+            sources.setdefault(tuple(arm.initial), []).append(arm.name)
+    return [
+        f"{', '.join(names)} begin{'s' if len(names) == 1 else ''} with {'; '.join(source)}."
+        for source, names in sources.items()
+    ]
+
+
 def tuned_settings(tuned: Mapping[str, Any]) -> dict[str, str]:
     """By dotted key, how a ledger names the source of a chosen value."""
     told = f"tuned, {tuned['trials']} trials on validation cases" if tuned else ""

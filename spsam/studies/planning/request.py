@@ -36,6 +36,8 @@ class Request:
         plugins: Folders with components of the user's own.
         validate: Epochs between two scores of validation cases, for all arms; where the split has
             none, some are held back. 0: as each arm has it, and none is held back.
+        init_from: A trained run, as `spsam.studies.runs.reference.WAYS` has it, with whose blocks
+            every arm begins; None: as usual.
         externals: Name -> folder of label maps that another program made of the test cases.
         reference: The arm that all others, externals too, are compared with; None: each arm with
             its base, externals with the first arm.
@@ -58,6 +60,7 @@ class Request:
     name: str | None = None
     plugins: Sequence[Path] = ()
     validate: int = 0
+    init_from: str | None = None
     externals: Mapping[str, Path] = field(default_factory=dict)
     reference: str | None = None
     dry_run: bool = False
