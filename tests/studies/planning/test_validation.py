@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from spsam.errors import InputError
+from spsam.studies.execution.ablation import _without_curve, run_ablation
 from tests.studies.conftest import Planner
+from tests.studies.fakes import FakeBackend, Recorder
 
 BEST = {"train.validate_every": 1, "train.checkpoint": "best"}
 
@@ -58,3 +61,22 @@ def test_chosen_weights_are_another_run_and_stand_in_the_description(plan: Plann
     train = best.arms[0].arm.train
     cases = len(best.split.val)
     assert best.describe()["arms"][0]["best"] == {"of": train.validations, "cases": cases}
+
+
+def test_a_finished_run_without_a_curve_is_kept_and_named(plan: Planner, tmp_path: Path) -> None:
+    split = {"train": ["patient0", "patient1"], "val": ["patient2"], "test": ["patient3"]}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    plain = plan("S1", split="split.json")
+    run_ablation(plain, Recorder(), FakeBackend())
+    # The fake engine writes no scores, as an earlier version.
+    watch, engine = Recorder(), FakeBackend()
+    run_ablation(plan("S1", split="split.json", validate=1), watch, engine)
+    folder = plain.arms[0].runs[0].folder
+    assert engine.executed == []
+    said = [note for note in watch.warned if "without scores of validation cases" in note]
+    assert said == [
+        "S1 seed 0 was trained without scores of validation cases, which would not change it; "
+        f"remove {folder.path} to train it again with them"
+    ]
+    folder.metrics.write_text('{"epoch": 1, "dice/validation": 0.5}\n')
+    assert not _without_curve(plan("S1", split="split.json", validate=1).arms[0].runs[0])
