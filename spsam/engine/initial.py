@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from spsam.errors import InputError, Problem
 from spsam.registry.slots import SLOTS
+from spsam.text.escape import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,7 +59,7 @@ class InitialBlocks:
         """Where the initial weights come from, for captions."""
         source = self.source
         run = f"{source['arm']} seed {source['seed']} fold {source['fold']} on {source['data']}"
-        return f"{', '.join(self.taken)} of {run} (run {source['run_id']})"
+        return one_line(f"{', '.join(self.taken)} of {run} (run {source['run_id']})")
 
 
 def read_trained(file: Path, plugins: Sequence[Path]) -> list[Recipe]:

@@ -112,7 +112,7 @@ def read_recipe(path: Path, plugins: Sequence[Path] = ()) -> Recipe:
             blocks=result_of(state),
             steps=int(state["progress"]["steps"]),
             best_epoch=int(state["best"]["epoch"]) if "best" in state else None,
-            training=tuple(about.get("training", ())),
+            training=tuple(map(str, about.get("training", ()))),
             plugins=plugins,
         )
     except (ValueError, TypeError, KeyError) as error:
