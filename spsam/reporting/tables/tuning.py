@@ -28,7 +28,8 @@ def checkpoint_words(arms: Sequence[ArmData]) -> list[str]:
     for arm in arms:
         if arm.best:
             of, cases = arm.best["of"], arm.best["cases"]
-            way = f"best of {of} validations of the training (n={cases} cases)"
+            scores = "validation" if of == 1 else "validations"
+            way = f"best of {of} {scores} during training (n={cases} cases)"
             ways.setdefault(way, []).append(arm.name)
     trained = sum(not arm.external for arm in arms)
     return [

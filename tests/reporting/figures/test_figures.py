@@ -222,7 +222,7 @@ def test_scores_of_validation_cases_are_an_axis_and_the_chosen_epoch_has_a_ring(
     rings = [line.get_data() for line in axis.lines if line.get_markersize() > 3]
     assert [(list(x), list(y)) for x, y in rings if len(x) == 1] == [([2], [75]), ([3], [75])]
     assert "A ring marks the epoch whose weights are evaluated." in drawing.caption
-    assert "Checkpoint: best of 3 validations of the training (n=2 cases)." in results.words("Dice")
+    assert "Checkpoint: best of 3 validations during training (n=2 cases)." in results.words("Dice")
 
 
 @given(st.lists(st.floats(0, 100) | st.just(math.nan), max_size=20))
