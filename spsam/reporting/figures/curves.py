@@ -68,7 +68,7 @@ def draw(study: StudyResults) -> Drawing:
     for axis, title in zip(axes, shown.values(), strict=True):
         axis.set_title(title)
         axis.set_xlabel("epoch")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axis.set_xlim(0.5, last + 0.5)
         axis.grid(axis="y")
         for begin in begins:

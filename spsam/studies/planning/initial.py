@@ -44,7 +44,7 @@ class InitialRuns:
                 taken, or it was trained on cases that the fold scores.
         """
         number, recipe = self._run(fold)
-        unfair = _seen(recipe, inputs, fold)
+        unfair = _seen(recipe, inputs, fold, validated=arm.train.validate_every > 0)
         shapes = backend.trained_shapes(arm, inputs.dataset, plan)
         found = initial_blocks(recipe, number, arm, shapes, inputs.dataset.num_classes)
         notes = [*self._found.notes, *unfair, *_notes(found, arm, recipe, inputs)]
@@ -100,7 +100,7 @@ def _notes(found: InitialBlocks, arm: ArmConfig, recipe: Recipe, inputs: StudyIn
     return notes
 
 
-def _seen(recipe: Recipe, inputs: StudyInputs, fold: int) -> list[str]:
+def _seen(recipe: Recipe, inputs: StudyInputs, fold: int, *, validated: bool) -> list[str]:
     """What there is to say where the trained run may have learnt from cases that are scored.
 
     Raises:
@@ -114,7 +114,8 @@ def _seen(recipe: Recipe, inputs: StudyInputs, fold: int) -> list[str]:
             f"the trained run has another split of {data.name}: it may have been trained on cases "
             "that are scored here"
         ]
-    both = sorted({*recipe.training} & {*split.test, *split.val})
+    scored = {*split.test, *(split.val if validated else ())}
+    both = sorted(scored & {*recipe.training})
     if both:
         shown = ", ".join(both[:3]) + (", …" if len(both) > 3 else "")
         raise InputError(

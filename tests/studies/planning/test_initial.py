@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from spsam.engine.training import train as loop
 from spsam.engine.training.run_training import network_of
 from spsam.errors import InputError
 from spsam.results.run_folder import RunFolder
+from spsam.studies.planning.initial import _seen
 from spsam.studies.planning.planner import plan_ablation
 from spsam.studies.planning.request import Request
 from spsam.studies.runs.listing import read_config
@@ -74,6 +76,33 @@ def test_what_is_not_taken_is_said_before_training(two_runs: Path) -> None:
     assert "S6 begins with adapter, prompt_generator of S9 seed 0" in shown
     assert "S6 begins as usual with " in shown
     assert "mask_head: S6 has no such block" in shown
+
+
+@pytest.mark.parametrize(
+    ("learnt", "fingerprint", "split_hash", "validated", "refused", "notes"),
+    [
+        ("ab", "f", "other", True, False, 0),
+        ("ac", "f", "other", False, False, 0),
+        ("ac", "f", "other", True, True, 0),
+        ("ad", "f", "other", False, True, 0),
+        # The same split, other data, and nobody knows.
+        ("ad", "f", "same", True, False, 0),
+        ("ad", "g", "other", True, False, 0),
+        ("", "f", "other", True, False, 1),
+    ],
+)
+def test_what_a_run_learnt_from_is_never_scored(  # noqa: PLR0917 - a row of the table
+    learnt: str, fingerprint: str, split_hash: str, validated: bool, refused: bool, notes: int
+) -> None:
+    data = SimpleNamespace(fingerprint=fingerprint, split_hash=split_hash, name="d")
+    recipe: Any = SimpleNamespace(config=SimpleNamespace(data=data), training=tuple(learnt))
+    split = SimpleNamespace(hash="same", train=("a", "b"), val=("c",), test=("d",))
+    inputs: Any = SimpleNamespace(dataset=SimpleNamespace(fingerprint="f"), splits={0: split})
+    if refused:
+        with pytest.raises(InputError, match=r"has learnt from 1 of the cases that fold 0 scores"):
+            _seen(recipe, inputs, 0, validated=validated)
+    else:
+        assert len(_seen(recipe, inputs, 0, validated=validated)) == notes
 
 
 def test_a_model_given_away_does_not_say_what_it_learnt_from(
