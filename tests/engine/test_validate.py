@@ -24,6 +24,9 @@ from spsam.studies.planning.request import Request
 
 from .networks import ARMS
 
+# Two whole runs on the phantom.
+pytestmark = pytest.mark.slow
+
 SHORT = {
     "train.epochs": 4,
     "train.iterations": 2,
@@ -123,7 +126,6 @@ def test_the_best_weights_are_scored_recorded_and_handed_on(best: RunSpec) -> No
     assert trained_state(network).keys() == recipe.blocks.keys()
 
 
-@pytest.mark.slow
 def test_several_processes_choose_what_one_chooses(tmp_path: Path) -> None:
     """The first process alone has scores; the weights are those of all."""
     # Little moves: a prompt that jumps to another pixel by rounding would be another step.
