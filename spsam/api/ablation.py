@@ -58,6 +58,7 @@ def ablate(
     workers: int | None = None,
     devices: int = 1,
     validate: int = 0,
+    init_from: Place | None = None,
     out: Place | None = None,
     name: str | None = None,
     plugins: Sequence[Place] = (),
@@ -82,6 +83,7 @@ def ablate(
         workers: Processes that prepare training patches. Default: the arm's.
         devices: Number of devices that share each batch.
         validate: Epochs between evaluations of the validation cases; 0 disables them.
+        init_from: A run or `model.zip` with whose trained blocks every arm begins.
         out: Folder of results. Default: $SPSAM_HOME, else ./spsam-runs.
         name: Name of the study's folder.
         plugins: Folders with your own components.
@@ -131,6 +133,7 @@ def ablate(
         name=name,
         plugins=[Path(plugin) for plugin in plugins],
         validate=validate,
+        init_from=None if init_from is None else str(init_from),
         dry_run=dry_run,
     )
     ablation = plan_ablation(request)

@@ -195,8 +195,16 @@ Validate = Annotated[
     typer.Option(
         min=0,
         metavar="EPOCHS",
-        help="Score the validation cases every EPOCHS epochs; 0 disables this. If the split has "
-        "none, an eighth of the training patients is held out.",
+        help="Score the validation cases every EPOCHS epochs: sets train.validate_every. If the "
+        "split has none, an eighth of the training patients is held out.",
+    ),
+]
+InitFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--init-from",
+        metavar="RUN",
+        help="Begin with the trained blocks of a run or model.zip that fit: fine-tuning.",
     ),
 ]
 Checkpoint = Annotated[

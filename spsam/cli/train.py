@@ -19,6 +19,7 @@ from spsam.cli.options import (
     DryRun,
     Fit,
     Folds,
+    InitFrom,
     Measure,
     Memory,
     Out,
@@ -64,6 +65,7 @@ def train(  # noqa: PLR0917 - the command line's options
     devices: Devices = 1,
     workers: Workers = None,
     validate: Validate = 0,
+    init_from: InitFrom = None,
     fit: Fit = False,
     memory: Memory = None,
     out: Out = None,
@@ -98,6 +100,7 @@ def train(  # noqa: PLR0917 - the command line's options
         devices=devices,
         plugins=plugin or (),
         validate=validate,
+        init_from=init_from,
         dry_run=dry_run,
     )
     card = read(problems, parse_memory, device_memory, None)

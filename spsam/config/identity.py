@@ -36,6 +36,7 @@ NOT_IDENTITY = (
 CAME_LATER: dict[str, Any] = {
     "arm.train.schedule": "poly",
     "arm.train.warmup_epochs": 0,
+    "arm.train.checkpoint": "last",
     "arm.train.optimizer.betas": [0.9, 0.999],
     "arm.train.deep_supervision.weights": None,
     "arm.train.loss.batch_dice": True,
@@ -71,6 +72,12 @@ def identity(config: RunConfig) -> dict[str, Any]:
             part = part[key]
         if dotted not in CAME_LATER or part[last] == CAME_LATER[dotted]:
             del part[last]
+    if config.arm.train.checkpoint == "last":
+        # Scores of validation cases change nothing where no weights are chosen by them.
+        del content["arm"]["train"]["validate_every"]
+    if config.initial_sha256 is None:
+        # From scratch, as every run was before others could begin with its weights.
+        del content["initial_sha256"]
     return content
 
 

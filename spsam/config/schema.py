@@ -312,6 +312,9 @@ class RunConfig(Section):
     data: DataIdentity = chosen(..., "The data and their split.")
     seed: Whole = chosen(0, "Of initial weights, patches and augmentation.")
     checkpoint_sha256: str | None = chosen(None, "Of SAM's weights; null: random ones.")
+    initial_sha256: str | None = chosen(
+        None, "Of the trained weights of an earlier run that it begins with; null: of none."
+    )
 
 
 def _frozen(value: Any) -> Any:

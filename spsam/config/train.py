@@ -106,6 +106,12 @@ class TrainConfig(Section):
     deep_supervision: DeepSupervisionConfig = paper(DeepSupervisionConfig(), "Weights by level.")
     foreground: Fraction = author(1 / 3, "Share of patches centred on a foreground voxel.")
     loss: LossConfig = author(LossConfig(), "Weights and details of the loss.")
+    validate_every: Whole = chosen(0, "Epochs between two scores of the validation cases; 0: none.")
+    checkpoint: Literal["last", "best"] = chosen(
+        "last",
+        "The weights that are scored and handed on: of the last step, or those with the best mean "
+        "Dice of the validation cases, the later of equals.",
+    )
     accumulate: Count = chosen(
         1, "Pieces that a step's patches are computed in, one after the other, to save memory."
     )
@@ -140,6 +146,31 @@ class TrainConfig(Section):
             )
         return value
 
+    @field_validator("validate_every")
+    @classmethod
+    def _scores_once(cls, value: int, info: ValidationInfo) -> int:
+        epochs, first = info.data.get("epochs"), info.data.get("generator_epochs")
+        if epochs is None or first is None:
+            return value
+        if value and not _multiples(value, first, epochs):
+            raise PydanticCustomError(
+                "said",
+                "expected a number that has a multiple above train.generator_epochs ({first}) and "
+                "up to train.epochs ({epochs}), got {value}",
+                {"first": first, "epochs": epochs, "value": value},
+            )
+        return value
+
+    @field_validator("checkpoint")
+    @classmethod
+    def _needs_scores(cls, value: str, info: ValidationInfo) -> str:
+        if value == "best" and info.data.get("validate_every") == 0:
+            raise PydanticCustomError(
+                "said",
+                "expected train.validate_every (epochs) or --validate EPOCHS beside best, got 0",
+            )
+        return value
+
     @field_validator("accumulate")
     @classmethod
     def _divides(cls, value: int, info: ValidationInfo) -> int:
@@ -151,3 +182,20 @@ class TrainConfig(Section):
                 {"batch": batch, "value": value},
             )
         return value
+
+    @property
+    def validations(self) -> int:
+        """How often the validation cases are scored."""
+        return _multiples(self.validate_every, self.generator_epochs, self.epochs)
+
+    def validates(self, epoch: int) -> bool:
+        """Whether the validation cases are scored after an epoch; the first epoch is 0.
+
+        Final masks train in the second phase only: before it they have no score.
+        """
+        return _multiples(self.validate_every, max(epoch, self.generator_epochs), epoch + 1) > 0
+
+
+def _multiples(of: int, above: int, at_most: int) -> int:
+    """How many multiples of a number are in a range; of 0 none are."""
+    return max(0, at_most // of - above // of) if of else 0

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from spsam.config.schema import ArmConfig, Block, RunConfig
 from spsam.engine.adapter_set import AdapterBuilder
+from spsam.engine.checkpoint import trained_state
 from spsam.engine.run_spec import NetworkSize
 from spsam.engine.seeding import seeded
 from spsam.errors import InputError
@@ -111,6 +112,32 @@ def network_size(
         _check_output(network, parts)
     total = sum(parameter.numel() for parameter in network.parameters())
     return NetworkSize(groups, sum(groups.values()), total)
+
+
+def trained_shapes(
+    arm: ArmConfig,
+    *,
+    in_channels: int,
+    num_classes: int,
+    patch: tuple[int, int, int],
+    spacing: Spacing | None = None,
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of a network's trained weights by name, without allocating them.
+
+    Args:
+        arm: The arm.
+        in_channels: M.
+        num_classes: K, background included.
+        patch: (D, H, W).
+        spacing: As in `build_network`.
+
+    Raises:
+        InputError: If the parts of the network do not fit.
+    """
+    task = _Task(in_channels, num_classes, patch[0], patch[1:], spacing)
+    with torch.device("meta"):
+        network = _Parts(on_random_weights(arm), task, 0, None, counted=True).network()
+    return {name: tuple(value.shape) for name, value in trained_state(network).items()}
 
 
 def _with_each_adapter(groups: dict[str, int], parts: _Parts) -> dict[str, int]:

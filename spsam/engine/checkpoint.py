@@ -60,6 +60,17 @@ def load_trained_state(network: Network, state: dict[str, Tensor]) -> None:
         )
 
 
+def result_of(state: State) -> dict[str, Tensor]:
+    """The weights that a training results in: the best, where it chooses them, else the last.
+
+    Args:
+        state: Of a checkpoint. Of a training that goes on, its best so far; the last before there
+            are any.
+    """
+    blocks: dict[str, Tensor] = (state.get("best") or state)["blocks"]
+    return blocks
+
+
 def previous(path: Path) -> Path:
     """Where the checkpoint before the last is kept: `checkpoint.previous.pt`."""
     return path.with_suffix(".previous.pt")
@@ -164,7 +175,7 @@ def load_checkpoint(path: Path, network: Network) -> State:
     state, _ = read_last(path)
     if state is None:
         raise InputError(Problem("there is no such checkpoint", path))
-    load_trained_state(network, state["blocks"])
+    load_trained_state(network, result_of(state))
     return state
 
 

@@ -52,7 +52,10 @@ def execute(
     if spec.member is not None and train_as_member(spec, **told) > 0:
         return  # process 0 scores
     # After several processes it finds the work done, and takes their weights.
-    fit(training_of(spec, network, **told))
+    best = fit(training_of(spec, network, **told))
+    if best is not None:
+        of = spec.config.arm.train.validations
+        spec.folder.note(best={"epoch": best.epoch, "dice": best.dice, "of": of})
     score(spec, network, memory, lambda done, total: on_progress("evaluate", done, total))
 
 

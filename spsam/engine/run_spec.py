@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spsam.data.plan import Plan
     from spsam.data.preparation.store import PreparedStore
     from spsam.data.split import Split
+    from spsam.engine.initial import InitialBlocks
     from spsam.model.sam.origin import Origin
     from spsam.results.run_folder import RunFolder
 
@@ -70,9 +71,8 @@ class RunSpec:
         device: `cpu`, `cuda` or `cuda:1`.
         workers: Processes that make training patches.
         devices: How many devices of that kind train together.
-        validate_every: Epochs between two scores of the validation cases; 0: none. The scores
-            change nothing in the run.
         member: Which of several processes this is, where a cluster has started them.
+        initial: Trained blocks of an earlier run that it begins with; None: none.
         tuned: Where a study chose some of its values by validation cases: budget and values. No
             part of the run's identity.
     """
@@ -88,8 +88,8 @@ class RunSpec:
     device: str = "cpu"
     workers: int = 0
     devices: int = 1
-    validate_every: int = 0
     member: Member | None = None
+    initial: InitialBlocks | None = None
     tuned: Mapping[str, Any] | None = None
 
     @property
@@ -126,5 +126,6 @@ class RunSpec:
             **counts,
             "plan": self.plan.to_dict(),
             "weights": None if self.weights is None else self.weights.to_dict(),
+            **({} if self.initial is None else {"initial": self.initial.describe()}),
             **({} if self.tuned is None else {"tuned": dict(self.tuned)}),
         }

@@ -23,7 +23,7 @@ from spsam.data.plan import Plan
 from spsam.data.preparation.restore import name_pieces, write_labels
 from spsam.engine.answer import answer_of, largest_of
 from spsam.engine.assemble import network_for
-from spsam.engine.checkpoint import digest, last_sound, load_trained_state
+from spsam.engine.checkpoint import digest, last_sound, load_trained_state, result_of
 from spsam.engine.overlay import draw_overlay
 from spsam.engine.probabilities import ProbabilityFile
 from spsam.errors import InputError, Problem
@@ -43,8 +43,11 @@ class Recipe:
         plan: Patch and grid.
         raw_ids: For each class, the id it has in label files.
         intensities: Statistics of the training cases, for CT.
-        blocks: The trained weights.
+        blocks: The trained weights that the run results in.
         steps: For how many of the schedule's steps it was trained.
+        best_epoch: After which the weights were scored best, from 0; None for the last step's.
+        training: Cases that it was trained on; empty where that is not recorded, as in models that
+            are given away.
     """
 
     path: Path
@@ -54,6 +57,8 @@ class Recipe:
     intensities: Any
     blocks: dict[str, Tensor]
     steps: int
+    best_epoch: int | None = None
+    training: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -104,8 +109,10 @@ def read_recipe(path: Path, plugins: Sequence[Path] = ()) -> Recipe:
             plan=Plan.from_dict(about["plan"]),
             raw_ids=tuple(about["raw_ids"]),
             intensities=about["intensities"],
-            blocks=state["blocks"],
+            blocks=result_of(state),
             steps=int(state["progress"]["steps"]),
+            best_epoch=int(state["best"]["epoch"]) if "best" in state else None,
+            training=tuple(map(str, about.get("training", ()))),
             plugins=plugins,
         )
     except (ValueError, TypeError, KeyError) as error:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-import torch
 
 from spsam.config.schema import RunConfig
 from spsam.data.cases import Case
 from spsam.data.preparation.store import PreparedStore
 from spsam.engine.predict import predict_labels
+from spsam.engine.training.progress import random_state, set_random_state
 from spsam.metrics.dice import dice
 from spsam.metrics.regions import of_regions
 from spsam.model.networks.base import Network
@@ -33,9 +33,9 @@ def validation_dice(
     Returns:
         In 0…1; NaN where the convention leaves every class out.
     """
-    device, was_training = next(network.parameters()).device, network.training
+    was_training, generators = network.training, random_state()
     scores = []
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    try:
         for case in cases:
             prepared = store.case(case.id)
             labels = predict_labels(network, prepared, config)
@@ -44,6 +44,8 @@ def validation_dice(
             measure = partial(dice, convention=config.arm.evaluation.convention)
             pair = (labels, reference, config.data.num_classes)
             scores.append(of_regions(measure, *pair, config.data.region_classes)[1:])
-    network.train(was_training)
+    finally:
+        network.train(was_training)
+        set_random_state(generators)
     values = np.ma.masked_invalid(np.array(scores))
     return float(np.ma.filled(values.mean(axis=0).mean(), np.nan))

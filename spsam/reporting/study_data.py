@@ -39,6 +39,9 @@ class ArmData:
         base: The arm that it is a change of: its parent, or one that is not in the study.
         external: Whether it was predicted elsewhere: nothing of it was trained here, and it counts
             for one seed.
+        best: Where validation cases chose the epoch of the weights: `of` how many validations it is
+            the best, on how many `cases` of the first fold; empty where the last step's are scored.
+        initial: Trained blocks of earlier runs that its runs begin with, in words.
         tuned: Budget and values that a sweep on validation cases chose; empty where none did.
     """
 
@@ -52,6 +55,8 @@ class ArmData:
     weights: str = ""
     external: bool = False
     tuned: Mapping[str, Any] = field(default_factory=dict)
+    best: Mapping[str, int] = field(default_factory=dict)
+    initial: Sequence[str] = ()
     base: str | None = None
 
     @property

@@ -62,6 +62,8 @@ def as_arms(about: Mapping[str, Any]) -> list[ArmData]:
             weights=_weights(entry.get("weights")),
             external=_is_external(entry),
             tuned=_tuned(entry.get("tuned")),
+            initial=tuple(str(each) for each in entry.get("initial", ())),
+            best={key: int(value) for key, value in entry.get("best", {}).items()},
             # Earlier descriptions have it as the parent, whether it is in the study or not.
             base=entry.get("base", entry["parent"]),
         )

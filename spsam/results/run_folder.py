@@ -58,6 +58,9 @@ class RunFolder:
         (of an optimiser step, the median of the epochs' means, by phase: `generator`, `joint`),
         `training_seconds` and `evaluation_seconds`, `peak_memory_bytes` and `peak_memory_of`
         (`device` or `process`).
+
+        `best`, where validation cases chose the weights (`train.checkpoint: best`): `epoch` after
+        which they were scored, from 0, their `dice`, and `of` how many validations it is the best.
         """
         return self.path / "run.json"
 
@@ -73,7 +76,7 @@ class RunFolder:
 
     @property
     def checkpoint(self) -> Path:
-        """Weights and optimiser, from which an interrupted run goes on."""
+        """Weights and optimiser, from which an interrupted run goes on; the best weights, too."""
         return self.path / "checkpoint.pt"
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spsam.config.schema import ArmConfig, RunConfig
 from spsam.engine.run_spec import NetworkSize, RunSpec
+from spsam.errors import InputError
 
 if TYPE_CHECKING:
     from spsam.data.cases import DataSet
@@ -74,6 +75,24 @@ class Backend:
             spacing=plan.spacing,
         )
 
+    def trained_shapes(
+        self, arm: ArmConfig, dataset: DataSet, plan: Plan
+    ) -> dict[str, tuple[int, ...]]:
+        """Shapes of an arm's trained weights by name; needs no memory for them.
+
+        Raises:
+            InputError: If the arm's blocks do not fit together.
+        """
+        from spsam.engine.assemble import trained_shapes
+
+        return trained_shapes(
+            arm,
+            in_channels=dataset.in_channels,
+            num_classes=dataset.num_classes,
+            patch=plan.patch_size,
+            spacing=plan.spacing,
+        )
+
     def check_weights(self, arm: ArmConfig, dataset: DataSet, plan: Plan, checkpoint: Path) -> None:
         """Loads a checkpoint once, before any run is begun.
 
@@ -105,15 +124,34 @@ class Backend:
         return prepare(dataset, plan, folder, progress=progress)
 
     def training_notes(
-        self, dataset: DataSet, split: Split, fold: int, store: PreparedStore
+        self,
+        dataset: DataSet,
+        split: Split,
+        fold: int,
+        store: PreparedStore,
+        *,
+        validated: bool = False,
     ) -> tuple[str, ...]:
         """What the user should know of prepared data before a run trains on it.
 
+        Args:
+            dataset: The data.
+            split: Of them.
+            fold: Which fold of the split it is.
+            store: The prepared data.
+            validated: Whether validation cases are scored during training.
+
         Raises:
-            InputError: If no training case has any foreground.
+            InputError: If no training case has any foreground, or no validation case where these
+                are scored.
         """
         from spsam.data.split import title, unlearnable
 
+        if validated and not any(store.classes(case) for case in split.val):
+            raise InputError(
+                f"no validation case of {title(split, fold)} has any foreground: there is nothing "
+                "to score during training; choose another split, or train.validate_every=0"
+            )
         classes = {case: store.classes(case) for case in split.train}
         missing = unlearnable(split, fold, dataset.class_names, classes)
         where = title(split, fold)

@@ -11,6 +11,7 @@ from spsam.text.colours import class_colour
 from spsam.text.escape import one_line
 
 if TYPE_CHECKING:
+    from spsam.engine.segment import Recipe
     from spsam.studies.export import Export
 
 _METRICS = {"dice": ("Dice, %", 100.0), "hd95": ("HD95, mm", 1.0)}
@@ -96,7 +97,7 @@ def _trained_on(export: Export) -> str:
                 f"{plan.modality}, {config.data.in_channels}",
                 spacing,
                 " × ".join(map(str, plan.patch_size)),
-                f"{recipe.steps:,} of {recipe.total:,}",
+                f"{recipe.steps:,} of {recipe.total:,}{_checkpoint(recipe)}",
             ]
         )
     heads = (
@@ -104,6 +105,14 @@ def _trained_on(export: Export) -> str:
         *("spacing, mm", "patch", "steps"),
     )
     return _table(heads, rows) + "\n\nSpacing and patch are along (depth, height, width)."
+
+
+def _checkpoint(recipe: Recipe) -> str:
+    """Which weights of the training they are, where they are not the last."""
+    if recipe.best_epoch is None:
+        return ""
+    count = recipe.config.arm.train.validations
+    return f"; checkpoint: best of {count} validations, after epoch {recipe.best_epoch + 1}"
 
 
 def _scores(export: Export) -> str:

@@ -84,6 +84,7 @@ def test_what_came_later_is_exactly_this() -> None:
     assert CAME_LATER == {
         "arm.train.schedule": "poly",
         "arm.train.warmup_epochs": 0,
+        "arm.train.checkpoint": "last",
         "arm.train.optimizer.betas": [0.9, 0.999],
         "arm.train.deep_supervision.weights": None,
         "arm.train.loss.batch_dice": True,
@@ -137,6 +138,7 @@ def test_a_stored_configuration_gets_the_values_of_its_time() -> None:
         {"arm__train__loss": {"mask": 2.0}},
         {"arm__train__loss": {"batch_dice": True}},
         {"arm__train__precision": "fp16"},
+        {"arm__train__validate_every": 5, "arm__train__checkpoint": "best"},
     ],
 )
 def test_what_came_later_is_identity_where_it_is_used(change: dict[str, Any]) -> None:
@@ -155,6 +157,7 @@ def test_what_came_later_is_identity_where_it_is_used(change: dict[str, Any]) ->
         {"arm__train__accumulate": 2},
         {"arm__train__checkpoint_activations": True},
         {"arm__train__checkpoint_minutes": None},
+        {"arm__train__validate_every": 5},
         {"preset": "other"},
         {"data__name": "e"},
     ],
@@ -168,6 +171,7 @@ def test_labels_paths_and_speed_leave_the_run_the_same(change: dict[str, Any]) -
     [
         {"seed": 1},
         {"checkpoint_sha256": "0"},
+        {"initial_sha256": "0"},
         {"arm__train__epochs": 999},
         {"arm__train__optimizer__lr": 0.02},
         {"arm__blocks__adapter": {"name": "y", "params": {"ratio": 0.25}}},
@@ -188,6 +192,14 @@ def test_an_id_is_short_and_stays_the_same_through_a_file() -> None:
     assert run_id(again) == run_id(first)
     assert len(run_id(first)) == 16
     int(run_id(first), 16)
+
+
+def test_how_often_weights_are_chosen_is_identity() -> None:
+    ids = {
+        run_id(config(arm__train={"validate_every": every, "checkpoint": "best"}))
+        for every in (5, 10)
+    }
+    assert len(ids) == 2
 
 
 def test_everything_else_is_identity() -> None:

@@ -100,7 +100,13 @@ class FakeBackend(Backend):
         return cast(PreparedStore, "no store")
 
     def training_notes(
-        self, dataset: DataSet, split: Split, fold: int, store: PreparedStore
+        self,
+        dataset: DataSet,
+        split: Split,
+        fold: int,
+        store: PreparedStore,
+        *,
+        validated: bool = False,
     ) -> tuple[str, ...]:
         return ()
 

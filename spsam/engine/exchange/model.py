@@ -176,6 +176,7 @@ def _told(recipe: Recipe, origin: Mapping[str, Any] | None) -> dict[str, Any]:
         "raw_ids": list(recipe.raw_ids),
         "intensities": recipe.intensities,
         "steps": recipe.steps,
+        "best_epoch": recipe.best_epoch,
         # The order decides the hash of the weights, by which predictions know their runs.
         "blocks": list(recipe.blocks),
         "blocks_sha256": recipe.sha256,
@@ -200,6 +201,7 @@ def _read_run(
             intensities=told["intensities"],
             blocks=ordered,
             steps=int(told["steps"]),
+            best_epoch=None if told.get("best_epoch") is None else int(told["best_epoch"]),
             plugins=plugins,
         )
         _check(recipe)
@@ -237,6 +239,7 @@ def _check(recipe: Recipe) -> None:
             and all(math.isfinite(each[key]) for each in statistics for key in _STATISTICS)
         ),
         "steps": recipe.steps >= 0,
+        "best_epoch": recipe.best_epoch is None or recipe.best_epoch >= 0,
     }
     wrong = [name for name, kept in rules.items() if not kept]
     if wrong:

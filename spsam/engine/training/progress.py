@@ -6,7 +6,7 @@ import random
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from torch import Tensor
 
 from spsam.errors import SpsamError
 from spsam.text.json_text import parse_json
+
+if TYPE_CHECKING:
+    from spsam.engine.training.best import BestWeights
 
 Metrics = dict[str, float]
 
@@ -31,6 +34,8 @@ class Progress:
         seconds: That the current epoch has taken.
         waited: Of these, seconds in which no patch was there.
         history: The metrics of every whole epoch.
+        best: The weights that validation cases choose so far; checkpoints hold them beside the
+            state.
     """
 
     steps: int = 0
@@ -38,6 +43,7 @@ class Progress:
     seconds: float = 0.0
     waited: float = 0.0
     history: list[Metrics] = field(default_factory=list)
+    best: BestWeights | None = None
 
     def __post_init__(self) -> None:
         self._unread: list[dict[str, Tensor]] = []

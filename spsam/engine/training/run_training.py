@@ -10,6 +10,8 @@ import torch
 from spsam.config.schema import DataIdentity
 from spsam.data.sampling.patches import PatchDataset
 from spsam.engine.assemble import network_for
+from spsam.engine.checkpoint import previous
+from spsam.engine.initial import put_initial
 from spsam.engine.run_spec import RunSpec
 from spsam.engine.training.loss import Objective
 from spsam.engine.training.progress import Metrics
@@ -20,11 +22,19 @@ from spsam.results.run_folder import VALIDATION_DICE
 
 
 def network_of(spec: RunSpec, device: torch.device) -> Network:
-    """The run's network as it starts."""
+    """The run's network as it starts.
+
+    Raises:
+        InputError: If the initial weights that it was planned with cannot be read any more.
+    """
     torch.manual_seed(spec.config.seed)
-    return network_for(spec.config, spec.plan.patch_size, spec.checkpoint, spec.plan.spacing).to(
-        device
-    )
+    network = network_for(spec.config, spec.plan.patch_size, spec.checkpoint, spec.plan.spacing)
+    checkpoint = spec.folder.checkpoint
+    begun = checkpoint.exists() or previous(checkpoint).exists()
+    if spec.initial is not None and not begun:
+        # Once begun, its own checkpoint has them.
+        put_initial(network, spec.initial, spec.config.arm.plugins)
+    return network.to(device)
 
 
 def training_of(spec: RunSpec, network: Network, **options: Any) -> Training:
@@ -49,10 +59,8 @@ def objective_of(data: DataIdentity) -> Objective:
 
 
 def _validate(spec: RunSpec, network: Network, epoch: int) -> Metrics:
-    """Dice of the validation cases, where it is due: masks train in the joint phase only."""
-    train = spec.config.arm.train
-    due = spec.validate_every and (epoch + 1) % spec.validate_every == 0
-    if not due or epoch < train.generator_epochs:
+    """Dice of the validation cases after an epoch that the schedule names."""
+    if not spec.config.arm.train.validates(epoch):
         return {}
     cases = [spec.dataset.case(case) for case in spec.split.val]
     return {VALIDATION_DICE: validation_dice(network, spec.prepared, cases, spec.config)}
@@ -66,6 +74,7 @@ def checkpoint_header(spec: RunSpec) -> Mapping[str, Any]:
         "raw_ids": list(spec.dataset.raw_ids),
         "channel_names": list(spec.dataset.channel_names),
         "intensities": spec.prepared.index["statistics"],
+        "training": list(spec.split.train),
     }
 
 

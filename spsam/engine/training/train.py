@@ -23,6 +23,7 @@ from spsam.engine.checkpoint import load_trained_state, read_last, save_whole, t
 from spsam.engine.device import keep_memory
 from spsam.engine.predict import precision
 from spsam.engine.training.batches import DeadWorkerError, batches
+from spsam.engine.training.best import BestWeights, better
 from spsam.engine.training.group import ProcessGroup
 from spsam.engine.training.loss import EVERY_VOXEL, Objective
 from spsam.engine.training.progress import Metrics, Progress, random_state, set_random_state
@@ -87,15 +88,20 @@ class Training:
     on_note: Callable[[str], None] = lambda note: None
 
 
-def fit(training: Training) -> None:
+def fit(training: Training) -> BestWeights | None:
     """Trains the added blocks, from the last checkpoint if there is one.
 
     Patch number i is the same whatever was interrupted, and a checkpoint has every other state: a
     resumed run ends with the bits of an uninterrupted one on the same machine.
 
+    Returns:
+        The weights that validation cases chose, which are then the network's; None where the last
+        step's are the result.
+
     Raises:
         SpsamError: If the loss is no longer a finite number, a checkpoint cannot be written or
-            read, or data workers die again and again.
+            read, data workers die again and again, or no validation case has a score to choose
+            weights by.
         Stopped: If SIGTERM came; the checkpoint is of that moment.
     """
     execute_as(training.arm.train, training.network)
@@ -116,7 +122,8 @@ def fit(training: Training) -> None:
             )
         steps = progress.steps
         try:
-            return _loop(training, stepper, progress)
+            _loop(training, stepper, progress)
+            return _chosen(training, progress)
         except DeadWorkerError as error:
             # Its words alone: the error would hold what the dead attempt had in memory.
             death = str(error)
@@ -142,6 +149,8 @@ def _loop(training: Training, stepper: Stepper, progress: Progress) -> None:
             if metrics is not None and group.rank == 0:
                 # Before the checkpoint, which keeps the metrics too.
                 metrics.update(training.measure(epoch))
+                if train.checkpoint == "best":
+                    progress.best = better(progress.best, metrics, training.network)
                 progress.leave_out()
             if stop.asked or _due(train, progress.steps, time.monotonic() - saved):
                 _save(training, stepper, progress)
@@ -152,6 +161,20 @@ def _loop(training: Training, stepper: Stepper, progress: Progress) -> None:
                 training.on_epoch(metrics)
             if stop.asked:
                 raise Stopped(stop.asked)
+
+
+def _chosen(training: Training, progress: Progress) -> BestWeights | None:
+    """Puts the best weights into the network, where the arm wants these."""
+    # Of several processes the first alone has scores, and uses what is trained.
+    if training.arm.train.checkpoint == "last" or training.group.rank:
+        return None
+    if progress.best is None:
+        raise SpsamError(
+            "train.checkpoint=best: no validation had a Dice score; take another "
+            "evaluation.convention, or validation cases with labelled classes"
+        )
+    load_trained_state(training.network, progress.best.blocks)
+    return progress.best
 
 
 def _due(train: TrainConfig, steps: int, seconds: float) -> bool:
@@ -169,6 +192,8 @@ def _save(training: Training, stepper: Stepper, progress: Progress) -> None:
         "optimizer": stepper.optimizer.state_dict(),
         "scaler": stepper.scaler.state_dict(),
         "random": random_state(),
+        # In the same file, so that no moment has the one without the other.
+        **({} if progress.best is None else {"best": progress.best.state()}),
     }
     if training.group.rank == 0:
         save_whole(training.checkpoint, state, keep=True)
@@ -191,6 +216,7 @@ def _restore(training: Training, stepper: Stepper) -> Progress:
             group["fused"] = stepper.optimizer.defaults["fused"]
         stepper.scaler.load_state_dict(state.get("scaler", {}))
         progress = Progress.restored(state, training.arm.train.iterations, training.log)
+        progress.best = BestWeights(**state["best"]) if "best" in state else None
         if "random" in state:
             set_random_state(state["random"])
     if training.group.rank == 0:

@@ -1,9 +1,10 @@
-"""The losses over both phases of training."""
+"""The losses over both phases of training, and the scores of validation cases in between."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,56 +19,56 @@ from spsam.reporting.figures.style import (
     legend,
 )
 from spsam.reporting.tables.study import StudyResults
-from spsam.results.run_folder import RunFolder
+from spsam.results.run_folder import VALIDATION_DICE, RunFolder
 from spsam.text.drawn import in_legend
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LOSSES = {
     "loss/generator": "prompt generator's loss",
     "loss/mask": "loss of the final masks",
 }
 
+_DICE = "Dice of the validation cases, %"
+
 _DOTS = 10  # Epochs that are dots, too; more are a line alone.
 
 
 def draw(study: StudyResults) -> Drawing:
-    """An axis a loss, a line a run; the second phase begins at the grey line."""
+    """An axis for each loss and one for scores, a line a run; the grey line begins phase two."""
     from matplotlib.ticker import MaxNLocator
 
     runs = study.measured.runs
     logs = {str(folder): _read(Path(folder)) for folder in runs["folder"] if Path(folder).is_dir()}
     if not any(logs.values()):
         raise NothingToDrawError("No run has a log of its training (metrics.jsonl).")
-    figure, axes = facets(len(LOSSES), columns=2, height=2.5, share=False)
-    begins = set()
+    scored = any(VALIDATION_DICE in epoch for log in logs.values() for epoch in log)
+    shown = {**LOSSES, VALIDATION_DICE: _DICE} if scored else LOSSES
+    figure, axes = facets(len(shown), columns=len(shown), height=2.5, share=False)
+    begins, chosen = set(), False
     for place, arm in enumerate(study.measured.arms):
         if arm.external:
             continue
         label: str | None = in_legend(arm.label)
         for folder in runs[runs["arm"] == arm.name]["folder"]:
             epochs = logs.get(folder, [])
-            for axis, loss in zip(axes, LOSSES, strict=True):
-                there = [epoch for epoch in epochs if loss in epoch]
-                axis.plot(
-                    [epoch["epoch"] + 1 for epoch in there],
-                    [epoch[loss] for epoch in there],
-                    color=colour(place),
-                    ls=dashes(place),
-                    lw=1.1,
-                    # A line of one epoch would be nothing at all.
-                    marker="o" if len(there) <= _DOTS else "",
-                    ms=3,
-                    alpha=0.85,
-                    label=label,
-                )
+            best = _best(Path(folder)) if arm.best else None
+            chosen = chosen or best is not None
+            for axis, name in zip(axes, shown, strict=True):
+                _line(axis, epochs, name, place, label)
+            if best is not None and scored:
+                there = [epoch for epoch in epochs if epoch["epoch"] == best]
+                _line(axes[-1], there, VALIDATION_DICE, place, None, ms=7, mfc="none", alpha=1)
             label = None if epochs else label
             joint = [epoch["epoch"] for epoch in epochs if "loss/mask" in epoch]
             if joint:
                 begins.add(min(joint) + 0.5)
     last = max((epoch["epoch"] + 1 for log in logs.values() for epoch in log), default=1)
-    for axis, title in zip(axes, LOSSES.values(), strict=True):
+    for axis, title in zip(axes, shown.values(), strict=True):
         axis.set_title(title)
         axis.set_xlabel("epoch")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axis.set_xlim(0.5, last + 0.5)
         axis.grid(axis="y")
         for begin in begins:
@@ -76,8 +77,44 @@ def draw(study: StudyResults) -> Drawing:
     return Drawing(
         figure,
         "Training losses by epoch, the mean over its steps; one line a run. Left of the dashed "
-        "line only the prompt generator trains, right of it everything that is added to SAM.",
+        "line only the prompt generator trains, right of it everything that is added to SAM."
+        + (" Validation cases are scored during training; none is trained on." if scored else "")
+        + (" A ring marks the epoch whose weights are evaluated." if chosen else ""),
     )
+
+
+def _line(
+    axis: Axes,
+    epochs: Sequence[dict[str, float]],
+    name: str,
+    place: int,
+    label: str | None,
+    **style: Any,
+) -> None:
+    """Draws a metric of a run; `style` are properties of matplotlib's line."""
+    there = [epoch for epoch in epochs if name in epoch]
+    scale = 100 if name == VALIDATION_DICE else 1
+    usual: dict[str, Any] = {
+        "color": colour(place),
+        "ls": dashes(place),
+        "lw": 1.1,
+        # A line of one epoch would be nothing at all.
+        "marker": "o" if len(there) <= _DOTS else "",
+        "ms": 3,
+        "alpha": 0.85,
+        "label": label,
+    }
+    numbers = [epoch["epoch"] + 1 for epoch in there]
+    axis.plot(numbers, [scale * epoch[name] for epoch in there], **(usual | style))
+
+
+def _best(folder: Path) -> int | None:
+    """The epoch whose weights validation cases chose; None of a run that is not so far."""
+    try:
+        best = RunFolder(folder.parents[1], folder.name).read().get("best") or {}
+    except SpsamError:
+        return None
+    return best.get("epoch")
 
 
 def _read(folder: Path) -> Sequence[dict[str, float]]:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from spsam.errors import SpsamError
 from spsam.reporting.study_data import FINISHED, StudyData
-from spsam.reporting.tables.tuning import tuning_words
+from spsam.reporting.tables.tuning import checkpoint_words, initial_words, tuning_words
 from spsam.results.run_folder import RunFolder
 from spsam.tracking.lookup import run_pages
 
@@ -60,6 +60,8 @@ def study_facts(measured: StudyData) -> list[tuple[str, str]]:
         ("Arms", ", ".join(arm.name for arm in measured.arms if not arm.external)),
         *_externals(about),
         *[("Tuning", sentence) for sentence in tuning_words(measured.arms)],
+        *[("Weights", sentence) for sentence in checkpoint_words(measured.arms)],
+        *[("Initial weights", sentence) for sentence in initial_words(measured.arms)],
         ("Seeds", ", ".join(map(str, measured.seeds))),
         ("Preset", str(about.get("preset", ""))),
         *[("SAM's weights", told) for told in measured.weights],

@@ -15,7 +15,7 @@ from spsam.reporting.statistics.bootstrap import bootstrap_interval, resampling_
 from spsam.reporting.statistics.compare import Comparison, compare_all
 from spsam.reporting.statistics.scores import Scores, arm_scores
 from spsam.reporting.study_data import FINISHED, StudyData, folds_of
-from spsam.reporting.tables.tuning import tuning_words
+from spsam.reporting.tables.tuning import checkpoint_words, initial_words, tuning_words
 
 
 @dataclass(frozen=True)
@@ -198,6 +198,8 @@ class StudyResults:
             f"Preset {about['preset']}; empty classes by the convention {conventions}."
             + (f" SAM's weights: {weights}." if weights else "")
             + "".join(f" {sentence}" for sentence in tuning_words(self.measured.arms))
+            + "".join(f" {sentence}" for sentence in checkpoint_words(self.measured.arms))
+            + "".join(f" {sentence}" for sentence in initial_words(self.measured.arms))
             + self._of_externals()
         )
 

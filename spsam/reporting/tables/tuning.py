@@ -1,4 +1,4 @@
-"""What captions and ledgers say of values that a study chose on validation cases."""
+"""Captions and ledgers: values and weights that a study chose on validation cases."""
 
 from __future__ import annotations
 
@@ -19,6 +19,34 @@ def tuning_words(arms: Sequence[ArmData]) -> list[str]:
     return [
         f"Chosen by {budget}, no test case seen: {'; '.join(chosen)}."
         for budget, chosen in budgets.items()
+    ]
+
+
+def checkpoint_words(arms: Sequence[ArmData]) -> list[str]:
+    """A sentence for each way in which validation cases chose the epoch of the weights."""
+    ways: dict[str, list[str]] = {}
+    for arm in arms:
+        if arm.best:
+            of, cases = arm.best["of"], arm.best["cases"]
+            scores = "validation" if of == 1 else "validations"
+            way = f"best of {of} {scores} during training (n={cases} cases)"
+            ways.setdefault(way, []).append(arm.name)
+    trained = sum(not arm.external for arm in arms)
+    return [
+        f"Checkpoint{'' if len(names) == trained else ' of ' + ', '.join(names)}: {way}."
+        for way, names in ways.items()
+    ]
+
+
+def initial_words(arms: Sequence[ArmData]) -> list[str]:
+    """A sentence for each set of earlier runs that arms begin with."""
+    sources: dict[tuple[str, ...], list[str]] = {}
+    for arm in arms:
+        if arm.initial:
+            sources.setdefault(tuple(arm.initial), []).append(arm.name)
+    return [
+        f"{', '.join(names)} begin{'s' if len(names) == 1 else ''} with {'; '.join(source)}."
+        for source, names in sources.items()
     ]
 
 

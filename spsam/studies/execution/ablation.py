@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spsam.engine.external_spec import ExternalSpec
+from spsam.engine.run_spec import RunSpec
 from spsam.errors import SpsamError
-from spsam.results.run_folder import RunFolder
+from spsam.results.run_folder import VALIDATION_DICE, RunFolder
 from spsam.results.scored import scored_names
 from spsam.studies.backend import Backend
 from spsam.studies.execution.executors.base import Executor
@@ -169,10 +171,27 @@ def prepare(
     # Plans differ between folds and patches; what is wrong with a file is said once.
     for key, fold in dict.fromkeys((r.plan.key, r.config.data.fold) for _, r in ablation.runs):
         split = ablation.splits[fold]
-        notes += backend.training_notes(ablation.dataset, split, fold, stores[key])
+        validated = any(arm.arm.train.validate_every for arm in ablation.arms)
+        notes += backend.training_notes(
+            ablation.dataset, split, fold, stores[key], validated=validated
+        )
+    notes += [note for _, run in ablation.runs if (note := _without_curve(run))]
     for note in dict.fromkeys(notes):
         watch.warn(note)
     return stores
+
+
+def _without_curve(run: RunSpec) -> str:
+    """What there is to say of a finished run that lacks scores which are asked for now."""
+    if not run.config.arm.train.validate_every or not _done(run.folder):
+        return ""
+    with suppress(SpsamError):  # damaged, which the tables say
+        if any(VALIDATION_DICE in epoch for epoch in run.folder.read_metrics()):
+            return ""
+    return (
+        f"{run.config.arm.name} seed {run.config.seed} was trained without scores of validation "
+        f"cases, which would not change it; remove {run.folder.path} to train it again with them"
+    )
 
 
 def check_weights(ablation: Ablation, backend: Backend) -> None:

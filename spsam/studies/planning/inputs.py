@@ -76,6 +76,23 @@ class StudyInputs:
                 f"{what} of {dataset.name} are {', '.join(here)}"
             )
 
+    def check_validation(self, arm: ArmConfig) -> None:
+        """Whether there are validation cases for an arm that scores some.
+
+        Raises:
+            InputError: If there are none.
+        """
+        from spsam.data.split import title
+
+        every = arm.train.validate_every
+        lacking = [title(split, fold) for fold, split in self.splits.items() if not split.val]
+        if every and lacking:
+            raise InputError(
+                f"{arm.name}: train.validate_every is {every}, but there are no validation cases "
+                f"in {', '.join(lacking)}; give --validate {every}, which holds out an eighth of "
+                "the training patients, or a split file with val"
+            )
+
 
 def open_inputs(
     request: Request, preset: YamlFile | None, backend: Backend, *, validate: bool

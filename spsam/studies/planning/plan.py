@@ -127,6 +127,7 @@ class Ablation:
             *of_aspect,
             *self.dropped,
             *_unequal_steps(self),
+            *[note for _, run in self.runs if run.initial for note in run.initial.notes],
             *[note for external in self.externals for note in external.notes],
         ]
         return [*dict.fromkeys(notes)]
@@ -243,4 +244,10 @@ def _describe_arm(planned: PlannedArm, parent: str | None) -> dict[str, Any]:
         "parameters": planned.size.blocks,
         "weights": None if planned.weights is None else planned.weights.to_dict(),
     }
+    if planned.arm.train.checkpoint == "best":
+        cases = len(planned.runs[0].split.val)
+        told["best"] = {"of": planned.arm.train.validations, "cases": cases}
+    initial = {run.initial.words: None for run in planned.runs if run.initial is not None}
+    if initial:
+        told["initial"] = list(initial)
     return told | ({"levels": dict(planned.levels)} if planned.levels else {})

@@ -22,6 +22,7 @@ from spsam.results.run_folder import RunFolder
 from spsam.studies.backend import Backend
 from spsam.studies.planning.arm_selection import select_arms
 from spsam.studies.planning.external import PlannedExternal, external_rows
+from spsam.studies.planning.initial import InitialRuns
 from spsam.studies.planning.inputs import StudyInputs, open_inputs
 from spsam.studies.planning.plan import Ablation, PlannedArm
 from spsam.studies.planning.recipes import against, by_recipes
@@ -31,6 +32,7 @@ from spsam.studies.planning.weights import ArmWeights, WeightFiles
 
 if TYPE_CHECKING:
     from spsam.data.plan import Plan
+    from spsam.engine.initial import InitialBlocks
     from spsam.studies.tuning.plan import Tuning
 
 
@@ -172,6 +174,8 @@ class Planner:
         self._catalogue = catalogue
         self._backend = backend
         self._plans: dict[tuple[str, int], Plan] = {}
+        word = request.init_from
+        self._initial = None if word is None else InitialRuns(word, request.home, request.plugins)
 
     @property
     def request(self) -> Request:
@@ -194,10 +198,12 @@ class Planner:
         """One arm and its runs.
 
         Raises:
-            InputError: If its blocks do not fit together, its weights are missing or the data have
-                not its classes.
+            InputError: If its blocks do not fit together, its weights are missing, the data have
+                not its classes or no validation cases for it, or it cannot begin with the earlier
+                run that is named.
         """
         self._inputs.check_classes(arm)
+        self._inputs.check_validation(arm)
         # What is computed is what a run is known by.
         arm = arm.on(self._inputs.device)
         parent = None if parent is None else parent.on(self._inputs.device)
@@ -211,6 +217,13 @@ class Planner:
             # Of several bases the one that it stands beside, not the one that its file names.
             arm = arm.model_copy(update={"parent": parent.name})
         size = self._backend.size(arm, self._inputs.dataset, plan)
+        initial = self._initial
+        taken = {
+            fold: None
+            if initial is None
+            else initial.of(arm, fold, each, self._inputs, self._backend)
+            for fold, each in plans.items()
+        }
         return PlannedArm(
             arm=arm,
             base=None if parent is None else parent.name,
@@ -219,7 +232,7 @@ class Planner:
             plan=plan,
             checkpoint=weights.file,
             runs=[
-                self._run(arm, seed, fold, plans[fold], weights, size)
+                self._run(arm, seed, fold, plans[fold], weights, size, taken[fold])
                 for seed in self._request.seeds
                 for fold in plans
             ],
@@ -233,6 +246,7 @@ class Planner:
         plan: Plan,
         weights: ArmWeights,
         size: NetworkSize,
+        initial: InitialBlocks | None,
     ) -> RunSpec:
         """The arm with one seed on one fold."""
         request, dataset, split = self._request, self._inputs.dataset, self._inputs.splits[fold]
@@ -242,6 +256,7 @@ class Planner:
             data=self._inputs.identity(fold),
             seed=seed,
             checkpoint_sha256=weights.sha256,
+            initial_sha256=None if initial is None else initial.sha256,
         )
         return RunSpec(
             config=config,
@@ -254,7 +269,7 @@ class Planner:
             device=self._inputs.device,
             workers=arm.train.workers if request.workers is None else request.workers,
             devices=request.devices,
-            validate_every=request.validate,
+            initial=initial,
         )
 
     def _plan(self, patch: PatchConfig, fold: int) -> Plan:

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from spsam.config.study import Study
+from spsam.errors import InputError
+
+_EVERY = "train.validate_every"
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,10 @@ class Request:
         devices: How many of its kind train a run together.
         name: Of the study's folder; None makes one of data and preset.
         plugins: Folders with components of the user's own.
-        validate: Epochs between two scores of validation cases; 0: none, and none is held back.
+        validate: Epochs between two scores of validation cases, for all arms; where the split has
+            none, some are held back. 0: as each arm has it, and none is held back.
+        init_from: A trained run, as `spsam.studies.runs.reference.WAYS` has it, with whose blocks
+            every arm begins; None: as usual.
         externals: Name -> folder of label maps that another program made of the test cases.
         reference: The arm that all others, externals too, are compared with; None: each arm with
             its base, externals with the first arm.
@@ -54,6 +60,7 @@ class Request:
     name: str | None = None
     plugins: Sequence[Path] = ()
     validate: int = 0
+    init_from: str | None = None
     externals: Mapping[str, Path] = field(default_factory=dict)
     reference: str | None = None
     dry_run: bool = False
@@ -71,11 +78,19 @@ def completed(request: Request, study: Study | None, beside: Path | None = None)
         request: As it was asked for.
         study: Its study.
         beside: The folder of the study's file, where the study's paths start.
+
+    Raises:
+        InputError: If `validate` contradicts an override.
     """
     overrides = {**(study.set if study else {}), **request.overrides}
     if request.checkpoint:
         # Naming a file means using it, unless the user said otherwise.
         overrides.setdefault("backbone.weights", "checkpoint")
+    if request.validate and overrides.setdefault(_EVERY, request.validate) != request.validate:
+        raise InputError(
+            f"--validate {request.validate}: {_EVERY} is set to {overrides[_EVERY]}; give one of "
+            "them, or both the same number"
+        )
     externals = {
         name: folder if beside is None else beside / folder
         for name, folder in (study.external if study else {}).items()

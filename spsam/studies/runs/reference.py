@@ -248,6 +248,8 @@ def _refuse_unlike(word: str, runs: Sequence[RunEntry]) -> None:
         except SpsamError as error:
             raise InputError(f"{shortened(word)}: {error}") from error
         content.pop("seed")
+        # Each fold may begin with the run of its own fold.
+        content["initial_sha256"] = content.get("initial_sha256") is not None
         for key in ("fold", "split_hash"):
             content["data"].pop(key)
         kinds.append(content)

@@ -43,6 +43,7 @@ class SweepRequest:
         split: Name or path of a split; None takes the data set's own.
         overrides: Values of every trial, by dotted key.
         checkpoint: SAM's official weights; None takes those that the arm names.
+        init_from: A trained run with whose blocks every trial begins; None: as usual.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
         trials: In all, earlier starts' included; None takes the file's.
         jobs: Processes that take trials.
@@ -59,6 +60,7 @@ class SweepRequest:
     split: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     checkpoint: Path | None = None
+    init_from: str | None = None
     device: str = "auto"
     trials: int | None = None
     jobs: int = 1
@@ -241,6 +243,7 @@ def _as_ablation(request: SweepRequest, config: SweepConfig) -> Request:
         folds=[request.fold],
         split=request.split,
         checkpoint=request.checkpoint,
+        init_from=request.init_from,
         device=request.device,
         plugins=request.plugins,
     )

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.trial import FrozenTrial
 
+    from spsam.config.schema import RunConfig
     from spsam.data.preparation.store import PreparedStore
 
 OnTrial = Callable[["Study", "FrozenTrial"], None]
@@ -152,11 +153,9 @@ class Worker:
         watch = _TrialWatcher(trial, self._watch, arm, pruned_by, sweep.config.prune_every)
         tags = {"optuna_study": sweep.name, "optuna_trial": str(trial.number)}
         runner = SingleRun(self._backend, self._tracker, watch, tags)
-        run = replace(
-            run,
-            store=self._store(arm),
-            validate_every=sweep.config.prune_every if pruned_by == "dice" else 0,
-        )
+        run = replace(run, store=self._store(arm))
+        if pruned_by == "dice" and run.config.arm.train.checkpoint == "last":
+            run = replace(run, config=_scored(run.config, sweep.config.prune_every))
         label = RunLabel(
             trial.number + 1, sweep.trials, f"trial {trial.number}", run.config.seed,
             run.folder.run_id,
@@ -193,6 +192,15 @@ class Worker:
         folder = self._sweep.folder / ".trials"
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / f"{number}.lock")
+
+
+def _scored(config: RunConfig, every: int) -> RunConfig:
+    """The same run with scores of validation cases, for a pruner, if it trains for so long."""
+    train = config.arm.train.model_copy(update={"validate_every": every})
+    if not train.validations:
+        return config
+    arm = config.arm.model_copy(update={"train": train})
+    return config.model_copy(update={"arm": arm})
 
 
 def measure(folder: RunFolder, num_classes: int) -> dict[str, float]:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spsam.checksums import from_sealed_json, to_sealed_json
 from spsam.reporting.figures import classes, curves, depth, panels, waterfall
 from spsam.reporting.figures.calibration import expected_calibration_error
 from spsam.reporting.figures.depth import PARTS, profile
@@ -21,6 +22,7 @@ from spsam.reporting.study_reader import read_study
 from spsam.reporting.tables.study import StudyResults
 from spsam.results.measures import BINS, Measures
 from spsam.results.panels import Panel
+from spsam.results.run_folder import VALIDATION_DICE, RunFolder
 from tests.reporting.recorded import record
 from tests.reporting.store import make_study
 
@@ -193,6 +195,34 @@ def test_one_epoch_is_seen(tmp_path: Path) -> None:
     for axis, value in zip(drawing.figure.axes, (1.5, 2.5), strict=True):
         drawn = [found for found in axis.lines if list(found.get_ydata()) == [value]]
         assert [found.get_marker() for found in drawn] == ["o"]
+
+
+def test_scores_of_validation_cases_are_an_axis_and_the_chosen_epoch_has_a_ring(
+    tmp_path: Path,
+) -> None:
+    study = make_study(tmp_path, arms=("S1",), seeds=(0, 1))
+    about = from_sealed_json((study / "ablation.json").read_bytes())
+    about["arms"][0]["best"] = {"of": 3, "cases": 2}
+    (study / "ablation.json").write_text(to_sealed_json(about))
+    dice = {0: [0.25, 0.75, 0.5], 1: [0.25, 0.5, 0.75]}
+    for seed, curve in dice.items():
+        run = RunFolder(tmp_path, f"S1run00{seed}")
+        lines = [
+            {"epoch": e, "loss/generator": 1.0, VALIDATION_DICE: d} for e, d in enumerate(curve)
+        ]
+        run.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        run.note(best={"epoch": curve.index(0.75), "dice": 0.75, "of": 3})
+    results = StudyResults(read_study(study))
+    with styled():
+        drawing = curves.draw(results)
+    axis = drawing.figure.axes[-1]
+    assert axis.get_title() == "Dice of the validation cases, %"
+    lines = [[list(x) for x in line.get_data()] for line in axis.lines if len(line.get_xdata()) > 2]
+    assert lines == [[[1, 2, 3], [100 * d for d in curve]] for curve in dice.values()]
+    rings = [line.get_data() for line in axis.lines if line.get_markersize() > 3]
+    assert [(list(x), list(y)) for x, y in rings if len(x) == 1] == [([2], [75]), ([3], [75])]
+    assert "A ring marks the epoch whose weights are evaluated." in drawing.caption
+    assert "Checkpoint: best of 3 validations during training (n=2 cases)." in results.words("Dice")
 
 
 @given(st.lists(st.floats(0, 100) | st.just(math.nan), max_size=20))

@@ -1,0 +1,146 @@
+"""Scores of validation cases while a run trains, and the weights that they choose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from spsam.data.preparation.store import PreparedCase, PreparedStore
+from spsam.engine.checkpoint import load_trained_state, read_whole, trained_state
+from spsam.engine.run import execute
+from spsam.engine.run_spec import RunSpec
+from spsam.engine.segment import read_recipe
+from spsam.engine.training.run_training import network_of
+from spsam.engine.validate import validation_dice
+from spsam.results.run_folder import VALIDATION_DICE
+from spsam.studies.backend import Backend
+from spsam.studies.planning.planner import plan_ablation
+from spsam.studies.planning.request import Request
+
+from .networks import ARMS
+
+# Two whole runs on the phantom.
+pytestmark = pytest.mark.slow
+
+SHORT = {
+    "train.epochs": 4,
+    "train.iterations": 2,
+    "train.generator_epochs": 1,
+    "train.checkpoint_every": 1,
+    "inference.mirror": False,
+    "inference.step": 1.0,
+}
+QUIET: dict[str, Any] = {
+    "on_epoch": lambda _: None,
+    "on_progress": lambda *_: None,
+    "on_note": print,
+}
+
+
+def planned(home: Path, devices: int = 1, **overrides: Any) -> RunSpec:
+    """A run on the phantom, whose split has validation cases, with its data prepared."""
+    values = {**SHORT, **{f"train.{key}": value for key, value in overrides.items()}}
+    ablation = plan_ablation(
+        Request([ARMS[-1]], home, preset="smoke", overrides=values, devices=devices)
+    )
+    ((arm, run),) = ablation.runs
+    store = Backend().prepare(ablation.dataset, arm.plan, home / "prepared", lambda *_: None)
+    run.folder.note(status="running")
+    return replace(run, store=store, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def best(tmp_path_factory: pytest.TempPathFactory) -> RunSpec:
+    """A finished run whose weights validation cases chose."""
+    run = planned(tmp_path_factory.mktemp("best"), validate_every=1, checkpoint="best")
+    execute(run, **QUIET)
+    return run
+
+
+def test_scores_change_no_bit_of_what_is_learnt_and_no_test_case_is_read(
+    tmp_path: Path, best: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = planned(tmp_path)
+    read: list[str] = []
+    original = PreparedStore.case
+
+    def watched(self: PreparedStore, name: str) -> PreparedCase:
+        read.append(name)
+        return original(self, name)
+
+    execute(plain, **QUIET)
+    states = [read_whole(run.folder.checkpoint) for run in (plain, best)]
+    for key, value in states[0]["blocks"].items():
+        assert torch.equal(value, states[1]["blocks"][key]), key
+    assert torch.equal(states[0]["random"]["torch"], states[1]["random"]["torch"])
+    assert states[0]["random"]["numpy"] == states[1]["random"]["numpy"]
+    assert not any(VALIDATION_DICE in epoch for epoch in plain.folder.read_metrics())
+    monkeypatch.setattr(PreparedStore, "case", watched)
+    network = network_of(best, torch.device("cpu"))
+    cases = [best.dataset.case(name) for name in best.split.val]
+    validation_dice(network, best.prepared, cases, best.config)
+    assert read == list(best.split.val)
+
+
+def test_a_score_leaves_generators_and_mode_as_they_are(best: RunSpec) -> None:
+    network = network_of(best, torch.device("cpu"))
+    cases = [best.dataset.case(name) for name in best.split.val[:1]]
+
+    class Careless(torch.nn.Module):
+        def forward(self, *given: Any) -> None:
+            torch.rand(3)
+            np.random.rand(3)
+
+    network.register_forward_hook(lambda *_: Careless()())
+    for training in (True, False):
+        network.train(training)
+        before = torch.get_rng_state(), np.random.get_state()[1].tolist()
+        validation_dice(network, best.prepared, cases, best.config)
+        after = torch.get_rng_state(), np.random.get_state()[1].tolist()
+        assert torch.equal(before[0], after[0])
+        assert before[1] == after[1]
+        assert network.training is training
+
+
+def test_the_best_weights_are_scored_recorded_and_handed_on(best: RunSpec) -> None:
+    curve = {
+        int(epoch["epoch"]): epoch[VALIDATION_DICE]
+        for epoch in best.folder.read_metrics()
+        if VALIDATION_DICE in epoch
+    }
+    assert list(curve) == [1, 2, 3]
+    highest = max(curve, key=lambda epoch: (curve[epoch], epoch))
+    assert best.folder.read()["best"] == {"epoch": highest, "dice": curve[highest], "of": 3}
+    recipe = read_recipe(best.folder.checkpoint)
+    assert recipe.best_epoch == highest
+    # The weights that are handed on score what was noted of that epoch.
+    network = network_of(best, torch.device("cpu"))
+    load_trained_state(network, recipe.blocks)
+    cases = [best.dataset.case(name) for name in best.split.val]
+    assert validation_dice(network, best.prepared, cases, best.config) == curve[highest]
+    assert trained_state(network).keys() == recipe.blocks.keys()
+
+
+def test_several_processes_choose_what_one_chooses(tmp_path: Path) -> None:
+    """The first process alone has scores; the weights are those of all."""
+    # Little moves: a prompt that jumps to another pixel by rounding would be another step.
+    values: dict[str, Any] = {"optimizer.lr": 1e-4, "batch_size": 2}
+    values |= {"validate_every": 1, "checkpoint": "best"}
+    runs = [planned(tmp_path / str(count), count, **values) for count in (1, 2)]
+    for run in runs:
+        execute(run, **QUIET)
+    told = [run.folder.read()["best"] for run in runs]
+    assert told[1]["epoch"] in (1, 2, 3)
+    logged = runs[1].folder.read_metrics()[told[1]["epoch"]][VALIDATION_DICE]
+    assert told[1]["dice"] == logged
+    state = read_whole(runs[1].folder.checkpoint)
+    assert state["best"]["dice"] == max(
+        epoch.get(VALIDATION_DICE, 0) for epoch in runs[1].folder.read_metrics()
+    )
+    assert told[0]["dice"] == pytest.approx(told[1]["dice"], abs=0.05)
+    assert {row.case for row in runs[1].folder.read_rows()} == set(runs[1].split.test)
