@@ -7,11 +7,22 @@ from dataclasses import replace
 from typing import Any
 
 from spsam.config.schema import ArmConfig
+from spsam.data.plan import Plan
 from spsam.studies.backend import Backend
 from spsam.studies.planning.plan import Ablation, PlannedArm
 from spsam.studies.progress_events import ProgressListener
 
 Costs = Mapping[str, Mapping[str, Any] | None]
+
+_NO_COST: Any = {
+    **dict.fromkeys(("name", "title", "parent", "summary", "plugins", "evaluation"), True),
+    "train": {
+        "optimizer": {"lr", "betas", "weight_decay"},
+        **dict.fromkeys(("schedule", "poly_power", "warmup_epochs"), True),
+        **dict.fromkeys(("foreground", "validate_every", "checkpoint"), True),
+    },
+}
+"""Values of an arm on which neither its memory nor its time depends."""
 
 _HOUR, _WEEK = 3600.0, 7 * 24 * 3600.0
 # Operations a second of a large processor, and the pixels of a token of SAM.
@@ -25,12 +36,16 @@ def costs(ablation: Ablation, watch: ProgressListener, backend: Backend | None =
         By the arm's name, what `spsam.engine.training.measure.Cost` has.
     """
     backend = backend or Backend()
+    alike: dict[tuple[str, Plan], Mapping[str, Any] | None] = {}
     found: dict[str, Mapping[str, Any] | None] = {}
     for number, planned in enumerate(ablation.arms):
-        watch.stage(f"measuring {planned.arm.name}", number, len(ablation.arms))
-        found[planned.arm.name] = backend.measure(
-            planned.runs[0].config, planned.plan, ablation.device, ablation.request.devices
-        )
+        step = planned.arm.model_dump_json(exclude=_NO_COST), planned.plan
+        if step not in alike:
+            watch.stage(f"measuring {planned.arm.name}", number, len(ablation.arms))
+            alike[step] = backend.measure(
+                planned.runs[0].config, planned.plan, ablation.device, ablation.request.devices
+            )
+        found[planned.arm.name] = alike[step]
     watch.stage("measuring", len(ablation.arms), len(ablation.arms))
     return found
 
