@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from _pytest.mark import ParameterSet
 from typer.testing import CliRunner
 
 from spsam.cli.main import app
+from tests import tutorials
 from tests.code_blocks import files, place, shell
 from tests.code_blocks.pages import BLOCKS, PAGES, SHELL, Block, of_page
 
@@ -46,6 +48,11 @@ def user(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "user"
     shutil.copytree(made, folder, symlinks=True)
     monkeypatch.chdir(folder)
+    # Other tests have imported the tutorials' modules from folders of theirs.
+    for name in tutorials.files():
+        monkeypatch.delitem(sys.modules, f"{name}_blocks", raising=False)
+    ours = [each for each in sys.path if not list(Path(each).glob("*_blocks.py"))]
+    monkeypatch.setattr(sys, "path", ours)
     return folder
 
 

@@ -95,8 +95,8 @@ def test_commands_end_with_0(system: dict[str, str], tmp_path: Path) -> None:
     assert trained["status"] == "finished"
     assert trained["cost"]["peak_memory_bytes"] > 0
     spsam(system, folder, "ablate", "S1", *SMALL, "--executor", "inline", "--json")
-    told = spsam(system, folder, "ablate", "S1..S3", *SMALL, "--jobs", "1", "--json")
-    assert [arm["result"]["state"] for arm in json.loads(told)["arms"]] == ["finished"] * 3
+    told = spsam(system, folder, "ablate", "S1,S2", *SMALL, "--jobs", "1", "--json")
+    assert [arm["result"]["state"] for arm in json.loads(told)["arms"]] == ["finished"] * 2
     case = "patient001_frame01"
     scan = f"ACDC/patient001/{case}.nii.gz"
     spsam(system, folder, "predict", "S9", scan, "--save", "out", "--probabilities")

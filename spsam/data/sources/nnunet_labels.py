@@ -40,14 +40,17 @@ def read_labels(content: Mapping[str, Any], path: Path, problems: list[Problem])
         problems.append(Problem(message, path))
         return NnunetLabels({}, (), None)
     entries: dict[str, tuple[int, ...]] = {}
+    owner: dict[frozenset[int], str] = {}
     for name, number in value.items():
         ids = _ids(name, number, path, problems)
-        same = next((each for each, others in entries.items() if set(others) == set(ids)), None)
-        if ids and same is not None:
-            of = f"the same number {ids[0]}" if len(ids) == 1 else f"the same ids {list(ids)}"
-            problems.append(Problem(f"labels '{same}' and '{name}' have {of}", path))
-        elif ids:
+        if not ids:
+            continue
+        first = owner.setdefault(frozenset(ids), name)
+        if first == name:
             entries[name] = ids
+        else:
+            of = f"the same number {ids[0]}" if len(ids) == 1 else f"the same ids {list(ids)}"
+            problems.append(Problem(f"labels '{first}' and '{name}' have {of}", path))
     ignore_id = _ignored(entries, path, problems)
     if (0,) not in entries.values():
         problems.append(Problem("'labels' has no id 0 for the background", path))

@@ -9,7 +9,7 @@ from spsam.studies.planning.costs import costs
 from spsam.studies.progress_events import ProgressListener
 from tests.studies.conftest import Planner
 from tests.studies.fakes import FakeBackend
-from tests.studies.planning.test_recipes import STUDY, study
+from tests.studies.planning.test_recipes import study
 
 
 class Measuring(FakeBackend):
