@@ -149,10 +149,10 @@ def planner(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"], default=False)
-def cards(session: nox.Session) -> None:
-    """The table of what fits which card; `nox -s cards -- --check`: the plan beside real steps."""
+def gpu_memory(session: nox.Session) -> None:
+    """What fits which GPU, a table; `nox -s gpu_memory -- --check`: the plan beside real steps."""
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    session.run(tool("python"), "benchmarks/cards.py", *session.posargs, env=threads)
+    session.run(tool("python"), "benchmarks/gpu_memory.py", *session.posargs, env=threads)
 
 
 @nox.session(python=PYTHON, default=False)
@@ -165,10 +165,10 @@ def methods(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON, default=False)
 def gpu(session: nox.Session) -> None:
-    """What wants a card: its tests, then step times as JSON: `nox -s gpu -- --save gpu.json`."""
+    """What wants a GPU: its tests, then step times as JSON: `nox -s gpu -- --save gpu.json`."""
     session.install("-c", "constraints.txt", "-e", ".[bench,test]", env=INSTALL)
     found = (
-        "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 'no card that torch sees')"
+        "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 'no GPU that torch sees')"
     )
     session.run("python", "-c", found)
     session.run("spsam", "doctor")

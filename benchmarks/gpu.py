@@ -1,4 +1,4 @@
-"""Step times on a card, with the hardware and the commit they are of: `nox -s gpu` runs it.
+"""Step times on a GPU, with the hardware and the commit they are of: `nox -s gpu` runs it.
 
     python benchmarks/gpu.py --save gpu.json
     python benchmarks/gpu.py --device cpu --quick      # whether it runs, on any machine

@@ -29,7 +29,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what wants a card where there is none."""
+    """Leaves out what wants a GPU where there is none."""
     wanting = [item for item in items if item.get_closest_marker("gpu")]
     if not wanting:
         return

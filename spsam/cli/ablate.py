@@ -150,15 +150,15 @@ def ablate(  # noqa: PLR0917 - the command line's options
         reference=reference,
         dry_run=dry_run,
     )
-    card = read(problems, parse_memory, device_memory, None)
-    if card is not None and (fit or not dry_run):
+    gpu = read(problems, parse_memory, device_memory, None)
+    if gpu is not None and (fit or not dry_run):
         problems.append(Problem("--device-memory: give it with --dry-run and without --fit"))
     part = read(problems, parse_shard, shard, (1, 1))
     raise_all(problems)
-    ablation, measured = made_plan(request, fit=fit, memory=memory, card=card)
+    ablation, measured = made_plan(request, fit=fit, memory=memory, gpu=gpu)
     if dry_run:
         usual = ablation.study is not None
-        show_plan(ablation, measured, measure, usual=usual, as_json=as_json, card=card)
+        show_plan(ablation, measured, measure, usual=usual, as_json=as_json, gpu=gpu)
     else:
         if ablation.tuning is not None and executor == "slurm":
             raise InputError(

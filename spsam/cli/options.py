@@ -20,7 +20,7 @@ from spsam.errors import InputError, Problem, shortened
 Value = TypeVar("Value")
 
 MOST_MEMORY = 1e5
-"""GB that no card has."""
+"""GB that no GPU has."""
 
 PRESETS = "smoke, demo, cpu, paper, or a YAML file"
 """The shipped presets, for help texts: help reads no files."""
@@ -99,7 +99,7 @@ def parse_memory(text: str) -> float:
         value = 0.0
     if not 0 < value < MOST_MEMORY:
         raise InputError(
-            f"--device-memory {shortened(text)}: expected GB of a card, such as 24GB or 80"
+            f"--device-memory {shortened(text)}: expected GB of a GPU, such as 24GB or 80"
         )
     return value
 

@@ -26,21 +26,21 @@ _TOO_LONG = 1000
 
 
 def made_plan(
-    request: Request, *, fit: bool, memory: float | None, card: float | None = None
+    request: Request, *, fit: bool, memory: float | None, gpu: float | None = None
 ) -> tuple[Ablation, Costs]:
     """The plan, and what was measured to fit it into memory.
 
-    With `card`, GB of one that need not be here, the plan is for that.
+    With `gpu`, GB of one that need not be here, the plan is for that.
 
     Raises:
         InputError: With every mistake in the request.
     """
     from spsam.cli.progress import watched
-    from spsam.studies.backend import CardElsewhere
+    from spsam.studies.backend import GpuElsewhere
     from spsam.studies.planning.costs import fitted
     from spsam.studies.planning.planner import plan_ablation
 
-    ablation = plan_ablation(request, CardElsewhere() if card else None)
+    ablation = plan_ablation(request, GpuElsewhere() if gpu else None)
     warn_of_weights(arm.weights for arm in ablation.arms)
     if fit and ablation.tuning is not None:
         raise InputError(
@@ -57,7 +57,7 @@ def show_plan(
     *,
     usual: bool,
     as_json: bool,
-    card: float | None = None,
+    gpu: float | None = None,
 ) -> None:
     """What a dry run prints.
 
@@ -67,16 +67,16 @@ def show_plan(
         measure: Whether unknown costs are measured; None: where `usual` and the machine can.
         usual: See above.
         as_json: For a program.
-        card: GB of a card that need not be here; nothing is measured then.
+        gpu: GB of a GPU that need not be here; nothing is measured then.
     """
-    from spsam.cli.card_view import card_json, card_text
+    from spsam.cli.gpu_view import gpu_json, gpu_text
     from spsam.cli.progress import watched
-    from spsam.studies.planning.costs import costs, on_card, too_large
+    from spsam.studies.planning.costs import costs, on_gpu, too_large
 
-    if card is not None:
-        ways = watched(lambda watch: on_card(ablation, card, watch))
-        show = card_json if as_json else card_text
-        typer.echo(show(ablation, card, ways, header(ablation)))
+    if gpu is not None:
+        ways = watched(lambda watch: on_gpu(ablation, gpu, watch))
+        show = gpu_json if as_json else gpu_text
+        typer.echo(show(ablation, gpu, ways, header(ablation)))
         return
     large = too_large(ablation)
     if measure is None:

@@ -103,17 +103,17 @@ def train(  # noqa: PLR0917 - the command line's options
         init_from=init_from,
         dry_run=dry_run,
     )
-    card = read(problems, parse_memory, device_memory, None)
-    if card is not None and (fit or not dry_run):
+    gpu = read(problems, parse_memory, device_memory, None)
+    if gpu is not None and (fit or not dry_run):
         problems.append(Problem("--device-memory: give it with --dry-run and without --fit"))
     raise_all(problems)
-    planned, measured = made_plan(request, fit=fit, memory=memory, card=card)
+    planned, measured = made_plan(request, fit=fit, memory=memory, gpu=gpu)
     if len(planned.arms) != 1:
         raise InputError(f"{arm}: expected one arm; spsam ablate {arm} runs several")
     if planned.tuning is not None or planned.externals:
         raise InputError(f"{arm}: is tuned or has externals; spsam ablate {arm} runs it")
     if dry_run:
-        show_plan(planned, measured, measure, usual=True, as_json=as_json, card=card)
+        show_plan(planned, measured, measure, usual=True, as_json=as_json, gpu=gpu)
     else:
         _run(planned, as_json)
 

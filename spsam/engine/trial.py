@@ -99,14 +99,14 @@ class Trials:
 
     @staticmethod
     def half_precisions(device: str) -> tuple[str, ...]:
-        """Precisions of 16 bits that a card computes in."""
+        """Precisions of 16 bits that a GPU computes in."""
         major, minor = torch.cuda.get_device_capability(device)
         return ("fp16", "bf16") if major >= 8 else ("fp16",) if (major, minor) >= (5, 3) else ()
 
 
 @contextmanager
 def _without_tf32() -> Iterator[None]:
-    """Convolutions of a card have ten bits of a number's digits otherwise."""
+    """Convolutions of a GPU have ten bits of a number's digits otherwise."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:

@@ -193,20 +193,20 @@ class Backend:
 
         return estimate(config, plan.patch_size, plan.spacing).to_dict()
 
-    def card_ways(
+    def gpu_ways(
         self, config: RunConfig, plan: Plan, devices: int, memory: float
     ) -> list[dict[str, Any]]:
-        """Ways to compute a run's batches on a card, see `spsam.engine.card.ways`.
+        """Ways to compute a run's batches on a GPU, see `spsam.engine.gpu_memory.ways`.
 
         Args:
             config: Of the run.
             plan: Its patch.
-            devices: How many cards share a batch.
-            memory: GB that a card has.
+            devices: How many GPUs share a batch.
+            memory: GB that a GPU has.
         """
-        from spsam.engine.card.ways import ways_on_card
+        from spsam.engine.gpu_memory.ways import ways_on_gpu
 
-        ways = ways_on_card(config, plan.patch_size, devices, memory * 1e9, plan.spacing)
+        ways = ways_on_gpu(config, plan.patch_size, devices, memory * 1e9, plan.spacing)
         return [way.to_dict() for way in ways]
 
     def fit(
@@ -262,15 +262,15 @@ class Backend:
         execute(run, on_epoch=on_epoch, on_progress=on_progress, on_note=on_note)
 
 
-class CardElsewhere(Backend):
-    """Plans runs for a card that another machine has."""
+class GpuElsewhere(Backend):
+    """Plans runs for a GPU that another machine has."""
 
     def device(self, name: str) -> str:
-        """A card, whatever is here."""
+        """A GPU, whatever is here."""
         return "cuda"
 
     def check_devices(self, device: str, count: int, arm: ArmConfig) -> None:
-        """Whether so many cards can share an arm's batch; how many there are is not known here.
+        """Whether so many GPUs can share an arm's batch; how many there are is not known here.
 
         Raises:
             InputError: If they cannot.

@@ -1,4 +1,4 @@
-"""A device `card` on which fake tensors also go backward: torch asks a real one for a CUDA context.
+"""A device `faked` on which fake tensors also go backward; torch asks a real one for a context.
 
 torch knows the device for the whole process, which is why whoever wants it starts one:
 `python -m tests.gpu.backend ARM …` takes steps of training there and writes what became of each as
@@ -24,10 +24,10 @@ from spsam.engine.training.group import ProcessGroup
 from spsam.engine.training.step import Stepper
 from spsam.engine.training.train import execute_as
 from spsam.registry.arms import load_arm
-from tests.gpu.fake_card import onto_card
+from tests.gpu.fake_gpu import onto_gpu
 from tests.gpu.networks import sample, whole_network
 
-NAME = "card"
+NAME = "faked"
 
 # Of autocast's lists for CUDA what this project's networks call.
 _LOWER = (
@@ -123,7 +123,7 @@ def steps(name: str, values: dict[str, Any], *, fused: bool) -> dict[str, Any]:
     told: dict[str, Any] = {"arm": name, "precision": train.precision, "error": None}
     try:
         with FakeTensorMode(allow_non_fake_inputs=False):
-            stepper = Stepper(onto_card(network, NAME), train, ProcessGroup())
+            stepper = Stepper(onto_gpu(network, NAME), train, ProcessGroup())
             if not fused:
                 groups = stepper.optimizer.param_groups
                 stepper.optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9, fused=False)

@@ -199,7 +199,7 @@ def make_optimizer(network: Network, train: TrainConfig) -> torch.optim.Optimize
             # One pass over a parameter instead of one an operation.
             fused=True,
         )
-    # On a card fused, which alone lets fp16's scaler skip a step without waiting for the card; a
+    # On a GPU fused, which alone lets fp16's scaler skip a step without waiting for the GPU; a
     # CPU's steps stay those that stored results were made with.
     held = [each for group in parameters for each in group["params"]]
     return make_sgd(parameters, options, fused=any(each.device.type != "cpu" for each in held))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spsam.studies.doctor.finding import Check, Examination, Finding
-from spsam.studies.doctor.hardware import cards, machine, torch_build
+from spsam.studies.doctor.hardware import gpus, machine, torch_build
 from spsam.studies.doctor.inputs import checkpoint, data
 from spsam.studies.doctor.software import packages, programs, python
 from spsam.studies.doctor.steps import steps
@@ -18,7 +18,7 @@ CHECKS: tuple[Check, ...] = (
     packages,
     machine,
     torch_build,
-    cards,
+    gpus,
     mlflow_store,
     optuna_store,
     programs,

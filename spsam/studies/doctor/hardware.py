@@ -1,4 +1,4 @@
-"""Cores, memory, disk, and the cards with their driver."""
+"""Cores, memory, disk, and the GPUs with their driver."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spsam.studies.doctor.finding import Examination, Finding, Status
 
 _LEAST_MEMORY, _LEAST_DISK = 2e9, 2e9
 """Bytes that must be free: what a run of the demo and its results take."""
-# Compute capabilities: where a card computes in the type, and not by detours.
+# Compute capabilities: where a GPU computes in the type, and not by detours.
 _PRECISIONS = {"fp32": (0, 0), "fp16": (5, 3), "bf16": (8, 0)}
 
 
@@ -51,26 +51,26 @@ def torch_build(examined: Examination) -> Iterator[Finding]:
     status: Status = "ok"
     mend = ""
     if driver and cuda is None:
-        status, mend = "wrong", "there is a card, and this torch cannot use it: install a CUDA one"
+        status, mend = "wrong", "there is a GPU, and this torch cannot use it: install a CUDA one"
     elif driver and not torch.cuda.is_available():
         status = "wrong"
         mend = (
-            f"torch does not reach the card: driver {driver} may be too old for CUDA {cuda}, or "
+            f"torch does not reach the GPU: driver {driver} may be too old for CUDA {cuda}, or "
             "CUDA_VISIBLE_DEVICES hides it"
         )
     yield Finding("torch", status, text, mend, facts)
 
 
-def cards(examined: Examination) -> Iterator[Finding]:
-    """Every card that torch sees: memory, precisions, and whether it has kernels for it."""
+def gpus(examined: Examination) -> Iterator[Finding]:
+    """Every GPU that torch sees: memory, precisions, and whether it has kernels for it."""
     import torch
 
     if not torch.cuda.is_available():
-        yield Finding("cards", "note", "none that torch sees: runs compute on the CPU")
+        yield Finding("gpus", "note", "none that torch sees: runs compute on the CPU")
         return
     kernels = torch.cuda.get_arch_list()
     for index in range(torch.cuda.device_count()):
-        yield _card(index, torch.cuda.get_device_properties(index), kernels, _free(index))
+        yield _gpu(index, torch.cuda.get_device_properties(index), kernels, _free(index))
 
 
 def _free(index: int) -> int:
@@ -79,28 +79,28 @@ def _free(index: int) -> int:
     return int(torch.cuda.mem_get_info(index)[0])
 
 
-def _card(index: int, card: Any, kernels: list[str], free: int) -> Finding:
-    capability = (card.major, card.minor)
+def _gpu(index: int, gpu: Any, kernels: list[str], free: int) -> Finding:
+    capability = (gpu.major, gpu.minor)
     precisions = [name for name, least in _PRECISIONS.items() if capability >= least]
     text = (
-        f"{card.name}, {free / 1e9:.1f} of {card.total_memory / 1e9:.1f} GB free, "
+        f"{gpu.name}, {free / 1e9:.1f} of {gpu.total_memory / 1e9:.1f} GB free, "
         f"{', '.join(precisions)}"
     )
     facts = {
-        "name": card.name,
-        "total": card.total_memory,
+        "name": gpu.name,
+        "total": gpu.total_memory,
         "free": free,
         "capability": list(capability),
         "precisions": precisions,
     }
     if not _has_kernels(capability, kernels):
-        advice = f"this torch has kernels for {', '.join(kernels)}: install one for this card"
+        advice = f"this torch has kernels for {', '.join(kernels)}: install one for this GPU"
         return Finding(f"cuda:{index}", "wrong", text, advice, facts)
     return Finding(f"cuda:{index}", "ok", text, "", facts)
 
 
 def _has_kernels(capability: tuple[int, int], kernels: list[str]) -> bool:
-    """Compiled code runs on later cards of one generation, PTX on every later card."""
+    """Compiled code runs on later GPUs of one generation, PTX on every later GPU."""
     major, minor = capability
     for kernel in kernels:
         kind, _, number = kernel.partition("_")

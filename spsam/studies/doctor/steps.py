@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from spsam.engine.trial import Trial
 
 FIRST, LAST, LABELS = 1e-3, 1e-2, 0.9
-"""Tolerances between a card and the CPU, both in float32 without TF32.
+"""Tolerances between a GPU and the CPU, both in float32 without TF32.
 
 The first loss differs by at most `FIRST` of itself, the last by `LAST`. `LABELS` is the share of
 voxels that a prediction labels alike: an untrained network decides many of them by less than
@@ -25,12 +25,12 @@ rounding. Images changed by 1e-5 of themselves on one CPU gave 1e-7, 1e-4 and 0.
 
 
 def steps(examined: Examination) -> Iterator[Finding]:
-    """Three steps and one prediction on the CPU and on each card, then both held together."""
+    """Three steps and one prediction on the CPU and on each GPU, then both held together."""
     import torch
 
     from spsam.engine.trial import Trials
 
-    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     with tempfile.TemporaryDirectory(prefix="spsam-doctor-") as folder:
         try:
             trials = Trials(examined.arm, Path(folder))
@@ -39,24 +39,24 @@ def steps(examined: Examination) -> Iterator[Finding]:
             yield _failed("cpu", error)
             return
         yield _took("cpu", own)
-        for device in [f"cuda:{index}" for index in range(cards)]:
+        for device in [f"cuda:{index}" for index in range(gpus)]:
             try:
                 its = trials(device)
                 yield _took(device, its)
                 yield agreement(device, own, its)
                 for precision in trials.half_precisions(device):
                     yield _took(f"{device} {precision}", trials(device, precision))
-            # A card that fails is a finding, and the next one is still tried.
+            # A GPU that fails is a finding, and the next one is still tried.
             except (SpsamError, RuntimeError, AssertionError, OSError) as error:
                 yield _failed(device, error)
 
 
-def agreement(device: str, cpu: Trial, card: Trial) -> Finding:
-    """Whether a card computes what the CPU does, within the tolerances."""
+def agreement(device: str, cpu: Trial, gpu: Trial) -> Finding:
+    """Whether a GPU computes what the CPU does, within the tolerances."""
     first, last = (
-        abs(card.losses[index] - cpu.losses[index]) / abs(cpu.losses[index]) for index in (0, -1)
+        abs(gpu.losses[index] - cpu.losses[index]) / abs(cpu.losses[index]) for index in (0, -1)
     )
-    same = float(np.mean(cpu.labels == card.labels))
+    same = float(np.mean(cpu.labels == gpu.labels))
     facts = {"first_loss": first, "last_loss": last, "labels": same}
     text = (
         f"first loss within {first:.1e} (tolerance {FIRST:.0e}), last within {last:.1e} "
@@ -67,7 +67,7 @@ def agreement(device: str, cpu: Trial, card: Trial) -> Finding:
         ""
         if right
         else f"{device} computes something else than the CPU: update driver and torch, and "
-        "look at the card's memory (nvidia-smi -q -d ECC)"
+        "look at the GPU's memory (nvidia-smi -q -d ECC)"
     )
     return Finding(f"{device} = cpu", "ok" if right else "wrong", text, advice, facts)
 

@@ -73,26 +73,26 @@ def too_large(ablation: Ablation, backend: Backend | None = None) -> dict[str, A
     return {"arm": planned.arm.name, **cost}
 
 
-def on_card(
+def on_gpu(
     ablation: Ablation, memory: float, watch: ProgressListener, backend: Backend | None = None
 ) -> dict[str, list[dict[str, Any]]]:
-    """How every arm would be computed on a card that need not be here, and whether it fits.
+    """How every arm would be computed on a GPU that need not be here, and whether it fits.
 
     Args:
         ablation: Planned on any device.
-        memory: GB that the card has.
+        memory: GB that the GPU has.
         watch: Told how far it is.
         backend: The engine.
 
     Returns:
-        By the arm's name, the ways tried, as `spsam.engine.card.ways.Way` has them.
+        By the arm's name, the ways tried, as `spsam.engine.gpu_memory.ways.Way` has them.
     """
     backend = backend or Backend()
     found: dict[str, list[dict[str, Any]]] = {}
     for number, planned in enumerate(ablation.arms):
         watch.stage(f"planning {planned.arm.name}", number, len(ablation.arms))
         config = planned.runs[0].config
-        found[planned.arm.name] = backend.card_ways(
+        found[planned.arm.name] = backend.gpu_ways(
             config, planned.plan, ablation.request.devices, memory
         )
     watch.stage("planning", len(ablation.arms), len(ablation.arms))

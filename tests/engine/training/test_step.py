@@ -237,7 +237,7 @@ def test_where_nothing_trains_behind_the_prompts_the_mask_prompt_decides(
 
 
 def test_fused_sgd_steps_as_the_cpus_own() -> None:
-    """As on a card: through both phases, from a checkpoint in which the decoder has no momentum."""
+    """As on a GPU: through both phases, from a checkpoint in which the decoder has no momentum."""
     results = []
     for fused in (False, True):
         network = small(ARMS[-1], noise=0.05).train()

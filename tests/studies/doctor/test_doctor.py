@@ -17,7 +17,7 @@ from spsam.engine.trial import Trial, Trials
 from spsam.studies.doctor import hardware, software
 from spsam.studies.doctor.examine import examine
 from spsam.studies.doctor.finding import Examination, Finding
-from spsam.studies.doctor.hardware import cards, machine, torch_build
+from spsam.studies.doctor.hardware import gpus, machine, torch_build
 from spsam.studies.doctor.inputs import checkpoint, data
 from spsam.studies.doctor.software import packages, programs, python
 from spsam.studies.doctor.steps import agreement, steps
@@ -42,8 +42,8 @@ def with_(examined: Examination, **changes: Any) -> Examination:
 
 
 @pytest.fixture
-def two_cards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine with two cards, as torch and the driver would describe them."""
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with two GPUs, as torch and the driver would describe them."""
     made = [
         SimpleNamespace(name="NVIDIA H200", total_memory=150 * 10**9, major=9, minor=0),
         SimpleNamespace(name="Tesla V100", total_memory=32 * 10**9, major=7, minor=0),
@@ -98,13 +98,13 @@ def test_a_full_disk_and_little_memory(
     assert [each.status for each in machine(examined)] == ["ok", "wrong", "wrong"]
 
 
-def test_cards_with_memory_precisions_and_kernels(examined: Examination, two_cards: None) -> None:
+def test_gpus_with_memory_precisions_and_kernels(examined: Examination, two_gpus: None) -> None:
     assert found(torch_build, examined).text.endswith("built with CUDA 13.2; driver 580.1")
-    newer, older = cards(examined)
+    newer, older = gpus(examined)
     assert newer.status == "ok"
     assert newer.text == "NVIDIA H200, 10.0 of 150.0 GB free, fp32, fp16, bf16"
     assert older.facts["precisions"] == ["fp32", "fp16"]
-    # Its generation is not among the kernels, and PTX runs on later cards alone.
+    # Its generation is not among the kernels, and PTX runs on later GPUs alone.
     assert older.status == "wrong"
     assert "sm_80, sm_90" in older.mend
 
@@ -120,13 +120,13 @@ def test_cards_with_memory_precisions_and_kernels(examined: Examination, two_car
         ((7, 5), [], True),
     ],
 )
-def test_which_kernels_run_on_a_card(
+def test_which_kernels_run_on_a_gpu(
     capability: tuple[int, int], kernels: list[str], runs: bool
 ) -> None:
     assert hardware._has_kernels(capability, kernels) is runs
 
 
-def test_a_card_that_torch_cannot_use(
+def test_a_gpu_that_torch_cannot_use(
     examined: Examination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hardware, "driver_version", lambda: "470.1")
@@ -135,7 +135,7 @@ def test_a_card_that_torch_cannot_use(
     monkeypatch.setattr(torch.version, "cuda", "13.2")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "driver 470.1 may be too old for CUDA 13.2" in found(torch_build, examined).mend
-    assert found(cards, examined).status == "note"
+    assert found(gpus, examined).status == "note"
 
 
 def test_the_drivers_program(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +215,7 @@ def test_steps_fall_and_a_volume_is_segmented(examined: Examination) -> None:
     assert finding.facts["losses"][-1] < finding.facts["losses"][0]
 
 
-def test_a_card_that_cannot_compute_is_a_finding(examined: Examination, two_cards: None) -> None:
+def test_a_gpu_that_cannot_compute_is_a_finding(examined: Examination, two_gpus: None) -> None:
     own, first, second = steps(examined)
     assert (own.check, own.status) == ("steps cpu", "ok")
     assert [(each.check, each.status) for each in (first, second)] == [

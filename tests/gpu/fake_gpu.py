@@ -1,9 +1,9 @@
-"""A card that is not there: what would fail or wait on a real one fails on it.
+"""A GPU that is not there: what would fail or wait on a real one fails on it.
 
 torch's fake tensors know shape, type and device, and hold no numbers. An operation on tensors of
 two devices raises; one whose result is a number on the host (`.item()`, `if tensor`) or whose shape
 depends on numbers (`nonzero`, a boolean mask) raises, as there is nothing to look at. Copies
-between card and host would pass; they are refused by `_NoCopies`.
+between GPU and host would pass; they are refused by `_NoCopies`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class CopyError(RuntimeError):
-    """Something was copied between the card and the host."""
+    """Something was copied between the GPU and the host."""
 
 
 class _NoCopies(TorchDispatchMode):
@@ -47,9 +47,9 @@ _COPIES = (
 
 
 @contextmanager
-def fake_card() -> Iterator[None]:
+def fake_gpu() -> Iterator[None]:
     """Inside, tensors are fake, and the device `cuda` is there; autocast works on it."""
-    # Autocast is off where there is no card, and asks the card for its types.
+    # Autocast is off where there is no GPU, and asks the GPU for its types.
     here = mock.patch("torch.cuda.amp.common.amp_definitely_not_available", return_value=False)
     types = mock.patch("torch.cuda.is_bf16_supported", return_value=True)
     fake = FakeTensorMode(allow_non_fake_inputs=False)
@@ -58,8 +58,8 @@ def fake_card() -> Iterator[None]:
         yield
 
 
-def onto_card(module: Module, device: str = "cuda") -> Module:
-    """Puts a module's parameters and buffers onto the fake card, in place."""
+def onto_gpu(module: Module, device: str = "cuda") -> Module:
+    """Puts a module's parameters and buffers onto the fake GPU, in place."""
     for part in module.modules():
         for name, value in part._parameters.items():
             if value is not None:
@@ -75,6 +75,6 @@ def _like(value: Tensor, device: str) -> Tensor:
     return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=device)
 
 
-def on_card(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A tensor on the fake card."""
+def on_gpu(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A tensor on the fake GPU."""
     return torch.zeros(shape, dtype=dtype, device="cuda")

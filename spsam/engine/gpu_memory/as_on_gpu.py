@@ -1,6 +1,6 @@
-"""What a card does otherwise than plain shapes would: autocast, and attention in one kernel.
+"""What a GPU does otherwise than plain shapes would: autocast, and attention in one kernel.
 
-Tensors of the meta device have shapes and no numbers, and take every path that a card takes here.
+Tensors of the meta device have shapes and no numbers, and take every path that a GPU takes here.
 torch has no autocast for them, and computes attention there by its matrix, which no fused kernel
 keeps.
 """
@@ -53,8 +53,8 @@ _FLOAT32 = frozenset(
 )
 
 
-class AsOnCard(TorchFunctionMode):
-    """Inside, shapes are computed with as a card would.
+class AsOnGpu(TorchFunctionMode):
+    """Inside, shapes are computed with as a GPU would.
 
     Args:
         precision: What autocast computes in; float32: it is off.

@@ -1,4 +1,4 @@
-"""`--device-memory`: a plan for a card that is not here."""
+"""`--device-memory`: a plan for a GPU that is not here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from spsam.cli.card_view import _lines, _time
+from spsam.cli.gpu_view import _lines, _time
 from spsam.cli.main import app
 from spsam.cli.options import parse_memory
 from spsam.cli.plan_view import _large_lines
@@ -19,15 +19,15 @@ from spsam.errors import InputError
 COMMAND = ["train", "S9", "--data", "phantom", "--preset", "smoke", "--dry-run"]
 
 
-def test_a_plan_for_a_card_that_is_not_here(tmp_path: Path) -> None:
+def test_a_plan_for_a_gpu_that_is_not_here(tmp_path: Path) -> None:
     values = ["--set", "train.precision=half", "--device-memory", "2GB", "--json"]
     result = CliRunner().invoke(app, [*COMMAND, *values, "--out", str(tmp_path / "home")])
     assert result.exit_code == 0, result.output
     plan = json.loads(result.stdout)
-    (way,) = plan["arms"][0]["card"]
+    (way,) = plan["arms"][0]["gpu"]
     assert plan["device_memory"] == 2e9
     assert way["fits"]
-    # What half precision is on a card, not on this machine.
+    # What half precision is on a GPU, not on this machine.
     assert way["precision"] == "fp16"
     assert set(way["memory"]["kept_by_part"]) >= {"encoder", "generator", "decoder", "loss"}
     assert not (tmp_path / "home").exists()
@@ -35,7 +35,7 @@ def test_a_plan_for_a_card_that_is_not_here(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["many", "-3", "0", "nan", "inf", "1e9", "24TB"])
 def test_a_memory_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="expected GB of a card"):
+    with pytest.raises(InputError, match="expected GB of a GPU"):
         parse_memory(text)
 
 
@@ -76,7 +76,7 @@ def test_what_to_give_so_that_it_fits_and_what_to_do_where_nothing_does() -> Non
 def test_thousands_of_hours_are_called_too_long() -> None:
     short, long = _time([way(1, False, True)], 100), _time([way(1, False, True)], 10**6)
     assert len(short) == 1
-    assert "too long for one card" in long[-1]
+    assert "too long for one GPU" in long[-1]
 
 
 def test_thousands_of_hours_on_a_cpu_come_with_advice() -> None:

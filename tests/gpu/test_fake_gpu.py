@@ -1,4 +1,4 @@
-"""Device faults that need no device: every arm and component on a card that is not there."""
+"""Device faults that need no device: every arm and component on a GPU that is not there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from spsam.engine.training.train import execute_as
 from spsam.model.networks.base import Output
 from spsam.model.prompts.base import Prompt
 from spsam.registry.arms import load_arm
-from tests.gpu.fake_card import CopyError, fake_card, on_card, onto_card
+from tests.gpu.fake_gpu import CopyError, fake_gpu, on_gpu, onto_gpu
 from tests.gpu.networks import arms, other_networks, sample, whole_network
 from tests.model.components import Sizes, build, components, inputs, run
 
@@ -43,8 +43,8 @@ def forward(name: str, precision: str, plant: Callable[[nn.Module], None] | None
     execute_as(train, network)
     if plant:
         plant(network)
-    with fake_card():
-        onto_card(network)
+    with fake_gpu():
+        onto_gpu(network)
         batch = sample("cuda")
         with torch.autocast("cuda", PRECISIONS[precision]):
             output = network(batch["image"])
@@ -66,7 +66,7 @@ def test_no_arm_mixes_devices_or_waits(name: str, precision: str) -> None:
 def test_a_loss_with_ignored_voxels_and_regions_waits_for_nothing(activation: Any) -> None:
     train = load_arm("S9", {}).train
     objective = Objective(ignores=True, regions=((1, 2), (2,)))
-    with fake_card():
+    with fake_gpu():
         logits = torch.randn(2, 3, 2, 8, 8, device="cuda")
         labels = torch.full((2, 2, 8, 8), -1, device="cuda")
         output = Output(logits, [logits], None)
@@ -84,8 +84,8 @@ def reaches_for_the_host(slot: str, component: type) -> bool:
 def test_no_component_mixes_devices_or_waits(slot: str, component: type, precision: str) -> None:
     module, given = build(slot, component, Sizes()), inputs(slot, Sizes())
     sizes = [_shapes(each) for each in given]
-    with fake_card():
-        onto_card(module)
+    with fake_gpu():
+        onto_gpu(module)
         arguments = [_made(each) for each in sizes]
         with torch.autocast("cuda", PRECISIONS[precision]):
             if reaches_for_the_host(slot, component):
@@ -104,7 +104,7 @@ def _shapes(value: Any) -> Any:
 
 def _made(value: Any) -> Any:
     if isinstance(value, torch.Size):
-        return on_card(*value)
+        return on_gpu(*value)
     return [_made(each) for each in value] if isinstance(value, list) else value
 
 
@@ -158,7 +158,7 @@ def check_steps(told: list[dict[str, Any]], count: int) -> None:
     assert len(told) == count
     for each in told:
         assert each["error"] is None, each["error"]
-        assert each["devices"] == ["card:0"]
+        assert each["devices"] == ["faked:0"]
         assert each["gradients"] > 0
 
 
@@ -180,6 +180,6 @@ def test_a_step_with_adamw_and_checkpointed_blocks_never_waits() -> None:
 
 
 def test_a_fault_in_a_step_is_seen() -> None:
-    """A scaler that asks the card whether to step, as torch's does for an optimiser not fused."""
+    """A scaler that asks the GPU whether to step, as torch's does for an optimiser not fused."""
     (told,) = steps("S1", "--precisions", "fp16", "--not-fused")
     assert "DataDependentOutputException" in told["error"]

@@ -1,4 +1,4 @@
-"""How a plan for a card is shown, which need not be in this machine."""
+"""How a plan for a GPU is shown, which need not be in this machine."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 Ways = Mapping[str, Sequence[Mapping[str, Any]]]
 
 _SUSTAINED = 50e12
-"""Operations a second for a first idea of time: an assumption, which no card has confirmed."""
+"""Operations a second for a first idea of time: an assumption, which no GPU has confirmed."""
 _LONG = 1000
 """Hours of a run from which another way is proposed."""
 
 
-def card_text(ablation: Ablation, room: float, ways: Ways, header: str) -> str:
-    """The arms, what each takes of a card of `room` GB, and how it fits."""
-    lines = [header, f"card      {room:g} GB, which need not be here: planned from shapes", ""]
+def gpu_text(ablation: Ablation, room: float, ways: Ways, header: str) -> str:
+    """The arms, what each takes of a GPU of `room` GB, and how it fits."""
+    lines = [header, f"GPU       {room:g} GB, which need not be here: planned from shapes", ""]
     for planned in ablation.arms:
         lines.append(f"{planned.arm.name}: {planned.arm.title}")
         lines += [f"    {line}" for line in _lines(ways[planned.arm.name], room)]
@@ -30,11 +30,11 @@ def card_text(ablation: Ablation, room: float, ways: Ways, header: str) -> str:
     return "\n".join([*lines, "", "Nothing was run: --dry-run."])
 
 
-def card_json(ablation: Ablation, room: float, ways: Ways, header: str) -> str:
-    """The same for a program: each arm has `card`, the ways tried."""
+def gpu_json(ablation: Ablation, room: float, ways: Ways, header: str) -> str:
+    """The same for a program: each arm has `gpu`, the ways tried."""
     plan = {**ablation.describe(), "device_memory": room * 1e9}
     for arm in plan["arms"]:
-        arm["card"] = ways[arm["name"]]
+        arm["gpu"] = ways[arm["name"]]
     return json.dumps(plan, indent=2)
 
 
@@ -56,7 +56,7 @@ def _lines(ways: Sequence[Mapping[str, Any]], room: float) -> list[str]:
     if not last["fits"]:
         lines.append(
             f"no way fits {room:g} GB: choose a smaller patch (patch.max_size), "
-            "backbone.encoder_size or backbone, or a larger card"
+            "backbone.encoder_size or backbone, or a larger GPU"
         )
     elif len(ways) > 1:
         lines.append(f"give {_options(last)}; no result changes by it")
@@ -75,16 +75,16 @@ def _options(way: Mapping[str, Any]) -> str:
 
 
 def _time(ways: Sequence[Mapping[str, Any]], steps: int) -> list[str]:
-    """Operations, and a first idea of hours, which no card has measured."""
+    """Operations, and a first idea of hours, which no GPU has measured."""
     operations = ways[-1]["memory"]["operations"]
     hours = steps * operations / _SUSTAINED / 3600
     lines = [
-        f"operations: {operations / 1e12:.2f} · 10¹² a step of both phases; a card that sustains "
+        f"operations: {operations / 1e12:.2f} · 10¹² a step of both phases; a GPU that sustains "
         f"{_SUSTAINED / 1e12:.0f} · 10¹² a second takes about {hours:,.0f} h for {steps:,} steps"
     ]
     if hours > _LONG:
         lines.append(
-            "that is too long for one card: take several (--devices), fewer epochs "
+            "that is too long for one GPU: take several (--devices), fewer epochs "
             "(--set train.epochs=…), a smaller backbone.encoder_size or backbone"
         )
     return lines

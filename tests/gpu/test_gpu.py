@@ -1,4 +1,4 @@
-"""What wants a card: `nox -s gpu`."""
+"""What wants a GPU: `nox -s gpu`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def training(folder: Path, device: str, epochs: int, precision: str) -> Training
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_a_checkpoint_of_a_card_is_resumed_on_it_and_on_a_cpu(
+def test_a_checkpoint_of_a_gpu_is_resumed_on_it_and_on_a_cpu(
     precision: str, tmp_path: Path
 ) -> None:
     fit(training(tmp_path, "cuda", 2, precision))

@@ -1,4 +1,4 @@
-"""Which ways of computing a batch fit onto a card."""
+"""Which ways of computing a batch fit onto a GPU."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from spsam.config.schema import RunConfig
 from spsam.engine.assemble import Spacing
-from spsam.engine.card.memory import CardMemory, card_memory
+from spsam.engine.gpu_memory.memory import GpuMemory, gpu_memory
 from spsam.engine.training.measure import changed, ways
 
 
@@ -20,13 +20,13 @@ class Way:
         checkpoint_activations: Whether the encoder's blocks are computed twice.
         fits: Whether that suffices.
         memory: What it takes.
-        precision: Of the card.
+        precision: Of the GPU.
     """
 
     accumulate: int
     checkpoint_activations: bool
     fits: bool
-    memory: CardMemory
+    memory: GpuMemory
     precision: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -34,7 +34,7 @@ class Way:
         return asdict(self)
 
 
-def ways_on_card(
+def ways_on_gpu(
     config: RunConfig,
     patch: tuple[int, int, int],
     devices: int,
@@ -44,10 +44,10 @@ def ways_on_card(
     """Tries the run's own way, then others from the fastest on, until one fits.
 
     Args:
-        config: Of the run; `half` precision is the card's.
+        config: Of the run; `half` precision is the GPU's.
         patch: (D, H, W).
-        devices: How many cards share a batch.
-        room: Bytes that a card has.
+        devices: How many GPUs share a batch.
+        room: Bytes that a GPU has.
         spacing: Of a voxel (z, y, x), mm, for a network that is planned from it.
 
     Returns:
@@ -58,7 +58,7 @@ def ways_on_card(
     own = (train.accumulate, train.checkpoint_activations)
     tried: list[Way] = []
     for accumulate, twice in dict.fromkeys([own, *ways(train, devices)]):
-        memory = card_memory(changed(config, accumulate, twice), patch, devices, spacing)
+        memory = gpu_memory(changed(config, accumulate, twice), patch, devices, spacing)
         fits = memory.peak <= room
         tried.append(Way(accumulate, twice, fits, memory, train.precision))
         if fits:

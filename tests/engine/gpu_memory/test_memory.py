@@ -1,4 +1,4 @@
-"""The plan for a card beside tensors that are really held, and beside a card's own types."""
+"""The plan for a GPU beside tensors that are really held, and beside a GPU's own types."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import torch
 
 from spsam.config.schema import DataIdentity, RunConfig
 from spsam.engine.assemble import network_for
-from spsam.engine.card.live_bytes import LiveBytes
-from spsam.engine.card.memory import card_memory
-from spsam.engine.card.ways import ways_on_card
+from spsam.engine.gpu_memory.live_bytes import LiveBytes
+from spsam.engine.gpu_memory.memory import gpu_memory
+from spsam.engine.gpu_memory.ways import ways_on_gpu
 from spsam.engine.predict import PRECISIONS
 from spsam.engine.training.batches import random_batch
 from spsam.engine.training.group import ProcessGroup
 from spsam.engine.training.step import Stepper
 from spsam.engine.training.train import execute_as
 from spsam.registry.arms import load_arm
-from tests.gpu.fake_card import fake_card, onto_card
+from tests.gpu.fake_gpu import fake_gpu, onto_gpu
 
 CLASSES, PATCH = 3, (3, 64, 64)
 
@@ -46,7 +46,7 @@ def never(key: torch.Tensor, keys: int) -> bool:
 
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Callable[[RunConfig], int]:
-    """The most bytes of tensors in a real step, by the code that a card runs."""
+    """The most bytes of tensors in a real step, by the code that a GPU runs."""
     # No mock, which would keep what it was called with.
     monkeypatch.setattr("spsam.model.sam.attention._in_blocks", never)
     monkeypatch.setattr("spsam.model.sam.attention.LARGE", 0)
@@ -86,20 +86,20 @@ def test_the_plan_is_what_a_step_holds(
     name: str, train: dict[str, Any], held: Callable[[RunConfig], int]
 ) -> None:
     config = run_of(name, **train)
-    assert card_memory(config, PATCH).tensors == pytest.approx(held(config), rel=0.1)
+    assert gpu_memory(config, PATCH).tensors == pytest.approx(held(config), rel=0.1)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.parametrize("name", ["S9", "S1"])
 def test_half_precision_keeps_what_torchs_own_autocast_keeps(name: str, precision: str) -> None:
-    """Of a forward pass on a fake card, whose types and kernels are torch's own for CUDA."""
+    """Of a forward pass on a fake GPU, whose types and kernels are torch's own for CUDA."""
     config = run_of(name, precision=precision)
-    plan = card_memory(config, PATCH)
+    plan = gpu_memory(config, PATCH)
     network = network_for(config, PATCH, None).train()
     execute_as(config.arm.train, network)
     live = LiveBytes()
-    with fake_card():
-        onto_card(network)
+    with fake_gpu():
+        onto_gpu(network)
         live.count([*network.parameters(), *network.buffers()])
         image = torch.zeros(2, 1, *PATCH, device="cuda")
         with live, torch.autocast("cuda", PRECISIONS[precision]):
@@ -114,21 +114,21 @@ def test_half_precision_keeps_what_torchs_own_autocast_keeps(name: str, precisio
 
 def test_ways_are_tried_until_one_fits() -> None:
     config = run_of("S9", precision="half")
-    whole = ways_on_card(config, PATCH, 1, 1e12)
+    whole = ways_on_gpu(config, PATCH, 1, 1e12)
     assert [(way.accumulate, way.checkpoint_activations) for way in whole] == [(1, False)]
     assert whole[0].precision == "fp16"
-    smaller = ways_on_card(config, PATCH, 1, whole[0].memory.peak - 1)
+    smaller = ways_on_gpu(config, PATCH, 1, whole[0].memory.peak - 1)
     assert len(smaller) > 1
     assert smaller[-1].fits
     assert not smaller[0].fits
-    none = ways_on_card(config, PATCH, 1, 1e6)
+    none = ways_on_gpu(config, PATCH, 1, 1e6)
     assert not any(way.fits for way in none)
     assert {way.accumulate for way in none} == {1, 2}
 
 
-def test_two_cards_share_a_batch() -> None:
+def test_two_gpus_share_a_batch() -> None:
     config = run_of("S9")
-    one, two = (card_memory(config, PATCH, devices) for devices in (1, 2))
+    one, two = (gpu_memory(config, PATCH, devices) for devices in (1, 2))
     assert two.kept < 0.6 * one.kept
     assert two.weights == one.weights
 

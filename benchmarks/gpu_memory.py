@@ -1,9 +1,9 @@
-"""What a training takes of a card, planned from shapes: a table, and the plan beside what is held.
+"""What a training takes of a GPU, planned from shapes: a table, and the plan beside what is held.
 
-    OMP_NUM_THREADS=1 python benchmarks/cards.py                # the table of docs/guides/gpu.md
-    OMP_NUM_THREADS=1 python benchmarks/cards.py --check
+    OMP_NUM_THREADS=1 python benchmarks/gpu_memory.py            # the table of docs/guides/gpu.md
+    OMP_NUM_THREADS=1 python benchmarks/gpu_memory.py --check
 
-`--check` takes real steps on a CPU, by the code that a card runs (fused attention, none in blocks),
+`--check` takes real steps on a CPU, by the code that a GPU runs (fused attention, none in blocks),
 and counts every tensor from its making to its end; beside that, what the system counts as resident.
 """
 
@@ -23,16 +23,16 @@ import torch
 from spsam.config.schema import ArmConfig, DataIdentity, RunConfig
 from spsam.engine.assemble import network_for, on_random_weights
 from spsam.engine.bench.bench import held
-from spsam.engine.card.live_bytes import LiveBytes
-from spsam.engine.card.memory import card_memory
 from spsam.engine.device import give_back
+from spsam.engine.gpu_memory.live_bytes import LiveBytes
+from spsam.engine.gpu_memory.memory import gpu_memory
 from spsam.engine.training.batches import random_batch
 from spsam.engine.training.group import ProcessGroup
 from spsam.engine.training.step import Stepper
 from spsam.engine.training.train import execute_as
 from spsam.registry.arms import load_arm
 
-CARDS = (12, 24, 48, 80)
+GPUS = (12, 24, 48, 80)
 # Protocol, classes with background, channels, patch.
 PROTOCOLS = (
     ("acdc", 4, 1, (4, 256, 256)),
@@ -74,8 +74,8 @@ def run_of(arm: ArmConfig, classes: int, channels: int = 1) -> RunConfig:
 
 
 @contextmanager
-def as_on_card() -> Iterator[None]:
-    """A CPU attends by fused kernels, as a card does."""
+def as_on_gpu() -> Iterator[None]:
+    """A CPU attends by fused kernels, as a GPU does."""
     attention = "spsam.model.sam.attention"
     # A mock would keep the tensors that it was called with.
     blocks = mock.patch(f"{attention}._in_blocks", _never)
@@ -92,7 +92,7 @@ def real(config: RunConfig, patch: tuple[int, int, int]) -> dict[str, int]:
     torch.set_num_threads(1)
     give_back()
     live = LiveBytes()
-    with as_on_card():
+    with as_on_gpu():
         with live:
             network = network_for(config, patch, None).train()
             execute_as(config.arm.train, network)
@@ -142,7 +142,7 @@ def check(only: list[str] | None) -> list[dict[str, Any]]:
         config = run_of(
             load_arm(arm, {"backbone.weights": "random", **values}, preset="cpu"), classes
         )
-        plan = card_memory(config, patch)
+        plan = gpu_memory(config, patch)
         own = alone(partial(real, config, patch))
         row = {"arm": arm, "classes": classes, "patch": patch, "set": values}
         row |= {"planned": plan.tensors, **own, "ratio": round(plan.tensors / own["tensors"], 3)}
@@ -152,25 +152,25 @@ def check(only: list[str] | None) -> list[dict[str, Any]]:
 
 
 def table() -> Iterator[str]:
-    """Markdown lines: what the paper's arm takes under each protocol, and which cards it fits."""
-    yield "| protocol | blocks | GB | " + " | ".join(f"{card} GB" for card in CARDS) + " |"
-    yield "| --- | --- | --- | " + " | ".join("---" for _ in CARDS) + " |"
+    """Markdown lines: what the paper's arm takes under each protocol, and which GPUs it fits."""
+    yield "| protocol | blocks | GB | " + " | ".join(f"{gpu} GB" for gpu in GPUS) + " |"
+    yield "| --- | --- | --- | " + " | ".join("---" for _ in GPUS) + " |"
     for protocol, classes, channels, patch in PROTOCOLS:
         for twice in (False, True):
             needs = {}
             for pieces in (1, 2):
                 values = {"train.checkpoint_activations": twice, "train.accumulate": pieces}
                 arm = load_arm("S9", values, preset="paper", protocol=protocol).on("cuda")
-                needs[pieces] = card_memory(run_of(arm, classes, channels), patch).peak / 1e9
-            fits = [_fits(needs, card) for card in CARDS]
+                needs[pieces] = gpu_memory(run_of(arm, classes, channels), patch).peak / 1e9
+            fits = [_fits(needs, gpu) for gpu in GPUS]
             yield (
                 f"| {protocol} | {'computed twice' if twice else 'kept'} | "
                 f"{needs[1]:.1f}, in pieces {needs[2]:.1f} | {' | '.join(fits)} |"
             )
 
 
-def _fits(needs: dict[int, float], card: int) -> str:
-    return next((("yes", "in pieces")[n > 1] for n, need in needs.items() if need <= card), "no")
+def _fits(needs: dict[int, float], gpu: int) -> str:
+    return next((("yes", "in pieces")[n > 1] for n, need in needs.items() if need <= gpu), "no")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Memory and operations of a training on a card, planned from shapes alone."""
+"""Memory and operations of a training on a GPU, planned from shapes alone."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor
 
 from spsam.config.schema import RunConfig, TrainConfig
 from spsam.engine.assemble import Spacing, network_for, on_random_weights
-from spsam.engine.card.as_on_card import AsOnCard
-from spsam.engine.card.live_bytes import LiveBytes
-from spsam.engine.card.operations import Operations
+from spsam.engine.gpu_memory.as_on_gpu import AsOnGpu
+from spsam.engine.gpu_memory.live_bytes import LiveBytes
+from spsam.engine.gpu_memory.operations import Operations
 from spsam.engine.predict import precision
 from spsam.engine.training.loss import training_loss
 from spsam.engine.training.train import execute_as
@@ -30,8 +30,8 @@ products, and the share of tensors' bytes that the allocator loses between them.
 
 
 @dataclass(frozen=True)
-class CardMemory:
-    """Bytes of a training on one card.
+class GpuMemory:
+    """Bytes of a training on one GPU.
 
     Attributes:
         weights: Parameters and buffers, SAM's included.
@@ -60,18 +60,18 @@ class CardMemory:
         return asdict(self)
 
 
-def card_memory(
+def gpu_memory(
     config: RunConfig,
     patch: tuple[int, int, int],
     devices: int = 1,
     spacing: Spacing | None = None,
-) -> CardMemory:
+) -> GpuMemory:
     """Plans a step of the second phase, which takes more than one of the first.
 
     Args:
-        config: Of the run; its precision is the card's.
+        config: Of the run; its precision is the GPU's.
         patch: (D, H, W).
-        devices: How many cards share a batch.
+        devices: How many GPUs share a batch.
         spacing: Of a voxel (z, y, x), mm, for a network that is planned from it.
     """
     train = config.arm.train
@@ -95,7 +95,7 @@ def card_memory(
         attention = _step(network, (image, label), train, live, parts)
     gradients = sum(_bytes(each.grad) for each in network.parameters() if each.grad is not None)
     overhead = int(CONTEXT + WORKSPACE + SPLIT * live.most)
-    return CardMemory(
+    return GpuMemory(
         weights=weights,
         optimizer=optimizer,
         gradients=gradients,
@@ -119,7 +119,7 @@ def _step(
     attention = 0
     for some, its in zip(*(each.chunk(train.accumulate) for each in batch), strict=True):
         parts.clear()
-        inside, outside = AsOnCard(precision(train)), AsOnCard(torch.float32)
+        inside, outside = AsOnGpu(precision(train)), AsOnGpu(torch.float32)
         with inside:
             output = _forward(network, some, live, parts)
         with outside, _part("loss", live, parts):
@@ -159,7 +159,7 @@ def _forward(network: Network, image: Tensor, live: LiveBytes, parts: dict[str, 
 def _backward(loss: Tensor) -> None:
     """Goes back without leaving the mode, as `loss.backward()` does.
 
-    Blocks that are computed twice are then computed as on a card the second time, too.
+    Blocks that are computed twice are then computed as on a GPU the second time, too.
     """
     engine = torch.autograd.Variable._execution_engine
     start = (torch.ones_like(loss),)

@@ -1,1 +1,0 @@
-"""What a training takes of a card's memory, worked out on a machine without one."""
