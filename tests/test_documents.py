@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import csv
 import re
 from pathlib import Path
 
@@ -215,32 +214,5 @@ def test_constraints_are_versions_and_no_addresses() -> None:
         assert "//" not in line
 
 
-def recorded_dice(record: str) -> dict[str, str]:
-    """Dice of each arm of a record, percent, with one decimal."""
-    with (RECORDS / record / "tables" / "ablation.csv").open(encoding="utf-8") as file:
-        return {row["arm"]: f"{float(row['dice']):.1f}" for row in csv.DictReader(file)}
-
-
-def test_the_readme_has_the_dice_of_the_records() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if " | " in line]
-    shown = {columns[0].strip("`"): columns[3:] for columns in rows if len(columns) == 5}
-    del shown["arm"], shown["---"]
-    acdc = recorded_dice("acdc-cpu-1500-steps") | recorded_dice("acdc-cpu-1500-steps-bf16")
-    hippocampus = recorded_dice("hippocampus-unets-cpu") | recorded_dice("hippocampus-cpu")
-    assert shown == {arm: [acdc[arm], hippocampus[arm]] for arm in acdc}
-
-
-def test_every_record_is_listed_with_the_dice_of_its_full_arm() -> None:
-    lines = (RECORDS / "README.md").read_text(encoding="utf-8").splitlines()
-    rows = [line.split(" | ") for line in lines if line.startswith("| `")]
-    listed = {
-        name: columns[2]
-        for columns in rows
-        if len(columns) == 4
-        for name in re.findall(r"`(.+?)`", columns[0])
-    }
-    assert set(listed) == {path.name for path in RECORDS.iterdir() if path.is_dir()}
-    for record, dice in listed.items():
-        if dice != "—":
-            assert dice == recorded_dice(record)["S9"], record
+def test_the_page_of_results_keeps_to_the_word_list() -> None:
+    test_pages_keep_to_the_word_list(RECORDS / "README.md")

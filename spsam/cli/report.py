@@ -99,7 +99,9 @@ def trace_number(
 def verify(
     folder: Annotated[
         Path | None,
-        typer.Argument(help="Folder with results of record [default: the shipped ones]."),
+        typer.Argument(
+            help="Folder with results of record, also in subfolders [default: the shipped ones]."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -117,7 +119,11 @@ def verify(
         raise InputError(
             Problem("holds no result of record; spsam report record makes one of a study", place)
         )
-    found = {record.name: verify_record(record) for record in records}
+    found: dict[str, list[str]] = {}
+    for record in records:
+        # Records in different subfolders can have the same name.
+        name = record.name if record == place else record.relative_to(place).as_posix()
+        found[name] = verify_record(record)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:

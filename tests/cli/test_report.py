@@ -154,7 +154,11 @@ def test_record_and_verify(home: Path, tmp_path: Path) -> None:
     assert record.is_dir()
     result = spsam("verify", "reports/results")
     assert result.exit_code == 0
-    assert "mine: as recorded" in result.stdout
+    assert result.stdout == "mine: as recorded\n"
+    older = Path("reports/results/archive")
+    spsam("record", str(folder), "--name", "mine", "--save", str(older))
+    result = spsam("verify", "reports/results")
+    assert result.stdout == "mine: as recorded\narchive/mine: as recorded\n"
     csv = record / "tables" / "ablation.csv"
     csv.write_text(csv.read_text().replace("finished", "failed", 1))
     result = spsam("verify", str(record))

@@ -29,10 +29,11 @@ _TOLERANCE = 2e-6
 
 
 def find_records(folder: Path) -> list[Path]:
-    """The results of record in a folder, or the folder itself if it is one."""
+    """The results of record in a folder and its subfolders, or the folder itself if it is one."""
     if (folder / MANIFEST).is_file():
         return [folder]
-    return sorted(file.parent for file in folder.glob(f"*/{MANIFEST}"))
+    found = (sorted(folder.glob(f"{depth}/{MANIFEST}")) for depth in ("*", "*/*"))
+    return [file.parent for files in found for file in files]
 
 
 def read_record(folder: Path) -> StudyData:

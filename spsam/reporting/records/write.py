@@ -51,7 +51,7 @@ def write_record(study: Path, target: Path, *, replace: bool = False) -> Path:
 
     Args:
         study: The folder of an ablation or a study of prompts.
-        target: The record's folder, e.g. `reports/results/acdc`.
+        target: The record's folder, e.g. `reports/results/acdc-arms-1500-steps`.
         replace: Write over a record of that name.
 
     Raises:
