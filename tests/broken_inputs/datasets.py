@@ -234,7 +234,7 @@ KINDS = (
         named_data("phantm"),
         "no data set and no folder 'phantm'; did you mean 'phantom'?",
     ),
-    Kind("a file for a folder", file_as_data, r"data\.txt: expected a folder, this is a file"),
+    Kind("a file for a folder", file_as_data, r"data\.txt: expected a folder, got a file"),
     Kind(
         "a dataset.json cut off",
         rewritten(b'{\n "name": "Organs",\n "modal'),
@@ -381,7 +381,7 @@ KINDS = (
     Kind(
         "too few patients for five folds",
         named_split("--split", "five_fold", patients=3),
-        r"five folds need at least 5 patients, acdc has 3; put a split\.json",
+        r"five folds require at least 5 patients, acdc has 3; put a split\.json",
     ),
     Kind(
         "a split with patients that are not here",

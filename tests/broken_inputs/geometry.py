@@ -134,14 +134,14 @@ KINDS = (
         "a label of another origin",
         checked(lambda d: write_image(d / LABEL, ORGANS, origin=(50.0, 0.0, 0.0))),
         rf"{LABEL}: the label's origin \(50, 0, 0\) mm is not that of its image, \(3, -4, 5\) mm "
-        r"\(.*\); voxel is taken for voxel",
+        r"\(.*\); voxels are matched by index",
         code=0,
     ),
     Kind(
         "a label of another direction",
         checked(lambda d: write_image(d / LABEL, ORGANS, direction=TURNED)),
-        rf"{LABEL}: the label's direction RAS is not that of its image, LPS \(.*\); voxel is taken "
-        "for voxel",
+        rf"{LABEL}: the label's direction RAS is not that of its image, LPS \(.*\); voxels are "
+        "matched by index",
         code=0,
     ),
     Kind(
@@ -264,7 +264,7 @@ KINDS = (
         "a prediction of another direction",
         scored_with_a_warning,
         r"warning: .*made/a\.nii\.gz: the prediction's direction RAS is not that of its reference, "
-        r"LPS \(.*wanted/a\.nii\.gz\); voxel is taken for voxel",
+        r"LPS \(.*wanted/a\.nii\.gz\); voxels are matched by index",
         0,
     ),
 )

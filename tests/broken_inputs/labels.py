@@ -232,8 +232,8 @@ KINDS = (
     Kind(
         "an atlas's ids as floating-point numbers",
         atlas_as_float,
-        r"bt_000\.nii\.gz: has label values up to 312782560 as float32, which holds every whole "
-        "number only up to 16777216",
+        r"bt_000\.nii\.gz: contains label values up to 312782560 as float32, which represents "
+        "every integer only up to 16777216",
     ),
     Kind(
         "labels that are off by more than rounding",

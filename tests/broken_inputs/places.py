@@ -157,7 +157,7 @@ KINDS = (
         "a prediction that is shifted",
         evaluated(lambda p: write_image(p, ORGANS, origin=MOVED)),
         r"warning: .*made/a\.nii\.gz: the prediction's origin \(23, -4, 5\) mm is not that of its "
-        r"reference, .*voxel is taken for voxel",
+        r"reference, .*voxels are matched by index",
         0,
     ),
     Kind(
