@@ -284,7 +284,7 @@ KINDS = (
     Kind(
         "a key twice, of which JSON's readers keep the last",
         rewritten(b'{"labels": {"background": 0, "LV": 1, "LV": 2}, "channel_names": {}}'),
-        rf"{JSON}: has the key 'LV' twice in one object",
+        rf"{JSON}: contains the key 'LV' twice in one object",
     ),
     Kind(
         "a wrong numTraining",

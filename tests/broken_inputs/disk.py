@@ -513,7 +513,7 @@ KINDS = (
     Kind(
         "a DICOM-SEG of what is no series",
         lambda place: [[*predict(place, place.home / "run0", scan(place)), "--dicom-seg"]],
-        r"a\.nii\.gz: expected a DICOM series, a DICOM-SEG refers to one",
+        r"a\.nii\.gz: a DICOM-SEG requires a DICOM series",
     ),
     Kind(
         "two results of one name",

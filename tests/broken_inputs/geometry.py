@@ -189,7 +189,7 @@ KINDS = (
     Kind(
         "a sheared sform beside a qform",
         checked(lambda d: repacked(d, lambda content: lean(content, 1))),
-        f"{IMAGE}: its axes are not at right angles .*; it is read as if they were",
+        f"{IMAGE}: its axes are not at right angles .*; they are read as right angles",
         code=0,
     ),
     Kind(
@@ -200,13 +200,13 @@ KINDS = (
                 lambda c: [struct.pack_into("<h", c, 254, 4), struct.pack_into("<f", c, 292, 90.0)],
             )
         ),
-        f"{IMAGE}: its sform and qform disagree by up to .* mm: the qform is taken",
+        f"{IMAGE}: its sform and qform disagree by up to .* mm: the qform is used",
         code=0,
     ),
     Kind(
         "a voxel size of 0 beside an sform",
         checked(lambda d: repacked(d, lambda c: struct.pack_into("<f", c, 88, 0.0))),
-        rf"{IMAGE}: its voxel size \(pixdim\) is 0; 8 along z is taken from its sform",
+        rf"{IMAGE}: its voxel size \(pixdim\) is 0; 8 along z is used from its sform",
         code=0,
     ),
     Kind(

@@ -68,9 +68,9 @@ def test_a_dicom_series_lies_where_its_slices_say(tmp_path: Path) -> None:
     ("spoil", "message"),
     [
         ("gap", "mm apart, the others 3 mm: a slice is missing"),
-        ("twice", "two slices lie at the same position"),
+        ("twice", "two slices have the same position"),
         ("two", "expected one DICOM series, the folder has 2"),
-        ("size", r"differ in size \(5 × 12, 10 × 12\); give each kind a folder"),
+        ("size", r"differ in size \(5 × 12, 10 × 12\); move each kind into its own folder"),
     ],
 )
 def test_series_that_would_be_stacked_wrongly(tmp_path: Path, spoil: str, message: str) -> None:
