@@ -182,27 +182,27 @@ KINDS = (
     Kind(
         "a reference both packed and not",
         beside(write_acdc, f"{FRAME}_gt.nii.gz", f"{FRAME}_gt.nii"),
-        r"patient001_frame01_gt\.nii\.gz: is a second file of what patient001_frame01_gt\.nii is",
+        r"patient001_frame01_gt\.nii\.gz: is a second file for the same purpose as patient001_frame01_gt\.nii",
     ),
     Kind(
         "an image under an ending in capitals, too",
         beside(write_acdc, f"{FRAME}.nii.gz", f"{FRAME}.NII"),
-        r"patient001_frame01\.nii\.gz: is a second file of what patient001_frame01\.NII is",
+        r"patient001_frame01\.nii\.gz: is a second file for the same purpose as patient001_frame01\.NII",
     ),
     Kind(
         "an image of Synapse both packed and not",
         beside(write_synapse, "img/img0001.nii.gz", "img/img0001.nii"),
-        r"img0001\.nii\.gz: is a second file of what img0001\.nii is, too: take one away",
+        r"img0001\.nii\.gz: is a second file for the same purpose as img0001\.nii: remove one",
     ),
     Kind(
         "a label of Synapse both packed and not",
         beside(write_synapse, "label/label0001.nii.gz", "label/label0001.nii"),
-        r"label0001\.nii\.gz: is a second file of what label0001\.nii is, too: take one away",
+        r"label0001\.nii\.gz: is a second file for the same purpose as label0001\.nii: remove one",
     ),
     Kind(
         "a slice under two numbers",
         beside(write_synapse_slices, f"{SLICE}.npz", "train_npz/case0005_slice0000.npz"),
-        r"case0005_slice0000\.npz: is a second file of what case0005_slice000\.npz is",
+        r"case0005_slice0000\.npz: is a second file for the same purpose as case0005_slice000\.npz",
     ),
     Kind(
         "a label of nnU-Net both packed and not",
@@ -274,12 +274,12 @@ KINDS = (
     Kind(
         "two classes of one name",
         described(lambda c: c["labels"].update({"7": c["labels"]["1"]})),
-        rf"{JSON}: 'labels' has the same name twice: ",
+        rf"{JSON}: 'labels' contains the same name twice: ",
     ),
     Kind(
         "a class's id in two spellings",
         described(lambda c: c["labels"].update({"01": "another"})),
-        rf"{JSON}: 'labels' has the id 1 twice",
+        rf"{JSON}: 'labels' contains the id 1 twice",
     ),
     Kind(
         "a key twice, of which JSON's readers keep the last",
@@ -289,13 +289,13 @@ KINDS = (
     Kind(
         "a wrong numTraining",
         lambda place: described(lambda c: c.update(numTraining=20))(place)[:1],
-        rf"{JSON} says numTraining 20, 5 labelled volumes are here: is all copied\?",
+        rf"{JSON} has numTraining 20, but 5 labelled volumes exist: are all copied\?",
         code=0,
     ),
     Kind(
         "channels that are counted from 0001",
         shifted,
-        r"bt_000_0002\.nii\.gz: channels are counted from 0001, expected from 0000: rename",
+        r"bt_000_0002\.nii\.gz: channels start at 0001, expected 0000: rename",
     ),
     Kind(
         "channels that are not counted from 0",

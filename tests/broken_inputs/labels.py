@@ -283,7 +283,7 @@ KINDS = (
     Kind(
         "an MR without zeros around it",
         shifted_mr,
-        "organ_002: hardly a voxel is zero, of the other cases the background is",
+        "organ_002: almost no voxel is zero, but the background of the other cases is",
         0,
     ),
     Kind("a class that no case has", class_of_no_case, "no case has class 'spleen'", 0),
@@ -295,7 +295,7 @@ KINDS = (
     Kind(
         "a region of nnU-Net's labels with the background",
         names(labels={"background": 0, "whole": [0, 1, 2], "core": 1}),
-        r"dataset\.json: region 'whole' contains the background: list the ids of its classes alone",
+        r"dataset\.json: region 'whole' contains the background: list only the ids of its classes",
     ),
     Kind(
         "nnU-Net's ignore label below another",
@@ -315,12 +315,12 @@ KINDS = (
     Kind(
         "no background",
         decathlon_names({"1": "liver", "2": "spleen"}),
-        r"dataset\.json: 'labels' has no id 0 for the background",
+        r"dataset\.json: 'labels' lacks the id 0 for the background",
     ),
     Kind(
         "two numbers of one name",
         decathlon_names({"0": "background", "1": "liver", "2": "liver"}),
-        r"dataset\.json: 'labels' has the same name twice: liver",
+        r"dataset\.json: 'labels' contains the same name twice: liver",
     ),
     Kind(
         "an organ that AMOS22 has not",
@@ -350,7 +350,7 @@ KINDS = (
     Kind(
         "two predictions of one name",
         scored(spoil=lambda f: write_image(f / "made" / "a.mha", ORGANS)),
-        r"a\.nii\.gz: is a second label map of 'a', beside .*a\.mha: take one away",
+        r"a\.nii\.gz: is a second label map of 'a', beside .*a\.mha: remove one",
     ),
     Kind(
         "classes that are no pairs",

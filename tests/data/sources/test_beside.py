@@ -69,8 +69,10 @@ def test_images_that_no_case_has_are_named(
     tmp_path: Path, write: Callable[[Path], Path], file: str
 ) -> None:
     write_image(write(tmp_path) / file, random_image(0))
-    (note,) = (each for each in open_dataset(tmp_path).notes if "no part of the data set" in each)
-    assert note.endswith(f"left out: {file}")
+    (note,) = (
+        each for each in open_dataset(tmp_path).notes if "do not belong to the data set" in each
+    )
+    assert note.endswith(f"excluded: {file}")
 
 
 def test_slices_that_no_case_has_are_named(tmp_path: Path) -> None:
