@@ -182,27 +182,27 @@ KINDS = (
     Kind(
         "a reference both packed and not",
         beside(write_acdc, f"{FRAME}_gt.nii.gz", f"{FRAME}_gt.nii"),
-        r"patient001_frame01_gt\.nii\.gz: is a second file for the same purpose as patient001_frame01_gt\.nii",
+        r"patient001_frame01_gt\.nii\.gz: is a duplicate of patient001_frame01_gt\.nii",
     ),
     Kind(
         "an image under an ending in capitals, too",
         beside(write_acdc, f"{FRAME}.nii.gz", f"{FRAME}.NII"),
-        r"patient001_frame01\.nii\.gz: is a second file for the same purpose as patient001_frame01\.NII",
+        r"patient001_frame01\.nii\.gz: is a duplicate of patient001_frame01\.NII",
     ),
     Kind(
         "an image of Synapse both packed and not",
         beside(write_synapse, "img/img0001.nii.gz", "img/img0001.nii"),
-        r"img0001\.nii\.gz: is a second file for the same purpose as img0001\.nii: remove one",
+        r"img0001\.nii\.gz: is a duplicate of img0001\.nii: remove one",
     ),
     Kind(
         "a label of Synapse both packed and not",
         beside(write_synapse, "label/label0001.nii.gz", "label/label0001.nii"),
-        r"label0001\.nii\.gz: is a second file for the same purpose as label0001\.nii: remove one",
+        r"label0001\.nii\.gz: is a duplicate of label0001\.nii: remove one",
     ),
     Kind(
         "a slice under two numbers",
         beside(write_synapse_slices, f"{SLICE}.npz", "train_npz/case0005_slice0000.npz"),
-        r"case0005_slice0000\.npz: is a second file for the same purpose as case0005_slice000\.npz",
+        r"case0005_slice0000\.npz: is a duplicate of case0005_slice000\.npz",
     ),
     Kind(
         "a label of nnU-Net both packed and not",

@@ -44,7 +44,7 @@ def stem(path: Path) -> str | None:
 
 def second(path: Path, first: Path) -> Problem:
     """Return the problem of two files for the same part of a case."""
-    return Problem(f"is a second file for the same purpose as {first.name}: remove one", path)
+    return Problem(f"is a duplicate of {first.name}: remove one of them", path)
 
 
 def unread_notes(known: Iterable[Path], endings: tuple[str, ...] = ENDINGS) -> list[str]:
