@@ -475,7 +475,7 @@ KINDS = (
     Kind(
         "a prepared form without its index",
         damaged_store,
-        r"failed: .*store\.json: the prepared data are damaged: remove .*store\.json and give",
+        r"failed: .*store\.json: the prepared data are damaged: remove .*store\.json and rerun",
         1,
     ),
     Kind(

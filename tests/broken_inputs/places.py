@@ -185,7 +185,7 @@ KINDS = (
         "a scan in metres",
         scan_in(METRES),
         r"scan\.nii\.gz: its spacing is 8000 × 1500 × 1500 mm, that of the training 8 × 1\.5 × "
-        r"1\.5 mm, 1000 times another; see whether its header's spacing and unit are right",
+        r"1\.5 mm, a factor of 1000; check that the spacing and unit in its header are",
         1,
         PREDICTED,
     ),
@@ -204,7 +204,7 @@ KINDS = (
     Kind(
         "a scan that memory has no room for",
         large_scan,
-        r"scan\.nii\.gz: resampled to 5 × 1000 × 1200 voxels it would take \d+\.\d GiB of memory, "
+        r"scan\.nii\.gz: resampled to 5 × 1000 × 1200 voxels it would need \d+\.\d GiB of memory, "
         r"0\.0 GiB are free; its spacing is 400 × 75 × 75 mm, that of the training 8 × 1\.5 × 1\.5",
         1,
         PREDICTED,

@@ -72,7 +72,7 @@ def test_a_number_that_no_folder_or_several_have_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("nnUNet_raw", raising=False)
-    with pytest.raises(InputError, match=r"nnUNet_raw .* it is not set; set it, or give"):
+    with pytest.raises(InputError, match=r"nnUNet_raw .* it is not set; set it, or pass"):
         open_dataset("Dataset007_Brain")
     write_nnunet(tmp_path / "Dataset007_Brain", cases=1)
     write_nnunet(tmp_path / "Dataset007_Other", cases=1)
