@@ -169,7 +169,7 @@ def _load(load: Callable[[], Volume], contents: tuple[Content, ...]) -> Volume:
 
 
 def _refuse_changed(contents: tuple[Content, ...]) -> None:
-    message = "has changed since this command opened it; rerun the command, which gives "
-    problems = [Problem(f"{message}changed data new results", file) for file in changed(contents)]
+    message = "has changed since this command opened it; rerun the command; changed data "
+    problems = [Problem(f"{message}lead to separate results", file) for file in changed(contents)]
     if problems:
         raise InputError(problems)

@@ -51,7 +51,9 @@ def given_case(
         return _of_array(np.asarray(image), spacing, origin, direction)
     said = [name for name, value in place.items() if value is not None]
     if said:
-        raise InputError(f"{', '.join(said)}: only valid for an array; other images contain it")
+        raise InputError(
+            f"{', '.join(said)}: only valid for an array; other images contain their own"
+        )
     if isinstance(image, SimpleITK.Image):
         return _of_sitk(image)
     if isinstance(image, str | Path):

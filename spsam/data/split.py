@@ -85,7 +85,7 @@ def split_cases(
         split = _five_fold(dataset, fold, notes)
     elif str(name) == ALL:
         _no_folds(ALL, fold)
-        note = "every case trains and none is scored: predictions are for other test cases"
+        note = "every case trains and none is scored: scores require other test cases"
         cases = {"train": {case.id for case in dataset.cases}, "val": set(), "test": set()}
         split = _split(ALL, cases, (*notes, note))
     elif str(name) in dataset.splits:
@@ -212,7 +212,7 @@ def _usual(
     else:
         name = FIVE_FOLD
     if notes:
-        notes[-1] += f": {'five folds' if name == FIVE_FOLD else name} instead"
+        notes[-1] += f": using {'five folds' if name == FIVE_FOLD else name} instead"
     if file is not None and name != "file" and not _alike(dataset, name, file):
         notes.append(
             f"{file.name} in the data folder is not used, because the preset's protocol selects "
@@ -226,11 +226,11 @@ def _lacking(dataset: DataSet, name: str) -> str | None:
     if name in ("file", *MADE):
         return None
     if name not in dataset.splits:
-        return f"split '{name}' does not come with data in this layout"
+        return f"split '{name}' does not exist for data in this layout"
     here = {case.patient for case in dataset.cases} | {case.id for case in dataset.cases}
     parts = dataset.splits[name]
     empty = [part for part in ("train", "test") if not here & set(parts[part])]
-    return f"no {' and no '.join(empty)} patient of split '{name}' is here" if empty else None
+    return f"no {' and no '.join(empty)} patient of split '{name}' is present" if empty else None
 
 
 def _alike(dataset: DataSet, name: str, file: Path) -> bool:

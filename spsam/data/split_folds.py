@@ -69,8 +69,8 @@ def fold_of(path: Path, fold: int) -> tuple[dict[str, tuple[str, ...]], int]:
     """
     folds = read_folds(path)
     if not 0 <= fold < len(folds):
-        numbers = "fold 0 alone" if len(folds) == 1 else f"folds 0 to {len(folds) - 1}"
-        message = f"has {len(folds)} folds, got fold {fold}; select one of {numbers} (--fold)"
+        numbers = "fold 0" if len(folds) == 1 else f"one of folds 0 to {len(folds) - 1}"
+        message = f"has {len(folds)} folds, got fold {fold}; select {numbers} (--fold)"
         raise InputError(Problem(message, path))
     return folds[fold], len(folds)
 

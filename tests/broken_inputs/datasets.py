@@ -207,12 +207,12 @@ KINDS = (
     Kind(
         "a label of nnU-Net both packed and not",
         beside(write_nnunet, "labelsTr/bt_001.nii.gz", "labelsTr/bt_001.nii"),
-        r"labelsTr/bt_001\.nii: expected 'file_ending' of dataset\.json, \.nii\.gz: rename it",
+        r"labelsTr/bt_001\.nii: expected the suffix \.nii\.gz \(file_ending of dataset\.json\): rename",
     ),
     Kind(
         "an image of nnU-Net under an ending in capitals",
         beside(write_nnunet, "imagesTr/bt_001_0000.nii.gz", "imagesTr/bt_001_0001.NII"),
-        r"bt_001_0001\.NII: expected 'file_ending' of dataset\.json, \.nii\.gz: rename it",
+        r"bt_001_0001\.NII: expected the suffix \.nii\.gz \(file_ending of dataset\.json\): rename",
     ),
     Kind(
         "an image that is its own label",
@@ -402,7 +402,7 @@ KINDS = (
     Kind(
         "two scans of one name",
         scans(two_of_one_name),
-        "scans: two volumes are called 'a'; rename one",
+        "scans: two volumes are named 'a'",
     ),
     Kind(
         "a scan that is not there",

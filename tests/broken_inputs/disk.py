@@ -470,7 +470,7 @@ KINDS = (
     Kind(
         "references of which there are none",
         scored(emptied),
-        r"wanted: there is no label map \(\.nii\.gz, \.nrrd, \.mha\) in it",
+        r"wanted: the folder contains no label map \(\.nii\.gz, \.nrrd, \.mha\)",
     ),
     Kind(
         "a prepared form without its index",

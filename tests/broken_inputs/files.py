@@ -249,7 +249,7 @@ KINDS = (
         image(header(72, "h", 0)),
         rf"{IMAGE}: its header contradicts itself: .* 32 bits, not 0 \(bitpix\)",
     ),
-    Kind("NaN in a header", image(header(280, "f", np.nan)), f"{IMAGE}: its sform holds NaN"),
+    Kind("NaN in a header", image(header(280, "f", np.nan)), f"{IMAGE}: its sform contains NaN"),
     Kind(
         "voxels in a file of their own, cut off",
         in_two_files(truncate),

@@ -145,12 +145,12 @@ def test_a_protocols_split_that_this_copy_lacks_is_replaced_aloud(tmp_path: Path
         split = split_cases(data, protocol=protocol)
         assert split.name == "five_fold"
         assert any(note.endswith("five folds instead") for note in split.notes)
-    assert "no test patient of split 'own' is here" in split_cases(data, protocol="own").notes[0]
+    assert "no test patient of split 'own' is present" in split_cases(data, protocol="own").notes[0]
     data = replace(dataset(list("abcdef")), splits={"other": PARTS})
     split = split_cases(data, protocol="published")
     assert split.name == "other"
     assert split.notes[0] == (
-        "split 'published' does not come with data in this layout: other instead"
+        "split 'published' does not exist for data in this layout: using other instead"
     )
 
 

@@ -122,9 +122,11 @@ def _hounsfield(report: DataReport) -> Iterable[Problem]:
     for each in known:
         off = 0.0 if each.inside is None else each.inside - usual
         if abs(off) >= OFFSET / 2:
-            said = f"its foreground has a median of {each.inside:.0f}, the usual one is {usual:.0f}"
+            said = (
+                f"its foreground has a median of {each.inside:.0f}, of the other cases {usual:.0f}"
+            )
         elif each.low >= 0 and lowest < -OFFSET / 4:
-            said = f"no value is below zero, the usual lowest one is {lowest:.0f}"
+            said = f"no value is below zero, but the usual minimum is {lowest:.0f}"
         else:
             continue
         yield Problem(

@@ -55,7 +55,7 @@ def read_container(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
         size = int(np.prod(reader.GetSize())) * components * (int(bits[1]) if bits else 8) // 8
         length = None if data is None else data.stat().st_size
         if length is not None and size > _RATIO * length + _HEADER:
-            raise InputError(incomplete(path, f"expected {size} bytes, got {length}, packed"))
+            raise InputError(incomplete(path, f"expected {size} bytes, got {length}, compressed"))
         check_memory(size, path)
         if data is not None:
             _check_packed(path, data, size)

@@ -119,7 +119,7 @@ def order_problems(place: Path, frames: Sequence[Frame]) -> list[Problem]:
     square = np.array([turns[:, :3] @ turns[0, :3], turns[:, 3:] @ turns[0, 3:]])
     if np.abs(turns - turns[0]).max() > 1e-3:
         kinds = len(np.unique(np.round(turns, 2), axis=0))
-        message = f"the slices of the DICOM series are not parallel ({kinds} orientations, as of "
+        message = f"the slices of the DICOM series are not parallel ({kinds} orientations, as with "
         return [Problem(f"{message}a localizer): move each into its own folder", place)]
     if np.abs(square[:, 0] - 1).max() > 1e-2 or abs(turns[0, :3] @ turns[0, 3:]) > 1e-3:
         return [Problem("its rows and columns are not at right angles (ImageOrientation)", place)]
@@ -200,7 +200,7 @@ def _repeated(frames: Sequence[Frame], twice: npt.NDArray[np.bool_]) -> str:
     told = f" (they differ in {', '.join(differ[:2])})" if differ else ""
     return (
         f"positions repeat: {len(frames)} slices have {len(sizes)} positions, {several} at each, "
-        f"as of several phases or echoes in one series{told}; move each into its own folder"
+        f"as with several phases or echoes in one series{told}; move each into its own folder"
     )
 
 

@@ -63,7 +63,7 @@ def _check(file: Path, dataset: Any) -> None:
         message = f"its pixels are colours ({colours}): expected one number each; convert it"
         raise InputError(Problem(message, file))
     if int(dataset.BitsAllocated) < 8:
-        message = "its pixels are single bits, as of a DICOM-SEG: expected numbers; convert it"
+        message = "its pixels are single bits, as in a DICOM-SEG: expected numbers; convert it"
         raise InputError(Problem(message, file))
     _check_bits(file, dataset)
     count = int(dataset.get("NumberOfFrames") or 1)
@@ -130,6 +130,6 @@ def _check_bits(file: Path, dataset: Any) -> None:
     top = int(dataset.get("HighBit", bits - 1))
     if "PixelData" in dataset and (not 1 <= bits <= whole or top != bits - 1):
         message = (
-            f"its header claims {bits} of {whole} bits, the highest {top}: expected the lowest"
+            f"its header claims {bits} of {whole} bits with high bit {top}: expected the lowest"
         )
         raise InputError(Problem(f"{message} bits; convert it", file))

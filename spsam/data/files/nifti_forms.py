@@ -201,7 +201,7 @@ def oddities(forms: Forms, shape: tuple[int, int, int]) -> list[str]:
         if apart > allowed:
             found.append(
                 f"its sform and qform disagree by up to {apart:.4g} mm: the {forms.taken} is "
-                "used, other programs may use the other; label maps contain both"
+                "used; other programs may use the other form; label maps keep both"
             )
     elif forms.taken == "sform":
         lengths = np.linalg.norm(forms.sform[:, :3], axis=0)

@@ -40,7 +40,7 @@ def spacing_notes(geometry: Geometry, plan: Plan, file: Path | None) -> tuple[Pr
     if far(own, plan.spacing) <= FAR:
         return ()
     message = (
-        f"its spacing {_mm(own)} is far from that of the training, {_mm(plan.spacing)}: is the "
+        f"its spacing {_mm(own)} is far from that of the training cases, {_mm(plan.spacing)}: is the "
         "header's unit correct?"
     )
     return (Problem(message, file),)
@@ -70,7 +70,7 @@ def check_size(
             need more memory than is available.
     """
     own = _along(geometry, plan)
-    said = f"its spacing is {_mm(own)}, that of the training {_mm(plan.spacing)}"
+    said = f"its spacing is {_mm(own)}, that of the training cases {_mm(plan.spacing)}"
     advice = "check that the spacing and unit in its header are correct"
     shape = plan.target_shape(geometry)
     factor = far(own, plan.spacing)

@@ -87,7 +87,9 @@ class PatchDataset(Dataset[Patch]):
         pixels = cut_out(case.image, start, cut).astype(np.float32, copy=False)
         # A sum is cheap, and is not finite if any value is not.
         if not np.isfinite(pixels.sum()) and not np.isfinite(pixels).all():
-            message = "its prepared image contains NaN or infinity, which cannot be used to train"
+            message = (
+                "its prepared image contains NaN or infinity, which cannot be used for training"
+            )
             advice = f"remove {self.store.folder} to prepare it again"
             raise SpsamError(f"{case.id}: {message}; {advice}")
         image = torch.from_numpy(pixels)

@@ -54,7 +54,7 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
     beside = _beside_label_maps(folder)
     files = [(name, file) for name, file in named if name is not None and file not in beside]
     if not files:
-        raise InputError(Problem("there is no label map (.nii.gz, .nrrd, .mha) in it", folder))
+        raise InputError(Problem("the folder contains no label map (.nii.gz, .nrrd, .mha)", folder))
     return files
 
 

@@ -127,7 +127,7 @@ def _cases(
 ) -> list[Case]:
     place = folder / "labelsTr"
     labels, other = _by_ending(place, ending)
-    message = f"expected 'file_ending' of dataset.json, {ending}: rename it, or remove it"
+    message = f"expected the suffix {ending} (file_ending of dataset.json): rename or remove it"
     problems += [
         Problem(message, each) for each in [*other, *_by_ending(folder / "imagesTr", ending)[1]]
     ]

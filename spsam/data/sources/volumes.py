@@ -64,8 +64,8 @@ def open_volumes(path: Path) -> list[Case]:
         same = [files[0] for other, files in found if other == name]
         if len(same) > 1:
             where = " and ".join(str(each.relative_to(path)) for each in same[:3])
-            message = f"two volumes are called '{name}'; rename one, for the results' names"
-            problems.append(Problem(f"{message}, or remove it: {where}", path))
+            message = f"two volumes are named '{name}', but results need unique names: rename"
+            problems.append(Problem(f"{message} or remove one of {where}", path))
     if problems:
         raise InputError(problems)
     return [_case(name, files) for name, files in sorted(found)]

@@ -205,7 +205,7 @@ def scaled(index: int, data: Dataset) -> None:
         (of("PixelData", b"abcd"), "cannot be read"),
         (of("PixelData", None), "contains no pixels"),
         (table, r"lookup table \(ModalityLUTSequence\)"),
-        (upper, "claims 8 of 16 bits, the highest 15"),
+        (upper, "claims 8 of 16 bits with high bit 15"),
     ],
 )
 def test_series_that_are_no_volume(

@@ -39,7 +39,7 @@ def test_scans_like_those_of_the_training_pass() -> None:
 def test_a_far_spacing_is_a_warning(factor: float) -> None:
     scan = replace(SCAN, spacing=(5.0, factor, factor))
     (note,) = spacing_notes(scan, PLAN, None)
-    assert "is far from that of the training, 5 × 1 × 1 mm" in str(note)
+    assert "is far from that of the training cases, 5 × 1 × 1 mm" in str(note)
     check_size(scan, PLAN, channels=1, classes=3, labelled=False, file=None)
 
 
@@ -64,7 +64,7 @@ def test_memory_bounds_what_is_resampled(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(bounds, "memory_at_hand", lambda: int(needed / 0.9) - 1)
     message = refusal(SCAN, fine)
     assert "resampled to 10 × 1000 × 1000 voxels it would need 0.2 GiB of memory" in message
-    assert "its spacing is 5 × 1 × 1 mm, that of the training 5 × 0.1 × 0.1 mm" in message
+    assert "its spacing is 5 × 1 × 1 mm, that of the training cases 5 × 0.1 × 0.1 mm" in message
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits on this system")

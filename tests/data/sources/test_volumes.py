@@ -35,7 +35,7 @@ def test_a_folder_of_files_and_of_channels(tmp_path: Path) -> None:
     write_image(tmp_path / "p_0003.nii.gz", random_image(0))
     with pytest.raises(InputError) as caught:
         open_volumes(tmp_path)
-    assert "two volumes are called 'a'" in str(caught.value)
+    assert "two volumes are named 'a'" in str(caught.value)
     assert "expected channels 0000, 0001, … of p, got 0000, 0001, 0003" in str(caught.value)
 
 
