@@ -207,7 +207,7 @@ KINDS = (
     Kind(
         "a label of nnU-Net both packed and not",
         beside(write_nnunet, "labelsTr/bt_001.nii.gz", "labelsTr/bt_001.nii"),
-        r"labelsTr/bt_001\.nii: expected the suffix \.nii\.gz \(file_ending of dataset\.json\): rename",
+        r"labelsTr/bt_001\.nii: expected the suffix \.nii\.gz \(file_ending of dataset\.json\)",
     ),
     Kind(
         "an image of nnU-Net under an ending in capitals",

@@ -40,8 +40,8 @@ def spacing_notes(geometry: Geometry, plan: Plan, file: Path | None) -> tuple[Pr
     if far(own, plan.spacing) <= FAR:
         return ()
     message = (
-        f"its spacing {_mm(own)} is far from that of the training cases, {_mm(plan.spacing)}: is the "
-        "header's unit correct?"
+        f"its spacing {_mm(own)} is far from that of the training cases, {_mm(plan.spacing)}: is "
+        "the header's unit correct?"
     )
     return (Problem(message, file),)
 
