@@ -11,7 +11,7 @@ from spsam.metrics.dice import IGNORED, dice_of_counts
 
 
 def neighbour_dice(labels: NDArray[Any], num_classes: int) -> NDArray[np.float64]:
-    """Compute the mean Dice between each slice and the next, per class (as in the paper's Fig. 1d).
+    """Compute the mean Dice between each slice and the next, per class (the paper's Fig. 1d).
 
     Args:
         labels: `(D, H, W)` class indices. A pixel that is `IGNORED` in one slice of a pair is

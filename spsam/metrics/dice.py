@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IGNORED = -1
-"""Index of a voxel that is not annotated in a reference. It is excluded from every class."""
+"""Index of a voxel that is not annotated in a reference. It counts for no class."""
 
 CHUNK = 1 << 22
 """Number of voxels counted at a time; it limits the size of temporary copies."""

@@ -30,7 +30,7 @@ def hd95(
     HD95 is the larger of two 95th percentiles: of the surface distances from prediction to
     reference, and of those from reference to prediction. A class that is in only one of the two
     scores the diagonal of the volume, so that neither a missed nor an invented organ improves a
-    mean [C]. Each class is evaluated inside its bounding box, since it has no surface outside.
+    mean [C]. Each class is evaluated in the box that encloses it in both maps.
 
     Args:
         prediction: `(D, H, W)` class indices of an integer type.

@@ -85,7 +85,7 @@ def _reader(path: Path) -> Any:
 
 
 def _io(path: Path) -> str:
-    """Return the name of SimpleITK's reader; it detects MetaImage only by a lower-case suffix."""
+    """Return SimpleITK's reader of MetaImage for an upper-case suffix, else empty (automatic)."""
     return "MetaImageIO" if path.suffix.lower() in _META and path.suffix.isupper() else ""
 
 
