@@ -1,4 +1,4 @@
-"""nnU-Net's augmentation with `batchgeneratorsv2`; ranges and probabilities are [A] by default."""
+"""nnU-Net's augmentation with `batchgeneratorsv2`; ranges and probabilities are [A] unless noted."""
 
 from __future__ import annotations
 
