@@ -243,12 +243,12 @@ KINDS = (
     Kind(
         "no foreground in any training case",
         trained_on(),
-        "no training case of split 'file' has any foreground: there is nothing to learn",
+        "no training case of split 'file' contains any foreground: there is nothing to learn",
     ),
     Kind(
         "no foreground in any training CT",
         trained_on(modality="CT"),
-        "no training case of split 'file' has any foreground: there is nothing to learn",
+        "no training case of split 'file' contains any foreground: there is nothing to learn",
     ),
     Kind(
         "a class that no training case has",
@@ -290,7 +290,7 @@ KINDS = (
     Kind(
         "no foreground in any CT",
         nothing_labelled,
-        "error: no training case of organs has any foreground",
+        "error: no training case of organs contains any foreground",
     ),
     Kind(
         "a region of nnU-Net's labels with the background",

@@ -211,7 +211,7 @@ def _ct_statistics(dataset: DataSet, plan: Plan, workers: int | None) -> Statist
         raise InputError(check(dataset, workers=workers))
     samples = np.concatenate([result for result in results if not isinstance(result, tuple)], 1)
     if samples.shape[1] == 0:
-        raise InputError(f"no training case of {dataset.name} has any foreground")
+        raise InputError(f"no training case of {dataset.name} contains any foreground")
     statistics = []
     for channel in samples.astype(np.float64):
         low, high = np.percentile(channel, [0.5, 99.5])

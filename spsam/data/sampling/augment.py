@@ -1,4 +1,4 @@
-"""nnU-Net's augmentation with `batchgeneratorsv2`; ranges and probabilities are [A] unless noted."""
+"""nnU-Net's augmentation with `batchgeneratorsv2`; values are [A] unless noted otherwise."""
 
 from __future__ import annotations
 
