@@ -1,1 +1,1 @@
-"""Images: data sets, splits, plans, preparation, patches and the way back to the original grid."""
+"""Data sets, splits, preprocessing, patches, and the mapping back to the original grid."""

@@ -1,4 +1,4 @@
-"""What a data set is: named cases that are loaded when they are needed."""
+"""Data sets and their cases, which are loaded on demand."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Case:
     """One labelled volume.
 
     Attributes:
-        id: Unique in the data set; used in file names.
-        patient: Whose volume it is; a split never divides a patient.
-        load: Reads and checks the volume. Survives pickling, for other processes.
-        geometry: Reads the header only.
-        files: The image's and the label's file; none for a built-in set.
+        id: Identifier, unique in the data set; used in file names.
+        patient: Identifier of the patient; a split never divides a patient.
+        load: Function that reads and checks the volume; picklable for other processes.
+        geometry: Function that reads the geometry from the header alone.
+        files: Image files, then the label file if there is one; empty for a built-in data set.
     """
 
     id: str
@@ -38,11 +38,11 @@ class Case:
 
 
 class Region(NamedTuple):
-    """A union of classes that is scored as one, under its own name.
+    """A union of classes that is scored as one class with its own name.
 
     Attributes:
-        name: Of the data set.
-        classes: Indices of its classes, rising.
+        name: Name of the region in the data set.
+        classes: Indices of its classes in ascending order.
     """
 
     name: str
@@ -54,20 +54,20 @@ class DataSet:
     """An opened data set.
 
     Attributes:
-        name: Short, lower case; labels results and folders.
-        cases: Sorted by id.
-        class_names: Background first; class k is the k-th.
-        raw_ids: For each class, the id it has in the label files.
-        channel_names: One for each of an image's M channels.
-        modality: Decides the intensity scheme.
-        fingerprint: 16 hex digits, of what is learnt from, see `identified`; empty until then.
-        published: Name of the data set in the paper's tables, if it is in one.
-        folder: Where a `split.json` would lie; None for a built-in set.
-        splits: Splits that come with the set: name -> part -> patients.
-        notes: What the user should know, e.g. what was skipped.
-        regions: What is scored where classes form overlapping regions, single classes that are to
-            be scored included; empty where every class is scored.
-        ignore_id: The id of voxels that were not annotated, see `IGNORED`; None if there is none.
+        name: Short name in lower case, used in results and folder names.
+        cases: All cases, sorted by id.
+        class_names: Names of the K classes, background first.
+        raw_ids: For each class, its id in the label files.
+        channel_names: Names of the M image channels.
+        modality: Imaging modality, which determines the intensity normalisation.
+        fingerprint: 16 hex digits that identify the data, see `identified`; empty before that call.
+        published: Name of the data set in the paper's tables, if it is one of them.
+        folder: Folder of the data, which may contain a `split.json`; None for a built-in data set.
+        splits: Published splits of the data set: name -> part -> patients.
+        notes: Messages for the user, for example about skipped cases.
+        regions: The scored regions if the classes form overlapping regions; a single class that is
+            scored is one of them. Empty if every class is scored.
+        ignore_id: Id of voxels without annotation, see `IGNORED`; None if there is none.
     """
 
     name: str
@@ -86,7 +86,7 @@ class DataSet:
 
     @property
     def num_classes(self) -> int:
-        """K, background included."""
+        """K, the number of classes including background."""
         return len(self.class_names)
 
     @property
@@ -95,10 +95,10 @@ class DataSet:
         return len(self.channel_names)
 
     def case(self, case_id: str) -> Case:
-        """The case of that id.
+        """Return the case with an id.
 
         Raises:
-            InputError: If there is none.
+            InputError: If there is no such case.
         """
         for case in self.cases:
             if case.id == case_id:
@@ -108,11 +108,11 @@ class DataSet:
 
 
 def identified(dataset: DataSet) -> DataSet:
-    """The data set with its fingerprint, whose cases notice when a file of theirs changes.
+    """Return the data set with its fingerprint and with cases that detect changed files.
 
-    The fingerprint is of what is learnt from: every case with the content of each file that it is
-    read from, and what classes and channels are. The folder's place and the files' names are no
-    part of it.
+    The fingerprint is a hash of everything that affects training: the id, patient and file contents
+    of every case, the classes and the channels. It does not depend on the folder's location or on
+    file names.
 
     Raises:
         InputError: With every file that cannot be read.
@@ -130,7 +130,7 @@ def identified(dataset: DataSet) -> DataSet:
             for case in dataset.cases
         ],
     }
-    # Only where they are: other data sets keep their fingerprint.
+    # Added only if present, so that the fingerprints of other data sets remain the same.
     if dataset.ignore_id is not None:
         described["ignore"] = dataset.ignore_id
     if dataset.regions:
@@ -143,7 +143,7 @@ def identified(dataset: DataSet) -> DataSet:
 
 
 def contents_of(case: Case) -> tuple[Content, ...]:
-    """What is in each file that a case is read from.
+    """Return the content of each file that a case is read from.
 
     Raises:
         InputError: With every file that cannot be read.
@@ -152,7 +152,7 @@ def contents_of(case: Case) -> tuple[Content, ...]:
 
 
 def guarded(case: Case, contents: Sequence[Content]) -> Case:
-    """The case, whose `load` raises an `InputError` once its files have another content."""
+    """Return the case with a `load` that raises `InputError` if its files have changed."""
     return replace(case, load=partial(_load, case.load, tuple(contents)))
 
 
@@ -163,13 +163,13 @@ def _parts(case: Case) -> list[Path]:
 def _load(load: Callable[[], Volume], contents: tuple[Content, ...]) -> Volume:
     _refuse_changed(contents)
     volume = load()
-    # It may have been written while it was read.
+    # A file may also have been modified during reading.
     _refuse_changed(contents)
     return volume
 
 
 def _refuse_changed(contents: tuple[Content, ...]) -> None:
-    message = "has changed since this command opened it; give the command again: changed data get "
-    problems = [Problem(f"{message}results of their own", file) for file in changed(contents)]
+    message = "has changed since this command opened it; rerun the command; changed data "
+    problems = [Problem(f"{message}lead to separate results", file) for file in changed(contents)]
     if problems:
         raise InputError(problems)

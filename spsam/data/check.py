@@ -1,4 +1,4 @@
-"""Reading cases with every check, one or all of them."""
+"""Loading of cases with all checks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from spsam.errors import InputError, Problem
 
 
 def load_checked(case: Case, channels: int) -> Volume:
-    """A case's volume; built-in volumes pass the same checks as files.
+    """Load the volume of a case and check it; built-in volumes pass the same checks as files.
 
     Args:
         case: The case.
-        channels: How many its image should have.
+        channels: The expected number of image channels.
+
+    Returns:
+        The volume, whose image has that number of channels.
 
     Raises:
         InputError: With every problem found.
@@ -30,7 +33,7 @@ def load_checked(case: Case, channels: int) -> Volume:
             message += "; files NAME_0000, NAME_0001, … are the channels of one scan"
         problems.append(Problem(message, image))
     if volume.label is not None and (volume.label == IGNORED).all():
-        message = "every voxel has the ignore label: take the case away, or annotate some of it"
+        message = "every voxel has the ignore label: remove the case, or annotate a part of it"
         problems.append(Problem(message, case.files[-1] if case.files else None))
     if problems:
         raise InputError(problems)
@@ -40,7 +43,7 @@ def load_checked(case: Case, channels: int) -> Volume:
 def check(
     dataset: DataSet, *, workers: int | None = None, progress: Progress | None = None
 ) -> list[Problem]:
-    """Reads every volume and says what is wrong with it; writes nothing."""
+    """Read every volume and return all problems found; no file is written."""
     jobs = [(case, dataset.in_channels) for case in dataset.cases]
     results = run_all(_check_case, jobs, workers, progress)
     return [problem for found in results for problem in found]

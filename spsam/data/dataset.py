@@ -1,4 +1,4 @@
-"""Opening a data set by its name or by its folder."""
+"""Opening of data sets by name or folder."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ BUILT_IN = {phantom.NAME: phantom.read}
 
 
 class Layout(NamedTuple):
-    """A reader of one layout of files."""
+    """A reader for one layout of files."""
 
     recognise: Callable[[Path], bool]
     read: Callable[[Path], DataSet]
     description: str
 
 
-# In this order: what has a `dataset.json` of no other kind is taken for the Decathlon's.
+# The order matters: `msd` accepts any folder with a `dataset.json` that no other layout claims.
 LAYOUTS = tuple(
     Layout(each.recognise, each.read, each.LAYOUT)
     for each in (acdc, synapse, synapse_slices, amos, nnunet, msd)
@@ -33,15 +33,18 @@ LAYOUTS = tuple(
 
 
 def open_dataset(name_or_path: str | Path) -> DataSet:
-    """Opens a built-in data set, or a folder whose layout is recognised.
+    """Open a built-in data set, or a folder whose layout is recognised.
 
     Args:
         name_or_path: `phantom`, a folder in one of the `LAYOUTS`, or the name or number of a data
-            set below `$nnUNet_raw`.
+            set in `$nnUNet_raw`.
+
+    Returns:
+        The data set with its fingerprint.
 
     Raises:
-        InputError: If there is no such data set or folder, the folder's layout is not recognised,
-            the layout has mistakes, or ids that no label map holds; all of them.
+        InputError: If there is no such data set or folder, if the layout is not recognised, or with
+            every error in the layout and every class id that a label map cannot store.
     """
     if isinstance(name_or_path, str) and name_or_path in BUILT_IN:
         return BUILT_IN[name_or_path]()
@@ -54,7 +57,7 @@ def open_dataset(name_or_path: str | Path) -> DataSet:
                 return _checked(layout.read(folder), folder)
         raise InputError(Problem(f"the folder's layout is not recognised; {_expected()}", folder))
     if folder.exists():
-        raise InputError(Problem(f"expected a folder, this is a file; {_expected()}", folder))
+        raise InputError(Problem(f"expected a folder, got a file; {_expected()}", folder))
     if isinstance(name_or_path, Path) or os.sep in name_or_path or "/" in name_or_path:
         raise InputError(Problem(f"the data folder does not exist; {_expected()}", folder))
     guess = nearest(name_or_path, BUILT_IN)
@@ -69,7 +72,7 @@ def _checked(dataset: DataSet, folder: Path) -> DataSet:
 
 
 def open_scans(path: Path) -> DataSet:
-    """New scans without a reference, as a data set with the background alone.
+    """Open new scans without references as a data set whose only class is the background.
 
     Raises:
         InputError: As `volumes.open_volumes`.
@@ -78,7 +81,7 @@ def open_scans(path: Path) -> DataSet:
     try:
         channels = len(cases[0].load().image)
     except InputError:
-        # Whoever reads the cases says what is wrong with it.
+        # The problem is reported when the cases are read.
         channels = 1
     return identified(
         DataSet(

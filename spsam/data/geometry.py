@@ -1,4 +1,4 @@
-"""Where a volume's voxels lie, and how its axes run in the patient."""
+"""Geometry of volumes: grid, position and orientation in the patient."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
-# Written through different programs, one geometry differs in its last digits. These are shares of
-# the spacing itself, whatever it is, and of a voxel along each axis. Over 500 voxels the first is
-# half a voxel.
+# Different programs write the same geometry with differences in the last digits. The spacing may
+# differ by this share of itself: over 500 voxels that is half a voxel. Origins may differ by this
+# share of a voxel along each axis.
 SPACING_TOLERANCE = 1e-3
 ORIGIN_TOLERANCE = 0.1
-# Of cosines; a quaternion in single precision is good for a tenth of it.
+# Tolerance of direction cosines, ten times the error of a quaternion in single precision.
 DIRECTION_TOLERANCE = 1e-3
-# Headers hold origins in single precision: far from zero that is coarser than a share of a micron.
+# Headers store origins in single precision; far from zero the rounding exceeds the tolerance above.
 _ROUNDED = 4 * float(np.finfo(np.float32).eps)
 
 FATAL_OF_CHANNELS = ("size", "spacing", "origin", "direction")
-"""Channels are stacked by voxel: only their headers tell that their voxels belong together."""
+"""Fatal differences between channels: only headers show whether their voxels correspond."""
 
 FATAL_OF_LABELS = ("size", "spacing")
-"""Only these decide what is learnt and scored. Origins and directions of well-known sets differ
-between image and label although the voxels correspond: those are a warning."""
+"""Fatal differences between image and label. In well-known data sets, the origin or direction of a
+label differs from the image's although the voxels correspond: these differences are a warning."""
 
 _POSITIVE, _NEGATIVE = "LPS", "RAI"
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where a volume's voxels lie.
+    """The grid of a volume and its position in the patient.
 
     Attributes:
-        shape: Number of voxels along the array's axes (z, y, x).
-        spacing: mm along the array's axes (z, y, x).
-        origin: Position (x, y, z) in mm of the first voxel's centre.
+        shape: Number of voxels along the array axes (z, y, x).
+        spacing: Spacing in mm along the array axes (z, y, x).
+        origin: Position (x, y, z) in mm of the centre of the first voxel.
         direction: The 3×3 direction cosines, row by row, in the file's (x, y, z) order.
-        forms: What a NIfTI header says of it in its own words (`Forms.numbers` of
-            `spsam.data.files.nifti_forms`), for label maps that lie on it; empty for others. It is
-            no part of where the voxels lie: geometries that differ in it alone are equal.
+        forms: Spatial fields of a NIfTI header (`Forms.numbers` in `spsam.data.files.nifti_forms`),
+            which are copied to label maps on the same grid; empty for other files. They are ignored
+            when geometries are compared.
     """
 
     shape: tuple[int, int, int]
@@ -63,12 +63,12 @@ class Geometry:
 
 @dataclass(frozen=True)
 class VolumePlace:
-    """A file, and where the volume in it lies.
+    """A file and the geometry of its volume.
 
     Attributes:
-        what: What it is called in a sentence: `the label`.
+        what: Name of the volume in messages, such as `the label`.
         path: The file.
-        geometry: The volume's.
+        geometry: Geometry of the volume.
     """
 
     what: str
@@ -77,11 +77,11 @@ class VolumePlace:
 
 
 def differences(one: Geometry, other: Geometry) -> dict[str, tuple[str, str]]:
-    """Where two volumes do not lie on one grid: the one comparison of size, spacing and place.
+    """Compare two geometries within the tolerances.
 
     Returns:
-        By `size`, `spacing`, `origin` and `direction`, as far as they differ, both values in
-        words. Of volumes that differ in size nothing else is compared.
+        For each of `size`, `spacing`, `origin` and `direction` that differs, both values as text.
+        If the sizes differ, nothing else is compared.
     """
     if one.shape != other.shape:
         return {"size": (_times(one.shape), _times(other.shape))}
@@ -90,7 +90,7 @@ def differences(one: Geometry, other: Geometry) -> dict[str, tuple[str, str]]:
     if np.any(np.abs(ours - theirs) > SPACING_TOLERANCE * np.maximum(ours, theirs)):
         found["spacing"] = (f"{_times(ours)} mm", f"{_times(theirs)} mm")
     first, second = np.array(one.origin), np.array(other.origin)
-    # Along the axes (x, y, z) of the first one's voxels.
+    # Difference along the axes (x, y, z) of the first volume.
     apart = np.abs(np.reshape(one.direction, (3, 3)).T @ (first - second))
     rounded = _ROUNDED * np.abs([first, second]).max()
     if np.any(apart > ORIGIN_TOLERANCE * ours[::-1] + rounded):
@@ -107,15 +107,15 @@ def differences(one: Geometry, other: Geometry) -> dict[str, tuple[str, str]]:
 def mismatches(
     other: VolumePlace, of: VolumePlace, fatal: Collection[str]
 ) -> tuple[list[Problem], list[Problem]]:
-    """What is wrong with a file that should lie on the grid of another one.
+    """Report the differences between a file and the file whose grid it should share.
 
     Args:
         other: The file.
-        of: What it belongs to.
-        fatal: Of `size`, `spacing`, `origin` and `direction` those in which they may not differ.
+        of: The file that it belongs to.
+        fatal: The properties (`size`, `spacing`, `origin`, `direction`) that must not differ.
 
     Returns:
-        Errors, and warnings, each with the file's name.
+        Errors and warnings, each with the path of `other`.
     """
     errors, warnings = [], []
     for name, (ours, theirs) in differences(other.geometry, of.geometry).items():
@@ -123,7 +123,7 @@ def mismatches(
         if name in fatal:
             errors.append(Problem(message, other.path))
         else:
-            warnings.append(Problem(f"{message}; voxel is taken for voxel", other.path))
+            warnings.append(Problem(f"{message}; voxels are matched by index", other.path))
     return errors, warnings
 
 
@@ -137,24 +137,24 @@ def _list(values: Collection[float]) -> str:
 
 @dataclass(frozen=True)
 class Turn:
-    """A choice of axes and directions; there and back without loss.
+    """A lossless, invertible permutation and flip of array axes.
 
     Attributes:
-        axes: For each axis of the result, the axis of the array that becomes it.
-        flips: For each axis of the result, whether it runs the other way.
+        axes: For each axis of the result, the axis of the original array.
+        flips: For each axis of the result, whether it is reversed.
     """
 
     axes: Axes = (0, 1, 2)
     flips: tuple[bool, bool, bool] = (False, False, False)
 
     def there(self, array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
-        """A view of the array, turned; axes before the last three stay."""
+        """Return a view of the array with the turn applied to its last three axes."""
         lead = array.ndim - 3
         turned = np.transpose(array, (*range(lead), *(lead + axis for axis in self.axes)))
         return turned[(..., *self._steps())]
 
     def back(self, array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
-        """A view of a turned array on the axes it had; axes before the last three stay."""
+        """Return a view of a turned array with the turn reverted on its last three axes."""
         lead = array.ndim - 3
         order = [lead + int(axis) for axis in np.argsort(self.axes)]
         return np.transpose(array[(..., *self._steps())], (*range(lead), *order))
@@ -165,12 +165,13 @@ class Turn:
 
 
 def orientation(geometry: Geometry) -> str:
-    """Where the axes (x, y, z) run to in the patient, each as its nearest: such as `LPS`.
+    """Return the directions in the patient that the axes (x, y, z) point to, such as `LPS`.
 
-    Letters as DICOM's: left, posterior, superior; right, anterior, inferior.
+    The letters follow DICOM: left, posterior, superior; right, anterior, inferior. Oblique axes are
+    assigned to the nearest direction.
     """
     cosines = np.reshape(geometry.direction, (3, 3))
-    # Oblique axes: the pairing with the least angles, each direction once.
+    # For oblique axes, select the assignment with the smallest angles; each direction occurs once.
     rows = max(
         permutations(range(3)),
         key=lambda order: sum(abs(cosines[row, axis]) for axis, row in enumerate(order)),
@@ -181,13 +182,13 @@ def orientation(geometry: Geometry) -> str:
 
 
 def turn_to(wanted: str, geometry: Geometry) -> Turn:
-    """What brings an array (z, y, x) of that geometry to an orientation.
+    """Return the turn that brings an array (z, y, x) of a geometry to an orientation.
 
     Args:
-        wanted: As of `orientation`.
-        geometry: The array's.
+        wanted: Target orientation, as returned by `orientation`.
+        geometry: Geometry of the array.
     """
-    # Codes are in (x, y, z) order, axes in (z, y, x).
+    # Orientation codes are in (x, y, z) order, array axes in (z, y, x) order.
     there, here = wanted[::-1], orientation(geometry)[::-1]
     axes, flips = [], []
     for letter in there:
@@ -203,11 +204,11 @@ def _row(letter: str) -> int:
 
 
 def nonzero_box(image: npt.NDArray[np.generic]) -> Box:
-    """The smallest box (start, stop) per axis of what is not zero in any channel `(M, D, H, W)`."""
+    """Return the bounding box, (start, stop) per axis, of the nonzero voxels of `(M, D, H, W)`."""
     filled = (image != 0).any(axis=0)
     bounds = []
     for axis in range(3):
         found = np.flatnonzero(filled.any(axis=tuple(other for other in range(3) if other != axis)))
-        assert len(found), "an image that is all zero does not pass the checks"
+        assert len(found), "an all-zero image must have been rejected by the checks"
         bounds.append((int(found[0]), int(found[-1]) + 1))
     return bounds[0], bounds[1], bounds[2]

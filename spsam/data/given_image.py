@@ -1,4 +1,4 @@
-"""An image that is given in memory, as a case."""
+"""Conversion of an image in memory to a case."""
 
 from __future__ import annotations
 
@@ -27,19 +27,23 @@ def given_case(
     origin: Sequence[float] | None = None,
     direction: Sequence[float] | None = None,
 ) -> Case:
-    """The case of an image: a path, paths of channels, a SimpleITK image or an array.
+    """Create a case from a path, paths of channels, a SimpleITK image or an array.
 
     Args:
-        image: An image file or the folder of one DICOM series; a list of such, one a channel; a
-            `SimpleITK.Image` of three dimensions (channels as its components, or on a fourth);
-            or an array `(D, H, W)` or `(M, D, H, W)` on the axes (z, y, x).
-        spacing: Of an array, and needed there: (z, y, x) in mm.
-        origin: Of an array: (x, y, z) in mm of the first voxel's centre; None: zero.
-        direction: Of an array: nine direction cosines, row by row, in (x, y, z) order; None: the
-            identity.
+        image: An image file or the folder of one DICOM series; a list of these, one per channel; a
+            3D `SimpleITK.Image` (with channels as components or on a fourth axis); or an array
+            `(D, H, W)` or `(M, D, H, W)` with axes (z, y, x).
+        spacing: For an array only, and required there: (z, y, x) in mm.
+        origin: For an array only: (x, y, z) in mm of the centre of the first voxel; default: zero.
+        direction: For an array only: nine direction cosines, row by row, in (x, y, z) order;
+            default: the identity.
+
+    Returns:
+        A case without a reference.
 
     Raises:
-        InputError: If there is no such image, it is no volume, or its place is given twice.
+        InputError: If the image does not exist, is not a volume, or contains its own geometry
+            although one is given.
     """
     is_array = hasattr(image, "__array__") and not isinstance(image, SimpleITK.Image)
     place = {"spacing": spacing, "origin": origin, "direction": direction}
@@ -47,7 +51,9 @@ def given_case(
         return _of_array(np.asarray(image), spacing, origin, direction)
     said = [name for name, value in place.items() if value is not None]
     if said:
-        raise InputError(f"{', '.join(said)}: an image that is no array has its own")
+        raise InputError(
+            f"{', '.join(said)}: only valid for an array; other images contain their own"
+        )
     if isinstance(image, SimpleITK.Image):
         return _of_sitk(image)
     if isinstance(image, str | Path):
@@ -55,7 +61,7 @@ def given_case(
     if isinstance(image, Sequence) and image and all(isinstance(x, str | Path) for x in image):
         return _of_channels([Path(each).expanduser() for each in image])
     raise InputError(
-        f"expected a path, a list of paths (one a channel), a SimpleITK image or an array, got "
+        f"expected a path, a list of paths (one per channel), a SimpleITK image or an array, got "
         f"{type(image).__name__}"
     )
 
@@ -64,7 +70,7 @@ def _of_path(path: Path) -> Case:
     cases = open_volumes(path)
     if len(cases) > 1:
         names = ", ".join(case.id for case in cases[:5])
-        message = f"expected one image, there are {len(cases)} ({names}, …): give one of them"
+        message = f"expected one image, got {len(cases)} ({names}, …): pass the path of one of them"
         raise InputError(Problem(message, path))
     return cases[0]
 
@@ -85,7 +91,7 @@ def _of_sitk(image: Any) -> Case:
     size = image.GetSize()
     if len(size) not in (3, 4):
         raise InputError(f"expected a 3D image, got {len(size)} dimensions: {size}")
-    # Its functions carry no types.
+    # SimpleITK has no type annotations.
     library: Any = SimpleITK
     array = library.GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() > 1:
@@ -110,11 +116,11 @@ def _of_array(
         message = f"expected an array (D, H, W) or (M, D, H, W), got the shape {array.shape}"
         problems.append(Problem(message))
     if spacing is None:
-        problems.append(Problem("an array needs its spacing: (z, y, x) in mm"))
+        problems.append(Problem("an array requires its spacing: (z, y, x) in mm"))
     elif not _numbers(spacing, 3) or min(map(float, spacing)) <= 0:
         problems.append(Problem(f"spacing: expected three lengths (z, y, x) in mm, got {spacing}"))
     if origin is not None and not _numbers(origin, 3):
-        problems.append(Problem(f"origin: expected a place (x, y, z) in mm, got {origin}"))
+        problems.append(Problem(f"origin: expected a position (x, y, z) in mm, got {origin}"))
     if direction is not None and not _numbers(direction, 9):
         problems.append(Problem(f"direction: expected nine cosines, got {direction}"))
     _refuse(problems)

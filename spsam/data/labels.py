@@ -1,4 +1,4 @@
-"""Ids of label files and the class indices they stand for, in numbers that are wide enough."""
+"""Conversion between the ids of label files and class indices, without integer overflow."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from spsam.errors import InputError, Problem
 Labels = npt.NDArray[np.int16]
 
 MAX_CLASSES = 32767
-"""K at most, background included: class indices are 16-bit integers with a sign."""
+"""Largest K, background included: class indices are signed 16-bit integers."""
 
 IGNORED = -1
-"""In label maps of class indices, a voxel that was not annotated: it is of no class, is never
-predicted, and counts neither in the loss nor in a score."""
+"""Class index of a voxel without annotation. It belongs to no class, is never predicted, and is
+excluded from losses and scores."""
 
 MAX_ID = 2**32 - 1
-"""The largest id of a class: label maps are written as unsigned integers of 32 bits at most."""
+"""Largest class id: label maps are written as unsigned integers of at most 32 bits."""
 
 ROUNDING = 1e-3
-"""A scale factor in a header, or another program's resampling, leaves 0.9999999 for 1: what is as
-near to a whole number is taken for it."""
+"""Largest distance of a label value from the integer it is rounded to. A scale factor in a header,
+or resampling by another program, turns 1 into values such as 0.9999999."""
 
 
 def id_problems(names: Sequence[str], ids: Sequence[int], file: Path | None) -> list[Problem]:
-    """Which classes of a data set no label map could hold.
+    """Return a problem for each class id that a label map cannot store, and for too many classes.
 
     Args:
-        names: Of the classes, background first.
-        ids: For each class, the id it has in label files.
-        file: Where they are from.
+        names: Names of the classes, background first.
+        ids: For each class, its id in label files.
+        file: The file that defines them.
     """
     problems = [
         Problem(f"the id of '{name}' is {value}; expected whole numbers from 0 to {MAX_ID}", file)
@@ -47,9 +47,9 @@ def id_problems(names: Sequence[str], ids: Sequence[int], file: Path | None) -> 
 
 
 def narrow_indices(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Class indices as 8-bit integers where they fit, else as 16-bit ones: uint8 or int16.
+    """Convert class indices to the narrowest type that holds them: uint8 or int16.
 
-    Ignored voxels, which are negative, need 16 bits.
+    Ignored voxels are negative and require int16.
     """
     fits = labels.max(initial=0) < 256 and labels.min(initial=0) >= 0
     return labels.astype(np.uint8 if fits else np.int16, copy=False)
@@ -58,50 +58,51 @@ def narrow_indices(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def without_ignored(
     labels: npt.NDArray[Any], reference: npt.NDArray[Any] | None = None
 ) -> npt.NDArray[Any]:
-    """A label map as figures draw it: ignored voxels are background.
+    """Replace ignored voxels by background, for figures.
 
     Args:
         labels: Class indices, any shape.
-        reference: The same shape, whose ignored voxels are meant; None for the map's own.
+        reference: Class indices of the same shape, whose ignored voxels are replaced in `labels`;
+            None uses `labels` itself.
     """
     ignored = (labels if reference is None else reference) == IGNORED
     return np.where(ignored, 0, labels) if ignored.any() else labels
 
 
 def narrow_ids(ids: Sequence[int]) -> npt.NDArray[np.unsignedinteger[Any]]:
-    """The ids of a data set's classes in the narrowest unsigned integers that hold all of them."""
+    """Return the ids of the classes in the narrowest unsigned integer type that fits."""
     return np.asarray(ids, np.min_scalar_type(max(ids)))
 
 
 def whole_ids(array: npt.NDArray[np.generic], path: Path) -> dict[Any, int]:
-    """The values of a label map, each with the whole number it stands for, in rising order.
+    """Return the values of a label map in ascending order, each with the integer it represents.
 
     Args:
-        array: As it was read, of any type and shape.
-        path: Where it is from.
+        array: Values of any type and shape, as read from the file.
+        path: The file, for messages.
 
     Raises:
-        InputError: If a value is no whole number from 0 within `ROUNDING`, or so large that the
-            file's type does not hold every whole number up to it.
+        InputError: If a value is not a nonnegative integer within `ROUNDING`, or exceeds the range
+            in which the file's type represents every integer.
     """
     values = _values(array, path)
     wrong = [value for value, number in values.items() if number is None or number < 0]
     if wrong:
-        message = f"expected whole numbers from 0, got {_some(wrong)}: this is no label map"
+        message = f"expected whole numbers from 0, got {_some(wrong)}: this is not a label map"
         raise InputError(Problem(message, path))
     return {value: number for value, number in values.items() if number is not None}
 
 
 def class_indices(ids: npt.NDArray[np.generic], path: Path, class_of: Mapping[int, int]) -> Labels:
-    """The class indices `(D, H, W)` of a label file's ids `(1, D, H, W)`.
+    """Convert the ids of a label file, `(1, D, H, W)`, to class indices `(D, H, W)`.
 
     Args:
-        ids: As they were read, whole numbers within `ROUNDING`.
-        path: Where they are from.
-        class_of: For each id that the file may hold, the class index it stands for, or `IGNORED`.
+        ids: Values as read from the file, integers within `ROUNDING`.
+        path: The file, for messages.
+        class_of: For each allowed id, its class index or `IGNORED`.
 
     Raises:
-        InputError: If there are several maps, or an id that is not in `class_of`.
+        InputError: If there is more than one label map, or an id is not in `class_of`.
     """
     if len(ids) != 1:
         raise InputError(Problem(f"expected one label map, got {len(ids)}", path))
@@ -119,7 +120,7 @@ def class_indices(ids: npt.NDArray[np.generic], path: Path, class_of: Mapping[in
 def _replaced(
     array: npt.NDArray[np.generic], values: npt.NDArray[np.generic], by: Labels
 ) -> Labels:
-    """For each voxel the number that its value has; `values` are in rising order."""
+    """Replace each voxel's value by the number at its position in `values` (in ascending order)."""
     if np.issubdtype(values.dtype, np.integer) and values[0] >= 0 and values[-1] < 2**16:
         table = np.zeros(int(values[-1]) + 1, np.int16)
         table[values] = by
@@ -129,7 +130,7 @@ def _replaced(
 
 
 def _values(array: npt.NDArray[np.generic], path: Path) -> dict[Any, int | None]:
-    """Each value that is there, in rising order -> its whole number; None where it has none."""
+    """Map each value present, in ascending order, to its integer; None if it has none."""
     if not array.size:
         raise InputError(Problem("the label map is empty: it has no voxels", path))
     present = np.unique(array)
@@ -141,11 +142,11 @@ def _values(array: npt.NDArray[np.generic], path: Path) -> dict[Any, int | None]
     largest = np.abs(present[np.isfinite(present)]).max(initial=0)
     if largest > exact:
         message = (
-            f"has label values up to {_digits(largest)} as {present.dtype}, which holds every "
-            f"whole number only up to {exact}: ids may have merged; save it with integers"
+            f"contains label values up to {_digits(largest)} as {present.dtype}, which represents "
+            f"every integer only up to {exact}: ids may have merged; save it with integers"
         )
         raise InputError(Problem(message, path))
-    # In double precision: the file's own may round the difference away.
+    # Computed in double precision, because the file's precision may round the difference away.
     exactly = present.astype(np.float64)
     near = np.abs(exactly - np.rint(exactly)) <= ROUNDING
     return {
@@ -160,7 +161,7 @@ def _some(values: Sequence[Any], most: int = 8) -> str:
 
 
 def _digits(value: Any) -> str:
-    """A number with all digits that tell it from its neighbours, in its own precision."""
+    """Format a number with all digits that distinguish it from its neighbours in its precision."""
     if isinstance(value, np.floating):
         return np.format_float_positional(value, trim="-")
     return str(int(value))

@@ -1,4 +1,4 @@
-"""How a data set's volumes are brought onto one grid, and the patch that follows from it."""
+"""Planning of the preprocessing of a data set, and of the patch size that follows from it."""
 
 from __future__ import annotations
 
@@ -20,29 +20,31 @@ from spsam.errors import InputError
 
 MULTIPLE = 16
 VERSION: Mapping[Modality, int] = {"MR": 2, "CT": 3}
-"""Raised whenever prepared volumes change, so that old ones are not taken for new ones."""
-# Where less of the images than this is not zero, they are cropped to it [A], after nnU-Net.
+"""Version of the prepared data, increased whenever they change, so that old data are not reused."""
+# Volumes are cropped to their nonzero voxels if these fill less than this share [A], as in nnU-Net.
 CROPPED = 0.75
-# So many training images are looked at for that.
+# Number of training images that are examined for this.
 SAMPLE = 4
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What preparation does to every volume.
+    """The preprocessing of every volume of a data set.
 
     Attributes:
-        depth_axis: The array axis (of z, y, x) whose slices become the patch's depth.
-        spacing: Target spacing in mm, depth axis first. For anisotropic data the first one is the
-            median and only for information: nothing is resampled along depth [C].
-        anisotropic: Whether the slices stay as acquired.
-        modality: `MR`: z-score of each volume. `CT`: clipped to the 0.5–99.5 percentiles of the
-            training cases' foreground, then less its mean, over its deviation.
+        depth_axis: The array axis (of z, y, x) whose slices form the depth of a patch.
+        spacing: Target spacing in mm, depth axis first. For anisotropic data, the first value is
+            the median for information only, because the depth axis is not resampled [C].
+        anisotropic: Whether the depth axis keeps its acquired slices.
+        modality: `MR`: z-score of each volume. `CT`: intensities are clipped to the 0.5 and 99.5
+            percentiles of the training cases' foreground, then normalised by its mean and standard
+            deviation.
         patch_size: (D, H, W) of a training patch.
-        training: The cases whose intensities count, for CT; empty for MR, which needs none.
-        orientation: What most training cases have, such as `LPS`; the others are turned to it.
-            Empty: everything stays as acquired.
-        crop: Whether volumes are cropped to what is not zero, which alone is then normalised.
+        training: Ids of the cases that determine the intensity statistics of CT; empty for MR.
+        orientation: The most frequent orientation of the training cases, such as `LPS`. Other
+            volumes are turned to it. Empty: volumes keep their orientation.
+        crop: Whether volumes are cropped to their nonzero voxels. The normalisation then uses
+            nonzero voxels alone.
     """
 
     depth_axis: int
@@ -55,12 +57,12 @@ class Plan:
     crop: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for a run's record."""
+        """Return plain values for a run's record."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Plan:
-        """The plan that `to_dict` gave, also by way of JSON."""
+        """Create a plan from the values of `to_dict`, also after a round trip through JSON."""
         plain: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
         }
@@ -68,14 +70,14 @@ class Plan:
 
     @property
     def key(self) -> str:
-        """16 hex digits of what the prepared volumes depend on; the patch is cut later."""
+        """16 hex digits that identify the prepared volumes, which do not depend on the patch."""
         content = {**self.to_dict(), "version": VERSION[self.modality]}
         del content["patch_size"]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def turn(self, geometry: Geometry) -> Turn:
-        """From the array axes (z, y, x) of a volume to (d, h, w)."""
+        """Return the turn from the array axes (z, y, x) of a volume to (d, h, w)."""
         upright = turn_to(self.orientation, geometry) if self.orientation else Turn()
         first, second = (axis for axis in range(3) if axis != self.depth_axis)
         order = (self.depth_axis, first, second)
@@ -84,7 +86,7 @@ class Plan:
         return Turn((d, h, w), (flip_d, flip_h, flip_w))
 
     def target_shape(self, geometry: Geometry) -> tuple[int, int, int]:
-        """The prepared `(D, H, W)` of a volume, the same extent in mm at the target spacing."""
+        """Return the prepared shape `(D, H, W)`: the same extent in mm at the target spacing."""
         axes = self.turn(geometry).axes
         shape = [
             max(1, round(geometry.shape[axis] * geometry.spacing[axis] / target))
@@ -104,21 +106,24 @@ def plan(
     max_size: int,
     anisotropy: float,
 ) -> Plan:
-    """Plans from the training cases' headers, and a look at a few of the images.
+    """Plan the preprocessing from the headers of the training cases and a few of their images.
 
-    The patch is square in plane: the median size after resampling, the larger of the two axes,
-    rounded up to a multiple of 16 and bounded by `max_size`; as deep as the median volume, bounded
-    by `max_depth`.
+    The patch is square in plane. Its size is the larger in-plane axis of the median shape after
+    resampling, rounded up to a multiple of 16 and limited to `max_size`. Its depth is the depth of
+    the median shape, limited to `max_depth`.
 
     Args:
         dataset: The data set.
-        train_ids: The cases that count.
-        depth: The patch's D where it is wanted; bounds do not apply.
-        size: The patch's (H, W) or both at once; bounds do not apply.
-        max_depth: Bound of a planned D.
-        max_size: Bound of planned H and W.
-        anisotropy: Slices are left as they were acquired where the coarsest spacing is more than
-            this many times the next one. nnU-Net's threshold is 3.
+        train_ids: Ids of the training cases.
+        depth: D of the patch, without a limit; default: planned.
+        size: (H, W) of the patch, or one value for both, without a limit; default: planned.
+        max_depth: Limit of a planned D.
+        max_size: Limit of planned H and W.
+        anisotropy: The slices of the depth axis are not resampled if the largest median spacing
+            exceeds the second largest by more than this factor. The threshold of nnU-Net is 3.
+
+    Returns:
+        The plan.
 
     Raises:
         InputError: If a header cannot be read; with every problem of the whole data set.
@@ -164,12 +169,12 @@ def plan(
 def _headers(dataset: DataSet, ids: Iterable[str]) -> list[Geometry]:
     wanted = set(ids)
     cases = [case for case in dataset.cases if case.id in wanted]
-    assert cases, "a plan needs training cases"
+    assert cases, "a plan requires training cases"
     try:
         with ThreadPoolExecutor(8) as pool:
             return list(pool.map(lambda case: case.geometry(), cases))
     except InputError:
-        # Something is wrong: then everything is read, so that all of it is said at once.
+        # A header is damaged: check the whole data set, so that all problems are reported at once.
         raise InputError(check(dataset)) from None
 
 
@@ -179,9 +184,9 @@ def _usual_orientation(geometries: Sequence[Geometry]) -> str:
 
 
 def _cropped(dataset: DataSet, train_ids: Sequence[str]) -> list[Geometry]:
-    """What a few training volumes measure without their empty borders; none if those are thin.
+    """Return the cropped geometries of a few training volumes; none if their borders are thin.
 
-    In CT zero is a tissue like others, and built-in volumes have no borders.
+    CT is never cropped, because zero is an ordinary intensity. Built-in volumes have no borders.
     """
     wanted = sorted(train_ids)[:: max(1, len(train_ids) // SAMPLE)][:SAMPLE]
     if dataset.modality == "CT" or not all(dataset.case(each).files for each in wanted):
@@ -191,7 +196,7 @@ def _cropped(dataset: DataSet, train_ids: Sequence[str]) -> list[Geometry]:
         try:
             volume = dataset.case(each).load()
         except InputError:
-            # Preparation says it, together with all the others.
+            # Preparation reports the problem together with all others.
             continue
         depth, height, width = (stop - start for start, stop in nonzero_box(volume.image))
         geometries.append(replace(volume.geometry, shape=(depth, height, width)))

@@ -1,4 +1,4 @@
-"""Which patients train, which validate, which test."""
+"""Splits of the patients into training, validation and test."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ FOLDS = 5
 ALL = "all"
 FIVE_FOLD = "five_fold"
 MADE = (FIVE_FOLD, ALL)
-"""Splits that are made of any data set's patients."""
-# Where validation cases are wanted and the split names none, one in eight of the patients that
-# would train is held back.
+"""Splits that can be made for any data set."""
+# If validation cases are requested and the split has none, one in eight training patients is held
+# out.
 VALIDATION = 8
 
 
 @dataclass(frozen=True)
 class Split:
-    """Case ids by part, sorted; no patient is in two parts.
+    """Sorted case ids of each part; no patient is in two parts.
 
     Attributes:
-        name: `file`, `five_fold`, `all`, the name of a split that comes with the data set, or a
-            file's stem.
-        train: Case ids to train on.
-        val: Case ids that a sweep or a validation scores; may be empty; never test cases.
-        test: Case ids that are scored; empty for `all`.
-        hash: 16 hex digits of the three lists.
-        notes: What the user should know, e.g. how many patients are missing.
-        folds: How many folds it is one of.
+        name: `file`, `five_fold`, `all`, the name of a published split of the data set, or the stem
+            of a file name.
+        train: Ids of the training cases.
+        val: Ids of the cases that sweeps and validations score; may be empty; never test cases.
+        test: Ids of the cases that are scored; empty for `all`.
+        hash: 16 hex digits that identify the three lists.
+        notes: Messages for the user, for example about missing patients.
+        folds: Number of folds that this split is one of.
     """
 
     name: str
@@ -56,22 +56,26 @@ def split_cases(
     protocol: str | None = None,
     validate: bool = False,
 ) -> Split:
-    """Splits a data set by patient.
+    """Split a data set by patient.
 
     Args:
         dataset: The data set.
-        name: A split file's path (one split, or nnU-Net's list of folds), `file` (the `split.json`
-            beside the data, else the `splits_final.json`), a split that comes with the data set,
-            `five_fold`, or `all` (every case trains, none is scored). None takes the first of: the
-            protocol's, `file`, the data set's own split if patients of it are here, five folds.
-        fold: Which fold tests, of `five_fold` or of a file with folds.
-        protocol: The split of the preset's protocol, taken where this copy has patients of it.
-        validate: Whether validation cases are wanted. A split that names some has them in any
-            case; of another one every eighth training patient is then held back.
+        name: The path of a split file (one split, or nnU-Net's list of folds), `file` (the
+            `split.json` in the data folder, or else its `splits_final.json`), a published split of
+            the data set, `five_fold`, or `all` (every case trains, none is scored). Default: the
+            first of the protocol's split, `file`, the data set's published split if its patients
+            are present, and `five_fold`.
+        fold: The fold that is tested, for `five_fold` or a file with folds.
+        protocol: The split of the preset's protocol, used if its patients are present.
+        validate: Whether validation cases are required. If the split has none, every eighth
+            training patient is held out.
+
+    Returns:
+        The split.
 
     Raises:
-        InputError: If there is no such split, a patient is in two parts, or nothing is left to
-            train on, to test or, where it is wanted, to validate.
+        InputError: If there is no such split, a patient is in two parts, or no case is left for
+            training, for test or, if required, for validation.
     """
     file = _beside(dataset.folder)
     notes: tuple[str, ...] = ()
@@ -81,7 +85,7 @@ def split_cases(
         split = _five_fold(dataset, fold, notes)
     elif str(name) == ALL:
         _no_folds(ALL, fold)
-        note = "every case trains and none is scored: predictions are for test cases elsewhere"
+        note = "every case trains and none is scored: scores require other test cases"
         cases = {"train": {case.id for case in dataset.cases}, "val": set(), "test": set()}
         split = _split(ALL, cases, (*notes, note))
     elif str(name) in dataset.splits:
@@ -89,7 +93,7 @@ def split_cases(
         split = _listed(dataset, str(name), dataset.splits[str(name)], None, notes)
     elif name == "file":
         if file is None:
-            message = f"there is no split.json and no {FOLDS_FILE} beside the data"
+            message = f"there is no split.json and no {FOLDS_FILE} in the data folder"
             raise InputError(Problem(message, dataset.folder))
         split = _of_file(dataset, "file", file, fold, notes)
     else:
@@ -102,34 +106,34 @@ def split_cases(
 
 
 def split_of_hash(dataset: DataSet, name: str | None, fold: int, wanted: str) -> Split:
-    """The split that a run had, known by its hash; any that fits its name if none has the hash.
+    """Recover the split of a run by its hash, or return the split of that name if none matches.
 
     Args:
-        dataset: The run's data set.
-        name: The split's; None where it was a file elsewhere, or comes with no data set.
-        fold: Of the split.
-        wanted: The hash of the run's split.
+        dataset: The data set of the run.
+        name: Name of the split; None if it is a file elsewhere, or not part of the data set.
+        fold: Fold of the split.
+        wanted: Hash of the run's split.
 
     Raises:
         InputError: As `split_cases`.
     """
     split = split_cases(dataset, name, fold)
     if split.hash != wanted and not split.val:
-        # With validation, and in runs of earlier versions, an eighth was held back.
+        # Runs with validation, and runs of earlier versions, held out an eighth of the patients.
         held_back = split_cases(dataset, name, fold, validate=True)
         split = held_back if held_back.hash == wanted else split
     return split
 
 
 def validation_split(split: Split) -> Split:
-    """The same training cases, scored on the validation cases: for whoever chooses anything.
+    """Return a split with the same training cases that tests on the validation cases.
 
-    No test case is left in it, so that nothing can be chosen by one.
+    It contains no test case, so that no decision can depend on one.
 
     Args:
-        split: Of `split_cases(..., validate=True)`.
+        split: A split of `split_cases(..., validate=True)`.
     """
-    assert split.val, "a split for validation has validation cases"
+    assert split.val, "a split for validation must contain validation cases"
     cases = {"train": set(split.train), "val": set(split.val), "test": set(split.val)}
     return _split(f"{split.name}-validation", cases, split.notes, split.folds)
 
@@ -137,39 +141,36 @@ def validation_split(split: Split) -> Split:
 def unlearnable(
     split: Split, fold: int, class_names: Sequence[str], classes: Mapping[str, Collection[int]]
 ) -> tuple[str, ...]:
-    """The classes that no training case of a split has a voxel of: they cannot be learnt.
+    """Return the names of the classes that are in no training case and cannot be learnt.
 
     Args:
         split: The split.
-        fold: Which fold of it, for the sentence.
-        class_names: Of the data set, background first.
-        classes: For each case that could be read, the class indices that its reference has.
-
-    Returns:
-        Their names.
+        fold: Fold of the split, for messages.
+        class_names: Names of the data set's classes, background first.
+        classes: For each readable case, the class indices in its reference.
 
     Raises:
-        InputError: If no training case has any foreground: there is nothing to learn.
+        InputError: If no training case contains any foreground.
     """
     known = [set(classes[case]) - {0} for case in split.train if case in classes]
     there = set().union(*known)
     if known and not there:
         raise InputError(
-            f"no training case of {title(split, fold)} has any foreground: there is nothing to "
-            "learn; see whether the references are the right files, or choose another split"
+            f"no training case of {title(split, fold)} contains any foreground: there is nothing "
+            "to learn; check that the references are the right files, or select another split"
         )
     return tuple(name for k, name in enumerate(class_names) if k and k not in there)
 
 
 def title(split: Split, fold: int) -> str:
-    """A split, or a fold of it, in a sentence."""
+    """Return the name of a split, or of one of its folds, for messages."""
     if split.name == FIVE_FOLD:
         return f"fold {fold} of five_fold"
     return f"fold {fold} of split '{split.name}'" if split.folds > 1 else f"split '{split.name}'"
 
 
 def _beside(folder: Path | None) -> Path | None:
-    """The split file that lies beside the data."""
+    """Return the split file in the data folder, if there is one."""
     places = [] if folder is None else [folder / "split.json", folder / FOLDS_FILE]
     return next((place for place in places if place.is_file()), None)
 
@@ -182,7 +183,7 @@ def _no_folds(name: str, fold: int) -> None:
 def _of_file(
     dataset: DataSet, name: str, path: Path, fold: int, notes: Sequence[str] = ()
 ) -> Split:
-    """The split of a file, or one fold where it has several."""
+    """Read the split of a file, or one of its folds."""
     if not is_folds(read_json(path)):
         parts = read_split_file(path)
         _no_folds(name, fold)
@@ -200,7 +201,7 @@ def _of_file(
 def _usual(
     dataset: DataSet, protocol: str | None, file: Path | None
 ) -> tuple[str, tuple[str, ...]]:
-    """The split that is taken where none is asked for, and what there is to say of that."""
+    """Return the default split, and notes about the splits that were not used."""
     named = [*([protocol] if protocol else []), *(["file"] if file else []), *dataset.splits]
     notes: list[str] = []
     for name in dict.fromkeys(named):
@@ -211,33 +212,33 @@ def _usual(
     else:
         name = FIVE_FOLD
     if notes:
-        notes[-1] += f": {'five folds' if name == FIVE_FOLD else name} instead"
+        notes[-1] += f": using {'five folds' if name == FIVE_FOLD else name} instead"
     if file is not None and name != "file" and not _alike(dataset, name, file):
         notes.append(
-            f"{file.name} beside the data is not used, since the preset's protocol has the split "
-            f"'{name}'; --split file takes it"
+            f"{file.name} in the data folder is not used, because the preset's protocol selects "
+            f"the split '{name}'; use --split file to select it"
         )
     return name, tuple(notes)
 
 
 def _lacking(dataset: DataSet, name: str) -> str | None:
-    """Why a split cannot be had of this copy of a data set; None where it can."""
+    """Return the reason why this copy of the data set lacks a split; None if it is available."""
     if name in ("file", *MADE):
         return None
     if name not in dataset.splits:
-        return f"split '{name}' does not come with data in this layout"
+        return f"split '{name}' does not exist for data in this layout"
     here = {case.patient for case in dataset.cases} | {case.id for case in dataset.cases}
     parts = dataset.splits[name]
     empty = [part for part in ("train", "test") if not here & set(parts[part])]
-    return f"no {' and no '.join(empty)} patient of split '{name}' is here" if empty else None
+    return f"no {' and no '.join(empty)} patient of split '{name}' is present" if empty else None
 
 
 def _alike(dataset: DataSet, name: str, file: Path) -> bool:
-    """Whether a file has the same cases in each part as a split that comes with the data set."""
+    """Check whether a file assigns cases to the same parts as a published split of the data set."""
     if name not in dataset.splits:
         return False
     ours = _listed(dataset, name, dataset.splits[name], None)
-    # One split of a data set is not alike to several folds.
+    # A single split never equals a list of folds.
     return not is_folds(read_json(file)) and ours.hash == _of_file(dataset, "file", file, 0).hash
 
 
@@ -248,20 +249,20 @@ def _listed(
     path: Path | None,
     notes: Sequence[str] = (),
 ) -> Split:
-    """The split that lists of patients or cases make of what is there."""
+    """Create a split from lists of patients or cases, as far as they are present."""
     cases, said = cases_of(dataset, name, parts, path)
     return _split(name, cases, [*notes, *said])
 
 
 def _five_fold(dataset: DataSet, fold: int, notes: Sequence[str]) -> Split:
-    """Fold k tests, the other four train."""
+    """Create a split that tests on one fifth of the patients and trains on the others."""
     if not 0 <= fold < FOLDS:
         raise InputError(f"expected a fold from 0 to {FOLDS - 1}, got {fold}")
     patients = _in_order({case.patient for case in dataset.cases})
     if len(patients) < FOLDS:
         raise InputError(
-            f"five folds need at least {FOLDS} patients, {dataset.name} has {len(patients)}; "
-            "put a split.json with train, val and test beside the data"
+            f"five folds require at least {FOLDS} patients, {dataset.name} has {len(patients)}; "
+            "put a split.json with train, val and test into the data folder"
         )
     test = set(patients[fold::FOLDS])
     cases: dict[str, set[str]] = {part: set() for part in PARTS}
@@ -271,13 +272,13 @@ def _five_fold(dataset: DataSet, fold: int, notes: Sequence[str]) -> Split:
 
 
 def _held_back(dataset: DataSet, split: Split) -> Split:
-    """The split with every eighth training patient in its validation part."""
+    """Move every eighth training patient to the validation part."""
     patient_of = {case.id: case.patient for case in dataset.cases}
     patients = _in_order({patient_of[case] for case in split.train})
     if len(patients) < 2:
         raise InputError(
             f"split '{split.name}' has no validation cases, and one training patient is too few to "
-            "hold any back; values are never chosen by test cases: take another split "
+            "hold any out; values are never chosen by test cases: use another split "
             "(--split five_fold), or a split file with val"
         )
     val = {case for case in split.train if patient_of[case] in set(patients[::VALIDATION])}
@@ -286,7 +287,7 @@ def _held_back(dataset: DataSet, split: Split) -> Split:
 
 
 def _in_order(patients: set[str]) -> list[str]:
-    """Ordered by a hash: stable over library versions, unlike a random generator's stream."""
+    """Order patients by a hash, which is stable across library versions, unlike random streams."""
     return sorted(
         patients, key=lambda each: hashlib.sha256(f"five_fold/{each}".encode()).hexdigest()
     )

@@ -1,4 +1,4 @@
-"""nnU-Net's `splits_final.json`: for every fold the cases that train and those that test."""
+"""Reading of nnU-Net's `splits_final.json`: the training and test cases of every fold."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from spsam.data.files.json_object import read_json
 from spsam.errors import InputError, Problem
 
 FOLDS_FILE = "splits_final.json"
-"""nnU-Net's name for it. It is found by this name beside the data; `--split` takes any name."""
+"""Name of nnU-Net's file in the data folder; `--split` accepts a file with any name."""
 
 
 def is_folds(content: Any) -> bool:
-    """Whether a file's content is a list of folds, and not one split."""
+    """Check whether the content of a file is a list of folds rather than one split."""
     return isinstance(content, list)
 
 
 def read_folds(path: Path) -> tuple[dict[str, tuple[str, ...]], ...]:
-    """The lists of every fold, named as a split's parts are.
+    """Read the case lists of every fold.
 
-    nnU-Net scores a fold's network on its `val`: these cases are the test cases here.
+    nnU-Net scores the network of a fold on its `val`; these cases are the test cases here.
 
     Args:
-        path: A list of objects with the lists `train` and `val`.
+        path: JSON file with a list of objects, each with the lists `train` and `val`.
 
     Returns:
-        For each fold `train`, `val` (empty) and `test`.
+        For each fold the parts `train`, `val` (empty) and `test`.
 
     Raises:
-        InputError: If it is no JSON, a fold lacks a list, or an entry is in both; all mistakes of
-            all folds at once.
+        InputError: If the file is not JSON, a fold lacks a list, or a case is in both lists of a
+            fold; with all errors of all folds.
     """
     content = read_json(path)
     if not is_folds(content) or not content:
@@ -51,8 +51,8 @@ def read_folds(path: Path) -> tuple[dict[str, tuple[str, ...]], ...]:
         if both:
             shown = ", ".join(both[:5]) + (", …" if len(both) > 5 else "")
             message = (
-                f"fold {fold}: {len(both)} cases are in both train and val: {shown}; val is what "
-                "is scored, and no case that is scored may train"
+                f"fold {fold}: {len(both)} cases are in both train and val: {shown}; the cases of "
+                "val are scored, and no case that is scored may train"
             )
             problems.append(Problem(message, path))
         folds.append({"train": tuple(train), "val": (), "test": tuple(val)})
@@ -62,15 +62,15 @@ def read_folds(path: Path) -> tuple[dict[str, tuple[str, ...]], ...]:
 
 
 def fold_of(path: Path, fold: int) -> tuple[dict[str, tuple[str, ...]], int]:
-    """One fold's lists, and how many folds there are.
+    """Return the case lists of one fold, and the number of folds.
 
     Raises:
         InputError: As `read_folds`, or if there is no such fold.
     """
     folds = read_folds(path)
     if not 0 <= fold < len(folds):
-        numbers = "fold 0 alone" if len(folds) == 1 else f"folds 0 to {len(folds) - 1}"
-        message = f"has {len(folds)} folds, got fold {fold}; choose of {numbers} (--fold)"
+        numbers = "fold 0" if len(folds) == 1 else f"one of folds 0 to {len(folds) - 1}"
+        message = f"has {len(folds)} folds, got fold {fold}; select {numbers} (--fold)"
         raise InputError(Problem(message, path))
     return folds[fold], len(folds)
 

@@ -1,4 +1,4 @@
-"""Lists of patients or cases, as a split's file has them, and the cases that they mean."""
+"""Split files with lists of patients or cases, and the cases that they select."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ PARTS = ("train", "val", "test")
 
 
 def read_split_file(path: Path) -> dict[str, tuple[str, ...]]:
-    """The lists of a split's file; what else it holds is left alone.
+    """Read the lists of a split file; other keys are ignored.
 
     Raises:
-        InputError: If it is no JSON or lacks a list; all mistakes at once.
+        InputError: If the file is not JSON or lacks a list; with all errors.
     """
     content = read_object(path, "an object with train, val and test")
     problems = []
@@ -36,20 +36,20 @@ def read_split_file(path: Path) -> dict[str, tuple[str, ...]]:
 def cases_of(
     dataset: DataSet, name: str, parts: Mapping[str, Sequence[str]], path: Path | None
 ) -> tuple[dict[str, set[str]], list[str]]:
-    """The cases that lists of patients and case ids mean.
+    """Return the cases that lists of patients and case ids select.
 
     Args:
         dataset: The data set.
-        name: The split's.
-        parts: Each part's list.
-        path: The file that has the lists; None of a split that comes with the data set.
+        name: Name of the split.
+        parts: The list of each part.
+        path: The file with the lists; None for a published split of the data set.
 
     Returns:
-        Each part's case ids, of those that are here, and what the user should know.
+        For each part the ids of the cases that are present, and notes for the user.
 
     Raises:
-        InputError: If a case is listed twice, a patient is in two parts, or none is left to train
-            on or to test; all mistakes at once.
+        InputError: If a case is listed twice, a patient is in two parts, or no case is left for
+            training or test; with all errors.
     """
     by_name: dict[str, list[str]] = {}
     patient_of = {case.id: case.patient for case in dataset.cases}
@@ -63,7 +63,7 @@ def cases_of(
     for part, names in parts.items():
         missing = sorted(set(names) - by_name.keys())
         cases[part] = {case for each in names for case in by_name.get(each, [])}
-        # Of a patient who is not in this copy only the name is known; it counts all the same.
+        # A patient who is not in this copy is known by name only, but is included in this check.
         listed[part] = {patient_of[case] for case in cases[part]} | set(missing)
         if missing:
             notes.append(
@@ -78,14 +78,14 @@ def cases_of(
         raise InputError(problems)
     unused = set(patient_of.values()) - set().union(*listed.values())
     if unused:
-        notes.append(f"{len(unused)} patients are in no part of split '{name}' and not used")
+        notes.append(f"{len(unused)} patients are in no part of split '{name}' and are not used")
     return cases, notes
 
 
 def _twice(
     parts: Mapping[str, Sequence[str]], by_name: Mapping[str, Sequence[str]], path: Path | None
 ) -> list[Problem]:
-    """What a part lists twice, as an entry of its own or by its patient's name."""
+    """Report entries that a part lists twice, by the same name or by case and patient."""
     problems = []
     for part, names in parts.items():
         entries = Counter(names)

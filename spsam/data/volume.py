@@ -1,4 +1,4 @@
-"""One case's image and label in memory, and the reading of image files with every check."""
+"""A case's image and label in memory, and reading of image files with all checks."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Volume:
-    """A case as it was acquired.
+    """Image and label of a case on the acquired grid.
 
     Attributes:
         image: `(M, D, H, W)` intensities.
-        label: `(D, H, W)` class indices (not the file's ids), or `IGNORED`; None without a
+        label: `(D, H, W)` class indices (not the file's ids) or `IGNORED`; None without a
             reference.
         spacing: (z, y, x) in mm.
         origin: (x, y, z) in mm.
         direction: Nine direction cosines, see `Geometry`.
-        forms: What a NIfTI header says of it, see `Geometry`.
-        notes: What the user should look at in its files.
+        forms: Spatial fields of a NIfTI header, see `Geometry`.
+        notes: Warnings about its files.
     """
 
     image: Floats
@@ -66,7 +66,7 @@ class Volume:
 
     @property
     def geometry(self) -> Geometry:
-        """The array's shape and where it lies."""
+        """Grid and position of the volume."""
         depth, height, width = self.image.shape[1:]
         return Geometry(
             (depth, height, width), self.spacing, self.origin, self.direction, self.forms
@@ -76,13 +76,13 @@ class Volume:
 def read_volume(
     image: Path | Sequence[Path], label: Path | None, class_of: Mapping[int, int]
 ) -> Volume:
-    """Reads one case and checks it.
+    """Read a case and check it.
 
     Args:
-        image: A 3D image, a 4D one whose last axis holds the channels, the folder of a DICOM
-            series, or one such path for each channel.
-        label: Its label map, if it has one.
-        class_of: For each id that the label file may hold, the class index it stands for.
+        image: A 3D image, a 4D image whose last axis holds the channels, the folder of a DICOM
+            series, or one such path per channel.
+        label: The label map, if there is one.
+        class_of: For each id allowed in the label file, its class index.
 
     Raises:
         InputError: With every problem found in the files.
@@ -118,7 +118,7 @@ def read_volume(
             problems += error.problems
     if problems:
         raise InputError(problems)
-    assert first is not None, "an image without a file"
+    assert first is not None, "an image without files"
     grid = first.geometry
     pixels = channels[0] if len(channels) == 1 else np.concatenate(channels)
     return Volume(
@@ -133,10 +133,10 @@ def read_volume(
 
 
 def write_label(path: Path, ids: npt.NDArray[np.integer], geometry: Geometry) -> None:
-    """Writes `(D, H, W)` ids as `.nii.gz` on a grid; the file is there completely or not at all.
+    """Write `(D, H, W)` ids as `.nii.gz` with a geometry, atomically.
 
     Raises:
-        SpsamError: If the disk is full or protected; what was there is as it was.
+        SpsamError: If the disk is full or write-protected; an existing file is then unchanged.
     """
     assert ids.shape == geometry.shape, (ids.shape, geometry.shape)
     with atomic(path) as draft:
@@ -144,20 +144,20 @@ def write_label(path: Path, ids: npt.NDArray[np.integer], geometry: Geometry) ->
             write_nifti(draft, ids, geometry)
         except OSError as error:
             message = "the label map cannot be written: the disk is full or protected; make room "
-            raise SpsamError(f"{path}: {message}and give the same command again") from error
+            raise SpsamError(f"{path}: {message}and rerun the same command") from error
 
 
 def one_thread() -> None:
-    """Keeps the image library to one thread, in a process that has siblings."""
+    """Limit SimpleITK to one thread, for a process that runs beside others."""
     import SimpleITK
 
-    # Its functions carry no types.
+    # SimpleITK has no type annotations.
     library: Any = SimpleITK
     library.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
 def check_image(pixels: npt.NDArray[np.generic], path: Path | None) -> list[Problem]:
-    """What makes an image `(M, D, H, W)` unusable: no voxels, NaN, infinity, a constant channel."""
+    """Report an image `(M, D, H, W)` that is empty or has NaN, infinity or a constant channel."""
     if pixels.size == 0:
         return [Problem("the image is empty: it has no voxels", path)]
     if not np.issubdtype(pixels.dtype, np.number) or np.iscomplexobj(pixels):
@@ -168,14 +168,12 @@ def check_image(pixels: npt.NDArray[np.generic], path: Path | None) -> list[Prob
             return [Problem(f"the image has {bad} voxels that are NaN or infinite", path)]
     largest = max(float(pixels.max()), -float(pixels.min()))
     if largest > float(np.finfo(np.float32).max):
-        message = (
-            f"the image has voxels as large as {largest:.3g}, beyond numbers of 32 bits: scale "
-        )
+        message = f"the image has voxels as large as {largest:.3g}, beyond 32-bit numbers: scale "
         return [Problem(f"{message}it", path)]
     problems = []
     for index, channel in enumerate(pixels):
         low = channel.min()
-        # Of very large numbers 32 bits do not hold small differences.
+        # Compared in 32 bits, which cannot represent small differences of very large numbers.
         if np.float32(low) == np.float32(channel.max()):
             which = f"channel {index} of the image" if len(pixels) > 1 else "the image"
             problems.append(Problem(f"{which} is empty: every voxel is {low:g}", path))

@@ -1,4 +1,4 @@
-"""Running one function over many cases in a few processes."""
+"""Parallel execution of a function for many cases in worker processes."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ def run_all(
     workers: int | None,
     progress: Progress | None,
 ) -> list[Result]:
-    """Calls `function(*job)` for every job, results in the jobs' order.
+    """Call `function(*job)` for every job and return the results in the order of the jobs.
 
-    Processes are spawned, not forked: a fork of a process whose libraries run threads may hang.
+    Processes are spawned, because a fork of a process with running threads may hang.
 
     Args:
-        function: Importable by name.
+        function: A function that can be imported by name.
         jobs: Picklable arguments.
-        workers: Processes; None takes the cores, at most 8; 1 or less runs here.
-        progress: Called with (done, all), first with 0 done.
+        workers: Number of processes; default: the number of cores, at most 8. With 1 or less, the
+            jobs run in this process.
+        progress: Called with the numbers of finished jobs and all jobs, first with 0 finished.
 
     Raises:
         SpsamError: If a process died.
@@ -58,26 +59,26 @@ def run_all(
         return [future.result() for future in futures]
     except BrokenProcessPool as error:
         raise SpsamError(
-            "a process that prepares volumes died, perhaps for lack of memory; try workers=1"
+            "a process that prepares volumes died, possibly for lack of memory; try workers=1"
         ) from error
     finally:
-        # What has not begun is dropped, so that Ctrl-C does not wait for the whole data set.
+        # Pending jobs are cancelled, so that Ctrl-C does not wait for the whole data set.
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _begin() -> None:
-    """A worker keeps to one thread, and does not outlive a parent that was killed."""
+    """Initialise a worker: limit it to one thread and end it with its parent."""
     one_thread()
     end_with_parent()
 
 
 def end_with_parent() -> None:
-    """This process ends when the one that started it does, however that came about."""
+    """Make this process exit when its parent process ends for any reason."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    # Its queue tells a worker nothing: each of its siblings keeps the other end open.
+    # The job queue cannot signal this: the siblings of a worker keep its other end open.
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

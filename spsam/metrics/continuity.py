@@ -1,4 +1,4 @@
-"""How much neighbouring slices of a label map agree."""
+"""Agreement of neighbouring slices of a label map."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from spsam.metrics.dice import IGNORED, dice_of_counts
 
 
 def neighbour_dice(labels: NDArray[Any], num_classes: int) -> NDArray[np.float64]:
-    """Mean Dice between each slice and the next (paper's Fig. 1d, as a number).
+    """Compute the mean Dice between each slice and the next, per class (the paper's Fig. 1d).
 
     Args:
-        labels: `(D, H, W)` class indices; a pixel that is `IGNORED` in one of two slices does not
-            count in either.
+        labels: `(D, H, W)` class indices. A pixel that is `IGNORED` in one slice of a pair is
+            excluded from both.
         num_classes: K, background included.
 
     Returns:
-        `(K,)`, over the pairs of slices of which at least one has the class; NaN where none has.
+        `(K,)` mean over the pairs of slices of which at least one contains the class; NaN if no
+        slice contains it.
     """
     scores = np.full(num_classes, np.nan)
     annotated = labels != IGNORED
@@ -28,7 +29,7 @@ def neighbour_dice(labels: NDArray[Any], num_classes: int) -> NDArray[np.float64
         mask = labels == k
         one, next_ = mask[:-1] & pairs, mask[1:] & pairs
         dice = dice_of_counts(*(part.sum(axis=(1, 2)) for part in (one & next_, one, next_)))
-        # An invented class scores 0 by any convention here: one slice has it, the other has not.
+        # A class in only one of the two slices scores 0, whichever of them it is.
         if not np.isnan(dice).all():
             scores[k] = np.nanmean(dice)
     return scores

@@ -1,4 +1,4 @@
-"""The Dice coefficient of label maps, under a named convention for classes without voxels."""
+"""Dice coefficient of label maps, with named conventions for classes without voxels."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IGNORED = -1
-"""In a reference, a voxel that was not annotated: it counts for no class, whatever is predicted."""
+"""Index of a voxel that is not annotated in a reference. It counts for no class."""
 
 CHUNK = 1 << 22
-"""Voxels that are counted at a time, so that a large volume needs no large copies."""
+"""Number of voxels counted at a time; it limits the size of temporary copies."""
 
 
 @dataclass(frozen=True)
 class Convention:
-    """Scores of a published evaluation for classes without voxels.
+    """Scores that a published evaluation assigns to classes without voxels.
 
     Attributes:
-        both_empty: Score of a class in neither prediction nor reference.
-        invented: Score of a class in the prediction only.
+        both_empty: Score of a class that is in neither prediction nor reference.
+        invented: Score of a class that is in the prediction only.
     """
 
     both_empty: float
@@ -38,7 +38,7 @@ CONVENTIONS = {
     "nnformer": Convention(both_empty=1.0, invented=0.0),
     "transunet": Convention(both_empty=0.0, invented=1.0),
 }
-"""By name. All of them give 0 for a missed class, in the reference only."""
+"""Conventions by name. All of them score a class 0 if it is in the reference only."""
 
 
 def dice(
@@ -47,24 +47,24 @@ def dice(
     num_classes: int,
     convention: str = "nnunet",
 ) -> NDArray[np.float64]:
-    """Dice of every class, 2·|P ∩ R| / (|P| + |R|), over all voxels together.
+    """Compute the Dice score of every class, 2·|P ∩ R| / (|P| + |R|), over all voxels together.
 
     Args:
-        prediction: Class indices, of an integer type, any shape.
-        reference: The same shape; voxels that are `IGNORED` count in neither of the two.
+        prediction: Class indices of an integer type, any shape.
+        reference: Class indices of the same shape. `IGNORED` voxels are excluded from both maps.
         num_classes: K, background included.
         convention: A class in neither label map is excluded by `nnunet` (NaN), scores 1 with
             `nnformer` and 0 with `transunet`. A class in the prediction only scores 1 with
             `transunet` and 0 with the others.
 
     Returns:
-        `(K,)`, background first; NaN if the convention excludes a class.
+        `(K,)` scores, background first; NaN if the convention excludes a class.
 
     Raises:
         InputError: If the shapes differ, a label is not an integer in 0 … K-1 (or, in the
             reference, `IGNORED`), or the convention is unknown.
     """
-    _rule(convention)  # before the work
+    _rule(convention)  # reject an unknown convention before the expensive steps
     predicted, referred = _array(prediction, "prediction"), _array(reference, "reference")
     check_same_shape(predicted, referred)
     _check_range(predicted, num_classes, "prediction")
@@ -78,16 +78,16 @@ def dice_of_counts(
     in_reference: NDArray[Any],
     convention: str = "nnunet",
 ) -> NDArray[np.float64]:
-    """Dice from numbers of voxels, for whoever counts a volume piece by piece.
+    """Compute Dice from voxel counts, such as those of a volume that is counted in pieces.
 
     Args:
-        both: In prediction and reference, any shape.
-        in_prediction: The same shape.
-        in_reference: The same shape.
+        both: Voxels of the class in both prediction and reference, any shape.
+        in_prediction: Voxels in the prediction, same shape.
+        in_reference: Voxels in the reference, same shape.
         convention: As in `dice`.
 
     Returns:
-        The same shape; NaN where the convention leaves a class out.
+        Scores of the same shape; NaN if the convention excludes a class.
 
     Raises:
         InputError: If the convention is unknown.
@@ -101,14 +101,14 @@ def dice_of_counts(
 
 
 def check_same_shape(prediction: NDArray[Any], reference: NDArray[Any]) -> None:
-    """Refuses label maps of two grids.
+    """Reject label maps of different shapes.
 
     Raises:
         InputError: If the shapes differ.
     """
     if prediction.shape != reference.shape:
         raise InputError(
-            "prediction and reference are to have the same shape: "
+            "prediction and reference must have the same shape: "
             f"got {prediction.shape} and {reference.shape}"
         )
 
@@ -116,14 +116,16 @@ def check_same_shape(prediction: NDArray[Any], reference: NDArray[Any]) -> None:
 def without_ignored(
     prediction: NDArray[Any], reference: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Both label maps with background in the reference's ignored voxels, for measures of surfaces.
+    """Replace the reference's ignored voxels by background in both label maps.
+
+    Surface measures need this, because an ignored voxel would otherwise form a surface.
 
     Args:
         prediction: Class indices, any shape.
-        reference: The same shape, with or without `IGNORED` voxels.
+        reference: Class indices of the same shape, with or without `IGNORED` voxels.
 
     Returns:
-        The two themselves where no voxel is ignored.
+        Prediction and reference; the given arrays themselves if no voxel is ignored.
     """
     ignored = reference == IGNORED
     if not ignored.any():
@@ -142,12 +144,15 @@ def _rule(convention: str) -> Convention:
 def counts(
     prediction: NDArray[Any], reference: NDArray[Any], num_classes: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Voxels of each class in both, in the prediction and in the reference, `(K,)` each.
+    """Count the voxels of each class in both maps, in the prediction and in the reference.
 
     Args:
         prediction: Class indices in 0 … K-1, of an integer type, any shape.
-        reference: The same shape; voxels that are `IGNORED` are not counted.
+        reference: Class indices of the same shape; `IGNORED` voxels are not counted.
         num_classes: K, background included.
+
+    Returns:
+        Three `(K,)` arrays: voxels in both, in the prediction, in the reference.
     """
     table = np.zeros((3, num_classes), dtype=np.int64)
     flat_prediction, flat_reference = prediction.reshape(-1), reference.reshape(-1)
@@ -163,7 +168,7 @@ def counts(
 
 
 def _array(labels: NDArray[Any] | Tensor, name: str) -> NDArray[Any]:
-    """An array of any label map; a tensor is known by its methods, without importing torch."""
+    """Convert a label map to an integer array; tensors are detected without importing torch."""
     if hasattr(labels, "detach"):
         labels = labels.detach().cpu().numpy()
     array = np.asarray(labels)
@@ -180,6 +185,6 @@ def _check_range(labels: NDArray[Any], num_classes: int, name: str, lowest: int 
     low, high = int(labels.min()), int(labels.max())
     if low < lowest or high >= num_classes:
         raise InputError(
-            f"labels of {num_classes} classes are 0 to {num_classes - 1}, "
-            f"the {name} has values from {low} to {high}"
+            f"labels of {num_classes} classes must be in 0 to {num_classes - 1}, "
+            f"the {name} contains values from {low} to {high}"
         )

@@ -1,4 +1,4 @@
-"""The 95th percentile of surface distances, where a missed organ is never a good one."""
+"""95th percentile of surface distances (HD95), with a penalty for missed and invented classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spsam.metrics.dice import check_same_shape, without_ignored
 PERCENTILE = 95.0
 
 CONVENTION = "diagonal"
-"""What a class scores that only one of the two has: the volume's diagonal."""
+"""Score of a class that is in only one of the two label maps: the diagonal of the volume."""
 
 
 def hd95(
@@ -25,25 +25,27 @@ def hd95(
     num_classes: int,
     spacing: Sequence[float],
 ) -> NDArray[np.float64]:
-    """Symmetric 95 % Hausdorff distance of every class in millimetres, as MONAI defines it.
+    """Compute the symmetric 95 % Hausdorff distance of every class in mm, as defined by MONAI.
 
-    Of the surface distances from prediction to reference and of those back, the larger 95th
-    percentile. A class that only one of the two has is as far off as the volume is long: its
-    diagonal, so that neither a missed nor an invented organ improves a mean [C]. Each class is
-    measured in the box around it, beyond which it has no surface.
+    HD95 is the larger of two 95th percentiles: of the surface distances from prediction to
+    reference, and of those from reference to prediction. A class that is in only one of the two
+    scores the diagonal of the volume, so that neither a missed nor an invented organ improves a
+    mean [C]. Each class is evaluated in the box that encloses it in both maps.
 
     Args:
-        prediction: `(D, H, W)` class indices, of an integer type.
-        reference: The same shape. Its `IGNORED` voxels are background in both before surfaces are
-            found: neither what is predicted there nor the border to them is an error.
+        prediction: `(D, H, W)` class indices of an integer type.
+        reference: Class indices of the same shape. `IGNORED` voxels become background in both maps
+            before surfaces are extracted. Predictions there, and the border of the ignored voxels,
+            do not count as errors.
         num_classes: K, background included.
-        spacing: (z, y, x) mm.
+        spacing: (z, y, x) in mm.
 
     Returns:
-        `(K,)` mm, background first and always NaN; NaN for a class that neither has.
+        `(K,)` distances in mm, background first. The background is always NaN, as is a class that
+        is in neither map.
 
     Raises:
-        InputError: If the shapes differ, or there is not one spacing an axis.
+        InputError: If the shapes differ, or `spacing` is not one positive value per axis.
     """
     check_same_shape(prediction, reference)
     prediction, reference = without_ignored(prediction, reference)
@@ -67,7 +69,7 @@ def hd95(
 
 
 def _boxes(labels: NDArray[Any], num_classes: int) -> list[tuple[slice, ...] | None]:
-    """The box around each foreground class, None for one that is not there."""
+    """Return the bounding box of each foreground class, None for a class without voxels."""
     return list(ndimage.find_objects(labels, num_classes - 1))
 
 

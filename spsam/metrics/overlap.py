@@ -1,4 +1,4 @@
-"""Measures of overlap and volume beside Dice, from the same counts of voxels."""
+"""Measures of overlap and volume in addition to Dice, computed from the same voxel counts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ def iou_of_counts(
     in_reference: NDArray[Any],
     convention: str = "nnunet",
 ) -> NDArray[np.float64]:
-    """Intersection over union, Dice / (2 - Dice), so that empty classes score as in Dice.
+    """Compute intersection over union as Dice / (2 - Dice).
+
+    Empty classes therefore follow the same convention as in `dice`.
 
     Args:
-        both: Voxels in prediction and reference, any shape.
-        in_prediction: The same shape.
-        in_reference: The same shape.
+        both: Voxels in both prediction and reference, any shape.
+        in_prediction: Voxels in the prediction, same shape.
+        in_reference: Voxels in the reference, same shape.
         convention: As in `dice`.
+
+    Returns:
+        Scores of the same shape; NaN if the convention excludes a class.
 
     Raises:
         InputError: If the convention is unknown.
@@ -35,11 +40,14 @@ def iou_of_counts(
 def volume_error_of_counts(
     in_prediction: NDArray[Any], in_reference: NDArray[Any]
 ) -> NDArray[np.float64]:
-    """(predicted − reference) / reference: -1 for a missed class, NaN where none was to be found.
+    """Compute the relative volume error, (predicted − reference) / reference.
 
     Args:
-        in_prediction: Voxels, any shape.
-        in_reference: The same shape.
+        in_prediction: Voxels in the prediction, any shape.
+        in_reference: Voxels in the reference, same shape.
+
+    Returns:
+        Errors of the same shape: -1 for a missed class, NaN if the reference has no such voxel.
     """
     error = np.full(np.shape(in_reference), np.nan)
     difference = np.subtract(in_prediction, in_reference, dtype=np.float64)

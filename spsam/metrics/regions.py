@@ -1,4 +1,4 @@
-"""Any measure of label maps, of regions: unions of classes, which may overlap."""
+"""Measures of label maps, applied to regions: unions of classes, which may overlap."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spsam.metrics.dice import IGNORED
 
 Measure = Callable[[NDArray[Any], NDArray[Any], int], NDArray[Any]]
-"""From two label maps and K to `(..., K)`, the background first."""
+"""Function of prediction, reference and K that returns `(..., K)`, background first."""
 
 
 def of_regions(
@@ -21,18 +21,18 @@ def of_regions(
     num_classes: int,
     regions: Sequence[Sequence[int]] = (),
 ) -> NDArray[Any]:
-    """A measure of each region as one class of two; without regions, of each class.
+    """Apply a measure to each region as a two-class problem, or to each class without regions.
 
     Args:
-        measure: Such as `dice`, with a convention bound.
-        prediction: Class indices of an integer type, any shape that the measure takes.
-        reference: The same shape; `IGNORED` voxels stay so.
+        measure: A function such as `dice` with a convention bound.
+        prediction: Class indices of an integer type, any shape that the measure accepts.
+        reference: Class indices of the same shape; `IGNORED` voxels remain ignored.
         num_classes: K, background included.
-        regions: T lists of the classes that form each region, without the background.
+        regions: T lists of the foreground classes that form each region.
 
     Returns:
-        `(..., 1 + T)`: the background, which is everything outside of all classes, and the regions
-        in their order; `(..., K)` without regions.
+        `(..., 1 + T)`: the background, which is the complement of all foreground classes, then the
+        regions in the given order. Without regions, `(..., K)`.
     """
     if not regions:
         return measure(prediction, reference, num_classes)
@@ -46,15 +46,18 @@ def of_regions(
 def region_map(
     labels: NDArray[Any], classes: Sequence[int], num_classes: int
 ) -> NDArray[np.integer[Any]]:
-    """1 in a region, 0 elsewhere, and `IGNORED` where the label map is.
+    """Convert a label map to a region map: 1 in the region, 0 elsewhere, `IGNORED` unchanged.
 
     Args:
         labels: Class indices in 0 … K-1, or `IGNORED`.
-        classes: Those of the region.
+        classes: The classes that form the region.
         num_classes: K.
+
+    Returns:
+        Region map of the same shape.
     """
-    assert labels.max(initial=0) < num_classes, "a label map of other classes"
-    # `IGNORED` is the table's last entry, as -1 is of any array.
+    assert labels.max(initial=0) < num_classes, "label map contains an unknown class"
+    # `IGNORED` is -1 and therefore indexes the last entry of the table.
     table = np.zeros(num_classes + 1, np.int8)
     table[list(classes)] = 1
     table[IGNORED] = IGNORED

@@ -1,4 +1,4 @@
-"""How much of two surfaces lies within a tolerance."""
+"""Normalised surface Dice: the share of two surfaces that agrees within a tolerance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spsam.metrics.dice import check_same_shape, without_ignored
 
 TOLERANCE = 2.0
-"""mm [C]: about the in-plane resolution of the data sets at hand."""
+"""Tolerance in mm [C]: approximately the in-plane resolution of the supported data sets."""
 
 
 def surface_dice(
@@ -22,18 +22,18 @@ def surface_dice(
     spacing: Sequence[float],
     tolerance: float = TOLERANCE,
 ) -> NDArray[np.float64]:
-    """Normalised surface Dice of every class, as MONAI defines it, by pixels of the surfaces.
+    """Compute the normalised surface Dice of every class, as defined by MONAI on surface pixels.
 
     Args:
-        prediction: `(D, H, W)` class indices, of an integer type.
-        reference: The same shape; its `IGNORED` voxels are treated as in `hd95`.
+        prediction: `(D, H, W)` class indices of an integer type.
+        reference: Class indices of the same shape; `IGNORED` voxels are treated as in `hd95`.
         num_classes: K, background included.
-        spacing: (z, y, x) mm.
-        tolerance: mm within which two surfaces agree.
+        spacing: (z, y, x) in mm.
+        tolerance: Largest distance in mm at which two surfaces agree.
 
     Returns:
-        `(K,)` in 0…1, background first and always NaN; 0 where only one of the two has the class,
-        NaN where none has.
+        `(K,)` scores in 0…1, background first and always NaN; 0 if only one of the two maps
+        contains the class, NaN if neither does.
 
     Raises:
         InputError: If the shapes differ.
@@ -56,13 +56,13 @@ def _score(
     spacing: Sequence[float],
     tolerance: float,
 ) -> float:
-    # MONAI takes seconds to import.
+    # Imported here, because MONAI takes seconds to import.
     import torch
     from monai.metrics.surface_dice import compute_surface_dice
 
     made, wanted = (torch.from_numpy(mask)[None, None] for mask in (predicted, referred))
     with warnings.catch_warnings():
-        # MONAI calls a function of its own with an argument that it has deprecated.
+        # MONAI itself passes an argument that it has deprecated.
         warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
         result = compute_surface_dice(
             made, wanted, [tolerance], include_background=True, spacing=list(spacing)

@@ -1,4 +1,4 @@
-"""Named arrays in one file, there completely or not at all."""
+"""Named arrays in one file, which is written atomically."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from spsam.errors import SpsamError
 from spsam.files import atomic
 
-# What Python and NumPy raise of damaged archives and arrays.
+# Exceptions that Python and NumPy raise for damaged archives and arrays.
 _DAMAGE = (
     *(OSError, ValueError, EOFError, KeyError, RuntimeError, SyntaxError, MemoryError),
     *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, OverflowError),
@@ -24,23 +24,23 @@ _DAMAGE = (
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Writes an `.npz` whole or not at all; nothing in it needs pickle."""
+    """Write arrays to an `.npz` file atomically and without pickle."""
     with atomic(path) as draft, draft.open("wb") as file:
         np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of a file.
+    """Read all arrays of an `.npz` file.
 
     Raises:
         SpsamError: If the file is missing or damaged.
     """
     try:
-        # Opened here: NumPy leaves a damaged file open.
+        # Opened here, because NumPy does not close a damaged file.
         with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
-            # Before NumPy makes room for as much as a damaged array claims to hold.
+            # Test first: NumPy would allocate whatever size a damaged array claims to have.
             if (name := archive.testzip()) is not None:
-                raise zipfile.BadZipFile(f"{name} has another checksum")
+                raise zipfile.BadZipFile(f"the checksum of {name} does not match")
             stream.seek(0)
             file = np.load(stream, allow_pickle=False)
             return {name: file[name] for name in file.files}

@@ -1,4 +1,4 @@
-"""The rows of one cell of a study of prompts: a file that grows by one case at a time."""
+"""Rows of one cell of a prompt study, in a file that grows by one case at a time."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from spsam.results.rows import Row, read_rows, write_rows
 
 @dataclass(frozen=True)
 class CellRows:
-    """`<home>/prompts/cells/<key>.jsonl`; making this object touches no file.
+    """Handle of `<home>/prompts/cells/<key>.jsonl`; creating the object touches no file.
 
-    Studies that share a cell share its file; an interrupted study goes on with the next case.
+    Studies that share a cell share its file. An interrupted study resumes with the next case.
 
     Attributes:
-        home: The folder of all results.
-        key: The cell's identity.
+        home: Folder of all results.
+        key: Identity of the cell.
     """
 
     home: Path
@@ -25,28 +25,28 @@ class CellRows:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """File with the rows."""
         return self.home / "prompts" / "cells" / f"{self.key}.jsonl"
 
     @property
     def maps(self) -> Path:
-        """A folder with the answers as label maps, one a case, where they are wanted."""
+        """Folder with the predicted label maps, one per case, if they are requested."""
         return self.home / "prompts" / "cells" / self.key
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Adds all rows of one case."""
-        # Written anew, whole: an interruption leaves no half case.
+        """Add all rows of one case."""
+        # The whole file is rewritten atomically, so that an interruption leaves no partial case.
         write_rows(self.path, [*self.read(), *rows], checked=True)
 
     def read(self, cases: Sequence[str] | None = None) -> list[Row]:
-        """The rows of some cases, in that order; None for all there are.
+        """Read the rows of the given cases, in that order; None reads all rows.
 
         Raises:
             SpsamError: If the file is damaged.
         """
         if not self.path.is_file():
             return []
-        # Twins may have written a case twice; it counts once.
+        # Concurrent processes may have written a case twice; it counts once.
         found = {(row.case, row.metric, row.class_id): row for row in read_rows(self.path)}
         if cases is None:
             return list(found.values())
@@ -55,6 +55,6 @@ class CellRows:
         return sorted(rows, key=lambda row: order[row.case])
 
     def missing(self, cases: Sequence[str]) -> list[str]:
-        """The cases that are not answered yet."""
+        """Return the cases that have no rows yet."""
         there = {row.case for row in self.read()}
         return [case for case in cases if case not in there]

@@ -1,4 +1,4 @@
-"""What a run ran in: enough to say later why two runs differ."""
+"""Software and hardware of a run, recorded to explain differences between runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import spsam
 
-# Those whose version may change a number.
+# Packages whose version may affect a number.
 _PACKAGES = (
     "torch",
     "torchvision",
@@ -29,10 +29,10 @@ _PACKAGES = (
     "mlflow",
 )
 
-# Where the code that computes is, if it is a checkout.
+# Root of spsam's own code, if it is a checkout.
 _CODE = Path(spsam.__file__).resolve().parents[1]
 
-# What a repository's configuration lets `git status` run.
+# Options that disable programs which a repository's configuration could make `git status` run.
 _NO_PROGRAMS = (
     *("-c", "core.fsmonitor=false"),
     *("-c", f"core.hooksPath={os.devnull}"),
@@ -42,12 +42,15 @@ _NO_PROGRAMS = (
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Python, platform, versions, git state of spsam's own checkout, processors.
+    """Collect Python, platform, package versions, git state of spsam's checkout, and processors.
 
     Args:
-        device: The device that the run computes on, e.g. `cpu`.
+        device: The device of the run, for example `cpu`.
+
+    Returns:
+        Values that can be written as JSON.
     """
-    # Looked up, not imported: reading a record must not cost an import of torch.
+    # Not imported, because reading a record must not import torch.
     torch = sys.modules.get("torch")
     return {
         "spsam": spsam.__version__,
@@ -63,11 +66,14 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit and whether files differ from it; None without git.
+    """Return the commit of a checkout and whether tracked files differ from it.
 
     Args:
-        folder: The top of a checkout; None is returned for any other folder: a repository around
-            it is somebody else's, and its configuration may name programs that git would run.
+        folder: Root of a checkout. A repository in a parent folder is not used: it is not spsam's,
+            and its configuration may name programs that git would run.
+
+    Returns:
+        `commit` and `dirty`; None if the folder is not the root of a checkout, or without git.
     """
     if not (folder / ".git").exists():
         return None
@@ -83,7 +89,7 @@ def git_state(folder: Path) -> dict[str, Any] | None:
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            # Reading must not take the index's lock from a git that works beside us.
+            # Reading must not take the index lock, which a concurrent git command may need.
             ["git", "--no-optional-locks", *_NO_PROGRAMS, *arguments],
             cwd=folder,
             env=_without_git(os.environ) | {"GIT_CEILING_DIRECTORIES": str(folder.parent)},
@@ -100,7 +106,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def _without_git(environ: Mapping[str, str]) -> dict[str, str]:
-    # GIT_DIR and its like would lead git to another repository, or to another configuration.
+    # Variables such as GIT_DIR select another repository or configuration.
     return {name: value for name, value in environ.items() if not name.startswith("GIT_")}
 
 

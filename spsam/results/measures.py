@@ -1,4 +1,4 @@
-"""What a run counted by slice and by confidence, in one small file."""
+"""Pixel counts per slice and confidences of a run, in one small file."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from spsam.errors import SpsamError
 from spsam.results.arrays import read_arrays, write_arrays
 
 BINS = 15
-"""Bins of equal width that confidences in 0…1 are counted in."""
+"""Number of bins of equal width for confidences in 0…1."""
 
 MARGIN = 10.0
-"""mm around the reference's foreground within which confidences are counted."""
+"""Margin in mm around the reference's foreground within which confidences are counted."""
 
 
 @dataclass(frozen=True)
 class Measures:
     """Counts over the test cases of one run.
 
-    Slices are those of the plan's depth axis, in the grid that the volume was acquired on. The
-    confidences are those of the named class, in the box around the reference's foreground and
-    `MARGIN` mm more: far away from it everything is background, which everyone is sure of.
+    Slices follow the plan's depth axis, on the grid of the acquired volume. The confidence of a
+    voxel is that of its predicted class. Confidences are counted in the box around the reference's
+    foreground plus `MARGIN` mm, because voxels far away are certain background.
 
     Attributes:
-        cases: The N cases' ids.
-        case: `(S,)`, of each slice the index of its case.
-        slice: `(S,)`, its index in the volume.
-        counts: `(S, K, 3)` pixels of each class, or of the background and each region, in both, in
-            the prediction, in the reference.
-        voxels: `(N, BINS)`, how many voxels of each case have a confidence in each bin.
-        confidence: `(N, BINS)`, the sum of their confidences.
-        correct: `(N, BINS)`, how many of them have the reference's class.
-        activation: `softmax`: a confidence is the named class's probability. `sigmoid`: it is the
-            sigmoid of the named class's logit; where no class says yes and background is named
-            for that, one minus the largest sigmoid of the others.
+        cases: Ids of the N cases.
+        case: `(S,)` index of each slice's case.
+        slice: `(S,)` index of each slice in its volume.
+        counts: `(S, K, 3)` pixels of each class (or of the background and each region): in both
+            maps, in the prediction, in the reference.
+        voxels: `(N, BINS)` number of voxels per case and bin of confidence.
+        confidence: `(N, BINS)` sum of the confidences of these voxels.
+        correct: `(N, BINS)` number of these voxels that have the reference's class.
+        activation: `softmax`: a confidence is the probability of the predicted class. `sigmoid`: it
+            is the sigmoid of the predicted class's logit. If background is predicted because no
+            class exceeds its threshold, it is one minus the largest sigmoid of the other classes.
     """
 
     cases: tuple[str, ...]
@@ -51,7 +51,7 @@ class Measures:
 
 
 def write_measures(path: Path, measures: Measures) -> None:
-    """Writes them at once, `.npz`."""
+    """Write the measures to an `.npz` file atomically."""
     write_arrays(
         path,
         {
@@ -68,7 +68,7 @@ def write_measures(path: Path, measures: Measures) -> None:
 
 
 def read_measures(path: Path) -> Measures:
-    """Reads what `write_measures` wrote.
+    """Read a file of `write_measures`.
 
     Raises:
         SpsamError: If the file is missing or damaged.

@@ -1,4 +1,4 @@
-"""The slices of a run that figures show: image, reference, prediction and prompts."""
+"""Slices of a run that figures show: image, reference, prediction and prompts."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _ARRAYS = ("image", "reference", "prediction", "mask", "points", "boxes")
 
 @dataclass(frozen=True)
 class Panel:
-    """One case's slice with the most foreground in the reference, cropped around the organs.
+    """The slice of one case with the most reference foreground, cropped around the organs.
 
-    Which pixels it shows depends on the reference alone, so that arms can stand side by side.
-    Prompts are those of a patch around the organs, as the network gave them to SAM. What a network
-    does not use is None.
+    The crop depends on the reference alone, so that figures of several arms show the same pixels.
+    The prompts are those of a patch around the organs, as passed from the network to SAM. Prompts
+    that a network does not use are None.
 
     Attributes:
-        case: Its id.
-        slice: Index of the slice, in the volume as preparation cut and turned it.
-        aspect: Height over width of a pixel.
-        image: `(h, w)` uint8, first channel.
-        reference: `(h, w)` class indices, uint8 or, from class 256 on, int16.
-        prediction: `(h, w)` class indices; likewise.
-        mask: `(h, w)` likewise, the class whose mask prompt is the largest; 0 outside the patch.
-        points: `(n, 4)` class, x, y, and 1 for inside or 0 for outside, pixels of the crop.
-        boxes: `(n, 5)` class, x1, y1, x2, y2, pixels of the crop, both corners inside.
+        case: Id of the case.
+        slice: Index of the slice in the prepared (oriented and cropped) volume.
+        aspect: Height of a pixel divided by its width.
+        image: `(h, w)` uint8, the first channel.
+        reference: `(h, w)` class indices, uint8, or int16 if they do not fit into uint8.
+        prediction: `(h, w)` class indices, of the same types.
+        mask: `(h, w)` class with the largest mask prompt, of the same types; 0 outside the patch.
+        points: `(n, 4)` class, x, y, and 1 for inside or 0 for outside; in pixels of the crop.
+        boxes: `(n, 5)` class, x1, y1, x2, y2, both corners included; in pixels of the crop.
     """
 
     case: str
@@ -50,7 +50,7 @@ class Panel:
 
 
 def write_panels(path: Path, panels: Sequence[Panel]) -> None:
-    """Writes them at once, `.npz`."""
+    """Write the panels to an `.npz` file atomically."""
     arrays: dict[str, NDArray[Any]] = {}
     index = []
     for number, panel in enumerate(panels):
@@ -63,7 +63,7 @@ def write_panels(path: Path, panels: Sequence[Panel]) -> None:
 
 
 def read_panels(path: Path) -> list[Panel]:
-    """Reads what `write_panels` wrote.
+    """Read a file of `write_panels`.
 
     Raises:
         SpsamError: If the file is missing or damaged.

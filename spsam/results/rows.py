@@ -1,4 +1,4 @@
-"""Tidy results: one row per run, case and class, one JSON object a line."""
+"""Tidy results: one row per run, case, class and metric, one JSON object per line."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from spsam.text.json_text import parse_json
 
 @dataclass(frozen=True)
 class Row:
-    """The score of one class in one case. It says nothing of arms: `run_id` leads to those.
+    """The score of one class in one case. Its arm is found through `run_id`.
 
     Attributes:
-        run_id: The run that predicted.
-        seed: Its seed.
-        fold: Its fold of the split.
-        case: The case's id.
-        patient: The patient whose case it is.
-        class_id: 0 is the background.
-        class_name: Its name in the data set.
-        metric: Of a run `dice`, and `hd95` of foreground classes; a study of prompts has others.
-        convention: What an empty class scores: `nnunet`, `nnformer` or `transunet`; of `hd95`
-            `diagonal`, as long as the volume where only one of prediction and reference has it.
-        value: Dice in 0…1, HD95 in mm; NaN where the convention leaves the class out of this case.
+        run_id: Id of the run that predicted the case.
+        seed: Seed of the run.
+        fold: Fold of the split.
+        case: Id of the case.
+        patient: Id of the patient.
+        class_id: Id of the class; 0 is the background.
+        class_name: Name of the class in the data set.
+        metric: `dice`, or `hd95` for foreground classes; a prompt study has further metrics.
+        convention: Score of an empty class. For Dice: `nnunet`, `nnformer` or `transunet`. For
+            `hd95`: `diagonal`, the volume's diagonal if only one of prediction and reference
+            contains the class.
+        value: Dice in 0…1 or HD95 in mm; NaN if the convention excludes the class in this case.
     """
 
     run_id: str
@@ -50,15 +51,15 @@ _NAMES = tuple(field.name for field in dataclasses.fields(Row))
 
 
 def write_rows(path: Path, rows: Iterable[Row], *, checked: bool = False) -> None:
-    """Writes rows at once: a reader sees all of them or none.
+    """Write rows atomically.
 
-    NaN is written as null, since NaN is no JSON.
+    NaN is written as null, because JSON has no NaN.
 
     Args:
         path: The file.
-        rows: Its lines.
-        checked: Whether a first line has the checksum of those that follow, for a file that is in
-            no run's record. First, since a file that is cut off keeps it.
+        rows: The rows, one per line.
+        checked: Write a checksum of the rows in the first line, for a file whose checksum is not
+            in a run's record. The first line also exists in a truncated file.
     """
     lines = []
     for row in rows:
@@ -71,17 +72,17 @@ def write_rows(path: Path, rows: Iterable[Row], *, checked: bool = False) -> Non
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Reads what `write_rows` wrote.
+    """Read a file of `write_rows`.
 
     Raises:
-        SpsamError: If the file cannot be read or a line of it is no row.
+        SpsamError: If the file cannot be read, its checksum does not match, or a line is not a row.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     except OSError as error:
         raise SpsamError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise SpsamError(f"{path}: is damaged: it is no text") from error
+        raise SpsamError(f"{path}: is damaged: it is not a text file") from error
     first = 1
     if lines and lines[0].startswith(f'{{"{_CHECKSUM}"'):
         first = 2

@@ -1,4 +1,4 @@
-"""The folder of one run, which is the truth about it."""
+"""The folder of one run, which contains all of its results."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from spsam.text.secrets import masked
 Status = Literal["planned", "running", "finished", "failed"]
 
 VALIDATION_DICE = "dice/validation"
-"""The metric of an epoch after which the validation cases were scored."""
+"""Metric of the epochs after which the validation cases were scored."""
 
 
 class RunBusyError(SpsamError):
-    """Another process is at work on the run."""
+    """Another process holds the lock of the run."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """`<home>/runs/<run_id>/`; making this object touches no file.
+    """Handle of `<home>/runs/<run_id>/`; creating the object touches no file.
 
     Attributes:
-        home: The folder of all results.
-        run_id: The run's identity, which is the folder's name: equal runs share one folder.
+        home: Folder of all results.
+        run_id: Id of the run and name of its folder. Identical runs share one folder.
     """
 
     home: Path
@@ -42,75 +42,76 @@ class RunFolder:
 
     @property
     def path(self) -> Path:
-        """The folder."""
+        """The run's folder."""
         return self.home / "runs" / self.run_id
 
     @property
     def config(self) -> Path:
-        """The resolved configuration, YAML."""
+        """Resolved configuration, YAML."""
         return self.path / "config.yaml"
 
     @property
     def record(self) -> Path:
-        """Status, seconds, parameters, environment, failures and cost, JSON.
+        """Record of the run, JSON: status, times, parameters, environment, failures and cost.
 
-        `cost`, once the run is scored: `gflops` (one forward pass of one patch), `step_seconds`
-        (of an optimiser step, the median of the epochs' means, by phase: `generator`, `joint`),
-        `training_seconds` and `evaluation_seconds`, `peak_memory_bytes` and `peak_memory_of`
-        (`device` or `process`).
+        `cost` is added when the run is scored: `gflops` (one forward pass of one patch),
+        `step_seconds` (per optimiser step, the median of the epochs' means, for each phase:
+        `generator`, `joint`), `training_seconds`, `evaluation_seconds`, `peak_memory_bytes` and
+        `peak_memory_of` (`device` or `process`).
 
-        `best`, where validation cases chose the weights (`train.checkpoint: best`): `epoch` after
-        which they were scored, from 0, their `dice`, and `of` how many validations it is the best.
+        `best` exists if validation cases selected the weights (`train.checkpoint: best`): the
+        `epoch` (from 0) after which they were scored, their `dice`, and `of`, the number of
+        validations that were compared.
         """
         return self.path / "run.json"
 
     @property
     def metrics(self) -> Path:
-        """One JSON object per epoch and line."""
+        """Metrics of the training, one JSON object per epoch and line."""
         return self.path / "metrics.jsonl"
 
     @property
     def rows(self) -> Path:
-        """One JSON object per case and class, see `spsam.results.rows`."""
+        """Scores, one JSON object per line; see `spsam.results.rows`."""
         return self.path / "rows.jsonl"
 
     @property
     def checkpoint(self) -> Path:
-        """Weights and optimiser, from which an interrupted run goes on; the best weights, too."""
+        """Last and best weights and the optimiser's state, from which a run resumes."""
         return self.path / "checkpoint.pt"
 
     @property
     def preview(self) -> Path:
-        """A picture of some predictions."""
+        """Image of some predictions."""
         return self.path / "preview.png"
 
     @property
     def measures(self) -> Path:
-        """Counts by slice and by confidence, see `spsam.results.measures`."""
+        """Counts per slice and confidence; see `spsam.results.measures`."""
         return self.path / "measures.npz"
 
     @property
     def panels(self) -> Path:
-        """Slices that figures show, see `spsam.results.panels`."""
+        """Slices that figures show; see `spsam.results.panels`."""
         return self.path / "panels.npz"
 
     @property
     def predictions(self) -> Path:
-        """A folder of label maps, one per case."""
+        """Folder of predicted label maps, one per case."""
         return self.path / "predictions"
 
     @property
     def error(self) -> Path:
-        """The traceback of the last failure and the log's end, if the run failed."""
+        """Traceback of the last failure and the end of the log, if the run failed."""
         return self.path / "error.txt"
 
     @property
     def log(self) -> Path:
-        """What the run printed, where it had a process of its own."""
+        """Output of the run, if it had its own process."""
         return self.path / "log.txt"
 
     def read(self) -> dict[str, Any]:
-        """What run.json says; `{"status": "planned"}` where there is none yet.
+        """Read run.json; without that file, return `{"status": "planned"}`.
 
         Raises:
             SpsamError: If the file is damaged.
@@ -131,12 +132,14 @@ class RunFolder:
         return SpsamError(f"{file}: is damaged; remove the folder to run it again")
 
     def checksums(self) -> dict[str, str]:
-        """The SHA-256 of each file that a finished run's numbers and figures are read from."""
+        """Return the SHA-256 of each file with numbers or figures of a finished run."""
         files = (self.config, self.metrics, self.rows, self.measures, self.panels)
         return {file.name: sha256(file.read_bytes()) for file in files if file.is_file()}
 
     def verify(self, file: Path) -> None:
-        """Holds a file against its checksum in run.json; earlier versions recorded none.
+        """Compare a file with its checksum in run.json; a file without a checksum is accepted.
+
+        Records of earlier versions contain no checksums.
 
         Raises:
             SpsamError: If the file, or run.json, is damaged or missing.
@@ -153,20 +156,20 @@ class RunFolder:
 
     @property
     def status(self) -> Status:
-        """`running` also stands for a run that was interrupted: whoever holds the lock knows."""
+        """Recorded status. It is also `running` after an interruption; then the lock is free."""
         status: Status = self.read()["status"]
         return status
 
     @property
     def failures(self) -> int:
-        """How often the run has failed so far."""
+        """Number of failures of the run so far."""
         return int(self.read().get("failures", 0))
 
     def fail(self, reason: str) -> None:
-        """Records a failure, with the end of the log; the caller holds the lock.
+        """Record a failure with the end of the log. The caller must hold the lock.
 
         Args:
-            reason: A traceback, or what became of the run's process.
+            reason: A traceback, or a description of how the run's process ended.
         """
         self.note(status="failed", failures=self.failures + 1)
         tail = self.log_tail()
@@ -174,7 +177,7 @@ class RunFolder:
         write_text(self.error, masked(text))
 
     def log_tail(self, lines: int = 40) -> str:
-        """The last lines that the run printed."""
+        """Return the last lines of the run's output."""
         try:
             with self.log.open("rb") as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - 200 * lines))
@@ -184,11 +187,11 @@ class RunFolder:
         return "\n".join(text.splitlines()[-lines:]) + "\n" if text else ""
 
     def note(self, **values: Any) -> None:
-        """Changes some values of run.json, all at once or not at all."""
+        """Change values of run.json atomically."""
         write_text(self.record, to_sealed_json({**self.read(), **values}))
 
     def read_metrics(self) -> list[dict[str, float]]:
-        """The metrics of every epoch so far; a line that is still being written is left out.
+        """Read the metrics of every epoch so far; an incomplete last line is skipped.
 
         Raises:
             SpsamError: If a line is damaged.
@@ -205,34 +208,34 @@ class RunFolder:
         return found
 
     def read_rows(self) -> list[Row]:
-        """The run's scores.
+        """Read the run's scores.
 
         Raises:
-            SpsamError: If there are none or they are damaged.
+            SpsamError: If the scores are missing or damaged.
         """
         self.verify(self.rows)
         return read_rows(self.rows)
 
     @contextmanager
     def lock(self, *, wait: bool = False) -> Iterator[None]:
-        """Keeps twins of the run out: other processes, on this machine or on a shared disk.
+        """Hold the run's lock, which excludes other processes on this machine or a shared disk.
 
-        The lock goes with its process, however that ends.
+        The operating system releases the lock when the process ends for any reason.
 
         Args:
-            wait: Wait until it is free.
+            wait: Wait until the lock is free.
 
         Raises:
-            RunBusyError: If another process has it and `wait` is false.
+            RunBusyError: If another process holds the lock and `wait` is false.
         """
-        # Beside the run's folder, not in it: locking alone makes no run.
+        # Beside the run's folder, because locking alone must not create the folder.
         file = self.home / "runs" / ".locks" / f"{self.run_id}.lock"
         file.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(file)
         try:
             held.acquire(timeout=-1 if wait else 0)
         except Timeout as error:
-            raise RunBusyError(f"run {self.run_id} is in another process's hands") from error
+            raise RunBusyError(f"run {self.run_id} is in use by another process") from error
         try:
             yield
         finally:

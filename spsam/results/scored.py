@@ -1,4 +1,4 @@
-"""What the rows of a run score: every class, or the regions of the data set."""
+"""The classes or regions that the rows of a run score."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import Any
 
 
 def scored_names(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names in the order of the rows' class ids, the background first.
+    """Return the names in the order of the rows' class ids, background first.
 
     Args:
-        data: The data's identity as plain values, as `config.yaml` and `ablation.json` have it;
-            those written before there were regions have none.
+        data: Identity of the data as plain values, as in `config.yaml` and `ablation.json`. Files
+            of versions without regions contain no `regions`.
+
+    Returns:
+        The background and the data set's regions if it defines any, otherwise all classes.
     """
     names = tuple(map(str, data["class_names"]))
     regions = data.get("regions") or ()

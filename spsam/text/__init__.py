@@ -1,1 +1,1 @@
-"""Text from files and users, made fit for where it goes. A lowest layer: it imports nothing."""
+"""Text from files and users, converted for each kind of output. It imports no other package."""

@@ -1,4 +1,4 @@
-"""One name for each class, wherever classes stand beside other numbers."""
+"""Unique names of classes for tables, figures, result files and experiment trackers."""
 
 from __future__ import annotations
 
@@ -13,52 +13,52 @@ from spsam.text.escape import one_line
 RESERVED = frozenset(
     ("mean", "std", "median", "min", "max", "total", "all", "loss", "validation", "epoch", "step")
 )
-"""Names of numbers about all classes: no class is called so beside them, in any spelling."""
+"""Names of numbers about all classes. A class with such a name is renamed, in any spelling."""
 
 _LONGEST = 100
 _MARKED = re.compile(r"-[0-9a-f]{8}$")
 
 
 def class_labels(names: Sequence[str]) -> tuple[str, ...]:
-    """What each class is called in tables, figures and results: one to one.
+    """Return a unique display name for each class in tables, figures and results.
 
-    A name stays as it is, but that a class called like a number about all classes (`mean`), or like
-    another class, gets its own number before its name: `class 4 - mean`. Signs that cannot be seen
-    are spelled out.
+    Most names are unchanged. A class is prefixed with its number (`class 4 - mean`) if its name is
+    reserved for a number about all classes (`mean`) or looks like another class's name. Invisible
+    characters are escaped.
 
     Args:
-        names: Of all classes in the order of their ids, the background first.
+        names: Names of all classes in the order of their ids, background first.
 
     Returns:
-        As many, each other than the rest.
+        One name per class, all different.
     """
     shown = [one_line(name).strip() for name in names]
     looks = Counter(map(_look, shown))
     labels = []
     for number, name in enumerate(shown):
         label = name
-        # The background stands in no list of numbers.
+        # The background is in no list of numbers, so its name cannot collide with one.
         if number and (not name or name.casefold() in RESERVED or looks[_look(name)] > 1):
             label = f"class {number} - {name}" if name else f"class {number}"
         while label in labels or (label != name and label in shown):
-            # Somebody has called another class just so.
+            # Another class already has exactly this name.
             label = f"{label} - class {number}"
         labels.append(label)
     return tuple(labels)
 
 
 def class_metrics(names: Sequence[str], metric: str) -> tuple[str, ...]:
-    """The metrics of the classes as trackers take them, e.g. `dice/left ventricle`: one to one.
+    """Return a unique metric name for each class, such as `dice/left ventricle`, for trackers.
 
-    A label that is no tracker's name, or would be equal to another where case and accents do not
-    count (as in databases), has the first digits of its hash behind it.
+    The first digits of a hash are appended to a label that trackers do not accept, or that equals
+    another one if case and accents are ignored, as databases do.
 
     Args:
-        names: Of all classes, the background first.
-        metric: What stands before the slash.
+        names: Names of all classes, background first.
+        metric: The part before the slash.
 
     Returns:
-        One for each foreground class.
+        One name per foreground class.
     """
     labels = class_labels(names)[1:]
     alike = Counter(map(_folded, labels))
@@ -66,11 +66,14 @@ def class_metrics(names: Sequence[str], metric: str) -> tuple[str, ...]:
 
 
 def tracked(name: str, *, marked: bool = False) -> str:
-    """A name of letters, digits and `_ - .` and space, as trackers take it; one to one.
+    """Convert a text to a unique name of letters, digits, `_ - .` and space, for trackers.
 
     Args:
         name: Any text.
-        marked: Whether its hash stands behind it although the name is allowed.
+        marked: Append the hash even if the name is allowed.
+
+    Returns:
+        The name itself if it is allowed, otherwise the allowed characters and a hash.
     """
     allowed = re.sub(r"[^\w\-. ]", "_", unicodedata.normalize("NFC", name))[:_LONGEST].strip(" ._")
     if allowed and allowed == name and not marked and not _MARKED.search(name):
@@ -80,11 +83,11 @@ def tracked(name: str, *, marked: bool = False) -> str:
 
 
 def _look(name: str) -> str:
-    """Equal for names that look the same."""
+    """Normalise a name so that names that look the same become equal."""
     return " ".join(unicodedata.normalize("NFKC", name).split())
 
 
 def _folded(name: str) -> str:
-    """Equal for names that a database may take for the same."""
+    """Normalise a name so that names that a database may consider equal become equal."""
     parts = unicodedata.normalize("NFKD", name).casefold()
     return "".join(sign for sign in parts if not unicodedata.combining(sign))

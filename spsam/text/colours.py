@@ -1,32 +1,32 @@
-"""The colour of each class: one, wherever the class is drawn or written."""
+"""Colours of classes, the same in all figures, pages and images."""
 
 from __future__ import annotations
 
 import colorsys
 
-# Okabe and Ito's, which colour-blind readers tell apart; black is the image's.
+# Palette of Okabe and Ito for colour-blind readers, without black, which is used by the image.
 _FIRST = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
-# Saturation and value of those that follow, chosen so that sixteen classes are at least 26 apart in
-# CIELab.
+# Saturation and value of the further colours, chosen so that sixteen classes are at least 26 apart
+# in CIELab.
 _SHADES = ((0.75, 0.95), (0.85, 0.55), (0.35, 0.95), (1.0, 0.8))
 _GOLDEN = 0.618034
 
 NOTHING = "#444444"
-"""Of the background, where it has to be drawn at all."""
+"""Colour of the background, in the few places that draw it."""
 
 MISSED, EXTRA, CONFUSED = "#4C8DFF", "#FF4B3E", "#FFE14D"
-"""Of a wrong pixel: foreground called background, the other way round, and a wrong class. Their
-brightness differs, too, on a grey image."""
+"""Colours of wrong pixels: foreground predicted as background, background predicted as foreground,
+and a wrong foreground class. They also differ in brightness."""
 
 
 def class_colour(number: int) -> str:
-    """The colour of a class as `#RRGGBB`.
+    """Return the colour of a class as `#RRGGBB`.
 
-    Seven classes have the colours that colour-blind readers tell apart; of more, hues follow by the
-    golden angle, so that no two of the first hundred are equal.
+    The first seven classes use a palette that colour-blind readers can distinguish. The hues of
+    further classes are spaced by the golden angle, so that the first hundred colours differ.
 
     Args:
-        number: Of the class, the background 0.
+        number: Id of the class; 0 is the background.
     """
     if number <= 0:
         return NOTHING
@@ -38,11 +38,11 @@ def class_colour(number: int) -> str:
 
 
 def class_colours(count: int) -> tuple[str, ...]:
-    """The colours of classes 1 to `count - 1`, of `count` classes with the background."""
+    """Return the colours of classes 1 to `count - 1`; `count` includes the background."""
     return tuple(class_colour(number) for number in range(1, count))
 
 
 def rgb(number: int) -> tuple[int, int, int]:
-    """The colour of a class as red, green, blue from 0 to 255."""
+    """Return the colour of a class as red, green and blue in 0…255."""
     colour = class_colour(number)
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)

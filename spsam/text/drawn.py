@@ -1,4 +1,4 @@
-"""How figures look, and their text: never a formula, in whatever script it is written."""
+"""Style and text handling of figures: no formulas, and any script."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from spsam.text.escape import plain
 
-# Matplotlib's own first; the others are common fonts with other scripts, taken where installed.
+# Matplotlib's default comes first. The others are common fonts of other scripts, if installed.
 _FONTS = (
     *("DejaVu Sans", "Noto Sans", "Segoe UI", "Arial Unicode MS"),
     *("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei"),
@@ -41,11 +41,11 @@ _STYLE: Any = {
     "lines.linewidth": 1.4,
     "figure.constrained_layout.h_pad": 0.07,
     "figure.constrained_layout.w_pad": 0.07,
-    # Editable text in a paper's figures, not outlines of letters.
+    # Embed fonts, so that text remains editable in a paper's figures.
     "pdf.fonttype": 42,
-    # Outlines in a picture of a page: it looks alike whatever fonts a reader has.
+    # Draw text as outlines in SVG images of pages, so that they look the same with any fonts.
     "svg.fonttype": "path",
-    # Names of an SVG's parts are made of it: the same figure is the same file.
+    # Salt of the ids in an SVG file: the same figure results in the same file.
     "svg.hashsalt": "spsam",
     "savefig.facecolor": "white",
 }
@@ -53,9 +53,10 @@ _STYLE: Any = {
 
 @contextmanager
 def drawn() -> Iterator[None]:
-    """Figures made and saved within have one style and take every text as it is written.
+    """Apply the common style to all figures created and saved within the context.
 
-    A dollar sign begins no formula, and a sign that no installed font has is drawn as a box.
+    Text is drawn literally: a dollar sign does not start a formula. A character that no installed
+    font contains is drawn as a box.
     """
     import matplotlib as mpl
 
@@ -65,12 +66,12 @@ def drawn() -> Iterator[None]:
 
 
 def in_legend(text: str) -> str:
-    """A legend's entry: matplotlib leaves out what begins with an underscore."""
+    """Escape a legend entry; matplotlib would omit one that begins with an underscore."""
     return f" {plain(text)}" if text.startswith("_") else plain(text)
 
 
 def settings() -> Any:
-    """Matplotlib's settings for that."""
+    """Return the matplotlib settings that `drawn` applies."""
     return {
         **_STYLE,
         "text.parse_math": False,

@@ -1,24 +1,24 @@
-"""Text as each kind of output can take it.
+"""Escaping of text for terminals, tables and spreadsheets.
 
-Names of classes, cases and arms come from files that anybody may have written. An escape sequence
-in one of them must not reach a terminal, nor a formula a spreadsheet.
+Names of classes, cases and arms come from files of unknown origin. An escape sequence in a name
+must not reach a terminal, and a formula must not reach a spreadsheet.
 """
 
 from __future__ import annotations
 
 import unicodedata
 
-# Persian and Indic scripts and many emoji are written with these two; they change no direction.
+# Joiners of Persian and Indic scripts and of many emoji; they do not change the writing direction.
 _JOINERS = "\u200c\u200d"
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _FORMULA = ("=", "+", "-", "@")
 
 
 def plain(text: str) -> str:
-    r"""The text with every sign that acts instead of being seen spelled out, e.g. `\u001b`.
+    r"""Escape every character that has an effect but no visible form, for example `\u001b`.
 
-    These are control characters, marks of writing direction, invisible signs, and halves of
-    surrogate pairs (from file names that are not UTF-8). Ends of lines and tabs stay.
+    These are control characters, marks of writing direction, invisible characters, and unpaired
+    surrogates (from file names that are not UTF-8). Line ends and tabs are kept.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -26,14 +26,14 @@ def plain(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """`plain`, without ends of lines and tabs: a name, or a cell of a table."""
+    """Escape like `plain` and replace line ends and tabs by spaces, for names and table cells."""
     return plain(text).replace("\n", " ").replace("\t", " ")
 
 
 def csv_cell(text: str) -> str:
-    """A text that a spreadsheet takes for text: what looks like a formula begins with `'`.
+    """Escape a text for a spreadsheet: a text that looks like a formula is prefixed with `'`.
 
-    A number stays a number.
+    Numbers are unchanged.
     """
     shown = plain(text)
     if shown.lstrip().startswith(_FORMULA) and not _is_number(shown):
@@ -44,7 +44,7 @@ def csv_cell(text: str) -> str:
 def _seen(sign: str) -> str:
     if unicodedata.category(sign) not in _HIDDEN or sign in _JOINERS:
         return sign
-    # As JSON spells them, so that JSON stays JSON.
+    # Escape as JSON does, so that escaped JSON remains valid JSON.
     units = sign.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 

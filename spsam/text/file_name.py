@@ -1,4 +1,4 @@
-"""Names of results: any text as the name of a folder."""
+"""Conversion of labels to file and folder names."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import re
 
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)
 _LONGEST = 120
-"""Characters; behind them stand a hash and, of a table or a figure, an ending: at most 255."""
+"""Characters before the hash and the suffix, so that names stay below the limit of 255."""
 
 
 def file_name(label: str) -> str:
-    """A label of letters, digits, `_`, `-` and `.`; a long one is cut, with a hash of all of it.
+    """Convert a label to a name of ASCII letters, digits, `_`, `-` and `.`.
 
-    It is a name on every system: Windows has devices of some names, whatever their ending, and
-    drops a dot at the end.
+    The name is valid on every system. Windows reserves some names for devices, whatever their
+    suffix, and removes a trailing dot. A long name is truncated, and a hash is appended.
 
     Args:
         label: Any text.
+
+    Returns:
+        The name, at most 129 characters long.
     """
     allowed = re.sub(r"[^A-Za-z0-9._-]+|\.+$", "_", label)
     if _DEVICE.match(allowed):

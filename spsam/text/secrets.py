@@ -1,4 +1,4 @@
-"""Passwords and tokens of addresses, taken out of whatever is shown or stored."""
+"""Removal of passwords and tokens from text that is shown or stored."""
 
 from __future__ import annotations
 
@@ -9,26 +9,30 @@ from urllib.parse import quote, quote_plus, unquote
 
 HIDDEN = "***"
 
-# A password may hold @, / and : itself: it goes to the last @ before a space, a quote or a bracket.
+# A password may contain @, / and :, so it extends to the last @ before a space, quote or bracket.
 _ACCOUNT = re.compile(r"(?<![\w+.-])([A-Za-z][\w+.-]*)://(?!/)([^\s'\"<>]*)@")
 _SETTING = re.compile(
     r"(?i)([?&;](?:[\w.-]*(?:passw|pwd|passphrase|token|secret|api_?key|access_?key|signature|sig"
     r"(?==)|credential|odbc_connect)[\w.-]*)=)[^&;\s'\"<>]+"
 )
-# Settings of MLflow's that hold an address or are secret themselves.
+# Environment variables of MLflow that contain an address, and those that are secrets themselves.
 _ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_BACKEND_STORE_URI")
 _SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 _SHORTEST = 4
-"""A shorter secret is not looked for in running text: it would be found in words."""
+"""Shortest secret that is replaced in running text; a shorter one would match parts of words."""
 
 
 def masked(text: str, *addresses: str | None) -> str:
-    """The text without passwords and tokens.
+    """Replace passwords and tokens in a text by `HIDDEN`.
 
     Args:
-        text: Anything: an address, a sentence, a traceback.
-        addresses: Addresses that are in use; their passwords are taken out wherever they stand,
-            also beside an address. Those of MLflow's environment variables always are.
+        text: Any text, such as an address, a sentence or a traceback.
+        addresses: Addresses in use. Their passwords are replaced everywhere in the text, also
+            outside of addresses. The addresses in MLflow's environment variables are always
+            included.
+
+    Returns:
+        The text without secrets.
     """
     known = [*addresses, *map(os.environ.get, _ADDRESSES)]
     secrets = {secret for address in known if address for secret in _secrets(address)}
@@ -44,12 +48,12 @@ def _without_password(found: re.Match[str]) -> str:
     user, colon, _ = account.partition(":")
     if colon:
         return f"{scheme}://{user}:{HIDDEN}@"
-    # A name alone before a web server is as a rule a token.
+    # A user name without a password in a web address is usually a token.
     return f"{scheme}://{HIDDEN if scheme.lower().startswith('http') else user}@"
 
 
 def _secrets(address: str) -> Iterator[str]:
-    """The password of an address, as it stands there and as libraries write it."""
+    """Yield the password of an address as it is written, decoded, and encoded by libraries."""
     _, _, rest = address.partition("://")
     account, at, _ = rest.rpartition("@")
     if not at or account.startswith("/"):

@@ -182,37 +182,37 @@ KINDS = (
     Kind(
         "a reference both packed and not",
         beside(write_acdc, f"{FRAME}_gt.nii.gz", f"{FRAME}_gt.nii"),
-        r"patient001_frame01_gt\.nii\.gz: is a second file of what patient001_frame01_gt\.nii is",
+        r"patient001_frame01_gt\.nii\.gz: is a duplicate of patient001_frame01_gt\.nii",
     ),
     Kind(
         "an image under an ending in capitals, too",
         beside(write_acdc, f"{FRAME}.nii.gz", f"{FRAME}.NII"),
-        r"patient001_frame01\.nii\.gz: is a second file of what patient001_frame01\.NII is",
+        r"patient001_frame01\.nii\.gz: is a duplicate of patient001_frame01\.NII",
     ),
     Kind(
         "an image of Synapse both packed and not",
         beside(write_synapse, "img/img0001.nii.gz", "img/img0001.nii"),
-        r"img0001\.nii\.gz: is a second file of what img0001\.nii is, too: take one away",
+        r"img0001\.nii\.gz: is a duplicate of img0001\.nii: remove one",
     ),
     Kind(
         "a label of Synapse both packed and not",
         beside(write_synapse, "label/label0001.nii.gz", "label/label0001.nii"),
-        r"label0001\.nii\.gz: is a second file of what label0001\.nii is, too: take one away",
+        r"label0001\.nii\.gz: is a duplicate of label0001\.nii: remove one",
     ),
     Kind(
         "a slice under two numbers",
         beside(write_synapse_slices, f"{SLICE}.npz", "train_npz/case0005_slice0000.npz"),
-        r"case0005_slice0000\.npz: is a second file of what case0005_slice000\.npz is",
+        r"case0005_slice0000\.npz: is a duplicate of case0005_slice000\.npz",
     ),
     Kind(
         "a label of nnU-Net both packed and not",
         beside(write_nnunet, "labelsTr/bt_001.nii.gz", "labelsTr/bt_001.nii"),
-        r"labelsTr/bt_001\.nii: expected 'file_ending' of dataset\.json, \.nii\.gz: rename it",
+        r"labelsTr/bt_001\.nii: expected the suffix \.nii\.gz \(file_ending of dataset\.json\)",
     ),
     Kind(
         "an image of nnU-Net under an ending in capitals",
         beside(write_nnunet, "imagesTr/bt_001_0000.nii.gz", "imagesTr/bt_001_0001.NII"),
-        r"bt_001_0001\.NII: expected 'file_ending' of dataset\.json, \.nii\.gz: rename it",
+        r"bt_001_0001\.NII: expected the suffix \.nii\.gz \(file_ending of dataset\.json\): rename",
     ),
     Kind(
         "an image that is its own label",
@@ -234,7 +234,7 @@ KINDS = (
         named_data("phantm"),
         "no data set and no folder 'phantm'; did you mean 'phantom'?",
     ),
-    Kind("a file for a folder", file_as_data, r"data\.txt: expected a folder, this is a file"),
+    Kind("a file for a folder", file_as_data, r"data\.txt: expected a folder, got a file"),
     Kind(
         "a dataset.json cut off",
         rewritten(b'{\n "name": "Organs",\n "modal'),
@@ -274,28 +274,28 @@ KINDS = (
     Kind(
         "two classes of one name",
         described(lambda c: c["labels"].update({"7": c["labels"]["1"]})),
-        rf"{JSON}: 'labels' has the same name twice: ",
+        rf"{JSON}: 'labels' contains the same name twice: ",
     ),
     Kind(
         "a class's id in two spellings",
         described(lambda c: c["labels"].update({"01": "another"})),
-        rf"{JSON}: 'labels' has the id 1 twice",
+        rf"{JSON}: 'labels' contains the id 1 twice",
     ),
     Kind(
         "a key twice, of which JSON's readers keep the last",
         rewritten(b'{"labels": {"background": 0, "LV": 1, "LV": 2}, "channel_names": {}}'),
-        rf"{JSON}: has the key 'LV' twice in one object",
+        rf"{JSON}: contains the key 'LV' twice in one object",
     ),
     Kind(
         "a wrong numTraining",
         lambda place: described(lambda c: c.update(numTraining=20))(place)[:1],
-        rf"{JSON} says numTraining 20, 5 labelled volumes are here: is all copied\?",
+        rf"{JSON} has numTraining 20, but 5 labelled volumes exist: are all copied\?",
         code=0,
     ),
     Kind(
         "channels that are counted from 0001",
         shifted,
-        r"bt_000_0002\.nii\.gz: channels are counted from 0001, expected from 0000: rename",
+        r"bt_000_0002\.nii\.gz: channels start at 0001, expected 0000: rename",
     ),
     Kind(
         "channels that are not counted from 0",
@@ -381,7 +381,7 @@ KINDS = (
     Kind(
         "too few patients for five folds",
         named_split("--split", "five_fold", patients=3),
-        r"five folds need at least 5 patients, acdc has 3; put a split\.json",
+        r"five folds require at least 5 patients, acdc has 3; put a split\.json",
     ),
     Kind(
         "a split with patients that are not here",
@@ -402,7 +402,7 @@ KINDS = (
     Kind(
         "two scans of one name",
         scans(two_of_one_name),
-        "scans: two volumes are called 'a'; rename one",
+        "scans: two volumes are named 'a'",
     ),
     Kind(
         "a scan that is not there",

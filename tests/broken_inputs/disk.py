@@ -470,12 +470,12 @@ KINDS = (
     Kind(
         "references of which there are none",
         scored(emptied),
-        r"wanted: there is no label map \(\.nii\.gz, \.nrrd, \.mha\) in it",
+        r"wanted: the folder contains no label map \(\.nii\.gz, \.nrrd, \.mha\)",
     ),
     Kind(
         "a prepared form without its index",
         damaged_store,
-        r"failed: .*store\.json: the prepared data are damaged: remove .*store\.json and give",
+        r"failed: .*store\.json: the prepared data are damaged: remove .*store\.json and rerun",
         1,
     ),
     Kind(
@@ -513,7 +513,7 @@ KINDS = (
     Kind(
         "a DICOM-SEG of what is no series",
         lambda place: [[*predict(place, place.home / "run0", scan(place)), "--dicom-seg"]],
-        r"a\.nii\.gz: expected a DICOM series, a DICOM-SEG refers to one",
+        r"a\.nii\.gz: a DICOM-SEG requires a DICOM series",
     ),
     Kind(
         "two results of one name",

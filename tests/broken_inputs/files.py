@@ -249,7 +249,7 @@ KINDS = (
         image(header(72, "h", 0)),
         rf"{IMAGE}: its header contradicts itself: .* 32 bits, not 0 \(bitpix\)",
     ),
-    Kind("NaN in a header", image(header(280, "f", np.nan)), f"{IMAGE}: its sform holds NaN"),
+    Kind("NaN in a header", image(header(280, "f", np.nan)), f"{IMAGE}: its sform contains NaN"),
     Kind(
         "voxels in a file of their own, cut off",
         in_two_files(truncate),
@@ -258,14 +258,14 @@ KINDS = (
     Kind(
         "voxels in a file of their own, missing",
         in_two_files(Path.unlink),
-        r"organ_002\.hdr: its voxels, organ_002\.img, should lie beside it and do not",
+        r"organ_002\.hdr: the file of its voxels, organ_002\.img, is missing",
     ),
     Kind("NaN in an ablation's data", nan_in_ablation, f"error: .*{IMAGE}: .* NaN"),
     Kind("a file without permission", without_permission, f"{IMAGE}: cannot be read: Permission"),
     Kind(
         "a link that leads nowhere",
         other(write_acdc, broken_link),
-        r"patient002_frame01.nii.gz: cannot be read: No such file.*see whether it is there",
+        r"patient002_frame01.nii.gz: cannot be read: No such file.*check that it exists",
     ),
     Kind(
         "a folder called as an image",
@@ -335,17 +335,17 @@ KINDS = (
     Kind(
         "a DICOM slice that is there twice",
         series(lambda d: write_dicom(d, SLICES[:1], first=50)),
-        r"scan: two slices lie at the same position \(.*dcm is one of them\)",
+        r"scan: two slices have the same position \(.*dcm is one of them\)",
     ),
     Kind(
         "two phases in one DICOM series",
         series(phases),
-        "scan: positions repeat: 6 slices lie at 3 positions, 2 at each, .*folder of its own",
+        "scan: positions repeat: 6 slices have 3 positions, 2 at each, .*into its own folder",
     ),
     Kind(
         "two DICOM series in a folder",
         series(lambda d: write_dicom(d, SLICES, series="1.2.826.0.1.3680043.2.1125.2", first=50)),
-        "scan: expected one DICOM series, the folder has 2: .*; give each a folder of its own",
+        "scan: expected one DICOM series, the folder has 2: .*; move each into its own folder",
     ),
     Kind(
         "a DICOM slice of another size",

@@ -134,14 +134,14 @@ KINDS = (
         "a label of another origin",
         checked(lambda d: write_image(d / LABEL, ORGANS, origin=(50.0, 0.0, 0.0))),
         rf"{LABEL}: the label's origin \(50, 0, 0\) mm is not that of its image, \(3, -4, 5\) mm "
-        r"\(.*\); voxel is taken for voxel",
+        r"\(.*\); voxels are matched by index",
         code=0,
     ),
     Kind(
         "a label of another direction",
         checked(lambda d: write_image(d / LABEL, ORGANS, direction=TURNED)),
-        rf"{LABEL}: the label's direction RAS is not that of its image, LPS \(.*\); voxel is taken "
-        "for voxel",
+        rf"{LABEL}: the label's direction RAS is not that of its image, LPS \(.*\); voxels are "
+        "matched by index",
         code=0,
     ),
     Kind(
@@ -189,7 +189,7 @@ KINDS = (
     Kind(
         "a sheared sform beside a qform",
         checked(lambda d: repacked(d, lambda content: lean(content, 1))),
-        f"{IMAGE}: its axes are not at right angles .*; it is read as if they were",
+        f"{IMAGE}: its axes are not at right angles .*; they are read as right angles",
         code=0,
     ),
     Kind(
@@ -200,13 +200,13 @@ KINDS = (
                 lambda c: [struct.pack_into("<h", c, 254, 4), struct.pack_into("<f", c, 292, 90.0)],
             )
         ),
-        f"{IMAGE}: its sform and qform disagree by up to .* mm: the qform is taken",
+        f"{IMAGE}: its sform and qform disagree by up to .* mm: the qform is used",
         code=0,
     ),
     Kind(
         "a voxel size of 0 beside an sform",
         checked(lambda d: repacked(d, lambda c: struct.pack_into("<f", c, 88, 0.0))),
-        rf"{IMAGE}: its voxel size \(pixdim\) is 0; 8 along z is taken from its sform",
+        rf"{IMAGE}: its voxel size \(pixdim\) is 0; 8 along z is used from its sform",
         code=0,
     ),
     Kind(
@@ -264,7 +264,7 @@ KINDS = (
         "a prediction of another direction",
         scored_with_a_warning,
         r"warning: .*made/a\.nii\.gz: the prediction's direction RAS is not that of its reference, "
-        r"LPS \(.*wanted/a\.nii\.gz\); voxel is taken for voxel",
+        r"LPS \(.*wanted/a\.nii\.gz\); voxels are matched by index",
         0,
     ),
 )

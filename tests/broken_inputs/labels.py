@@ -232,8 +232,8 @@ KINDS = (
     Kind(
         "an atlas's ids as floating-point numbers",
         atlas_as_float,
-        r"bt_000\.nii\.gz: has label values up to 312782560 as float32, which holds every whole "
-        "number only up to 16777216",
+        r"bt_000\.nii\.gz: contains label values up to 312782560 as float32, which represents "
+        "every integer only up to 16777216",
     ),
     Kind(
         "labels that are off by more than rounding",
@@ -243,12 +243,12 @@ KINDS = (
     Kind(
         "no foreground in any training case",
         trained_on(),
-        "no training case of split 'file' has any foreground: there is nothing to learn",
+        "no training case of split 'file' contains any foreground: there is nothing to learn",
     ),
     Kind(
         "no foreground in any training CT",
         trained_on(modality="CT"),
-        "no training case of split 'file' has any foreground: there is nothing to learn",
+        "no training case of split 'file' contains any foreground: there is nothing to learn",
     ),
     Kind(
         "a class that no training case has",
@@ -266,13 +266,13 @@ KINDS = (
         "a CT that is 1024 higher",
         shifted_ct(1024),
         r"organ_002\.nii\.gz: organ_002: its intensities are not those of the other cases \(its "
-        r"foreground has a median of 10\d\d, the usual one is \d\d\)",
+        r"foreground has a median of 10\d\d, of the other cases \d\d\)",
         0,
     ),
     Kind(
         "a CT that is 1200 higher and has no foreground",
         shifted_ct(1200, labelled=False),
-        r"organ_002: its intensities .* \(no value is below zero, the usual lowest one is -\d+\)",
+        r"organ_002: its intensities .* \(no value is below zero, but the usual minimum is -\d+\)",
         0,
     ),
     Kind(
@@ -283,19 +283,19 @@ KINDS = (
     Kind(
         "an MR without zeros around it",
         shifted_mr,
-        "organ_002: hardly a voxel is zero, of the other cases the background is",
+        "organ_002: almost no voxel is zero, but the background of the other cases is",
         0,
     ),
     Kind("a class that no case has", class_of_no_case, "no case has class 'spleen'", 0),
     Kind(
         "no foreground in any CT",
         nothing_labelled,
-        "error: no training case of organs has any foreground",
+        "error: no training case of organs contains any foreground",
     ),
     Kind(
         "a region of nnU-Net's labels with the background",
         names(labels={"background": 0, "whole": [0, 1, 2], "core": 1}),
-        r"dataset\.json: region 'whole' contains the background: list the ids of its classes alone",
+        r"dataset\.json: region 'whole' contains the background: list only the ids of its classes",
     ),
     Kind(
         "nnU-Net's ignore label below another",
@@ -315,12 +315,12 @@ KINDS = (
     Kind(
         "no background",
         decathlon_names({"1": "liver", "2": "spleen"}),
-        r"dataset\.json: 'labels' has no id 0 for the background",
+        r"dataset\.json: 'labels' lacks the id 0 for the background",
     ),
     Kind(
         "two numbers of one name",
         decathlon_names({"0": "background", "1": "liver", "2": "liver"}),
-        r"dataset\.json: 'labels' has the same name twice: liver",
+        r"dataset\.json: 'labels' contains the same name twice: liver",
     ),
     Kind(
         "an organ that AMOS22 has not",
@@ -350,7 +350,7 @@ KINDS = (
     Kind(
         "two predictions of one name",
         scored(spoil=lambda f: write_image(f / "made" / "a.mha", ORGANS)),
-        r"a\.nii\.gz: is a second label map of 'a', beside .*a\.mha: take one away",
+        r"a\.nii\.gz: is a second label map of 'a', beside .*a\.mha: remove one",
     ),
     Kind(
         "classes that are no pairs",

@@ -157,7 +157,7 @@ KINDS = (
         "a prediction that is shifted",
         evaluated(lambda p: write_image(p, ORGANS, origin=MOVED)),
         r"warning: .*made/a\.nii\.gz: the prediction's origin \(23, -4, 5\) mm is not that of its "
-        r"reference, .*voxel is taken for voxel",
+        r"reference, .*voxels are matched by index",
         0,
     ),
     Kind(
@@ -184,15 +184,16 @@ KINDS = (
     Kind(
         "a scan in metres",
         scan_in(METRES),
-        r"scan\.nii\.gz: its spacing is 8000 × 1500 × 1500 mm, that of the training 8 × 1\.5 × "
-        r"1\.5 mm, 1000 times another; see whether its header's spacing and unit are right",
+        r"scan\.nii\.gz: its spacing is 8000 × 1500 × 1500 mm, that of the training cases "
+        r"8 × 1\.5 × 1\.5 mm, a factor of 1000; check that the spacing and unit in its header are",
         1,
         PREDICTED,
     ),
     Kind(
         "a scan in microns",
         scan_in(MICRONS),
-        r"scan\.nii\.gz: its spacing is 0\.008 × 0\.0015 × 0\.0015 mm, that of the training 8 ×",
+        r"scan\.nii\.gz: its spacing is 0\.008 × 0\.0015 × 0\.0015 mm, that of the training "
+        "cases 8 ×",
         1,
         PREDICTED,
     ),
@@ -204,8 +205,8 @@ KINDS = (
     Kind(
         "a scan that memory has no room for",
         large_scan,
-        r"scan\.nii\.gz: resampled to 5 × 1000 × 1200 voxels it would take \d+\.\d GiB of memory, "
-        r"0\.0 GiB are free; its spacing is 400 × 75 × 75 mm, that of the training 8 × 1\.5 × 1\.5",
+        r"scan\.nii\.gz: resampled to 5 × 1000 × 1200 voxels it would need \d+\.\d GiB of memory, "
+        r"0\.0 GiB are free; its spacing is 400 × 75 × 75 mm, that of the training cases 8 × 1\.5",
         1,
         PREDICTED,
     ),

@@ -126,5 +126,5 @@ def test_what_may_differ_is_a_warning() -> None:
     )
     assert str(warning) == (
         "b.nii: the label's direction RAS is not that of its image, LPS (a.nii); "
-        "voxel is taken for voxel"
+        "voxels are matched by index"
     )

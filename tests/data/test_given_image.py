@@ -51,18 +51,22 @@ def test_channels_are_components_a_fourth_axis_or_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("image", "place", "message"),
     [
-        (random_image(1), {}, r"an array needs its spacing: \(z, y, x\) in mm"),
+        (random_image(1), {}, r"an array requires its spacing: \(z, y, x\) in mm"),
         (random_image(1), {"spacing": (1, 1)}, r"expected three lengths \(z, y, x\)"),
         (random_image(1), {"spacing": (1, 0, 1)}, "expected three lengths"),
         (random_image(1), {"spacing": (1, float("nan"), 1)}, "expected three lengths"),
         (random_image(1)[0], {"spacing": (1, 1, 1)}, r"got the shape \(20, 24\)"),
-        (random_image(1), {"spacing": (1, 1, 1), "origin": (1,)}, "origin: expected a place"),
+        (random_image(1), {"spacing": (1, 1, 1), "origin": (1,)}, "origin: expected a position"),
         (random_image(1), {"spacing": (1, 1, 1), "direction": (1,)}, "expected nine cosines"),
         (np.full((2, 3, 4), np.nan), {"spacing": (1, 1, 1)}, "24 voxels that are NaN"),
         (np.zeros((2, 3, 4), complex), {"spacing": (1, 1, 1)}, "expected one number each"),
         (np.array([[["a"]]]), {"spacing": (1, 1, 1)}, "expected one number each"),
         (SimpleITK.Image(4, 4, SimpleITK.sitkInt16), {}, "expected a 3D image, got 2 dimensions"),
-        (SimpleITK.Image(4, 4, 4, SimpleITK.sitkInt16), {"spacing": (1, 1, 1)}, "has its own"),
+        (
+            SimpleITK.Image(4, 4, 4, SimpleITK.sitkInt16),
+            {"spacing": (1, 1, 1)},
+            "only valid for an array",
+        ),
         (7, {}, "expected a path, a list of paths"),
         ([], {}, "expected a path, a list of paths"),
         ("nowhere.nii.gz", {}, "there is no such file or folder"),
@@ -77,5 +81,5 @@ def test_what_is_no_volume_is_refused(image: Any, place: dict[str, Any], message
 def test_a_folder_of_several_images_is_no_image(tmp_path: Path) -> None:
     for name in "ab":
         write_image(tmp_path / f"{name}.nii.gz", random_image(1))
-    with pytest.raises(InputError, match=r"expected one image, there are 2 \(a, b"):
+    with pytest.raises(InputError, match=r"expected one image, got 2 \(a, b"):
         given_case(tmp_path)

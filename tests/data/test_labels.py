@@ -62,7 +62,7 @@ def test_other_fractions_are_shown_with_their_digits(kind: type) -> None:
     shown = np.format_float_positional(array[0, 0, 0, 2], trim="-")
     with pytest.raises(InputError, match=f"label values {shown}, 2.5 are out of range; expected"):
         class_indices(array, FILE, {0: 0, 1: 1, 2: 2})
-    with pytest.raises(InputError, match=f"whole numbers from 0, got {shown}, 2.5: this is no"):
+    with pytest.raises(InputError, match=f"whole numbers from 0, got {shown}, 2.5: this is not"):
         whole_ids(array, FILE)
 
 

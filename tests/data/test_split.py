@@ -109,7 +109,7 @@ def test_validation_cases_that_a_split_names_are_the_ones(tmp_path: Path) -> Non
     split = split_cases(data, without, validate=True)
     assert (len(split.train), len(split.val), len(split.test)) == (2, 2, 2)
     one = write(tmp_path / "one.json", train=["a"], test=["d"])
-    with pytest.raises(InputError, match="one training patient is too few to hold any back"):
+    with pytest.raises(InputError, match="one training patient is too few to hold any out"):
         split_cases(data, one, validate=True)
 
 
@@ -129,7 +129,7 @@ def test_the_protocols_split_comes_before_the_file_beside_the_data(tmp_path: Pat
     write(tmp_path / "split.json", train=["a"], test=["e"])
     split = split_cases(data, protocol="own")
     assert split.name == "own"
-    assert any("--split file takes it" in note for note in split.notes)
+    assert any("use --split file to select it" in note for note in split.notes)
     assert split_cases(data, "file", protocol="own").name == "file"
     assert split_cases(data).name == "file"
     # A file that has the same cases is no other split.
@@ -145,12 +145,12 @@ def test_a_protocols_split_that_this_copy_lacks_is_replaced_aloud(tmp_path: Path
         split = split_cases(data, protocol=protocol)
         assert split.name == "five_fold"
         assert any(note.endswith("five folds instead") for note in split.notes)
-    assert "no test patient of split 'own' is here" in split_cases(data, protocol="own").notes[0]
+    assert "no test patient of split 'own' is present" in split_cases(data, protocol="own").notes[0]
     data = replace(dataset(list("abcdef")), splits={"other": PARTS})
     split = split_cases(data, protocol="published")
     assert split.name == "other"
     assert split.notes[0] == (
-        "split 'published' does not come with data in this layout: other instead"
+        "split 'published' does not exist for data in this layout: using other instead"
     )
 
 
@@ -173,7 +173,7 @@ def test_the_file_beside_the_data_comes_before_the_folds(tmp_path: Path) -> None
     assert patients_of(data, split.train) == {"a", "b"}
     assert patients_of(data, split.val) == {"c"}
     assert patients_of(data, split.test) == {"d", "e"}
-    assert split.notes == ("1 patients are in no part of split 'file' and not used",)
+    assert split.notes == ("1 patients are in no part of split 'file' and are not used",)
     assert split_cases(data, "five_fold").name == "five_fold"
 
 
@@ -259,7 +259,7 @@ def test_files_that_make_no_split(tmp_path: Path, parts: dict[str, object], mess
 
 def test_splits_that_do_not_exist(tmp_path: Path) -> None:
     data = dataset(list("abcdef"), folder=tmp_path)
-    with pytest.raises(InputError, match=r"no split\.json and no splits_final\.json beside"):
+    with pytest.raises(InputError, match=r"no split\.json and no splits_final\.json in the"):
         split_cases(data, "file")
     with pytest.raises(InputError, match="did you mean 'five_fold'"):
         split_cases(data, "fivefold")

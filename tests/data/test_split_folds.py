@@ -77,7 +77,7 @@ def test_the_file_beside_the_data_is_found_after_split_json(tmp_path: Path) -> N
     assert split_of_hash(data, None, 1, split.hash) == split
     own = {"train": tuple("cdef"), "val": (), "test": ("a", "b")}
     notes = split_cases(replace(data, splits={"own": own}), protocol="own").notes
-    assert any("splits_final.json beside the data is not used" in note for note in notes)
+    assert any("splits_final.json in the data folder is not used" in note for note in notes)
     write(tmp_path / "split.json", {"train": ["a"], "test": ["b"]})
     assert split_cases(data).test == ("b",)
     with pytest.raises(InputError, match="split 'file' has no folds, got fold 1"):

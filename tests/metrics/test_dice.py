@@ -132,8 +132,8 @@ def test_nothing_at_all() -> None:
     ("prediction", "reference", "convention", "said"),
     [
         (np.zeros(3, int), np.zeros(4, int), "nnunet", r"same shape: got \(3,\) and \(4,\)"),
-        (np.full(3, K), np.zeros(3, int), "nnunet", "0 to 3, the prediction has .* from 4 to 4"),
-        (np.zeros(3, int), np.full(3, -2), "nnunet", "the reference has .* from -2 to -2"),
+        (np.full(3, K), np.zeros(3, int), "nnunet", "the prediction contains .* from 4 to 4"),
+        (np.zeros(3, int), np.full(3, -2), "nnunet", "the reference contains .* from -2 to -2"),
         (np.zeros(3), np.zeros(3, int), "nnunet", "prediction of an integer type, got float64"),
         (np.zeros(3, int), np.zeros(3, int), "nnunnet", "did you mean 'nnunet'"),
     ],

@@ -1,1 +1,1 @@
-"""What `spsam data check` examines: each case, and all cases of a data set beside each other."""
+"""Examination of a data set by `spsam data check`: each case alone, then all cases compared."""

@@ -1,4 +1,4 @@
-"""Cases of a data set beside each other: what only the others show to be wrong."""
+"""Comparison of a data set's cases, which detects errors that no single case shows."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from spsam.data.split import split_cases, title, unlearnable
 from spsam.data.split_lists import PARTS
 from spsam.errors import InputError, Problem
 
-# Many programs store CT without its intercept: air is 0 then, or 24, and not -1000.
+# Many programs store CT without its intercept, so that air is 0 or 24 instead of -1000.
 OFFSET = 1024
 
 
 def compare(report: DataReport, split: str | Path | None) -> None:
-    """Adds to a report, which has its facts and its split, what the cases together tell.
+    """Compare the cases and add the resulting errors and warnings to a report.
 
     Args:
-        report: Is added to.
-        split: As of `split_cases`.
+        report: A report with its facts and its split, which is extended.
+        split: As in `split_cases`.
     """
     _spacings(report)
     report.warnings += [*_orientations(report), *_classes(report)]
@@ -37,15 +37,15 @@ def compare(report: DataReport, split: str | Path | None) -> None:
 
 
 def _spacings(report: DataReport) -> None:
-    """A spacing far from the others': a warning, or an error where preparation would refuse it."""
+    """Report spacings far from the others: a warning, or an error if preparation rejects them."""
     known = [each for each in report.facts if each.geometry]
     if not known:
         return
     spacings = [_upright(each, known[0]) for each in known]
-    # By factors: of two cases neither is the usual one.
+    # Computed as factors, because with two cases neither is the typical one.
     usual = np.exp(np.median(np.log(spacings), axis=0)).tolist()
     if max(usual) > LARGE:
-        message = f"spacings are as large as {max(usual):.4g} mm: is the headers' unit right?"
+        message = f"spacings are as large as {max(usual):.4g} mm: is the headers' unit correct?"
         report.warnings.append(Problem(message))
     for each, spacing in zip(known, spacings, strict=True):
         times = far(spacing, usual)
@@ -54,11 +54,11 @@ def _spacings(report: DataReport) -> None:
             message = f"{each.id}: spacing {shown} mm is far from the median, {middle} mm"
             refused = times > ABSURD and report.dataset.num_classes > 1
             where = report.errors if refused else report.warnings
-            where.append(Problem(f"{message}: is the header's unit right?"))
+            where.append(Problem(f"{message}: is the header's unit correct?"))
 
 
 def _upright(each: Facts, first: Facts) -> tuple[float, ...]:
-    """A case's spacing along the axes (z, y, x) of the first one's array."""
+    """Return a case's spacing along the axes (z, y, x) of the first case's array."""
     assert each.geometry is not None
     assert first.geometry is not None
     turn = turn_to(orientation(first.geometry), each.geometry)
@@ -70,8 +70,8 @@ def _orientations(report: DataReport) -> Iterable[Problem]:
     if len(counts) > 1:
         shown = ", ".join(f"{code} {count}" for code, count in counts.items())
         yield Problem(
-            f"cases differ in orientation ({shown}); preparation turns them to the commonest of "
-            "the training cases"
+            f"cases differ in orientation ({shown}); preparation turns them to the most frequent "
+            "one of the training cases"
         )
 
 
@@ -84,7 +84,7 @@ def _classes(report: DataReport) -> Iterable[Problem]:
 
 
 def _learnable(report: DataReport, name: str | Path | None) -> None:
-    """Whether the training cases have every class: in every fold of the split."""
+    """Check that the training cases of every fold contain every class."""
     if report.split is None:
         return
     dataset = report.dataset
@@ -102,14 +102,14 @@ def _learnable(report: DataReport, name: str | Path | None) -> None:
         except InputError as error:
             report.errors += error.problems
     for each, where in lacking.items():
-        # A class of no case at all is said once.
+        # A class in no case at all is reported elsewhere.
         if report.cases_of_class[each]:
             message = f"no training case of {', '.join(where)} has class '{each}': it is not learnt"
             report.warnings.append(Problem(message))
 
 
 def _hounsfield(report: DataReport) -> Iterable[Problem]:
-    """CT whose values are no Hounsfield units, all of it or some cases."""
+    """Report CT values that are not Hounsfield units, in all or in some cases."""
     known = [each for each in report.facts if each.digest]
     if not known:
         return
@@ -122,9 +122,11 @@ def _hounsfield(report: DataReport) -> Iterable[Problem]:
     for each in known:
         off = 0.0 if each.inside is None else each.inside - usual
         if abs(off) >= OFFSET / 2:
-            said = f"its foreground has a median of {each.inside:.0f}, the usual one is {usual:.0f}"
+            said = (
+                f"its foreground has a median of {each.inside:.0f}, of the other cases {usual:.0f}"
+            )
         elif each.low >= 0 and lowest < -OFFSET / 4:
-            said = f"no value is below zero, the usual lowest one is {lowest:.0f}"
+            said = f"no value is below zero, but the usual minimum is {lowest:.0f}"
         else:
             continue
         yield Problem(
@@ -135,14 +137,14 @@ def _hounsfield(report: DataReport) -> Iterable[Problem]:
 
 
 def _borders(report: DataReport) -> Iterable[Problem]:
-    """MR without the empty borders that others have: preparation tells these by their zeros."""
+    """Report MR without the zero borders of the other cases, which preparation relies on."""
     known = [each for each in report.facts if each.digest]
     if known and float(np.median([each.zeros for each in known])) > 1 - CROPPED:
         for each in known:
             if each.zeros < 0.01:
                 message = (
-                    f"{each.id}: hardly a voxel is zero, of the other cases the background is: "
-                    "were its intensities shifted?"
+                    f"{each.id}: almost no voxel is zero, but the background of the other cases "
+                    "is: were its intensities shifted?"
                 )
                 yield Problem(message, _first(report.dataset.case(each.id)))
 
@@ -152,7 +154,7 @@ def _first(case: Case) -> Path | None:
 
 
 def _duplicates(report: DataReport) -> None:
-    """The same voxels under two names: an error where training and scoring would share them."""
+    """Report identical images: an error if they are in different parts of the split."""
     same = defaultdict(list)
     for each in report.facts:
         if each.digest:

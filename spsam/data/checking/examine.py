@@ -1,4 +1,4 @@
-"""Everything that can be said about a data set before training: each case, and all together."""
+"""Examination of a data set before training: each case, then all cases compared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spsam.data.split import split_cases
 from spsam.data.workers import Progress, run_all
 from spsam.errors import InputError, Problem
 
-# So many foreground voxels of a case tell its usual intensity.
+# Number of foreground voxels per case from which the median intensity is computed.
 SAMPLES = 100_000
 
 
@@ -29,13 +29,16 @@ def examine(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> DataReport:
-    """Reads every case, each on its own and then compared; writes nothing.
+    """Examine every case on its own and compared with the others; no file is written.
 
     Args:
-        dataset: The data set; of volumes without a reference only the images are looked at.
-        split: As of `split_cases`.
-        workers: Processes; None takes the cores, at most 8.
-        progress: Called with (cases done, cases in all).
+        dataset: The data set; without references, only the images are examined.
+        split: As in `split_cases`.
+        workers: Number of processes; default: the number of cores, at most 8.
+        progress: Called with the numbers of finished cases and all cases.
+
+    Returns:
+        The facts about all cases, with errors and warnings.
     """
     jobs = [(case, dataset.in_channels, dataset.num_classes) for case in dataset.cases]
     report = DataReport(dataset, run_all(_examine_case, jobs, workers, progress))
@@ -84,7 +87,7 @@ def _examine_case(case: Case, channels: int, classes: int) -> Facts:
 
 
 def _median(values: npt.NDArray[np.float32]) -> float:
-    """Of at most so many values, evenly spread."""
+    """Compute the median of at most about `SAMPLES` values, evenly spread."""
     return float(np.median(values[:: max(1, len(values) // SAMPLES)]))
 
 

@@ -1,4 +1,4 @@
-"""What is known of a data set's cases, and what there is to say of them."""
+"""Facts about a data set's cases, and the report with errors and warnings."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from spsam.text.classes import class_labels
 
 @dataclass(frozen=True)
 class Facts:
-    """What one case is; of an unreadable one only the problems.
+    """Facts about one case; an unreadable case has errors only.
 
     Attributes:
-        id: The case.
-        patient: Whose.
-        errors: Training would break on them.
-        warnings: Training would run, but perhaps not on what was meant.
-        geometry: Of the image.
-        voxels: For each class its number of voxels; empty without a reference.
-        digest: Of the image's voxels.
+        id: Id of the case.
+        patient: Id of the patient.
+        errors: Problems that would stop the training.
+        warnings: Problems that would not stop the training, but may spoil its result.
+        geometry: Geometry of the image.
+        voxels: Number of voxels of each class; empty without a reference.
+        digest: Hash of the image's voxels.
         low: Smallest intensity of the first channel.
-        inside: Its median over the foreground; None without any.
+        inside: Median intensity of the first channel in the foreground; None without foreground.
         zeros: Share of voxels that are zero in every channel.
         ignored: Share of voxels with the ignore label.
     """
@@ -46,14 +46,14 @@ class Facts:
 
 @dataclass
 class DataReport:
-    """What `examine` found.
+    """Result of `examine`.
 
     Attributes:
-        dataset: What was examined.
-        facts: One a case, in the data set's order.
-        split: The one that training would take, its first fold; None if there is none.
-        errors: Where training would break.
-        warnings: What the user should look at.
+        dataset: The examined data set.
+        facts: One entry per case, in the data set's order.
+        split: The first fold of the split that training would use; None if there is none.
+        errors: Problems that would stop the training.
+        warnings: Problems that the user should check.
     """
 
     dataset: DataSet
@@ -64,7 +64,7 @@ class DataReport:
 
     @property
     def orientations(self) -> Mapping[str, int]:
-        """Code -> number of cases, the commonest first."""
+        """Orientation code -> number of cases, the most frequent first."""
         found = (orientation(each.geometry) for each in self.facts if each.geometry)
         return dict(Counter(found).most_common())
 
@@ -76,7 +76,7 @@ class DataReport:
 
     @property
     def cases_of_class(self) -> Mapping[str, int]:
-        """In how many readable cases a class has a voxel."""
+        """Class -> number of readable cases that contain it."""
         return {
             name: sum(bool(each.voxels and each.voxels[index]) for each in self.facts)
             for index, name in enumerate(class_labels(self.dataset.class_names))

@@ -1,1 +1,1 @@
-"""Single image files and DICOM series, with every check on what the image library passes over."""
+"""Readers and writers of image files and DICOM series, with checks that libraries lack."""

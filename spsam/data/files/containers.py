@@ -1,8 +1,8 @@
-"""MetaImage and NRRD files (.mha, .mhd, .nrrd, .nhdr), by the image library.
+"""Reading of MetaImage and NRRD files (.mha, .mhd, .nrrd, .nhdr) with SimpleITK.
 
-It takes memory for whatever a header claims, a compressed MetaImage whose data are damaged is
-read as whatever memory held, and a compressed NRRD's checksum is not looked at. So size and
-compressed data are looked at first.
+SimpleITK allocates whatever size a header claims, reads a compressed MetaImage with damaged data as
+uninitialised memory, and ignores the checksum of a compressed NRRD. Size and compressed data are
+therefore checked first.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from spsam.data.files.reading import check_memory, incomplete, named
 from spsam.data.geometry import Geometry
 from spsam.errors import InputError, Problem
 
-# Its functions carry no types.
+# SimpleITK has no type annotations.
 sitk: Any = SimpleITK
 
 _UNREADABLE = (
     "cannot be read as an image: the file is truncated or not an image; copy it again from its "
     "source"
 )
-# Deflate packs no better than this; headers of text are small.
+# Largest compression ratio of Deflate, and bytes allowed for a text header.
 _RATIO, _HEADER = 1032, 1 << 16
 _META = (".mha", ".mhd")
-# Where the library reads NaN as 0.
+# Fields in which SimpleITK reads NaN as 0.
 _PLACES = ("elementspacing", "offset", "position", "origin", "transformmatrix", "rotation")
 
 
 def read_container(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
-    """The voxels `(M, D, H, W)`, and where they lie.
+    """Read the voxels `(M, D, H, W)` and the geometry of a file.
 
     Raises:
-        InputError: If there is no such image, it is damaged or claims more than it holds, or its
-            voxels are complex.
+        InputError: If the file is missing or damaged, claims more data than it contains, or has
+            complex voxels.
     """
     with named(path, _UNREADABLE):
         data = _detached(path)
@@ -55,7 +55,7 @@ def read_container(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
         size = int(np.prod(reader.GetSize())) * components * (int(bits[1]) if bits else 8) // 8
         length = None if data is None else data.stat().st_size
         if length is not None and size > _RATIO * length + _HEADER:
-            raise InputError(incomplete(path, f"expected {size} bytes, got {length}, packed"))
+            raise InputError(incomplete(path, f"expected {size} bytes, got {length}, compressed"))
         check_memory(size, path)
         if data is not None:
             _check_packed(path, data, size)
@@ -67,10 +67,10 @@ def read_container(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
 
 
 def container_geometry(path: Path) -> Geometry:
-    """Where the voxels lie; reads the header only.
+    """Read the geometry of a file from its header alone.
 
     Raises:
-        InputError: If there is no such image, or its header is damaged.
+        InputError: If the file is missing or its header is damaged.
     """
     with named(path, _UNREADABLE):
         return _geometry(path, _reader(path))
@@ -85,7 +85,7 @@ def _reader(path: Path) -> Any:
 
 
 def _io(path: Path) -> str:
-    """The library's reader; empty where it finds it by itself, as it does by a small ending."""
+    """Return SimpleITK's reader of MetaImage for an upper-case suffix, else empty (automatic)."""
     return "MetaImageIO" if path.suffix.lower() in _META and path.suffix.isupper() else ""
 
 
@@ -94,15 +94,15 @@ def _geometry(path: Path, reader: Any) -> Geometry:
     if len(size) not in (3, 4):
         raise InputError(Problem(f"expected a 3D image, got {len(size)} dimensions", path))
     matrix = np.reshape(reader.GetDirection(), (len(size), len(size)))[:3, :3]
-    # What is no number, or no length, is no place.
+    # Reject values that are not finite, and spacings that are not positive.
     words = " ".join(_fields(path).get(name, "") for name in _PLACES).lower()
     if (
         re.search("nan|inf", words)
         or not np.isfinite([*spacing, *origin, *matrix.ravel()]).all()
         or min(spacing[:3]) <= 0
     ):
-        message = f"its header holds a spacing, origin or direction that is none: {spacing}"
-        raise InputError(Problem(f"{message} mm, from {origin}; mend the header", path))
+        message = f"its header contains an invalid spacing, origin or direction: {spacing}"
+        raise InputError(Problem(f"{message} mm, from {origin}; correct the header", path))
     return Geometry(
         (int(size[2]), int(size[1]), int(size[0])),
         (float(spacing[2]), float(spacing[1]), float(spacing[0])),
@@ -112,7 +112,7 @@ def _geometry(path: Path, reader: Any) -> Geometry:
 
 
 def _detached(path: Path) -> Path | None:
-    """The file that holds the voxels; None where a header lists several."""
+    """Return the file that contains the voxels; None if the header lists several files."""
     fields = _fields(path)
     name = fields.get("elementdatafile") or fields.get("data file") or fields.get("datafile")
     if name is None or name.upper() == "LOCAL":
@@ -122,11 +122,11 @@ def _detached(path: Path) -> Path | None:
         return file
     if re.fullmatch(r"LIST.*|.*%\d*d.*", name):
         return None
-    raise InputError(Problem(f"its voxels, {name}, should lie beside it and do not", path))
+    raise InputError(Problem(f"the file of its voxels, {name}, is missing in its folder", path))
 
 
 def _fields(path: Path) -> dict[str, str]:
-    """The header's lines `name = value` or `name: value`, names in lower case."""
+    """Read the header's lines `name = value` or `name: value`; names become lower case."""
     with path.open("rb") as stream:
         head = stream.read(_HEADER)
     end = re.search(rb"\n\r?\n|(?i:ElementDataFile)[^\n]*\n", head)
@@ -136,7 +136,7 @@ def _fields(path: Path) -> dict[str, str]:
 
 
 def _check_packed(path: Path, data: Path, size: int) -> None:
-    """Whether compressed data are whole, by their own checksum too; nothing of plain ones."""
+    """Check length and checksum of compressed data; uncompressed data are not checked here."""
     fields = _fields(path)
     meta = path.name.lower().endswith(_META)
     if meta:
@@ -156,13 +156,13 @@ def _check_packed(path: Path, data: Path, size: int) -> None:
         except (zlib.error, EOFError) as error:
             message = "its compressed data end early or are damaged"
             raise InputError(incomplete(data, message)) from error
-    # A negative skip takes the voxels from the end of what is there.
+    # With a negative skip, the voxels are at the end of the data.
     if done < size if skipped < 0 else done != size + skipped:
         raise InputError(incomplete(data, f"expected {size} bytes of voxels, got {done}"))
 
 
 def _start(path: Path, data: Path, fields: dict[str, str]) -> int:
-    """Where in a file the compressed data begin."""
+    """Return the offset of the compressed data in the file."""
     if data != path:
         return max(0, int(fields.get("headersize", "0")))
     with path.open("rb") as stream:
@@ -173,11 +173,11 @@ def _start(path: Path, data: Path, fields: dict[str, str]) -> int:
 
 
 def _unpacked(stream: BinaryIO, most: float) -> int:
-    """The bytes that zlib's or gzip's data unpack to, up to one piece more than `most`.
+    """Count the bytes of decompressed zlib or gzip data, up to one chunk more than `most`.
 
     Raises:
-        zlib.error: If the data are damaged, or contradict their own checksum.
-        EOFError: If they end early.
+        zlib.error: If the data are damaged or do not match their checksum.
+        EOFError: If the data end early.
     """
     done, piece = 0, b""
     while True:
@@ -190,7 +190,7 @@ def _unpacked(stream: BinaryIO, most: float) -> int:
             piece = b""
             if done > most:
                 return done
-        # gzip's data may have several members.
+        # A gzip file may consist of several members.
         piece = unpack.unused_data or stream.read(1 << 20)
         if not piece.startswith(b"\x1f\x8b"):
             return done

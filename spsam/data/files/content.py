@@ -1,8 +1,8 @@
-"""What is in a file, by a hash of all of it; what was hashed before is not read again.
+"""Hashes of file contents; unchanged files are not read again.
 
-Hashes are kept in the user's cache with the file's size, times and inode. Any writing changes the
-time of the inode (`ctime`), which no program can set: a file whose state is the kept one has the
-kept content.
+Hashes are stored in the user's cache with the size, times and inode of each file. Every write
+updates the inode's change time (`ctime`), which programs cannot set. A file whose state equals the
+stored one therefore has the stored content.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from spsam.errors import InputError, Problem
 from spsam.files import clear_drafts, write_text
 from spsam.text.json_text import parse_json
 
-# A file that is written twice within a tick of the disk's clock shows one state for two contents.
+# Two writes within one tick of the file system's clock leave the same state for two contents.
 _TICK_NS = 2_000_000_000
 _THREADS = 8
 
 State = tuple[int, int, int, int]
-"""Size, mtime and ctime (ns), inode."""
+"""Size, mtime and ctime in ns, inode."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """A file's content at one time.
+    """Content of a file at one time.
 
     Attributes:
         file: The file.
-        sha256: Of all its bytes, hexadecimal.
-        state: Its state then.
-        settled: Whether the same state means the same content.
+        sha256: Hexadecimal SHA-256 of all bytes.
+        state: State of the file at that time.
+        settled: Whether an equal state implies equal content.
     """
 
     file: Path
@@ -50,7 +50,7 @@ class Content:
 
 
 def read_contents(files: Iterable[Path]) -> dict[Path, Content]:
-    """Hashes files that changed since they were hashed last, and takes the others from the cache.
+    """Return the contents of files; only files that have changed are hashed again.
 
     Raises:
         InputError: With every file that cannot be read.
@@ -68,12 +68,12 @@ def read_contents(files: Iterable[Path]) -> dict[Path, Content]:
 
 
 def changed(contents: Sequence[Content]) -> list[Path]:
-    """The files whose content is another one now, or that are gone."""
+    """Return the files whose content has changed or that no longer exist."""
     return [each.file for each in contents if _has_changed(each)]
 
 
 def together(contents: Iterable[Content]) -> str:
-    """One hash, hexadecimal, of several files in their order."""
+    """Return one hexadecimal hash of several files in the given order."""
     return hashlib.sha256("\n".join(each.sha256 for each in contents).encode()).hexdigest()
 
 
@@ -97,7 +97,7 @@ def _read(file: Path, known: dict[str, Any]) -> Content | Problem:
         settled = max(before[1], before[2]) < now - _TICK_NS and _state(file) == before
         return Content(file, digest, before, settled)
     except OSError as error:
-        advice = "see what it should be" if file.is_dir() else "see whether it is there and yours"
+        advice = "expected a file" if file.is_dir() else "check that it exists and is readable"
         return Problem(f"cannot be read: {error.strerror}; {advice}", file)
 
 
@@ -109,14 +109,14 @@ def _state(file: Path) -> State:
 def _hash(file: Path) -> str:
     digest = hashlib.sha256()
     with file.open("rb", buffering=0) as stream:
-        # Large pieces: other threads compute meanwhile.
+        # Large pieces release Python's lock for other threads.
         while piece := stream.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
 
 
 def cache_folder() -> Path:
-    """Where hashes are kept: `$SPSAM_CACHE`, else `spsam` in the user's folder of caches."""
+    """Return the cache folder: `$SPSAM_CACHE`, or `spsam` in the user's cache folder."""
     if named := os.environ.get("SPSAM_CACHE"):
         return Path(named)
     if sys.platform == "win32":
@@ -134,7 +134,7 @@ def _cache_file(folder: Path) -> Path:
 
 
 def _kept(folder: Path) -> dict[str, Any]:
-    """File name -> state and hash; empty where nothing is kept, or it is damaged."""
+    """Map file names to state and hash; empty if nothing is cached or the cache is damaged."""
     try:
         said = parse_json(_cache_file(folder).read_text(encoding="utf-8"))
         files: dict[str, Any] = said["files"]
@@ -144,14 +144,14 @@ def _kept(folder: Path) -> dict[str, Any]:
 
 
 def _keep(contents: Sequence[Content], known: dict[Path, dict[str, Any]]) -> None:
-    """Adds what is new to the cache; without a word where it cannot be written."""
+    """Add new entries to the cache; a cache that cannot be written is ignored."""
     new: dict[Path, dict[str, Any]] = defaultdict(dict)
     for each in contents:
         entry = [*each.state, each.sha256]
         if each.settled and known[each.file.parent].get(each.file.name) != entry:
             new[each.file.parent][each.file.name] = entry
     for folder, entries in new.items():
-        # Read again: another process may have added something.
+        # Read again, because another process may have added entries.
         files = {**_kept(folder), **entries}
         text = json.dumps({"sha256": _checksum(files), "files": files})
         with suppress(OSError, RuntimeError):

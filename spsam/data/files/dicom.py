@@ -1,9 +1,9 @@
-"""A DICOM series as one volume: files of a slice each, or of many frames.
+"""Reading of a DICOM series, or of a file with many frames, as one volume.
 
-The image library stacks whatever it is given: with a slice missing, twice there or shifted, it
-makes a volume of the wrong size in mm; frames of one file keep the file's order; and the first
-slice's number type is taken for all. So headers are read by pydicom, slices are ordered by where
-they say that they lie, and each is scaled by its own slope and intercept.
+SimpleITK stacks any files without checks. With a missing, repeated or shifted slice, the volume has
+a wrong extent in mm. The frames of one file keep the file's order, and the data type of the first
+slice is used for all. Therefore headers are read with pydicom, slices are sorted by position, and
+each slice is scaled by its own slope and intercept.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from spsam.data.files.reading import check_memory, named
 from spsam.data.geometry import Geometry
 from spsam.errors import InputError, Problem
 
-# Characters of a DICOM identifier.
+# Largest length of a DICOM identifier.
 _LONGEST = 64
-# Endings of slices; many have none.
+# Suffixes of slice files; many have none.
 _SLICES = (".dcm", ".ima", "")
-_DAMAGED = "the DICOM file cannot be read: it is damaged or no image"
+_DAMAGED = "the DICOM file cannot be read: it is damaged or not an image"
 
 
 def series_in(folder: Path) -> list[str]:
-    """The identifiers of the DICOM series whose images lie in the folder."""
+    """Return the identifiers of the DICOM series in the folder that contain images."""
     return sorted(_series(folder))
 
 
 def ordered_files(folder: Path) -> tuple[str, ...]:
-    """The files of the folder's first series, in the order of its volume's slices.
+    """Return the files of the folder's first series in the order of the volume's slices.
 
     Raises:
         InputError: As `read_series`.
@@ -45,24 +45,24 @@ def ordered_files(folder: Path) -> tuple[str, ...]:
 
 
 def series_files(folder: Path) -> tuple[Path, ...]:
-    """The files of all DICOM series in the folder, series by series, by their names."""
+    """Return the files of all DICOM series in the folder, sorted by series and name."""
     return tuple(file for _, files in sorted(_series(folder).items()) for file in files)
 
 
 def read_series(folder: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
-    """The one series of a folder `(1, D, H, W)`, its slices ordered by their position.
+    """Read the only series of a folder as `(1, D, H, W)`, with slices sorted by position.
 
-    Voxels are float32, of 32-bit integers and more float64.
+    The type is float32, or float64 if stored values have 32 bits or more.
 
     Raises:
-        InputError: If there is no series or more than one, a slice cannot be read, is missing, is
-            there twice, or the slices are not parallel and upright on each other.
+        InputError: If the folder does not contain exactly one series, if a slice is unreadable,
+            missing or repeated, or if the slices are not parallel and aligned.
     """
     return _read(folder, _one_series(folder))
 
 
 def series_geometry(folder: Path) -> Geometry:
-    """Where the voxels of a folder's one series lie; reads headers only.
+    """Read the geometry of a folder's only series from headers alone.
 
     Raises:
         InputError: As `read_series`.
@@ -71,7 +71,7 @@ def series_geometry(folder: Path) -> Geometry:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM's, by its content or its ending."""
+    """Check by suffix or content whether a file is a DICOM file."""
     if path.name.lower().endswith(".dcm"):
         return True
     with named(path, "cannot be read"), path.open("rb") as stream:
@@ -79,7 +79,7 @@ def is_dicom(path: Path) -> bool:
 
 
 def read_dicom_file(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
-    """The frames of one file `(1, D, H, W)`, ordered by their position.
+    """Read the frames of one file as `(1, D, H, W)`, sorted by position.
 
     Raises:
         InputError: As `read_series`.
@@ -88,7 +88,7 @@ def read_dicom_file(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
 
 
 def dicom_file_geometry(path: Path) -> Geometry:
-    """Where the frames of one file lie; reads its header only.
+    """Read the geometry of one file from its header alone.
 
     Raises:
         InputError: As `read_series`.
@@ -108,7 +108,7 @@ def _read(place: Path, files: Sequence[Path]) -> tuple[npt.NDArray[np.generic], 
                 kept = {frame.file: stored(frame.file)}
         pixels = kept[frame.file][frame.index]
         if pixels.shape != geometry.shape[1:]:
-            message = f"its pixels are {pixels.shape}, its header says {geometry.shape[1:]}"
+            message = f"its pixels are {pixels.shape}, but its header claims {geometry.shape[1:]}"
             raise InputError(Problem(message, frame.file))
         wide = np.result_type(pixels.dtype, np.float32)
         if voxels is None:
@@ -117,15 +117,15 @@ def _read(place: Path, files: Sequence[Path]) -> tuple[npt.NDArray[np.generic], 
             voxels = voxels.astype(wide)
         with np.errstate(over="ignore", invalid="ignore"):
             voxels[index] = pixels.astype(np.float64) * frame.slope + frame.intercept
-    assert voxels is not None, "a series has a frame"
+    assert voxels is not None, "a series has at least one frame"
     return voxels[None], geometry
 
 
 def _frames(place: Path, files: Sequence[Path]) -> list[Frame]:
-    """All frames in the order of their positions.
+    """Return all frames sorted by position.
 
     Raises:
-        InputError: With every file that cannot be read, or every reason why they are no volume.
+        InputError: With every unreadable file, or the reason why the frames do not form a volume.
     """
     frames: list[Frame] = []
     problems: list[Problem] = []
@@ -147,8 +147,8 @@ def _one_series(folder: Path) -> tuple[Path, ...]:
         raise InputError(Problem("there is no DICOM series in the folder", folder))
     if len(series) > 1:
         shown = "; ".join(_describe(name, series[name]) for name in sorted(series))
-        message = f"expected one DICOM series, the folder has {len(series)}: {shown}; give each a "
-        raise InputError(Problem(f"{message}folder of its own", folder))
+        message = f"expected one DICOM series, the folder has {len(series)}: {shown}; move each "
+        raise InputError(Problem(f"{message}into its own folder", folder))
     return tuple(*series.values())
 
 
@@ -159,10 +159,11 @@ def _reading(file: Path) -> AbstractContextManager[None]:
 
 
 def _series(folder: Path) -> dict[str, list[Path]]:
-    """Each series' files, by their names.
+    """Group the files of a folder by series, sorted by name.
 
-    What is no image counts where its series has images: it is a damaged one. In a series without
-    any it is a report or a plan. What does not say its series counts as of each.
+    A file without pixels is kept if its series contains images, because it is then a damaged slice.
+    A series without any image is a report or a treatment plan and is excluded. A file without a
+    valid series identifier is added to every series.
     """
     found: dict[str, list[Path]] = {}
     images: set[str] = set()
@@ -190,7 +191,7 @@ def _series(folder: Path) -> dict[str, list[Path]]:
 
 
 def _kind(file: Path) -> tuple[str | None, bool]:
-    """A file's series, None for a table of contents, and whether it is an image."""
+    """Return a file's series (None for a DICOMDIR) and whether it is an image."""
     import pydicom
 
     tags = ["SeriesInstanceUID", "Rows", "DirectoryRecordSequence"]
@@ -200,7 +201,7 @@ def _kind(file: Path) -> tuple[str | None, bool]:
         if "DirectoryRecordSequence" in header:
             return None, False
         name = str(header.get("SeriesInstanceUID", ""))
-        # What is no identifier does not say its series.
+        # An invalid identifier counts as missing.
         return name if len(name) <= _LONGEST and name.isprintable() else "", "Rows" in header
 
 

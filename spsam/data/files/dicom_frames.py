@@ -1,4 +1,4 @@
-"""Where the frames of DICOM files lie, in what order they are a volume, and why they are none."""
+"""Frames of DICOM files: position, order, and checks that they form a volume."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from spsam.errors import InputError, Problem
 
 Vectors = npt.NDArray[np.float64]
 
-# Scanners round positions; a missing slice is off by its whole spacing.
+# Scanners round positions; a missing slice causes an error of a whole spacing.
 _TOLERANCE = 0.1
-# What may tell images at one position apart.
+# Attributes that may distinguish images at the same position.
 _TRAITS = (
     *("TemporalPositionIdentifier", "TemporalPositionIndex", "TriggerTime", "EchoTime"),
     *("EffectiveEchoTime", "EchoNumbers", "DiffusionBValue", "AcquisitionNumber", "StackID"),
@@ -28,21 +28,21 @@ _TRAITS = (
 
 @dataclass(frozen=True)
 class Frame:
-    """One slice.
+    """One slice of a series.
 
     Attributes:
-        file: Where it is.
-        index: Which of the file's frames.
-        count: How many those are.
+        file: File that contains the slice.
+        index: Index of the frame in the file.
+        count: Number of frames in the file.
         shape: Rows and columns.
-        position: Of the first pixel's centre (x, y, z), mm.
-        orientation: Along a row, then along a column.
-        spacing: Between rows, between columns, mm.
-        thickness: To the next slice, mm, as far as the header says it.
-        slope: Factor of the stored numbers.
-        intercept: Summand of them.
-        scaled: Whether the header says either.
-        traits: What may tell it from others at its position.
+        position: Centre (x, y, z) of the first pixel in mm.
+        orientation: Direction cosines along a row, then along a column.
+        spacing: Distance between rows and between columns in mm.
+        thickness: Distance to the next slice in mm; None if the header does not contain it.
+        slope: Factor applied to stored values.
+        intercept: Offset added to the scaled values.
+        scaled: Whether the header contains slope and intercept.
+        traits: Attributes that may distinguish the slice from others at its position.
     """
 
     file: Path
@@ -60,34 +60,35 @@ class Frame:
 
     @property
     def name(self) -> str:
-        """As a user finds it."""
+        """Name of the file and, if it has several frames, number of the frame."""
         return self.file.name if self.count == 1 else f"{self.file.name} (frame {self.index + 1})"
 
 
 def frames_of(file: Path) -> list[Frame]:
-    """The frames of a file, in the file's order; reads its header only.
+    """Read the frames of a file from its header, in the file's order.
 
     Raises:
-        InputError: If it is no image, or does not say where its frames lie and what they mean.
+        InputError: If the file is not an image, or does not specify the positions of its frames or
+            the scale of its values.
     """
     import pydicom
 
     with pydicom.config.disable_value_validation():
         header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
         if "Rows" not in header or "Columns" not in header:
-            raise InputError(Problem("the DICOM file holds no image", file))
+            raise InputError(Problem("the DICOM file contains no image", file))
         if "ModalityLUTSequence" in header:
-            message = "its numbers are to be looked up in a table (ModalityLUTSequence), which is "
-            raise InputError(Problem(f"{message}not done here: convert it", file))
+            message = "its values require a lookup table (ModalityLUTSequence), which is "
+            raise InputError(Problem(f"{message}not supported: convert it", file))
         count = int(header.get("NumberOfFrames") or 1)
         groups = header.get("PerFrameFunctionalGroupsSequence")
         if groups is None:
             if count > 1:
-                message = f"does not say where each of its {count} frames lies; convert it"
+                message = f"does not specify the positions of its {count} frames; convert it"
                 raise InputError(Problem(message, file))
             return [_frame(file, 0, 1, [header])]
         if len(groups) != count:
-            message = f"says that it has {count} frames, and where {len(groups)} of them lie"
+            message = f"its header claims {count} frames, but positions of {len(groups)}"
             raise InputError(Problem(f"{message}; copy it again from its source", file))
         shared = header.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()]
         return [
@@ -97,11 +98,11 @@ def frames_of(file: Path) -> list[Frame]:
 
 
 def order_problems(place: Path, frames: Sequence[Frame]) -> list[Problem]:
-    """Why the frames are no volume; nothing where they are.
+    """Report why frames do not form a volume; empty if they do.
 
     Args:
         place: The series' folder, or its file.
-        frames: In any order.
+        frames: Frames in any order.
     """
     for what in ("shape", "spacing"):
         values = {getattr(frame, what) for frame in frames}
@@ -109,37 +110,35 @@ def order_problems(place: Path, frames: Sequence[Frame]) -> list[Problem]:
             shown = ", ".join(" × ".join(f"{v:g}" for v in each) for each in sorted(values)[:4])
             name = "size" if what == "shape" else "pixel spacing"
             message = f"the slices of the DICOM series differ in {name} ({shown})"
-            return [Problem(f"{message}; give each kind a folder of its own", place)]
+            return [Problem(f"{message}; move each kind into its own folder", place)]
     plain = [frame.name for frame in frames if not frame.scaled]
     if 0 < len(plain) < len(frames):
-        message = f"{len(plain)} of {len(frames)} slices do not say how their numbers are scaled "
-        return [Problem(f"{message}(RescaleSlope), as {plain[0]}; mend the headers", place)]
+        message = f"{len(plain)} of {len(frames)} slices have no scale of their values "
+        return [Problem(f"{message}(RescaleSlope), as {plain[0]}; correct the headers", place)]
     turns = np.array([frame.orientation for frame in frames])
     square = np.array([turns[:, :3] @ turns[0, :3], turns[:, 3:] @ turns[0, 3:]])
     if np.abs(turns - turns[0]).max() > 1e-3:
         kinds = len(np.unique(np.round(turns, 2), axis=0))
-        message = f"the slices of the DICOM series are not parallel ({kinds} orientations, as of "
-        return [Problem(f"{message}a localizer): give each a folder of its own", place)]
+        message = f"the slices of the DICOM series are not parallel ({kinds} orientations, as with "
+        return [Problem(f"{message}a localizer): move each into its own folder", place)]
     if np.abs(square[:, 0] - 1).max() > 1e-2 or abs(turns[0, :3] @ turns[0, 3:]) > 1e-3:
         return [Problem("its rows and columns are not at right angles (ImageOrientation)", place)]
     if len(frames) == 1:
-        return (
-            [] if frames[0].thickness else [Problem("does not say how thick its slice is", place)]
-        )
+        return [] if frames[0].thickness else [Problem("its header has no slice thickness", place)]
     return _step_problems(place, ordered(frames))
 
 
 def ordered(frames: Sequence[Frame]) -> list[Frame]:
-    """By their positions along the slices' normal."""
+    """Sort frames by their positions along the slice normal."""
     normal = _normal(frames[0])
     return sorted(frames, key=lambda frame: (float(np.dot(frame.position, normal)), frame.name))
 
 
 def stacked(frames: Sequence[Frame]) -> Geometry:
-    """Where the volume of frames that have no problems lies.
+    """Return the geometry of a volume of frames that passed `order_problems`.
 
     Args:
-        frames: As `ordered` gives them.
+        frames: Frames sorted by `ordered`.
     """
     first, last = frames[0], frames[-1]
     normal = _normal(first)
@@ -190,31 +189,31 @@ def _step_problems(place: Path, frames: Sequence[Frame]) -> list[Problem]:
 
 
 def _repeated(frames: Sequence[Frame], twice: npt.NDArray[np.bool_]) -> str:
-    """What is said of slices at one position."""
+    """Describe slices that share a position."""
     sizes = np.diff([0, *(np.flatnonzero(~twice) + 1), len(frames)])
     several = int(sizes[0])
     if several == 1 or (sizes != several).any():
         name = frames[int(np.flatnonzero(twice)[0]) + 1].name
-        return f"two slices lie at the same position ({name} is one of them); take one away"
+        return f"two slices have the same position ({name} is one of them); remove one"
     values = {trait: {frame.traits.get(trait) for frame in frames} - {None} for trait in _TRAITS}
     differ = [trait for trait, found in values.items() if len(found) == several]
     told = f" (they differ in {', '.join(differ[:2])})" if differ else ""
     return (
-        f"positions repeat: {len(frames)} slices lie at {len(sizes)} positions, {several} at each, "
-        f"as of several phases or echoes in one series{told}; give each a folder of its own"
+        f"positions repeat: {len(frames)} slices have {len(sizes)} positions, {several} at each, "
+        f"as with several phases or echoes in one series{told}; move each into its own folder"
     )
 
 
 def _flat(group: Any) -> list[Any]:
-    """The items of a functional group's sequences, one each.
+    """Return the first item of each sequence in a functional group.
 
-    Not of a vendor's own sequences, whose attributes have other meanings.
+    Private sequences of vendors are excluded, because their attributes have other meanings.
     """
     return [each.value[0] for each in group if each.VR == "SQ" and each.keyword and each.value]
 
 
 def _frame(file: Path, index: int, count: int, places: Sequence[Any]) -> Frame:
-    """A frame, each of whose attributes stands in the first place that has it."""
+    """Create a frame; each attribute is taken from the first of `places` that contains it."""
 
     def numbers(name: str, length: int, otherwise: Sequence[float] | None = None) -> Any:
         value = next((place.get(name) for place in places if place.get(name) is not None), None)
@@ -222,8 +221,8 @@ def _frame(file: Path, index: int, count: int, places: Sequence[Any]) -> Frame:
             return tuple(otherwise)
         found = () if value is None else tuple(map(float, np.atleast_1d(value)))
         if len(found) != length or not all(map(math.isfinite, found)):
-            shown = "is not there" if value is None else f"is {value}"
-            what = f"the slice does not say where it lies or what its numbers mean: {name} {shown}"
+            shown = "is missing" if value is None else f"is {value}"
+            what = f"the slice has no valid position, orientation, spacing or scale: {name} {shown}"
             where = f" in frame {index + 1}" if count > 1 else ""
             raise InputError(Problem(f"{what}{where}", file))
         return found
@@ -255,18 +254,18 @@ def _frame(file: Path, index: int, count: int, places: Sequence[Any]) -> Frame:
 
 
 def _is_scaled(file: Path, places: Sequence[Any]) -> bool:
-    """Whether there are slope and intercept; of one alone, readers make different numbers."""
+    """Check for slope and intercept; readers interpret one without the other differently."""
     names = ("RescaleSlope", "RescaleIntercept")
     for place in places:
         values = [place.get(name) for name in names]
         if values == [None, None]:
             continue
         if values[0] == 0:
-            message = "its numbers are to be multiplied by 0 (RescaleSlope)"
+            message = "its values would be multiplied by 0 (RescaleSlope)"
             raise InputError(Problem(message, file))
         if None in values:
             there, missing = names if values[1] is None else names[::-1]
-            message = f"its header has {there} without {missing}: what its numbers mean is unknown"
-            raise InputError(Problem(f"{message}; mend the header, or convert it anew", file))
+            message = f"its header has {there} without {missing}: the scale of values is unknown"
+            raise InputError(Problem(f"{message}; correct the header, or convert it again", file))
         return True
     return False

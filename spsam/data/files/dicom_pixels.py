@@ -1,4 +1,4 @@
-"""The numbers that a DICOM file stores, as they are stored."""
+"""Decoding of the stored pixel values of a DICOM file."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import SimpleITK
 from spsam.data.files.reading import check_memory
 from spsam.errors import InputError, Problem
 
-# Its functions carry no types.
+# SimpleITK has no type annotations.
 sitk: Any = SimpleITK
 
-# What another decoder needs to know; nothing that would have it scale or turn the numbers.
+# Attributes that another decoder requires; none that would make it scale or turn the pixels.
 _PIXELS = (
     *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
     *("SamplesPerPixel", "NumberOfFrames", "SOPInstanceUID", "PixelData"),
@@ -27,19 +27,18 @@ _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 
 
 def stored(file: Path) -> npt.NDArray[np.generic]:
-    """The stored numbers of every frame `(n, H, W)`, before slope and intercept.
+    """Decode the stored values of every frame, `(n, H, W)`, without slope and intercept.
 
-    A header that asks for black where numbers are large (MONOCHROME1) changes nothing: it is about
-    screens.
+    MONOCHROME1 (inverted display) is ignored, because it only affects screens.
 
     Raises:
-        InputError: If they are colours or bits, there are none, the header contradicts itself, or
-            nothing here can unpack them.
+        InputError: If the file has no pixels, colours or single bits, if its header contradicts
+            itself, or if no installed decoder supports its compression.
     """
     import pydicom
 
     with warnings.catch_warnings(), pydicom.config.disable_value_validation():
-        # Its warnings are about other readers; what matters is compared here.
+        # pydicom's warnings concern other readers; the relevant values are checked here.
         warnings.simplefilter("ignore")
         dataset = pydicom.dcmread(file, force=True)
         _check(file, dataset)
@@ -58,13 +57,13 @@ def _check(file: Path, dataset: Any) -> None:
     if not {"PixelData", "FloatPixelData", "DoubleFloatPixelData"} & {
         element.keyword for element in dataset if element.keyword.endswith("PixelData")
     }:
-        raise InputError(Problem("the DICOM file holds no pixels", file))
+        raise InputError(Problem("the DICOM file contains no pixels", file))
     colours = str(dataset.get("PhotometricInterpretation", ""))
     if int(dataset.get("SamplesPerPixel", 1)) != 1 or colours not in _MONOCHROME:
         message = f"its pixels are colours ({colours}): expected one number each; convert it"
         raise InputError(Problem(message, file))
     if int(dataset.BitsAllocated) < 8:
-        message = "its pixels are single bits, as of a DICOM-SEG: expected numbers; convert it"
+        message = "its pixels are single bits, as in a DICOM-SEG: expected numbers; convert it"
         raise InputError(Problem(message, file))
     _check_bits(file, dataset)
     count = int(dataset.get("NumberOfFrames") or 1)
@@ -75,11 +74,11 @@ def _check(file: Path, dataset: Any) -> None:
 def _decoded(file: Path, dataset: Any) -> npt.NDArray[Any]:
     from pydicom import pixels
 
-    # It exports what it documents, but not by name.
+    # The function is documented, but not in the module's type annotations.
     decoders: Any = pixels
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     if syntax is None:
-        raise InputError(Problem("does not say how its pixels are packed (TransferSyntax)", file))
+        raise InputError(Problem("its header does not specify the TransferSyntax", file))
     if not syntax.is_encapsulated:
         return np.asarray(dataset.pixel_array)
     try:
@@ -92,10 +91,10 @@ def _decoded(file: Path, dataset: Any) -> npt.NDArray[Any]:
 
 
 def _unpacked_by_gdcm(file: Path, dataset: Any) -> npt.NDArray[Any]:
-    """Has the image library unpack what pydicom's decoders here cannot.
+    """Decode pixels with SimpleITK if pydicom has no decoder for them.
 
-    It is given the pixels alone, as a picture without a meaning: from the whole file it would scale
-    all frames as the first.
+    SimpleITK receives the pixels alone, as a secondary capture. From the original file it would
+    scale all frames like the first one.
     """
     import pydicom
     from pydicom.dataset import FileMetaDataset
@@ -120,17 +119,17 @@ def _unpacked_by_gdcm(file: Path, dataset: Any) -> npt.NDArray[Any]:
             image = sitk.ReadImage(str(copy))
         except RuntimeError as error:
             name = dataset.file_meta.TransferSyntaxUID.name
-            message = f"its pixels are packed as {name}, and damaged or of a kind that cannot be "
-            raise InputError(Problem(f"{message}unpacked here: convert it", file)) from error
+            message = f"its pixels are compressed as {name}, and are damaged or of a kind that "
+            raise InputError(Problem(f"{message}is not supported: convert it", file)) from error
     return np.asarray(sitk.GetArrayFromImage(image))
 
 
 def _check_bits(file: Path, dataset: Any) -> None:
-    """Whether the header's bits are possible; those that it does not claim are no data."""
+    """Check that the header's bits are the lowest ones; other bits may hold unrelated data."""
     bits, whole = int(dataset.get("BitsStored", 0)), int(dataset.BitsAllocated)
     top = int(dataset.get("HighBit", bits - 1))
     if "PixelData" in dataset and (not 1 <= bits <= whole or top != bits - 1):
         message = (
-            f"its header claims {bits} of {whole} bits, the highest {top}: expected the lowest"
+            f"its header claims {bits} of {whole} bits with high bit {top}: expected the lowest"
         )
         raise InputError(Problem(f"{message} bits; convert it", file))

@@ -1,4 +1,4 @@
-"""A label map of a DICOM series as DICOM-SEG, which viewers lay over the series; by highdicom."""
+"""Writing of a label map as DICOM-SEG, which viewers overlay on its series; uses highdicom."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spsam.files import atomic
 from spsam.text.classes import class_labels
 from spsam.text.colours import rgb
 
-# The standard wants them, empty where nothing is known; anonymised series often lack them.
+# Attributes that the standard requires but that may be empty; anonymised series often lack them.
 _MAY_BE_EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "ReferringPhysicianName"),
     *("AccessionNumber", "StudyID", "StudyDate", "StudyTime"),
@@ -24,16 +24,16 @@ _MAY_BE_EMPTY = (
 
 
 def segmentation_problems(folder: Path) -> list[Problem]:
-    """Why no DICOM-SEG can be made of label maps of a volume; reads one header."""
+    """Report why label maps of a volume cannot be written as DICOM-SEG; reads one header."""
     if absent := missing("dicom", "DICOM-SEG"):
         return [Problem(absent)]
     if not folder.is_dir():
-        return [Problem("expected a DICOM series, a DICOM-SEG refers to one", folder)]
+        return [Problem("a DICOM-SEG requires a DICOM series, this is a file", folder)]
     import pydicom
 
     header = pydicom.dcmread(ordered_files(folder)[0], stop_before_pixels=True)
     if "FrameOfReferenceUID" not in header:
-        message = "the series has no FrameOfReferenceUID, by which a DICOM-SEG lies on it"
+        message = "the series has no FrameOfReferenceUID, which a DICOM-SEG requires"
         return [Problem(message, folder)]
     return []
 
@@ -45,17 +45,17 @@ def write_segmentation(
     names: Sequence[str],
     slice_spacing: float,
 ) -> None:
-    """Writes class indices as binary segments; the file is there completely or not at all.
+    """Write class indices as binary segments, atomically.
 
     Args:
         path: The file, `.dcm`.
-        labels: `(D, H, W)` class indices, slices as `read_series` orders them.
+        labels: `(D, H, W)` class indices; slices in the order of `read_series`.
         folder: The series.
-        names: Of all classes, background first; class k becomes segment k.
-        slice_spacing: Distance of two slices, mm; taken for their thickness where none is said.
+        names: Names of all classes, background first; class k becomes segment k.
+        slice_spacing: Distance of adjacent slices in mm, used as thickness if headers lack it.
 
     Raises:
-        InputError: With `segmentation_problems`, or if the headers lack something else.
+        InputError: With the problems of `segmentation_problems`, or if headers lack an attribute.
     """
     problems = segmentation_problems(folder)
     if problems:
@@ -86,11 +86,11 @@ def write_segmentation(
             manufacturer_model_name="Self-Prompt SAM",
             software_versions=spsam.__version__,
             device_serial_number="0",
-            # Without a voxel there is no frame to leave out the others for.
+            # Without any foreground, all frames are kept, because a file requires a frame.
             omit_empty_frames=bool(labels.any()),
         )
     except (AttributeError, ValueError, TypeError) as error:
-        message = f"no DICOM-SEG can be made of the series ({error}); leave out --dicom-seg"
+        message = f"no DICOM-SEG can be written for the series ({error}); omit --dicom-seg"
         raise InputError(Problem(message, folder)) from error
     with atomic(path) as draft:
         result.save_as(draft)
@@ -103,13 +103,13 @@ def _description(number: int, name: str) -> Any:
 
     import spsam
 
-    # A backslash divides values in DICOM.
+    # DICOM uses the backslash to separate values.
     label = name.replace("\\", "/")[:64]
     return highdicom.seg.SegmentDescription(
         segment_number=number,
         segment_label=label,
         segmented_property_category=codes.SCT.AnatomicalStructure,
-        # A data set's classes have names, no code of a terminology.
+        # The classes of a data set have names but no codes of a terminology.
         segmented_property_type=CodedConcept(str(number), "99SPSAM", label),
         algorithm_type="AUTOMATIC",
         display_color=highdicom.color.CIELabColor.from_rgb(*rgb(number)),

@@ -1,4 +1,4 @@
-"""One image file or DICOM series as an array and its geometry, by the reader of its kind."""
+"""Reading of image files and DICOM series with the reader of their format."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from spsam.errors import InputError, Problem
 
 
 def read_array(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
-    """The voxels as `(M, D, H, W)`, and where they lie.
+    """Read the voxels `(M, D, H, W)` and the geometry of an image.
 
     Args:
-        path: A file with a 3D image (or a 4D one, channels last), or a folder of one DICOM series.
+        path: A file with a 3D image (or 4D, channels last), or a folder with one DICOM series.
 
     Raises:
-        InputError: If there is no such image, it is damaged, or a voxel is no finite number.
+        InputError: If the image is missing or damaged, or a voxel is not a finite number.
     """
     array, geometry = _read(path)
     if np.issubdtype(array.dtype, np.floating):
@@ -47,10 +47,10 @@ def _read(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
 
 
 def read_geometry(path: Path) -> Geometry:
-    """Where the voxels lie, from the headers only.
+    """Read the geometry of an image from headers alone.
 
     Raises:
-        InputError: If there is no readable 3D image (or 4D, channels last) in the file.
+        InputError: If the path is not a readable 3D image (or 4D, channels last).
     """
     if path.is_dir():
         return series_geometry(path)

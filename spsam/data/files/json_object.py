@@ -1,4 +1,4 @@
-"""A JSON file, mostly with an object at its top, and what is wrong with it in a sentence."""
+"""Reading of JSON files, with errors as problems that name file and line."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from spsam.text.json_text import parse_json
 
 
 def read_object(path: Path, expected: str = "a JSON object at the top") -> dict[str, Any]:
-    """The object in the file.
+    """Read the JSON object in a file.
 
     Args:
         path: The file.
-        expected: What is said where something else is at the top.
+        expected: Description of the expected content, for the message if it is not an object.
 
     Raises:
-        InputError: If it is not JSON, or not an object.
+        InputError: If the content is not JSON or not an object.
     """
     content = read_json(path)
     if not isinstance(content, dict):
@@ -27,13 +27,13 @@ def read_object(path: Path, expected: str = "a JSON object at the top") -> dict[
 
 
 def read_json(path: Path) -> Any:
-    """What the file holds, whatever is at its top.
+    """Read the JSON value in a file.
 
     Raises:
-        InputError: If it is not JSON.
+        InputError: If the content is not JSON, or an object has a key twice.
     """
     try:
-        # Some editors write a mark of the byte order first.
+        # Some editors start a file with a byte order mark.
         text = path.read_text(encoding="utf-8-sig")
         return parse_json(text, pairs=_object)
     except UnicodeDecodeError as error:
@@ -45,12 +45,12 @@ def read_json(path: Path) -> Any:
     except ValueError as error:
         raise InputError(Problem(f"is not valid JSON: {error}", path)) from error
     except _RepeatedKeyError as error:
-        message = f"has the key '{error}' twice in one object, and only one of both can be meant"
+        message = f"contains the key '{error}' twice in one object; remove one of the two"
         raise InputError(Problem(message, path)) from error
 
 
 class _RepeatedKeyError(Exception):
-    """An object has two values under one key, of which JSON's readers keep the last."""
+    """A key occurs twice in an object; JSON parsers would keep the last value."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

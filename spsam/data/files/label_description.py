@@ -1,4 +1,4 @@
-"""Names and colours of label maps for ITK-SNAP: Segmentation > Import Label Descriptions."""
+"""Label descriptions (names and colours) for ITK-SNAP: Segmentation > Import Label Descriptions."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _HEAD = """\
 
 
 def label_description(names: Sequence[str], raw_ids: Sequence[int]) -> str:
-    """The text of a label description file.
+    """Return the text of a label description file.
 
     Args:
-        names: Of all classes, the background first.
-        raw_ids: For each class, its id in the label maps.
+        names: Names of all classes, background first.
+        raw_ids: For each class, its id in label maps.
     """
     lines = [_line(raw_ids[0], (0, 0, 0), "Clear Label", shown=False)]
     for number, name in enumerate(class_labels(names)):
         if number:
-            # The name stands between quotes, and has no escape.
+            # The format quotes names but cannot escape a quotation mark.
             lines.append(_line(raw_ids[number], rgb(number), name.replace('"', "'"), shown=True))
     return _HEAD + "".join(lines)
 

@@ -1,4 +1,4 @@
-"""How much memory may still be taken."""
+"""Available memory of this process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import psutil
 
 
 def memory_at_hand() -> int:
-    """Bytes that this process may still take: of the machine, its group's and its own limit."""
+    """Return the bytes that this process may still allocate.
+
+    This is the smallest of the machine's free memory and the limits of control groups and process.
+    """
     free = [int(psutil.virtual_memory().available)]
     free += _left_to_groups()
     if sys.platform != "win32":
@@ -23,19 +26,19 @@ def memory_at_hand() -> int:
 
 
 def _left_to_groups() -> list[int]:
-    """What containers and batch systems leave to this process (Linux's control groups, v2)."""
+    """Return the free memory of each Linux control group (v2), as set by containers and Slurm."""
     free = []
     with suppress(OSError, IndexError):
         own = Path("/proc/self/cgroup").read_text(encoding="utf-8").strip().split("0::/")[1]
         top = Path("/sys/fs/cgroup")
         for group in (top / own, *(top / parent for parent in Path(own).parents)):
-            # A group without a limit has `max` for a number, or no such file.
+            # A group without a limit contains `max` instead of a number, or has no such file.
             with suppress(OSError, ValueError):
                 limit, used = (
                     int((group / f"memory.{name}").read_text(encoding="utf-8"))
                     for name in ("max", "current")
                 )
-                # Files that were read count as used, and are given up where memory is wanted.
+                # The page cache counts as used, but is released when memory is needed.
                 stat = (group / "memory.stat").read_text(encoding="utf-8").split()
                 cached = int(stat[stat.index("inactive_file") + 1])
                 free.append(limit - used + cached)

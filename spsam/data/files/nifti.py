@@ -1,8 +1,8 @@
-"""NIfTI files, first and second version, in one file or two, packed or plain.
+"""Reading and writing of NIfTI files: versions 1 and 2, one file or two, compressed or not.
 
-The image library that reads other formats fills what a truncated file lacks with zeros, turns NaN
-into zeros, and takes the real part of complex voxels, all without a word. Headers are read by
-nibabel; what they claim is compared with the file before anything is taken for it.
+SimpleITK silently fills a truncated file with zeros, replaces NaN by zero, and takes the real part
+of complex voxels. Therefore headers are read with nibabel and compared with the file before any
+voxel is used.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from spsam.errors import InputError, Problem
 
 _ONE, _TWO = (".nii", ".nii.gz"), (".hdr", ".hdr.gz", ".img", ".img.gz")
 _FIRST, _SECOND = 348, 540
-# Code -> numpy's name and bits a voxel.
+# Datatype code -> name in NumPy and bits per voxel.
 _KINDS = {
     **{2: ("u1", 8), 256: ("i1", 8), 4: ("i2", 16), 512: ("u2", 16), 8: ("i4", 32)},
     **{768: ("u4", 32), 1024: ("i8", 64), 1280: ("u8", 64), 16: ("f4", 32), 64: ("f8", 64)},
@@ -38,16 +38,16 @@ _OTHERS = {
 
 @dataclass(frozen=True)
 class Header:
-    """What a NIfTI header says, compared with nothing yet.
+    """Fields of a NIfTI header, not yet compared with the file.
 
     Attributes:
-        path: The file of the header.
-        voxels: The file of the voxels.
-        kind: Of a voxel in the file.
+        path: File that contains the header.
+        voxels: File that contains the voxels.
+        kind: Data type of a stored voxel.
         shape: (M, z, y, x).
-        start: Where in the file the voxels begin.
-        scale: Factor and summand of every voxel; None where they are as stored.
-        forms: Where they lie.
+        start: Offset of the voxels in their file, in bytes.
+        scale: Slope and intercept of every voxel; None if voxels are not scaled.
+        forms: Spatial fields.
     """
 
     path: Path
@@ -60,17 +60,17 @@ class Header:
 
 
 def is_nifti(path: Path) -> bool:
-    """Whether a file is called as NIfTI files are."""
+    """Check by suffix whether a file is a NIfTI file."""
     return path.name.lower().endswith((*_ONE, *_TWO))
 
 
 def read_nifti(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
-    """The voxels `(M, D, H, W)`, scaled as the header says, and where they lie.
+    """Read the voxels `(M, D, H, W)`, scaled as the header specifies, and the geometry.
 
-    Scaled voxels are float32, of 32-bit integers and more float64.
+    The type of scaled voxels is float32, or float64 if stored voxels have 32-bit integers or more.
 
     Raises:
-        InputError: If the file is not there, not whole or no NIfTI, or of voxels that are no
+        InputError: If the file is missing, truncated or not NIfTI, or its voxels are not real
             numbers.
     """
     header = read_header(path)
@@ -85,17 +85,17 @@ def read_nifti(path: Path) -> tuple[npt.NDArray[np.generic], Geometry]:
 
 
 def nifti_geometry(path: Path) -> Geometry:
-    """Where the voxels lie; reads the header only.
+    """Read the geometry of a file from its header alone.
 
     Raises:
-        InputError: As `read_header`, or if the header does not say it.
+        InputError: As `read_header`, or if the header contains no valid geometry.
     """
     header = read_header(path)
     return geometry_of(path, header.forms, header.shape[1:])
 
 
 def nifti_oddities(path: Path) -> list[Problem]:
-    """What a user should know of a sound file's header; nothing of other formats."""
+    """Return warnings about the header of a valid NIfTI file; none for other formats."""
     if not is_nifti(path):
         return []
     header = read_header(path)
@@ -103,14 +103,14 @@ def nifti_oddities(path: Path) -> list[Problem]:
 
 
 def read_header(path: Path) -> Header:
-    """Reads a header and checks it.
+    """Read a header and check it.
 
     Args:
-        path: The file; of a pair either.
+        path: The file, or either file of a pair.
 
     Raises:
-        InputError: If a file is missing or its header is none, not whole, contradicts itself or
-            claims voxels that are no numbers.
+        InputError: If a file is missing, or its header is invalid, truncated or contradictory, or
+            its voxels are not real numbers.
     """
     path = _partner(path, "hdr") if path.name.lower().endswith((".img", ".img.gz")) else path
     with named(path, "its header cannot be read"):
@@ -119,9 +119,7 @@ def read_header(path: Path) -> Header:
         offset = float(header["vox_offset"])
         least = header.sizeof_hdr + 4 if single else 0
         if not math.isfinite(offset) or not least <= offset < 2**62:
-            message = (
-                f"its header has the voxels begin at byte {offset:g}, expected {least} or more"
-            )
+            message = f"its header places the voxels at byte {offset:g}, expected {least} or more"
             raise InputError(Problem(message, path))
         return Header(
             path,
@@ -135,10 +133,10 @@ def read_header(path: Path) -> Header:
 
 
 def write_nifti(path: Path, labels: npt.NDArray[np.integer], geometry: Geometry) -> None:
-    """Writes a label map `(D, H, W)` as `.nii.gz`, with the forms of its scan where it has some.
+    """Write a label map `(D, H, W)` as `.nii.gz`, with its scan's NIfTI fields if there are any.
 
     Raises:
-        OSError: If the disk takes no more.
+        OSError: If the file cannot be written, for example on a full disk.
     """
     little: Any = np.ascontiguousarray(labels, labels.dtype.newbyteorder("<"))
     write_voxels(path, [little], little.shape, geometry)
@@ -152,21 +150,21 @@ def write_voxels(
     *,
     level: int = 6,
 ) -> None:
-    """Writes voxels as `.nii.gz`, with the forms of their scan where it has some.
+    """Write voxels as `.nii.gz`, with their scan's NIfTI fields if there are any.
 
     Args:
         path: The file.
-        pieces: Contiguous and little-endian, of one kind; one after the other they are the array.
-        shape: Of the whole array: `(D, H, W)`, or `(K, D, H, W)` for a file of four dimensions.
-        geometry: Where the voxels lie.
-        level: Of the compression.
+        pieces: Consecutive parts of the array, contiguous, little-endian and of one type.
+        shape: Shape of the whole array: `(D, H, W)`, or `(K, D, H, W)` for a 4D file.
+        geometry: Geometry of the volume.
+        level: Compression level.
 
     Raises:
-        OSError: If the disk takes no more.
+        OSError: If the file cannot be written, for example on a full disk.
     """
     from nibabel import nifti1
 
-    # Its classes carry no types.
+    # nibabel has no type annotations.
     library: Any = nifti1
     header = library.Nifti1Header()
     pieces = iter(pieces)
@@ -183,7 +181,7 @@ def write_voxels(
         header.set_sform(matrix, code=1)
         header.set_qform(matrix, code=1)
         header["pixdim"][1:4] = geometry.spacing[::-1]
-    # Neither the time nor the draft's name: the same voxels are the same file.
+    # Without time and file name in gzip's header, equal voxels result in equal files.
     with path.open("wb") as stream, gzip.GzipFile("", "wb", level, stream, mtime=0) as packed:
         packed.write(header.as_byteswapped("<").binaryblock + bytes(4))
         for piece in itertools.chain([first], pieces):
@@ -192,10 +190,10 @@ def write_voxels(
 
 
 def _parsed(path: Path) -> tuple[Any, bool]:
-    """The header, and whether the voxels are in the same file."""
+    """Parse the header; return it and whether the voxels are in the same file."""
     from nibabel import nifti1, nifti2
 
-    # Their classes carry no types.
+    # nibabel has no type annotations.
     first: Any = nifti1
     other: Any = nifti2
     if not path.is_file():
@@ -213,7 +211,7 @@ def _parsed(path: Path) -> tuple[Any, bool]:
         raise InputError(incomplete(path, "the header is not complete"))
     known = (b"n+2\0", b"ni2\0") if second else (b"n+1\0", b"ni1\0")
     if magic not in known:
-        message = "is no NIfTI but Analyze 7.5, which does not tell left from right: convert it"
+        message = "is Analyze 7.5, not NIfTI, and does not distinguish left from right: convert it"
         analyze = not second and magic == bytes(4)
         raise InputError(Problem(message, path) if analyze else not_an_image(path))
     single = magic == known[0]
@@ -228,7 +226,7 @@ def _parsed(path: Path) -> tuple[Any, bool]:
 
 
 def not_an_image(path: Path) -> Problem:
-    """What is said of a file that is no image at all."""
+    """Return the problem of a file that is not an image."""
     return Problem(
         f"cannot be read as an image ({path.stat().st_size} bytes): the file is truncated or "
         "not an image; copy it again from its source",
@@ -237,7 +235,7 @@ def not_an_image(path: Path) -> Problem:
 
 
 def _partner(path: Path, ending: str) -> Path:
-    """The other file of a pair, packed or not."""
+    """Return the other file of a pair, compressed or not."""
     packed = path.name.lower().endswith(".gz")
     stem = path.name[: -7 if packed else -4]
     upper = path.name[len(stem) + 1].isupper()
@@ -247,7 +245,7 @@ def _partner(path: Path, ending: str) -> Path:
         if path.with_name(name).is_file():
             return path.with_name(name)
     what = "voxels" if ending == "img" else "header"
-    message = f"its {what}, {stem}.{first}, should lie beside it and do not; copy both"
+    message = f"the file of its {what}, {stem}.{first}, is missing in its folder; copy both files"
     raise InputError(Problem(message, path))
 
 
@@ -265,7 +263,7 @@ def _kind(path: Path, header: Any) -> np.dtype[Any]:
 
 
 def _shape(path: Path, header: Any) -> tuple[int, int, int, int]:
-    """(M, z, y, x); channels lie on the fourth axis, or the fifth."""
+    """Return (M, z, y, x); channels are on the fourth axis, or on the fifth."""
     count = int(header["dim"][0])
     sizes = [int(size) for size in header["dim"][1 : 1 + max(0, count)]]
     if not 1 <= count <= 7 or min(sizes) < 1:
@@ -292,7 +290,7 @@ def _scaled(
 ) -> npt.NDArray[np.floating]:
     wide: np.dtype[Any] = np.result_type(voxels.dtype, np.float32)
     scaled = np.empty(voxels.shape, wide)
-    # Piece by piece: in double precision a large volume would be there twice more.
+    # Scaled by slice, because a double-precision copy of a large volume needs too much memory.
     with np.errstate(over="ignore", invalid="ignore"):
         for channel, result in zip(voxels, scaled, strict=True):
             for plane, into in zip(channel, result, strict=True):
@@ -301,7 +299,7 @@ def _scaled(
 
 
 def _affine(geometry: Geometry) -> npt.NDArray[np.float64]:
-    """From voxels (x, y, z) to mm in the patient, (4, 4)."""
+    """Return the (4, 4) matrix from voxel indices (x, y, z) to mm in the patient."""
     matrix = np.eye(4)
     matrix[:3, :3] = np.reshape(geometry.direction, (3, 3)) * geometry.spacing[::-1]
     matrix[:3, 3] = geometry.origin

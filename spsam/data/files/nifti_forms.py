@@ -1,8 +1,8 @@
-"""Where a NIfTI file says that its voxels lie: by its qform, by its sform, by its voxel size.
+"""Spatial fields of NIfTI headers: qform, sform and voxel size.
 
-The two forms may disagree, as registration leaves them. Which one is taken is the rule of the
-image library that reads other formats here; both go into a label map as they were, so that a viewer
-shows it where it shows the scan, whichever form it takes.
+The two forms may disagree, for example after registration. The form is selected by the same rule as
+in SimpleITK, which reads other formats here. Label maps receive both forms unchanged, so that a
+viewer shows them aligned with the scan, whichever form it uses.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from spsam.errors import InputError, Problem
 
 Matrix = npt.NDArray[np.float64]
 
-# Cosine between two axes that counts as sheared: about a third of a degree.
+# Largest accepted cosine between two axes, about a third of a degree; above, a form is sheared.
 SHEARED = 5e-3
-# mm in the header's units of length.
+# Length of the header's unit in mm.
 _UNITS = {1: 1e3, 3: 1e-3}
-# In a header's units of length. Beyond these there is no scanner, and products of such numbers are
-# no numbers any more.
+# Limits in the header's unit of length. No scanner exceeds them, and products of such numbers could
+# overflow.
 _LARGEST, _SMALLEST = 1e9, 1e-9
-# NIfTI's x and y run to the right and to the front, a geometry's to the left and to the back.
+# In NIfTI, x and y point right and anterior; in a geometry, they point left and posterior.
 _TO_LPS = np.diag([-1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True)
 class Forms:
-    """A header's own words.
+    """The spatial fields of a header.
 
     Attributes:
-        codes: Of the qform and the sform; 0 where there is none.
+        codes: Codes of qform and sform; 0 if the form is missing.
         units: `xyzt_units`.
         pixdim: `qfac`, then the voxel size (x, y, z).
         quaternion: b, c, d and the offset (x, y, z) of the qform.
-        rows: The sform's three rows.
+        rows: The three rows of the sform.
     """
 
     codes: tuple[int, int]
@@ -51,7 +51,7 @@ class Forms:
 
     @classmethod
     def of(cls, header: Any) -> Forms:
-        """From a header of nibabel's."""
+        """Read the fields of a nibabel header."""
         names = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
         rows = np.concatenate([header[f"srow_{axis}"] for axis in "xyz"])
         return cls(
@@ -64,7 +64,7 @@ class Forms:
 
     @classmethod
     def from_numbers(cls, numbers: Sequence[float]) -> Forms:
-        """From what `numbers` gave."""
+        """Restore the fields from `numbers`."""
         assert len(numbers) == 25, len(numbers)
         codes = (int(numbers[0]), int(numbers[1]))
         rest = tuple(map(float, numbers[3:]))
@@ -72,12 +72,12 @@ class Forms:
 
     @property
     def numbers(self) -> tuple[float, ...]:
-        """All of it, as a geometry carries it."""
+        """All fields as numbers, to be stored in a geometry."""
         plain = (*self.codes, self.units, *self.pixdim, *self.quaternion, *self.rows)
         return tuple(float(value) for value in plain)
 
     def put(self, header: Any) -> None:
-        """Into a header of nibabel's."""
+        """Write the fields to a nibabel header."""
         header["qform_code"], header["sform_code"] = self.codes
         header["xyzt_units"] = self.units
         header["pixdim"][:4] = self.pixdim
@@ -89,12 +89,12 @@ class Forms:
 
     @property
     def sform(self) -> Matrix:
-        """The sform (3, 4)."""
+        """The sform, (3, 4)."""
         return np.reshape(self.rows, (3, 4)).astype(np.float64)
 
     @property
     def qform(self) -> Matrix:
-        """The qform (3, 4); voxel sizes in it are as the header has them."""
+        """The qform, (3, 4), in the header's voxel sizes."""
         b, c, d = self.quaternion[:3]
         a = 1.0 - (b * b + c * c + d * d)
         if a < 1e-7:
@@ -114,9 +114,9 @@ class Forms:
 
     @property
     def shear(self) -> float:
-        """How far the sform's axes are from right angles: the largest cosine between two.
+        """Deviation of the sform's axes from right angles: the largest cosine between two.
 
-        Infinite where an axis has no length; 0 where there is no sform.
+        Infinite if an axis has no length; 0 without an sform.
         """
         if not self.codes[1]:
             return 0.0
@@ -128,7 +128,7 @@ class Forms:
 
     @property
     def taken(self) -> str:
-        """Which form is taken: `sform`, `qform`, or neither."""
+        """The selected form: `sform`, `qform`, or an empty string if there is none."""
         upright = self.codes[1] > 0 and self.shear <= SHEARED
         if upright and (self.codes[1] == 1 or not self.codes[0]):
             return "sform"
@@ -136,15 +136,15 @@ class Forms:
 
 
 def geometry_of(path: Path, forms: Forms, shape: tuple[int, int, int]) -> Geometry:
-    """Where the voxels lie.
+    """Return the geometry of a volume.
 
     Args:
-        path: The file.
-        forms: Of its header.
+        path: The file, for messages.
+        forms: Spatial fields of its header.
         shape: (z, y, x).
 
     Raises:
-        InputError: If the header's numbers are none, or do not say it.
+        InputError: If the fields are invalid or incomplete.
     """
     problems = _problems(path, forms)
     if problems:
@@ -163,7 +163,7 @@ def geometry_of(path: Path, forms: Forms, shape: tuple[int, int, int]) -> Geomet
     direction, origin = np.eye(3), np.zeros(3)
     if forms.taken:
         form = forms.sform if forms.taken == "sform" else numbers.qform
-        # The nearest upright axes, as files keep them with few digits.
+        # Nearest orthogonal axes, because files store them with few digits.
         left, _, right = np.linalg.svd(form[:, :3] / np.linalg.norm(form[:, :3], axis=0))
         direction, origin = _TO_LPS @ left @ right, _TO_LPS @ form[:, 3] * scale
     return Geometry(
@@ -176,16 +176,16 @@ def geometry_of(path: Path, forms: Forms, shape: tuple[int, int, int]) -> Geomet
 
 
 def oddities(forms: Forms, shape: tuple[int, int, int]) -> list[str]:
-    """What a user should know of a header that can be read.
+    """Return warnings about a valid header.
 
     Args:
-        forms: Of the header.
+        forms: Spatial fields of the header.
         shape: (z, y, x).
     """
     found = []
     if forms.shear > SHEARED:
         found.append(
-            "its axes are not at right angles (a sheared sform); it is read as if they were"
+            "its axes are not at right angles (a sheared sform); they are read as right angles"
         )
     sizes = np.abs(forms.pixdim[1:])
     if not sizes.all():
@@ -195,25 +195,25 @@ def oddities(forms: Forms, shape: tuple[int, int, int]) -> list[str]:
             for axis, size, length in zip("xyz", sizes, lengths, strict=True)
             if not size
         )
-        found.append(f"its voxel size (pixdim) is 0; {shown} is taken from its sform")
+        found.append(f"its voxel size (pixdim) is 0; {shown} is used from its sform")
     elif all(forms.codes) and forms.shear <= SHEARED:
         apart, allowed = _apart(forms, shape), 0.1 * sizes.min()
         if apart > allowed:
             found.append(
                 f"its sform and qform disagree by up to {apart:.4g} mm: the {forms.taken} is "
-                "taken, other programs may take the other; label maps get both"
+                "used; other programs may use the other form; label maps keep both"
             )
     elif forms.taken == "sform":
         lengths = np.linalg.norm(forms.sform[:, :3], axis=0)
         if np.abs(lengths - sizes).max() > 0.01 * sizes.min():
             one, two = (" × ".join(f"{each:.4g}" for each in values) for values in (lengths, sizes))
-            found.append(f"its sform's voxels are {one}, its pixdim's {two}: the latter is taken")
+            found.append(f"its sform's voxels are {one}, its pixdim's {two}: the latter is used")
     return found
 
 
 def _apart(forms: Forms, shape: tuple[int, int, int]) -> float:
-    """The largest distance between where the two forms have a corner, mm."""
-    # Of the volume and not of its voxels' centres: a single slice has a thickness, too.
+    """Return the largest distance in mm between the corners of the volume in the two forms."""
+    # Corners of the volume rather than voxel centres, because a single slice has a thickness.
     size = np.array(shape[::-1])
     corners = [np.append(size * at, 1) for at in np.ndindex(2, 2, 2)]
     off = (forms.sform - forms.qform) @ np.array(corners, np.float64).T
@@ -227,16 +227,16 @@ def _problems(path: Path, forms: Forms) -> list[Problem]:
     if forms.codes[1]:
         said["sform"] = forms.rows
     problems = [
-        Problem(f"its {name} holds NaN, infinity or numbers above 1e9; mend the header", path)
+        Problem(f"its {name} contains NaN, infinity or numbers above 1e9; correct the header", path)
         for name, values in said.items()
         if not (np.abs(values) <= _LARGEST).all()
     ]
     if any(0 < abs(size) < _SMALLEST for size in forms.pixdim[1:]):
-        problems.append(Problem("its voxel size (pixdim) is below 1e-9; mend the header", path))
+        problems.append(Problem("its voxel size (pixdim) is below 1e-9; correct the header", path))
     if problems:
         return problems
     if forms.codes[0] and np.square(forms.quaternion[:3]).sum() > 1.001:
-        problems.append(Problem("its qform is no rotation (a quaternion longer than 1)", path))
+        problems.append(Problem("its qform is not a rotation (a quaternion longer than 1)", path))
     upright = forms.codes[1] and forms.shear <= SHEARED
     if not upright and not all(forms.pixdim[1:]):
         problems.append(Problem("its header has no voxel size (pixdim is 0)", path))

@@ -1,4 +1,4 @@
-"""The files that one image is read from: its header may name others, a DICOM series is a folder."""
+"""Files that make up one image: headers may refer to other files, and DICOM series are folders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spsam.data.files.dicom import series_files
 
-# Headers in text are far shorter; behind them may lie the voxels.
+# Longest text header that is searched; voxels may follow it.
 _HEADER = 64 * 1024
 _PAIRED = {".hdr": (".img", ".img.gz"), ".img": (".hdr", ".hdr.gz")}
 _META = re.compile(rb"^\s*ElementDataFile\s*=[ \t]*(.*?)\s*$", re.MULTILINE)
@@ -16,13 +16,13 @@ _INSIDE = ("", "LOCAL", "local")
 
 
 def parts(path: Path) -> tuple[Path, ...]:
-    """Every file whose content an image depends on, the named one first.
+    """Return every file whose content an image depends on, the given one first.
 
-    Of MetaImage and NRRD headers the files of voxels that they name, of NIfTI and Analyze in two
-    files both, of a folder the files of its DICOM series.
+    These are the voxel files that a MetaImage or NRRD header refers to, both files of a NIfTI or
+    Analyze pair, or the files of a folder's DICOM series.
 
     Args:
-        path: An image file, or the folder of a DICOM series; need not be there.
+        path: An image file, or the folder of a DICOM series; it may be missing.
     """
     if path.is_dir():
         return series_files(path) or (path,)
@@ -31,11 +31,11 @@ def parts(path: Path) -> tuple[Path, ...]:
         if name.endswith((".mha", ".mhd")):
             return (path, *_named(path, _META, _head(path)))
         if name.endswith((".nrrd", ".nhdr")):
-            # An empty line ends the header.
+            # The header ends at an empty line.
             header = re.split(rb"\r?\n\r?\n", _head(path), maxsplit=1)[0]
             return (path, *_named(path, _NRRD, header))
     except OSError:
-        # Whoever reads the file says what is wrong with it.
+        # The problem is reported when the file is read.
         return (path,)
     return (path, *_other_half(path))
 
@@ -46,7 +46,7 @@ def _head(path: Path) -> bytes:
 
 
 def _named(path: Path, pattern: re.Pattern[bytes], header: bytes) -> list[Path]:
-    """The files that a header's entry names: one, a list below it, or a pattern with numbers."""
+    """Return the files that a header's entry refers to: one, a list, or a numbered pattern."""
     match = pattern.search(header)
     value = "" if match is None else match[1].decode(errors="replace")
     if match is None or value in _INSIDE:
@@ -56,12 +56,12 @@ def _named(path: Path, pattern: re.Pattern[bytes], header: bytes) -> list[Path]:
         names = header[match.end() :].decode(errors="replace").split("\n")
     elif "%" in value:
         names = _numbered(value)
-    # Bytes that are no text are no names.
+    # Binary data after the header may look like names with a zero byte; these are skipped.
     return [path.parent / name.strip() for name in names if name.strip() and "\0" not in name]
 
 
 def _numbered(value: str) -> list[str]:
-    """`slice%03d.raw 1 10 1`: numbers from, to (included) and by."""
+    """Expand a pattern such as `slice%03d.raw 1 10 1`: first, last (included) and step."""
     pattern, *rest = value.split()
     try:
         numbers = [int(each) for each in rest]

@@ -1,4 +1,4 @@
-"""What all readers share: errors with the file's name, and a look before memory is taken."""
+"""Helpers of all readers: errors with file names, and checks before memory is allocated."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from spsam.data.files.memory import memory_at_hand
 from spsam.errors import InputError, Problem
 
 AGAIN = "copy it again from its source"
-# Deflate packs no better than this.
+# Largest compression ratio of Deflate.
 _RATIO = 1032
 _CHUNK, _PACKED = 1 << 20, 1 << 18
-# zlib's number for gzip's header and checksum.
+# Window bits that make zlib read gzip's header and checksum.
 _GZIP = 31
 _DAMAGED = "its compressed data end early or are damaged"
-# What may follow the voxels of a packed file before it counts as made to fill the disk or memory.
+# Bytes allowed after the voxels of a compressed file; more is treated as a decompression bomb.
 _SPARE = 64 << 20
 
-# What libraries raise on files that are not what they seem. Not MemoryError: it says what it is.
+# Exceptions of libraries for invalid files. MemoryError is excluded, because its cause is clear.
 _RAISED = (
     ArithmeticError,
     AttributeError,
@@ -39,38 +39,38 @@ _RAISED = (
 
 @contextmanager
 def named(path: Path, message: str, *more: type[Exception]) -> Iterator[None]:
-    """Turns what a library raises into an `InputError` of the file.
+    """Convert exceptions of a library to an `InputError` with the file's path.
 
     Args:
         path: The file.
-        message: What is said; the library's own words follow in brackets.
-        more: Further classes that the library raises.
+        message: Message of the error; the library's own message is added in brackets.
+        more: Further exception classes of the library.
 
     Raises:
-        InputError: As it was raised within, or instead of what a library raised.
+        InputError: If one is raised within, or instead of an exception of the library.
     """
     try:
         yield
     except InputError:
         raise
     except PermissionError as error:
-        message = f"cannot be read: {error.strerror}; see whether it is yours"
+        message = f"cannot be read: {error.strerror}; check its permissions"
         raise InputError(Problem(message, path)) from error
     except MemoryError as error:
-        raise InputError(Problem("takes more memory than there is", path)) from error
+        raise InputError(Problem("requires more memory than is available", path)) from error
     except _RAISED + more as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[-1][:150]
         raise InputError(Problem(f"{message} ({why})", path)) from error
 
 
 def is_packed(path: Path) -> bool:
-    """Whether the content is gzip's, whatever the name is."""
+    """Check by content whether a file is compressed with gzip."""
     with path.open("rb") as stream:
         return stream.read(2) == b"\x1f\x8b"
 
 
 def read_start(path: Path, size: int) -> bytes:
-    """The first bytes of a plain or packed file, or as many as there are."""
+    """Return the first `size` bytes of a plain or compressed file, or all if there are fewer."""
     start = b""
     for piece in _content(path):
         start += piece[: size - len(start)]
@@ -80,12 +80,12 @@ def read_start(path: Path, size: int) -> bytes:
 
 
 def read_claimed(path: Path, size: int) -> memoryview:
-    """The first `size` bytes of a plain or packed file, whose header claims as many.
+    """Read the first `size` bytes, which a header claims, of a plain or compressed file.
 
-    The whole of a packed file is read, so that its checksum is compared.
+    A compressed file is read to its end, so that its checksum is verified.
 
     Raises:
-        InputError: If the file cannot hold or does not hold them, memory cannot, or much follows.
+        InputError: If the file contains fewer bytes or many more, or memory is insufficient.
     """
     length, packed = path.stat().st_size, is_packed(path)
     if size > (_RATIO * length + _CHUNK if packed else length):
@@ -98,8 +98,8 @@ def read_claimed(path: Path, size: int) -> memoryview:
         content[done : done + len(taken)] = taken
         done, rest = done + len(taken), rest + len(piece) - len(taken)
         if rest > _SPARE + size:
-            message = f"its header claims {size} bytes, it unpacks to more than twice as many"
-            raise InputError(Problem(f"{message}; see what it is", path))
+            message = f"its header claims {size} bytes, but it unpacks to more than twice as many"
+            raise InputError(Problem(f"{message}; check its origin", path))
         if done == size and not packed:
             break
     if done < size:
@@ -108,25 +108,25 @@ def read_claimed(path: Path, size: int) -> memoryview:
 
 
 def check_memory(size: int, path: Path) -> None:
-    """Whether so many bytes can be had.
+    """Check that enough memory is available.
 
     Raises:
-        InputError: If not.
+        InputError: If `size` bytes are not available.
     """
     free = memory_at_hand()
     if size > free:
         sizes = f"{size / 1e9:.1f} GB, {free / 1e9:.1f} GB of memory are free"
-        message = f"its header claims voxels of {sizes}; see whether that is so, or crop it"
+        message = f"its header claims voxels of {sizes}; check the header, or crop the image"
         raise InputError(Problem(message, path))
 
 
 def incomplete(path: Path, why: str) -> Problem:
-    """What is said of a file that is not whole."""
+    """Return the problem of a truncated or damaged file."""
     return Problem(f"the file is truncated or damaged: {why}; {AGAIN}", path)
 
 
 def _content(path: Path) -> Iterator[bytes]:
-    """The plain content of a plain or packed file, piece by piece."""
+    """Yield the plain content of a plain or compressed file in pieces."""
     with path.open("rb") as stream:
         if not is_packed(path):
             yield from iter(partial(stream.read, _CHUNK), b"")
@@ -138,7 +138,7 @@ def _content(path: Path) -> Iterator[bytes]:
                 yield unpack.decompress(packed, _CHUNK)
                 packed = unpack.unconsumed_tail
                 if unpack.eof:
-                    # What follows is another member; zeros are padding.
+                    # Another gzip member may follow; zeros are padding.
                     packed = unpack.unused_data.lstrip(b"\0")
                     while not packed and (piece := stream.read(_PACKED)):
                         packed = piece.lstrip(b"\0")

@@ -1,4 +1,4 @@
-"""A label map as 3D Slicer's segmentation: `.seg.nrrd` with names, colours and geometry."""
+"""Writing of a label map as a segmentation of 3D Slicer (`.seg.nrrd`) with names and colours."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def write_seg_nrrd(
     names: Sequence[str],
     raw_ids: Sequence[int],
 ) -> None:
-    """Writes a label map with a segment a foreground class; Slicer opens it as a segmentation.
+    """Write a label map with one segment per foreground class; Slicer opens it as a segmentation.
 
     Args:
-        path: The file, `.seg.nrrd`; there completely or not at all.
+        path: The file, `.seg.nrrd`; written atomically.
         ids: `(D, H, W)` ids as in label files.
-        geometry: Where the voxels lie.
-        names: Of all classes, the background first.
+        geometry: Geometry of the volume.
+        names: Names of all classes, background first.
         raw_ids: For each class, its id.
 
     Raises:
-        SpsamError: If the disk is full or protected.
+        SpsamError: If the disk is full or write-protected.
     """
     import SimpleITK
 
-    # Its functions carry no types.
+    # SimpleITK has no type annotations.
     library: Any = SimpleITK
     image = library.GetImageFromArray(np.ascontiguousarray(ids))
     image.SetSpacing([float(step) for step in geometry.spacing[::-1]])
@@ -50,11 +50,11 @@ def write_seg_nrrd(
             library.WriteImage(image, str(draft), True)
         except RuntimeError as error:
             message = "the segmentation cannot be written: the disk is full or protected; make room"
-            raise SpsamError(f"{path}: {message} and give the same command again") from error
+            raise SpsamError(f"{path}: {message} and rerun the same command") from error
 
 
 def _metadata(shape: Sequence[int], names: Sequence[str], raw_ids: Sequence[int]) -> dict[str, str]:
-    """Slicer's keys: https://slicer.readthedocs.io, "Segmentations", "Segmentation file format"."""
+    """Return Slicer's keys: https://slicer.readthedocs.io, "Segmentation file format"."""
     depth, height, width = shape
     extent = f"0 {width - 1} 0 {height - 1} 0 {depth - 1}"
     values = {

@@ -1,1 +1,1 @@
-"""Volumes brought onto the plan's grid, stored, and brought back to their own grid."""
+"""Preprocessing of volumes to the plan's grid, storage, and mapping back to their own grid."""

@@ -1,4 +1,4 @@
-"""What a volume measures beside what its plan expects: a wrong unit is seen before memory ends."""
+"""Bounds of a volume's size and spacing, which detect a wrong unit before memory is exhausted."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from spsam.data.plan import Plan
 from spsam.errors import InputError, Problem
 
 FAR = 3.0
-"""A spacing this many times off the usual one is more often a wrong header than a scanner."""
+"""Factor between two spacings above which a wrong header is more likely than another scanner."""
 
 ABSURD = 100.0
-"""No two scanners of one kind differ by this much; units do."""
+"""Factor between two spacings that only different units can cause."""
 
 LARGE = 100.0
-"""No scanner's voxels measure this many mm; headers in metres say so."""
+"""Spacing in mm that no scanner has; it occurs if a header's unit is metres."""
 
-# Of what is free; the rest is for everything else that the process holds.
+# Share of the free memory that may be used; the rest is left to the remainder of the process.
 _SHARE = 0.9
-# Bytes a voxel: of each channel its float32 twice, while slices become a volume; of a reference a
-# class's share and the largest so far, in float32, and the label.
+# Bytes per voxel. A channel needs its float32 twice while slices are stacked. A reference needs a
+# class's share and the largest share so far, both float32, and the label.
 _OF_CHANNEL, _OF_REFERENCE = 8, 10
-# Of a logit in a tile's depth of slices: sums, what is finished, and what is taken of it.
+# Bytes per logit in a tile's depth of slices: sums, finished logits, and the piece being read.
 _OF_LOGIT = 12
 
 
 def far(one: Sequence[float], other: Sequence[float]) -> float:
-    """How many times one spacing is off another one, along the axis where that is most."""
+    """Return the largest factor between two spacings over all axes."""
     return max(max(a / b, b / a) for a, b in zip(one, other, strict=True))
 
 
 def spacing_notes(geometry: Geometry, plan: Plan, file: Path | None) -> tuple[Problem, ...]:
-    """A warning where a volume's spacing is far from what the plan's training cases have."""
+    """Return a warning if a volume's spacing is far from that of the plan's training cases."""
     own = _along(geometry, plan)
     if far(own, plan.spacing) <= FAR:
         return ()
     message = (
-        f"its spacing {_mm(own)} is far from that of the training, {_mm(plan.spacing)}: is the "
-        "header's unit right?"
+        f"its spacing {_mm(own)} is far from that of the training cases, {_mm(plan.spacing)}: is "
+        "the header's unit correct?"
     )
     return (Problem(message, file),)
 
@@ -55,27 +55,27 @@ def check_size(
     labelled: bool,
     file: Path | None,
 ) -> None:
-    """Refuses a volume that would be absurdly large or small on the plan's grid.
+    """Reject a volume that would be absurdly large or small on the plan's grid.
 
     Args:
-        geometry: Of what is to be resampled.
-        plan: How.
+        geometry: Geometry of the volume to be resampled.
+        plan: The plan.
         channels: M.
-        classes: K whose logits are to be held; 0 where no network follows.
-        labelled: Whether a reference is resampled, too.
-        file: The volume's.
+        classes: K, if logits of K classes will be held in memory; 0 if no network is run.
+        labelled: Whether a reference is resampled as well.
+        file: The volume's file, for messages.
 
     Raises:
-        InputError: If the spacing is off by `ABSURD`, or the resampled volume would take more
-            memory than there is.
+        InputError: If the spacings differ by a factor of `ABSURD`, or the resampled volume would
+            need more memory than is available.
     """
     own = _along(geometry, plan)
-    said = f"its spacing is {_mm(own)}, that of the training {_mm(plan.spacing)}"
-    advice = "see whether its header's spacing and unit are right"
+    said = f"its spacing is {_mm(own)}, that of the training cases {_mm(plan.spacing)}"
+    advice = "check that the spacing and unit in its header are correct"
     shape = plan.target_shape(geometry)
     factor = far(own, plan.spacing)
     if factor > ABSURD:
-        raise InputError(Problem(f"{said}, {factor:.4g} times another; {advice}", file))
+        raise InputError(Problem(f"{said}, a factor of {factor:.4g}; {advice}", file))
     depth, height, width = plan.patch_size
     held = depth * max(height, shape[1]) * max(width, shape[2])
     a_voxel = _OF_CHANNEL * channels + (_OF_REFERENCE if labelled else 1)
@@ -84,7 +84,7 @@ def check_size(
     if needed > _SHARE * free:
         size = " × ".join(map(str, shape))
         message = (
-            f"resampled to {size} voxels it would take {needed / 2**30:.1f} GiB of memory, "
+            f"resampled to {size} voxels it would need {needed / 2**30:.1f} GiB of memory, "
             f"{free / 2**30:.1f} GiB are free; {said}: {advice}"
         )
         raise InputError(Problem(message, file))
@@ -99,7 +99,7 @@ def _mm(spacing: Sequence[float]) -> str:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an allocation failed; torch raises a `RuntimeError` of its own for that."""
+    """Check whether an allocation failed, for which torch raises a `RuntimeError` of its own."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError)

@@ -1,8 +1,8 @@
-"""Compressed arrays in files, of which a piece is read without the rest (Blosc2's `b2nd`).
+"""Compressed arrays in files, which can be read in pieces (Blosc2's `b2nd`).
 
-A file is a frame of Blosc2's, which has a header, the chunks and a table of them, and then a footer
-of ours: where each chunk lies, its CRC-32, and that of everything else. What is read is verified
-before Blosc2 sees it: header and table when the file is opened, a chunk when it is first touched.
+A file consists of a Blosc2 frame (header, chunks and their table) and a footer of spsam. The footer
+contains the position and CRC-32 of each chunk, and the CRC-32 of everything else. Data are verified
+before Blosc2 parses them: header and table when the file is opened, a chunk at its first access.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from spsam.errors import SpsamError
 
-# (D, H, W) of what lies together in the file, and of what is unpacked at once.
+# (D, H, W) of a chunk, which is contiguous in the file, and of a block, the unit of decompression.
 _CHUNK, _BLOCK = (4, 64, 64), (1, 32, 64)
-# The footer's end: number of chunks, CRC-32 of what is no chunk, CRC-32 of the footer before it.
+# End of the footer: number of chunks, CRC-32 of everything but the chunks, CRC-32 of the footer.
 _END = struct.Struct("<QII")
-# Before it, for each chunk: its first byte, its length (0: a constant, which the table holds), CRC.
+# Preceding entries, per chunk: offset, length (0 for a constant, stored in the table), CRC-32.
 _EXTENT = np.dtype([("start", "<u8"), ("length", "<u4"), ("crc", "<u4")])
 
 
 class Chunked(NDArrayOperatorsMixin):
-    """An array in a file, read-only; slices of it, and whatever is computed, are ordinary arrays.
+    """A read-only array in a file. Its slices, and results of computations, are ordinary arrays.
 
-    The file is opened at the first use, so that it travels to other processes as its path.
+    The file is opened at first use, so that other processes receive the path only.
 
     Args:
-        path: A file that `pack` made.
-        crc: That of its content, by `crc_of`, so that another sound file is told from it; None
-            where it is not known.
+        path: A file with the content of `pack`.
+        crc: Expected checksum of the content, by `crc_of`, which detects an exchanged file; None
+            disables this check.
 
     Raises:
-        SpsamError: At the first use, or later, if the file is damaged, missing or another one.
+        SpsamError: At first or later use, if the file is damaged, missing or exchanged.
     """
 
     def __init__(self, path: Path, crc: int | None = None) -> None:
@@ -53,16 +53,16 @@ class Chunked(NDArrayOperatorsMixin):
     def _array(self) -> Any:
         import blosc2
 
-        _ = self._extents  # verified first: Blosc2 trusts a header
+        _ = self._extents  # verified first, because Blosc2 does not validate a header
         try:
-            # One thread: patches are small, and a data worker has siblings.
+            # One thread: patches are small, and several data workers run at the same time.
             return blosc2.open(str(self.path), mmap_mode="r", dparams={"nthreads": 1})
         except (RuntimeError, FileNotFoundError) as error:
             raise self._damaged() from error
 
     @cached_property
     def _extents(self) -> npt.NDArray[np.void]:
-        """Where the chunks lie and their CRCs, after everything but the chunks is verified."""
+        """Offsets and CRCs of the chunks; everything but the chunks is verified."""
         try:
             with self.path.open("rb") as stream:
                 whole = stream.seek(0, 2)
@@ -87,17 +87,17 @@ class Chunked(NDArrayOperatorsMixin):
 
     @cached_property
     def _numbers(self) -> npt.NDArray[np.intp]:
-        """The chunks' numbers, laid out as the chunks are in the array."""
+        """Numbers of the chunks, arranged as the chunks are in the array."""
         pairs = zip(self._array.shape, self._array.chunks, strict=True)
         return np.arange(len(self._extents)).reshape([-(-size // chunk) for size, chunk in pairs])
 
     @cached_property
     def _verified(self) -> npt.NDArray[np.bool_]:
-        """Likewise: whether each was verified since the file was opened; constants are."""
+        """Whether each chunk has been verified, in the same arrangement; constant chunks are."""
         return np.asarray(self._extents["length"] == 0)[self._numbers]
 
     def _verify(self, key: Any) -> None:
-        """Verifies the chunks that a key touches for the first time."""
+        """Verify the chunks that an index accesses for the first time."""
         touched = self._touched(key)
         known = self._verified[touched]
         if known.all():
@@ -111,7 +111,7 @@ class Chunked(NDArrayOperatorsMixin):
         self._verified[touched] = True
 
     def _touched(self, key: Any) -> tuple[slice, ...]:
-        """Which chunks hold a key's elements, along each axis."""
+        """Return the range of chunks that an index accesses, along each axis."""
         keys = list(key) if isinstance(key, tuple) else [key]
         if any(k is not ... and not isinstance(k, int | np.integer | slice) for k in keys):
             return (slice(None),) * self._numbers.ndim
@@ -130,7 +130,7 @@ class Chunked(NDArrayOperatorsMixin):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its axes' lengths."""
+        """Lengths of the axes."""
         shape: tuple[int, ...] = self._array.shape
         return shape
 
@@ -146,7 +146,7 @@ class Chunked(NDArrayOperatorsMixin):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of its elements."""
+        """Type of the elements."""
         dtype: np.dtype[Any] = self._array.dtype
         return dtype
 
@@ -163,7 +163,7 @@ class Chunked(NDArrayOperatorsMixin):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         if copy is False:
-            raise ValueError("an array that lies compressed in a file cannot be had without a copy")
+            raise ValueError("an array that is compressed in a file cannot be read without a copy")
         return np.asarray(self[...], dtype)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
@@ -172,20 +172,20 @@ class Chunked(NDArrayOperatorsMixin):
 
 
 def damaged(path: Path) -> SpsamError:
-    """What is raised of a prepared file that is not as it was written."""
-    advice = f"remove {path.parent / 'store.json'} and give the same command again, which prepares"
-    return SpsamError(f"{path}: the prepared data are damaged: {advice} what is damaged once more")
+    """Return the error for a damaged file of prepared data."""
+    advice = f"remove {path.parent / 'store.json'} and rerun the same command, which prepares the"
+    return SpsamError(f"{path}: the prepared data are damaged: {advice} damaged cases again")
 
 
 def pack(array: npt.NDArray[np.generic]) -> bytes:
-    """What a file holds of `(D, H, W)` or `(M, D, H, W)`."""
+    """Compress an array `(D, H, W)` or `(M, D, H, W)` to the content of a file."""
     import blosc2
 
     lead = array.ndim - 3
     size = array.shape[lead:]
     chunks = (1,) * lead + tuple(min(pair) for pair in zip(size, _CHUNK, strict=True))
     blocks = (1,) * lead + tuple(min(pair) for pair in zip(size, _BLOCK, strict=True))
-    # LZ4: of the codecs, it unpacks a patch fastest; zstd saves a sixth more and takes twice as
+    # Of the codecs, LZ4 decompresses a patch fastest; zstd saves another sixth but takes twice as
     # long to read (benchmarks/README.md).
     packed: bytes = blosc2.asarray(
         np.ascontiguousarray(array),
@@ -202,7 +202,7 @@ def pack(array: npt.NDArray[np.generic]) -> bytes:
 
 
 def crc_of(packed: bytes) -> int:
-    """The CRC-32 of what `pack` made: of the footer, which has those of all the rest."""
+    """Return the CRC-32 of the footer of packed data, which covers all other checksums."""
     return int(_END.unpack(packed[-_END.size :])[2])
 
 
@@ -211,11 +211,11 @@ def _footer(frame: bytes) -> bytes:
 
     held = blosc2.schunk_from_cframe(frame)
     extents = np.zeros(held.nchunks, _EXTENT)
-    # Chunks follow the header, whose length stands in it (Blosc2's documented frame format).
+    # Chunks follow the header, whose length is in its bytes 11 to 14 (Blosc2's frame format).
     at = int.from_bytes(frame[11:15], "big")
     for number in range(held.nchunks):
         chunk = held.get_chunk(number)
-        # A constant chunk is in the table alone.
+        # A constant chunk is in the table only.
         if frame.startswith(chunk, at):
             extents[number] = (at, len(chunk), zlib.crc32(chunk))
             at += len(chunk)
@@ -227,12 +227,12 @@ def _footer(frame: bytes) -> bytes:
 
 
 def _first(extents: npt.NDArray[np.void], frame: int) -> int:
-    """The first byte of the chunks in a frame; its length where it holds none."""
+    """Return the offset of the first chunk in a frame; the frame's length if it has none."""
     there = extents[extents["length"] > 0]
     return int(there["start"][0]) if len(there) else frame
 
 
 def _last(extents: npt.NDArray[np.void], frame: int) -> int:
-    """The first byte behind the chunks."""
+    """Return the offset of the first byte after the chunks."""
     there = extents[extents["length"] > 0]
     return int(there["start"][-1]) + int(there["length"][-1]) if len(there) else frame

@@ -1,6 +1,6 @@
-"""Preparation: every volume checked, normalised and resampled, once per data set and plan.
+"""Preparation of a data set: check, normalise and resample every volume, once per plan.
 
-Workers are fresh processes that import this module: keep its imports small, and torch out of it.
+Worker processes import this module, so it must not import torch or other large packages.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from spsam.data.workers import Progress, run_all
 from spsam.errors import InputError, Problem
 from spsam.files import atomic, clear_drafts, write_bytes, write_text
 
-# Of the files; another one is prepared anew. The first had no checksums.
+# Version of the files; data of another version are prepared again. Version 1 had no checksums.
 _FORMAT = 2
-# Foreground voxels kept per class and case, to centre patches on.
+# Number of foreground voxels stored per class and case, as centres of patches.
 MAX_VOXELS = 5000
-# Foreground voxels per training case that the intensity statistics of CT are taken from.
+# Number of foreground voxels per training case that the intensity statistics of CT are based on.
 MAX_SAMPLES = 10_000
 
 
@@ -46,21 +46,24 @@ def prepare(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> PreparedStore:
-    """Prepares a data set, unless that is already done.
+    """Prepare a data set, unless it is already prepared.
 
-    What is finished lies in `folder/<name>-<key>`; that folder is there completely or not at all.
-    An interrupted preparation resumes where it stopped, after a verification of what is there, and
-    so does one whose index is missing; a second process waits for the first.
+    The result is the folder `folder/<name>-<key>`, which is created atomically. An interrupted
+    preparation is resumed after a verification of the finished cases, as is a folder without an
+    index. A second process waits for the first.
 
     Args:
         dataset: The data set; all its cases are prepared.
-        plan: How.
-        folder: Where prepared data sets are kept.
-        workers: Processes; None takes as many as there are cores, at most 8.
-        progress: Called with (cases done, cases in all).
+        plan: The plan.
+        folder: Folder for prepared data sets.
+        workers: Number of processes; default: the number of cores, at most 8.
+        progress: Called with the numbers of finished cases and all cases.
+
+    Returns:
+        The prepared data.
 
     Raises:
-        InputError: With every problem in every file; then nothing is left in `folder`.
+        InputError: With every problem in every file; nothing is left in `folder`.
     """
     target = prepared_folder(dataset, plan, folder)
     if (target / INDEX).is_file():
@@ -74,13 +77,13 @@ def prepare(
                 if not (target / INDEX).is_file():
                     _prepare_all(dataset, plan, target, workers, progress)
             except InputError:
-                # While it is held: who waits for it sees that it is gone, and makes another.
+                # Removed while it is held; a waiting process detects this and creates another.
                 with suppress(OSError):
                     lock.unlink()
                 raise
     except InputError:
         for each in made:
-            # Not where another process has put something meanwhile.
+            # Not removed if another process has added files meanwhile.
             with suppress(OSError):
                 each.rmdir()
         raise
@@ -88,12 +91,12 @@ def prepare(
 
 
 def prepared_folder(dataset: DataSet, plan: Plan, folder: Path) -> Path:
-    """Where below `folder` the prepared form of a data set lies or will lie."""
+    """Return the folder in `folder` for the prepared data, which may not exist yet."""
     return folder / f"{dataset.name}-{prepared_key(dataset, plan)}"
 
 
 def prepared_key(dataset: DataSet, plan: Plan) -> str:
-    """16 hex digits that name the prepared form of a data set, and the form of its files."""
+    """Return 16 hex digits that identify a prepared data set and the version of its files."""
     text = f"{dataset.fingerprint}/{plan.key}/{_FORMAT}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -103,7 +106,7 @@ def _prepare_all(
 ) -> None:
     partial = target.with_name(f"{target.name}.partial")
     if target.is_dir() and not partial.exists():
-        # Without its index: what is sound of it is kept.
+        # The folder lacks its index; undamaged cases are kept.
         os.replace(target, partial)
     partial.mkdir(exist_ok=True)
     clear_drafts(partial)
@@ -135,7 +138,7 @@ def _prepare_all(
 
 
 def _notes(dataset: DataSet, folder: Path) -> list[str]:
-    """Of all cases, those of an earlier, interrupted call included."""
+    """Return the notes of all cases, including those of an earlier, interrupted call."""
     files = (case_file(folder, case.id, "json") for case in dataset.cases)
     metas = (read_json(file) for file in files)
     return [note for meta in metas for note in meta.get("notes", ())]
@@ -144,7 +147,7 @@ def _notes(dataset: DataSet, folder: Path) -> list[str]:
 def _prepare_case(
     case: Case, channels: int, plan: Plan, statistics: Statistics | None, folder: Path
 ) -> tuple[Problem, ...]:
-    """Writes one case; its description last, so that it says that the case is finished."""
+    """Write one case; its description is written last and marks the case as finished."""
     meta_file = case_file(folder, case.id, "json")
     if meta_file.is_file() and is_sound(folder, case.id):
         return ()
@@ -176,9 +179,9 @@ def _prepare_case(
 
 
 def _foreground(label: npt.NDArray[np.integer], case_id: str) -> npt.NDArray[np.int32]:
-    """A sample of each class's voxels: rows (class, d, h, w), the same for a case every time.
+    """Sample voxels of each class as rows (class, d, h, w), reproducibly for each case.
 
-    Where voxels are ignored, another sample is of all those that are not.
+    If voxels are ignored, rows with the class `IGNORED` are a sample of all annotated voxels.
     """
     seed = int.from_bytes(hashlib.sha256(case_id.encode()).digest()[:8], "big")
     rng = np.random.default_rng(seed)
@@ -186,7 +189,7 @@ def _foreground(label: npt.NDArray[np.integer], case_id: str) -> npt.NDArray[np.
     for value in np.unique(label):
         if value == 0:
             continue
-        # The rows of the annotated voxels have the number of the ignored ones.
+        # Rows of annotated voxels have the number of the ignored ones.
         inside = label != IGNORED if value == IGNORED else label == value
         voxels = np.argwhere(inside).astype(np.int32)
         if len(voxels) > MAX_VOXELS:
@@ -196,9 +199,9 @@ def _foreground(label: npt.NDArray[np.integer], case_id: str) -> npt.NDArray[np.
 
 
 def _ct_statistics(dataset: DataSet, plan: Plan, workers: int | None) -> Statistics:
-    """Percentiles, mean and deviation of each channel over the training cases' foreground.
+    """Compute percentiles, mean and deviation per channel over the training cases' foreground.
 
-    As in nnU-Net, mean and deviation are of all intensities, also of those beyond the percentiles.
+    As in nnU-Net, mean and deviation include intensities beyond the percentiles.
     """
     training = [case for case in dataset.cases if case.id in set(plan.training)]
     results = run_all(
@@ -208,14 +211,14 @@ def _ct_statistics(dataset: DataSet, plan: Plan, workers: int | None) -> Statist
         raise InputError(check(dataset, workers=workers))
     samples = np.concatenate([result for result in results if not isinstance(result, tuple)], 1)
     if samples.shape[1] == 0:
-        raise InputError(f"no training case of {dataset.name} has any foreground")
+        raise InputError(f"no training case of {dataset.name} contains any foreground")
     statistics = []
     for channel in samples.astype(np.float64):
         low, high = np.percentile(channel, [0.5, 99.5])
         if low == high:
             raise InputError(
                 f"the foreground of {dataset.name}'s training cases has one intensity, {low:g}, to "
-                "which every image would be clipped: see whether the references are of these images"
+                "which every image would be clipped: check that the references match the images"
             )
         statistics.append(
             {
@@ -229,7 +232,7 @@ def _ct_statistics(dataset: DataSet, plan: Plan, workers: int | None) -> Statist
 
 
 def _sample_case(case: Case, channels: int) -> Floats | tuple[Problem, ...]:
-    """Foreground intensities `(M, n)` of one case, evenly spread."""
+    """Return evenly spread foreground intensities `(M, n)` of one case."""
     try:
         volume = load_checked(case, channels)
     except InputError as error:

@@ -1,4 +1,4 @@
-"""One volume brought onto a plan's grid, with what leads back."""
+"""Preprocessing of one volume to a plan's grid, with the information to revert it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spsam.data.preparation.resample import resample_image, resample_label
 from spsam.data.preparation.store import PreparedCase
 from spsam.data.volume import Floats, Volume
 
-# Of each channel: low, high, mean and std.
+# For each channel: low, high, mean and std.
 Statistics = Sequence[Mapping[str, float]]
 
 
@@ -29,20 +29,20 @@ def preprocess(
     channels: int,
     raw_ids: Sequence[int] = (),
 ) -> PreparedCase:
-    """Reads, checks and prepares one case in memory, as `prepare` does with a data set.
+    """Read, check and prepare one case in memory, in the same way as `prepare`.
 
     Args:
-        case: With or without a reference; without one its label is all background.
-        plan: How.
-        statistics: Of the training cases (`statistics` in a store's index), for CT.
-        channels: How many the image should have.
-        raw_ids: For each class, the id it has in label files.
+        case: A case; without a reference, its label is background only.
+        plan: The plan.
+        statistics: Statistics of the training cases (`statistics` in a store's index), for CT.
+        channels: Expected number of channels of the image.
+        raw_ids: For each class, its id in label files.
 
     Returns:
         The case, without its list of foreground voxels.
 
     Raises:
-        InputError: With every problem found, also if it would not fit into memory.
+        InputError: With every problem found, including insufficient memory.
     """
     volume = load_checked(case, channels)
     return preprocess_volume(volume, case, plan, statistics, raw_ids)
@@ -55,10 +55,10 @@ def preprocess_volume(
     statistics: Statistics | None,
     raw_ids: Sequence[int] = (),
 ) -> PreparedCase:
-    """As `preprocess`, of a volume that is read and checked.
+    """Prepare a volume that is already read and checked; see `preprocess`.
 
     Raises:
-        InputError: If it does not fit into memory on the plan's grid, see `check_size`.
+        InputError: If it needs too much memory on the plan's grid, see `check_size`.
     """
     original = volume.geometry
     image, label = volume.image, volume.label
@@ -108,18 +108,21 @@ def preprocess_volume(
 def normalise(
     image: Floats, statistics: Statistics | None, mask: npt.NDArray[np.bool_] | None = None
 ) -> Floats:
-    """Zero mean and unit deviation per channel: of the volume, or of the training foreground.
+    """Normalise each channel to zero mean and unit deviation, of the volume or of the training.
 
     Args:
         image: `(M, D, H, W)`.
-        statistics: Of the training foreground, to which values are clipped first; None takes each
-            volume's own mean and deviation.
-        mask: `(D, H, W)`, where given only these voxels count, and the others become zero.
+        statistics: Statistics of the training cases' foreground; intensities are clipped to its
+            percentiles first. None uses the volume's own mean and deviation.
+        mask: `(D, H, W)` voxels that the statistics are computed from; all others become zero.
+
+    Returns:
+        Normalised intensities `(M, D, H, W)`.
     """
     result = np.empty_like(image)
     for index, channel in enumerate(image):
         if statistics is None:
-            # In double precision: the sum over a large volume is beyond float32.
+            # In double precision, because the sum over a large volume exceeds float32's precision.
             values = channel
             counted = channel if mask is None else channel[mask]
             mean, deviation = counted.mean(dtype=np.float64), counted.std(dtype=np.float64)

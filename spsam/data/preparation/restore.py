@@ -1,4 +1,4 @@
-"""From the prepared grid back to the grid that a volume was acquired on."""
+"""Mapping of logits and labels from the prepared grid back to the acquired grid."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from spsam.data.labels import narrow_ids
 from spsam.data.preparation.store import PreparedCase
 from spsam.data.volume import write_label
 
-# Slices restored at once: bounds the memory at K classes of a large volume.
+# Number of slices that are restored at a time, which limits the memory for K classes.
 PIECE = 16
 
 
 @runtime_checkable
 class Slices(Protocol):
-    """Logits that are taken from the first slice to the last, and need not all be in memory."""
+    """Logits that are read from the first to the last slice and may be computed on demand."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(K, d, h, w), all of them."""
+        """Total shape (K, d, h, w)."""
         ...
 
     def slices(self, first: int, stop: int) -> Tensor:
-        """`(K, n, h, w)`: slices `first` to `stop`; later calls ask for no earlier ones."""
+        """Return slices `first` to `stop`, `(K, n, h, w)`; `first` must not decrease."""
         ...
 
 
@@ -49,18 +49,19 @@ def restore_labels(
     labels: Callable[[Tensor], Tensor],
     on_piece: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> npt.NDArray[np.integer]:
-    """Labels on the original grid: logits are interpolated first, then named.
+    """Convert logits to labels on the original grid; logits are interpolated first.
 
     Args:
         logits: `(K, d, h, w)` on the prepared grid, on any device.
-        case: The case they belong to.
-        labels: A mask head's, `(1, K, n, H, W)` logits of n slices -> `(1, n, H, W)`.
-        on_piece: Called with every n slices on the original grid, depth axis first: the first
-            one's index, their logits `(K, n, H, W)` and labels `(n, H, W)`, on the logits' device.
+        case: The case that the logits belong to.
+        labels: A mask head's function from `(1, K, n, H, W)` logits of n slices to `(1, n, H, W)`.
+        on_piece: Called for every n slices on the original grid, depth axis first: with the index
+            of the first slice, the logits `(K, n, H, W)` and labels `(n, H, W)`, on the logits'
+            device.
 
     Returns:
-        `(D, H, W)` class indices, uint8 or, of more than 256 classes, int16; the original array
-        axes (z, y, x).
+        `(D, H, W)` class indices on the original array axes (z, y, x); uint8, or int16 with more
+        than 256 classes.
     """
     return name_pieces(restored(logits, case), case, labels, on_piece)
 
@@ -71,10 +72,10 @@ def name_pieces(
     labels: Callable[[Tensor], Tensor],
     on_piece: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> npt.NDArray[np.integer]:
-    """`restore_labels` of pieces that are restored, as `restored` gives them."""
+    """Convert restored logits to labels; like `restore_labels` for the output of `restored`."""
     chunks: list[npt.NDArray[np.integer]] = []
     for piece, chunk in enumerate(pieces):
-        # Of one class's logit the labels are 0 and 1.
+        # With one class's logit, the labels are 0 and 1.
         narrow = torch.uint8 if len(chunk) <= 256 else torch.int16
         named = labels(chunk[None])[0].to(narrow)
         if on_piece is not None:
@@ -84,18 +85,18 @@ def name_pieces(
 
 
 def write_labels(path: Path, labels: npt.NDArray[np.integer], case: PreparedCase) -> None:
-    """Writes a label map with the ids and the geometry of the case's own files.
+    """Write a label map with the ids and the geometry of the case's own files.
 
     Args:
-        path: The file, `.nii.gz`; there completely or not at all.
+        path: The file, `.nii.gz`; written atomically.
         labels: `(D, H, W)` class indices on the original grid.
-        case: The case they belong to.
+        case: The case that the labels belong to.
     """
     write_label(path, narrow_ids(case.raw_ids)[labels], case.original)
 
 
 def _uncut(labels: npt.NDArray[np.integer], case: PreparedCase) -> npt.NDArray[np.integer]:
-    """Labels `(D, H, W)` on the original axes in the whole volume; background where it was cut."""
+    """Insert cropped labels `(D, H, W)` into the whole volume; the rest is background."""
     if case.box is None:
         return np.ascontiguousarray(labels)
     whole = np.zeros(case.original.shape, labels.dtype)
@@ -107,11 +108,11 @@ def _uncut(labels: npt.NDArray[np.integer], case: PreparedCase) -> npt.NDArray[n
 def restored(
     logits: Slices | Tensor | npt.NDArray[np.float32], case: PreparedCase
 ) -> Iterator[Tensor]:
-    """Pieces `(K, n, H, W)` of the logits on the original grid, depth axis still first.
+    """Yield the logits on the original grid in pieces `(K, n, H, W)`, depth axis first.
 
     Args:
-        logits: `(K, d, h, w)` on the prepared grid; a volume's whole, or taken piece by piece.
-        case: The case they belong to.
+        logits: `(K, d, h, w)` on the prepared grid, as one array or read in pieces.
+        case: The case that the logits belong to.
     """
     if not isinstance(logits, Slices):
         logits = _WholeVolume(torch.as_tensor(logits))
@@ -121,7 +122,7 @@ def restored(
     for first in range(0, depth, PIECE):
         chunk = _along_depth(logits, torch.arange(first, min(depth, first + PIECE)), depth)
         if chunk.shape[2:] != (height, width):
-            # Pixels are areas, as in preparation: both grids cover the same extent.
+            # Pixels are areas, as in preparation, so that both grids cover the same extent.
             chunk = functional.interpolate(
                 chunk.float().transpose(0, 1), (height, width), mode="bilinear", align_corners=False
             ).transpose(0, 1)
@@ -129,7 +130,7 @@ def restored(
 
 
 def _along_depth(logits: Slices, wanted: Tensor, depth: int) -> Tensor:
-    """Slices `wanted` of `depth` ones; between two prepared slices by their distance."""
+    """Return the slices `wanted` of `depth` slices, interpolated linearly if depth differs."""
     prepared = logits.shape[1]
     if prepared == depth:
         return logits.slices(int(wanted[0]), int(wanted[-1]) + 1)

@@ -1,4 +1,4 @@
-"""Prepared volumes on disk: written once by `prepare`, mapped into memory by everyone else."""
+"""Storage of prepared volumes: written once by `prepare`, then read in pieces from the files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from spsam.errors import Problem, SpsamError
 INDEX = "store.json"
 _OF_INDEX = ("cases", "class_names", "raw_ids")
 _OF_CASE = ("patient", "original", "axes", "spacing", "foreground")
-# Each open case holds two files open, of which a process may have about a thousand.
+# Limit of open cases. Each has two open files, and a process may have about a thousand.
 _OPEN = 128
 
 
@@ -29,24 +29,24 @@ class PreparedCase:
     """One volume on the plan's grid.
 
     Attributes:
-        id: The case's id.
-        patient: Whose it is.
-        image: `(M, D, H, W)` float32, normalised. Of a store it is a `Chunked`, whose slices are
-            read from the file when they are asked for.
-        label: `(D, H, W)` class indices, uint8 or, from class 256 on and with `IGNORED` voxels,
-            int16; likewise.
-        foreground: Class -> `(n, 3)` voxels (d, h, w) of it, a bounded sample; only classes that
-            are there.
+        id: Id of the case.
+        patient: Id of the patient.
+        image: `(M, D, H, W)` float32, normalised. In a store it is a `Chunked`, whose slices are
+            read from the file on access.
+        label: `(D, H, W)` class indices, uint8, or int16 if there are `IGNORED` voxels or classes
+            from 256 on. In a store it is a `Chunked`.
+        foreground: Class -> `(n, 3)` voxels (d, h, w), a sample of limited size; only classes that
+            the case contains.
         spacing: (d, h, w) in mm.
-        original: The grid it was acquired on, array axes (z, y, x).
-        axes: Which of those axes became (d, h, w).
-        raw_ids: For each class, the id it has in label files.
-        flips: Which of (d, h, w) run against their original axis.
-        box: What was cut out of the original array first, (start, stop) per axis (z, y, x); None
-            where all of it was kept.
-        notes: What the user should look at in its files; of a store see `PreparedStore.notes`.
-        annotated: `(n, 3)` voxels (d, h, w) that are not ignored, a bounded sample; None for a
-            case without ignored voxels.
+        original: The acquired grid, array axes (z, y, x).
+        axes: The original axes that became (d, h, w).
+        raw_ids: For each class, its id in label files.
+        flips: For each of (d, h, w), whether it is reversed.
+        box: The cropped region of the original array, (start, stop) per axis (z, y, x); None if
+            the volume was not cropped.
+        notes: Warnings about its files; for a store see `PreparedStore.notes`.
+        annotated: `(n, 3)` annotated voxels (d, h, w), a sample of limited size; None if no voxel
+            is ignored.
     """
 
     id: str
@@ -65,18 +65,18 @@ class PreparedCase:
 
     @property
     def turn(self) -> Turn:
-        """From the original axes to the prepared ones and back."""
+        """The turn from the original axes to the prepared ones."""
         return Turn(self.axes, self.flips)
 
 
 class PreparedStore:
-    """A folder of prepared volumes. Light: opens files when a case is asked for; pickles.
+    """A folder of prepared volumes, which are opened on access; it can be pickled.
 
     Args:
-        folder: A folder that `prepare` has finished.
+        folder: A folder that `prepare` has completed.
 
     Raises:
-        SpsamError: If its index is damaged; of a case, when it is asked for.
+        SpsamError: If the index is damaged; for a damaged case, when it is accessed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -85,21 +85,21 @@ class PreparedStore:
         self._open: OrderedDict[str, PreparedCase] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Open files stay in their process."""
+        """Return the state without open files, which cannot be shared with other processes."""
         return {**vars(self), "_open": OrderedDict()}
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The cases in it, sorted."""
+        """Sorted ids of the cases."""
         return tuple(self.index["cases"])
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should look at in the files of its cases."""
+        """Warnings about the files of the cases."""
         return tuple(self.index.get("notes", ()))
 
     def classes(self, case_id: str) -> frozenset[int]:
-        """The classes that a case has a voxel of, the background not counted."""
+        """Return the foreground classes that a case contains."""
         return frozenset(self.case(case_id).foreground)
 
     @property
@@ -108,9 +108,10 @@ class PreparedStore:
         return len(self.index["class_names"])
 
     def case(self, case_id: str) -> PreparedCase:
-        """Maps one case's arrays; an unknown id is a programming mistake (`KeyError`).
+        """Open a case; an unknown id is a programming error (`KeyError`).
 
-        The cases used last stay open: a random patch costs the reading of that patch.
+        The most recently used cases remain open, so that a random patch requires reading only the
+        patch.
         """
         case = self._open.pop(case_id, None) or self._read(case_id)
         self._open[case_id] = case
@@ -124,12 +125,12 @@ class PreparedStore:
         meta = read_json(case_file(self.folder, case_id, "json"), *_OF_CASE)
         original = {name: tuple(value) for name, value in meta["original"].items()}
         box = meta.get("box")
-        # They stand for the arrays that they hold.
+        # A `Chunked` behaves like the array that it contains.
         image, label = (
             cast(Any, _array(self.folder, case_id, part, meta)) for part in ("image", "label")
         )
         voxels = _foreground(case_file(self.folder, case_id, "foreground.npy"), meta["foreground"])
-        # Of a case with ignored voxels, the rows under their number are of all others.
+        # If voxels are ignored, the rows with this number are a sample of all annotated voxels.
         annotated = voxels.pop(IGNORED, None)
         return PreparedCase(
             id=case_id,
@@ -148,7 +149,7 @@ class PreparedStore:
 
 
 def is_sound(folder: Path, case_id: str) -> bool:
-    """Whether a case is in a folder, with every byte as it was written."""
+    """Check that a case is in a folder and that its checksums match."""
     try:
         meta = read_json(case_file(folder, case_id, "json"), *_OF_CASE)
         _foreground(case_file(folder, case_id, "foreground.npy"), meta["foreground"])
@@ -160,19 +161,19 @@ def is_sound(folder: Path, case_id: str) -> bool:
 
 
 def _array(folder: Path, case_id: str, part: str, meta: Mapping[str, Any]) -> Chunked:
-    # Descriptions of earlier versions do not have the arrays' checksums.
+    # Descriptions of earlier versions lack checksums of the arrays.
     return Chunked(case_file(folder, case_id, f"{part}.b2nd"), meta.get("arrays", {}).get(part))
 
 
 def read_json(path: Path, *needed: str) -> dict[str, Any]:
-    """A store's index or a case's description, verified.
+    """Read and verify a store's index or a case's description.
 
     Args:
         path: The file.
-        needed: Keys that one of its kind has.
+        needed: Keys that the content must have.
 
     Raises:
-        SpsamError: If it is damaged, missing or of another kind.
+        SpsamError: If the file is damaged or missing, or lacks a key.
     """
     try:
         found = from_sealed_json(path.read_bytes(), required=True)
@@ -184,7 +185,7 @@ def read_json(path: Path, *needed: str) -> dict[str, Any]:
 
 
 def _foreground(path: Path, checksum: str) -> dict[int, npt.NDArray[np.int32]]:
-    """The rows (class, d, h, w) of a file, which are sorted by class, as views for each class."""
+    """Read the rows (class, d, h, w) of a file, sorted by class, as one view per class."""
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
@@ -201,5 +202,5 @@ def _foreground(path: Path, checksum: str) -> dict[int, npt.NDArray[np.int32]]:
 
 
 def case_file(folder: Path, case_id: str, ending: str) -> Path:
-    """Where a case's array or description lies."""
+    """Return the path of a case's array or description."""
     return folder / f"{case_id}.{ending}"

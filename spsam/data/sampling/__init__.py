@@ -1,1 +1,1 @@
-"""What training draws: patches of prepared volumes, and procedural pictures for `sam_tiny`."""
+"""Sampling of training data: patches of prepared volumes, and procedural images for `sam_tiny`."""

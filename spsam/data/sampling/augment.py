@@ -1,4 +1,4 @@
-"""nnU-Net's augmentation, by `batchgeneratorsv2`. Ranges and probabilities are [A] unless said."""
+"""nnU-Net's augmentation with `batchgeneratorsv2`; values are [A] unless noted otherwise."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from batchgeneratorsv2.transforms.utils.random import RandomTransform
 Range = tuple[float, float]
 Patch = tuple[int, int, int]
 
-# So narrow that the library's kernel is one voxel.
+# Width that reduces the library's blur kernel to one voxel.
 _NO_BLUR = 1e-3
-# nnU-Net cuts this much more than the patch, so that a shrinking turn finds real voxels.
+# Divisor by which nnU-Net enlarges the cut, so that a rotated and shrunk patch is filled.
 _SCALE_MARGIN = 0.85
 
 
 class Augmentation:
-    """Turns a larger cut of a volume into an augmented patch.
+    """The transform from a larger cut of a volume to an augmented patch.
 
     Attributes:
-        patch_size: (D, H, W) that comes out.
-        cut_size: (D, H, W) to put in, its centre the patch's.
-        transform: Takes and returns `image=(M, D, H, W)` and `segmentation=(1, D, H, W)`; draws
-            from the global generators of torch and NumPy.
+        patch_size: (D, H, W) of the result.
+        cut_size: (D, H, W) of the input, which has the same centre as the patch.
+        transform: Accepts and returns `image=(M, D, H, W)` and `segmentation=(1, D, H, W)`; draws
+            from the global random generators of torch and NumPy.
     """
 
     def __init__(self, patch_size: Patch, cut_size: Patch, transform: BasicTransform) -> None:
@@ -72,36 +72,40 @@ def build(
     gamma: Range,
     mirror: bool,
 ) -> Augmentation | None:
-    """The transforms in nnU-Net's order. A probability ends in `_p`.
+    """Build the transforms in nnU-Net's order. The names of probabilities end in `_p`.
 
     Args:
         patch_size: (D, H, W).
-        enabled: Nothing is built otherwise.
-        anisotropy: The patch is turned and blurred in its plane only where its largest side is
-            more than this many times its depth.
-        rotation_p: Of turning.
-        rotation: Degrees either way, in the plane, for anisotropic patches.
-        rotation_isotropic: Degrees either way about each axis, for the others.
-        scale_p: Of scaling.
-        scale: Factor, all axes alike; above one, objects become smaller.
-        noise_p: Of noise.
-        noise_variance: Range that the library's noise draws from, of z-scored intensities.
-        blur_p: Of blur; each channel then with one half.
-        blur_sigma: Gaussian blur, in voxels.
-        brightness_p: Of a brightness change.
-        brightness: Factor.
-        contrast_p: Of a contrast change.
-        contrast: Factor about the mean, the range of intensities kept.
-        low_resolution_p: Of low resolution; each channel then with one half.
+        enabled: Whether to augment; otherwise None is returned.
+        anisotropy: Rotation and blur are restricted to the plane if the patch's largest side
+            exceeds its depth by more than this factor.
+        rotation_p: Probability of a rotation.
+        rotation: Largest angle in degrees, in the plane, for anisotropic patches.
+        rotation_isotropic: Largest angle in degrees about each axis, for other patches.
+        scale_p: Probability of scaling.
+        scale: Factor, the same for all axes; above one, objects become smaller.
+        noise_p: Probability of noise.
+        noise_variance: Range of the noise as defined by the library, for z-scored intensities.
+        blur_p: Probability of blur; it is then applied to each channel with probability one half.
+        blur_sigma: Standard deviation of the Gaussian blur in voxels.
+        brightness_p: Probability of a change in brightness.
+        brightness: Factor of the intensities.
+        contrast_p: Probability of a change in contrast.
+        contrast: Factor about the mean; the range of intensities is kept.
+        low_resolution_p: Probability of a low resolution; it is then applied to each channel with
+            probability one half.
         low_resolution: Factor of the simulated size.
-        gamma_p: Of gamma.
-        gamma_inverted_p: Of gamma on inverted intensities.
+        gamma_p: Probability of a gamma correction.
+        gamma_inverted_p: Probability of a gamma correction of inverted intensities.
         gamma: Exponent.
-        mirror: Flip each axis with one half.
+        mirror: Whether to flip each axis with probability one half.
+
+    Returns:
+        The augmentation; None if it is not enabled.
     """
     if not enabled:
         return None
-    # One slice has no depth to turn into.
+    # A single slice cannot be rotated out of its plane.
     flat = max(patch_size) / patch_size[0] > anisotropy or patch_size[0] == 1
     radians = math.radians(rotation if flat else rotation_isotropic)
     per_channel = {"synchronize_channels": False, "p_per_channel": 1.0}
@@ -125,10 +129,10 @@ def build(
         p_scaling=scale_p,
         scaling=scale,
         p_synchronize_scaling_across_axes=1,
-        # What turns in from outside is background; its label stays in the reference's range.
+        # Voxels from outside become background, because their label must be a valid class.
         border_mode_seg="zeros",
     )
-    # Slices become channels, so that one turn in the plane serves all of them.
+    # Slices become channels, so that all of them are rotated in the plane in the same way.
     around = [Convert3DTo2DTransform(), spatial, Convert2DTo3DTransform()] if flat else [spatial]
     chosen = [RandomTransform(step, apply_probability=p) for p, step in steps if p > 0]
     mirrors = [MirrorTransform(allowed_axes=(0, 1, 2))] if mirror else []
@@ -137,8 +141,8 @@ def build(
 
 
 def _blur(patch_size: Patch, flat: bool, sigma: Range) -> BasicTransform:
-    # The kernel mirrors the volume at its ends, which a few slices are not deep enough for; and
-    # across thick slices a blur of one voxel would be one of a centimetre.
+    # The kernel mirrors the volume at its ends, for which a few slices are not deep enough. Across
+    # thick slices, a blur of one voxel would extend over a centimetre.
     flat = flat or patch_size[0] <= math.ceil(3 * sigma[1] + 1)
 
     return GaussianBlurTransform(
@@ -150,7 +154,7 @@ def _blur(patch_size: Patch, flat: bool, sigma: Range) -> BasicTransform:
 
 
 class _BlurWidth:
-    """A blur's width on one axis (1 is the depth); a class, because a closure does not pickle."""
+    """Blur width of one axis (1 is the depth). It is a class, because closures do not pickle."""
 
     def __init__(self, sigma: Range, flat: bool) -> None:
         self.sigma = sigma
@@ -171,7 +175,7 @@ def _low_resolution(flat: bool, scale: Range) -> BasicTransform:
 
 
 def _cut_size(patch_size: Patch, flat: bool, radians: float) -> Patch:
-    """The patch and an even margin on each axis (none along the depth of a flat patch)."""
+    """Return the patch size plus even margins (none along the depth of a flat patch)."""
     angle = min(radians, math.pi / 2)
     reach = (math.cos(angle) + math.sin(angle)) / _SCALE_MARGIN
     depth, height, width = (

@@ -1,4 +1,4 @@
-"""Intensities of procedural pictures: tissues, and what a scanner makes of them."""
+"""Intensities of procedural images: tissues, and the simulated acquisition."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from spsam.data.sampling.noise import Array, resampled, smooth_noise
 Labels = npt.NDArray[np.int16]
 
 TISSUES = (3, 7)
-"""Fewest and most levels of intensity that the objects of an MR-like picture share."""
+"""Smallest and largest number of intensity levels that the objects of an MR-like image share."""
 
 
 def painted(rng: np.random.Generator, labels: Labels, outside: npt.NDArray[np.bool_]) -> Array:
-    """A picture of labels, of mean 0 and standard deviation 1.
+    """Draw an image of a label map, with mean 0 and standard deviation 1.
 
     Args:
-        rng: Draws the contrast and the scanner.
-        labels: `(H, W)`, H = W, objects by number, 0 the ground.
-        outside: `(H, W)`, pixels that no scanner saw: they are black, as after padding.
+        rng: Random generator for contrast and acquisition.
+        labels: `(H, W)`, H = W, number of each pixel's object; 0 is the ground.
+        outside: `(H, W)` pixels outside the scan, which are black as after padding.
+
+    Returns:
+        `(H, W)` float32.
     """
     kind = rng.choice(["mr", "ct", "free"], p=[0.5, 0.25, 0.25])
     values = {"mr": _mr, "ct": _ct, "free": _free}[kind](rng, int(labels.max()) + 1)
     image = values[labels] + _texture(rng, labels, 0.12 if kind == "ct" else 0.2)
     image = _scanned(rng, image, rician=kind == "mr")
-    if kind == "ct":  # A window, as a reader of scans sets one.
+    if kind == "ct":  # Apply an intensity window, as a radiologist does.
         low, high = np.quantile(image, [rng.uniform(0, 0.15), rng.uniform(0.9, 1.0)])
         image = np.clip(image, low, max(high, low + 0.1))
     if kind == "free" and rng.random() < 0.5:
@@ -38,7 +41,7 @@ def painted(rng: np.random.Generator, labels: Labels, outside: npt.NDArray[np.bo
 
 
 def _mr(rng: np.random.Generator, count: int) -> Array:
-    """Objects share a few tissues, 0 to 1; neighbours of one tissue have hardly a border."""
+    """Draw intensities in 0…1 of a few tissues; neighbours of one tissue have almost no border."""
     tissues = rng.uniform(0.1, 1, rng.integers(TISSUES[0], TISSUES[1] + 1))
     values = rng.choice(tissues, count) + rng.normal(0, 0.05, count)
     if rng.random() < 0.6:
@@ -47,7 +50,7 @@ def _mr(rng: np.random.Generator, count: int) -> Array:
 
 
 def _ct(rng: np.random.Generator, count: int) -> Array:
-    """Air, fat, soft tissues that differ little, with and without contrast medium, and bone."""
+    """Draw intensities of air, fat, similar soft tissues (partly with contrast medium) and bone."""
     soft = rng.normal(0.5, 0.1, count)
     other = rng.choice([0.0, 0.25, 0.75, 1.0], count, p=[0.15, 0.35, 0.35, 0.15])
     values = np.where(rng.random(count) < 0.55, soft, other)
@@ -57,12 +60,12 @@ def _ct(rng: np.random.Generator, count: int) -> Array:
 
 
 def _free(rng: np.random.Generator, count: int) -> Array:
-    """Any value for any object."""
+    """Draw an independent intensity for each object."""
     return np.asarray(rng.normal(0.5, 0.3, count), np.float32)
 
 
 def _texture(rng: np.random.Generator, labels: Labels, most: float) -> Array:
-    """What differs inside objects: in some of them at once, coarse or fine."""
+    """Draw variations inside objects: in several of them at a time, coarse or fine."""
     size, count = len(labels), int(labels.max()) + 1
     made = np.zeros(labels.shape, np.float32)
     for _ in range(rng.integers(0, 3)):
@@ -73,9 +76,9 @@ def _texture(rng: np.random.Generator, labels: Labels, most: float) -> Array:
 
 
 def _scanned(rng: np.random.Generator, image: Array, *, rician: bool) -> Array:
-    """Partial volume, a coil's field, noise, on a grid of the scanner's own.
+    """Simulate partial volume, a coil's bias field and noise, on the scanner's own grid.
 
-    A scan of fewer pixels than the picture is enlarged to it, its noise with it.
+    A scan with fewer pixels than the image is enlarged together with its noise.
     """
     size = len(image)
     coarser = np.exp(rng.uniform(np.log(1.0), np.log(4.0))) if rng.random() < 0.5 else 1.0

@@ -1,4 +1,4 @@
-"""Smooth random fields, and pictures on another grid, by matrix products."""
+"""Smooth random fields and resampling of images, by matrix products."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Order = Literal[1, 3]
 
 
 def smooth_noise(rng: np.random.Generator, size: int, scale: float) -> Array:
-    """`(size, size)` noise of mean 0 and standard deviation 1 whose details are `scale` pixels."""
+    """Return `(size, size)` noise with mean 0, deviation 1 and details of `scale` pixels."""
     cells = max(2, round(size / scale)) + 1
     coarse = rng.standard_normal((cells, cells), np.float32)
     spread = _spline(cells, size + 1, 1 if scale < 4 else 3, False)[:size]
@@ -23,16 +23,16 @@ def smooth_noise(rng: np.random.Generator, size: int, scale: float) -> Array:
 
 
 def resampled(image: Array, size: int, order: Order) -> Array:
-    """`(H, W)`, H = W, on a grid of `size` pixels over the same area, by splines of an order."""
+    """Resample `(H, W)`, H = W, to `size` pixels over the same area, by splines of an order."""
     spread = _spline(len(image), size, order, True)
     return np.asarray(spread @ image @ spread.T, np.float32)
 
 
 @lru_cache(maxsize=1024)
 def _spline(cells: int, size: int, order: Order, areas: bool) -> Array:
-    """`(size, cells)`: what `ndimage.zoom` makes of a line, which is linear and by axis.
+    """Return the `(size, cells)` matrix of `ndimage.zoom` for one axis, which is a linear map.
 
-    Many times faster than calling it for each picture.
+    The product with this matrix is many times faster than a call of `zoom` for each image.
     """
     unit = np.eye(cells, dtype=np.float32)
     zoom = (size / cells, 1.0)

@@ -1,4 +1,4 @@
-"""Training patches, each fixed by a seed and its number."""
+"""Training patches, each determined by a seed and its number."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class Patch(TypedDict):
-    """One patch: `image` `(M, D, H, W)` float32, `label` `(D, H, W)` int64, `IGNORED` included."""
+    """A patch: `image` `(M, D, H, W)` float32, `label` `(D, H, W)` int64, `IGNORED` included."""
 
     image: Tensor
     label: Tensor
@@ -29,21 +29,21 @@ class Patch(TypedDict):
 class PatchDataset(Dataset[Patch]):
     """Random patches of prepared volumes.
 
-    Patch i depends on the seed and on i alone: not on the number of workers, not on what was drawn
-    before, and it leaves the global random generators as they were.
+    Patch i depends on the seed and on i only: not on the number of workers, and not on previous
+    patches. The global random generators are left unchanged.
 
     Args:
         store: The prepared volumes.
-        ids: Cases to cut from, each as likely as another.
-        patch_size: (D, H, W); a smaller volume is padded with zeros (its mean intensity) and
-            background, evenly on both sides.
-        length: How many patches there are.
-        seed: Of the sequence.
-        foreground: Share of the patches that are centred on a voxel of a class, drawn evenly from
-            those in the volume. The others are centred on any voxel. Both are then pushed into the
-            volume, so that its corners, which the sliding window always visits, are seen as well.
-            Of a volume with ignored voxels, any voxel is any that is annotated.
-        augment: All keywords of `augment.build`; None or `enabled=False` for plain cuts.
+        ids: Ids of the cases, which are drawn with equal probability.
+        patch_size: (D, H, W). A smaller volume is padded evenly on both sides with zeros (its mean
+            intensity) and background.
+        length: Number of patches.
+        seed: Seed of the sequence.
+        foreground: Share of patches that are centred on a foreground voxel, whose class is drawn
+            uniformly from the classes in the volume. The others are centred on any voxel, or on any
+            annotated voxel if the volume has ignored ones. All patches are then shifted into the
+            volume, so that its corners, which the sliding window always visits, are sampled.
+        augment: All keywords of `augment.build`; None or `enabled=False` disables augmentation.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class PatchDataset(Dataset[Patch]):
         foreground: float,
         augment: Mapping[str, Any] | None,
     ) -> None:
-        assert ids, "patches need cases"
+        assert ids, "patches require cases"
         self.store = store
         self.ids = tuple(sorted(ids))
         self.patch_size = patch_size
@@ -70,10 +70,10 @@ class PatchDataset(Dataset[Patch]):
         return self.length
 
     def __getitem__(self, index: int) -> Patch:
-        """A patch.
+        """Return a patch.
 
         Raises:
-            SpsamError: If the case's image holds values that are no numbers.
+            SpsamError: If the case's image contains NaN or infinity.
         """
         if not 0 <= index < self.length:
             raise IndexError(index)
@@ -81,14 +81,16 @@ class PatchDataset(Dataset[Patch]):
         rng = np.random.default_rng(sequence)
         case = self.store.case(self.ids[int(rng.integers(len(self.ids)))])
         cut = self.patch_size if self.augmentation is None else self.augmentation.cut_size
-        # The cut is the patch with the same margin on both sides.
+        # The cut is the patch with equal margins on both sides.
         margin = (np.array(cut) - np.array(self.patch_size)) // 2
         start = self._start(case, rng) - margin
         pixels = cut_out(case.image, start, cut).astype(np.float32, copy=False)
-        # A sum costs little, and no number in it leaves none.
+        # A sum is cheap, and is not finite if any value is not.
         if not np.isfinite(pixels.sum()) and not np.isfinite(pixels).all():
-            message = "its prepared image holds NaN or infinity, of which nothing can be learnt"
-            advice = f"remove {self.store.folder}, and it is prepared again"
+            message = (
+                "its prepared image contains NaN or infinity, which cannot be used for training"
+            )
+            advice = f"remove {self.store.folder} to prepare it again"
             raise SpsamError(f"{case.id}: {message}; {advice}")
         image = torch.from_numpy(pixels)
         label = torch.from_numpy(cut_out(case.label, start, cut).astype(np.int64))
@@ -101,7 +103,7 @@ class PatchDataset(Dataset[Patch]):
         return {"image": image.contiguous(), "label": label.contiguous()}
 
     def _start(self, case: PreparedCase, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-        """The patch's first voxel (d, h, w); negative where the volume is smaller."""
+        """Return the patch's first voxel (d, h, w); negative if the volume is smaller."""
         size, patch = np.array(case.label.shape), np.array(self.patch_size)
         spare = size - patch
         centred = bool(rng.random() < self.foreground)
@@ -110,12 +112,12 @@ class PatchDataset(Dataset[Patch]):
             voxels = case.foreground[classes[int(rng.integers(len(classes)))]]
             centre = voxels[int(rng.integers(len(voxels)))]
         elif case.annotated is not None and len(case.annotated):
-            # Where little is annotated, most other patches would teach nothing.
+            # If few voxels are annotated, most other patches would not contribute to the loss.
             centre = case.annotated[int(rng.integers(len(case.annotated)))]
         else:
             centre = rng.integers(0, size)
         inside = np.clip(centre - patch // 2, 0, np.maximum(spare, 0))
-        # As the sliding window pads: half of what is missing on either side.
+        # Padded as in the sliding window: evenly on both sides.
         first: npt.NDArray[np.int64] = np.where(spare < 0, -(-spare // 2), inside).astype(np.int64)
         return first
 
@@ -123,12 +125,12 @@ class PatchDataset(Dataset[Patch]):
 def cut_out(
     array: npt.NDArray[Scalar], start: npt.NDArray[np.int64], size: Sequence[int]
 ) -> npt.NDArray[Scalar]:
-    """A copy of the box of `size` from `start` in the last three axes, zeros beyond the array."""
+    """Copy the box of `size` from `start` in the last three axes; zeros outside the array."""
     low = np.maximum(start, 0)
     high = np.minimum(start + np.array(size), array.shape[-3:])
     d, h, w = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
     if np.array_equal(high - low, size):
-        # Within the array nothing is to be filled; what was unpacked from a file is a copy already.
+        # No padding is needed here, and data read from a file are a copy already.
         piece = array[..., d, h, w]
         return piece if piece.flags.owndata else piece.copy()
     result = np.zeros((*array.shape[:-3], *size), array.dtype)
@@ -140,7 +142,7 @@ def cut_out(
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Global generators of torch (CPU) and NumPy start from `seed`, and are put back at the end."""
+    """Seed the global generators of torch (CPU) and NumPy, and restore their states at the end."""
     state = np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

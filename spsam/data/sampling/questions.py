@@ -1,4 +1,4 @@
-"""What a user would ask about a picture: masks, and the first prompts for them."""
+"""Prompted segmentation tasks in procedural images: masks, and first prompts for them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from spsam.data.sampling.scenes import scene
 from spsam.data.sampling.shapes import Mask
 
 FARTHEST_JITTER = 20.0
-"""Pixels that a corner of a box is moved at most, as in SAM."""
+"""Largest shift of a box side in pixels, as in SAM."""
 
 
 class Question(TypedDict):
-    """P masks of one picture and a first prompt for each.
+    """P masks of one image and a first prompt for each.
 
     Attributes:
         image: `(3, H, W)`.
         masks: `(P, H, W)` float, 0 and 1.
-        points: `(P, 2)` (x, y) pixel indices in the masks.
-        boxes: `(P, 4)` x1 y1 x2 y2, moved a little.
+        points: `(P, 2)` pixel indices (x, y) inside the masks.
+        boxes: `(P, 4)` x1 y1 x2 y2, slightly shifted.
         rough: `(P, 1, h, w)` logits of a rough mask.
     """
 
@@ -39,11 +39,11 @@ class Question(TypedDict):
 
 
 class Lesson(Question):
-    """A question, and what the picture itself is made of.
+    """A question, and targets that describe the whole image.
 
     Attributes:
-        borders: `(H, W)` float, 1 where a mask of the picture, asked for or not, ends.
-        flat: `(H, W)`, the image with each object at its mean.
+        borders: `(H, W)` float, 1 at the border of any mask of the image, prompted or not.
+        flat: `(H, W)` image with each object at its mean intensity.
     """
 
     borders: Tensor
@@ -52,15 +52,15 @@ class Lesson(Question):
 
 @dataclass(frozen=True)
 class Questions(Dataset[Lesson]):
-    """Endless procedural pictures; number i depends on the seed and on i alone.
+    """Procedural images with prompts; image i depends on the seed and on i only.
 
     Attributes:
-        seed: Of the sequence.
-        length: How many there are.
-        size: H = W, pixels.
+        seed: Seed of the sequence.
+        length: Number of images.
+        size: H = W in pixels.
         masks: P.
         rough_size: h = w of a rough mask.
-        box_jitter: Standard deviation of a box's sides, in sides.
+        box_jitter: Standard deviation of the shift of a box's sides, relative to their length.
     """
 
     seed: int
@@ -90,14 +90,14 @@ class Questions(Dataset[Lesson]):
 def ask(
     rng: np.random.Generator, image: Array, masks: Mask, rough_size: int, box_jitter: float
 ) -> Question:
-    """First prompts for masks of a picture.
+    """Draw first prompts for masks of an image.
 
     Args:
-        rng: Draws points and moves boxes.
+        rng: Random generator for points, boxes and rough masks.
         image: `(H, W)`, H = W.
         masks: `(P, H, W)`, none empty.
         rough_size: h = w of a rough mask.
-        box_jitter: Standard deviation of a box's sides, in sides.
+        box_jitter: Standard deviation of the shift of a box's sides, relative to their length.
     """
     return {
         "image": torch.from_numpy(np.repeat(image[None], 3, axis=0)),
@@ -111,14 +111,14 @@ def ask(
 
 
 def _borders(masks: Mask) -> Array:
-    """Pixels of a mask beside a pixel that is not of it, for any of the masks `(M, H, W)`."""
+    """Return the inner border pixels of any of the masks `(M, H, W)`."""
     cross = ndimage.generate_binary_structure(2, 1)[None]
     inner = ndimage.binary_erosion(masks, cross, border_value=1)
     return np.asarray((masks & ~inner).any(axis=0), np.float32)
 
 
 def _point(rng: np.random.Generator, mask: Mask) -> npt.NDArray[np.float32]:
-    """A pixel of the mask: any one, or, half of the time, one of its most central ones."""
+    """Draw a pixel of the mask: any pixel, or, half of the time, one of the most central ones."""
     inside = mask
     if rng.random() < 0.5:
         distance = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
@@ -129,7 +129,7 @@ def _point(rng: np.random.Generator, mask: Mask) -> npt.NDArray[np.float32]:
 
 
 def _box(rng: np.random.Generator, mask: Mask, jitter: float) -> npt.NDArray[np.float32]:
-    """The tight box, its sides moved; a third of the time as it is."""
+    """Return the tight box, with shifted sides in two thirds of the cases."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = np.array([columns[0], rows[0], columns[-1], rows[-1]], np.float32)
     if rng.random() < 1 / 3:
@@ -143,7 +143,7 @@ def _box(rng: np.random.Generator, mask: Mask, jitter: float) -> npt.NDArray[np.
 
 
 def _rough(rng: np.random.Generator, mask: Mask, size: int) -> Array:
-    """Logits of a mask with its border blurred and moved, as an auxiliary network would give."""
+    """Draw logits of a mask with a blurred, shifted border, as an auxiliary network predicts."""
     step = len(mask) // size
     small = mask.reshape(size, step, size, step).mean(axis=(1, 3), dtype=np.float32)
     soft = ndimage.gaussian_filter(small, rng.uniform(0.5, 3.0) / step)

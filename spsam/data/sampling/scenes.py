@@ -1,8 +1,8 @@
-"""Procedural pictures with many masks each, from which `sam_tiny` learns to answer prompts.
+"""Procedural images with many masks each, to train `sam_tiny` to segment from prompts.
 
-Objects that touch, occlude and lie in each other, with the contrasts and faults of scans, from
-general knowledge of them; no data set that anything is evaluated on has part in them. A scene
-depends on its seed and number alone.
+Objects touch, occlude and contain each other, with the contrasts and artefacts of scans. The design
+is based on general knowledge and not on any data set used for evaluation. A scene depends on its
+seed and number only.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from spsam.data.sampling.noise import Array
 from spsam.data.sampling.shapes import Mask, body, shape, warped_grid
 
 SMALLEST = 12
-"""Pixels of the smallest mask that counts."""
+"""Size in pixels of the smallest mask that is kept."""
 
 RADII = (0.025, 0.28)
-"""Smallest and largest radius of an object, in sides of the picture."""
+"""Smallest and largest radius of an object, relative to the side of the image."""
 
 WHOLES = 0.3
-"""Share of the objects of several parts that are asked for as a whole, too."""
+"""Probability that an object of several parts also has a mask of the whole."""
 
 GROUNDS = 0.15
-"""Share of the pictures whose ground is asked for."""
+"""Probability that an image has a mask of the ground."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture and what can be pointed at in it.
+    """An image and its masks.
 
     Attributes:
-        image: `(H, W)` intensities of mean 0 and standard deviation 1.
-        masks: `(M, H, W)`, M ≥ 1: every object's largest visible piece, some objects whole with
-            what lies in them, and sometimes the ground behind everything. They may overlap.
-        flat: `(H, W)`, the image with each object's visible part at its mean.
+        image: `(H, W)` intensities with mean 0 and standard deviation 1.
+        masks: `(M, H, W)`, M ≥ 1: every object's largest visible piece, some objects including
+            their contents, and sometimes the ground behind all objects. Masks may overlap.
+        flat: `(H, W)` image with each object's visible part at its mean intensity.
     """
 
     image: Array
@@ -47,12 +47,12 @@ class Scene:
 
 
 def scene(seed: int, number: int, size: int) -> Scene:
-    """One picture.
+    """Generate one image with its masks.
 
     Args:
-        seed: Of the sequence.
-        number: In the sequence.
-        size: H = W, pixels.
+        seed: Seed of the sequence.
+        number: Number in the sequence.
+        size: H = W in pixels.
     """
     rng = np.random.default_rng([seed, number])
     while True:
@@ -66,7 +66,7 @@ def scene(seed: int, number: int, size: int) -> Scene:
 
 
 def _outside(rng: np.random.Generator, size: int) -> Mask:
-    """Bands along two sides: an oblong picture made square."""
+    """Draw bands along two sides, as in an oblong image that is padded to a square."""
     outside = np.zeros((size, size), np.bool_)
     if rng.random() < 0.4:
         band = round(size * rng.uniform(0.02, 0.25))
@@ -75,14 +75,14 @@ def _outside(rng: np.random.Generator, size: int) -> Mask:
 
 
 def _paint_labels(rng: np.random.Generator, size: int) -> tuple[Labels, list[tuple[int, ...]]]:
-    """A label map, later objects over earlier ones, and groups of labels that make a whole."""
+    """Draw a label map, later objects over earlier ones, and groups of labels that form a whole."""
     labels = np.zeros((size, size), np.int16)
     grid = warped_grid(rng, size)
     families: list[tuple[int, ...]] = []
     if rng.random() < 0.6:
         labels[body(rng, grid)] = 1
     low, high = np.log(RADII)
-    zoom = rng.uniform(0.6, 1.6)  # A picture is of small things or of large ones.
+    zoom = rng.uniform(0.6, 1.6)  # The objects of an image have similar sizes.
     for _ in range(rng.integers(2, 10)):
         radius = min(RADII[1], zoom * np.exp(rng.uniform(low, high))) * size
         made = shape(rng, grid, radius)
@@ -97,7 +97,7 @@ def _paint_labels(rng: np.random.Generator, size: int) -> tuple[Labels, list[tup
 def _masks(
     rng: np.random.Generator, labels: Labels, families: list[tuple[int, ...]], outside: Mask
 ) -> Mask:
-    """What can be asked for in the picture, `(M, H, W)`."""
+    """Return the masks of an image, `(M, H, W)`."""
     found = [_piece(labels == label) for label in range(1, int(labels.max()) + 1)]
     found += [_piece(np.isin(labels, family)) for family in families if rng.random() < WHOLES]
     if rng.random() < GROUNDS:
@@ -107,7 +107,7 @@ def _masks(
 
 
 def _piece(mask: Mask) -> Mask:
-    """The largest connected piece: what others cut off is no more part of an object."""
+    """Return the largest connected piece of a mask; pieces cut off by others are dropped."""
     pieces, count = ndimage.label(mask)
     if count < 2:
         return mask
@@ -115,7 +115,7 @@ def _piece(mask: Mask) -> Mask:
 
 
 def _flat(image: Array, labels: npt.NDArray[np.int16]) -> Array:
-    """Every pixel at the mean of its label."""
+    """Replace every pixel by the mean of its label."""
     count = np.bincount(labels.ravel()).clip(min=1)
     means = np.bincount(labels.ravel(), weights=image.ravel()) / count
     return np.asarray(means[labels], dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The shapes that procedural pictures are made of."""
+"""Shapes of the objects in procedural images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KINDS = {"blob": 0.3, "wall": 0.25, "parts": 0.2, "crescent": 0.12, "tube": 0.0
 
 @dataclass(frozen=True)
 class Grid:
-    """Pixel coordinates, moved smoothly: no shape is ever quite regular.
+    """Smoothly distorted pixel coordinates, so that no shape is quite regular.
 
     Attributes:
         rows: `(H, W)`, H = W.
@@ -30,7 +30,7 @@ class Grid:
 
     @property
     def size(self) -> int:
-        """H = W, pixels."""
+        """H = W in pixels."""
         return len(self.rows)
 
 
@@ -39,8 +39,8 @@ class Shape:
     """One object.
 
     Attributes:
-        parts: `(H, W)` masks, a later one over an earlier one: a wall and its cavity are two.
-        whole: Whether the parts together are an object, too.
+        parts: `(H, W)` masks, painted in this order; a wall and its cavity are two parts.
+        whole: Whether the union of the parts is also an object.
     """
 
     parts: list[Mask]
@@ -48,7 +48,7 @@ class Shape:
 
 
 def warped_grid(rng: np.random.Generator, size: int) -> Grid:
-    """The coordinates of a picture."""
+    """Draw the coordinates of an image."""
     rows, columns = np.mgrid[:size, :size].astype(np.float32)
     amount = rng.uniform(0, 0.03) * size
     scale = rng.uniform(0.15, 0.5) * size
@@ -59,13 +59,13 @@ def warped_grid(rng: np.random.Generator, size: int) -> Grid:
 
 
 def body(rng: np.random.Generator, grid: Grid) -> Mask:
-    """A large blob in the middle, in which others lie."""
+    """Draw a large blob in the middle, which contains other objects."""
     centre = rng.uniform(0.4, 0.6, 2) * grid.size
     return _blob(rng, grid, (centre[0], centre[1]), grid.size * rng.uniform(0.32, 0.6), 0.6)
 
 
 def shape(rng: np.random.Generator, grid: Grid, radius: float) -> Shape:
-    """One object about `radius` pixels large, at a place of its own."""
+    """Draw one object with a radius of about `radius` pixels, at a random position."""
     row, column = rng.uniform(0.1, 0.9, 2) * grid.size
     place = (row, column)
     kind = rng.choice(list(_KINDS), p=list(_KINDS.values()))
@@ -89,7 +89,7 @@ def shape(rng: np.random.Generator, grid: Grid, radius: float) -> Shape:
 
 
 def _wall(rng: np.random.Generator, grid: Grid, place: tuple[float, float], radius: float) -> Shape:
-    """A cavity in its wall, sometimes with a neighbour that the wall bulges into."""
+    """Draw a wall with its cavity, sometimes with a neighbour that the wall bulges into."""
     row, column = place
     angle, distance = _polar(rng, grid, place, 1.6)
     border = radius * _outline(rng, 0.6)
@@ -106,7 +106,7 @@ def _wall(rng: np.random.Generator, grid: Grid, place: tuple[float, float], radi
 def _divided(
     rng: np.random.Generator, grid: Grid, place: tuple[float, float], outer: Mask, radius: float
 ) -> list[Mask]:
-    """An object in two to four parts that touch each other: each pixel goes to a nearest seed."""
+    """Divide an object into two to four adjacent parts by the nearest of random seeds."""
     seeds = np.array(place) + rng.normal(0, 0.6 * radius, (rng.integers(2, 5), 2))
     away = [np.hypot(grid.rows - row, grid.columns - column) for row, column in seeds]
     nearest = np.argmin(away, axis=0)
@@ -127,7 +127,7 @@ def _blob(
 def _polar(
     rng: np.random.Generator, grid: Grid, place: tuple[float, float], longest: float
 ) -> tuple[npt.NDArray[np.int64], Array]:
-    """Angle, as an index, and distance, in an ellipse's frame."""
+    """Return angle, as an index, and distance of each pixel in the frame of a random ellipse."""
     rows, columns = grid.rows - place[0], grid.columns - place[1]
     turn, stretch = rng.uniform(0, np.pi), np.sqrt(rng.uniform(1, longest))
     x = (columns * np.cos(turn) + rows * np.sin(turn)) / stretch
@@ -137,7 +137,7 @@ def _polar(
 
 
 def _outline(rng: np.random.Generator, strength: float = 1.0) -> Array:
-    """Distance from the centre by angle, about 1: a wavy circle or a polygon."""
+    """Draw a radius of about 1 as a function of the angle: a wavy circle or a polygon."""
     theta = np.linspace(0, 2 * np.pi, _ANGLES, endpoint=False)
     if rng.random() < 0.15:
         corners = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 8)))
@@ -151,7 +151,7 @@ def _outline(rng: np.random.Generator, strength: float = 1.0) -> Array:
 
 
 def _tube(rng: np.random.Generator, grid: Grid, start: tuple[float, float], radius: float) -> Mask:
-    """A bent line of some width: the discs along it, joined."""
+    """Draw a curved line of some width as a union of discs."""
     steps = np.arange(12)
     heading = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.35, len(steps)))
     row = start[0] + np.cumsum(np.sin(heading)) * radius * 0.4

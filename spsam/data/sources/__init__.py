@@ -1,1 +1,1 @@
-"""Readers of the known data set layouts, one a module."""
+"""Readers of data set layouts, one module per layout."""

@@ -1,4 +1,4 @@
-"""The Automatic Cardiac Diagnosis Challenge in its official layout."""
+"""Reader of the Automatic Cardiac Diagnosis Challenge (ACDC) in its official layout."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ LAYOUT = (
 _PARTS = ("training", "testing")
 _PATIENT = re.compile(r"patient\d+")
 _FRAME = re.compile(r"(patient\d+_frame\d+)(_gt)?\.nii(?:\.gz)?", re.IGNORECASE)
-# The whole heart beat, without references, comes with the data set.
+# The complete heart beat, which is part of the data set and has no references.
 _BEAT = re.compile(r"patient\d+_4d\.nii(?:\.gz)?", re.IGNORECASE)
 
 
 def recognise(folder: Path) -> bool:
-    """Whether there are ACDC patients in the folder, or in its `training` or `testing`."""
+    """Check for ACDC patients in the folder, or in its `training` or `testing` folder."""
     return any(_frames(patient) for patient in _patients(folder))
 
 
 def read(folder: Path) -> DataSet:
-    """Opens the folder of patients, or the one above it.
+    """Open the folder of patients, or its parent folder.
 
-    Frames without a reference (`_gt`) are left out, with a note.
+    Frames without a reference (`_gt`) are excluded, with a note.
 
     Raises:
-        InputError: If a reference has no image, a patient or a file is there twice, or nothing is
-            labelled.
+        InputError: If a reference has no image, a patient or a file occurs twice, or no frame has a
+            reference.
     """
     cases: list[Case] = []
     problems: list[Problem] = []
@@ -68,7 +68,7 @@ def read(folder: Path) -> DataSet:
     notes = []
     if unlabelled:
         shown = ", ".join(unlabelled[:5]) + (", …" if len(unlabelled) > 5 else "")
-        notes.append(f"{len(unlabelled)} frames without a reference are left out: {shown}")
+        notes.append(f"{len(unlabelled)} frames without a reference are excluded: {shown}")
     known += [each for place in _patients(folder) for each in entries(place) if _is_beat(each)]
     notes += unread_notes(known)
     return DataSet(
@@ -101,7 +101,7 @@ def _is_beat(path: Path) -> bool:
 
 
 def _frames(patient: Path) -> dict[str, dict[str, list[Path]]]:
-    """Frame name -> the files that could be its `image` and its `label`."""
+    """Map each frame's name to the candidates for its `image` and its `label`."""
     frames: dict[str, dict[str, list[Path]]] = {}
     for path in entries(patient):
         match = _FRAME.fullmatch(path.name)

@@ -1,4 +1,4 @@
-"""AMOS22 in its official layout, of which the CT volumes."""
+"""Reader of the CT volumes of AMOS22 in its official layout."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from spsam.errors import InputError, Problem
 LAYOUT = "AMOS22: dataset.json whose 'training' lists imagesTr/amos_0001.nii.gz …"
 
 _NUMBER = re.compile(r"amos_(\d{4})")
-# Volumes from this number on are MR.
+# Volumes with this number or a higher one are MR.
 _FIRST_MR = 500
 
 
 def recognise(folder: Path) -> bool:
-    """Whether a `dataset.json` lists volumes called `amos_…`."""
+    """Check for a `dataset.json` that lists volumes named `amos_…`."""
     training = dataset_json.peek(folder).get("training")
     return isinstance(training, list) and any(
         isinstance(entry, dict) and _NUMBER.search(str(entry.get("image"))) for entry in training
@@ -30,10 +30,10 @@ def recognise(folder: Path) -> bool:
 
 
 def read(folder: Path) -> DataSet:
-    """Opens the labelled training volumes that are CT: the paper's five folds are of those.
+    """Open the labelled training volumes that are CT; the paper's five folds consist of these.
 
     Raises:
-        InputError: With every mistake in `dataset.json` and every missing file.
+        InputError: With every error in `dataset.json` and every missing file.
     """
     path = folder / dataset_json.FILE
     content = read_object(path)
@@ -65,7 +65,7 @@ def read(folder: Path) -> DataSet:
     notes = dataset_json.count_notes(content, len(pairs))
     notes += unread_notes(file for files in pairs.values() for file in files)
     if left:
-        notes.append(f"{left} MR volumes (amos_{_FIRST_MR:04d} …) are left out")
+        notes.append(f"{left} MR volumes (amos_{_FIRST_MR:04d} …) are excluded")
     return DataSet(
         name=AMOS.name,
         cases=tuple(cases),
@@ -81,11 +81,11 @@ def read(folder: Path) -> DataSet:
 
 def _number(name: str) -> int:
     match = _NUMBER.search(name)
-    # A volume of another name is not one of the MR ones.
+    # A volume with another name is not one of the MR volumes.
     return int(match[1]) if match else 0
 
 
 def _plain(name: str) -> str:
-    """An organ as our table calls it; the official file has words of its own for some."""
+    """Return an organ's name as in `known.py`; the official file spells some differently."""
     plain = dataset_json.short(name, name)
     return AMOS.aliases.get(plain, plain)

@@ -1,4 +1,4 @@
-"""What lies in folders of data beside the files that are meant: litter, copies, strangers."""
+"""Other files in data folders: system files, duplicates and files that belong to no case."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from spsam.errors import Problem
 
 ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 
-# What systems put into folders; macOS puts a `._NAME` beside every file of an archive.
+# Files and folders that systems create; macOS adds a `._NAME` for every file of an archive.
 _LITTER = {
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"),
     *("$recycle.bin", "system volume information", "lost+found"),
@@ -19,23 +19,23 @@ _SHOWN = 5
 
 
 def is_litter(path: Path) -> bool:
-    """Whether a file or folder is hidden, or one that systems and editors leave."""
+    """Check whether a file or folder is hidden, or created by systems and editors."""
     name = path.name
     return name.startswith(".") or name.endswith("~") or name.lower() in _LITTER
 
 
 def entries(folder: Path) -> list[Path]:
-    """Files and folders in a folder, sorted, without litter."""
+    """Return the sorted files and folders in a folder, without system files."""
     return sorted(each for each in folder.iterdir() if not is_litter(each))
 
 
 def is_file(path: Path) -> bool:
-    """Whether an entry is a file, or a link to one that is gone, which is to be named."""
+    """Check whether an entry is a file, or a broken link, which is reported later."""
     return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def stem(path: Path) -> str | None:
-    """A file's name without an image's ending; None for another kind of file."""
+    """Return a file's name without its image suffix; None for another kind of file."""
     for ending in ENDINGS:
         if path.name.lower().endswith(ending) and not is_litter(path):
             return path.name[: -len(ending)]
@@ -43,16 +43,16 @@ def stem(path: Path) -> str | None:
 
 
 def second(path: Path, first: Path) -> Problem:
-    """What is said of two files that would be one part of one case."""
-    return Problem(f"is a second file of what {first.name} is, too: take one away", path)
+    """Return the problem of two files for the same part of a case."""
+    return Problem(f"is a duplicate of {first.name}: remove one of them", path)
 
 
 def unread_notes(known: Iterable[Path], endings: tuple[str, ...] = ENDINGS) -> list[str]:
-    """What the user should know of files that a data set does not name.
+    """Return a note about image files that do not belong to the data set, if there are any.
 
     Args:
-        known: The files that are read, or that something else was said of.
-        endings: Of the files that are looked for, in the folders of the known ones.
+        known: The files that are read, or that another message reports.
+        endings: Suffixes of the files that are searched for, in the folders of the known files.
     """
     files = {part for file in known for part in parts(file)}
     found = [
@@ -63,10 +63,10 @@ def unread_notes(known: Iterable[Path], endings: tuple[str, ...] = ENDINGS) -> l
     ]
     if not found:
         return []
-    return [f"{len(found)} files are no part of the data set and are left out: {shown(found)}"]
+    return [f"{len(found)} files do not belong to the data set and are excluded: {shown(found)}"]
 
 
 def shown(files: list[Path]) -> str:
-    """The first names of a list that may be long."""
+    """Format the first file names of a long list."""
     names = ", ".join(f"{file.parent.name}/{file.name}" for file in files[:_SHOWN])
     return names + (", …" if len(files) > _SHOWN else "")

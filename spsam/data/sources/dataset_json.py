@@ -1,4 +1,4 @@
-"""Reading a `dataset.json`, which three layouts have, each with its own keys."""
+"""Helpers to read a `dataset.json`, which three layouts use with different keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST_PATH = 2000
 
 
 def peek(folder: Path) -> dict[str, Any]:
-    """What the folder's `dataset.json` says, to recognise it by; empty if that cannot be read."""
+    """Return the content of the folder's `dataset.json`; empty if it cannot be read."""
     path = folder / FILE
     try:
         return read_object(path) if path.is_file() else {}
@@ -25,7 +25,7 @@ def peek(folder: Path) -> dict[str, Any]:
 
 
 def names(content: dict[str, Any], key: str, path: Path, problems: list[Problem]) -> dict[int, str]:
-    """The mapping id -> name under `key`; mistakes are appended to `problems`."""
+    """Return the mapping id -> name under `key`; errors are appended to `problems`."""
     value = content.get(key)
     expected = f'expected \'{key}\' to be an object of names by id, like {{"0": "…", "1": "…"}}'
     if not isinstance(value, dict) or not value:
@@ -37,18 +37,18 @@ def names(content: dict[str, Any], key: str, path: Path, problems: list[Problem]
             problems.append(Problem(f"{expected}; got {number!r}: {name!r}", path))
             return {}
         if int(number) in found:
-            problems.append(Problem(f"'{key}' has the id {int(number)} twice", path))
+            problems.append(Problem(f"'{key}' contains the id {int(number)} twice", path))
         found[int(number)] = name
     twice = sorted({name for name in found.values() if list(found.values()).count(name) > 1})
     if twice and key == "labels":
-        problems.append(Problem(f"'labels' has the same name twice: {', '.join(twice)}", path))
+        problems.append(Problem(f"'labels' contains the same name twice: {', '.join(twice)}", path))
     return found
 
 
 def pairs(
     content: dict[str, Any], folder: Path, path: Path, problems: list[Problem]
 ) -> dict[str, tuple[Path, Path]]:
-    """Case id -> image and label file of the list 'training'; mistakes go to `problems`."""
+    """Map case ids to image and label files in 'training'; errors are appended to `problems`."""
     training = content.get("training")
     if not isinstance(training, list) or not training:
         problems.append(Problem("expected 'training' to be a list of images and labels", path))
@@ -64,8 +64,8 @@ def pairs(
             continue
         outward = [
             Problem(
-                f"'training' has the path {shortened(each)!r}: expected one inside the data set's "
-                "folder, from there on, without '..'; names have at most 255 bytes",
+                f"'training' has the path {shortened(each)!r}: expected a path inside the data "
+                "set's folder, relative to it, without '..'; names have at most 255 bytes",
                 path,
             )
             for each in (first, second)
@@ -74,7 +74,7 @@ def pairs(
         if outward:
             problems += outward
             continue
-        # As Windows writes folders.
+        # Windows separates folders by backslashes.
         image, label = (folder / each.replace("\\", "/") for each in (first, second))
         name = re.sub(r"\.nii(\.gz)?$|\.[^.]+$", "", image.name, flags=re.IGNORECASE)
         if name in found:
@@ -91,8 +91,8 @@ def pairs(
 
 
 def _stays_inside(path: str) -> bool:
-    """Whether a path leads to a file below the folder that it starts from, on any system."""
-    parts = PureWindowsPath(path)  # takes / and \\ alike, and knows drives
+    """Check that a path leads to a file inside its base folder, on any system."""
+    parts = PureWindowsPath(path)  # accepts both / and \\, and parses drives
     return (
         not parts.anchor
         and ".." not in parts.parts
@@ -103,18 +103,18 @@ def _stays_inside(path: str) -> bool:
 
 
 def count_notes(content: dict[str, Any], found: int) -> list[str]:
-    """What is said where `numTraining` is not the number of labelled volumes."""
+    """Return a note if `numTraining` differs from the number of labelled volumes."""
     said = content.get("numTraining", found)
     if said == found:
         return []
-    return [f"{FILE} says numTraining {said}, {found} labelled volumes are here: is all copied?"]
+    return [f"{FILE} has numTraining {said}, but {found} labelled volumes exist: are all copied?"]
 
 
 def short(name: str, otherwise: str) -> str:
-    """A name in lower case that may stand in a file's name."""
+    """Convert a name to lower case letters, digits and `_`, for file names."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or otherwise
 
 
 def is_ct(channels: Sequence[str]) -> bool:
-    """Whether all channels are of a CT, by their names."""
+    """Check by their names whether all channels are CT."""
     return all(name.upper().startswith("CT") for name in channels)

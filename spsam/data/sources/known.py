@@ -1,6 +1,6 @@
-"""The data sets that have a name: their organs, the ids these have in label files, their splits.
+"""Published data sets: their organs, the ids of these in label files, and their splits.
 
-The one place where numbers and organs are told. Everything else speaks of organs by name.
+This is the only module that maps ids to organs. All other modules refer to organs by name.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ class Known:
     """A published data set.
 
     Attributes:
-        name: Labels results and folders; names its published table.
-        title: In words.
-        modality: Decides the intensity scheme.
-        organs: Every organ and its id in the official label files; 0 is the background.
-        scored: The organs that publications score, which are the classes, in their order; None
-            takes all of them. Others count as background.
-        aliases: What official files call an organ -> its name here.
+        name: Name in results, folders and the published tables.
+        title: Full name.
+        modality: Imaging modality, which determines the intensity normalisation.
+        organs: Name -> id of every organ in the official label files; 0 is the background.
+        scored: The organs that publications score, in the order of the classes; None selects all.
+            Other organs count as background.
+        aliases: Spelling of an organ in official files -> its name here.
         splits: Name -> part -> patients.
-        source: Who says so.
+        source: Publications that define the above.
     """
 
     name: str
@@ -40,14 +40,14 @@ class Known:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Background first."""
+        """Names of the classes, background first."""
         return ("background", *(self.organs if self.scored is None else self.scored))
 
     def class_of(self, ids: Mapping[str, int] | None = None) -> dict[int, int]:
-        """For each id of a label file, its class.
+        """Map each id of a label file to its class.
 
         Args:
-            ids: Organ -> id, where a copy of the data set numbers them in its own way.
+            ids: Organ -> id, if a copy of the data set uses different ids.
         """
         classes = self.classes
         numbers = self.organs if ids is None else ids
@@ -57,7 +57,7 @@ class Known:
         }
 
     def raw_ids(self, ids: Mapping[str, int] | None = None) -> tuple[int, ...]:
-        """For each class, its id in a label file; `ids` as of `class_of`."""
+        """Return the id of each class in a label file; `ids` as in `class_of`."""
         numbers = self.organs if ids is None else ids
         return (0, *(numbers[name] for name in self.classes[1:]))
 
@@ -129,7 +129,7 @@ SYNAPSE = Known(
     source="Landman et al., MICCAI 2015 challenge; split and organs of TransUNet, arXiv 2102.04306",
 )
 
-# The ids of the slices and volumes that TransUNet shares: its eight organs by their alphabet.
+# Ids in TransUNet's preprocessed slices and volumes: the eight organs in alphabetical order.
 SYNAPSE_PREPROCESSED: Mapping[str, int] = {
     name: number for number, name in enumerate(SYNAPSE.classes[1:], start=1)
 }
@@ -155,7 +155,7 @@ AMOS = Known(
         "bladder": 14,
         "prostate_uterus": 15,
     },
-    # As the challenge's own dataset.json spells them.
+    # Spelling in the challenge's dataset.json.
     aliases={
         "arota": "aorta",
         "gall_bladder": "gallbladder",

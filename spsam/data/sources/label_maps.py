@@ -1,4 +1,4 @@
-"""A folder of label maps: references, or what some program has predicted."""
+"""Search for label maps in a folder: references, or predictions of any program."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from spsam.errors import InputError, Problem
 from spsam.text.json_text import parse_json
 
 RECORD = "predict.json"
-"""What `spsam predict` writes into a folder of its label maps."""
+"""Record that `spsam predict` writes into a folder of label maps."""
 
 
 def label_maps(folder: Path) -> dict[str, Path]:
-    """Every label map in a folder and the folders below it, by its case's name.
+    """Return every label map in a folder and its subfolders by the name of its case.
 
-    Where names end in `_gt`, as those of ACDC's references beside the images, these files alone.
+    If any names end in `_gt`, as ACDC's references do, only these files are returned.
 
     Raises:
-        InputError: If it is no folder or holds none, with every case that is there twice and every
-            link that leads nowhere.
+        InputError: If the path is not a folder or contains no label map, and with every case that
+            occurs twice and every broken link.
     """
     files = _files(folder)
-    # Beside ACDC's references lie the images.
+    # In ACDC, the images are in the same folders as the references.
     with_gt = [(name.removesuffix("_gt"), file) for name, file in files if name.endswith("_gt")]
     found, problems = _by_name(with_gt or files)
     if problems:
@@ -32,13 +32,13 @@ def label_maps(folder: Path) -> dict[str, Path]:
 
 
 def predicted_maps(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
-    """The same of predictions: a reference among them is no prediction of its case.
+    """Return every label map like `label_maps`, but without special treatment of `_gt`.
 
     Returns:
-        By the file's name, and every case that is there twice and every link that leads nowhere.
+        Label maps by file name, and problems for cases that occur twice and broken links.
 
     Raises:
-        InputError: If it is no folder or holds none.
+        InputError: If the path is not a folder or contains no label map.
     """
     return _by_name(_files(folder))
 
@@ -54,12 +54,12 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
     beside = _beside_label_maps(folder)
     files = [(name, file) for name, file in named if name is not None and file not in beside]
     if not files:
-        raise InputError(Problem("there is no label map (.nii.gz, .nrrd, .mha) in it", folder))
+        raise InputError(Problem("the folder contains no label map (.nii.gz, .nrrd, .mha)", folder))
     return files
 
 
 def _beside_label_maps(folder: Path) -> set[Path]:
-    """Images that `spsam predict` has written beside label maps, such as probabilities."""
+    """Return images that `spsam predict` has written beside label maps, such as probabilities."""
     found: set[Path] = set()
     for record in folder.rglob(RECORD):
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
@@ -74,7 +74,7 @@ def _by_name(files: list[tuple[str, Path]]) -> tuple[dict[str, Path], list[Probl
     problems: list[Problem] = []
     for name, file in files:
         if name in found:
-            message = f"is a second label map of '{name}', beside {found[name]}: take one away"
+            message = f"is a second label map of '{name}', beside {found[name]}: remove one"
             problems.append(Problem(message, file))
         if not file.is_file():
             problems.append(Problem("is a link to a file that does not exist", file))

@@ -1,4 +1,4 @@
-"""The layout of the Medical Segmentation Decathlon: a `dataset.json` beside the images."""
+"""Reader of the layout of the Medical Segmentation Decathlon, with a `dataset.json`."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ LAYOUT = (
 
 
 def recognise(folder: Path) -> bool:
-    """Whether there is a `dataset.json`."""
+    """Check for a `dataset.json`."""
     return (folder / dataset_json.FILE).is_file()
 
 
 def read(folder: Path) -> DataSet:
-    """Opens the folder; every volume counts as a patient.
+    """Open the folder; every volume counts as a patient.
 
-    Organs are keyed by their name in `dataset.json`: copies of one data set number them
-    differently, and the order of the file's entries means nothing. Class k is the k-th id in
-    numerical order.
+    Organs are identified by their names in `dataset.json`, because copies of a data set use
+    different ids and the order of the entries is arbitrary. Class k is the k-th id in ascending
+    order.
 
     Raises:
-        InputError: With every mistake in `dataset.json` and every missing file.
+        InputError: With every error in `dataset.json` and every missing file.
     """
     path = folder / dataset_json.FILE
     content = read_object(path)
@@ -39,7 +39,7 @@ def read(folder: Path) -> DataSet:
     channels = dataset_json.names(content, "modality", path, problems)
     labels = dataset_json.names(content, "labels", path, problems)
     if labels and 0 not in labels:
-        problems.append(Problem("'labels' has no id 0 for the background", path))
+        problems.append(Problem("'labels' lacks the id 0 for the background", path))
     pairs = dataset_json.pairs(content, folder, path, problems)
     if problems:
         raise InputError(problems)

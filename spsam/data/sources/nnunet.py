@@ -1,4 +1,4 @@
-"""nnU-Net v2's raw layout: one file a channel, `dataset.json` with `channel_names`."""
+"""Reader of nnU-Net v2's raw layout: one file per channel, `dataset.json` with `channel_names`."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ LAYOUT = (
 
 
 RAW_FOLDERS = "nnUNet_raw"
-"""The environment variable with the folder of all raw data sets, as nnU-Net's own commands use."""
+"""Environment variable with the folder of all raw data sets, as used by nnU-Net's commands."""
 
 
 def find(name: str) -> Path | None:
-    """The folder of a data set below `$nnUNet_raw`.
+    """Find the folder of a data set in `$nnUNet_raw`.
 
     Args:
         name: `Dataset027_ACDC`, `Dataset027` or `27`.
 
     Returns:
-        None where the name is none of a data set of nnU-Net.
+        The folder; None if the name does not have the form of an nnU-Net data set.
 
     Raises:
-        InputError: If the variable is not set, or no folder or several have the number.
+        InputError: If the variable is not set, or not exactly one folder has the number.
     """
     found = re.fullmatch(r"(?:Dataset(?=\d{3}))?(\d{1,3})(_.+)?", name)
     if found is None or (found[2] and not name.startswith("Dataset")):
         return None
     number, root = int(found[1]), os.environ.get(RAW_FOLDERS, "")
     if not root or not Path(root).is_dir():
-        state = f"{root} is no folder" if root else "it is not set"
+        state = f"{root} is not a folder" if root else "it is not set"
         raise InputError(
-            f"data set '{name}': expected the environment variable {RAW_FOLDERS} to name the "
-            f"folder of nnU-Net's raw data sets, but {state}; set it, or give the data set's folder"
+            f"data set '{name}': expected the environment variable {RAW_FOLDERS} to contain the "
+            f"folder of nnU-Net's raw data sets, but {state}; set it, or pass the data set's folder"
         )
     folders = [each for each in sorted(Path(root).glob(f"Dataset{number:03d}_*")) if each.is_dir()]
     if found[2]:
@@ -60,15 +60,15 @@ def find(name: str) -> Path | None:
 
 
 def recognise(folder: Path) -> bool:
-    """Whether there is a `dataset.json` with `channel_names`."""
+    """Check for a `dataset.json` with `channel_names`."""
     return "channel_names" in dataset_json.peek(folder)
 
 
 def read(folder: Path) -> DataSet:
-    """Opens the labelled cases; every case counts as a patient.
+    """Open the labelled cases; every case counts as a patient.
 
     Raises:
-        InputError: With every mistake in `dataset.json` and every missing file.
+        InputError: With every error in `dataset.json` and every missing file.
     """
     path = folder / dataset_json.FILE
     content = read_object(path)
@@ -110,7 +110,7 @@ def read(folder: Path) -> DataSet:
 
 
 def _by_ending(folder: Path, ending: str) -> tuple[list[Path], list[Path]]:
-    """The images in a folder that end so, and those that end otherwise."""
+    """Return the images in a folder with the suffix `ending`, and those with another suffix."""
     images = [each for each in entries(folder) if stem(each)] if folder.is_dir() else []
     return (
         [each for each in images if each.name.endswith(ending)],
@@ -127,7 +127,7 @@ def _cases(
 ) -> list[Case]:
     place = folder / "labelsTr"
     labels, other = _by_ending(place, ending)
-    message = f"expected 'file_ending' of dataset.json, {ending}: rename it, or take it away"
+    message = f"expected the suffix {ending} (file_ending of dataset.json): rename or remove it"
     problems += [
         Problem(message, each) for each in [*other, *_by_ending(folder / "imagesTr", ending)[1]]
     ]
@@ -142,7 +142,7 @@ def _cases(
         missing = [image for image in images if not image.is_file()]
         shifted = folder / "imagesTr" / f"{name}_{channels:04d}{ending}"
         if missing and missing[0] == images[0] and shifted.is_file():
-            message = "channels are counted from 0001, expected from 0000: rename the images"
+            message = "channels start at 0001, expected 0000: rename the images"
             problems.append(Problem(f"{message} of {name}", shifted))
             continue
         problems += [

@@ -1,4 +1,4 @@
-"""The entry `labels` of nnU-Net's `dataset.json`: classes, regions and the ignore label."""
+"""Parsing of `labels` in nnU-Net's `dataset.json`: classes, regions and the ignore label."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _ORDER = "regions_class_order"
 
 
 class NnunetLabels(NamedTuple):
-    """What `labels` declares.
+    """Classes, regions and ignore label that `labels` declares.
 
     Attributes:
-        names: Id -> name of each class, by rising ids, the background first.
-        regions: What is scored, in the file's order, if an entry has several ids; else empty.
-        ignore_id: The id of voxels that were not annotated.
+        names: Id -> name of each class in ascending order of ids, background first.
+        regions: The scored regions in the file's order if an entry has several ids; else empty.
+        ignore_id: Id of voxels without annotation.
     """
 
     names: dict[int, str]
@@ -29,10 +29,10 @@ class NnunetLabels(NamedTuple):
 
 
 def read_labels(content: Mapping[str, Any], path: Path, problems: list[Problem]) -> NnunetLabels:
-    """Reads `labels` and verifies `regions_class_order`; mistakes are appended to `problems`.
+    """Read `labels` and verify `regions_class_order`; errors are appended to `problems`.
 
-    A class is an id of the label files. It has the name of the entry that lists this id alone, else
-    it is called `label ID`.
+    Each id of the label files is a class. Its name is that of the entry that lists this id alone,
+    or otherwise `label ID`.
     """
     value = content.get("labels")
     if not isinstance(value, dict) or not value:
@@ -53,18 +53,18 @@ def read_labels(content: Mapping[str, Any], path: Path, problems: list[Problem])
             problems.append(Problem(f"labels '{first}' and '{name}' have {of}", path))
     ignore_id = _ignored(entries, path, problems)
     if (0,) not in entries.values():
-        problems.append(Problem("'labels' has no id 0 for the background", path))
+        problems.append(Problem("'labels' lacks the id 0 for the background", path))
     for name, ids in entries.items():
         if len(ids) > 1 and (0 in ids or ignore_id in ids):
             what = "the background" if 0 in ids else "the ignore label"
-            message = f"region '{name}' contains {what}: list the ids of its classes alone"
+            message = f"region '{name}' contains {what}: list only the ids of its classes"
             problems.append(Problem(message, path))
     names = {ids[0]: name for name, ids in entries.items() if len(ids) == 1}
     for number in sorted({number for ids in entries.values() for number in ids} - names.keys()):
         names[number] = f"label {number}"
         if names[number] in entries:
             message = (
-                f"'{names[number]}' is a region, and also the name of the class with the id "
+                f"'{names[number]}' is a region, but also the name of the class with the id "
                 f"{number}, which no entry lists alone: rename the region"
             )
             problems.append(Problem(message, path))
@@ -82,10 +82,10 @@ def read_labels(content: Mapping[str, Any], path: Path, problems: list[Problem])
 
 
 def _ids(name: str, value: Any, path: Path, problems: list[Problem]) -> tuple[int, ...]:
-    """The ids of one entry; none where they are none."""
+    """Return the ids of one entry; empty if it is invalid."""
     listed = value if isinstance(value, list) else [value]
     if isinstance(value, list) and not value:
-        problems.append(Problem(f"region '{name}' has no id: list those of its classes", path))
+        problems.append(Problem(f"region '{name}' has no id: list the ids of its classes", path))
     wrong = [each for each in listed if not re.fullmatch(r"\d+", str(each))]
     if wrong:
         problems.append(Problem(f"expected a number for label '{name}', got {wrong[0]!r}", path))
@@ -100,7 +100,7 @@ def _ids(name: str, value: Any, path: Path, problems: list[Problem]) -> tuple[in
 def _ignored(
     entries: dict[str, tuple[int, ...]], path: Path, problems: list[Problem]
 ) -> int | None:
-    """Takes the ignore label out of the entries."""
+    """Remove the ignore label from the entries and return its id."""
     if _IGNORE not in entries:
         return None
     ids = entries.pop(_IGNORE)
@@ -121,7 +121,7 @@ def _check_order(
     path: Path,
     problems: list[Problem],
 ) -> None:
-    """Verifies nnU-Net's order, which label maps of exclusive classes have no use for."""
+    """Verify nnU-Net's order of regions, which is not needed for label maps of classes."""
     if _ORDER not in content:
         return
     order = content[_ORDER]
@@ -134,5 +134,5 @@ def _check_order(
     unknown = [each for each in order if type(each) is not int or each not in ids]
     if unknown:
         known = ", ".join(map(str, sorted(ids)))
-        message = f"'{_ORDER}' has {unknown[0]!r}, which no region lists; expected ids of {known}"
+        message = f"'{_ORDER}' contains {unknown[0]!r}, which no region lists; expected {known}"
         problems.append(Problem(message, path))

@@ -1,8 +1,8 @@
-"""The built-in data set: procedural short-axis cardiac MR, the same on every machine.
+"""The built-in data set: procedural short-axis cardiac MR, identical on every machine.
 
-It is there so that everything can be tried without a download. It has what makes the real task
-hard (thick slices, weak borders, organs as bright as the target, a field that varies over the
-image) but its numbers say nothing about patients.
+With it, every command can be tried without a download. It has the difficulties of real data (thick
+slices, weak borders, organs as bright as the target, an intensity bias field), but its scores do
+not generalise to patients.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ CLASSES = ("background", "RV", "MYO", "LV")
 PHASES = ("ED", "ES")
 SPLIT = {"train": 15, "val": 3, "test": 6}
 
-# Raised whenever a volume changes: it is part of the data's identity.
+# Increased whenever a volume changes, because it is part of the data's identity.
 VERSION = 1
 SEED = 20250202
-# Slices are averages over their thickness; the label is the anatomy at their middle.
+# A slice is the mean over its thickness; the label is the anatomy at its centre.
 _SUBSLICES = (-0.33, 0.0, 0.33)
 
 
 def read() -> DataSet:
-    """The data set, with its own split by patient: 15 to train, 3 to validate, 6 to test."""
+    """Return the data set with its split of patients: 15 training, 3 validation, 6 test."""
     patients = [f"phantom{index:02d}" for index in range(1, PATIENTS + 1)]
     cases = [
         Case(
@@ -63,7 +63,7 @@ def read() -> DataSet:
 
 
 def make_geometry(patient: int) -> Geometry:
-    """The grid of a patient's volumes: 6–10 thick slices of 96–128 pixels."""
+    """Return the grid of a patient's volumes: 6–10 thick slices of 96–128 pixels."""
     rng = np.random.default_rng([SEED, patient, 0])
     slices = int(rng.integers(6, 11))
     height, width = (int(size) for size in rng.choice([96, 104, 112, 120, 128], 2))
@@ -73,11 +73,11 @@ def make_geometry(patient: int) -> Geometry:
 
 
 def make_volume(patient: int, phase: str) -> Volume:
-    """One volume, in some tens of milliseconds.
+    """Generate one volume, within tens of milliseconds.
 
     Args:
-        patient: Counted from 0.
-        phase: `ED` or `ES`: the same anatomy, relaxed or contracted.
+        patient: Index of the patient, from 0.
+        phase: `ED` or `ES`, the relaxed or the contracted state of the same anatomy.
     """
     geometry = make_geometry(patient)
     anatomy = draw_anatomy(np.random.default_rng([SEED, patient, 1]))
@@ -86,7 +86,7 @@ def make_volume(patient: int, phase: str) -> Volume:
     slices, height, width = geometry.shape
     pixel = geometry.spacing[1]
     rng = np.random.default_rng([SEED, patient, 3])
-    # Some stacks begin below the apex or end above the valves, as planned by hand.
+    # As in manual planning, some stacks start below the apex or end above the valves.
     first, last = rng.uniform(-0.05, 0.1), rng.uniform(0.92, 1.1)
     t = np.linspace(first, last, slices)
     step = float(t[1] - t[0])
@@ -116,7 +116,10 @@ def _label(shapes: dict[str, Array]) -> Labels:
 
 
 def _tissues(rng: np.random.Generator) -> dict[str, float]:
-    """Signal of each tissue; liver and chest muscle overlap with myocardium, aorta with blood."""
+    """Draw the signal of each tissue.
+
+    Liver and chest muscle overlap with myocardium, and the aorta overlaps with blood.
+    """
     blood = rng.uniform(0.8, 1.0)
     muscle = rng.uniform(0.3, 0.46)
     return {
@@ -137,7 +140,7 @@ def _tissues(rng: np.random.Generator) -> dict[str, float]:
 
 
 def _paint(signal: Array, shapes: dict[str, Array], levels: dict[str, float]) -> Array:
-    """Paints structures onto a background, in the order of `levels`: back to front."""
+    """Paint structures onto a background in the order of `levels`, from back to front."""
     for name, value in levels.items():
         if name in shapes:
             signal += shapes[name] * (value - signal)
@@ -145,7 +148,7 @@ def _paint(signal: Array, shapes: dict[str, Array], levels: dict[str, float]) ->
 
 
 def _acquire(tissue: Array, rng: np.random.Generator) -> Floats:
-    """What a scanner makes of the tissues: texture, blur, coil sensitivity, noise, an own scale."""
+    """Simulate the acquisition: texture, blur, coil sensitivity, noise and intensity scale."""
     texture = _smooth_noise(rng, tissue.shape, (0.3, 1.6, 1.6))
     flow = _smooth_noise(rng, tissue.shape, (0.6, 6.0, 6.0))
     signal = tissue * (1 + 0.10 * texture + 0.10 * flow)
@@ -163,8 +166,8 @@ def _acquire(tissue: Array, rng: np.random.Generator) -> Floats:
 def _smooth_noise(
     rng: np.random.Generator, shape: tuple[int, ...], sigma: tuple[float, ...]
 ) -> Array:
-    """Gaussian noise of that smoothness, standard deviation one."""
-    # Very smooth fields are made on a coarse grid and interpolated: the filter would dominate.
+    """Return Gaussian noise with the given smoothness and unit standard deviation."""
+    # Very smooth fields are computed on a coarse grid, because the filter would dominate the cost.
     coarse = [max(1, int(width / 3)) for width in sigma]
     small = [-(-size // step) + 2 for size, step in zip(shape, coarse, strict=True)]
     noise = ndimage.gaussian_filter(

@@ -1,8 +1,8 @@
-"""Geometry of the built-in cardiac phantom: organs as soft memberships, in millimetres.
+"""Geometry of the built-in cardiac phantom: organs as soft memberships, in mm.
 
-Coordinates: x to the right, y down, from the image's centre; t runs along the heart's long axis,
-0 at the apex and 1 at the base. Every shape is a membership in 0..1 whose border is about a pixel
-wide, so that a slice can be painted with partial volumes.
+Coordinates: x points right and y down from the image's centre; t runs along the heart's long axis,
+from 0 at the apex to 1 at the base. Every shape is a membership in 0…1 with a border of about one
+pixel, so that slices contain partial volumes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Anatomy:
-    """One patient's heart at one phase; lengths in mm, angles in radians."""
+    """The heart of one patient in one phase; lengths in mm, angles in radians."""
 
     centre: tuple[float, float]
     drift: tuple[float, float]
@@ -38,7 +38,7 @@ class Anatomy:
     chest: float
 
     def contracted(self, rng: np.random.Generator) -> Anatomy:
-        """The same heart at end-systole: small cavities, thick wall, myocardium of like area."""
+        """Return the same heart at end-systole: small cavities, thick wall, similar muscle area."""
         cavity = (self.lv_radius - self.wall) * rng.uniform(0.55, 0.85)
         outer = self.lv_radius * rng.uniform(0.90, 0.97)
         return replace(
@@ -53,7 +53,7 @@ class Anatomy:
 
 
 def draw_anatomy(rng: np.random.Generator) -> Anatomy:
-    """A patient at end-diastole; some are dilated, some hypertrophic, as in a clinic."""
+    """Draw a patient at end-diastole; some hearts are dilated, some hypertrophic."""
     lv_radius = rng.uniform(27, 38)
     wall = float(np.clip(rng.normal(9.5, 2.2), 6, 0.5 * lv_radius))
     wobble = tuple(
@@ -81,28 +81,28 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
 
 
 def soft(distance: Array, width: float) -> Array:
-    """Membership of what lies `distance` mm inside (positive) a border of that width."""
+    """Return the membership at `distance` mm inside (positive) a border of a width in mm."""
     return np.clip(distance / width + 0.5, 0.0, 1.0)
 
 
 def profile(t: Array) -> Array:
-    """Relative radius along the long axis: 0 at the apex, 1 towards the base."""
+    """Return the relative radius along the long axis: 0 at the apex, 1 towards the base."""
     t = np.clip(t, 0.0, 1.0)
     return (1 - (1 - t) ** 2.2) ** (1 / 2.2)
 
 
 def heart_shapes(anatomy: Anatomy, x: Array, y: Array, t: Array, pixel: float) -> dict[str, Array]:
-    """Memberships of the heart's structures.
+    """Compute the memberships of the heart's structures.
 
     Args:
-        anatomy: The patient at a phase.
-        x: `(1, H, W)` mm.
-        y: `(1, H, W)` mm.
+        anatomy: The patient in one phase.
+        x: `(1, 1, W)` coordinate in mm.
+        y: `(1, H, 1)` coordinate in mm.
         t: `(S, 1, 1)` position along the long axis.
-        pixel: In-plane pixel in mm, the borders' width.
+        pixel: In-plane pixel size in mm, used as the width of borders.
 
     Returns:
-        Name -> `(S, H, W)` in 0..1.
+        Name -> `(S, H, W)` membership in 0…1.
     """
     cx = anatomy.centre[0] + anatomy.drift[0] * (t - 0.5)
     cy = anatomy.centre[1] + anatomy.drift[1] * (t - 0.5)
@@ -120,7 +120,7 @@ def heart_shapes(anatomy: Anatomy, x: Array, y: Array, t: Array, pixel: float) -
     inside = (t > 0.0) & (t <= 1.0)
     disc = soft(outer - radius, pixel)
     cavity = soft(inner - radius, pixel) * inside * (cavity_t > 0.0)
-    # Above the valves an atrium takes the cavity's place: as bright, and not a class.
+    # Above the valves, an atrium replaces the cavity. It is as bright, but not a class.
     atrium = soft(0.9 * outer - radius, pixel) * (t > 1.0)
     shapes = _right_ventricle(anatomy, dx, dy, t, pixel)
     shapes["rv"] *= 1 - disc
@@ -135,7 +135,7 @@ def heart_shapes(anatomy: Anatomy, x: Array, y: Array, t: Array, pixel: float) -
 def _right_ventricle(
     anatomy: Anatomy, dx: Array, dy: Array, t: Array, pixel: float
 ) -> dict[str, Array]:
-    """A crescent on the septal side, bent around the left ventricle."""
+    """Compute a crescent on the septal side that bends around the left ventricle."""
     cos, sin = np.cos(anatomy.septum), np.sin(anatomy.septum)
     u, v = dx * cos + dy * sin, dy * cos - dx * sin
     size = profile((t - anatomy.rv_start) / (1.1 - anatomy.rv_start))
@@ -148,7 +148,7 @@ def _right_ventricle(
     return {
         "rv": soft(distance, pixel) * inside,
         "rv_wall": soft(distance + 3.0, pixel) * inside,
-        # Fat gathers in the grooves where the ventricles meet, not all around.
+        # Fat is in the grooves where the ventricles meet, not all around.
         "heart_fat": soft(distance + 6.0, 3 * pixel)
         * np.clip(1.4 * np.abs(v) / tangential - 0.5, 0.0, 0.8)
         * inside,
@@ -158,7 +158,7 @@ def _right_ventricle(
 def _papillary(
     anatomy: Anatomy, offset: tuple[Array, Array], inner: Array, t: Array, pixel: float
 ) -> Array:
-    """Two muscles in the cavity: dark, yet counted as blood pool, as the references do."""
+    """Compute two dark muscles in the cavity; they count as blood pool, as in ACDC."""
     dx, dy = offset
     both = np.zeros(np.broadcast(dx, t).shape)
     for turn in (2.0, -2.3):
@@ -170,15 +170,16 @@ def _papillary(
 
 
 def surroundings(anatomy: Anatomy, x: Array, y: Array, t: Array, pixel: float) -> dict[str, Array]:
-    """Memberships of chest wall, lungs, liver, aorta and vessels; arguments of `heart_shapes`.
+    """Compute the memberships of chest wall, lungs, liver, aorta and vessels.
 
-    What a threshold would also find.
+    These are structures that a threshold would also segment. The arguments are those of
+    `heart_shapes`.
     """
     ax, ay, ar = anatomy.aorta
     lx, ly, lr = anatomy.liver
     ux, uy, ur = anatomy.lung
     skin = anatomy.chest - np.hypot(0.85 * (x - 8), y - 6)
-    # The dome of the liver rises towards the apex's slices.
+    # The liver's dome rises towards the apical slices.
     dome = lr * (1.15 - 0.45 * t)
     ripple = 3.0 * np.sin(x / 9.0) + 2.0 * np.cos(y / 7.0 + x / 17.0)
     lung = ur + 10 * (t - 0.5) - np.hypot(0.8 * (x - ux), 0.55 * (y - uy)) + ripple

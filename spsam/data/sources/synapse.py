@@ -1,4 +1,4 @@
-"""Synapse (BTCV) as the challenge gives it out: `img/img0001.nii.gz`, `label/label0001.nii.gz`."""
+"""Reader of Synapse (BTCV) in the layout of the challenge, with folders `img` and `label`."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _FILE = {
 
 
 def recognise(folder: Path) -> bool:
-    """Whether there are numbered images in `img/` beside a folder `label/`."""
+    """Check for numbered images in `img/` beside a folder `label/`."""
     return _root(folder) is not None
 
 
 def read(folder: Path) -> DataSet:
-    """Opens the folder of `img/` and `label/`, or one above it.
+    """Open the folder of `img/` and `label/`, or a parent folder.
 
-    The classes are the eight organs that publications score; the other five are background.
+    The classes are the eight organs that publications score; the other five count as background.
 
     Raises:
-        InputError: If a label has no image, a file is there twice, or nothing is labelled.
+        InputError: If a label has no image, a file occurs twice, or no image has a label.
     """
     root = _root(folder)
-    assert root is not None, "recognised"
+    assert root is not None, "the layout must have been recognised"
     every = [_numbered(root, kind) for kind in ("img", "label")]
     images, labels = ({number: files[0] for number, files in each.items()} for each in every)
     problems = [
@@ -61,7 +61,7 @@ def read(folder: Path) -> DataSet:
         for number in both
     ]
     alone = sorted(images.keys() - labels.keys())
-    notes = [f"{len(alone)} images without a label are left out"] if alone else []
+    notes = [f"{len(alone)} images without a label are excluded"] if alone else []
     notes += unread_notes([file for each in every for files in each.values() for file in files])
     return DataSet(
         name=SYNAPSE.name,
@@ -86,7 +86,7 @@ def _root(folder: Path) -> Path | None:
 
 
 def _numbered(root: Path, kind: str) -> dict[str, list[Path]]:
-    """Number as it is written -> the files that have it."""
+    """Map each number, as written, to the files with this number."""
     if not (root / kind).is_dir():
         return {}
     found: dict[str, list[Path]] = {}

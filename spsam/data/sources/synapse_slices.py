@@ -1,7 +1,7 @@
-"""Synapse as it is widely shared after TransUNet's preprocessing: slices to train, volumes to test.
+"""Reader of Synapse as preprocessed for TransUNet: slices for training, volumes for testing.
 
-Intensities are clipped to −125…275 HU and scaled to 0…1, organs are numbered anew, and voxel sizes
-are gone.
+Intensities are clipped to −125…275 HU and scaled to 0…1, organs have other ids, and the voxel sizes
+are lost.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ _UNKNOWN = (1.0, 1.0, 1.0)
 
 
 def recognise(folder: Path) -> bool:
-    """Whether one of the two folders has a file of that kind."""
+    """Check whether one of the two folders contains a file with a matching name."""
     return bool(_slices(folder) or _volumes(folder))
 
 
 def read(folder: Path) -> DataSet:
-    """Opens the folder above `train_npz` and `test_vol_h5`.
+    """Open the folder that contains `train_npz` and `test_vol_h5`.
 
     Raises:
-        InputError: If a volume lacks slices, has one twice, or is in both folders.
+        InputError: If a volume lacks slices, has a slice twice, or is in both folders.
     """
     every, volumes = _slices(folder), _volumes(folder)
     slices = {
@@ -84,7 +84,7 @@ def read(folder: Path) -> DataSet:
         folder=folder,
         splits=SYNAPSE.splits,
         notes=(
-            "voxel sizes are not in these files: 1 mm is assumed, distances are in voxels",
+            "the files contain no voxel sizes: 1 mm is assumed, so distances are in voxels",
             *unread_notes((file for case in cases for file in case.files), (".npz", ".h5")),
         ),
     )
@@ -101,7 +101,7 @@ def _case(name: str, read: Any, files: tuple[Path, ...], class_of: Mapping[int, 
 
 
 def _slices(folder: Path) -> dict[str, dict[int, list[Path]]]:
-    """Case -> number of a slice -> the files that have it."""
+    """Map each case to its slice numbers and the files with this number."""
     found: dict[str, dict[int, list[Path]]] = {}
     place = folder / "train_npz"
     for path in entries(place) if place.is_dir() else []:
@@ -141,12 +141,12 @@ def _geometry(read: Any, files: Sequence[Path]) -> Geometry:
 
 
 def _stack(files: Sequence[Path]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Image and label `(D, H, W)` of a volume's slices, one file each."""
+    """Read image and label `(D, H, W)` of a volume from its slices, one file each."""
     parts: dict[str, list[npt.NDArray[Any]]] = {"image": [], "label": []}
     problems = []
     for file in files:
         try:
-            # Opened here: numpy leaves what is cut off open.
+            # Opened here, because NumPy does not close a truncated file.
             with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
                 read = {key: content[key] for key in parts}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -164,7 +164,7 @@ def _stack(files: Sequence[Path]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
 
 
 def _whole(files: Sequence[Path]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Image and label `(D, H, W)` of one file."""
+    """Read image and label `(D, H, W)` of a volume from one file."""
     import h5py
 
     (file,) = files

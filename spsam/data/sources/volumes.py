@@ -1,4 +1,4 @@
-"""New scans without a reference, for prediction: image files and DICOM series."""
+"""Search for new scans without references, for prediction: image files and DICOM series."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ _CHANNEL = re.compile(r"(.+)_(\d{4})")
 
 
 def open_volumes(path: Path) -> list[Case]:
-    """The volumes below a path, sorted by id; nothing is read but DICOM headers.
+    """Return the volumes in a path, sorted by id; only DICOM headers are read.
 
-    A case's id is its file's name without the ending, or its DICOM folder's name. Files
-    `NAME_0000…`, `NAME_0001…` of one folder are the channels of one case `NAME`.
+    The id of a case is its file's name without the suffix, or its DICOM folder's name. Files
+    `NAME_0000…`, `NAME_0001…` in one folder are the channels of one case `NAME`.
 
     Args:
-        path: An image file, the folder of one DICOM series, or a folder with both in it and in
-            the folders below it. Hidden files and what systems leave are passed over.
+        path: An image file, the folder of one DICOM series, or a folder that contains both at any
+            depth. Hidden and system files are skipped.
 
     Returns:
-        Cases whose `load()` gives a volume with label None.
+        Cases whose `load()` returns a volume with label None.
 
     Raises:
-        InputError: If there is nothing, several DICOM series lie in one folder, a channel is
-            missing or two volumes would have one id; all of it.
+        InputError: If no volume is found; with every folder of several DICOM series, every missing
+            channel and every id of two volumes.
     """
     if path.is_file():
         name = stem(path)
@@ -64,15 +64,15 @@ def open_volumes(path: Path) -> list[Case]:
         same = [files[0] for other, files in found if other == name]
         if len(same) > 1:
             where = " and ".join(str(each.relative_to(path)) for each in same[:3])
-            message = f"two volumes are called '{name}'; rename one, for the results' names"
-            problems.append(Problem(f"{message}, or take it away: {where}", path))
+            message = f"two volumes are named '{name}', but results need unique names: rename"
+            problems.append(Problem(f"{message} or remove one of {where}", path))
     if problems:
         raise InputError(problems)
     return [_case(name, files) for name, files in sorted(found)]
 
 
 def left_out(path: Path) -> list[Path]:
-    """Files below a folder that `open_volumes` reads nothing from; litter is not among them."""
+    """Return the files in a folder that `open_volumes` does not read, without system files."""
     if not path.is_dir():
         return []
     found = [files for folder in _folders(path) for _, files in _volumes(folder)]
@@ -86,7 +86,7 @@ def left_out(path: Path) -> list[Path]:
 
 
 def _folders(folder: Path, seen: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """A folder and all below it, without litter; a link that leads back is not followed."""
+    """Yield a folder and all its subfolders without system files; cyclic links are skipped."""
     real = folder.resolve()
     if real in seen:
         return
@@ -97,14 +97,14 @@ def _folders(folder: Path, seen: frozenset[Path] = frozenset()) -> Iterator[Path
 
 
 def _volumes(folder: Path) -> list[tuple[str, list[Path]]]:
-    """Each volume's name and its files, one a channel; a DICOM series is its folder."""
+    """Return each volume's name and its files, one per channel; a DICOM series is its folder."""
     files = [each for each in entries(folder) if is_file(each)]
     images = {file: name for file in files if (name := stem(file)) is not None}
     single: list[tuple[str, list[Path]]] = []
     channels: dict[str, list[Path]] = {}
     for file, name in images.items():
         match = _CHANNEL.fullmatch(name)
-        # A number alone may be the scan's own: channels count from zero.
+        # Channels count from zero; otherwise the number is part of the scan's name.
         if match and f"{match[1]}_0000" in images.values():
             channels.setdefault(match[1], []).append(file)
         else:

@@ -53,4 +53,4 @@ def test_of_two_spacings_that_are_far_apart_both_are_named(tmp_path: Path) -> No
         write_image(tmp_path / f"{name}.nii.gz", random_image(0) + size, spacing=(size,) * 3)
     told = [str(each) for each in examine(open_scans(tmp_path), workers=1).warnings]
     assert sum("is far from the median" in each for each in told) == 2
-    assert told[0] == "spacings are as large as 126.5 mm: is the headers' unit right?"
+    assert told[0] == "spacings are as large as 126.5 mm: is the headers' unit correct?"

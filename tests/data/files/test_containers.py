@@ -61,7 +61,7 @@ def test_whole_files_are_read_and_damaged_ones_are_not(
     refused(path, "damaged|truncated")
     if data != path:
         data.unlink()
-        refused(path, "should lie beside it and do not")
+        refused(path, "is missing in its folder")
 
 
 @pytest.mark.parametrize(("ending", "packed"), KINDS)
@@ -102,7 +102,7 @@ def test_a_header_without_a_place(tmp_path: Path) -> None:
     for spoil in change.values():
         path, _ = write(tmp_path, ".mhd", False)
         path.write_text(spoil(path.read_text()))
-        refused(path, "header holds|cannot be read|dimensions")
+        refused(path, "header contains|cannot be read|dimensions")
 
 
 @pytest.mark.parametrize("ending", [".mha", ".mhd", ".nrrd", ".nhdr"])

@@ -128,7 +128,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_contents([tmp_path / "nothing", tmp_path / "folder"])
     assert "nothing: cannot be read: No such file" in str(caught.value)
-    assert "folder: cannot be read: Is a directory; see what it should be" in str(caught.value)
+    assert "folder: cannot be read: Is a directory; expected a file" in str(caught.value)
 
 
 def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch) -> None:

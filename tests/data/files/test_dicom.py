@@ -153,16 +153,16 @@ def test_phases_gaps_and_repeats(tmp_path: Path) -> None:
     def number(index: int, data: Dataset) -> None:
         data.EchoTime = str(10 + 10 * (index // 3))
 
-    says = r"positions repeat: 6 slices lie at 3 positions, 2 at each.*\(they differ in EchoTime\)"
+    says = r"positions repeat: 6 slices have 3 positions, 2 at each.*\(they differ in EchoTime\)"
     refused(series(tmp_path / "a", z=phases, change=number), says)
-    refused(frames(tmp_path / "a.dcm", z=phases), "positions repeat: 6 slices lie at 3 positions")
+    refused(frames(tmp_path / "a.dcm", z=phases), "positions repeat: 6 slices have 3 positions")
     gap = (0.0, 3.0, 6.0, 12.0, 15.0, 18.0)
     refused(series(tmp_path / "b", z=gap), "6 mm apart, the others 3 mm: a slice is missing")
     refused(frames(tmp_path / "b.dcm", z=gap), r"b\.dcm \(frame 3\) and b\.dcm \(frame 4\)")
     twice = (0.0, 3.0, 6.0, 6.0, 9.0, 12.0)
-    refused(series(tmp_path / "c", z=twice), "two slices lie at the same position")
-    refused(frames(tmp_path / "c.dcm", z=twice), "two slices lie at the same position")
-    refused(series(tmp_path / "d", z=(3.0,) * 6), "6 slices lie at 1 positions, 6 at each")
+    refused(series(tmp_path / "c", z=twice), "two slices have the same position")
+    refused(frames(tmp_path / "c.dcm", z=twice), "two slices have the same position")
+    refused(series(tmp_path / "d", z=(3.0,) * 6), "6 slices have 1 positions, 6 at each")
 
 
 def of(name: str, value: Any) -> Callable[[int, Dataset], object]:
@@ -195,17 +195,17 @@ def scaled(index: int, data: Dataset) -> None:
     [
         (of("ImageOrientationPatient", [0, 1, 0, 0, 0, 1]), r"not parallel \(2 orientations"),
         (of("PixelSpacing", [0.9, 0.7]), "differ in pixel spacing"),
-        (of("PixelSpacing", None), "PixelSpacing is not there"),
-        (of("ImagePositionPatient", None), "ImagePositionPatient is not there"),
+        (of("PixelSpacing", None), "PixelSpacing is missing"),
+        (of("ImagePositionPatient", None), "ImagePositionPatient is missing"),
         (of("RescaleSlope", 2), "RescaleSlope without RescaleIntercept"),
         (of("RescaleIntercept", 0), "RescaleIntercept without RescaleSlope"),
-        (scaled, r"5 of 6 slices do not say how their numbers are scaled .*, as 001.dcm"),
+        (scaled, r"5 of 6 slices have no scale of their values .*, as 001.dcm"),
         (of("RescaleSlope", 0), r"multiplied by 0 \(RescaleSlope\)"),
         (of("PhotometricInterpretation", "PALETTE COLOR"), r"colours \(PALETTE COLOR\)"),
         (of("PixelData", b"abcd"), "cannot be read"),
-        (of("PixelData", None), "holds no pixels"),
-        (table, r"looked up in a table \(ModalityLUTSequence\)"),
-        (upper, "claims 8 of 16 bits, the highest 15"),
+        (of("PixelData", None), "contains no pixels"),
+        (table, r"lookup table \(ModalityLUTSequence\)"),
+        (upper, "claims 8 of 16 bits with high bit 15"),
     ],
 )
 def test_series_that_are_no_volume(
@@ -225,7 +225,7 @@ def test_a_damaged_slice_is_not_left_out(tmp_path: Path, length: int) -> None:
     np.testing.assert_array_equal(read_array(folder)[0][0], PIXELS)
     file = folder / "001.dcm"
     file.write_bytes(file.read_bytes()[:length])
-    refused(folder, "cannot be read|holds no|is not there")
+    refused(folder, "cannot be read|contains no|is missing")
 
 
 def test_a_slice_of_a_broken_series_identifier_is_not_left_out(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_a_slice_of_a_broken_series_identifier_is_not_left_out(tmp_path: Path) -
     last.add_new(0x0020000E, "LO", "1.2.3.4 \x00\x13\x00IS")
     del last.Rows
     last.save_as(folder / "001.dcm", enforce_file_format=True)
-    refused(folder, "holds no image")
+    refused(folder, "contains no image")
 
 
 def test_a_vendors_own_sequence_scales_nothing(tmp_path: Path) -> None:
@@ -256,16 +256,16 @@ def test_frames_that_are_no_volume(tmp_path: Path) -> None:
     def fewer(data: Any) -> None:
         data.PerFrameFunctionalGroupsSequence = data.PerFrameFunctionalGroupsSequence[:5]
 
-    refused(frames(tmp_path / "a.dcm", change=without), "not say where each of its 6 frames lies")
-    refused(frames(tmp_path / "b.dcm", change=fewer), "has 6 frames, and where 5 of them lie")
+    refused(frames(tmp_path / "a.dcm", change=without), "not specify the positions of its 6 frames")
+    refused(frames(tmp_path / "b.dcm", change=fewer), "claims 6 frames, but positions of 5")
     file = frames(tmp_path / "c.dcm")
     content = file.read_bytes()
     file.write_bytes(content[:-200])
     refused(file, "cannot be read")
     file.write_bytes(content[:300])
-    refused(file, "cannot be read|holds no image")
+    refused(file, "cannot be read|contains no image")
     file.write_bytes(b"no image at all")
-    refused(file, "holds no image|cannot be read")
+    refused(file, "contains no image|cannot be read")
 
 
 def test_black_and_white_are_about_screens(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_two_files(tmp_path: Path, packed: bool, named: str) -> None:
     truncate(files[1])
     assert "a.img" in refused(path)
     files[1].unlink()
-    assert "its voxels, a.img, should lie beside it" in (refused(files[0]))
+    assert "the file of its voxels, a.img, is missing" in (refused(files[0]))
 
 
 def test_wrong_endings_are_read_by_their_content(tmp_path: Path) -> None:
@@ -191,16 +191,16 @@ def test_numbers_whose_products_are_none(tmp_path: Path) -> None:
         (put(108, "f", 3e38), "byte 3e.38"),
         (put(112, "2f", 2, NAN), "adds nan"),
         (put(80, "f", NAN), "voxel size .* NaN"),
-        (put(280, "f", NAN), "sform holds NaN"),
-        (put(280, "f", 1e20), "sform holds .* numbers above 1e9"),
+        (put(280, "f", NAN), "sform contains NaN"),
+        (put(280, "f", 1e20), "sform contains .* numbers above 1e9"),
         (put(84, "f", 3e9), "voxel size .* numbers above 1e9"),
         (put(84, "f", 3e-43), "voxel size .* below 1e-9"),
-        (put(256, "f", NAN), "qform holds NaN"),
-        (put(256, "f", 7), "qform is no rotation"),
+        (put(256, "f", NAN), "qform contains NaN"),
+        (put(256, "f", 7), "qform is not a rotation"),
         (lambda c: (put(252, "2h", 1, 0)(c), put(88, "f", 0)(c)), "no voxel size"),
         (lambda c: (put(252, "2h", 0, 1)(c), put(280, "12f", *[0] * 12)(c)), "no length"),
         (lambda c: (put(252, "2h", 0, 1)(c), put(284, "f", 1)(c)), "not at right angles"),
-        (put(344, "4s", b"\0\0\0\0"), "Analyze 7.5, which does not tell left from right"),
+        (put(344, "4s", b"\0\0\0\0"), "does not distinguish left from right"),
         (put(344, "4s", b"ni1\0"), "is a NIfTI of two files: rename"),
         (put(344, "4s", b"abc\0"), "cannot be read as an image"),
         (put(0, "i", 17), "cannot be read as an image"),
@@ -280,16 +280,16 @@ def test_forms_that_a_user_should_look_at(tmp_path: Path) -> None:
     assert said() == []
     (message,) = said(rows, put(252, "2h", 1, 2))
     assert "sform and qform disagree by up to" in message
-    assert "the qform is taken" in message
-    assert "the sform is taken" in said(rows, put(252, "2h", 1, 1))[0]
+    assert "the qform is used" in message
+    assert "the sform is used" in said(rows, put(252, "2h", 1, 1))[0]
     assert said(rows, put(252, "2h", 0, 2)) == []
     (message,) = said(put(88, "f", 0))
-    assert message == "its voxel size (pixdim) is 0; 8 along z is taken from its sform"
+    assert message == "its voxel size (pixdim) is 0; 8 along z is used from its sform"
     assert read_geometry(tmp_path / "a.nii.gz").spacing == SPACING
     # A single slice has a thickness, too.
     (message,) = said(put(40, "4h", 3, 24, 20, 1), put(88, "f", 4))
     assert "disagree by up to 4 mm" in message
     (message,) = said(put(280, "f", 3), put(252, "2h", 0, 1))
-    assert "the latter is taken" in message
+    assert "the latter is used" in message
     assert "not at right angles" in said(put(284, "f", 1))[0]
     assert nifti_oddities(write_image(tmp_path / "a.mha", random_image(0))) == []

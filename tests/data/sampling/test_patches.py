@@ -202,5 +202,5 @@ def test_a_prepared_image_without_numbers_is_named(tmp_path: Path, value: float)
     image[0, 2, 3, 4] = value
     spoilt = write_store(tmp_path, {"organ_7": (image, np.zeros(PATCH, np.uint8))})
     dataset = PatchDataset(spoilt, spoilt.ids, PATCH, length=1, seed=0, **PLAIN)
-    with pytest.raises(SpsamError, match=f"organ_7: its prepared image holds NaN.*{tmp_path}"):
+    with pytest.raises(SpsamError, match=f"organ_7: its prepared image contains NaN.*{tmp_path}"):
         dataset[0]

@@ -52,7 +52,7 @@ def test_frames_without_a_reference_are_left_out_and_said(tmp_path: Path) -> Non
     )
     dataset = open_dataset(tmp_path)
     assert len(dataset.cases) == 3
-    assert dataset.notes == ("1 frames without a reference are left out: patient001_frame08",)
+    assert dataset.notes == ("1 frames without a reference are excluded: patient001_frame08",)
 
 
 def test_mistakes_of_the_layout_come_at_once(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def test_ct_volumes_with_organs_by_their_plain_names(tmp_path: Path) -> None:
     dataset = open_dataset(write_amos(tmp_path))
     assert (dataset.name, dataset.modality, dataset.published) == ("amos22", "CT", "amos22")
     assert [case.id for case in dataset.cases] == [f"amos_000{n}" for n in (1, 4, 5, 6, 7)]
-    assert dataset.notes == ("1 MR volumes (amos_0500 …) are left out",)
+    assert dataset.notes == ("1 MR volumes (amos_0500 …) are excluded",)
     assert len(dataset.class_names) == 16
     assert [dataset.class_names[k] for k in (4, 8, 9, 15)] == [
         "gallbladder", "aorta", "inferior_vena_cava", "prostate_uterus"

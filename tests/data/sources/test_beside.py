@@ -69,8 +69,10 @@ def test_images_that_no_case_has_are_named(
     tmp_path: Path, write: Callable[[Path], Path], file: str
 ) -> None:
     write_image(write(tmp_path) / file, random_image(0))
-    (note,) = (each for each in open_dataset(tmp_path).notes if "no part of the data set" in each)
-    assert note.endswith(f"left out: {file}")
+    (note,) = (
+        each for each in open_dataset(tmp_path).notes if "do not belong to the data set" in each
+    )
+    assert note.endswith(f"excluded: {file}")
 
 
 def test_slices_that_no_case_has_are_named(tmp_path: Path) -> None:
@@ -143,7 +145,7 @@ def test_two_volumes_of_one_name_are_both_named(tmp_path: Path, other: str) -> N
         write_dicom(tmp_path / "a", SLICES)
     else:
         write_image(tmp_path / other, random_image(2))
-    with pytest.raises(InputError, match="two volumes are called 'a'; rename one") as caught:
+    with pytest.raises(InputError, match="two volumes are named 'a'") as caught:
         open_volumes(tmp_path)
     assert other.removesuffix("/000.dcm") in str(caught.value)
     assert "a.nii.gz" in str(caught.value)

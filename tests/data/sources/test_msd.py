@@ -83,7 +83,7 @@ def test_every_mistake_of_dataset_json_comes_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         open_dataset(tmp_path)
     text = str(caught.value)
-    for part in ("'modality'", "no id 0", "same name twice: liver", "organ_001.nii.gz"):
+    for part in ("'modality'", "lacks the id 0", "same name twice: liver", "organ_001.nii.gz"):
         assert part in text
 
 

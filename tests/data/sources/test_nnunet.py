@@ -34,7 +34,7 @@ def test_channels_lie_in_files_of_their_own(tmp_path: Path, ending: str) -> None
         ({"labels": {"background": 0, "a": 2, "ignore": 1}}, "'ignore' to have one id"),
         ({"labels": {"background": 0, "a": 1, "b": 1}}, "'a' and 'b' have the same number 1"),
         ({"labels": {"background": 0, "a": "x"}}, "expected a number for label 'a'"),
-        ({"labels": {"a": 1}}, "no id 0 for the background"),
+        ({"labels": {"a": 1}}, "lacks the id 0 for the background"),
         ({"labels": []}, "expected 'labels' to be an object"),
         ({"channel_names": {"0": "T1", "2": "T2"}}, "expected 'channel_names' 0, 1"),
         ({"channel_names": {"0": "T1", "1": "T2", "2": "x"}}, "0002.nii.gz: the image does not"),
@@ -72,7 +72,7 @@ def test_a_number_that_no_folder_or_several_have_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("nnUNet_raw", raising=False)
-    with pytest.raises(InputError, match=r"nnUNet_raw .* it is not set; set it, or give"):
+    with pytest.raises(InputError, match=r"nnUNet_raw .* it is not set; set it, or pass"):
         open_dataset("Dataset007_Brain")
     write_nnunet(tmp_path / "Dataset007_Brain", cases=1)
     write_nnunet(tmp_path / "Dataset007_Other", cases=1)

@@ -71,9 +71,9 @@ def test_a_list_of_one_id_is_an_ordinary_class() -> None:
         ({"label 1": [1, 2], "b": 2}, None, "rename the region"),
         ({"a": [1, 2], "b": 2}, [1], "'regions_class_order' to list 2 ids"),
         ({"a": [1, 2], "b": 2}, "1, 2", "'regions_class_order' to list 2 ids"),
-        ({"a": [1, 2], "b": 2}, [1, [2]], "'regions_class_order' has [2], which"),
-        ({"a": [1, 2], "b": 2}, [1, True], "'regions_class_order' has True, which"),
-        ({"a": [1, 2], "b": 2}, [1, 5], "'regions_class_order' has 5, which no region lists"),
+        ({"a": [1, 2], "b": 2}, [1, [2]], "'regions_class_order' contains [2], which"),
+        ({"a": [1, 2], "b": 2}, [1, True], "'regions_class_order' contains True, which"),
+        ({"a": [1, 2], "b": 2}, [1, 5], "'regions_class_order' contains 5, which no region lists"),
     ],
 )
 def test_mistakes(labels: dict[str, Any], order: Any, said: str) -> None:

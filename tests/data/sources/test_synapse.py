@@ -53,7 +53,7 @@ def test_mistakes_of_the_raw_layout(tmp_path: Path) -> None:
     (tmp_path / "label" / "label0005.nii.gz").unlink()
     dataset = open_dataset(tmp_path)
     assert len(dataset.cases) == 4
-    assert dataset.notes == ("1 images without a label are left out",)
+    assert dataset.notes == ("1 images without a label are excluded",)
 
 
 def test_preprocessed_slices_and_volumes(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_a_folder_of_files_and_of_channels(tmp_path: Path) -> None:
     write_image(tmp_path / "p_0003.nii.gz", random_image(0))
     with pytest.raises(InputError) as caught:
         open_volumes(tmp_path)
-    assert "two volumes are called 'a'" in str(caught.value)
+    assert "two volumes are named 'a'" in str(caught.value)
     assert "expected channels 0000, 0001, … of p, got 0000, 0001, 0003" in str(caught.value)
 
 
@@ -68,9 +68,9 @@ def test_a_dicom_series_lies_where_its_slices_say(tmp_path: Path) -> None:
     ("spoil", "message"),
     [
         ("gap", "mm apart, the others 3 mm: a slice is missing"),
-        ("twice", "two slices lie at the same position"),
+        ("twice", "two slices have the same position"),
         ("two", "expected one DICOM series, the folder has 2"),
-        ("size", r"differ in size \(5 × 12, 10 × 12\); give each kind a folder"),
+        ("size", r"differ in size \(5 × 12, 10 × 12\); move each kind into its own folder"),
     ],
 )
 def test_series_that_would_be_stacked_wrongly(tmp_path: Path, spoil: str, message: str) -> None:
