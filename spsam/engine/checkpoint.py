@@ -35,6 +35,10 @@ def trained_state(network: Network) -> dict[str, Tensor]:
 def load_trained_state(network: Network, state: dict[str, Tensor]) -> None:
     """Loads weights into the added blocks.
 
+    Args:
+        network: Modified in place.
+        state: Weights by name, as returned by `trained_state`.
+
     Raises:
         InputError: If names or shapes differ from the network's.
     """
@@ -134,6 +138,10 @@ def read_whole(path: Path, needed: str = "blocks") -> State:
 def read_last(path: Path, needed: str = "blocks") -> tuple[State | None, str]:
     """Reads the last intact checkpoint of a run.
 
+    Args:
+        path: The checkpoint; the previous one is read if it is damaged.
+        needed: Key of an entry that the state must contain.
+
     Returns:
         The state, None if there is no checkpoint yet, and a note, empty if the last one is intact.
 
@@ -148,6 +156,10 @@ def read_last(path: Path, needed: str = "blocks") -> tuple[State | None, str]:
 
 def last_sound(path: Path, needed: str = "blocks") -> tuple[State | None, str, list[str]]:
     """Reads the last intact checkpoint, and lists the problem of each damaged file.
+
+    Args:
+        path: As in `read_last`.
+        needed: As in `read_last`.
 
     Returns:
         The state and the note as in `read_last`, and one message per damaged file.
@@ -168,6 +180,10 @@ def last_sound(path: Path, needed: str = "blocks") -> tuple[State | None, str, l
 
 def load_checkpoint(path: Path, network: Network) -> State:
     """Loads a run's trained weights into its network.
+
+    Args:
+        path: The checkpoint.
+        network: Modified in place.
 
     Returns:
         The complete state.

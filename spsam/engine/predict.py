@@ -103,7 +103,15 @@ class SlidingLogits:
         self.shape: tuple[int, ...] = (len(self._held[0]), *size)
 
     def slices(self, first: int, stop: int) -> Tensor:
-        """Returns slices `first` to `stop`, `(K, n, H, W)` float32, and discards earlier ones."""
+        """Returns some slices and discards earlier ones.
+
+        Args:
+            first: First slice, at least that of the previous call.
+            stop: First slice after the returned ones.
+
+        Returns:
+            `(K, n, H, W)` float32 logits.
+        """
         first, stop = first + self._before[0], stop + self._before[0]
         while self._first + sum(each.shape[1] for each in self._held) < stop:
             self._held.append(next(self._slabs))

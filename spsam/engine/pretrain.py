@@ -102,6 +102,10 @@ def pretrain(
 def started(recipe: PretrainRecipe, start: Path | None) -> PromptableSAM:
     """Builds the initial SAM, with random weights or those of a file whose hash is in the recipe.
 
+    Args:
+        recipe: Its `start` is the expected SHA-256; None for random weights.
+        start: File with initial weights.
+
     Raises:
         InputError: If the file does not match the recipe's hash, only one of both is given, or the
             file does not contain the weights of this SAM.
@@ -121,7 +125,13 @@ def started(recipe: PretrainRecipe, start: Path | None) -> PromptableSAM:
 
 
 def lessons(recipe: PretrainRecipe, first: int, workers: int) -> Iterator[Lesson]:
-    """Iterates over the batches that remain after `first` steps: excerpts, then whole images."""
+    """Iterates over the remaining batches: excerpts, then whole images.
+
+    Args:
+        recipe: Defines the training.
+        first: Number of finished steps.
+        workers: Processes that generate images.
+    """
     spec = backbone_spec(recipe.backbone)
     parts = (
         (0, min(recipe.excerpts, recipe.steps), spec.native_size // 2, recipe.excerpt_images),
@@ -144,7 +154,12 @@ def lessons(recipe: PretrainRecipe, first: int, workers: int) -> Iterator[Lesson
 
 
 def learning_rate(recipe: PretrainRecipe, step: int) -> float:
-    """Computes the learning rate of a step: linear warm-up, constant, linear decay to zero."""
+    """Computes the learning rate of a step: linear warm-up, constant, linear decay to zero.
+
+    Args:
+        recipe: Defines the schedule.
+        step: Index of the step.
+    """
     rise = min(1.0, (step + 1) / recipe.warmup)
     start = recipe.decay_from * recipe.steps
     fall = min(1.0, (recipe.steps - step) / max(1.0, recipe.steps - start))

@@ -22,6 +22,9 @@ _PARTS = "parts"
 def locked(checkpoint: Path) -> Iterator[None]:
     """Prevents other processes from training with the same files.
 
+    Args:
+        checkpoint: The checkpoint to lock.
+
     Raises:
         InputError: If another process holds the lock.
     """
@@ -48,7 +51,15 @@ def save(
     parts: nn.Module,
     optimizer: torch.optim.Optimizer,
 ) -> None:
-    """Writes a checkpoint and keeps the previous one."""
+    """Writes a checkpoint and keeps the previous one.
+
+    Args:
+        checkpoint: The file.
+        recipe: Recipe of the training.
+        steps: Number of finished steps.
+        parts: Modules to save.
+        optimizer: Optimiser to save.
+    """
     state = {
         "about": {"recipe": recipe.model_dump(mode="json")},
         "steps": steps,
@@ -65,7 +76,17 @@ def resume(
     optimizer: torch.optim.Optimizer,
     on_note: Callable[[str], None],
 ) -> int:
-    """Loads the last intact checkpoint and returns the number of finished steps, 0 without one.
+    """Loads the last intact checkpoint.
+
+    Args:
+        checkpoint: The file.
+        recipe: Recipe of the training.
+        parts: Modules to restore.
+        optimizer: Optimiser to restore.
+        on_note: Called with a note if a checkpoint is damaged.
+
+    Returns:
+        Number of finished steps, 0 without a checkpoint.
 
     Raises:
         InputError: If the checkpoint belongs to another recipe.
@@ -79,7 +100,7 @@ def resume(
     before, now = state.get("about", {}).get("recipe", {}), recipe.model_dump(mode="json")
     changed = [key for key in now if before.get(key) != now[key]]
     if changed:
-        told = ", ".join(f"{key} {before.get(key)} then, {now[key]} now" for key in changed)
+        told = ", ".join(f"{key} was {before.get(key)}, is {now[key]}" for key in changed)
         message = f"belongs to a training with another recipe ({told}): "
         advice = "use that recipe, choose another --save, or remove the file to restart"
         raise InputError(Problem(message + advice, checkpoint))
@@ -95,7 +116,13 @@ def remove(checkpoint: Path) -> None:
 
 
 def lines_until(log: Path, step: int, on_note: Callable[[str], None]) -> list[str]:
-    """Reads the lines of a log up to a step; later steps are repeated."""
+    """Reads the lines of a log up to a step; later steps are repeated.
+
+    Args:
+        log: The file.
+        step: Last step to keep.
+        on_note: Called with the number of damaged lines, if any.
+    """
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:

@@ -66,6 +66,12 @@ def score(
     """Scores the test cases and writes predictions, cost, figures, measures and, last, rows.
 
     For a split without test cases, only the cost and an empty file of rows are written.
+
+    Args:
+        spec: The run.
+        network: The trained network.
+        memory: Peak memory since the start of the run.
+        on_case: Called with (done, total).
     """
     began = time.perf_counter()
     if not spec.split.test:

@@ -87,14 +87,29 @@ def conv_block(in_channels: int, out_channels: int, kernel: tuple[int, int, int]
 
 
 def doubling(in_channels: int, out_channels: int) -> nn.ConvTranspose3d:
-    """Builds a transposed convolution from `(B, C, D, h, w)` to `(B, C', D, 2h, 2w)`."""
+    """Builds a transposed convolution that doubles the in-plane size, without bias.
+
+    It maps `(B, C, D, h, w)` to `(B, C', D, 2h, 2w)`.
+
+    Args:
+        in_channels: C.
+        out_channels: C'.
+    """
     return nn.ConvTranspose3d(
         in_channels, out_channels, ONLY_IN_PLANE, stride=ONLY_IN_PLANE, bias=False
     )
 
 
 def join(maps: Sequence[Tensor], joining: Joining) -> Tensor:
-    """Concatenates (`concat`) or adds (`sum`) feature maps `(B, C_i, D, h, w)`."""
+    """Combines feature maps.
+
+    Args:
+        maps: `(B, C_i, D, h, w)` each.
+        joining: `concat` concatenates the channels; `sum` adds maps with equal channels.
+
+    Returns:
+        `(B, C, D, h, w)`.
+    """
     if joining == "sum":
         return sum(maps[1:], start=maps[0])
     return torch.cat(list(maps), dim=1) if len(maps) > 1 else maps[0]

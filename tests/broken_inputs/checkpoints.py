@@ -262,7 +262,7 @@ KINDS = (
     Kind(
         "a checkpoint of the first version",
         edited(lambda state: state.pop("about")),
-        r"checkpoint\.pt: the checkpoint of the first version does not describe its run: train again",
+        r"checkpoint\.pt: the checkpoint of the first version does not describe its run",
     ),
     Kind(
         "a checkpoint of another version",
@@ -288,7 +288,7 @@ KINDS = (
     Kind(
         "a training with two damaged checkpoints",
         resumed,
-        r"(?s)checkpoint\.pt: is not a checkpoint.*previous\.pt: is not.*remove these files to restart",
+        r"(?s)checkpoint\.pt: is not a checkpoint.*previous\.pt: is not.*remove these files",
         1,
         RECORDS,
     ),

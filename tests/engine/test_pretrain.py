@@ -194,7 +194,7 @@ def stopped(folder: Path) -> Path:
 def test_another_recipe_does_not_go_on_from_the_old_training(tmp_path: Path) -> None:
     stopped(tmp_path)
     other = SHORT.model_copy(update={"seed": 7, "lr": 0.5})
-    with pytest.raises(InputError, match=r"training\.pt: .*seed 0 then, 7 now.*another --save"):
+    with pytest.raises(InputError, match=r"training\.pt: .*seed was 0, is 7.*another --save"):
         pretrain(
             other,
             checkpoint=tmp_path / "training.pt",

@@ -227,7 +227,15 @@ def peak(step: Callable[[], object], optimizer: torch.optim.Optimizer, device: t
 
 
 def held(work: Callable[[], object], device: torch.device) -> int:
-    """Measures the peak memory of a function, in bytes beyond the memory in use before it."""
+    """Measures the peak memory of a function.
+
+    Args:
+        work: The function.
+        device: Device of the computation.
+
+    Returns:
+        Bytes beyond the memory in use before the call.
+    """
     give_back()
     memory = PeakMemory(device)
     before = memory.read()["peak_memory_bytes"]

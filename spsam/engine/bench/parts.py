@@ -123,7 +123,15 @@ class TimedStep:
 
 
 def in_turns(ways: Mapping[Name, Callable[[], Any]], repeats: int) -> dict[Name, list[Any]]:
-    """Calls functions in turn, after one warm-up round, and returns the results of each."""
+    """Calls functions in turn, after one warm-up round.
+
+    Args:
+        ways: Functions by name.
+        repeats: Number of calls of each function after the warm-up.
+
+    Returns:
+        Results of the calls by name.
+    """
     results: dict[Name, list[Any]] = {name: [] for name in ways}
     for turn in range(repeats + 1):
         for name, way in ways.items():

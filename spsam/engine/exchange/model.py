@@ -154,7 +154,15 @@ def shareable(config: RunConfig) -> RunConfig:
 
 
 def paths_in(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Finds strings that begin like an absolute path, with their keys; ignores titles."""
+    """Finds strings that begin like an absolute path, except in titles and summaries.
+
+    Args:
+        value: Nested plain values.
+        key: Key of the value.
+
+    Yields:
+        (key, string) of each path.
+    """
     if isinstance(value, Mapping):
         for name, item in value.items():
             if name not in _LABELS:

@@ -190,7 +190,12 @@ class PromptEvaluator:
 
     @torch.inference_mode()
     def piece(self, tiles: Tiles, case: str) -> Piece:
-        """Encodes patches."""
+        """Encodes patches.
+
+        Args:
+            tiles: The patches.
+            case: Id of the case.
+        """
         tiles = tiles.to(self.device)
         with autocast(self.device, self._train):
             embedding, auxiliary = self.network.encode(tiles.images)
@@ -200,13 +205,17 @@ class PromptEvaluator:
     def masks(
         self, piece: Piece, questions: Sequence[PromptSpec]
     ) -> Iterator[tuple[Tensor, Prompts]]:
-        """Decodes raw masks `(B, K, D, H, W)` for each kind of prompting, in order.
+        """Decodes raw masks for each kind of prompting.
 
         Classes start with `first_class`. Kinds of prompting with the same label maps, or with the
         same prompts before selecting the kinds in use, share this computation.
 
+        Args:
+            piece: Encoded patches.
+            questions: Kinds of prompting.
+
         Yields:
-            Mask logits and the prompts from which they were decoded.
+            Mask logits `(B, K, D, H, W)` and the prompts from which they were decoded, in order.
         """
         logits: dict[object, Tensor] = {}
         prompts: dict[object, Prompts] = {}

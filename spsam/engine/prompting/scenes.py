@@ -72,7 +72,13 @@ class PromptScene:
 def scenes(
     examiner: PromptEvaluator, case: PreparedCase, questions: Sequence[PromptSpec]
 ) -> list[PromptScene]:
-    """Computes the scenes of several kinds of prompting in the slice with the most classes."""
+    """Computes the scenes of several kinds of prompting in the slice with the most classes.
+
+    Args:
+        examiner: Evaluates the network.
+        case: The prepared case.
+        questions: Kinds of prompting.
+    """
     start, depth = _busiest(case, examiner.size)
     piece = examiner.piece(cut_tiles(case, examiner.size, [start]), case.id)
     aspect = case.spacing[1] / case.spacing[2]

@@ -23,14 +23,27 @@ NO_POINT = -1
 
 
 def generator(seed: int, *about: object) -> np.random.Generator:
-    """Creates a random generator that depends only on a seed and a description of the draws."""
+    """Creates a random generator that depends only on a seed and a description of the draws.
+
+    Args:
+        seed: Seed of the study.
+        about: Values that identify the draws.
+    """
     return np.random.default_rng([seed, zlib.crc32(repr(about).encode())])
 
 
 def label_logits(labels: Tensor, num_classes: int, amount: float) -> Tensor:
-    """Converts a label map `(B, D, H, W)` to logits `(B, K, D, H, W)`: ± amount inside and outside.
+    """Converts a label map to logits with one absolute value.
 
     Ignored voxels become background, which is prompted only for a mask head.
+
+    Args:
+        labels: `(B, D, H, W)` class indices, or `IGNORED`.
+        num_classes: K.
+        amount: Logit inside a class; its negative outside.
+
+    Returns:
+        `(B, K, D, H, W)` float32.
     """
     labels = labels.clamp(min=0)
     classes = torch.arange(num_classes, device=labels.device).view(1, -1, 1, 1, 1)
@@ -80,7 +93,16 @@ def without_ignored_points(
 
 
 def dropped(present: Tensor, probability: float, draws: np.random.Generator) -> Tensor:
-    """Removes each foreground class from presence `(B, D, K)` with a probability."""
+    """Removes foreground classes at random.
+
+    Args:
+        present: `(B, D, K)`, presence of the classes; class 0 is kept.
+        probability: Probability of removing a class in a slice.
+        draws: Random generator.
+
+    Returns:
+        The same shape.
+    """
     kept = draws.random(tuple(present.shape)) >= probability
     kept[..., 0] = True
     return present & torch.from_numpy(kept).to(present.device)
@@ -137,7 +159,12 @@ def disturbed_prompts(
 
 
 def only(prompts: Prompts, use: tuple[str, ...]) -> Prompts:
-    """Removes the kinds of prompts that are not in `use`."""
+    """Removes the kinds of prompts that are not in use.
+
+    Args:
+        prompts: `(B, D, K, …)`.
+        use: Kinds to keep.
+    """
     taken = {"point": ("points", "extra_labels"), "box": ("boxes",), "mask": ("masks",)}
     left_out = [
         name
@@ -151,7 +178,12 @@ def only(prompts: Prompts, use: tuple[str, ...]) -> Prompts:
 
 
 def from_class(prompts: Prompts, first: int) -> Prompts:
-    """Removes the classes before `first` from prompts `(B, D, K, …)`."""
+    """Removes the first classes from prompts.
+
+    Args:
+        prompts: `(B, D, K, …)`.
+        first: First class to keep.
+    """
     if first == 0:
         return prompts
     return replace(

@@ -62,6 +62,10 @@ def tile_starts(shape: Triple, size: Triple) -> list[Triple]:
 
     The last patch of an axis ends with the volume. A smaller volume is in the centre of its only
     patch, as in the sliding window.
+
+    Args:
+        shape: (D, H, W) of the volume.
+        size: (D, H, W) of a patch.
     """
     axes = []
     for whole, tile in zip(shape, size, strict=True):

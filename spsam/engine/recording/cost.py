@@ -89,7 +89,12 @@ class PeakMemory:
 
 
 def larger(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Selects the larger of two readings, as for an interrupted run; the first may be empty."""
+    """Selects the larger of two readings of an interrupted run.
+
+    Args:
+        first: Result of `PeakMemory.read`; may be empty.
+        second: Result of `PeakMemory.read`.
+    """
     name = "peak_memory_bytes"
     chosen = first if first.get(name, 0) > second[name] else second
     return {key: chosen[key] for key in (name, "peak_memory_of")}

@@ -27,7 +27,13 @@ _LOOK = 0.1
 
 
 def check_devices(device: str, count: int, batch_size: int, accumulate: int) -> None:
-    """Verifies that this number of devices can share a batch.
+    """Verifies that a number of devices of this machine can share a batch.
+
+    Args:
+        device: `cpu` or `cuda`.
+        count: Number of devices.
+        batch_size: Patches of a step on all devices together.
+        accumulate: Number of pieces per device.
 
     Raises:
         InputError: If there are fewer devices, or the batch cannot be divided among them.
@@ -43,6 +49,11 @@ def check_devices(device: str, count: int, batch_size: int, accumulate: int) -> 
 
 def check_shares(count: int, batch_size: int, accumulate: int) -> None:
     """Verifies that a batch can be divided among a number of devices.
+
+    Args:
+        count: Number of devices, on any machines.
+        batch_size: Patches of a step on all devices together.
+        accumulate: Number of pieces per device.
 
     Raises:
         InputError: If it cannot.
@@ -63,6 +74,12 @@ def train_distributed(
     on_note: Callable[[str], None],
 ) -> None:
     """Trains a run in `spec.devices` processes and leaves a finished checkpoint.
+
+    Args:
+        spec: The run.
+        on_epoch: Called with every epoch's metrics.
+        on_step: Called with (finished steps, all steps).
+        on_note: Called with notes for the user.
 
     Raises:
         SpsamError: If a process failed; all others are then killed.
@@ -98,6 +115,10 @@ def train_distributed(
 
 def train_as_member(spec: RunSpec, **told: Callable[..., None]) -> int:
     """Trains a run as one of several processes that a cluster has started.
+
+    Args:
+        spec: The run.
+        told: Callbacks as in `train_distributed`; only process 0 calls them.
 
     Returns:
         Rank of this process.

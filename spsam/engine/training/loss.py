@@ -194,7 +194,12 @@ def loss_parts(
 
 
 def supervision_weights(levels: int, config: DeepSupervisionConfig) -> list[float]:
-    """Computes the weights of the outputs, finest first; they sum to one."""
+    """Computes the weights of the outputs, finest first; they sum to one.
+
+    Args:
+        levels: Number of outputs.
+        config: Weights or their decay.
+    """
     if config.weights is not None:
         weights = [*config.weights, *[0.0] * levels][:levels]
     else:
@@ -205,7 +210,15 @@ def supervision_weights(levels: int, config: DeepSupervisionConfig) -> list[floa
 
 
 def downsample_labels(labels: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Resamples labels `(B, D, H, W)` to `(D, h, w)` by the nearest pixel centre."""
+    """Resamples labels by the nearest pixel centre.
+
+    Args:
+        labels: `(B, D, H, W)`.
+        size: (D, h, w).
+
+    Returns:
+        `(B, D, h, w)`.
+    """
     if tuple(labels.shape[1:]) == tuple(size):
         return labels
     resized = functional.interpolate(labels[:, None].float(), size=size, mode="nearest-exact")

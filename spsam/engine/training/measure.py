@@ -152,7 +152,15 @@ def fit_memory(
 
 
 def ways(train: TrainConfig, devices: int) -> list[tuple[int, bool]]:
-    """Lists (pieces of a batch, whether blocks are recomputed) in the order of their speed."""
+    """Lists the possible execution settings in the order of their speed.
+
+    Args:
+        train: Batch size and loss.
+        devices: Number of devices that share a batch.
+
+    Returns:
+        (pieces of a batch, whether the encoder's blocks are recomputed) of each.
+    """
     own = train.batch_size // devices
     pieces = [count for count in range(1, own + 1) if own % count == 0]
     if train.loss.batch_dice:
@@ -235,7 +243,13 @@ def _kept(network: torch.nn.Module) -> Iterator[dict[str, Any]]:
 
 
 def changed(config: RunConfig, accumulate: int, twice: bool) -> RunConfig:
-    """Returns the run's configuration with other execution settings."""
+    """Returns a run's configuration with other execution settings.
+
+    Args:
+        config: The run's configuration.
+        accumulate: Number of pieces of a batch.
+        twice: Whether the encoder's blocks are recomputed.
+    """
     changes = {"accumulate": accumulate, "checkpoint_activations": twice}
     train: TrainConfig = config.arm.train.model_copy(update=changes)
     return config.model_copy(update={"arm": config.arm.model_copy(update={"train": train})})

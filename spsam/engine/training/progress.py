@@ -87,7 +87,12 @@ class Progress:
         self._since = time.perf_counter()
 
     def end_epoch(self, iterations: int, lr: float) -> Metrics:
-        """Computes the means over the epoch and adds them to the history."""
+        """Computes the means over the epoch and adds them to the history.
+
+        Args:
+            iterations: Number of steps in an epoch.
+            lr: Learning rate of the epoch.
+        """
         self.read()
         norm = self.sums.pop("gradient") / iterations
         metrics = {f"loss/{name}": value / iterations for name, value in self.sums.items()}
@@ -113,7 +118,13 @@ class Progress:
 
     @classmethod
     def restored(cls, state: dict[str, Any], iterations: int, log: Path) -> Progress:
-        """Restores the result of `state`, or the progress of a checkpoint of the first version."""
+        """Restores the progress of a checkpoint.
+
+        Args:
+            state: State of the checkpoint.
+            iterations: Number of steps in an epoch, for checkpoints of the first version.
+            log: The training log, for checkpoints of the first version.
+        """
         if "progress" in state:
             return cls(**state["progress"])
         epochs = int(state["epochs"])

@@ -24,6 +24,10 @@ from spsam.results.run_folder import VALIDATION_DICE
 def network_of(spec: RunSpec, device: torch.device) -> Network:
     """Builds the run's network with its initial weights.
 
+    Args:
+        spec: The run.
+        device: Device of the network.
+
     Raises:
         InputError: If the planned initial weights can no longer be read.
     """
@@ -38,7 +42,13 @@ def network_of(spec: RunSpec, device: torch.device) -> Network:
 
 
 def training_of(spec: RunSpec, network: Network, **options: Any) -> Training:
-    """Builds the run's training; `options` are further attributes of `Training`."""
+    """Builds the run's training.
+
+    Args:
+        spec: The run.
+        network: The run's network, on its device.
+        options: Further attributes of `Training`.
+    """
     return Training(
         network,
         training_patches(spec),

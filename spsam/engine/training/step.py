@@ -181,7 +181,12 @@ def _counted(labels: Tensor) -> Tensor:
 
 
 def make_optimizer(network: Network, train: TrainConfig) -> torch.optim.Optimizer:
-    """Builds the optimiser of the added blocks' parameters."""
+    """Builds the optimiser of the added blocks' parameters.
+
+    Args:
+        network: The network.
+        train: Optimiser settings.
+    """
     by_rate: dict[float, list[nn.Parameter]] = {}
     for block in network.blocks().values():
         by_rate.setdefault(getattr(block, "lr_mult", 1.0), []).extend(block.parameters())
@@ -207,7 +212,13 @@ def make_optimizer(network: Network, train: TrainConfig) -> torch.optim.Optimize
 def make_sgd(
     parameters: list[dict[str, Any]], options: OptimizerConfig, *, fused: bool
 ) -> torch.optim.SGD:
-    """Builds SGD over groups of parameters; `fused` updates each parameter in one pass."""
+    """Builds SGD over groups of parameters.
+
+    Args:
+        parameters: Groups of parameters.
+        options: Optimiser settings.
+        fused: Whether each parameter is updated in one pass.
+    """
     sgd = torch.optim.SGD(
         parameters,
         lr=options.lr,

@@ -41,6 +41,10 @@ def learning_rate(train: TrainConfig, epoch: int) -> float:
     """Computes an epoch's rate: `lr · (1 − e/E)^power`, half a cosine or constant, with warm-up.
 
     The polynomial is the paper's (App. D, Eq. 2).
+
+    Args:
+        train: Schedule.
+        epoch: e, index of the epoch.
     """
     share = epoch / train.epochs
     factor = 1.0
@@ -224,7 +228,12 @@ def _restore(training: Training, stepper: Stepper) -> Progress:
 
 
 def execute_as(train: TrainConfig, network: Network) -> None:
-    """Applies settings that change how a network is computed, but not its results."""
+    """Applies settings that change how a network is computed, but not its results.
+
+    Args:
+        train: Execution settings.
+        network: Modified in place.
+    """
     keep_memory()
     if train.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -116,7 +116,12 @@ class ProjectionAdapter(nn.Module, ABC):
 
 
 def at_least(name: str, value: float, least: float) -> None:
-    """Rejects a size that is too small.
+    """Rejects a parameter that is too small.
+
+    Args:
+        name: Name of the parameter, for the message.
+        value: Its value.
+        least: Smallest allowed value.
 
     Raises:
         InputError: If the value is smaller than `least`.
@@ -127,6 +132,10 @@ def at_least(name: str, value: float, least: float) -> None:
 
 def hidden_width(dim: int, ratio: float) -> int:
     """Computes the width of a bottleneck: r·C rounded down, at least 1.
+
+    Args:
+        dim: C, width of the tokens.
+        ratio: r.
 
     Raises:
         InputError: If the ratio is not positive.

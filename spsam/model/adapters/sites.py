@@ -49,12 +49,21 @@ class Projection:
 
 
 def encoder_module(block: int) -> str:
-    """Returns the name of an encoder block, which contains one attention and one MLP."""
+    """Returns the name of an encoder block, which contains one attention and one MLP.
+
+    Args:
+        block: Index of the block.
+    """
     return f"encoder_{block}"
 
 
 def decoder_module(block: int, kind: str) -> str:
-    """Returns the name of an attention or the MLP in a two-way block of the mask decoder."""
+    """Returns the name of an attention or the MLP in a two-way block of the mask decoder.
+
+    Args:
+        block: Index of the block.
+        kind: `SELF_ATTENTION`, `TOKEN_TO_IMAGE`, `IMAGE_TO_TOKEN` or `MLP`.
+    """
     return f"decoder_{block}_{kind}"
 
 

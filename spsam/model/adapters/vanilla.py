@@ -11,7 +11,9 @@ from spsam.model.adapters.base import Adapter, hidden_width, start
 
 
 class VanillaAdapter(Adapter):
-    """`X + σ(X W_dn) W_up`, σ = GELU; slices are not mixed (paper's Sec. 2.1; AIM).
+    """`X + σ(X W_dn) W_up`, σ = GELU; slices are not mixed (paper's Sec. 2.1).
+
+    This is the bottleneck adapter of AIM (arXiv 2302.03024).
 
     Args:
         dim: C, width of the tokens.

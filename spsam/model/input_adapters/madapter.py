@@ -68,7 +68,12 @@ class MAdapter(InputAdapter):
 
 
 def doublings(image_size: tuple[int, int], encoder_size: tuple[int, int]) -> int:
-    """Counts how often both axes of the patch can be doubled within the encoder's input size."""
+    """Counts how often both axes of the patch can be doubled within the encoder's input size.
+
+    Args:
+        image_size: (H, W), in-plane size of the patch, pixels.
+        encoder_size: (h, w) of the encoder's input, pixels.
+    """
     factor = min(encoder // image for encoder, image in zip(encoder_size, image_size, strict=True))
     return max(factor, 1).bit_length() - 1
 

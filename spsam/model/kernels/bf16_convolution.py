@@ -42,7 +42,12 @@ def in_fast_layout(x: Tensor) -> Tensor:
 
 
 def as_precise(x: Tensor, weight: Tensor) -> Tensor:
-    """Casts `x` to the type of a weight, unless autocast casts both."""
+    """Casts `x` to the type of a weight, unless autocast casts both.
+
+    Args:
+        x: Tensor of any shape.
+        weight: Weight of the layer that processes `x`.
+    """
     device = x.device.type
     seen = device != "meta" and torch.is_autocast_enabled(device)
     return x if seen else x.to(weight.dtype)

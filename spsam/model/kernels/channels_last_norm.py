@@ -16,6 +16,13 @@ def channels_last_norm(x: Tensor, norm: nn.InstanceNorm3d) -> Tensor:
     """Computes `norm(x)` in channels-last layout.
 
     For a single volume, batch norm is the same operation and does not reorder the memory.
+
+    Args:
+        x: `(B, C, D, H, W)` in channels-last layout.
+        norm: The instance norm.
+
+    Returns:
+        The same shape and layout.
     """
     volumes = [
         functional.batch_norm(

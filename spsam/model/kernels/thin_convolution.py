@@ -15,7 +15,12 @@ THIN = 20480
 
 
 def is_thin(x: Tensor, layer: nn.Conv3d) -> bool:
-    """Checks whether torch would not use oneDNN for `(B, C, D, H, W)`, although it could."""
+    """Checks whether torch would not use oneDNN for an input, although it could.
+
+    Args:
+        x: `(B, C, D, H, W)`, input of the convolution.
+        layer: The convolution.
+    """
     batch, channels, depth, rows, _ = x.shape
     small = batch == 1 and channels * depth * rows <= THIN
     return small and rows >= 2 and layer.kernel_size[1] > 1 and layer.stride == (1, 1, 1)
@@ -25,6 +30,13 @@ def in_halves(x: Tensor, layer: nn.Conv3d) -> Tensor:
     """Computes `layer(x)` on a batch of two: the upper and lower half of the rows.
 
     Each half includes the neighbouring rows of the other that the kernel covers.
+
+    Args:
+        x: `(1, C, D, H, W)`.
+        layer: A convolution with stride 1.
+
+    Returns:
+        `(1, C', D', H', W')`.
     """
     assert not isinstance(layer.padding, str)
     depth, rows, columns = layer.padding

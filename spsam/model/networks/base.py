@@ -45,7 +45,7 @@ class Output:
 
     @property
     def labels(self) -> Tensor:
-        """`(B, D, H, W)` class indices, int64; computed from the logits on each access.
+        """Class indices `(B, D, H, W)`, int64; computed from the logits on each access.
 
         Raises:
             ValueError: If the decoder was skipped, so that there are no logits.

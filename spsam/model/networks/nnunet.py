@@ -12,7 +12,7 @@ from spsam.model.networks.nnunet_plan import NnUNetPlan, plan_nnunet
 
 
 class NnUNet(ConvolutionalNetwork):
-    """The U-Net that nnU-Net plans for the patch, with its deep supervision.
+    """The U-Net that nnU-Net (Nature Methods 2021) plans for the patch, with its deep supervision.
 
     Each stage has two convolutions with instance norm and LeakyReLU. Weights are initialised as in
     nnU-Net. In training mode, all resolutions except the deepest predict logits.

@@ -158,16 +158,28 @@ def _run(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
 
 
 def doublings(grid: tuple[int, int], image_size: tuple[int, int]) -> int:
-    """Counts the doublings of the grid until both axes are at least as large as the patch."""
+    """Counts the doublings of the grid until both axes are at least as large as the patch.
+
+    Args:
+        grid: (gh, gw), size of the token grid.
+        image_size: (H, W), in-plane size of the patch, pixels.
+    """
     factor = max(-(-image // tokens) for image, tokens in zip(image_size, grid, strict=True))
     return (factor - 1).bit_length()
 
 
 def assign_taps(num_taps: int, steps: int) -> list[tuple[int, ...]]:
-    """Assigns taps to the levels 0 … steps, by index, shallow first.
+    """Assigns taps to levels.
 
     Level 0 receives none, every further level receives one, the deepest first, and the last level
     receives all that remain.
+
+    Args:
+        num_taps: Number of taps.
+        steps: Index of the last level.
+
+    Returns:
+        Indices of the taps of each level 0 … steps; index 0 is the shallowest tap.
     """
     waiting = list(range(num_taps))
     levels: list[tuple[int, ...]] = []

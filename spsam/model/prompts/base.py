@@ -102,6 +102,11 @@ class Prompt(nn.Module, ABC):
     def points_on_device(self, labels: Tensor, boxes: Tensor, present: Tensor) -> Tensor | None:
         """Selects the same pixels as `points` on int64 tensors, without synchronising the device.
 
+        Args:
+            labels: `(N, H, W)` class indices.
+            boxes: `(N, K, 4)` tight bounding boxes, x1 y1 x2 y2, inclusive pixel indices.
+            present: `(N, K)`, whether the class is in the slice.
+
         Returns:
             As in `points`; None if the component has no such rule. Label maps are then copied to
             the host.

@@ -163,6 +163,9 @@ BACKBONES: dict[str, Backbone] = {
 def backbone_spec(name: str) -> Backbone:
     """Returns the backbone with this name.
 
+    Args:
+        name: A key of `BACKBONES`.
+
     Raises:
         InputError: If there is none.
     """
@@ -172,7 +175,14 @@ def backbone_spec(name: str) -> Backbone:
 
 
 def token_grid(spec: Backbone, encoder_size: tuple[int, int]) -> tuple[int, int]:
-    """Computes the token grid (rows, columns) of an encoder input (height, width) in pixels.
+    """Computes the token grid of an encoder input.
+
+    Args:
+        spec: The backbone.
+        encoder_size: (h, w) of the encoder's input, pixels.
+
+    Returns:
+        (gh, gw), rows and columns of tokens.
 
     Raises:
         InputError: If the patch does not divide the size.

@@ -99,6 +99,12 @@ def compare(
 ) -> LoadReport:
     """Compares a checkpoint with the model, without loading it or rejecting a mismatch.
 
+    Args:
+        path: The file.
+        encoder: The image encoder.
+        decoder: The mask decoder.
+        spec: The backbone of both.
+
     Raises:
         InputError: If the file is unreadable or does not contain a SAM state dict.
     """

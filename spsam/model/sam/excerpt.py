@@ -68,7 +68,15 @@ class Excerpt(PromptableSAM):
         self.decoder.prompt_encoder.get_dense_pe = lambda: position
 
     def answer(self, embedding: Tensor, asked: Asked) -> tuple[Tensor, Tensor]:
-        """Predicts masks like the whole SAM, with prompts in the square's own pixels."""
+        """Predicts masks like the whole SAM, with prompts in the square's own pixels.
+
+        Args:
+            embedding: `(B, C, gh, gw)`.
+            asked: n = B·P prompts, P per image; an image's prompts are adjacent.
+
+        Returns:
+            Logits `(n, 4, 4gh, 4gw)`, the single mask first, and predicted IoUs `(n, 4)`.
+        """
         corner = torch.tensor(self._corner, dtype=torch.float32, device=embedding.device)
         moved = replace(
             asked,

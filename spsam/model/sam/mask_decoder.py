@@ -32,32 +32,32 @@ class DecoderPrompts(Protocol):
 
     @property
     def points(self) -> Tensor | None:
-        """`(B, D, K, 2)`."""
+        """Positive point of each class, `(B, D, K, 2)`."""
         ...
 
     @property
     def boxes(self) -> Tensor | None:
-        """`(B, D, K, 4)`."""
+        """Box of each class, `(B, D, K, 4)`."""
         ...
 
     @property
     def masks(self) -> Tensor | None:
-        """`(B, D, K, 1, 4gh, 4gw)`."""
+        """Mask prompt of each class, `(B, D, K, 1, 4gh, 4gw)`."""
         ...
 
     @property
     def present(self) -> Tensor:
-        """`(B, D, K)`, whether the class is in the slice."""
+        """Whether each class is in the slice, `(B, D, K)`."""
         ...
 
     @property
     def extra_points(self) -> Tensor | None:
-        """`(B, D, K, P, 2)`, further points; None without any."""
+        """Further points of each class, `(B, D, K, P, 2)`; None without any."""
         ...
 
     @property
     def extra_labels(self) -> Tensor | None:
-        """`(B, D, K, P)`, integers: 1 in the class, 0 outside it, -1 no point."""
+        """Labels of further points, `(B, D, K, P)`: 1 in the class, 0 outside it, -1 no point."""
         ...
 
 
