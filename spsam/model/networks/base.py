@@ -59,9 +59,10 @@ class Network(nn.Module, ABC):
     """A network for patches of one size.
 
     The parameters of `__init__` declare the network's inputs, and the engine passes them by name:
-    `in_channels` (M), `num_classes` (K, including the background), `depth` (D), `image_size` (H,
-    W), `spacing` (of the patch, mm), SAM's `image_encoder` and `mask_decoder`, and the component of
-    each slot of `blocks:` by the slot's name. Keyword-only parameters can be set in YAML.
+    `in_channels` (M), `num_classes` (K, including the background), `depth` (D), `image_size`
+    (H, W), `spacing` (of the patch, mm), SAM's `image_encoder` and `mask_decoder`, and the
+    component of each slot of `blocks:` by the slot's name. Keyword-only parameters can be set in
+    YAML.
 
     Args:
         num_classes: K, number of classes including the background.
