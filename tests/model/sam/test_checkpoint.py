@@ -196,7 +196,7 @@ def test_a_checkpoint_of_another_size_is_named(saved: Callable[[Any], Path]) -> 
     message = str(refusal.value)
     assert "expected a checkpoint of sam_vit_b (width 768, 12 blocks" in message
     assert "got one of sam_vit_l (width 1024, 24 blocks" in message
-    assert "choose backbone sam_vit_l or give sam_vit_b_01ec64.pth" in message
+    assert "choose backbone sam_vit_l or use sam_vit_b_01ec64.pth" in message
 
 
 def test_a_checkpoint_of_an_unknown_size_is_described(
