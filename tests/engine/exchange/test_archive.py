@@ -128,7 +128,7 @@ def put(name: str, content: bytes = b"x") -> Callable[[zipfile.ZipFile], None]:
         (bzip, None, "has an unknown compression"),
         (put("more"), None, f"contains a file that is not in its {MANIFEST}: more"),
         (put("x", b"xy"), listed({"x": b"x"}), "its member x has another size"),
-        (put("y"), listed({"x": b"x", "y": b"x"}), "lacks x"),
+        (put("y"), listed({"x": b"x", "y": b"x"}), "does not contain x"),
         (put("x"), "{}", f"its {MANIFEST} is damaged"),
         (put("x"), "[" * 100_000, f"its {MANIFEST} is damaged"),
         (put("x"), listed({"x": b"x"}).replace("sha", "sho"), f"its {MANIFEST} is damaged"),
