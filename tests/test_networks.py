@@ -95,7 +95,7 @@ def test_unknown_names_and_parameters_are_refused_by_name(tmp_path: Path) -> Non
     assert "has no parameter 'filter'; did you mean 'filters'" in output
     code, output = dry(tmp_path, "--set", "network=segresnet", "--set", "network.filters=12")
     assert code == 2
-    assert "filters is a multiple of 8, got 12" in output
+    assert "filters must be a multiple of 8, got 12" in output
 
 
 def test_its_parameters_are_set_and_counted(tmp_path: Path) -> None:
@@ -150,5 +150,5 @@ def test_commands_that_ask_prompts_or_time_parts_refuse_other_networks() -> None
 def test_without_the_spacing_nnunet_is_not_built() -> None:
     from spsam.engine.assemble import build_network
 
-    with pytest.raises(InputError, match=r"give spacing=\(z, y, x\), mm"):
+    with pytest.raises(InputError, match=r"set spacing=\(z, y, x\), mm"):
         build_network(load_arm("nnunet"), in_channels=1, num_classes=2, depth=2, image_size=32)

@@ -1,1 +1,1 @@
-"""One run: assemble the network, train it, predict, evaluate, keep its folder."""
+"""Execution of one run: build the network, train it, predict, evaluate, and write its folder."""

@@ -1,4 +1,4 @@
-"""From the slot `adapter` to the adapters in SAM's blocks."""
+"""Construction of the adapters in SAM's blocks from the components of the slot `adapter`."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class AdapterBuilder:
     """Builds the adapters of one SAM.
 
     Attributes:
-        catalogue: Has the components.
-        placement: Where adapters of tokens stand.
-        spec: Which SAM.
-        depth: D, slices of a patch.
-        grid: (gh, gw), the token grid.
-        decoder: Whether SAM's mask decoder is there to be adapted.
-        seed: For initial weights.
+        catalogue: Catalogue of the components.
+        placement: Places of token adapters.
+        spec: The backbone.
+        depth: D, number of slices in a patch.
+        grid: (gh, gw), size of the token grid.
+        decoder: Whether the network contains SAM's mask decoder.
+        seed: Seed of the initial weights.
     """
 
     catalogue: Catalogue
@@ -42,7 +42,13 @@ class AdapterBuilder:
     seed: int
 
     def build(self, blocks: tuple[Block, ...]) -> AdapterSet:
-        """The adapters; of several each begins with the weights that it has alone."""
+        """Builds the adapters of an arm.
+
+        Every component starts with the same weights as if it were the only one.
+
+        Args:
+            blocks: The arm's choices for the slot `adapter`.
+        """
         offered = projections(
             encoder_dim=self.spec.embed_dim,
             encoder_blocks=self.spec.depth,

@@ -1,4 +1,4 @@
-"""What trained networks answer about one volume: their mean logits on its own grid."""
+"""Prediction of one volume by trained networks: their mean logits on its original grid."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer that is computed while it is taken.
+    """A prediction that is computed while its pieces are consumed.
 
     Attributes:
-        pieces: Mean logits `(K, n, H, W)` of n slices at a time, as `restored` gives them.
+        pieces: Mean logits `(K, n, H, W)` of n slices at a time, as returned by `restored`.
         case: The volume as prepared for the first network.
-        given: The prompts that the networks gave themselves, as far as pieces were taken.
+        given: The networks' own prompts, for the pieces consumed so far.
     """
 
     pieces: Iterator[Tensor]
@@ -49,17 +49,17 @@ def answer_of(
     prompts: bool = False,
     on_note: Callable[[str], None] = lambda text: None,
 ) -> Answer:
-    """Prepares a volume for every network; their logits come as they are asked for.
+    """Prepares a volume for every network and returns a prediction that is computed on demand.
 
     Args:
-        members: Of runs whose classes are the same.
+        members: Networks of runs with the same classes.
         case: The volume.
-        mirror: Average over all mirrorings; None as each run says.
-        prompts: Whether prompts are gathered.
-        on_note: Called with what the user should know of the volume.
+        mirror: Whether to average over all mirrorings; None for each run's own setting.
+        prompts: Whether to record the networks' prompts.
+        on_note: Called with every note on the volume.
 
     Raises:
-        InputError: With every problem of the volume, or if the runs turn it differently.
+        InputError: With every problem of the volume, or if the runs prepare it on different axes.
     """
     prepared, streams = [], []
     given = GivenPrompts()
@@ -84,7 +84,7 @@ def answer_of(
     first = prepared[0]
     if any((each.turn, each.box) != (first.turn, first.box) for each in prepared):
         raise InputError(
-            f"{case.id}: the runs prepare it on different axes; predict with each by itself"
+            f"{case.id}: the runs prepare it on different axes; predict with each run separately"
         )
     pieces = [restored(stream, ready) for stream, ready in zip(streams, prepared, strict=True)]
     return Answer(_mean(pieces), first, given)
@@ -92,13 +92,14 @@ def answer_of(
 
 @dataclass(frozen=True)
 class VolumeAnswer:
-    """The answer about a whole volume, in memory.
+    """The prediction of a whole volume, in memory.
 
     Attributes:
-        labels: `(D, H, W)` ids as in the training's label files, on the volume's own grid.
+        labels: `(D, H, W)` ids as in the label files of the training data, on the volume's original
+            grid.
         case: The volume as prepared for the first network; `original` is its grid.
-        probabilities: `(K, D, H, W)` float32 on the same grid; None where not asked for.
-        prompts: See `GivenPrompts.lines`; empty where not asked for.
+        probabilities: `(K, D, H, W)` float32 on the same grid; None unless requested.
+        prompts: See `GivenPrompts.lines`; empty unless requested.
     """
 
     labels: NDArray[np.integer]
@@ -114,16 +115,16 @@ def answer_in_memory(
     probabilities: bool = False,
     **options: Any,
 ) -> VolumeAnswer:
-    """The same label map that `spsam.engine.segment.segment` writes; nothing is written.
+    """Computes the same label map as `spsam.engine.segment.segment` without writing a file.
 
     Args:
-        members: Of runs whose classes are the same.
+        members: Networks of runs with the same classes.
         case: The volume.
-        probabilities: Whether to keep those of every class.
-        options: Further ones of `answer_of`.
+        probabilities: Whether to return the probabilities of every class.
+        options: Further options of `answer_of`.
 
     Raises:
-        InputError: As `answer_of`.
+        InputError: As in `answer_of`.
     """
     answer = answer_of(members, case, **options)
     head = members[0].network.mask_head
@@ -137,7 +138,7 @@ def answer_in_memory(
 
 
 def largest_of(member: EnsembleMember, labels: NDArray[np.integer]) -> NDArray[np.integer]:
-    """A label map as the run of a network wants it: see `spsam.engine.keep_largest`."""
+    """Applies a run's postprocessing to a label map; see `spsam.engine.keep_largest`."""
     config = member.recipe.config
     return postprocessed(labels, config.arm.inference, config.data)
 
@@ -148,14 +149,14 @@ class _Chances:
     def __init__(self, case: PreparedCase, activation: str) -> None:
         self._softmax = activation == "softmax"
         self.whole = np.zeros((len(case.raw_ids), *case.original.shape), np.float32)
-        # What was cut away is background.
+        # The part outside the crop is background.
         self.whole[0] = 1
         inside = tuple(slice(*bounds) for bounds in case.box) if case.box else ()
-        # A view: what is written into it is turned back, and stands where it was cut out.
+        # A view in the prepared orientation, so that values are written to the original positions.
         self._view = case.turn.there(self.whole[(slice(None), *inside)])
 
     def add(self, start: int, logits: Tensor, labels: Tensor) -> None:
-        """Takes slices from `start`, as `name_pieces` gives them."""
+        """Stores the probabilities of slices from `start`, with the arguments of `name_pieces`."""
         chances = logits.softmax(0) if self._softmax else logits.sigmoid()
         self._view[:, start : start + PIECE] = chances.cpu().numpy()
 

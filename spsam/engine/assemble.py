@@ -1,4 +1,4 @@
-"""From a configuration to a network: the one place where components meet SAM."""
+"""Construction of networks from configurations, the only place that combines components and SAM."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def build_network(
 ) -> Network:
     """Builds the network of an arm. At initialisation, Self-Prompt SAM is equivalent to plain SAM.
 
-    Each block has its own random generator, seeded with `seed` and the slot: two arms that share a
-    block initialise it with the same weights, whatever else differs.
+    Each block has its own random generator, seeded with `seed` and the slot. Two arms with the same
+    block therefore initialise it with the same weights, regardless of other differences.
 
     Args:
         arm: Configuration from `spsam.load_arm`.
@@ -51,21 +51,21 @@ def build_network(
             (`sam_tiny` unless the arm sets another one).
         checkpoint: An official SAM checkpoint. Default: the arm's weights, which are a file, the
             shipped weights, or random frozen weights that do not depend on `seed`.
-        in_channels: M, image modalities.
-        num_classes: K, background included.
-        depth: D, slices of a patch.
-        image_size: H = W, or (H, W): the patch in the plane, pixels. The encoder's input has the
-            arm's `backbone.encoder_size` or, if that is None, this size rounded up to whole ViT
+        in_channels: M, number of image modalities.
+        num_classes: K, number of classes including the background.
+        depth: D, number of slices in a patch.
+        image_size: H = W, or (H, W): in-plane size of the patch, pixels. The encoder's input has
+            the arm's `backbone.encoder_size` or, if that is None, this size rounded up to whole ViT
             patches.
-        spacing: (z, y, x) of a patch's voxels, mm; required only by networks planned from it.
+        spacing: Voxel spacing (z, y, x) of a patch, mm; required only by networks planned from it.
         seed: Seed of the initial weights of the added blocks.
 
     Returns:
-        A network for `(B, M, D, H, W)` volumes, in training mode, SAM frozen.
+        A network for `(B, M, D, H, W)` volumes, in training mode, with a frozen SAM.
 
     Raises:
         InputError: If the backbone is unknown, spsam includes no weights for it, the checkpoint
-            is of another model, or a component does not fit.
+            belongs to another model, or a component does not fit.
         ValueError: If a size is not positive.
     """
     if backbone is not None:
@@ -77,7 +77,7 @@ def build_network(
 
 
 def on_random_weights(arm: ArmConfig) -> ArmConfig:
-    """The arm with random weights, to measure its cost without loading real ones."""
+    """Replaces an arm's weights by random ones, to measure its cost without loading real ones."""
     backbone = arm.backbone.model_copy(update={"weights": "random", "checkpoint": None})
     return arm.model_copy(update={"backbone": backbone})
 
@@ -94,8 +94,8 @@ def network_size(
 
     Args:
         arm: The arm.
-        in_channels: M.
-        num_classes: K, background included.
+        in_channels: M, number of image modalities.
+        num_classes: K, number of classes including the background.
         patch: (D, H, W).
         spacing: As in `build_network`.
 
@@ -122,12 +122,12 @@ def trained_shapes(
     patch: tuple[int, int, int],
     spacing: Spacing | None = None,
 ) -> dict[str, tuple[int, ...]]:
-    """Shapes of a network's trained weights by name, without allocating them.
+    """Returns the shapes of a network's trained weights by name, without allocating them.
 
     Args:
         arm: The arm.
-        in_channels: M.
-        num_classes: K, background included.
+        in_channels: M, number of image modalities.
+        num_classes: K, number of classes including the background.
         patch: (D, H, W).
         spacing: As in `build_network`.
 
@@ -141,7 +141,7 @@ def trained_shapes(
 
 
 def _with_each_adapter(groups: dict[str, int], parts: _Parts) -> dict[str, int]:
-    """Of several adapters each has its own count, in place of their sum."""
+    """Replaces the count of several adapters by one count for each."""
     chosen = parts.arm.blocks.of("adapter")
     found: dict[str, int] = {}
     for name, count in groups.items():
@@ -155,10 +155,10 @@ def _with_each_adapter(groups: dict[str, int], parts: _Parts) -> dict[str, int]:
 
 @torch.no_grad()
 def _check_output(network: Network, parts: _Parts, device: str = "meta") -> None:
-    """Sees that a network gives logits for a patch; on the meta device nothing is computed.
+    """Verifies the shape of a network's logits; nothing is computed on the meta device.
 
     Raises:
-        InputError: If it fails, or its logits have another shape.
+        InputError: If the network fails, or its logits have another shape.
     """
     task, card = parts.task, parts.card
     patch = (task.depth, *task.image_size)
@@ -169,7 +169,7 @@ def _check_output(network: Network, parts: _Parts, device: str = "meta") -> None
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if device == "meta" and "meta" in said:
-            # It reads values, which tensors on the meta device do not have.
+            # The network reads values, which tensors on the meta device do not have.
             return _check_output(parts.network(), parts, "cpu")
         size = "×".join(map(str, patch))
         raise InputError(f"{named} cannot segment a patch of {size}: {said}") from error
@@ -177,8 +177,8 @@ def _check_output(network: Network, parts: _Parts, device: str = "meta") -> None
     came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if came != expected:
         raise InputError(
-            f"{named}: expected logits (B, K, D, H, W) = {expected} of a volume {came_in}, "
-            f"got {came}; forward returns Output(logits)"
+            f"{named}: expected logits (B, K, D, H, W) = {expected} for a volume {came_in}, "
+            f"got {came}; forward must return Output(logits)"
         )
     return None
 
@@ -189,12 +189,12 @@ def network_for(
     checkpoint: Path | None,
     spacing: Spacing | None = None,
 ) -> Network:
-    """The network of a run.
+    """Builds the network of a run.
 
     Args:
         config: The run's configuration.
         patch: (D, H, W).
-        checkpoint: SAM's weights; None takes what the arm says.
+        checkpoint: File with SAM's weights; None for the arm's weights.
         spacing: As in `build_network`.
     """
     return build_network(
@@ -211,7 +211,7 @@ def network_for(
 
 @dataclass(frozen=True)
 class _Task:
-    """What the data say of a network: M, K, D, (H, W) and spacing."""
+    """Properties of the data that a network depends on: M, K, D, (H, W) and spacing."""
 
     in_channels: int
     num_classes: int
@@ -232,15 +232,15 @@ class _Task:
 
 
 class _Parts:
-    """What a network may take from the engine; each part is made when it is asked for.
+    """Parts that the engine passes to a network; each is built on first use.
 
     Args:
         arm: The arm.
-        task: What the data say.
-        seed: For initial weights.
-        checkpoint: SAM's weights; None takes what the arm says.
-        counted: Only parameters are counted. Where spsam's own network leaves SAM as it is, one of
-            the same number stands in for it: building SAM takes seconds.
+        task: Properties of the data.
+        seed: Seed of the initial weights.
+        checkpoint: File with SAM's weights; None for the arm's weights.
+        counted: Whether parameters are only counted. If a network of spsam does not train SAM, a
+            stand-in with the same number of parameters replaces SAM, which takes seconds to build.
     """
 
     def __init__(
@@ -269,7 +269,7 @@ class _Parts:
         if lost := network.unaccounted():
             raise InputError(
                 f"network: '{self.card.name}' ({self.card.target}) neither trains nor freezes "
-                f"{', '.join(lost[:3])}: blocks() and frozen() together name all its modules"
+                f"{', '.join(lost[:3])}: blocks() and frozen() together must return all modules"
             )
         return network.train()
 
@@ -279,8 +279,8 @@ class _Parts:
         if name == "spacing":
             if self.task.spacing is None:
                 raise InputError(
-                    f"network: '{self.card.name}' is planned from the voxels' size: "
-                    "give spacing=(z, y, x), mm"
+                    f"network: '{self.card.name}' is planned from the voxel spacing: "
+                    "set spacing=(z, y, x), mm"
                 )
             return self.task.spacing
         if name in ("in_channels", "num_classes", "depth", "image_size"):
@@ -305,7 +305,7 @@ class _Parts:
 
     @cached_property
     def sam(self) -> tuple[nn.Module, nn.Module]:
-        """The image encoder and the mask decoder, frozen."""
+        """Image encoder and mask decoder, frozen."""
         if self.stands_in:
             decoder = self.spec.decoder_parameters
             total = self.spec.parameters(self.encoder_size)
@@ -313,12 +313,12 @@ class _Parts:
         backbone, source = self.arm.backbone, self.source or self.arm.backbone.checkpoint
         if source is None and backbone.weights == "checkpoint":
             raise InputError(
-                f"arm '{self.arm.name}' wants SAM's official weights: give checkpoint=FILE, "
+                f"arm '{self.arm.name}' requires SAM's official weights: set checkpoint=FILE, "
                 "or set backbone.weights=random"
             )
         if source is None and backbone.weights == "shipped":
             source = self.spec.shipped_weights
-        # timm and torchvision take seconds to import.
+        # Importing timm and torchvision takes seconds.
         from spsam.model.sam.build import build_sam
 
         halves = build_sam(self.spec.name, self.encoder_size, checkpoint=source)
@@ -326,7 +326,7 @@ class _Parts:
 
     @cached_property
     def given(self) -> dict[str, tuple[Any, ...]]:
-        """What each slot gives to its component, but for the adapter's."""
+        """Arguments that each slot passes to its component, except for the slot `adapter`."""
         spec, task = self.spec, self.task
         grid = token_grid(spec, self.encoder_size)
         taps = (spec.embed_dim,) * len(spec.global_blocks)
@@ -343,14 +343,14 @@ class _Parts:
         return build(self.catalogue.card(slot, chosen.name), self.given[slot], chosen.params)
 
     def adapters(self, *chosen: Block) -> AdapterSet:
-        """The arm's adapters, or those that are named."""
+        """Builds the arm's adapters, or only the chosen ones."""
         builder = AdapterBuilder(
             catalogue=self.catalogue,
             placement=self.arm.adapter_placement,
             spec=self.spec,
             depth=self.task.depth,
             grid=token_grid(self.spec, self.encoder_size),
-            # Without SAM's decoder there is nothing to adapt in it.
+            # A network without SAM's mask decoder has no places in it.
             decoder="mask_decoder" in self.needs,
             seed=self.seed,
         )
@@ -358,7 +358,7 @@ class _Parts:
 
 
 class _StandIn(nn.Module):
-    """As many frozen parameters as a half of SAM has."""
+    """Module with the same number of frozen parameters as a half of SAM."""
 
     def __init__(self, parameters: int, spec: Backbone) -> None:
         super().__init__()

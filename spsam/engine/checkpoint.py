@@ -1,4 +1,4 @@
-"""A run's checkpoint: what trains and where training stands, without SAM's frozen weights."""
+"""A run's checkpoint: the trained weights and the state of the training, without frozen weights."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from spsam.model.sam.state_file import UNREADABLE
 State = dict[str, Any]
 
 _DIGEST = "sha256"
-# What a state must hold, in words.
+# Descriptions of required entries, for messages.
 _NAMED = {"blocks": "weights of added blocks"}
 
 
 def trained_state(network: Network) -> dict[str, Tensor]:
-    """Weights of the added blocks by name."""
+    """Returns the weights of the added blocks by name."""
     return {
         name: value
         for slot, block in network.blocks().items()
@@ -33,25 +33,29 @@ def trained_state(network: Network) -> dict[str, Tensor]:
 
 
 def load_trained_state(network: Network, state: dict[str, Tensor]) -> None:
-    """Puts weights into the added blocks.
+    """Loads weights into the added blocks.
+
+    Args:
+        network: Modified in place.
+        state: Weights by name, as returned by `trained_state`.
 
     Raises:
-        InputError: If names or shapes are not exactly the network's.
+        InputError: If names or shapes differ from the network's.
     """
     expected = trained_state(network)
     missing = sorted(expected.keys() - state.keys())
     unexpected = sorted(state.keys() - expected.keys())
     if missing or unexpected:
         raise InputError(
-            "the checkpoint is of another arm: "
+            "the checkpoint belongs to another arm: "
             f"missing {missing[:3] or 'nothing'}, unexpected {unexpected[:3] or 'nothing'}"
         )
     other = [name for name in sorted(state) if state[name].shape != expected[name].shape]
     if other:
         came, wanted = (tuple(each[other[0]].shape) for each in (state, expected))
         raise InputError(
-            f"the checkpoint is of another arm or version: {other[0]} has the shape {came}, "
-            f"expected {wanted}; train anew"
+            f"the checkpoint belongs to another arm or version: {other[0]} has the shape {came}, "
+            f"expected {wanted}; train again"
         )
     for slot, block in network.blocks().items():
         start = f"{slot}."
@@ -61,34 +65,34 @@ def load_trained_state(network: Network, state: dict[str, Tensor]) -> None:
 
 
 def result_of(state: State) -> dict[str, Tensor]:
-    """The weights that a training results in: the best, where it chooses them, else the last.
+    """Returns the weights that result from a training: the best if it selects them, else the last.
 
     Args:
-        state: Of a checkpoint. Of a training that goes on, its best so far; the last before there
-            are any.
+        state: State of a checkpoint. If the training is not finished, its best weights so far are
+            returned, or the last ones before the first validation.
     """
     blocks: dict[str, Tensor] = (state.get("best") or state)["blocks"]
     return blocks
 
 
 def previous(path: Path) -> Path:
-    """Where the checkpoint before the last is kept: `checkpoint.previous.pt`."""
+    """Returns the path of the checkpoint before the last: `checkpoint.previous.pt`."""
     return path.with_suffix(".previous.pt")
 
 
 def save_whole(path: Path, state: State, *, keep: bool = False) -> None:
-    """Writes a state so that neither a kill nor a power cut leaves half of it.
+    """Writes a state atomically: neither a kill nor a power failure leaves an incomplete file.
 
-    Into a neighbour first, which reaches the disk before it takes the file's name; with a hash of
-    the content, by which a damaged disk or copy is noticed.
+    The state is first written to a temporary file, which is flushed to disk and then renamed. A
+    hash of the content detects damaged disks and copies.
 
     Args:
-        path: The file; torch's format.
+        path: The file, in torch's format.
         state: Tensors and plain values.
-        keep: Whether the file that is there stays, as `previous(path)`.
+        keep: Whether an existing file is kept as `previous(path)`.
 
     Raises:
-        SpsamError: If the disk is full or not writable; what was there is as it was.
+        SpsamError: If the disk is full or not writable; the existing file is unchanged.
     """
     content = io.BytesIO()
     torch.save({**state, _DIGEST: digest(state)}, content)
@@ -97,17 +101,17 @@ def save_whole(path: Path, state: State, *, keep: bool = False) -> None:
             draft.write_bytes(content.getbuffer())
     except OSError as error:
         raise SpsamError(
-            f"{path}: the checkpoint cannot be written: {error.strerror}; the one before is as it "
-            "was: make room and give the same command to resume from it"
+            f"{path}: the checkpoint cannot be written: {error.strerror}; the previous one is "
+            "unchanged: free disk space and rerun the same command to resume from it"
         ) from error
 
 
 def read_whole(path: Path, needed: str = "blocks") -> State:
-    """Reads what `save_whole` wrote, and verifies it.
+    """Reads and verifies a file written by `save_whole`.
 
     Args:
         path: The file.
-        needed: What a state of its kind holds, by its key.
+        needed: Key of an entry that the state must contain.
 
     Raises:
         InputError: If the file is damaged.
@@ -115,39 +119,51 @@ def read_whole(path: Path, needed: str = "blocks") -> State:
     try:
         state: State = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or needed not in state:
-            raise ValueError(f"no {_NAMED.get(needed, needed)} are in it")
+            raise ValueError(f"it contains no {_NAMED.get(needed, needed)}")
         found = state.pop(_DIGEST, None)
-        # Checkpoints of the first version have no hash, and no word on their run.
+        # Checkpoints of the first version contain neither a hash nor a description of their run.
         sound = found == digest(state) if found or "about" in state else True
     except pickle.UnpicklingError as error:
-        # The library's own words advise to run whatever is in the file.
-        message = "is no checkpoint, or a damaged one: it holds no weights, or more than weights"
+        # torch's own message advises to load the file without protection against code in it.
+        message = "is not a checkpoint or is damaged: it contains other objects than weights"
         raise InputError(Problem(message, path)) from error
     except UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(Problem(f"is no checkpoint, or a damaged one: {reason}", path)) from error
+        raise InputError(Problem(f"is not a checkpoint or is damaged: {reason}", path)) from error
     if not sound:
-        raise InputError(Problem("the checkpoint is damaged: its content has another hash", path))
+        raise InputError(Problem("the checkpoint is damaged: its hash does not match", path))
     return state
 
 
 def read_last(path: Path, needed: str = "blocks") -> tuple[State | None, str]:
-    """The last sound checkpoint of a run, and what the user should know about it.
+    """Reads the last intact checkpoint of a run.
+
+    Args:
+        path: The checkpoint; the previous one is read if it is damaged.
+        needed: Key of an entry that the state must contain.
 
     Returns:
-        None where there is none yet; a note, empty where the last one is sound.
+        The state, None if there is no checkpoint yet, and a note, empty if the last one is intact.
 
     Raises:
-        SpsamError: If there are checkpoints and none is sound.
+        SpsamError: If there are checkpoints but none is intact.
     """
     state, note, broken = last_sound(path, needed)
     if state is None and broken:
-        raise SpsamError("; ".join([*broken, "remove these files to begin the run anew"]))
+        raise SpsamError("; ".join([*broken, "remove these files to restart the run"]))
     return state, note
 
 
 def last_sound(path: Path, needed: str = "blocks") -> tuple[State | None, str, list[str]]:
-    """As `read_last`; and what is wrong with each file that is not sound."""
+    """Reads the last intact checkpoint, and lists the problem of each damaged file.
+
+    Args:
+        path: As in `read_last`.
+        needed: As in `read_last`.
+
+    Returns:
+        The state and the note as in `read_last`, and one message per damaged file.
+    """
     there = [file for file in (path, previous(path)) if file.exists()]
     broken: list[str] = []
     for file in there:
@@ -158,19 +174,23 @@ def last_sound(path: Path, needed: str = "blocks") -> tuple[State | None, str, l
             continue
         missing = "" if path in there else f"{path}: is missing"
         note = "; ".join([*broken, *([missing] if missing else [])])
-        return state, f"{note}; going on from {file.name}" if note else "", broken
+        return state, f"{note}; resuming from {file.name}" if note else "", broken
     return None, "", broken
 
 
 def load_checkpoint(path: Path, network: Network) -> State:
-    """Puts a run's trained weights into its network.
+    """Loads a run's trained weights into its network.
+
+    Args:
+        path: The checkpoint.
+        network: Modified in place.
 
     Returns:
-        The whole state.
+        The complete state.
 
     Raises:
-        InputError: If there is no checkpoint, or it is of another arm.
-        SpsamError: If it is damaged, and the one before it too.
+        InputError: If there is no checkpoint, or it belongs to another arm.
+        SpsamError: If neither the checkpoint nor the previous one is intact.
     """
     state, _ = read_last(path)
     if state is None:
@@ -180,7 +200,7 @@ def load_checkpoint(path: Path, network: Network) -> State:
 
 
 def digest(value: Any) -> str:
-    """The sha-256 of a state's content: every tensor's type, shape and bytes, every other value."""
+    """Computes the SHA-256 of a state: types, shapes and bytes of tensors, and all other values."""
     hasher = hashlib.sha256()
 
     def feed(item: Any) -> None:

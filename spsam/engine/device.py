@@ -1,4 +1,4 @@
-"""Where a run computes."""
+"""Selection of the device, and memory management of the process."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from spsam.errors import InputError
 
 
 def pick_device(name: str) -> str:
-    """The device that a name stands for.
+    """Resolves the name of a device.
 
     Args:
-        name: `auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:1`.
+        name: `auto` (a GPU if available), `cpu`, `cuda` or `cuda:1`.
 
     Raises:
-        InputError: If there is no such device here.
+        InputError: If this machine has no such device.
     """
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
@@ -31,19 +31,20 @@ def pick_device(name: str) -> str:
 
 
 def keep_memory() -> None:
-    """Lets a process keep memory that it frees, for the next step to use again.
+    """Lets the process keep freed memory, so that the next step can reuse it.
 
-    Linux gives large pieces back at once and gets them anew for the next tensor, page by page and
-    filled with zeros: up to a sixth of a step's time on a CPU. `give_back` frees it.
+    By default, Linux returns large blocks to the system at once. The next tensor then receives new
+    pages, which are filled with zeros. On a CPU, this takes up to a sixth of a step's time.
+    `give_back` releases the memory.
     """
-    # Of glibc's malloc.h: the numbers, and that -1 never trims.
+    # Constants from glibc's malloc.h; a threshold of -1 disables trimming.
     trim_threshold, mmap_max = -1, -4
     _allocator("mallopt", trim_threshold, -1)
     _allocator("mallopt", mmap_max, 0)
 
 
 def give_back() -> None:
-    """Gives memory that nothing holds any longer back to the system, or to the GPU's driver."""
+    """Returns unused memory to the system, or to the GPU's driver."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -51,7 +52,7 @@ def give_back() -> None:
 
 
 def _allocator(function: str, *arguments: int) -> None:
-    """Calls a function of glibc, where that is what allocates."""
+    """Calls a function of glibc on Linux; other allocators ignore the call."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             getattr(ctypes.CDLL(None), function)(*arguments)

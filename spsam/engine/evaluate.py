@@ -1,4 +1,4 @@
-"""Scores of one run: every test case in its original grid."""
+"""Evaluation of one run: every test case is scored on its original grid."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ class CaseScore:
     """Scores of one case.
 
     Attributes:
-        case: Its id.
-        patient: Whose it is.
-        dice: `(K,)`, background first, NaN where the convention leaves a class out; `(1 + T,)` of
-            a data set with T regions.
-        hd95: Likewise, mm, NaN for the background and for a class that is nowhere.
+        case: Id of the case.
+        patient: Id of the patient.
+        dice: `(K,)`, background first, NaN for classes that the convention excludes; `(1 + T,)`
+            for a data set with T regions.
+        hd95: The same shape, mm; NaN for the background and for a class that occurs in neither
+            label map.
     """
 
     case: str
@@ -48,19 +49,19 @@ class CaseScore:
     hd95: NDArray[np.float64]
 
     def mean(self) -> float:
-        """Mean over the foreground classes that count."""
+        """Returns the mean Dice over the scored foreground classes."""
         scored = self.dice[1:][~np.isnan(self.dice[1:])]
         return float(scored.mean()) if scored.size else float("nan")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is known of a run's test cases.
+    """Results of a run's test cases.
 
     Attributes:
-        scores: One a case.
+        scores: One entry per case.
         measures: Counts by slice and by confidence.
-        panels: Slices to show.
+        panels: Slices to show in figures.
     """
 
     scores: list[CaseScore]
@@ -77,21 +78,21 @@ def evaluate(
     predictions: Path,
     on_case: Callable[[int], None],
 ) -> Evaluation:
-    """Segments and scores cases; writes each label map as NIfTI in the case's own geometry.
+    """Segments and scores cases; writes each label map as NIfTI with the case's own geometry.
 
-    The reference is read again from the data set itself, so no step of the preparation stands
-    between it and the score.
+    The reference is read again from the data set itself, so that no step of the preparation affects
+    the scores.
 
     Args:
-        network: Trained.
+        network: The trained network.
         store: Prepared images.
-        cases: What to score.
+        cases: Cases to score.
         config: The run's configuration.
         predictions: Folder for the label maps.
-        on_case: Called with the number of cases done.
+        on_case: Called with the number of finished cases.
 
     Returns:
-        Everything in the order given.
+        The results, in the order of `cases`.
     """
     predictions.mkdir(parents=True, exist_ok=True)
     data, activation = config.data, network.mask_head.activation
@@ -108,7 +109,7 @@ def evaluate(
         count = CaseCounts(prepared, volume.label, *about)
         labels = predict_labels(network, prepared, config, count.add)
         if config.arm.inference.keep_largest:
-            # Counts by slice are of the label map that is written; confidence is the network's.
+            # Counts by slice refer to the written label map, confidence to the network's output.
             count.add_labels(0, as_prepared(labels, prepared))
         write_labels(predictions / f"{case.id}.nii.gz", labels, prepared)
         if len(scores) in to_show:
@@ -126,14 +127,14 @@ def case_score(
     data: DataIdentity,
     convention: str,
 ) -> CaseScore:
-    """The scores of one label map, whoever made it.
+    """Scores a label map, of a run or of another program.
 
     Args:
-        case: Whose it is.
-        volume: The case as it was acquired, with its reference, whose ignored voxels do not count.
+        case: The case.
+        volume: The case as acquired, with its reference; voxels with the ignore label do not count.
         labels: `(D, H, W)` class indices on the original grid, array axes (z, y, x).
-        data: What is scored: its classes, or its regions.
-        convention: What an empty class scores.
+        data: Defines the scored classes or regions.
+        convention: Defines the score of an empty class.
     """
     assert volume.label is not None
     pair = (labels, volume.label, data.num_classes, data.region_classes)
@@ -145,14 +146,14 @@ def case_score(
 def score_rows(
     scores: Sequence[CaseScore], data: DataIdentity, run_id: str, seed: int, convention: str
 ) -> list[Row]:
-    """The scores as rows, a case after the other.
+    """Converts scores to rows, case by case.
 
     Args:
-        scores: Of the run's test cases.
-        data: What was scored.
-        run_id: The run that predicted.
-        seed: Its seed.
-        convention: What an empty class scored.
+        scores: Scores of the run's test cases.
+        data: Defines the scored classes or regions.
+        run_id: Id of the run.
+        seed: Seed of the run.
+        convention: Convention of the scores.
     """
     return [
         Row(
@@ -182,9 +183,9 @@ def preview(path: Path, scores: list[CaseScore], dataset: DataSet, *, prediction
 
     Args:
         path: A PNG file.
-        scores: Of `evaluate`.
+        scores: Scores from `evaluate`.
         dataset: The data set that was scored.
-        predictions: Folder that `evaluate` wrote.
+        predictions: Folder written by `evaluate`.
     """
     examples = []
     for name, index in choose([score.mean() for score in scores]):
@@ -205,11 +206,11 @@ def preview(path: Path, scores: list[CaseScore], dataset: DataSet, *, prediction
 
 
 def read_labels(path: Path, raw_ids: Sequence[int]) -> NDArray[np.integer]:
-    """Reads what `evaluate` wrote.
+    """Reads a label map written by `evaluate`.
 
     Args:
-        path: A label map.
-        raw_ids: For each class, the id it has in label files.
+        path: The label map.
+        raw_ids: The id in label files for each class.
 
     Returns:
         `(D, H, W)` class indices, array axes (z, y, x).

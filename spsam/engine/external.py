@@ -1,4 +1,4 @@
-"""Predictions made elsewhere, scored as a run's own are."""
+"""Evaluation of another program's predictions, by the same code as a run's own."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def score_external(
     store: PreparedStore,
     on_case: Callable[[int, int], None],
 ) -> None:
-    """Scores label maps as `evaluate` scores a run's, and writes the run's files, rows last.
+    """Scores label maps as `evaluate` does and writes the run's files, rows last.
 
     Args:
-        spec: What is scored; its files were checked.
-        dataset: The data.
-        store: Prepared data of any arm, from which pictures take crop and orientation.
+        spec: Label maps and their data; the files have been validated.
+        dataset: The data set.
+        store: Prepared data of any arm, which determine crop and orientation of figures.
         on_case: Called with (done, total).
 
     Raises:
-        InputError: If a file has changed since it was checked.
+        InputError: If a file has changed since it was validated.
     """
     found = content_hashes(spec.files.values())
     other = [file for case, file in spec.files.items() if found[file] != spec.sha256[case]]
     if other:
-        message = "has changed since this command read it; give the command again"
+        message = "has changed since this command read it; rerun the command"
         raise InputError([Problem(message, file) for file in other])
     raw_ids = {raw: k for k, raw in enumerate(dataset.raw_ids)}
     data = spec.data
@@ -49,7 +49,7 @@ def score_external(
         volume = case.load()
         assert volume.label is not None
         labels, _ = read_prediction(file, case, raw_ids)
-        # Of a label map no confidence is known: its slices alone are counted.
+        # A label map has no confidence, so that only counts by slice are recorded.
         count = CaseCounts(prepared, volume.label, data.num_classes, "none", data.region_classes)
         count.add_labels(0, as_prepared(labels, prepared))
         if len(scores) in to_show:

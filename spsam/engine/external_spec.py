@@ -1,4 +1,4 @@
-"""What is scored of predictions made elsewhere: planning makes it, the engine takes it."""
+"""Description of an external's evaluation: planning creates it, the engine executes it."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from spsam.results.run_folder import RunFolder
 
 TITLE = "predicted elsewhere; scored by spsam"
-"""What an external is called in titles and captions."""
+"""Description of an external in titles and captions."""
 
 
 @dataclass(frozen=True)
 class ExternalSpec:
-    """One fold's label maps of one source, and where their scores go.
+    """The label maps of one external for one fold, and the destination of their scores.
 
     Attributes:
-        name: What the source is called.
-        folder: The run's folder, named by the content of the files and what they are scored on.
-        data: What is scored.
-        files: The label map of each test case, in the order of the split.
-        sha256: Of each of these files.
-        seed: The seed that it stands beside; an external counts for one.
-        convention: What an empty class scores.
+        name: Name of the external.
+        folder: The run's folder, identified by the content of the files and the scored data.
+        data: Defines the scored classes or regions.
+        files: Label map of each test case, in the order of the split.
+        sha256: SHA-256 of each of these files.
+        seed: Seed under which the external is listed; its label maps count for one seed.
+        convention: Defines the score of an empty class.
     """
 
     name: str
@@ -46,7 +46,7 @@ class ExternalSpec:
     convention: str
 
     def config(self) -> dict[str, Any]:
-        """What `config.yaml` has of it: no training, so little."""
+        """Returns the content of `config.yaml`, which describes no training."""
         return {
             "arm": {"name": self.name, "title": TITLE},
             "external": {"name": self.name, "label_maps": len(self.files)},
@@ -60,18 +60,18 @@ class ExternalSpec:
 def read_prediction(
     file: Path, case: Case, raw_ids: Mapping[int, int]
 ) -> tuple[Labels, list[Problem]]:
-    """A label map that should lie on a case's grid.
+    """Reads a label map and compares its grid with a case's.
 
     Args:
         file: The label map, in any format that `spsam evaluate` reads.
-        case: Whose it is.
-        raw_ids: For each id that it may hold, the class index.
+        case: The case.
+        raw_ids: The class index for each id that the label map may contain.
 
     Returns:
-        `(D, H, W)` class indices, array axes (z, y, x), and what the user should know.
+        `(D, H, W)` class indices, array axes (z, y, x), and warnings on the grid.
 
     Raises:
-        InputError: With everything that is wrong: no label map, unknown ids, another grid.
+        InputError: With every problem: not a label map, unknown ids, another grid.
     """
     array, geometry = read_array(file)
     of = case.files[0] if case.files else Path(case.id)
@@ -90,7 +90,7 @@ def read_prediction(
 
 
 def content_hashes(files: Iterable[Path]) -> dict[Path, str]:
-    """The SHA-256 of each label map; of one in several files, that of their hashes.
+    """Computes the SHA-256 of each label map; for several files, the hash of their hashes.
 
     Raises:
         InputError: With every file that cannot be read.

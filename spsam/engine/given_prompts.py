@@ -1,4 +1,4 @@
-"""The prompts that a network gave itself, where they lie in the volume as it was acquired."""
+"""Recording of a network's own prompts, in the coordinates of the original volume."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from spsam.model.networks.self_prompt_sam import SelfPromptSAM
 
 
 class GivenPrompts:
-    """Gathers the prompts of every tile, not mirrored.
+    """Collects the prompts of all tiles, without mirrored ones.
 
     Attributes:
-        lines: One a tile, slice and class that has a prompt: `member` (which run), `tile`, `class`
-            and, where the run prompts with them, `point` and `box` (two corners), in voxels
+        lines: One entry per tile, slice and class with a prompt: `member` (index of the run),
+            `tile`, `class` and, if the run uses them, `point` and `box` (two corners), in voxels
             (x, y, z) of the file, counted from 0.
     """
 
@@ -28,12 +28,12 @@ class GivenPrompts:
         self.lines: list[dict[str, Any]] = []
 
     def of(self, case: PreparedCase, network: Network, member: int) -> OnTile:
-        """Who hears of one run's tiles.
+        """Returns a callback that records the prompts of one run's tiles.
 
         Args:
-            case: As prepared for the run.
-            network: The run's.
-            member: The run's number.
+            case: The case as prepared for the run.
+            network: The run's network.
+            member: Index of the run.
         """
         tiles = 0
 
@@ -41,7 +41,7 @@ class GivenPrompts:
             nonlocal tiles
             prompts = output.prompts
             if prompts is None:
-                return  # A network without any.
+                return  # The network does not use prompts.
             assert isinstance(network, SelfPromptSAM)
             frame = network.image_encoder.image_size
             present = prompts.present.cpu().numpy()
@@ -54,7 +54,7 @@ class GivenPrompts:
                             continue
                         pairs = values[index, depth, k].reshape(-1, 2)
                         at = in_volume(pairs, depth, place, frame, case)
-                        # Turned, a corner may have become another.
+                        # Flips and transpositions can exchange the corners.
                         corners = [at.min(axis=0).tolist(), at.max(axis=0).tolist()]
                         line[kind] = at[0].tolist() if kind == "point" else corners
                     self.lines.append(line)
@@ -70,12 +70,12 @@ def in_volume(
     frame: tuple[int, int],
     case: PreparedCase,
 ) -> NDArray[np.float64]:
-    """Voxels of the file, from pixels of the encoder's frame.
+    """Converts pixels of the encoder's frame to voxels of the file.
 
     Args:
         pairs: `(n, 2)` (x, y) in one slice of a tile.
-        depth: Which slice of the tile.
-        place: Where the tile lies in the prepared volume.
+        depth: Index of the slice in the tile.
+        place: Position of the tile in the prepared volume.
         frame: (h, w) of the encoder's input.
         case: The prepared volume.
 
@@ -83,7 +83,7 @@ def in_volume(
         `(n, 3)` (x, y, z), rounded to hundredths.
     """
     tile = [each.stop - each.start for each in place[1:]]
-    # Pixels are areas: their centres are scaled.
+    # Pixel centres are scaled.
     inside = [(pairs[:, 1 - axis] + 0.5) * tile[axis] / frame[axis] - 0.5 for axis in (0, 1)]
     at = np.stack([np.full(len(pairs), float(depth)), *inside], axis=1)
     at += [each.start for each in place]

@@ -1,4 +1,4 @@
-"""Trained blocks of an earlier run as the initial weights of another: fine-tuning."""
+"""Fine-tuning: trained blocks of an earlier run as the initial weights of another."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class InitialBlocks:
-    """What a run takes from an earlier one. Survives pickling: the weights stay in their file.
+    """Blocks that a run takes from an earlier one; can be pickled, as weights stay in their file.
 
     Attributes:
         file: The checkpoint or exported model.
-        number: Of the run in the model; 0 of a checkpoint.
-        taken: Names of the blocks that are taken.
-        left: Why each other block is not: block -> reason.
-        sha256: Of the weights that are taken, with their names.
+        number: Index of the run in the model; 0 for a checkpoint.
+        taken: Names of the blocks to load.
+        left: Reason for each block that is not loaded, by name.
+        sha256: SHA-256 of the loaded weights with their names.
         source: The earlier run, as plain values for `run.json`.
-        notes: What the user should know of the choice.
+        notes: Notes for the user.
     """
 
     file: Path
@@ -46,7 +46,7 @@ class InitialBlocks:
     notes: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
-        """What is recorded, without the file's path."""
+        """Returns plain values for a record, without the file's path."""
         return {
             **self.source,
             "sha256": self.sha256,
@@ -56,21 +56,21 @@ class InitialBlocks:
 
     @property
     def words(self) -> str:
-        """Where the initial weights come from, for captions."""
+        """Description of the initial weights for captions."""
         source = self.source
         run = f"{source['arm']} seed {source['seed']} fold {source['fold']} on {source['data']}"
         return one_line(f"{', '.join(self.taken)} of {run} (run {source['run_id']})")
 
 
 def read_trained(file: Path, plugins: Sequence[Path]) -> list[Recipe]:
-    """The runs of a checkpoint, or of an exported model.
+    """Reads the runs of a checkpoint or of an exported model.
 
     Args:
-        file: Either.
-        plugins: Folders whose components the user allows.
+        file: The checkpoint or model.
+        plugins: Folders with components that the user trusts.
 
     Raises:
-        InputError: If it is missing, damaged, or has a component that is not at hand.
+        InputError: If the file is missing or damaged, or one of its components is not available.
     """
     from spsam.engine.exchange.model import read_model
     from spsam.engine.segment import read_recipe
@@ -87,13 +87,13 @@ def initial_blocks(
 
     Args:
         recipe: The earlier run.
-        number: See `InitialBlocks`.
-        arm: The arm that begins with them.
-        shapes: Of the arm's trained weights, by name.
-        num_classes: K of its data, background included.
+        number: Index of the run; see `InitialBlocks`.
+        arm: The arm to initialise.
+        shapes: Shapes of the arm's trained weights, by name.
+        num_classes: K of the arm's data, including the background.
 
     Raises:
-        InputError: If it has another network, or nothing can be taken.
+        InputError: If the earlier run has another network, or no block can be loaded.
     """
     from spsam.config.identity import run_id
     from spsam.engine.checkpoint import digest
@@ -103,7 +103,7 @@ def initial_blocks(
     if config.arm.network.name != arm.network.name:
         raise InputError(
             f"--init-from: {arm.name} has the network {arm.network.name}, but the trained run has "
-            f"{config.arm.network.name}; take a run of the same network"
+            f"{config.arm.network.name}; choose a run with the same network"
         )
     classes = num_classes, config.data.num_classes
     names = dict.fromkeys(_block(name) for name in (*shapes, *theirs))
@@ -115,7 +115,7 @@ def initial_blocks(
     left = {name: reason for name, reason in reasons.items() if reason}
     if not taken:
         told = "; ".join(f"{name}: {reason}" for name, reason in left.items())
-        raise InputError(f"--init-from: {arm.name} can take no block of {recipe.path}: {told}")
+        raise InputError(f"--init-from: {arm.name} can load no block of {recipe.path}: {told}")
     source = {
         "run_id": run_id(config),
         "arm": config.arm.name,
@@ -129,15 +129,15 @@ def initial_blocks(
 
 
 def put_initial(network: Network, initial: InitialBlocks, plugins: Sequence[Path]) -> None:
-    """Puts the weights into a network that has not begun to train.
+    """Loads the initial weights into a network before its training.
 
     Args:
-        network: Of the run.
-        initial: What it takes.
-        plugins: Folders whose components the user allows.
+        network: The run's network.
+        initial: The blocks to load.
+        plugins: Folders with components that the user trusts.
 
     Raises:
-        InputError: If the file is missing or damaged, or holds other weights than when the run was
+        InputError: If the file is missing or damaged, or its weights have changed since the run was
             planned.
     """
     from spsam.engine.checkpoint import digest
@@ -146,7 +146,7 @@ def put_initial(network: Network, initial: InitialBlocks, plugins: Sequence[Path
     blocks = recipes[initial.number].blocks if initial.number < len(recipes) else {}
     weights = _taken_of(blocks, initial.taken)
     if digest(weights) != initial.sha256:
-        message = "holds other weights than when the run was planned; give the same command again"
+        message = "contains other weights than when the run was planned; rerun the same command"
         raise InputError(Problem(message, initial.file))
     own = network.blocks()
     for name in initial.taken:
@@ -157,7 +157,7 @@ def put_initial(network: Network, initial: InitialBlocks, plugins: Sequence[Path
 
 
 def _taken_of(blocks: Mapping[str, Tensor], taken: Sequence[str]) -> dict[str, Tensor]:
-    """The weights of some blocks, in an order that does not depend on the file."""
+    """Returns the weights of some blocks, in an order that does not depend on the file."""
     return {name: blocks[name] for name in sorted(blocks) if _block(name) in taken}
 
 
@@ -177,7 +177,7 @@ def _difference(  # noqa: PLR0917 - two sides of a comparison
     theirs: Mapping[str, Shape],
     classes: tuple[int, int],
 ) -> str:
-    """Why a block cannot be taken; empty if it can."""
+    """Describes why a block cannot be loaded; empty if it can."""
     if not theirs or not shapes:
         return f"{arm.name if theirs else 'the trained run'} has no such block"
     slots = (arm, other) if block in SLOTS else ()
@@ -185,7 +185,7 @@ def _difference(  # noqa: PLR0917 - two sides of a comparison
     if len({*chosen}) > 1:
         return f"another component ({chosen[0]}, trained: {chosen[1]})"
     if shapes.keys() != theirs.keys():
-        return f"other weights ({min(shapes.keys() ^ theirs.keys())} is in one of them only)"
+        return f"other weights ({min(shapes.keys() ^ theirs.keys())} is in only one of them)"
     unlike = [name for name in shapes if shapes[name] != theirs[name]]
     if not unlike:
         return ""
@@ -196,7 +196,7 @@ def _difference(  # noqa: PLR0917 - two sides of a comparison
 
 
 def _by_class(shape: Shape, trained: Shape, classes: tuple[int, int]) -> bool:
-    """Whether two shapes differ only by the number of classes, with or without the background."""
+    """Checks whether two shapes differ only by the number of classes, or of foreground classes."""
     if len(shape) != len(trained):
         return False
     sides = [(one, two) for one, two in zip(shape, trained, strict=True) if one != two]

@@ -1,4 +1,4 @@
-"""The largest connected component of a class alone, as nnU-Net's postprocessing keeps it."""
+"""Postprocessing that keeps the largest connected component of a class, as in nnU-Net."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _NEIGHBOURS = np.ones((3, 3, 3), bool)
 def postprocessed(
     labels: NDArray[np.integer], inference: InferenceConfig, data: DataIdentity
 ) -> NDArray[np.integer]:
-    """A label map as `inference.keep_largest` wants it.
+    """Applies `inference.keep_largest` to a label map.
 
     Args:
         labels: `(D, H, W)` class indices on the original grid.
-        inference: Of the run.
-        data: The data set's classes and regions.
+        inference: Inference settings of the run.
+        data: Classes and regions of the data set.
 
     Returns:
-        The label map itself where nothing is to be removed, else a new one.
+        The same array if the setting is off, otherwise a new one.
     """
     wanted = inference.keep_largest
     if wanted is False:
@@ -35,8 +35,8 @@ def postprocessed(
     chosen = [all_names.index(name) for name in (all_names[1:] if wanted is True else wanted)]
     if not data.regions:
         return keep_largest(labels, chosen)
-    # One region after the other, as nnU-Net does: what an earlier one loses is gone for the next.
-    # In the data set's order, because a configuration's has none.
+    # One region after the other, as in nnU-Net: voxels removed from one are missing in the next.
+    # In the data set's order, because the order in a configuration has no meaning.
     for number in sorted(chosen):
         region = region_map(labels, data.region_classes[number - 1], data.num_classes)
         labels = np.where(region != keep_largest(region, [1]), 0, labels)
@@ -44,14 +44,14 @@ def postprocessed(
 
 
 def keep_largest(labels: NDArray[np.integer], classes: Sequence[int]) -> NDArray[np.integer]:
-    """Removes all components of some classes but the largest one; they become background.
+    """Replaces all but the largest component of each class by background.
 
-    Size is counted in voxels. Of components of the same size all are kept, as nnU-Net does, so that
-    the result does not depend on the axes' order.
+    Size is the number of voxels. If several components have the largest size, all of them are kept,
+    as in nnU-Net, so that the result does not depend on the order of the axes.
 
     Args:
         labels: `(D, H, W)` class indices.
-        classes: Whose components are removed; each by itself.
+        classes: Classes to process, each independently.
 
     Returns:
         A new label map of the same type.

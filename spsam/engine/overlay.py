@@ -1,4 +1,4 @@
-"""A label map as contours on slices of its volume, for a first look."""
+"""Contours of a label map on slices of its volume, for a first inspection."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def draw_overlay(
     class_names: Sequence[str],
     title: str,
 ) -> None:
-    """Writes a PNG: slices along the file's last axis, from the first to the last with a class.
+    """Draws slices along the file's last axis, from the first to the last that contains a class.
 
     Args:
-        path: The file.
+        path: A PNG file.
         image: `(D, H, W)` intensities.
         labels: `(D, H, W)` class indices.
-        spacing: (z, y, x) in mm.
-        class_names: Background first.
-        title: Above all.
+        spacing: Voxel spacing (z, y, x), mm.
+        class_names: Names of the classes, background first.
+        title: Title of the figure.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -73,7 +73,7 @@ def draw_overlay(
 
 
 def slices_to_show(labels: NDArray[np.integer]) -> list[int]:
-    """Evenly spread slices with a class in them, or of the volume where none has one."""
+    """Selects evenly spaced slices within the foreground, or within the volume if there is none."""
     filled = np.flatnonzero(labels.any(axis=(1, 2)))
     first, last = (int(filled[0]), int(filled[-1])) if filled.size else (0, len(labels) - 1)
     count = min(_SLICES, last - first + 1)
@@ -81,7 +81,7 @@ def slices_to_show(labels: NDArray[np.integer]) -> list[int]:
 
 
 def _contours(axis: Any, labels: NDArray[np.integer], present: Sequence[int]) -> None:
-    # A class at the border of the picture is closed there.
+    # Padding closes the contour of a class at the image's border.
     framed = np.pad(labels, 1)
     columns, rows = (np.arange(size) - 1 for size in framed.shape[::-1])
     for k in present:

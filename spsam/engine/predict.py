@@ -25,13 +25,13 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 
 def precision(train: TrainConfig) -> torch.dtype:
-    """The type that a run computes in."""
+    """Returns the data type of a run's computations."""
     return PRECISIONS[train.precision]
 
 
 def autocast(device: torch.device, train: TrainConfig | PretrainRecipe) -> torch.autocast:
-    """The precision that a training computes in."""
-    # torch wants a type of less than 32 bits also where it is off.
+    """Returns the autocast context of a training's precision."""
+    # torch requires a 16-bit type even if autocast is disabled.
     kind = torch.bfloat16 if train.precision == "fp32" else PRECISIONS[train.precision]
     return torch.autocast(device.type, kind, enabled=train.precision != "fp32")
 
@@ -42,17 +42,17 @@ def predict_labels(
     config: RunConfig,
     on_piece: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> npt.NDArray[np.integer]:
-    """Labels of a prepared case on its original grid; logits are held for some slices at a time.
+    """Segments a prepared case on its original grid, with the logits of some slices in memory.
 
     Args:
-        network: In any mode; left in evaluation mode.
-        case: The case.
-        config: For inference, precision and the classes' names.
-        on_piece: As in `restore_labels`; it sees what the network named, before components are
+        network: The network; set to evaluation mode.
+        case: The prepared case.
+        config: Configuration of inference, precision and classes.
+        on_piece: As in `restore_labels`; it receives the network's labels before components are
             removed.
 
     Returns:
-        `(D, H, W)` class indices, array axes (z, y, x), as `inference.keep_largest` wants them.
+        `(D, H, W)` class indices, array axes (z, y, x), after `inference.keep_largest`.
     """
     image = torch.from_numpy(np.array(case.image, dtype=np.float32))
     arm = config.arm
@@ -62,18 +62,19 @@ def predict_labels(
 
 
 class SlidingLogits:
-    """Final logits of a prepared volume, from the first slice to the last as they are asked for.
+    """Final logits of a prepared volume, computed on demand from the first to the last slice.
 
-    Tiles come in the order of their depth: what no further tile reaches is finished, and what was
-    taken is given up. A volume of any length needs memory for little more than a tile's depth.
+    Tiles are processed in the order of their depth. Slices that no further tile reaches are
+    finished, and consumed slices are discarded. Memory is therefore limited to little more than a
+    tile's depth, for a volume of any length.
 
     Args:
-        network: In any mode; left in evaluation mode.
-        image: `(M, D, H, W)` prepared intensities, any size; on any device.
-        inference: Step, Gaussian, mirroring.
-        train: For the precision the network was trained in.
-        on_tile: Called with what the network gave for some tiles, not mirrored, and their places
-            in the volume; a place may begin before the volume, which is padded then.
+        network: The network; set to evaluation mode.
+        image: `(M, D, H, W)` prepared intensities of any size, on any device.
+        inference: Step, Gaussian weighting and mirroring.
+        train: Precision in which the network was trained.
+        on_tile: Called with the network's output for some tiles, without mirrored ones, and their
+            positions in the volume. Positions are negative in the padding before a small volume.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class SlidingLogits:
         self._on_tile = on_tile
         size = image.shape[1:]
         self._tile = (network.depth, *network.image_size)
-        # Half of what is missing on either side, as in training.
+        # Half of the padding is added on either side, as in training.
         missing = [max(0, tile - have) for tile, have in zip(self._tile, size, strict=True)]
         self._before = [each // 2 for each in missing]
         pads = [(each // 2, each - each // 2) for each in missing]
@@ -102,7 +103,15 @@ class SlidingLogits:
         self.shape: tuple[int, ...] = (len(self._held[0]), *size)
 
     def slices(self, first: int, stop: int) -> Tensor:
-        """Slices `first` to `stop`, `(K, n, H, W)` float32; earlier ones are gone afterwards."""
+        """Returns some slices and discards earlier ones.
+
+        Args:
+            first: First slice, at least that of the previous call.
+            stop: First slice after the returned ones.
+
+        Returns:
+            `(K, n, H, W)` float32 logits.
+        """
         first, stop = first + self._before[0], stop + self._before[0]
         while self._first + sum(each.shape[1] for each in self._held) < stop:
             self._held.append(next(self._slabs))
@@ -117,8 +126,8 @@ class SlidingLogits:
 
     @torch.inference_mode()
     def _run(self) -> Iterator[Tensor]:
-        """Finished slices of the padded volume, `(K, n, H, W)`, in order."""
-        # MONAI takes seconds to import, and a plan or a table needs none of it.
+        """Computes finished slices of the padded volume, `(K, n, H, W)`, in order."""
+        # Importing MONAI takes seconds; plans and tables do not need it.
         from monai.data.utils import compute_importance_map
 
         weights = compute_importance_map(
@@ -153,7 +162,7 @@ class SlidingLogits:
         return d, h, w
 
     def _tiles(self, places: Sequence[Place]) -> Tensor:
-        """Logits `(n, K, d, h, w)` of some tiles, averaged over mirrorings."""
+        """Computes logits `(n, K, d, h, w)` of some tiles, averaged over mirrorings."""
         tiles = torch.stack([self._image[(slice(None), *place)] for place in places])
         tiles = tiles.to(self._device, torch.float32)
         flips: list[tuple[int, ...]] = [()]
@@ -181,12 +190,12 @@ class SlidingLogits:
 
 
 def starts(size: int, tile: int, step: float) -> list[int]:
-    """Where tiles begin along an axis, the last one at its end.
+    """Computes the first voxel of each tile along an axis; the last tile ends with the axis.
 
     Args:
-        size: Of the axis, not smaller than a tile.
-        tile: Of a tile.
-        step: Between two tiles, in tiles; never less than a voxel.
+        size: Length of the axis, at least that of a tile.
+        tile: Length of a tile.
+        step: Distance between two tiles as a fraction of a tile; at least one voxel.
     """
     stride = max(1, int(tile * step)) if tile < size else tile
     count = -(-(size - tile) // stride) + 1
@@ -194,7 +203,7 @@ def starts(size: int, tile: int, step: float) -> list[int]:
 
 
 def _moved(values: Tensor, by: int, axis: int) -> Tensor:
-    """The values, `by` places nearer to the beginning, zeros at the end."""
+    """Shifts values towards the beginning of an axis and fills the end with zeros."""
     kept = values.narrow(axis, by, values.shape[axis] - by)
     end = torch.zeros_like(values.narrow(axis, 0, by))
     return torch.cat([kept, end], dim=axis)

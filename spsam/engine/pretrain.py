@@ -1,4 +1,4 @@
-"""Teaches a small SAM to answer prompts, as SAM was taught: pictures, masks, corrections."""
+"""Training of a small SAM to segment prompted objects, after SAM's own training procedure."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ def pretrain(
     on_note: Callable[[str], None] = lambda text: None,
     start: Path | None = None,
 ) -> PromptableSAM:
-    """Trains from the last checkpoint, if there is one, to the recipe's end.
+    """Trains SAM to the end of the recipe, resuming from the last checkpoint if there is one.
 
     Args:
-        recipe: Says everything.
-        checkpoint: Written as training goes on.
-        log: A JSON line for each checkpoint: means since the one before.
-        workers: Processes that paint pictures.
-        on_step: Called with the number of steps done and their metrics.
-        on_note: Told of a checkpoint or a log that is damaged.
-        start: Weights that the first step starts from; of the recipe's `start`.
+        recipe: Defines the training completely.
+        checkpoint: File for checkpoints, written during training.
+        log: File with one JSON line per checkpoint: mean metrics since the previous one.
+        workers: Processes that generate images.
+        on_step: Called with the number of finished steps and the last step's metrics.
+        on_note: Called with a note if a checkpoint or log is damaged.
+        start: File with initial weights, as required by the recipe's `start`.
 
     Returns:
         The trained SAM.
 
     Raises:
-        InputError: If the checkpoint is of another recipe, or `start` is not the recipe's.
-        SpsamError: If there are checkpoints and none is sound.
+        InputError: If the checkpoint belongs to another recipe, or `start` is not the recipe's.
+        SpsamError: If there are checkpoints but none is intact.
     """
     spec = backbone_spec(recipe.backbone)
     torch.manual_seed(recipe.seed)
@@ -100,19 +100,23 @@ def pretrain(
 
 
 def started(recipe: PretrainRecipe, start: Path | None) -> PromptableSAM:
-    """The SAM of the first step: random, or of a file that the recipe names by its hash.
+    """Builds the initial SAM, with random weights or those of a file whose hash is in the recipe.
+
+    Args:
+        recipe: Its `start` is the expected SHA-256; None for random weights.
+        start: File with initial weights.
 
     Raises:
-        InputError: If there is a file and the recipe names none, or the other way round, or
-            another one; or if the file has not the weights of this SAM.
+        InputError: If the file does not match the recipe's hash, only one of both is given, or the
+            file does not contain the weights of this SAM.
     """
     spec = backbone_spec(recipe.backbone)
     found = None if start is None else file_sha256(start)
     if found != recipe.start:
         expected = f"a file with sha-256 {recipe.start}" if recipe.start else "no file"
         came = f"{start} with {found}" if start else "none"
-        message = f"the recipe's start expects {expected}, got {came}: give --start that file, or "
-        raise InputError(message + "another hash by --set start=SHA256 (null: random weights)")
+        message = f"the recipe's start expects {expected}, got {came}: set --start to this file or "
+        raise InputError(message + "change the hash by --set start=SHA256 (null: random weights)")
     if start is None:
         return PromptableSAM(spec)
     size = (spec.native_size, spec.native_size)
@@ -121,7 +125,13 @@ def started(recipe: PretrainRecipe, start: Path | None) -> PromptableSAM:
 
 
 def lessons(recipe: PretrainRecipe, first: int, workers: int) -> Iterator[Lesson]:
-    """What is left to learn when `first` steps are done: excerpts, then whole pictures."""
+    """Iterates over the remaining batches: excerpts, then whole images.
+
+    Args:
+        recipe: Defines the training.
+        first: Number of finished steps.
+        workers: Processes that generate images.
+    """
     spec = backbone_spec(recipe.backbone)
     parts = (
         (0, min(recipe.excerpts, recipe.steps), spec.native_size // 2, recipe.excerpt_images),
@@ -144,7 +154,12 @@ def lessons(recipe: PretrainRecipe, first: int, workers: int) -> Iterator[Lesson
 
 
 def learning_rate(recipe: PretrainRecipe, step: int) -> float:
-    """Rises, stays, and falls to zero in a straight line."""
+    """Computes the learning rate of a step: linear warm-up, constant, linear decay to zero.
+
+    Args:
+        recipe: Defines the schedule.
+        step: Index of the step.
+    """
     rise = min(1.0, (step + 1) / recipe.warmup)
     start = recipe.decay_from * recipe.steps
     fall = min(1.0, (recipe.steps - step) / max(1.0, recipe.steps - start))
@@ -152,15 +167,16 @@ def learning_rate(recipe: PretrainRecipe, step: int) -> float:
 
 
 class PictureHead(nn.Module):
-    """A picture's borders and its flat version from the embedding alone; dropped after training.
+    """Predicts an image's borders and its flat version from the embedding; used only in training.
 
-    Masks that are asked for show the encoder a few borders a picture, by way of a decoder that
-    knows nothing yet; this shows it all of them at once. The flat picture is what starts it: a
-    linear map gets most of that right, where borders alone gave no gradient for 300 steps.
+    Prompted masks supervise the encoder by only a few borders per image, through a decoder that is
+    not trained yet. This head supervises it by all borders at once. The flat image enables the
+    start of the training: a linear map already reproduces most of it, whereas borders alone
+    resulted in no gradient for 300 steps.
 
     Args:
         dim: C, channels of the embedding.
-        patch: Pixels a token's side.
+        patch: Side length of a token, pixels.
     """
 
     def __init__(self, dim: int, patch: int) -> None:
@@ -168,7 +184,7 @@ class PictureHead(nn.Module):
         self.to_pixels = nn.Sequential(nn.Conv2d(dim, 2 * patch**2, 1), nn.PixelShuffle(patch))
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """`(B, C, gh, gw)` to `(B, 2, H, W)`: logits of borders, and the flat picture."""
+        """Predicts logits of borders and the flat image, `(B, 2, H, W)`, from `(B, C, gh, gw)`."""
         found: Tensor = self.to_pixels(embedding)
         return found
 
@@ -198,7 +214,7 @@ def _step(
     loss = recipe.picture_weight * at_once
     metrics["pictures"] = float(at_once.detach())
     for number in range(recipe.rounds):
-        # A single point may mean a part or the whole: the best of three answers counts.
+        # A single point is ambiguous (part or whole), so that the best of three masks counts.
         ambiguous = kind == "point" and number == 0 and asked.masks is None
         with autocast(torch.device("cpu"), recipe):
             masks, quality = sam.answer(embedding, asked)
@@ -228,11 +244,11 @@ def _step(
 
 
 def held_out(recipe: PretrainRecipe, pictures: int) -> DataLoader[Lesson]:
-    """Pictures of another sequence than training's, with tight boxes, in batches.
+    """Generates batches of held-out images from another sequence than training's, with tight boxes.
 
     Args:
-        recipe: For the size of pictures.
-        pictures: How many; each with the recipe's number of masks.
+        recipe: Defines the size of images and the number of masks per image.
+        pictures: Number of images.
     """
     spec = backbone_spec(recipe.backbone)
     rough = 4 * spec.native_grid[0]
@@ -243,15 +259,15 @@ def held_out(recipe: PretrainRecipe, pictures: int) -> DataLoader[Lesson]:
 
 @torch.no_grad()
 def measure(sam: PromptableSAM, questions: Iterable[Question], seed: int = 0) -> Metrics:
-    """Mean IoU of the single mask over all masks, by the prompts it was given.
+    """Computes the mean IoU of the single mask over all masks, for each kind of prompts.
 
     Args:
-        sam: At the questions' size.
-        questions: In batches, at least one mask.
-        seed: Of the corrections.
+        sam: SAM at the images' size.
+        questions: Batches with at least one mask.
+        seed: Seed of the corrections.
 
     Returns:
-        `point`, `box`, `point+box`, and `point+box, corrected`, after one correction.
+        Mean IoU for `point`, `box`, `point+box`, and `point+box, corrected`, after one correction.
     """
     size = sam.encoder.image_size[0]
     found: dict[str, list[Tensor]] = {}
@@ -279,22 +295,22 @@ def measure(sam: PromptableSAM, questions: Iterable[Question], seed: int = 0) ->
 def _single(
     sam: PromptableSAM, embedding: Tensor, asked: Asked, size: int
 ) -> tuple[Tensor, Tensor]:
-    """The single mask `(n, 1, H, W)` and its logits `(n, 1, 4gh, 4gw)`."""
+    """Predicts the single mask `(n, 1, H, W)` and its logits `(n, 1, 4gh, 4gw)`."""
     logits = sam.answer(embedding, asked)[0][:, :1]
     large = functional.interpolate(logits, (size, size), mode="bilinear", align_corners=False)
     return large > 0, logits
 
 
 def save_weights(sam: PromptableSAM, path: Path, recipe: PretrainRecipe) -> str:
-    """Writes the weights under SAM's own names, in half precision, whole or not at all.
+    """Writes the weights by SAM's own names in half precision, completely or not at all.
 
     Args:
-        sam: Trained.
+        sam: The trained SAM.
         path: A `.safetensors` file.
-        recipe: Goes into the file's metadata.
+        recipe: Written to the file's metadata.
 
     Returns:
-        The file's sha-256.
+        SHA-256 of the file.
     """
     from safetensors.torch import save_file
 

@@ -1,4 +1,4 @@
-"""Where a training of SAM stands: its checkpoints, its log, and the lock on both."""
+"""State of a training of SAM: its checkpoints, its log, and the lock on both."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ _PARTS = "parts"
 
 @contextmanager
 def locked(checkpoint: Path) -> Iterator[None]:
-    """Keeps other processes from training to the same files.
+    """Prevents other processes from training with the same files.
+
+    Args:
+        checkpoint: The checkpoint to lock.
 
     Raises:
-        InputError: If another process does.
+        InputError: If another process holds the lock.
     """
     file = checkpoint.with_name(f".{checkpoint.name}.lock")
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +34,7 @@ def locked(checkpoint: Path) -> Iterator[None]:
     try:
         held.acquire(timeout=0)
     except Timeout as error:
-        message = "another process trains to this file: wait for it, or give another --save"
+        message = "another process trains with this file: wait for it, or choose another --save"
         raise InputError(Problem(message, checkpoint)) from error
     try:
         yield
@@ -48,7 +51,15 @@ def save(
     parts: nn.Module,
     optimizer: torch.optim.Optimizer,
 ) -> None:
-    """Writes a checkpoint and keeps the one before."""
+    """Writes a checkpoint and keeps the previous one.
+
+    Args:
+        checkpoint: The file.
+        recipe: Recipe of the training.
+        steps: Number of finished steps.
+        parts: Modules to save.
+        optimizer: Optimiser to save.
+    """
     state = {
         "about": {"recipe": recipe.model_dump(mode="json")},
         "steps": steps,
@@ -65,11 +76,21 @@ def resume(
     optimizer: torch.optim.Optimizer,
     on_note: Callable[[str], None],
 ) -> int:
-    """Takes up the last sound checkpoint; returns the steps that are done, 0 without one.
+    """Loads the last intact checkpoint.
+
+    Args:
+        checkpoint: The file.
+        recipe: Recipe of the training.
+        parts: Modules to restore.
+        optimizer: Optimiser to restore.
+        on_note: Called with a note if a checkpoint is damaged.
+
+    Returns:
+        Number of finished steps, 0 without a checkpoint.
 
     Raises:
-        InputError: If the checkpoint is of another recipe.
-        SpsamError: If there are checkpoints and none is sound.
+        InputError: If the checkpoint belongs to another recipe.
+        SpsamError: If there are checkpoints but none is intact.
     """
     state, note = read_last(checkpoint, _PARTS)
     if note:
@@ -79,9 +100,9 @@ def resume(
     before, now = state.get("about", {}).get("recipe", {}), recipe.model_dump(mode="json")
     changed = [key for key in now if before.get(key) != now[key]]
     if changed:
-        told = ", ".join(f"{key} {before.get(key)} then, {now[key]} now" for key in changed)
-        message = f"is of a training with another recipe ({told}): "
-        advice = "give that recipe again or another --save, or remove the file to begin anew"
+        told = ", ".join(f"{key} was {before.get(key)}, is {now[key]}" for key in changed)
+        message = f"belongs to a training with another recipe ({told}): "
+        advice = "use that recipe, choose another --save, or remove the file to restart"
         raise InputError(Problem(message + advice, checkpoint))
     parts.load_state_dict(state[_PARTS])
     optimizer.load_state_dict(state["optimizer"])
@@ -89,20 +110,26 @@ def resume(
 
 
 def remove(checkpoint: Path) -> None:
-    """Removes the checkpoints of a training that is over."""
+    """Removes the checkpoints of a finished training."""
     for file in (checkpoint, previous(checkpoint)):
         file.unlink(missing_ok=True)
 
 
 def lines_until(log: Path, step: int, on_note: Callable[[str], None]) -> list[str]:
-    """The lines of a log up to a step; what comes after it will be run again."""
+    """Reads the lines of a log up to a step; later steps are repeated.
+
+    Args:
+        log: The file.
+        step: Last step to keep.
+        on_note: Called with the number of damaged lines, if any.
+    """
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return []
     steps = [_step(line) for line in lines]
     if None in steps:
-        on_note(f"{log}: {steps.count(None)} damaged lines are left out")
+        on_note(f"{log}: {steps.count(None)} damaged lines are skipped")
     return [line for line, at in zip(lines, steps, strict=True) if at is not None and at <= step]
 
 

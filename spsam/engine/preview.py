@@ -1,4 +1,4 @@
-"""One picture of what a run predicts: image, reference and prediction side by side."""
+"""Figure of a run's predictions: image, reference and prediction side by side."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from spsam.text.escape import plain
 
 @dataclass(frozen=True)
 class Example:
-    """One case of the picture.
+    """One case of the figure.
 
     Attributes:
-        title: Written at the left of its row.
-        image: `(D, H, W)` intensities, first channel.
+        title: Text to the left of its row.
+        image: `(D, H, W)` intensities of the first channel.
         reference: `(D, H, W)` label map.
         prediction: `(D, H, W)` label map.
-        aspect: Height over width of a pixel, by spacing.
+        aspect: Height over width of a pixel, from the spacing.
     """
 
     title: str
@@ -36,10 +36,13 @@ class Example:
 
 
 def choose(scores: Sequence[float]) -> list[tuple[str, int]]:
-    """Which cases to show: the best, the median and the worst, each once.
+    """Selects the best, the median and the worst case, each at most once.
 
     Args:
         scores: Mean Dice of every case; NaN counts as the worst.
+
+    Returns:
+        (name, index) of each selected case.
     """
     order = sorted(range(len(scores)), key=lambda i: np.nan_to_num(scores[i], nan=-1.0))
     places = {"best": order[-1], "median": order[len(order) // 2], "worst": order[0]}
@@ -52,12 +55,12 @@ def choose(scores: Sequence[float]) -> list[tuple[str, int]]:
 
 @drawn()
 def draw_preview(path: Path, examples: Sequence[Example], class_names: Sequence[str]) -> None:
-    """Writes the picture: a row a case; at two depths image, reference and prediction.
+    """Draws one row per case: image, reference and prediction at two depths.
 
     Args:
         path: A PNG file.
         examples: The cases, top to bottom.
-        class_names: Background first.
+        class_names: Names of the classes, background first.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -92,10 +95,10 @@ def draw_preview(path: Path, examples: Sequence[Example], class_names: Sequence[
 def draw_slice(
     axis: object, image: NDArray[np.float32], labels: NDArray[np.integer] | None, aspect: float
 ) -> None:
-    """An image with a label map's colours over it.
+    """Draws an image with a coloured label map on top.
 
     Args:
-        axis: Of matplotlib.
+        axis: Axes of matplotlib.
         image: `(H, W)`.
         labels: `(H, W)`; None for the image alone.
         aspect: Height over width of a pixel.
@@ -120,7 +123,7 @@ def draw_slice(
 
 
 def _two_depths(reference: NDArray[np.integer]) -> tuple[int, int]:
-    """Slices a third and two thirds through the foreground, or through the volume."""
+    """Selects slices at 1/3 and 2/3 of the foreground, or of the volume if it has no foreground."""
     filled = np.flatnonzero(reference.any(axis=(1, 2)))
     first, last = (filled[0], filled[-1]) if filled.size else (0, len(reference) - 1)
     return int(first + (last - first) / 3), int(np.ceil(first + 2 * (last - first) / 3))

@@ -1,4 +1,4 @@
-"""Probabilities of the classes as NIfTI on a volume's own grid, written piece by piece."""
+"""Class probabilities as NIfTI on a volume's original grid, written in pieces."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from spsam.data.preparation.store import PreparedCase
 from spsam.errors import SpsamError
 from spsam.files import atomic
 
-# Of a number's 23 bits behind the point 12 stay: the others are noise that does not compress.
+# Numbers keep 12 of their 23 mantissa bits; the others are noise that does not compress.
 _HALF, _KEPT = np.uint32(1 << 10), np.uint32(0xFFFFFFFF << 11 & 0xFFFFFFFF)
 
 
 class ProbabilityFile:
-    """Probabilities `(K, D, H, W)`; `add` takes some slices at a time.
+    """Probabilities `(K, D, H, W)`, of which `add` stores some slices at a time.
 
-    They wait uncompressed on the disk, beside the file, since a compressed file can only be written
-    from its beginning to its end. Memory holds some slices. Numbers are float32 of 12 significant
-    bits.
+    Values are kept uncompressed in a temporary file beside the output, because a compressed file
+    can only be written sequentially. Only some slices are in memory. Values are float32 with 12
+    significant bits.
 
     Args:
-        path: The file, `.nii.gz`: four dimensions, classes on the last one.
-        case: Whose they are.
-        activation: What makes them of logits, `softmax` or `sigmoid`.
+        path: The file, `.nii.gz`, with four dimensions; classes are the last.
+        case: The prepared volume.
+        activation: Function that converts logits to probabilities, `softmax` or `sigmoid`.
     """
 
     def __init__(self, path: Path, case: PreparedCase, activation: str) -> None:
@@ -41,38 +41,38 @@ class ProbabilityFile:
         shape = (len(case.raw_ids), *case.original.shape)
         whole: Any = np.memmap(self._raw, "<f4", "w+", shape=shape)
         _reserve(self._raw)
-        # What was cut away is background.
+        # The part outside the crop is background.
         whole[0] = 1
         inside = tuple(slice(*bounds) for bounds in case.box) if case.box else ()
-        # A view: what is written into it is turned back, and stands where it was cut out.
+        # A view in the prepared orientation, so that values are written to the original positions.
         self._view: Any = case.turn.there(whole[(slice(None), *inside)])
         self._whole = whole
 
     def add(self, start: int, logits: Tensor, labels: Tensor) -> None:
-        """Takes slices from `start`, `(K, n, H, W)`, as `name_pieces` gives them."""
+        """Stores slices from `start`, `(K, n, H, W)`, with the arguments of `name_pieces`."""
         chances = logits.softmax(0) if self._softmax else logits.sigmoid()
         self._view[:, start : start + PIECE] = _rounded(chances.cpu().numpy())
 
     def finish(self) -> None:
-        """Writes the file; it is there completely or not at all.
+        """Writes the file, completely or not at all.
 
         Raises:
-            SpsamError: If the disk is full or protected.
+            SpsamError: If the disk is full or not writable.
         """
         with atomic(self._path) as draft:
             try:
                 shape = self._whole.shape
-                # A thorough compression takes six times as long and saves a hundredth.
+                # The highest compression takes six times as long and saves one percent.
                 write_voxels(draft, self._planes(), shape, self._case.original, level=1)
             except OSError as error:
-                message = "the probabilities cannot be written: the disk is full or protected; "
+                message = "the probabilities cannot be written: the disk is full or read-only; "
                 raise SpsamError(
-                    f"{self._path}: {message}make room and give the same command again"
+                    f"{self._path}: {message}free disk space and rerun the same command"
                 ) from error
         self.close()
 
     def close(self) -> None:
-        """Gives up what waits on the disk."""
+        """Removes the temporary file."""
         self._view = self._whole = None
         self._raw.unlink(missing_ok=True)
 
@@ -82,14 +82,14 @@ class ProbabilityFile:
 
 
 def _rounded(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The nearest numbers of 12 bits, within a 8192nd of each."""
+    """Rounds to 12 significant bits, a relative error of at most 1/8192."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     rounded: NDArray[np.float32] = ((bits + _HALF) & _KEPT).view(np.float32)
     return rounded
 
 
 def _reserve(file: Path) -> None:
-    """Takes the disk's room at once: a mapped file on a full disk ends the process by a signal."""
+    """Allocates disk space, because writing to a mapped file on a full disk kills the process."""
     if hasattr(os, "posix_fallocate"):
         with file.open("r+b") as stream:
             os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)

@@ -1,4 +1,4 @@
-"""One run: prepared data in, rows out."""
+"""Execution of one run, from prepared data to rows."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ def execute(
     on_progress: Callable[[str, int, int], None],
     on_note: Callable[[str], None],
 ) -> None:
-    """Trains and scores a run; resumes where it stopped if it was interrupted.
+    """Trains and scores a run; an interrupted run is resumed.
 
-    Writes `metrics.jsonl` and `checkpoint.pt` while training, then `predictions/`, `preview.png`,
-    `measures.npz`, `panels.npz`, the cost in `run.json` and last `rows.jsonl` in the run's folder.
+    `metrics.jsonl` and `checkpoint.pt` are written during training; then `predictions/`,
+    `preview.png`, `measures.npz`, `panels.npz`, the cost in `run.json` and, last, `rows.jsonl` in
+    the run's folder.
 
     Args:
         spec: The run; its data are prepared.
         on_epoch: Called with every epoch's metrics.
         on_progress: Called with (stage, done, total); stages are `train` and `evaluate`.
-        on_note: Called with what the user should know.
+        on_note: Called with notes for the user.
     """
     device = torch.device(spec.device)
     memory = PeakMemory(device)
@@ -50,8 +51,8 @@ def execute(
     if spec.devices > 1:
         train_distributed(spec, **told)
     if spec.member is not None and train_as_member(spec, **told) > 0:
-        return  # process 0 scores
-    # After several processes it finds the work done, and takes their weights.
+        return  # only process 0 scores
+    # After distributed training, this only loads the weights from the finished checkpoint.
     best = fit(training_of(spec, network, **told))
     if best is not None:
         of = spec.config.arm.train.validations
@@ -62,9 +63,15 @@ def execute(
 def score(
     spec: RunSpec, network: Network, memory: PeakMemory, on_case: Callable[[int, int], None]
 ) -> None:
-    """Scores the test cases and writes predictions, cost, pictures, measures and, last, rows.
+    """Scores the test cases and writes predictions, cost, figures, measures and, last, rows.
 
-    Of a split without test cases there is the cost alone, and rows that are none.
+    For a split without test cases, only the cost and an empty file of rows are written.
+
+    Args:
+        spec: The run.
+        network: The trained network.
+        memory: Peak memory since the start of the run.
+        on_case: Called with (done, total).
     """
     began = time.perf_counter()
     if not spec.split.test:
@@ -94,13 +101,13 @@ def score(
 
 
 def _note_cost(spec: RunSpec, network: Network, memory: PeakMemory, evaluation: float) -> None:
-    """Writes what the run cost; an interruption has lost nothing of it but a lower peak."""
+    """Records the run's cost; after an interruption, only the peak memory can be too low."""
     before = spec.folder.read().get("cost", {})
     epochs = spec.folder.read_metrics()
     train, data = spec.config.arm.train, spec.config.data
     spec.folder.note(
         cost={
-            # First, since counting takes memory of its own.
+            # First, because counting operations allocates memory.
             **larger(before, memory.read()),
             "gflops": gigaflops(network, data.in_channels, train),
             "step_seconds": step_seconds(epochs, train.generator_epochs),

@@ -1,4 +1,4 @@
-"""The one description of a run: planning makes it, executors carry it, the engine takes it."""
+"""Description of a run: planning creates it, executors transfer it, the engine executes it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NetworkSize:
-    """Parameters of a network.
+    """Numbers of a network's parameters.
 
     Attributes:
         blocks: Trained parameters of each added block, by slot.
-        trained: Their sum.
-        total: SAM's frozen parameters included.
+        trained: Sum of the trained parameters.
+        total: All parameters, including SAM's frozen ones.
     """
 
     blocks: dict[str, int]
@@ -38,14 +38,14 @@ class NetworkSize:
 
 @dataclass(frozen=True)
 class Member:
-    """One process of several that a cluster has started for a run.
+    """One of several processes that a cluster has started for a run.
 
     Attributes:
-        rank: Its number; process 0 scores and writes.
-        count: How many there are, on all nodes.
-        local: Its number on its node, and its GPU.
-        host: The node of process 0, where they meet.
-        port: The port there.
+        rank: Index of the process; process 0 scores and writes.
+        count: Number of processes on all nodes.
+        local: Index of the process on its node, and of its GPU.
+        host: Node of process 0, to which the others connect.
+        port: Port on that node.
     """
 
     rank: int
@@ -57,24 +57,24 @@ class Member:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One arm with one seed on one fold, and how it is computed. Survives pickling.
+    """One arm with one seed on one fold, and how it is computed. Can be pickled.
 
     Attributes:
-        config: Everything that the results depend on; its hash is the run's identity.
-        folder: Where the run's files are, or will be.
-        dataset: The data.
-        split: Which cases train and which are scored.
-        plan: Patch size and spacing, of the cases that train.
-        checkpoint: SAM's weights; None for random ones.
-        size: Parameters of the network; None where nobody counted them.
+        config: Everything that the results depend on; its hash is the run id.
+        folder: The run's folder.
+        dataset: The data set.
+        split: Cases for training, validation and test.
+        plan: Patch size and spacing, computed from the training cases.
+        checkpoint: File with SAM's weights; None for random ones.
+        size: Numbers of parameters; None if not counted.
         store: The prepared data; None until they are prepared.
         device: `cpu`, `cuda` or `cuda:1`.
-        workers: Processes that make training patches.
-        devices: How many devices of that kind train together.
-        member: Which of several processes this is, where a cluster has started them.
-        initial: Trained blocks of an earlier run that it begins with; None: none.
-        tuned: Where a study chose some of its values by validation cases: budget and values. No
-            part of the run's identity.
+        workers: Number of processes that generate training patches.
+        devices: Number of devices of that kind that train together.
+        member: Index of this process if a cluster has started several.
+        initial: Trained blocks of an earlier run that initialise this one; None: none.
+        tuned: Budget and values if a study selected some values on validation cases. Not a part of
+            the run id.
     """
 
     config: RunConfig
@@ -94,22 +94,22 @@ class RunSpec:
 
     @property
     def run_id(self) -> str:
-        """The run's identity."""
+        """The run id."""
         return self.folder.run_id
 
     @property
     def prepared(self) -> PreparedStore:
-        """The prepared data of a run that is about to be computed."""
+        """The prepared data of a run that is about to be executed."""
         assert self.store is not None, "data are prepared before a run is given to the engine"
         return self.store
 
     @cached_property
     def weights(self) -> Origin | None:
-        """Where its SAM's weights come from; None for a network without SAM."""
+        """Origin of SAM's weights; None for a network without SAM."""
         return origin_of(self.config, self.checkpoint)
 
     def describe(self) -> Mapping[str, Any]:
-        """What `run.json` has of the run before it begins, as plain values."""
+        """Returns the initial content of `run.json` as plain values."""
         size = self.size
         counts = (
             {}

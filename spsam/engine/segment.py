@@ -1,4 +1,4 @@
-"""New volumes segmented by trained runs: one, or the mean of several."""
+"""Segmentation of new volumes by one trained run or the mean of several."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ from spsam.text.json_text import parse_json
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a checkpoint says of its run.
+    """Description of a run in its checkpoint.
 
     Attributes:
         path: The checkpoint.
         config: The run's configuration.
-        plan: Patch and grid.
-        raw_ids: For each class, the id it has in label files.
-        intensities: Statistics of the training cases, for CT.
-        blocks: The trained weights that the run results in.
-        steps: For how many of the schedule's steps it was trained.
-        best_epoch: After which the weights were scored best, from 0; None for the last step's.
-        training: Cases that it was trained on; empty where that is not recorded, as in models that
-            are given away.
+        plan: Patch size and grid.
+        raw_ids: The id in label files for each class.
+        intensities: Intensity statistics of the training cases, for CT.
+        blocks: The trained weights that result from the run.
+        steps: Number of steps of the schedule after which the weights were saved.
+        best_epoch: Epoch, from 0, after which the weights had the best validation score; None for
+            the weights of the last step.
+        training: Training cases; empty if they are not recorded, as in exported models.
     """
 
     path: Path
@@ -62,33 +62,34 @@ class Recipe:
 
     @property
     def total(self) -> int:
-        """The schedule's steps."""
+        """Number of steps of the schedule."""
         return self.config.arm.train.epochs * self.config.arm.train.iterations
 
     @cached_property
     def sha256(self) -> str:
-        """Of the trained weights."""
+        """SHA-256 of the trained weights."""
         return digest(self.blocks)
 
 
 @dataclass(frozen=True)
 class EnsembleMember:
-    """A trained network and how it wants its images."""
+    """A trained network and the description of its run."""
 
     recipe: Recipe
     network: Network
 
 
 def read_recipe(path: Path, plugins: Sequence[Path] = ()) -> Recipe:
-    """Reads a checkpoint; SAM's weights are not in it.
+    """Reads a checkpoint, which does not contain SAM's weights.
 
     Args:
         path: The checkpoint.
-        plugins: Folders whose components the user allows; those that the file names count nothing.
+        plugins: Folders with components that the user trusts; folders named in the file are
+            ignored.
 
     Raises:
-        InputError: If it is missing, damaged, of a version that says nothing of its run, or has a
-            component that is not at hand.
+        InputError: If the checkpoint is missing or damaged, its version does not describe the run,
+            or one of its components is not available.
     """
     state, _, broken = last_sound(path)
     if state is None:
@@ -98,7 +99,7 @@ def read_recipe(path: Path, plugins: Sequence[Path] = ()) -> Recipe:
     if "about" not in state or "config" not in state["about"]:
         raise InputError(
             Problem(
-                "the checkpoint says nothing of its run, as the first version's: train anew", path
+                "the checkpoint of the first version does not describe its run: train again", path
             )
         )
     about = state["about"]
@@ -117,22 +118,22 @@ def read_recipe(path: Path, plugins: Sequence[Path] = ()) -> Recipe:
         )
     except (ValueError, TypeError, KeyError) as error:
         why = str(error).splitlines()[0]
-        message = f"the checkpoint is of another version of spsam ({why}): train anew"
+        message = f"the checkpoint was written by another version of spsam ({why}): train again"
         raise InputError(Problem(message, path)) from error
 
 
 def recipe_of(path: Path, *, config: Any, plugins: Sequence[Path], **rest: Any) -> Recipe:
-    """A recipe of a configuration that a file holds.
+    """Builds a recipe from a stored configuration.
 
     Args:
-        path: The file.
+        path: The file that contains the configuration.
         config: Plain values.
-        plugins: Folders whose components the user allows.
+        plugins: Folders with components that the user trusts.
         rest: The other attributes of `Recipe`.
 
     Raises:
-        InputError: If it has a component that is not at hand.
-        ValueError: If it is no configuration.
+        InputError: If a component is not available.
+        ValueError: If the values are not a configuration.
     """
     stored = canonical_json(as_of_then(config))
     allowed = with_plugins(RunConfig.model_validate_json(stored), plugins, path)
@@ -140,10 +141,10 @@ def recipe_of(path: Path, *, config: Any, plugins: Sequence[Path], **rest: Any) 
 
 
 def check_ensemble(recipes: Sequence[Recipe]) -> None:
-    """Whether the runs' answers can be averaged.
+    """Verifies that the logits of several runs can be averaged.
 
     Raises:
-        InputError: With all that differs.
+        InputError: With every difference.
     """
     first = recipes[0]
     problems = []
@@ -160,19 +161,19 @@ def check_ensemble(recipes: Sequence[Recipe]) -> None:
             ),
         ):
             if one != two:
-                message = f"cannot be averaged with {first.path}: {name} {two}, there {one}"
+                message = f"cannot be averaged with {first.path}: {name} {two}, expected {one}"
                 problems.append(Problem(message, other.path))
     if problems:
         raise InputError(problems)
 
 
 def load_member(recipe: Recipe, sam: Path | None, device: str) -> EnsembleMember:
-    """Builds the network of a run and puts its weights in.
+    """Builds the network of a run and loads its weights.
 
     Args:
-        recipe: Of the run.
-        sam: SAM's weights; None for random ones.
-        device: Where it computes.
+        recipe: Description of the run.
+        sam: File with SAM's weights; None for random ones.
+        device: Device of the network.
     """
     network = network_for(recipe.config, recipe.plan.patch_size, sam, recipe.plan.spacing)
     load_trained_state(network, recipe.blocks)
@@ -180,18 +181,18 @@ def load_member(recipe: Recipe, sam: Path | None, device: str) -> EnsembleMember
 
 
 FORMS = {
-    # In a folder of its own: `*.nii.gz` stays a folder's label maps.
+    # In a separate folder, so that `*.nii.gz` matches only label maps.
     "probabilities": "probabilities/{}.nii.gz",
     "prompts": "{}_prompts.jsonl",
     "dicom_seg": "{}.dcm",
     "seg_nrrd": "{}.seg.nrrd",
     "overlay": "{}_overlay.png",
 }
-"""By an option of `segment`, how the file that it writes is called, the result's name as `{}`."""
+"""Name of the file that each option of `segment` writes; `{}` is the name of the result."""
 
 
 def file_forms(options: Mapping[str, Any]) -> list[str]:
-    """How the files are called that `segment` writes with these options."""
+    """Returns the names of the files that `segment` writes with these options."""
     return ["{}.nii.gz", *(form for option, form in FORMS.items() if options.get(option))]
 
 
@@ -208,29 +209,27 @@ def segment(
     overlay: bool = False,
     on_note: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Segments one volume and writes its label map in its own grid, last of all files.
+    """Segments one volume and writes its label map on its original grid, after all other files.
 
-    Logits of several runs are averaged on the original grid, as nnU-Net averages folds, and named
-    by the first one's mask head. Memory is bounded by the image, the label map and two tiles'
-    depth of logits.
+    Logits of several runs are averaged on the original grid, as nnU-Net averages folds, and the
+    first run's mask head computes the labels. Memory is limited to the image, the label map and the
+    logits of two tiles' depth.
 
     Args:
-        members: Of runs whose classes are the same.
+        members: Networks of runs with the same classes.
         case: The volume.
-        name: Of the files, without an ending: `NAME.nii.gz`, and where wanted
-            the files of `FORMS`.
-        mirror: Average over all mirrorings; None as each run says.
-        probabilities: Whether to write `probabilities/NAME.nii.gz`: see `ProbabilityFile`.
-        prompts: Whether to write the prompts that the networks gave themselves: see
-            `GivenPrompts`.
-        dicom_seg: Whether to write `NAME.dcm`, too: the label map as DICOM-SEG of the volume's
-            DICOM series, see `spsam.data.files.dicom_seg`.
-        seg_nrrd: Whether to write `NAME.seg.nrrd`, 3D Slicer's segmentation.
+        name: Path of the files without a suffix: `NAME.nii.gz` and the requested files of `FORMS`.
+        mirror: Whether to average over all mirrorings; None for each run's own setting.
+        probabilities: Whether to write `probabilities/NAME.nii.gz`; see `ProbabilityFile`.
+        prompts: Whether to write the networks' own prompts; see `GivenPrompts`.
+        dicom_seg: Whether to write `NAME.dcm`, the label map as DICOM-SEG of the volume's DICOM
+            series; see `spsam.data.files.dicom_seg`.
+        seg_nrrd: Whether to write `NAME.seg.nrrd`, 3D Slicer's segmentation format.
         overlay: Whether to draw `NAME_overlay.png`: contours on slices of the first channel.
-        on_note: Called with what the user should know of the volume.
+        on_note: Called with every note on the volume.
 
     Raises:
-        InputError: With every problem of the volume, or if the runs turn it differently.
+        InputError: With every problem of the volume, or if the runs prepare it on different axes.
     """
     answer = answer_of(members, case, mirror=mirror, prompts=prompts, on_note=on_note)
     first, given = answer.case, answer.given
@@ -262,7 +261,7 @@ def segment(
 
 
 def _place(name: Path, option: str) -> Path:
-    """Where the file of an option goes."""
+    """Returns the path of an option's file and creates its folder."""
     place = name.parent / FORMS[option].replace("{}", name.name)
     place.parent.mkdir(parents=True, exist_ok=True)
     return place

@@ -1,4 +1,4 @@
-"""A few steps and one prediction on phantoms: whether a device computes what it should."""
+"""Check of a device: a few training steps and one prediction on phantoms."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _RATE = 1e-2
 
 @dataclass(frozen=True)
 class Trial:
-    """What a device computed.
+    """Results of a device.
 
     Attributes:
-        losses: Of each step.
-        labels: `(D, H, W)`, a volume segmented after the steps.
+        losses: Total loss of each step.
+        labels: `(D, H, W)` label map of a volume segmented after the steps.
     """
 
     losses: tuple[float, ...]
@@ -43,11 +43,11 @@ class Trial:
 
 
 class Trials:
-    """The same steps on any device, from the same weights and patches.
+    """The same training steps on any device, from the same weights and patches.
 
     Args:
-        arm: Its name; under the preset `smoke`.
-        folder: Where two phantoms are prepared.
+        arm: Name of the arm; the preset is `smoke`.
+        folder: Folder for the prepared data of two phantoms.
     """
 
     def __init__(self, arm: str, folder: Path) -> None:
@@ -76,11 +76,11 @@ class Trials:
             foreground=1.0,
             augment=None,
         )
-        # One batch for all steps: its loss has to fall.
+        # The same batch in all steps, so that its loss must decrease.
         self.batch = default_collate([patches[index] for index in range(batch)])
 
     def __call__(self, device: str, precision: str = "fp32") -> Trial:
-        """Takes the steps, and segments the first case.
+        """Executes the steps and segments the first case.
 
         Args:
             device: `cpu`, `cuda` or `cuda:1`.
@@ -99,14 +99,14 @@ class Trials:
 
     @staticmethod
     def half_precisions(device: str) -> tuple[str, ...]:
-        """Precisions of 16 bits that a GPU computes in."""
+        """Returns the 16-bit precisions that a GPU supports."""
         major, minor = torch.cuda.get_device_capability(device)
         return ("fp16", "bf16") if major >= 8 else ("fp16",) if (major, minor) >= (5, 3) else ()
 
 
 @contextmanager
 def _without_tf32() -> Iterator[None]:
-    """Convolutions of a GPU have ten bits of a number's digits otherwise."""
+    """Disables TF32, which reduces the mantissa of a GPU's products to ten bits."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:

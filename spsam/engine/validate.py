@@ -1,4 +1,4 @@
-"""Scores of validation cases while a run trains."""
+"""Scores of validation cases during a training."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from spsam.model.networks.base import Network
 def validation_dice(
     network: Network, store: PreparedStore, cases: Sequence[Case], config: RunConfig
 ) -> float:
-    """Mean Dice over foreground classes or regions, as a run's final scores are averaged.
+    """Computes the mean Dice over foreground classes or regions, like a run's final scores.
 
-    Training goes on as if nobody had looked: the random generators are put back.
+    The states of the random generators are restored, so that validation does not affect the
+    training.
 
     Args:
-        network: Half-way trained; left in the mode it is in.
+        network: The network; its mode is restored.
         store: Prepared images.
-        cases: Of the split's validation part.
+        cases: Validation cases of the split.
         config: The run's configuration.
 
     Returns:
-        In 0…1; NaN where the convention leaves every class out.
+        Mean Dice in 0…1; NaN if the convention excludes all classes.
     """
     was_training, generators = network.training, random_state()
     scores = []

@@ -1,4 +1,4 @@
-"""Where a run's SAM comes from, as its configuration and its file have it."""
+"""Origin of a run's SAM, from its configuration and its file."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from spsam.registry.networks import uses_sam
 
 
 def origin_of(config: RunConfig, file: Path | None) -> Origin | None:
-    """Where the weights of a run's SAM come from; None for a network without SAM.
+    """Determines the origin of a run's SAM; None for a network without SAM.
 
     Args:
-        config: Of the run; it holds the weights' sha-256.
-        file: With the weights; None for random ones.
+        config: The run's configuration, which contains the weights' SHA-256.
+        file: File with the weights; None for random ones.
     """
     if not uses_sam(config.arm):
         return None

@@ -1,1 +1,1 @@
-"""Modules and tensors: SAM, its slots and the networks. No files, no configuration."""
+"""Modules and tensors: SAM, its slots and the networks, independent of the configuration."""

@@ -1,4 +1,4 @@
-"""Parameter counts."""
+"""Counting of trained parameters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from torch import nn
 
 
 def count_parameters(blocks: Mapping[str, nn.Module]) -> dict[str, int]:
-    """Trained parameters of each block, by the same names."""
+    """Counts the trained parameters of each block.
+
+    Args:
+        blocks: Modules by name.
+
+    Returns:
+        Numbers of parameters by the same names.
+    """
     return {
         name: sum(p.numel() for p in block.parameters() if p.requires_grad)
         for name, block in blocks.items()

@@ -1,4 +1,4 @@
-"""Convolutional building blocks for volumes (B, C, D, H, W) that several slots share."""
+"""Convolutional layers for volumes `(B, C, D, H, W)`, shared by several slots."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ LEAK = 0.01
 """Negative slope of every LeakyReLU, as in nnU-Net."""
 
 ONLY_IN_PLANE = (1, 2, 2)
-"""Stride and kernel of an upsampling that doubles the plane and leaves the slices alone."""
+"""Stride and kernel of an upsampling that doubles the in-plane size only."""
 
 Joining = Literal["concat", "sum"]
-"""How maps join: beside each other, or added."""
+"""How feature maps are combined: concatenated along the channels, or added."""
 
 
 class Conv3d(nn.Conv3d):
-    """Convolution that trains in any precision and is fast for a single volume on a CPU."""
+    """3D convolution with a correct gradient in any precision, fast for a single volume on a CPU.
+
+    See `spsam.model.kernels` for the operations of torch that it replaces.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, C, D, H, W)` to `(B, C', D, H', W')`."""
+        """Convolves `(B, C, D, H, W)` to `(B, C', D, H', W')`."""
         if x.device.type != "cpu":
             return super().forward(x)
         with trained_convolutions(x, self.kernel_size):
@@ -39,18 +42,18 @@ class Conv3d(nn.Conv3d):
 class InstanceNorm(nn.InstanceNorm3d):
     """Instance norm with scale and shift that also accepts maps of a single element.
 
-    One element has no spread: normalised, it would always be zero (and torch refuses it), so it
-    is only scaled and shifted. Such maps are the deepest ones of tiny patches with D = 1.
+    A single element would be normalised to zero, and torch raises an error for it. Such a map is
+    therefore only scaled and shifted. It occurs at the deepest level of tiny patches with D = 1.
 
     Args:
-        channels: C.
+        channels: C, number of channels.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, affine=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, C, D, H, W)` to the same shape."""
+        """Normalises `(B, C, D, H, W)`; returns the same shape."""
         if x.shape[2:].numel() == 1:
             shape = (1, -1, 1, 1, 1)
             return x * self.weight.view(shape) + self.bias.view(shape)
@@ -58,21 +61,21 @@ class InstanceNorm(nn.InstanceNorm3d):
 
 
 class LeakyReLU(nn.Module):
-    """LeakyReLU of slope `LEAK`."""
+    """LeakyReLU with negative slope `LEAK`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape to the same shape."""
+        """Applies the activation to a tensor of any shape; returns the same shape."""
         return leaky_relu(x, LEAK)
 
 
 def conv_block(in_channels: int, out_channels: int, kernel: tuple[int, int, int]) -> nn.Sequential:
-    """Convolution of unchanged size, instance norm, LeakyReLU.
+    """Builds a convolution that keeps the size, followed by an instance norm and a LeakyReLU.
 
-    The convolution has no bias, because the norm would take it away again.
+    The convolution has no bias, because the norm would subtract it.
 
     Args:
-        in_channels: Channels that come in.
-        out_channels: Channels that go out.
+        in_channels: Number of input channels.
+        out_channels: Number of output channels.
         kernel: Odd sizes (depth, height, width).
     """
     padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
@@ -84,21 +87,36 @@ def conv_block(in_channels: int, out_channels: int, kernel: tuple[int, int, int]
 
 
 def doubling(in_channels: int, out_channels: int) -> nn.ConvTranspose3d:
-    """Transposed convolution ×2 in the plane: `(B, C, D, h, w)` to `(B, C', D, 2h, 2w)`."""
+    """Builds a transposed convolution that doubles the in-plane size, without bias.
+
+    It maps `(B, C, D, h, w)` to `(B, C', D, 2h, 2w)`.
+
+    Args:
+        in_channels: C.
+        out_channels: C'.
+    """
     return nn.ConvTranspose3d(
         in_channels, out_channels, ONLY_IN_PLANE, stride=ONLY_IN_PLANE, bias=False
     )
 
 
 def join(maps: Sequence[Tensor], joining: Joining) -> Tensor:
-    """Maps `(B, C_i, D, h, w)` beside each other (`concat`) or added (`sum`)."""
+    """Combines feature maps.
+
+    Args:
+        maps: `(B, C_i, D, h, w)` each.
+        joining: `concat` concatenates the channels; `sum` adds maps with equal channels.
+
+    Returns:
+        `(B, C, D, h, w)`.
+    """
     if joining == "sum":
         return sum(maps[1:], start=maps[0])
     return torch.cat(list(maps), dim=1) if len(maps) > 1 else maps[0]
 
 
 def resize_in_plane(volume: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resize of every slice; nothing is done where the size is right already.
+    """Resizes every slice bilinearly; a volume of the requested size is returned unchanged.
 
     Args:
         volume: `(B, C, D, H, W)`.

@@ -364,7 +364,7 @@ KINDS = (
     Kind(
         "a full disk while training",
         full_while_training,
-        r"checkpoint\.pt: the checkpoint cannot be written: File too large; .*make room",
+        r"checkpoint\.pt: the checkpoint cannot be written: File too large; .*free disk space",
         1,
         RECORDS,
     ),

@@ -134,7 +134,7 @@ def test_training_starts_at_the_first_projection() -> None:
 
 
 def test_components_that_cannot_be_there_together_are_refused() -> None:
-    with pytest.raises(InputError, match="lora and ssf both stand at the projection q"):
+    with pytest.raises(InputError, match="lora and ssf both adapt the projection q"):
         counted(load_arm("S9", {"blocks.adapter": ["lora", "ssf"]}))
     apart = {"name": "ssf", "targets": ["k", "proj"], "decoder_targets": []}
     counted(load_arm("S9", {"blocks.adapter": ["lora", apart]}))
@@ -143,11 +143,11 @@ def test_components_that_cannot_be_there_together_are_refused() -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("{name: lora, rank: 0}", "rank is at least 1: got 0"),
-        ("{name: fact, rank: -1}", "rank is at least 1: got -1"),
+        ("{name: lora, rank: 0}", "rank must be at least 1: got 0"),
+        ("{name: fact, rank: -1}", "rank must be at least 1: got -1"),
         ("{name: lora, targets: [w]}", "expected 'q', 'k', 'v', 'proj', 'fc1' or 'fc2'"),
         ("{name: lora, targets: []}", "expected at least one of q, k, v"),
-        ("[lora, ssf]", "both stand at the projection q"),
+        ("[lora, ssf]", "both adapt the projection q"),
         ("[lora, lora]", "names a component twice"),
         ("[lora, none]", "names none beside others"),
         ("[]", "expected at least one component"),

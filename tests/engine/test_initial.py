@@ -118,7 +118,7 @@ def test_another_network_and_nothing_to_take_are_refused() -> None:
     with pytest.raises(InputError, match=r"unet2d has the network unet2d, but the trained run has"):
         initial_blocks(recipe, 0, unet, {"unet.a": (1,)}, 3)
     bare = Recipe(FILE, recipe.config, recipe.plan, (0, 1, 2), None, {}, 10)
-    with pytest.raises(InputError, match=r"S9 can take no block of .*no such block"):
+    with pytest.raises(InputError, match=r"S9 can load no block of .*no such block"):
         compared(bare, "S9")
 
 
@@ -130,7 +130,7 @@ def test_weights_that_changed_since_planning_are_refused(monkeypatch: pytest.Mon
     monkeypatch.setattr(initial, "read_trained", lambda file, plugins: [recipe])
     network = small("S1")
     before = {key: value.clone() for key, value in trained_state(network).items()}
-    with pytest.raises(InputError, match="holds other weights than when the run was planned"):
+    with pytest.raises(InputError, match="contains other weights than when the run was planned"):
         put_initial(network, found, ())
     assert all(torch.equal(value, before[key]) for key, value in trained_state(network).items())
 

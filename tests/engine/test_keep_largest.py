@@ -163,7 +163,7 @@ def test_scores_files_and_predictions_have_the_same_label_map(tmp_path: Path) ->
     np.testing.assert_array_equal(
         read_labels(tmp_path / "made.nii.gz", run.dataset.raw_ids), kept[0]
     )
-    with pytest.raises(InputError, match=r"inference.keep_largest False, there True"):
+    with pytest.raises(InputError, match=r"inference.keep_largest False, expected True"):
         check_ensemble([recipe, replace(recipe, config=config(False))])
 
 

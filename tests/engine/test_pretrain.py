@@ -180,7 +180,7 @@ def test_another_start_than_the_recipes_is_refused(named: str | None, tmp_path: 
     with pytest.raises(InputError, match=r"start expects .*, got .*other\.safetensors with"):
         started(recipe, path)
     if named:
-        with pytest.raises(InputError, match=r"got none: give --start"):
+        with pytest.raises(InputError, match=r"got none: set --start"):
             started(recipe, None)
 
 
@@ -194,7 +194,7 @@ def stopped(folder: Path) -> Path:
 def test_another_recipe_does_not_go_on_from_the_old_training(tmp_path: Path) -> None:
     stopped(tmp_path)
     other = SHORT.model_copy(update={"seed": 7, "lr": 0.5})
-    with pytest.raises(InputError, match=r"training\.pt: .*seed 0 then, 7 now.*another --save"):
+    with pytest.raises(InputError, match=r"training\.pt: .*seed was 0, is 7.*another --save"):
         pretrain(
             other,
             checkpoint=tmp_path / "training.pt",
@@ -220,7 +220,7 @@ def test_a_damaged_state_falls_back_and_a_damaged_log_loses_its_line(tmp_path: P
     assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [2, 4]
     for path in (file, before):
         path.write_bytes(b"PK\x03\x04 cut")
-    with pytest.raises(SpsamError, match="remove these files to begin"):
+    with pytest.raises(SpsamError, match="remove these files to restart"):
         train(tmp_path)
 
 

@@ -1,1 +1,1 @@
-"""What a step costs, part by part, and against the same network on unmodified modules."""
+"""Benchmarks of a training step, by part and compared with the same network on official modules."""

@@ -1,4 +1,4 @@
-"""What one arm's network costs: parameters, operations, memory, time by part."""
+"""Benchmark of an arm's network: parameters, operations, memory, and time by part."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ OFFICIAL = "official"
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of the patches of a step.
+    """Sizes of a batch.
 
     Attributes:
-        batch: B.
-        channels: M, image modalities.
-        classes: K, background included.
+        batch: B, number of patches.
+        channels: M, number of image modalities.
+        classes: K, number of classes including the background.
         patch: (D, H, W).
     """
 
@@ -45,13 +45,13 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Timing:
-    """Of one network.
+    """Time and memory of one network.
 
     Attributes:
-        parts: Median seconds of a step's parts.
+        parts: Median seconds of each part of a step.
         step: Median seconds of a whole step.
-        inference: Median seconds of a forward pass without gradients, all patches.
-        peak_memory_bytes: The most that a step holds beyond the network itself.
+        inference: Median seconds of a forward pass of the batch without gradients.
+        peak_memory_bytes: Peak memory of a step, without the memory in use before it.
     """
 
     parts: Seconds
@@ -62,22 +62,22 @@ class Timing:
 
 @dataclass(frozen=True)
 class Bench:
-    """What a network costs.
+    """Results of a benchmark.
 
     Attributes:
-        arm: Its name.
-        backbone: Which SAM.
-        sizes: Of the patches.
+        arm: Name of the arm.
+        backbone: Name of the backbone.
+        sizes: Sizes of the batch.
         precision: As in `train.precision`.
-        device: Where it ran.
-        seconds_of: `processor` or `clock`.
-        repeats: Steps behind a median.
-        trained_from: The first part that trains: no part before it goes backward.
-        parameters: Trained ones by slot, `trained` in all, `total` with SAM's.
+        device: Device of the measurement.
+        seconds_of: `processor` (CPU time) or `clock` (wall time).
+        repeats: Number of steps per median.
+        trained_from: First trained part of the network; no earlier part has a backward pass.
+        parameters: Trained parameters by slot, `trained` in total, and `total` including SAM's.
         gigaflops: 10⁹ operations of the forward pass of one patch.
-        own: The network's timing.
-        against: That of the network it was compared with, by name.
-        ratio: `own` over `against`: step, inference, memory and parts.
+        own: Timing of the network.
+        against: Timing of the network that it is compared with, by name.
+        ratio: `own` divided by `against`: step, inference, memory and parts.
     """
 
     arm: str
@@ -95,7 +95,7 @@ class Bench:
     ratio: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values."""
+        """Returns plain values."""
         return asdict(self)
 
 
@@ -108,22 +108,22 @@ def bench(
     threads: int = 1,
     against: ArmConfig | Literal["official"] | None = None,
 ) -> Bench:
-    """Takes steps of an arm on random patches, with random weights of SAM.
+    """Measures steps of an arm on random patches, with random weights of SAM.
 
-    Networks that are compared take turns in one process, so that what else the machine does meets
-    both alike.
+    Compared networks take turns in one process, so that other load on the machine affects both
+    equally.
 
     Args:
-        arm: The arm; its `train` section gives loss, optimiser, precision and execution.
-        sizes: Of the patches.
-        device: Where.
-        repeats: Steps of each network after one that warms up.
-        threads: Of a CPU; with more than one, code of many small operations waits a lot.
+        arm: The arm; its `train` section defines loss, optimiser, precision and execution.
+        sizes: Sizes of the batch.
+        device: Device of the measurement.
+        repeats: Number of steps of each network, after one warm-up step.
+        threads: CPU threads; with more than one, many small operations spend much time waiting.
         against: Another arm, or `official`: the same network and weights on unmodified
             `segment-anything` modules.
 
     Raises:
-        InputError: If an arm is none of Self-Prompt SAM, or one is deterministic and one is not.
+        InputError: If an arm does not use Self-Prompt SAM, or only one of both is deterministic.
     """
     other = against if isinstance(against, ArmConfig) else None
     _refuse_what_has_no_parts(arm, other)
@@ -167,17 +167,17 @@ def _refuse_what_has_no_parts(arm: ArmConfig, other: ArmConfig | None) -> None:
     for each in (arm, other or arm):
         if each.network.name != "self_prompt_sam":
             raise InputError(
-                f"arm '{each.name}': the network {each.network.name} has no parts to time: bench "
-                "takes arms on self_prompt_sam; a dry run has the others' parameters and time"
+                f"arm '{each.name}': bench expects the network self_prompt_sam, got "
+                f"{each.network.name}; a dry run reports the parameters and time of other networks"
             )
     if other and other.train.deterministic != arm.train.deterministic:
         raise InputError(
-            "train.deterministic holds for a whole process: measure the two one after the other"
+            "train.deterministic applies to a whole process: measure both arms separately"
         )
 
 
 def network_of(arm: ArmConfig, sizes: Sizes) -> SelfPromptSAM:
-    """The arm's network for patches of these sizes, SAM's weights random."""
+    """Builds the arm's network for patches of these sizes, with random weights of SAM."""
     network = build_network(
         on_random_weights(arm),
         in_channels=sizes.channels,
@@ -190,7 +190,7 @@ def network_of(arm: ArmConfig, sizes: Sizes) -> SelfPromptSAM:
 
 
 def timed_step(network: SelfPromptSAM, train: TrainConfig, batch: Patch) -> TimedStep:
-    """A step of a network on its device, executed as its arm says."""
+    """Prepares a step of a network on its device, with the arm's execution settings."""
     execute_as(train, network)
     return TimedStep(network.train(), train, batch)
 
@@ -211,14 +211,31 @@ def _timings(steps: list[TimedStep], repeats: int) -> list[Timing]:
 
 
 def peak(step: Callable[[], object], optimizer: torch.optim.Optimizer, device: torch.device) -> int:
-    """Bytes of the second step beyond what was held before: the first one makes the optimiser's."""
+    """Measures the peak memory of the second step; the first allocates the optimiser's state.
+
+    Args:
+        step: Executes a step.
+        optimizer: Optimiser of the step.
+        device: Device of the step.
+
+    Returns:
+        Bytes beyond the memory in use before the step.
+    """
     step()
     optimizer.zero_grad(set_to_none=True)
     return held(step, device)
 
 
 def held(work: Callable[[], object], device: torch.device) -> int:
-    """The most bytes that some work holds beyond what was held before it."""
+    """Measures the peak memory of a function.
+
+    Args:
+        work: The function.
+        device: Device of the computation.
+
+    Returns:
+        Bytes beyond the memory in use before the call.
+    """
     give_back()
     memory = PeakMemory(device)
     before = memory.read()["peak_memory_bytes"]

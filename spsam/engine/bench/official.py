@@ -1,4 +1,4 @@
-"""The same network on unmodified `segment-anything` modules: what speed is measured against."""
+"""The same network on unmodified `segment-anything` modules, as a reference for measurements."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ PREFIX = "image_encoder."
 
 
 def package_encoder(spec: Backbone, size: int) -> ImageEncoderViT:
-    """The package's image encoder.
+    """Builds the package's image encoder.
 
     Args:
-        spec: Which SAM.
+        spec: The backbone.
         size: H = W of its input, pixels.
     """
     return ImageEncoderViT(
@@ -48,11 +48,11 @@ def package_encoder(spec: Backbone, size: int) -> ImageEncoderViT:
 
 
 class OfficialEncoder(ImageEncoder):
-    """The package's image encoder, its blocks opened where adapters go, as anyone would do it.
+    """The package's image encoder with a straightforward implementation of adapters in its blocks.
 
     Args:
-        spec: Which SAM.
-        source: Whose weights it takes.
+        spec: The backbone.
+        source: Encoder whose weights are copied.
     """
 
     def __init__(self, spec: Backbone, source: ImageEncoder) -> None:
@@ -60,7 +60,7 @@ class OfficialEncoder(ImageEncoder):
         self.image_size, self.grid = source.image_size, source.grid
         self.global_blocks = source.global_blocks
         self.checkpointed = False
-        # One number; only positions depend on it, and they come from the source.
+        # Only position embeddings depend on this size, and they are copied from the source.
         self.vit = package_encoder(spec, spec.native_size)
         for whole, value in encoder_state(source).items():
             name = whole.removeprefix(PREFIX)
@@ -72,7 +72,7 @@ class OfficialEncoder(ImageEncoder):
     def forward(
         self, slices: Tensor, *, depth: int, adapters: AdapterSet, depth_pos: DepthTokens
     ) -> tuple[list[Tensor], Tensor]:
-        """As `ImageEncoder`."""
+        """Encodes slices; see `ImageEncoder.forward`."""
         folded = (slices.shape[0] // depth, depth)
         x = depth_pos.encoder_tokens(self.vit.patch_embed(slices) + self.vit.pos_embed)
         taps: list[Tensor] = []
@@ -91,7 +91,7 @@ class OfficialEncoder(ImageEncoder):
 
 
 def _attended(block: Any, x: Tensor) -> Tensor:
-    """Attention in windows or over the whole grid, `(n, gh, gw, E)` to the same shape."""
+    """Computes the attention in windows or over the whole grid, `(n, gh, gw, E)` to the same."""
     if block.window_size == 0:
         whole: Tensor = block.attn(x)
         return whole
@@ -104,7 +104,7 @@ def _attended(block: Any, x: Tensor) -> Tensor:
 
 @contextmanager
 def _projected(block: Any, projected: Projected | None) -> Iterator[None]:
-    """A block whose projections have their adapters, as hooks on its layers."""
+    """Attaches projection adapters to a block's layers as forward hooks."""
     if projected is None:
         yield
         return
@@ -125,7 +125,7 @@ def _projected(block: Any, projected: Projected | None) -> Iterator[None]:
 
 
 class OfficialDecoder(PromptedMaskDecoder):
-    """SAM's mask decoder with what the package's own method does beside one mask.
+    """SAM's mask decoder with the additional computations of the package's own method.
 
     It repeats the image embedding for every prompt, upscales it by transposed convolutions, decodes
     all four masks and predicts their quality.
@@ -147,9 +147,9 @@ class OfficialDecoder(PromptedMaskDecoder):
 
 
 def on_official_modules(network: SelfPromptSAM, spec: Backbone) -> SelfPromptSAM:
-    """A copy of a network whose SAM is the package's; added blocks and all weights are the same.
+    """Copies a network with the package's SAM; the added blocks and all weights are the same.
 
-    Its generator works layer by layer, as it is written down: no package has one.
+    The prompt generator is computed layer by layer, because no package provides one.
     """
     other = copy.deepcopy(network)
     if isinstance(other.prompt_generator, MSPGenerator):

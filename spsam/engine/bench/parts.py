@@ -1,4 +1,4 @@
-"""One training step, timed part by part."""
+"""A training step that is timed part by part."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ PARTS = (
     "backward",
     "optimiser",
 )
-"""Of a step, in its order; `decoder` is prompt encoder and mask decoder."""
+"""Parts of a step, in order; `decoder` comprises prompt encoder and mask decoder."""
 
 FORWARD = PARTS[:6]
-"""What inference takes."""
+"""Parts of a forward pass."""
 
 Seconds = dict[str, float]
 Name = TypeVar("Name", bound=Hashable)
 
 
 class Parts:
-    """Seconds of the parts of steps: of the processor on a CPU, of the clock on a GPU.
+    """Timer for the parts of steps: CPU time on a CPU, wall time on a GPU.
 
-    A processor's time does not count how long the machine did something else.
+    CPU time excludes the time in which other processes ran.
 
     Args:
-        device: Where the step runs.
+        device: Device of the step.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -52,7 +52,7 @@ class Parts:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Adds what runs inside to a part."""
+        """Adds the time of the enclosed code to a part."""
         began = self._now()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + self._now() - began
@@ -65,12 +65,12 @@ class Parts:
 
 
 class TimedStep:
-    """A step of training whose parts can be timed one by one.
+    """A training step whose parts are timed.
 
     Args:
-        network: On its device.
-        train: Losses, optimiser, precision.
-        batch: Patches.
+        network: The network, on its device.
+        train: Losses, optimiser and precision.
+        batch: The patches.
     """
 
     def __init__(self, network: SelfPromptSAM, train: TrainConfig, batch: Patch) -> None:
@@ -82,7 +82,7 @@ class TimedStep:
         self.optimizer = make_optimizer(network, train)
 
     def __call__(self) -> Seconds:
-        """One step: forward, loss, backward, optimiser."""
+        """Executes one step: forward, loss, backward, optimiser. Returns seconds by part."""
         parts = Parts(self.device)
         output = self._forward(parts)
         with parts.part("loss"):
@@ -99,7 +99,7 @@ class TimedStep:
 
     @torch.no_grad()
     def infer(self) -> Seconds:
-        """One forward pass, as in prediction."""
+        """Executes one forward pass without gradients. Returns seconds by part."""
         parts = Parts(self.device)
         self._forward(parts)
         return parts.seconds
@@ -123,7 +123,15 @@ class TimedStep:
 
 
 def in_turns(ways: Mapping[Name, Callable[[], Any]], repeats: int) -> dict[Name, list[Any]]:
-    """What every way returned, taking turns after one round that does not count."""
+    """Calls functions in turn, after one warm-up round.
+
+    Args:
+        ways: Functions by name.
+        repeats: Number of calls of each function after the warm-up.
+
+    Returns:
+        Results of the calls by name.
+    """
     results: dict[Name, list[Any]] = {name: [] for name in ways}
     for turn in range(repeats + 1):
         for name, way in ways.items():

@@ -1,1 +1,1 @@
-"""Trained runs in one file that can be given away: its archive, and what is in it."""
+"""Trained runs in one file for distribution: the archive and its content."""

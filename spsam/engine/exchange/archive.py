@@ -1,7 +1,8 @@
-"""A zip file of known members, written at once and read with distrust.
+"""Zip archive of known members, written atomically and verified on reading.
 
-The first member is a sealed JSON object that lists every other one with its size and SHA-256. What
-is not listed, larger than listed or of another hash is refused. Nothing is ever unpacked to disk.
+The first member is a sealed JSON object that lists all others with size and SHA-256. Members that
+are not listed, are larger than listed or have another hash are rejected. Nothing is unpacked to
+disk.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ MANIFEST = "model.json"
 _MOST_MEMBERS = 10_000
 _LARGEST_MANIFEST = 64 << 20
 _LONGEST_NAME = 240
-# Zip's own first day: the same content is the same file, whenever it was written.
+# First date that zip can represent; a constant, so that the same content is the same file.
 _TIME = (1980, 1, 1, 0, 0, 0)
 _KINDS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
-# What the library raises on archives that are not what they seem.
+# Exceptions that the library raises for damaged or unsuitable archives.
 _RAISED = (
     *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError),
     *(LookupError, OverflowError, OSError),
@@ -39,15 +40,15 @@ _AGAIN = "copy it again from its source"
 
 
 def write_archive(path: Path, about: Mapping[str, Any], members: Mapping[str, bytes]) -> None:
-    """Writes an archive; it is there completely or not at all.
+    """Writes an archive, completely or not at all.
 
     Args:
         path: The file.
         about: Plain values; `files` is added.
-        members: The content of each file, by its name in the archive.
+        members: Content of each file, by name in the archive.
 
     Raises:
-        SpsamError: If the disk is full or protected; what was there is as it was.
+        SpsamError: If the disk is full or not writable; an existing file is unchanged.
     """
     files = {
         name: {"bytes": len(content), "sha256": sha256(content)}
@@ -63,8 +64,8 @@ def write_archive(path: Path, about: Mapping[str, Any], members: Mapping[str, by
                 info.create_system, info.external_attr = 3, (stat.S_IFREG | 0o644) << 16
                 archive.writestr(info, content)
     except OSError as error:
-        message = f"the model cannot be written: {error.strerror}; make room"
-        raise SpsamError(f"{path}: {message} and give the same command again") from error
+        message = f"the model cannot be written: {error.strerror}; free disk space"
+        raise SpsamError(f"{path}: {message} and rerun the same command") from error
 
 
 class Archive:
@@ -74,21 +75,22 @@ class Archive:
         path: The file.
 
     Attributes:
-        about: What its manifest says.
+        about: Content of the manifest.
 
     Raises:
-        InputError: If it is no such archive, is damaged, or holds what its manifest does not list.
+        InputError: If the file is not such an archive, is damaged, or contains a file that its
+            manifest does not list.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            # In memory: nobody changes what was checked.
+            # In memory, so that the content cannot change after verification.
             content = path.read_bytes()
             self._zip = zipfile.ZipFile(io.BytesIO(content))
             self._infos = {info.filename: info for info in self._zip.infolist()}
         except _RAISED as error:
-            raise self._wrong(f"is no exported model, or a damaged one: {error}") from error
+            raise self._wrong(f"is not an exported model or is damaged: {error}") from error
         self._refuse_strange(len(self._zip.infolist()))
         manifest = self._content(MANIFEST, _LARGEST_MANIFEST)
         try:
@@ -103,46 +105,46 @@ class Archive:
         self._compare()
 
     def read(self, name: str) -> bytes:
-        """A member's content, verified.
+        """Returns a member's verified content.
 
         Raises:
-            InputError: If there is none, or it is damaged.
+            InputError: If the member is missing or damaged.
         """
         if name not in self._files:
-            raise self._wrong(f"lacks {name}; {_AGAIN}")
+            raise self._wrong(f"does not contain {name}; {_AGAIN}")
         size, expected = self._files[name]
         content = self._content(name, size)
         if len(content) != size or sha256(content) != expected:
-            raise self._wrong(f"its member {name} is damaged: it has another hash; {_AGAIN}")
+            raise self._wrong(f"its member {name} is damaged: its hash does not match; {_AGAIN}")
         return content
 
     def read_json(self, name: str) -> Any:
-        """A member's values.
+        """Returns a member's JSON values.
 
         Raises:
-            InputError: If there is none, or it is damaged.
+            InputError: If the member is missing or damaged.
         """
         try:
             return json.loads(self.read(name))
         except (ValueError, RecursionError) as error:
-            raise self._wrong(f"its member {name} is no JSON; {_AGAIN}") from error
+            raise self._wrong(f"its member {name} is not JSON; {_AGAIN}") from error
 
     def _refuse_strange(self, count: int) -> None:
         problems = []
         if count > _MOST_MEMBERS:
-            raise self._wrong(f"holds {count} files: an exported model has {_MOST_MEMBERS} at most")
+            raise self._wrong(f"contains {count} files, expected at most {_MOST_MEMBERS}")
         if count > len(self._infos):
-            problems.append("holds two files of one name")
+            problems.append("contains two files with the same name")
         for name, info in self._infos.items():
             kind = stat.S_IFMT(info.external_attr >> 16)
             if not is_safe_name(name):
-                problems.append(f"holds a file of a name that leads elsewhere: {name[:200]!r}")
+                problems.append(f"contains a file with an unsafe name: {name[:200]!r}")
             elif info.flag_bits & _ENCRYPTED or info.compress_type not in _KINDS:
-                problems.append(f"its member {name} is encrypted or packed in an unknown way")
+                problems.append(f"its member {name} is encrypted or has an unknown compression")
             elif kind not in (0, stat.S_IFREG):
-                problems.append(f"its member {name} is a link, no file")
+                problems.append(f"its member {name} is a link, not a file")
         if MANIFEST not in self._infos:
-            problems.append(f"is no exported model: it holds no {MANIFEST}; spsam export makes one")
+            problems.append(f"is not an exported model: no {MANIFEST}; spsam export creates one")
         if problems:
             raise InputError([Problem(problem, self._path) for problem in problems[:10]])
 
@@ -154,18 +156,18 @@ class Archive:
             for name in sorted(there & set(self._files))
             if self._infos[name].file_size != self._files[name][0]
         ]
-        problems = [f"holds a file that its {MANIFEST} does not list: {name}" for name in strange]
-        problems += [f"lacks {name}; {_AGAIN}" for name in lost]
+        problems = [f"contains a file that is not in its {MANIFEST}: {name}" for name in strange]
+        problems += [f"does not contain {name}; {_AGAIN}" for name in lost]
         problems += [f"its member {name} has another size; {_AGAIN}" for name in wrong]
         if problems:
             raise InputError([Problem(problem, self._path) for problem in problems[:10]])
         total, free = sum(size for size, _ in self._files.values()), memory_at_hand()
         if total > free:
-            sizes = f"{total / 1e9:.1f} GB, {free / 1e9:.1f} GB of memory are free"
+            sizes = f"{total / 1e9:.1f} GB, but only {free / 1e9:.1f} GB of memory are free"
             raise self._wrong(f"unpacks to {sizes}")
 
     def _content(self, name: str, most: int) -> bytes:
-        """A member's bytes; one more than `most` where there are more."""
+        """Reads at most `most` + 1 bytes of a member, so that a larger member is detected."""
         try:
             with self._zip.open(self._infos[name]) as stream:
                 return stream.read(most + 1)
@@ -177,7 +179,7 @@ class Archive:
 
 
 def is_safe_name(name: str) -> bool:
-    """Whether a member's name is a plain path below the archive, on every system."""
+    """Checks whether a member's name is a plain relative path on every operating system."""
     parts = name.split("/")
     return (
         0 < len(name) <= _LONGEST_NAME

@@ -1,8 +1,8 @@
-"""An exported model: what `spsam predict` needs of trained runs, without SAM's own weights.
+"""An exported model: all that `spsam predict` requires of trained runs, except SAM's weights.
 
-Configurations lose what is this machine's or names a case: the folders of plugins, the path of
-SAM's weights, and the list of training cases that the plan of a CT data set has. None of it is part
-of what a network computes, nor of the run's identity.
+Information on this machine and on cases is removed from configurations: folders of plugins, the
+path of SAM's weights, and the training cases in the plan of a CT data set. None of it affects a
+network's output or the run id.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ _STATISTICS = ("low", "high", "mean", "std")
 
 @dataclass(frozen=True)
 class Model:
-    """An exported model as it was read.
+    """An exported model.
 
     Attributes:
-        recipes: Of the runs.
-        summary: Means of their scores, a mapping a class and metric: class_name, metric,
-            convention, mean, std, n.
-        plugins: The files of components of the author's own that it carries, with their sha-256;
-            they are data, and never imported.
+        recipes: Descriptions of the runs.
+        summary: Mean scores, one mapping per class and metric: class_name, metric, convention,
+            mean, std, n.
+        plugins: SHA-256 of each included file with the author's own components. The files are data
+            and are never imported.
     """
 
     recipes: Sequence[Recipe]
@@ -68,20 +68,20 @@ def write_model(
     weights: Sequence[Mapping[str, Any] | None],
     plugins: Mapping[str, bytes],
 ) -> None:
-    """Writes runs of the same classes into one file.
+    """Writes runs with the same classes to one file.
 
     Args:
         path: The file, `.zip`.
-        recipes: Of the runs.
-        card: What a reader must know, Markdown.
-        licence: The note on the licence.
+        recipes: Descriptions of the runs.
+        card: Model card for readers, Markdown.
+        licence: Note on the licence.
         summary: See `Model`.
-        weights: Where each run's SAM comes from, as `Origin.to_dict`; None for one without SAM.
-        plugins: Files of the author's own components, by their names below `PLUGINS`.
+        weights: Origin of each run's SAM, as `Origin.to_dict`; None for a network without SAM.
+        plugins: Files with the author's own components, by names below `PLUGINS`.
 
     Raises:
-        InputError: If a configuration holds a path of this machine.
-        SpsamError: If the disk is full or protected.
+        InputError: If a configuration contains a path of this machine.
+        SpsamError: If the disk is full or not writable.
     """
     members: dict[str, bytes] = {CARD: card.encode("utf-8"), LICENCE: licence.encode("utf-8")}
     members |= {PLUGINS + name: content for name, content in plugins.items()}
@@ -92,7 +92,7 @@ def write_model(
         members[name] = save({k: v.detach().cpu().clone() for k, v in recipe.blocks.items()})
         told = _told(recipe, origin)
         problems += [
-            Problem(f"{key}: is a path of this machine, which a model to give away must not hold: "
+            Problem(f"{key}: is a path of this machine, which an exported model must not contain: "
                     f"{text}", recipe.path)
             for key, text in paths_in(told)
         ]  # fmt: skip
@@ -114,21 +114,21 @@ def write_model(
 
 
 def read_model(path: Path, plugins: Sequence[Path] = ()) -> Model:
-    """Reads an exported model with every check.
+    """Reads and verifies an exported model.
 
     Args:
         path: The file.
-        plugins: Folders whose components the user allows; those in the file count nothing.
+        plugins: Folders with components that the user trusts; components in the file are ignored.
 
     Raises:
-        InputError: If it is missing, damaged, of a later version, or has a component that is not
-            at hand.
+        InputError: If the file is missing, damaged or of a later version, or one of its components
+            is not available.
     """
     archive = Archive(path)
     about = archive.about
     if about.get("kind") != KIND or about.get("version") != VERSION:
-        message = f"is of version {about.get('version')} of {about.get('kind')!r}: this spsam reads"
-        raise InputError(Problem(f"{message} version {VERSION} of {KIND!r}; install a later", path))
+        message = f"is version {about.get('version')} of {about.get('kind')!r}: this spsam reads"
+        raise InputError(Problem(f"{message} version {VERSION} of {KIND!r}; update spsam", path))
     try:
         runs = [(str(run["folder"]), str(run["blocks"])) for run in about["runs"]]
         summary = [dict(line) for line in about["summary"]]
@@ -136,7 +136,7 @@ def read_model(path: Path, plugins: Sequence[Path] = ()) -> Model:
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(Problem("its description is damaged", path)) from error
     if not 1 <= len(runs) <= _MOST_RUNS:
-        raise InputError(Problem(f"holds {len(runs)} runs: expected 1 to {_MOST_RUNS}", path))
+        raise InputError(Problem(f"contains {len(runs)} runs, expected 1 to {_MOST_RUNS}", path))
     recipes = [
         _read_run(archive, path, f"{folder}/run.json", blocks, plugins) for folder, blocks in runs
     ]
@@ -145,7 +145,7 @@ def read_model(path: Path, plugins: Sequence[Path] = ()) -> Model:
 
 
 def shareable(config: RunConfig) -> RunConfig:
-    """A configuration without folders and files of this machine; its identity is the same."""
+    """Removes folders and files of this machine from a configuration; the run id stays the same."""
     backbone = config.arm.backbone.model_copy(update={"checkpoint": None})
     arm = config.arm.model_copy(update={"plugins": (), "backbone": backbone})
     shared = config.model_copy(update={"arm": arm, "preset": Path(config.preset).stem})
@@ -154,7 +154,15 @@ def shareable(config: RunConfig) -> RunConfig:
 
 
 def paths_in(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Texts that begin as an absolute path does, each with its key; titles may."""
+    """Finds strings that begin like an absolute path, except in titles and summaries.
+
+    Args:
+        value: Nested plain values.
+        key: Key of the value.
+
+    Yields:
+        (key, string) of each path.
+    """
     if isinstance(value, Mapping):
         for name, item in value.items():
             if name not in _LABELS:
@@ -171,13 +179,13 @@ def _told(recipe: Recipe, origin: Mapping[str, Any] | None) -> dict[str, Any]:
     return {
         "run_id": run_id(config),
         "config": config.model_dump(mode="json"),
-        # Names of cases; what they stand for is in `intensities`.
+        # Without the ids of the training cases; their statistics are in `intensities`.
         "plan": replace(recipe.plan, training=()).to_dict(),
         "raw_ids": list(recipe.raw_ids),
         "intensities": recipe.intensities,
         "steps": recipe.steps,
         "best_epoch": recipe.best_epoch,
-        # The order decides the hash of the weights, by which predictions know their runs.
+        # The hash of the weights, which identifies the run of a prediction, depends on this order.
         "blocks": list(recipe.blocks),
         "blocks_sha256": recipe.sha256,
         "weights": None if origin is None else {**origin, "file": None},
@@ -192,7 +200,7 @@ def _read_run(
     try:
         ordered = {str(key): weights[key] for key in told["blocks"]}
         if len(ordered) != len(weights) or digest(ordered) != told["blocks_sha256"]:
-            raise InputError(Problem(f"its member {blocks} is of another run than {name}", path))
+            raise InputError(Problem(f"its member {blocks} does not belong to {name}", path))
         recipe = recipe_of(
             path,
             config=told["config"],
@@ -208,15 +216,15 @@ def _read_run(
         return recipe
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        message = f"its member {name} is of another version of spsam, or damaged ({why})"
+        message = f"its member {name} was written by another version of spsam or is damaged ({why})"
         raise InputError(Problem(message, path)) from error
 
 
 def _check(recipe: Recipe) -> None:
-    """Whether the values that no schema describes are what they should be.
+    """Validates the values that are not covered by a schema.
 
     Raises:
-        ValueError: If not.
+        ValueError: If a value is wrong.
     """
     plan, data, statistics = recipe.plan, recipe.config.data, recipe.intensities
     lengths = (*plan.spacing, *plan.patch_size)
@@ -243,7 +251,7 @@ def _check(recipe: Recipe) -> None:
     }
     wrong = [name for name, kept in rules.items() if not kept]
     if wrong:
-        raise ValueError(f"wrong values of {', '.join(wrong)}")
+        raise ValueError(f"wrong values: {', '.join(wrong)}")
 
 
 def _is_length(value: Any) -> bool:
@@ -254,4 +262,4 @@ def _read_blocks(content: bytes, path: Path, name: str) -> dict[str, Tensor]:
     try:
         return load(content)
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise InputError(Problem(f"its member {name} holds no weights: {error}", path)) from error
+        raise InputError(Problem(f"its member {name} has no weights: {error}", path)) from error

@@ -1,1 +1,1 @@
-"""What a training takes of a GPU's memory, worked out on a machine without one."""
+"""Prediction of a training's GPU memory on a machine without a GPU."""

@@ -1,8 +1,8 @@
-"""What a GPU does otherwise than plain shapes would: autocast, and attention in one kernel.
+"""Emulation of a GPU's autocast and fused attention on the meta device.
 
-Tensors of the meta device have shapes and no numbers, and take every path that a GPU takes here.
-torch has no autocast for them, and computes attention there by its matrix, which no fused kernel
-keeps.
+Tensors on the meta device have shapes but no values, and take the same code paths as on a GPU.
+However, torch does not support autocast for them, and computes attention by its matrix, which a
+fused kernel does not store.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
-# Of autocast's lists for CUDA what this project's networks call.
+# Operations from autocast's lists for CUDA that the networks of spsam use.
 _LOWER = frozenset(
     {
         "linear",
@@ -54,13 +54,13 @@ _FLOAT32 = frozenset(
 
 
 class AsOnGpu(TorchFunctionMode):
-    """Inside, shapes are computed with as a GPU would.
+    """Context in which shapes and types are computed as on a GPU.
 
     Args:
-        precision: What autocast computes in; float32: it is off.
+        precision: Type of autocast; float32 disables it.
 
     Attributes:
-        attention: Operations of attention, forward and backward.
+        attention: Number of operations of attention, forward and backward.
     """
 
     def __init__(self, precision: torch.dtype) -> None:
@@ -78,7 +78,7 @@ class AsOnGpu(TorchFunctionMode):
             args, kwargs = tree_map(_float32, (args, kwargs))
         if func is functional.scaled_dot_product_attention:
             query, key, value = args
-            # Two products forward; backward those again, and four more.
+            # Two products in the forward pass; the backward pass repeats one and adds four.
             pairs = query.shape[:-1].numel() * key.shape[-2]
             self.attention += 7 * pairs * (query.shape[-1] + value.shape[-1])
             return _FusedAttention.apply(query, key, value)
@@ -95,11 +95,11 @@ def _float32(value: Any) -> Any:
 
 
 class _FusedAttention(torch.autograd.Function):
-    """Keeps queries, keys, values, the result and a number a query: no matrix."""
+    """Saves queries, keys, values, the output and one number per query, but no matrix."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """`(..., N, q)`, `(..., M, q)`, `(..., M, c)` to `(..., N, c)`."""
+        """Maps `(..., N, q)`, `(..., M, q)` and `(..., M, c)` to `(..., N, c)`."""
         out = query.new_empty(*query.shape[:-1], value.shape[-1])
         sums = query.new_empty(query.shape[:-1], dtype=torch.float32)
         ctx.save_for_backward(query, key, value, out, sums)
@@ -108,7 +108,7 @@ class _FusedAttention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        """Gradients of all three, queries' first summed in float32."""
+        """Allocates all three gradients; that of the queries is first accumulated in float32."""
         query, key, value, _, _ = ctx.saved_tensors
         summed = torch.empty_like(query, dtype=torch.float32)
         return summed.to(query.dtype), torch.empty_like(key), torch.empty_like(value)

@@ -1,4 +1,4 @@
-"""Bytes of all tensors that exist at a time, and the most there were."""
+"""Number of bytes in live tensors, and its maximum."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch.utils._pytree import tree_leaves
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts each storage from the operation that makes it to its end, on any device.
+    """Counts each storage from its creation until its release, on any device.
 
     Attributes:
-        now: Bytes that exist.
-        most: The most since the last `mark`.
+        now: Bytes in live tensors.
+        most: Maximum since the last call of `mark`.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
     def count(self, tensors: Iterable[Tensor]) -> None:
-        """Counts tensors, those that were made before as well."""
+        """Counts tensors, including those created outside the context."""
         for tensor in tensors:
             storage = tensor.untyped_storage()
             key, size = storage._cdata, storage.nbytes()
@@ -41,7 +41,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 weakref.finalize(storage, self._end, key, size)
 
     def mark(self) -> int:
-        """Forgets the most; returns what there is now."""
+        """Resets the maximum; returns the current number of bytes."""
         self.most = self.now
         return self.now
 

@@ -1,4 +1,4 @@
-"""Memory and operations of a training on a GPU, planned from shapes alone."""
+"""Memory and operations of a training on a GPU, computed from shapes alone."""
 
 from __future__ import annotations
 
@@ -22,27 +22,28 @@ from spsam.model.networks.base import Network, Output
 from spsam.model.networks.self_prompt_sam import SelfPromptSAM
 
 CONTEXT, WORKSPACE, SPLIT = 0.6e9, 0.3e9, 0.05
-"""What tensors do not show, from experience with other networks, not measured here.
+"""Memory that is not in tensors, from experience with other networks; not measured here.
 
-Bytes of a CUDA context with its loaded kernels, bytes of the workspaces of convolutions and
-products, and the share of tensors' bytes that the allocator loses between them.
+Bytes of a CUDA context with its loaded kernels, bytes of the workspaces of convolutions and matrix
+products, and the share of the tensors' bytes that is lost to fragmentation.
 """
 
 
 @dataclass(frozen=True)
 class GpuMemory:
-    """Bytes of a training on one GPU.
+    """Memory of a training on one GPU, in bytes.
 
     Attributes:
-        weights: Parameters and buffers, SAM's included.
-        optimizer: Its state: momentum, or two moments.
-        gradients: Of what trains.
-        kept: What one piece of a batch keeps for the way back.
+        weights: Parameters and buffers, including SAM's.
+        optimizer: State of the optimiser: momentum, or two moments.
+        gradients: Gradients of the trained parameters.
+        kept: Activations of one piece of a batch that are kept for the backward pass.
         kept_by_part: The same by part of the network, in the order of the forward pass.
-        tensors: The most that all tensors take in a step.
-        overhead: Context, workspaces and what the allocator loses.
-        peak: The most in use: tensors and overhead.
-        operations: Of a step of the second phase, forward and backward; a multiply-add is two.
+        tensors: Peak of all tensors in a step.
+        overhead: Context, workspaces and fragmentation.
+        peak: Sum of `tensors` and `overhead`.
+        operations: Operations of a step of the second phase, forward and backward; a multiply-add
+            counts as two.
     """
 
     weights: int
@@ -56,7 +57,7 @@ class GpuMemory:
     operations: int
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values."""
+        """Returns plain values."""
         return asdict(self)
 
 
@@ -66,13 +67,13 @@ def gpu_memory(
     devices: int = 1,
     spacing: Spacing | None = None,
 ) -> GpuMemory:
-    """Plans a step of the second phase, which takes more than one of the first.
+    """Computes the memory of a step of the second phase, which exceeds that of the first.
 
     Args:
-        config: Of the run; its precision is the GPU's.
+        config: The run's configuration, with the precision of the GPU.
         patch: (D, H, W).
-        devices: How many GPUs share a batch.
-        spacing: Of a voxel (z, y, x), mm, for a network that is planned from it.
+        devices: Number of GPUs that share a batch.
+        spacing: Voxel spacing (z, y, x), mm, for a network that is planned from it.
     """
     train = config.arm.train
     own = train.batch_size // devices
@@ -115,7 +116,7 @@ def _step(
     live: LiveBytes,
     parts: dict[str, int],
 ) -> int:
-    """All pieces of a batch; the operations of attention."""
+    """Executes all pieces of a batch; returns the operations of attention."""
     attention = 0
     for some, its in zip(*(each.chunk(train.accumulate) for each in batch), strict=True):
         parts.clear()
@@ -125,7 +126,7 @@ def _step(
         with outside, _part("loss", live, parts):
             activation = network.mask_head.activation
             terms = training_loss(output, its, train, activation)
-        # As in a training: what no gradient needs is gone on the way back.
+        # As in a training, tensors that no gradient needs are released before the backward pass.
         del output
         with inside:
             _backward(terms["total"])
@@ -157,9 +158,9 @@ def _forward(network: Network, image: Tensor, live: LiveBytes, parts: dict[str, 
 
 
 def _backward(loss: Tensor) -> None:
-    """Goes back without leaving the mode, as `loss.backward()` does.
+    """Runs the backward pass within the active mode; otherwise like `loss.backward()`.
 
-    Blocks that are computed twice are then computed as on a GPU the second time, too.
+    Recomputed blocks are therefore emulated as on a GPU as well.
     """
     engine = torch.autograd.Variable._execution_engine
     start = (torch.ones_like(loss),)
@@ -176,7 +177,7 @@ def _part(name: str, live: LiveBytes, parts: dict[str, int]) -> Iterator[None]:
 
 
 def _state(network: Network, train: TrainConfig) -> list[Tensor]:
-    """What the optimiser keeps for each trained parameter."""
+    """Allocates the optimiser's state of each trained parameter."""
     each = 2 if train.optimizer.name == "adamw" else int(train.optimizer.momentum > 0)
     held = [parameter for _, parameter in network.trained_parameters()]
     return [torch.empty_like(parameter) for parameter in held for _ in range(each)]

@@ -1,4 +1,4 @@
-"""Operations of whatever runs inside, without holding on to any tensor."""
+"""Counter of operations that does not keep any tensor alive."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from torch.utils.flop_counter import flop_registry
 
 
 class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts by torch's own formulas; its own counter keeps tensors of blocks computed twice.
+    """Counts operations by torch's own formulas.
+
+    torch's own counter keeps the tensors of recomputed blocks alive.
 
     Attributes:
-        count: A multiply-add is two.
+        count: Number of operations; a multiply-add counts as two.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Which ways of computing a batch fit onto a GPU."""
+"""Selection of execution settings with which a batch fits on a GPU."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from spsam.engine.training.measure import changed, ways
 
 @dataclass(frozen=True)
 class Way:
-    """One way to compute a run's batches; none of them changes a result.
+    """Execution settings of a run's batches; they do not affect the results.
 
     Attributes:
-        accumulate: Pieces of a batch, one after the other.
-        checkpoint_activations: Whether the encoder's blocks are computed twice.
-        fits: Whether that suffices.
-        memory: What it takes.
-        precision: Of the GPU.
+        accumulate: Number of pieces of a batch, computed in sequence.
+        checkpoint_activations: Whether the backward pass recomputes the encoder's blocks.
+        fits: Whether the memory is sufficient.
+        memory: Required memory.
+        precision: Precision on the GPU.
     """
 
     accumulate: int
@@ -30,7 +30,7 @@ class Way:
     precision: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values."""
+        """Returns plain values."""
         return asdict(self)
 
 
@@ -41,17 +41,17 @@ def ways_on_gpu(
     room: float,
     spacing: Spacing | None = None,
 ) -> list[Way]:
-    """Tries the run's own way, then others from the fastest on, until one fits.
+    """Tries the run's own settings, then others in the order of speed, until one fits.
 
     Args:
-        config: Of the run; `half` precision is the GPU's.
+        config: The run's configuration; `half` is resolved to the GPU's precision.
         patch: (D, H, W).
-        devices: How many GPUs share a batch.
-        room: Bytes that a GPU has.
-        spacing: Of a voxel (z, y, x), mm, for a network that is planned from it.
+        devices: Number of GPUs that share a batch.
+        room: Memory of a GPU, bytes.
+        spacing: Voxel spacing (z, y, x), mm, for a network that is planned from it.
 
     Returns:
-        The ways tried; the last one fits, or none does.
+        The settings that were tried; the last one fits, or none does.
     """
     config = config.model_copy(update={"arm": config.arm.on("cuda")})
     train = config.arm.train

@@ -1,1 +1,1 @@
-"""Prompts from elsewhere: a network's encoder once, its decoder for each way of prompting."""
+"""Evaluation with external prompts: images are encoded once and decoded for many prompts."""

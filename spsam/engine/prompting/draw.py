@@ -1,4 +1,4 @@
-"""Pictures of prompts and of SAM's answers (the paper's Fig. 1a, 1b and 1c)."""
+"""Figures of prompts and of SAM's predictions (the paper's Fig. 1a, 1b and 1c)."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _DPI = 160
 def draw_grid(
     path: Path, rows: Mapping[str, Mapping[str, PromptScene]], class_names: Sequence[str]
 ) -> None:
-    """A row a slice, a column a way of prompting: prompts and the masks that answer them.
+    """Draws prompts and the resulting masks, one row per slice and one column per kind of prompts.
 
     Args:
         path: A PNG file.
-        rows: Title of a row -> title of a column -> what is seen; the same columns in every row.
-        class_names: Background first.
+        rows: Scenes by title of the row and title of the column; all rows have the same columns.
+        class_names: Names of the classes, background first.
     """
     columns = list(next(iter(rows.values())))
     figure, axes = _figure(len(rows), len(columns) + 1)
@@ -48,13 +48,13 @@ def draw_grid(
 
 @drawn()
 def draw_logits(path: Path, scene: PromptScene, head: str, class_names: Sequence[str]) -> None:
-    """Why a softmax over SAM's raw logits is wrong: label maps, and the logits themselves.
+    """Shows why a softmax over SAM's raw logits fails: label maps, and histograms of the logits.
 
     Args:
         path: A PNG file.
-        scene: With the logits of all classes.
+        scene: A scene with the logits of all classes.
         head: Name of the network's mask head.
-        class_names: Background first.
+        class_names: Names of the classes, background first.
     """
     maps: dict[str, NDArray[Any] | None] = {"reference": scene.reference}
     maps["softmax over raw logits"] = scene.logits.argmax(axis=0)
@@ -107,14 +107,14 @@ def draw_neighbours(
     aspect: float,
     class_names: Sequence[str],
 ) -> None:
-    """Neighbouring slices of label maps, one below the other (the paper's Fig. 1d).
+    """Draws label maps of neighbouring slices, one row per label map (the paper's Fig. 1d).
 
     Args:
         path: A PNG file.
-        rows: Title -> `(n, H, W)` label maps of the same slices.
-        image: `(n, H, W)` the slices.
+        rows: `(n, H, W)` label maps of the same slices, by title.
+        image: `(n, H, W)`, the slices.
         aspect: Height over width of a pixel.
-        class_names: Background first.
+        class_names: Names of the classes, background first.
     """
     figure, axes = _figure(len(rows), len(image))
     for line, (title, labels) in zip(axes, rows.items(), strict=True):
@@ -127,7 +127,7 @@ def draw_neighbours(
 
 
 def _answer(axis: Any, scene: PromptScene) -> None:
-    """The image, each class's mask and outline, and the prompts in the class's colour on top."""
+    """Draws the image, each class's mask and its outline, and the prompts in the class's colour."""
     draw_slice(axis, scene.image, None, scene.aspect)
     height, width = scene.image.shape
     classes = range(1, len(scene.logits))
@@ -151,7 +151,7 @@ def _answer(axis: Any, scene: PromptScene) -> None:
 
 
 def _prompted_area(axis: Any, scene: PromptScene, k: int) -> None:
-    """The box, and the mask prompt's outline in dots."""
+    """Draws the box, and the outline of the mask prompt as a dotted line."""
     from matplotlib.patches import Rectangle
 
     height, width = scene.image.shape

@@ -1,4 +1,4 @@
-"""What a network answers to prompts, counted: each patch encoded once, decoded for every cell."""
+"""Evaluation of a network's masks for many prompts: each patch is encoded once."""
 
 from __future__ import annotations
 
@@ -30,19 +30,20 @@ from spsam.model.networks.self_prompt_sam import SelfPromptSAM
 from spsam.model.prompts.base import Prompt, Prompts
 
 SLICES_AT_ONCE = 8
-"""Bounds the memory of K masks a slice."""
+"""Number of slices that are decoded at once, which limits the memory of K masks per slice."""
 
 
 @dataclass(frozen=True, eq=False)
 class PromptSpec:
-    """One way of prompting.
+    """One kind of prompting.
 
     Attributes:
-        use: Which kinds of prompts SAM gets.
-        prompt: Makes them; gives every kind.
-        auxiliary: From the network's own auxiliary masks; else from the ground truth.
-        disturbance: What the ground truth suffers; None for nothing.
-        seed: Of the disturbance.
+        use: Kinds of prompts passed to SAM.
+        prompt: Component that derives prompts of every kind.
+        auxiliary: Whether prompts are derived from the network's auxiliary masks instead of the
+            ground truth.
+        disturbance: Disturbance of the ground truth; None for none.
+        seed: Seed of the disturbance.
     """
 
     use: tuple[str, ...]
@@ -53,7 +54,7 @@ class PromptSpec:
 
     @property
     def _origin(self) -> tuple[bool, str | None, int]:
-        """What the label maps depend on."""
+        """Key of the label maps from which the prompts are derived."""
         if self.disturbance is None:
             return self.auxiliary, None, 0
         return self.auxiliary, self.disturbance.name, self.seed
@@ -61,11 +62,11 @@ class PromptSpec:
 
 @dataclass
 class PromptAnswer:
-    """Pixels of one case: in both, in the prediction, in the reference.
+    """Pixel counts of one case: overlap, prediction, reference.
 
     Attributes:
-        masks: `(S, K, 3)`, each class's binary mask, by slice.
-        labels: `(K, 3)`, the mask head's label map; None where it was not asked.
+        masks: `(S, K, 3)`, of each class's binary mask, by slice.
+        labels: `(K, 3)`, of the mask head's label map; None if the mask head is not evaluated.
     """
 
     masks: NDArray[np.int64]
@@ -74,12 +75,12 @@ class PromptAnswer:
 
 @dataclass
 class CaseAnswers:
-    """What is known of one case.
+    """Results of one case.
 
     Attributes:
-        answers: One a question.
-        quality: Of the network's own prompts; empty where nobody asked.
-        volumes: By the number of a question, where they were asked for.
+        answers: One entry per kind of prompting.
+        quality: Quality of the network's own prompts; empty unless requested.
+        volumes: Predictions by index of the kind of prompting, if requested.
     """
 
     answers: list[PromptAnswer]
@@ -89,13 +90,13 @@ class CaseAnswers:
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Some patches of a case, encoded.
+    """Some encoded patches of a case.
 
     Attributes:
         tiles: The patches.
         embedding: `(B·D, C, gh, gw)`.
         auxiliary: `(B, K, D, H, W)` logits.
-        case: The case's id, for draws.
+        case: Id of the case, which determines random draws.
     """
 
     tiles: Tiles
@@ -105,19 +106,19 @@ class Piece:
 
 
 class PromptEvaluator:
-    """Asks one network.
+    """Evaluates one network with many kinds of prompting.
 
     Attributes:
-        scale: (x, y), the encoder's pixels for one of the patch.
-        first_class: The first class that is prompted.
+        scale: (x, y), size of a patch's pixel in pixels of the encoder's frame.
+        first_class: Index of the first prompted class.
 
     Args:
-        network: Left in evaluation mode.
-        train: For the precision that the network was trained in.
-        num_classes: K, background included.
+        network: The network; set to evaluation mode.
+        train: Precision in which the network was trained.
+        num_classes: K, number of classes including the background.
         mask_logit: Logit inside a class of the ground truth.
-        heads: Ask the mask head too. Without it the background is not prompted, since only a label
-            map needs its mask.
+        heads: Whether to evaluate the mask head as well. Otherwise, the background is not prompted,
+            because only a label map needs its mask.
     """
 
     def __init__(
@@ -148,14 +149,14 @@ class PromptEvaluator:
         keep: Collection[int] = (),
         on_answer: Callable[[int], None] = lambda patches: None,
     ) -> CaseAnswers:
-        """Answers of one case.
+        """Evaluates one case.
 
         Args:
-            case: Prepared.
-            questions: What is asked.
-            quality: Also measure the network's own prompts.
-            keep: The numbers of questions whose masks are put together to volumes.
-            on_answer: Called with the number of patches that one question was answered for.
+            case: The prepared case.
+            questions: Kinds of prompting.
+            quality: Whether to measure the quality of the network's own prompts.
+            keep: Indices of the kinds of prompting whose masks are assembled to volumes.
+            on_answer: Called with the number of patches after each kind of prompting.
         """
         result = CaseAnswers([self._nothing(case.label.shape[0]) for _ in questions])
         result.volumes = {n: AnsweredVolume(case, self._classes, self.first_class) for n in keep}
@@ -172,7 +173,7 @@ class PromptEvaluator:
 
     @torch.inference_mode()
     def pieces(self, case: PreparedCase) -> Iterator[Piece]:
-        """A case's patches, some at a time, encoded."""
+        """Iterates over a case's encoded patches, some at a time."""
         tiles = self.tiles(case)
         step = max(1, SLICES_AT_ONCE // self.network.depth)
         for start in range(0, len(tiles), step):
@@ -184,12 +185,17 @@ class PromptEvaluator:
         return (self.network.depth, *self.network.image_size)
 
     def tiles(self, case: PreparedCase) -> Tiles:
-        """A case cut into the network's patches."""
+        """Cuts a case into the network's patches."""
         return cut_tiles(case, self.size)
 
     @torch.inference_mode()
     def piece(self, tiles: Tiles, case: str) -> Piece:
-        """Patches, encoded."""
+        """Encodes patches.
+
+        Args:
+            tiles: The patches.
+            case: Id of the case.
+        """
         tiles = tiles.to(self.device)
         with autocast(self.device, self._train):
             embedding, auxiliary = self.network.encode(tiles.images)
@@ -199,18 +205,24 @@ class PromptEvaluator:
     def masks(
         self, piece: Piece, questions: Sequence[PromptSpec]
     ) -> Iterator[tuple[Tensor, Prompts]]:
-        """Masks `(B, K, D, H, W)`, raw logits, and the prompts that they answer, in order.
+        """Decodes raw masks for each kind of prompting.
 
-        Classes are those from `first_class` on.
+        Classes start with `first_class`. Kinds of prompting with the same label maps, or with the
+        same prompts before selecting the kinds in use, share this computation.
 
-        Questions that share label maps, or all but the kinds in use, share that work.
+        Args:
+            piece: Encoded patches.
+            questions: Kinds of prompting.
+
+        Yields:
+            Mask logits `(B, K, D, H, W)` and the prompts from which they were decoded, in order.
         """
         logits: dict[object, Tensor] = {}
         prompts: dict[object, Prompts] = {}
         for question in questions:
             origin = question._origin
             if origin not in logits:
-                # One origin's maps at a time: whoever asks puts equals together.
+                # Only one origin is cached; callers sort kinds of prompting by origin.
                 logits.clear()
                 prompts.clear()
                 logits[origin] = self._logits(piece, question)
@@ -266,7 +278,7 @@ class PromptEvaluator:
 
 
 def _counts(prediction: Tensor, reference: Tensor) -> NDArray[np.int64]:
-    """`(B, K, D, 3)` pixels in both, in the prediction, in the reference, of `(B, K, D, H, W)`."""
+    """Counts pixels of overlap, prediction and reference, `(B, K, D, 3)`, in `(B, K, D, H, W)`."""
     parts = [prediction & reference, prediction, reference]
     counts: NDArray[np.int64] = (
         torch.stack([part.sum(dim=(-2, -1)) for part in parts], dim=-1).cpu().numpy()

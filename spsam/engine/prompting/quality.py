@@ -1,4 +1,4 @@
-"""How good a network's own prompts are, against the reference."""
+"""Quality of a network's own prompts, compared with the reference."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from spsam.model.prompts.extract import extract_prompts
 
 @dataclass(frozen=True)
 class Quality:
-    """One piece of a case. What is measured by slice is NaN where it has no meaning.
+    """Quality of the prompts in one piece of a case; values by slice are NaN where undefined.
 
     Attributes:
-        counts: `(K, 3)` pixels of the auxiliary label map: in both, in it, in the reference.
-        box_iou: `(B·D, K)`, 0 where the class has no prompt; NaN where the reference lacks it.
-        inside: `(B·D, K)`, 1 for a point inside the reference; NaN where either lacks the class.
-        distance: `(B·D, K)`, the point's distance to the reference's border, pixels, negative
-            outside; NaN as `inside`.
+        counts: `(K, 3)` pixels of the auxiliary label map: overlap, prediction, reference.
+        box_iou: `(B·D, K)`, 0 if the class has no prompt; NaN if the reference lacks the class.
+        inside: `(B·D, K)`, 1 for a point inside the reference, otherwise 0; NaN if prompt or
+            reference lacks the class.
+        distance: `(B·D, K)`, distance of the point to the reference's border, pixels, negative
+            outside; NaN as in `inside`.
     """
 
     counts: NDArray[np.int64]
@@ -33,17 +34,17 @@ class Quality:
 
 
 def measure(network: SelfPromptSAM, auxiliary: Tensor, tiles: Tiles) -> Quality:
-    """Compares the prompts that the network makes itself with the reference.
+    """Compares the network's own prompts with the reference.
 
     Args:
-        network: Its slot `prompt` is asked.
+        network: The network, whose slot `prompt` derives the prompts.
         auxiliary: `(B, K, D, H, W)` logits.
         tiles: The patches.
     """
-    # In the frame of the patch, so that a pixel is a pixel of the reference.
+    # In the frame of the patch, so that its pixels are those of the reference.
     prompts = network.prompt(auxiliary, network.image_size, network.mask_decoder.mask_size)
     classes = auxiliary.shape[1]
-    # What does not count is background in both.
+    # Pixels that do not count are background in both label maps.
     counted = tiles.counted.cpu().numpy()
     reference = np.where(counted, tiles.reference.cpu().numpy(), 0)
     found = np.where(counted, auxiliary.argmax(dim=1).cpu().numpy(), 0)
@@ -77,15 +78,15 @@ def measure(network: SelfPromptSAM, auxiliary: Tensor, tiles: Tiles) -> Quality:
 
 
 def border_distance(mask: NDArray[np.bool_], x: int, y: int) -> float:
-    """Pixels from (x, y) to the nearest pixel on the other side of a mask's border.
+    """Computes the distance from (x, y) to the nearest pixel on the other side of a mask's border.
 
     Args:
-        mask: `(H, W)`, not empty; what lies beyond the image is outside.
+        mask: `(H, W)`, not empty; the area beyond the image is outside.
         x: Column.
         y: Row.
 
     Returns:
-        Positive inside, negative outside.
+        Pixels, positive inside, negative outside.
     """
     padded = np.pad(mask, 1)
     side = padded if padded[y + 1, x + 1] else ~padded
@@ -94,7 +95,7 @@ def border_distance(mask: NDArray[np.bool_], x: int, y: int) -> float:
 
 
 def _iou(first: NDArray[np.floating], second: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Of boxes `(n, 4)` whose corners are pixels inside."""
+    """Computes the IoU of boxes `(n, 4)` with inclusive corners."""
     low = np.maximum(first[:, :2], second[:, :2])
     high = np.minimum(first[:, 2:], second[:, 2:])
     common = np.clip(high - low + 1, 0, None).prod(axis=1)

@@ -1,4 +1,4 @@
-"""From counted pixels to tidy rows."""
+"""Conversion of pixel counts to rows."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from spsam.metrics.dice import dice_of_counts
 from spsam.results.rows import Row
 
 BY_SLICE = "slices"
-"""The convention of what is a mean over the slices that have the class in the reference."""
+"""Convention of means over the slices whose reference contains the class."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Makes the rows of one case.
+    """Creates the rows of one case.
 
     Attributes:
-        key: The cell's identity.
-        seed: Its seed.
+        key: Id of the cell.
+        seed: Seed of the cell.
         case: The case.
-        config: Names of classes, and the convention of label maps.
+        config: Names of classes and convention of label maps.
     """
 
     key: str
@@ -37,14 +37,14 @@ class Rows:
     config: RunConfig
 
     def answer(self, answer: PromptAnswer) -> list[Row]:
-        """`mask`, each class's binary mask, and `labels`, the label map, where it was asked."""
+        """Creates rows for `mask`, each class's binary mask, and `labels`, the label map if any."""
         rows = self._rows("mask", BY_SLICE, slice_means(answer.masks))
         if answer.labels is not None:
             rows += self._rows("labels", *self._volume(answer.labels))
         return rows
 
     def quality(self, pieces: Sequence[Quality]) -> list[Row]:
-        """How good the own prompts are: `auxiliary`, `box_iou`, `inside` and `distance`."""
+        """Creates rows for the own prompts: `auxiliary`, `box_iou`, `inside`, `distance`."""
         counts = np.sum([piece.counts for piece in pieces], axis=0)
         rows = self._rows("auxiliary", *self._volume(counts))
         for metric in ("box_iou", "inside", "distance"):
@@ -76,26 +76,26 @@ class Rows:
 
 
 def slice_means(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Mean Dice of each class over the slices whose reference has it.
+    """Computes each class's mean Dice over the slices whose reference contains the class.
 
     Args:
-        counts: `(S, K, 3)` pixels in both, in the prediction, in the reference.
+        counts: `(S, K, 3)` pixels of overlap, prediction and reference.
 
     Returns:
-        `(K,)`, NaN for a class that no slice has.
+        `(K,)`, NaN for a class that occurs in no slice.
     """
     return _mean(slice_dice(counts))
 
 
 def slice_dice(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """`(S, K)` Dice of each class in each slice; NaN where the reference lacks it."""
+    """Computes each class's Dice in each slice, `(S, K)`; NaN if the reference lacks the class."""
     dice = dice_of_counts(counts[..., 0], counts[..., 1], counts[..., 2])
     return np.where(counts[..., 2] > 0, dice, np.nan)
 
 
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     with warnings.catch_warnings():
-        # A class that is nowhere has no mean: NaN, which is what is wanted.
+        # The mean of a class that occurs nowhere is NaN, as intended.
         warnings.simplefilter("ignore", RuntimeWarning)
         means: NDArray[np.float64] = np.nanmean(values, axis=0)
     return means

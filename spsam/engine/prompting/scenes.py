@@ -1,4 +1,4 @@
-"""One slice, its prompts and the answers to them, as arrays for a picture."""
+"""One slice with its prompts and predictions, as arrays for a figure."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from spsam.model.prompts.base import Prompts
 
 @dataclass(frozen=True)
 class PromptScene:
-    """What is seen of one question in one slice; places are pixels of the image.
+    """Prompts and prediction of one slice for one kind of prompting, in pixels of the image.
 
     Attributes:
         image: `(H, W)`, first channel.
         reference: `(H, W)` label map.
-        logits: `(K, H, W)` raw logits; NaN for a class that was not prompted at all.
-        labels: `(H, W)`, the mask head's label map; None where it was not asked.
+        logits: `(K, H, W)` raw logits; NaN for a class that is never prompted.
+        labels: `(H, W)`, the mask head's label map; None if it is not evaluated.
         present: `(K,)`, whether a class has a prompt.
-        points: (class, x, y, whether it is a positive one).
+        points: (class, x, y, whether the point is positive).
         boxes: `(K, 4)`; None without boxes.
-        masks: `(K, h, w)`, where a mask prompt says the class is; None without masks.
+        masks: `(K, h, w)`, pixels inside the mask prompts; None without masks.
         aspect: Height over width of a pixel.
     """
 
@@ -47,9 +47,10 @@ class PromptScene:
 
     @property
     def answer(self) -> NDArray[np.bool_]:
-        """`(K, H, W)`: the label map's classes where there is one, as it is what is scored.
+        """The predicted masks that are scored, `(K, H, W)`.
 
-        Else the binary masks; none without a prompt.
+        These are the classes of the label map if there is one, otherwise the binary masks, empty
+        for a class without a prompt.
         """
         found: NDArray[np.bool_] = (self.logits > 0) & self.present[:, None, None]
         if self.labels is not None:
@@ -57,7 +58,7 @@ class PromptScene:
         return found
 
     def dice(self) -> float:
-        """Mean Dice of the answer over the foreground classes of the reference."""
+        """Computes the mean Dice of the prediction over the foreground classes of the reference."""
         classes = np.arange(len(self.logits))[:, None, None]
         reference = self.reference == classes
         parts = (self.answer & reference, self.answer, reference)
@@ -71,7 +72,13 @@ class PromptScene:
 def scenes(
     examiner: PromptEvaluator, case: PreparedCase, questions: Sequence[PromptSpec]
 ) -> list[PromptScene]:
-    """The answers to several questions in the slice of a case that shows most."""
+    """Computes the scenes of several kinds of prompting in the slice with the most classes.
+
+    Args:
+        examiner: Evaluates the network.
+        case: The prepared case.
+        questions: Kinds of prompting.
+    """
     start, depth = _busiest(case, examiner.size)
     piece = examiner.piece(cut_tiles(case, examiner.size, [start]), case.id)
     aspect = case.spacing[1] / case.spacing[2]
@@ -97,11 +104,11 @@ def scenes(
 
 
 def _busiest(case: PreparedCase, size: Triple) -> tuple[Triple, int]:
-    """The slice with the most classes, among these with the most foreground.
+    """Selects the slice with the most classes and, in a tie, the most foreground.
 
     Returns:
-        The first voxel of a patch whose middle is as near as can be to the middle of the slice's
-        foreground, and the slice's place in that patch.
+        The first voxel of a patch whose centre is as near as possible to the centre of the slice's
+        foreground, and the index of the slice in that patch.
     """
     label = without_ignored(np.asarray(case.label))
     shows = [(len(np.unique(slice_)), int((slice_ > 0).sum())) for slice_ in label]
@@ -118,7 +125,7 @@ def _busiest(case: PreparedCase, size: Triple) -> tuple[Triple, int]:
 
 
 class _Drawn:
-    """The prompts of one slice, in pixels of the image, with rows for classes not prompted."""
+    """The prompts of one slice in pixels of the image, with empty rows for unprompted classes."""
 
     def __init__(
         self, prompts: Prompts, depth: int, first: int, scale: tuple[float, float]
@@ -146,7 +153,7 @@ class _Drawn:
         return self.padded(masks > 0, 0)
 
     def points(self) -> Iterator[tuple[int, float, float, bool]]:
-        """All points of classes that have one; a strategy may give several, or negative ones."""
+        """Iterates over all points of prompted classes, including further and negative ones."""
         if "points" not in self._values:
             return
         for k in np.flatnonzero(self.present):

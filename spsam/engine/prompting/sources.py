@@ -1,4 +1,4 @@
-"""Where prompts come from: ground truth, whole or disturbed, as the logits a component takes."""
+"""Sources of prompts: the ground truth, intact or disturbed, as logits for a prompt component."""
 
 from __future__ import annotations
 
@@ -19,18 +19,31 @@ from spsam.model.prompts.base import Prompts
 Labels = NDArray[np.int64]
 
 NO_POINT = -1
-"""SAM's label of a point that is none."""
+"""SAM's label of a padding point."""
 
 
 def generator(seed: int, *about: object) -> np.random.Generator:
-    """Draws that depend on a seed and on what they are about, and on nothing else."""
+    """Creates a random generator that depends only on a seed and a description of the draws.
+
+    Args:
+        seed: Seed of the study.
+        about: Values that identify the draws.
+    """
     return np.random.default_rng([seed, zlib.crc32(repr(about).encode())])
 
 
 def label_logits(labels: Tensor, num_classes: int, amount: float) -> Tensor:
-    """A label map `(B, D, H, W)` as logits `(B, K, D, H, W)`: ± amount in and outside a class.
+    """Converts a label map to logits with one absolute value.
 
-    Ignored voxels are in the background, which is prompted for a mask head alone.
+    Ignored voxels become background, which is prompted only for a mask head.
+
+    Args:
+        labels: `(B, D, H, W)` class indices, or `IGNORED`.
+        num_classes: K.
+        amount: Logit inside a class; its negative outside.
+
+    Returns:
+        `(B, K, D, H, W)` float32.
     """
     labels = labels.clamp(min=0)
     classes = torch.arange(num_classes, device=labels.device).view(1, -1, 1, 1, 1)
@@ -38,14 +51,15 @@ def label_logits(labels: Tensor, num_classes: int, amount: float) -> Tensor:
 
 
 def disturbed_labels(labels: Labels, disturbance: Disturbance) -> Labels:
-    """Eroded or dilated label maps, in each slice.
+    """Erodes or dilates label maps in each slice.
 
     Args:
         labels: `(..., H, W)` class indices; ignored pixels count as background.
-        disturbance: Its `erode` and `dilate`, pixels. What lies beyond the image erodes nothing.
+        disturbance: Provides `erode` and `dilate`, pixels. The image's border does not erode a
+            class.
 
     Returns:
-        The same shape. Where classes grow into one pixel one of the nearest has it.
+        The same shape. A pixel that several classes reach is assigned to one of the nearest.
     """
     result = np.maximum(labels, 0)
     for index in np.ndindex(labels.shape[:-2]):
@@ -59,12 +73,12 @@ def disturbed_labels(labels: Labels, disturbance: Disturbance) -> Labels:
 def without_ignored_points(
     prompts: Prompts, reference: Tensor, scale: tuple[float, float]
 ) -> Prompts:
-    """The prompts without the further points, negative ones above all, that are in ignored pixels.
+    """Removes further points, mainly negative ones, in ignored pixels.
 
     Args:
         prompts: `(B, D, K, …)` in the encoder's frame.
         reference: `(B, D, H, W)` class indices, or `IGNORED`.
-        scale: (x, y), the frame's pixels for one of the reference.
+        scale: (x, y), size of a reference pixel in pixels of the frame.
     """
     places, kinds = prompts.extra_points, prompts.extra_labels
     if places is None or kinds is None:
@@ -79,7 +93,16 @@ def without_ignored_points(
 
 
 def dropped(present: Tensor, probability: float, draws: np.random.Generator) -> Tensor:
-    """Presence `(B, D, K)` with each foreground class taken away with a probability."""
+    """Removes foreground classes at random.
+
+    Args:
+        present: `(B, D, K)`, presence of the classes; class 0 is kept.
+        probability: Probability of removing a class in a slice.
+        draws: Random generator.
+
+    Returns:
+        The same shape.
+    """
     kept = draws.random(tuple(present.shape)) >= probability
     kept[..., 0] = True
     return present & torch.from_numpy(kept).to(present.device)
@@ -93,17 +116,17 @@ def disturbed_prompts(
     frame: tuple[int, int],
     scale: tuple[float, float],
 ) -> Prompts:
-    """Boxes with moved sides, points moved away, classes without a prompt.
+    """Moves sides of boxes and points, and removes the prompts of some classes.
 
     Args:
         prompts: `(B, D, K, …)` in the encoder's frame.
-        disturbance: Its `box_jitter`, `point_shift` and `drop`.
-        draws: The same draws are made whatever the amounts are.
-        frame: (h, w) of the encoder's input; nothing is moved beyond it.
-        scale: (x, y), the frame's pixels for one of the label map.
+        disturbance: Provides `box_jitter`, `point_shift` and `drop`.
+        draws: Random generator; the draws do not depend on the amounts.
+        frame: (h, w) of the encoder's input, which limits all positions.
+        scale: (x, y), size of a label map's pixel in pixels of the frame.
 
     Returns:
-        New prompts; what is absent stays zero.
+        New prompts; absent entries stay zero.
     """
     shape = tuple(prompts.present.shape)
     device = prompts.present.device
@@ -117,7 +140,7 @@ def disturbed_prompts(
     if prompts.boxes is not None:
         moved = _jittered(prompts.boxes, sides * disturbance.box_jitter, limit)
         changes["boxes"] = moved * present[..., None]
-    # A strategy may give more than one point; all of a class are moved together.
+    # All points of a class are moved together.
     for name in _named(prompts, "points"):
         points = getattr(prompts, name)
         shift = (offset * disturbance.point_shift).reshape(
@@ -128,7 +151,7 @@ def disturbed_prompts(
     for name in _named(prompts, "extra_labels"):
         changes[name] = torch.where(present[..., None], getattr(prompts, name), NO_POINT)
     if prompts.masks is not None:
-        # Nowhere the class: as far outside as the mask is anywhere.
+        # An empty mask prompt: the lowest value of all masks.
         lowest = prompts.masks.amin()
         gone = (prompts.present & ~present).reshape(*shape, 1, 1, 1)
         changes["masks"] = torch.where(gone, lowest, prompts.masks)
@@ -136,7 +159,12 @@ def disturbed_prompts(
 
 
 def only(prompts: Prompts, use: tuple[str, ...]) -> Prompts:
-    """The prompts without the kinds that are not in `use`."""
+    """Removes the kinds of prompts that are not in use.
+
+    Args:
+        prompts: `(B, D, K, …)`.
+        use: Kinds to keep.
+    """
     taken = {"point": ("points", "extra_labels"), "box": ("boxes",), "mask": ("masks",)}
     left_out = [
         name
@@ -150,7 +178,12 @@ def only(prompts: Prompts, use: tuple[str, ...]) -> Prompts:
 
 
 def from_class(prompts: Prompts, first: int) -> Prompts:
-    """The prompts `(B, D, K, …)` without the classes before `first`."""
+    """Removes the first classes from prompts.
+
+    Args:
+        prompts: `(B, D, K, …)`.
+        first: First class to keep.
+    """
     if first == 0:
         return prompts
     return replace(
@@ -167,7 +200,7 @@ def _named(prompts: Prompts, ending: str = "") -> list[str]:
 
 
 def _jittered(boxes: Tensor, sides: Tensor, limit: Tensor) -> Tensor:
-    """Boxes `(..., 4)` with every side moved by its share of the box's width or height."""
+    """Moves every side of boxes `(..., 4)` by a fraction of the box's width or height."""
     size = boxes[..., 2:] - boxes[..., :2] + 1
     moved = boxes + sides * torch.cat([size, size], dim=-1)
     low = torch.minimum(moved[..., :2], moved[..., 2:])

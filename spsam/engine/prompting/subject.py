@@ -1,4 +1,4 @@
-"""The network that is asked: plain SAM, or a run with what it has trained."""
+"""The network of a prompt study: plain SAM, or a trained run."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ def load_network(
     trained: Path | None,
     device: str,
 ) -> SelfPromptSAM:
-    """Builds a network and puts trained weights into its blocks.
+    """Builds a network and loads trained weights into its blocks.
 
     Args:
-        config: Of the run.
+        config: The run's configuration.
         patch: (D, H, W).
-        sam: SAM's weights; None for random ones.
-        trained: The run's checkpoint; None leaves the blocks as they start.
-        device: Where it computes.
+        sam: File with SAM's weights; None for random ones.
+        trained: The run's checkpoint; None keeps the initial weights.
+        device: Device of the network.
 
     Raises:
-        InputError: If the checkpoint is of another arm, or the arm takes no prompts.
+        InputError: If the checkpoint belongs to another arm, or the arm's network has no prompts.
     """
     network = network_for(config, patch, sam)
     if not isinstance(network, SelfPromptSAM):
-        raise InputError(f"{config.arm.name} is a {config.arm.network.name}: it takes no prompts")
+        raise InputError(f"{config.arm.name}: {config.arm.network.name} does not accept prompts")
     if trained is not None:
         load_checkpoint(trained, network)
     return network.to(torch.device(device)).eval()
 
 
 def make_prompt(card: Card, num_classes: int, params: dict[str, object]) -> Prompt:
-    """A component of the slot `prompt`, by its card."""
+    """Builds a component of the slot `prompt` from its card."""
     prompt = build(card, (num_classes,), params)
     assert isinstance(prompt, Prompt)
     return prompt

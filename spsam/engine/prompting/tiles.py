@@ -1,4 +1,4 @@
-"""A prepared volume cut into the network's patches, every pixel counted once."""
+"""Division of a prepared volume into the network's patches, with every pixel counted once."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ class Tiles:
     Attributes:
         images: `(N, M, D, H, W)` float32.
         reference: `(N, D, H, W)` class indices, int64, or `IGNORED`; background beyond the volume.
-        owned: `(N, D, H, W)` bool: of patches that overlap the first owns a pixel, and none owns
-            what lies beyond the volume, so that counts add up to the volume's.
-        starts: The first voxel (d, h, w) of each; negative where the volume is smaller.
+        owned: `(N, D, H, W)` bool, whether the patch counts the pixel: the first of overlapping
+            patches does. Pixels beyond the volume are never counted, so that counts add up to the
+            volume's.
+        starts: First voxel (d, h, w) of each patch; negative if the volume is smaller.
     """
 
     images: Tensor
@@ -38,29 +39,33 @@ class Tiles:
 
     @property
     def counted(self) -> Tensor:
-        """`(N, D, H, W)` bool: what is owned and not ignored."""
+        """Pixels that are owned and not ignored, `(N, D, H, W)` bool."""
         return self.owned & (self.reference != IGNORED)
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def part(self, start: int, stop: int) -> Tiles:
-        """Some of them."""
+        """Selects some patches."""
         here = slice(start, stop)
         return Tiles(self.images[here], self.reference[here], self.owned[here], self.starts[here])
 
     def to(self, device: torch.device) -> Tiles:
-        """The same on a device."""
+        """Moves the tensors to a device."""
         return Tiles(
             self.images.to(device), self.reference.to(device), self.owned.to(device), self.starts
         )
 
 
 def tile_starts(shape: Triple, size: Triple) -> list[Triple]:
-    """First voxels of patches that cover a volume with as little overlap as there can be.
+    """Computes the first voxels of patches that cover a volume with minimal overlap.
 
-    The last patch of an axis ends where the volume ends; a smaller volume lies in the middle of its
-    one patch, as in the sliding window.
+    The last patch of an axis ends with the volume. A smaller volume is in the centre of its only
+    patch, as in the sliding window.
+
+    Args:
+        shape: (D, H, W) of the volume.
+        size: (D, H, W) of a patch.
     """
     axes = []
     for whole, tile in zip(shape, size, strict=True):
@@ -73,9 +78,9 @@ def cut_tiles(case: PreparedCase, size: Triple, starts: Sequence[Triple] | None 
     """Cuts a case into patches.
 
     Args:
-        case: Prepared.
+        case: The prepared case.
         size: (D, H, W) of a patch.
-        starts: The first voxel of each; None covers the volume.
+        starts: First voxel of each patch; None covers the volume.
     """
     shape: Triple = case.label.shape
     starts = tile_starts(shape, size) if starts is None else starts

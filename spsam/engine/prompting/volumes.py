@@ -1,4 +1,4 @@
-"""Answers to prompts put together to a label map of the case, as a run's prediction is one."""
+"""Assembly of predicted masks to a label map of the case, like a run's prediction."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ _NOT_ASKED = -100.0
 
 
 class AnsweredVolume:
-    """The masks of one case, pixel by pixel from the patch that owns it.
+    """The masks of one case, each pixel from the patch that owns it.
 
     Args:
         case: The case.
-        num_classes: K, background included.
-        first_class: The first class that is prompted; those before have no logits of their own.
+        num_classes: K, number of classes including the background.
+        first_class: Index of the first prompted class; earlier classes have no logits.
     """
 
     def __init__(self, case: PreparedCase, num_classes: int, first_class: int) -> None:
         self._case = case
         self._first = first_class
         self._classes = num_classes
-        # Half precision keeps the sign, and all that is compared are signs and the largest.
+        # Half precision suffices, because only signs and the largest logit matter.
         self._logits = torch.zeros((num_classes, *case.label.shape), dtype=torch.float16)
         self._logits[first_class:] = _NOT_ASKED
 
     def add(self, tiles: Tiles, masks: Tensor, present: Tensor) -> None:
-        """Some patches.
+        """Adds some patches.
 
         Args:
-            tiles: Where they are, and which pixels they own.
-            masks: `(B, K', D, H, W)` logits of the classes that are prompted.
+            tiles: The patches, with their positions and owned pixels.
+            masks: `(B, K', D, H, W)` logits of the prompted classes.
             present: `(B, D, K')`; a class without a prompt has no mask.
         """
         prompted = present.transpose(1, 2)[..., None, None]
@@ -54,10 +54,10 @@ class AnsweredVolume:
             target.copy_(torch.where(owned[here], logits[(slice(None), *here)].half(), target))
 
     def labels(self) -> np.ndarray:
-        """`(D, H, W)` on the original grid: the class of the largest positive logit, or 0."""
+        """Selects the class of the largest positive logit, or 0; `(D, H, W)`, original grid."""
         return restore_labels(self._logits, self._case, ArgmaxHead(self._classes).labels)
 
     def write(self, path: Path) -> None:
-        """The label map as a file, as runs write their predictions."""
+        """Writes the label map in the format of a run's predictions."""
         path.parent.mkdir(parents=True, exist_ok=True)
         write_labels(path, self.labels(), self._case)

@@ -1,1 +1,1 @@
-"""What a run writes down beside its scores: its cost, its measures, its pictures."""
+"""Further results of a run: its cost, its measures and slices for figures."""

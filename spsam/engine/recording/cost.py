@@ -1,4 +1,4 @@
-"""What a run costs: operations, time, memory."""
+"""Cost of a run: operations, time, memory."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _STATUS = Path("/proc/self/status")
 
 
 def gigaflops(network: Network, in_channels: int, train: TrainConfig) -> float:
-    """10⁹ floating-point operations of one forward pass of one patch; a multiply-add counts two.
+    """Counts 10⁹ floating-point operations of one patch's forward pass; a multiply-add is two.
 
     Args:
-        network: Left in evaluation mode.
-        in_channels: M.
-        train: For the precision.
+        network: The network; set to evaluation mode.
+        in_channels: M, number of image modalities.
+        train: Precision.
     """
     device = next(network.parameters()).device
     patch = torch.zeros(1, in_channels, network.depth, *network.image_size, device=device)
@@ -39,11 +39,13 @@ def gigaflops(network: Network, in_channels: int, train: TrainConfig) -> float:
 def step_seconds(
     epochs: Iterable[Mapping[str, float]], generator_epochs: int
 ) -> dict[str, float | None]:
-    """Seconds of an optimiser step in each phase, without the making of patches: a median of means.
+    """Computes the seconds of a step in each phase, without the generation of patches.
+
+    The value is the median of the epochs' means.
 
     Args:
-        epochs: The lines of `metrics.jsonl`; what is there has survived interruptions.
-        generator_epochs: How many of them train the prompt generator alone.
+        epochs: Lines of `metrics.jsonl`, which survive interruptions.
+        generator_epochs: Number of epochs that train the prompt generator alone.
 
     Returns:
         `generator` and `joint`; None for a phase without epochs.
@@ -60,10 +62,10 @@ def step_seconds(
 
 
 class PeakMemory:
-    """The most memory in use since this object was made.
+    """Peak memory since the creation of this object.
 
     Args:
-        device: Where the run computes.
+        device: Device of the run.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -75,9 +77,9 @@ class PeakMemory:
             self._of = "process" if _forget_peak() else "process, since it began"
 
     def read(self) -> dict[str, Any]:
-        """`peak_memory_bytes`, and `peak_memory_of` what.
+        """Returns `peak_memory_bytes`, and its meaning as `peak_memory_of`.
 
-        `device`: what torch allocated on a GPU; `process`: what was resident.
+        `device`: memory allocated by torch on a GPU; `process`: resident memory of the process.
         """
         if self._device.type == "cuda":
             size = torch.cuda.max_memory_allocated(self._device)
@@ -87,14 +89,19 @@ class PeakMemory:
 
 
 def larger(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Of two readings the larger one: an interrupted run has several. The first may be empty."""
+    """Selects the larger of two readings of an interrupted run.
+
+    Args:
+        first: Result of `PeakMemory.read`; may be empty.
+        second: Result of `PeakMemory.read`.
+    """
     name = "peak_memory_bytes"
     chosen = first if first.get(name, 0) > second[name] else second
     return {key: chosen[key] for key in (name, "peak_memory_of")}
 
 
 def _forget_peak() -> bool:
-    """Linux forgets a process's peak when told so: runs of one process must not share theirs."""
+    """Resets the process's peak memory on Linux, so that runs in one process do not share it."""
     try:
         _CLEAR.write_text("5", encoding="utf-8")
     except OSError:
@@ -103,7 +110,7 @@ def _forget_peak() -> bool:
 
 
 def _peak_resident() -> int:
-    """Bytes."""
+    """Returns the peak resident memory in bytes."""
     try:
         for line in _STATUS.read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):

@@ -1,4 +1,4 @@
-"""Counts of one case, piece by piece as its label map is made: by slice and by confidence."""
+"""Counts of one case by slice and by confidence, updated while its label map is computed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from spsam.results.measures import BINS, MARGIN, Measures
 
 
 class CaseCounts:
-    """Takes the pieces of one case.
+    """Counts of one case, updated piece by piece.
 
     Args:
         case: The case.
         reference: `(D, H, W)` class indices on the original grid, array axes (z, y, x); ignored
             voxels are not counted.
-        num_classes: K, background included.
-        activation: Of the mask head.
-        regions: Of the data set, see `of_regions`.
+        num_classes: K, number of classes including the background.
+        activation: Activation of the mask head.
+        regions: Regions of the data set; see `of_regions`.
     """
 
     def __init__(
@@ -56,9 +56,9 @@ class CaseCounts:
         """Counts some slices.
 
         Args:
-            first: The first one's index.
+            first: Index of the first slice.
             logits: `(K, n, H, W)` on the original grid, depth axis first.
-            labels: `(n, H, W)` what they are named.
+            labels: `(n, H, W)` predicted class indices.
         """
         reference = self._reference[first : first + len(labels)]
         predicted = labels.cpu()
@@ -80,7 +80,7 @@ class CaseCounts:
         """Counts some slices of a label map without probabilities.
 
         Args:
-            first: The first one's index.
+            first: Index of the first slice.
             labels: `(n, H, W)` class indices on the original grid, depth axis first.
         """
         for index, predicted in enumerate(labels, start=first):
@@ -103,10 +103,10 @@ def _table(
 
 
 def as_prepared(array: NDArray[Any], case: PreparedCase) -> NDArray[Any]:
-    """An array of the original grid, cut and turned as preparation did, at its own resolution.
+    """Crops and reorients an array as in the preparation, at its original resolution.
 
     Args:
-        array: `(D, H, W)`, array axes (z, y, x).
+        array: `(D, H, W)` on the original grid, array axes (z, y, x).
         case: The case.
     """
     if case.box is not None:
@@ -115,19 +115,19 @@ def as_prepared(array: NDArray[Any], case: PreparedCase) -> NDArray[Any]:
 
 
 def confidences(logits: Tensor, labels: Tensor, activation: str) -> Tensor:
-    """How sure the network is of the class that it names.
+    """Computes the probability that the network assigns to its predicted class.
 
     Args:
         logits: `(K, n, h, w)`.
         labels: `(n, h, w)` class indices.
-        activation: `softmax` or `sigmoid`, see `Measures`.
+        activation: `softmax` or `sigmoid`; see `Measures`.
 
     Returns:
         `(n, h, w)` in 0…1.
     """
     index = labels.long()[None]
     if activation == "softmax":
-        # The one probability that is asked for, without the others'.
+        # Only the probability of the predicted class is computed.
         chosen: Tensor = logits.gather(0, index)[0] - torch.logsumexp(logits, dim=0)
         return chosen.exp()
     named = logits.gather(0, index)[0]
@@ -140,12 +140,12 @@ def confidences(logits: Tensor, labels: Tensor, activation: str) -> Tensor:
 def around(
     mask: NDArray[np.bool_], spacing: Sequence[float], margin: float
 ) -> tuple[slice, ...] | None:
-    """The box around a mask, grown by a margin as far as the array reaches; None if it is empty.
+    """Computes the bounding box of a mask, enlarged by a margin within the array; None if empty.
 
     Args:
-        mask: Of any shape.
-        spacing: mm an axis.
-        margin: mm on each side.
+        mask: Array of any shape.
+        spacing: Spacing of each axis, mm.
+        margin: Margin on each side, mm.
     """
     box = []
     for axis, (size, step) in enumerate(zip(mask.shape, spacing, strict=True)):
@@ -159,12 +159,12 @@ def around(
 
 
 def gather(cases: Sequence[CaseCounts], num_classes: int, activation: str) -> Measures:
-    """The measures of a run.
+    """Combines the counts of all cases to the measures of a run.
 
     Args:
-        cases: Complete.
-        num_classes: What is scored, background included.
-        activation: Of the mask head.
+        cases: Completed counts.
+        num_classes: Number of scored classes, including the background.
+        activation: Activation of the mask head.
     """
     depths = [len(case.counts) for case in cases]
     nothing = np.zeros((0, num_classes, 3), np.int64)

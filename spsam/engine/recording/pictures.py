@@ -1,4 +1,4 @@
-"""The slice of a case that figures show, with the prompts that the network made for it."""
+"""Slice of a case for figures, with the network's own prompts."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from spsam.model.prompts.types import PADDING, Prompts
 from spsam.results.panels import Panel
 
 MOST = 40
-"""Cases that are shown: a run's pictures stay small."""
+"""Maximum number of cases shown, which limits the size of a run's files."""
 
 _MARGIN = 15.0  # mm around the organs
 
 
 def shown(count: int) -> set[int]:
-    """Which of `count` cases are shown: all, or `MOST` at equal distances."""
+    """Selects which of `count` cases are shown: all, or `MOST` evenly spaced ones."""
     return set(np.linspace(0, count - 1, min(count, MOST)).round().astype(int).tolist())
 
 
@@ -38,14 +38,14 @@ def picture(
     labels: NDArray[np.integer],
     train: TrainConfig | None = None,
 ) -> Panel:
-    """Crops the slice with the most foreground, and asks a network with prompts for them there.
+    """Crops the slice with the most foreground and computes the network's prompts there.
 
     Args:
-        network: Left in evaluation mode; None of a prediction made elsewhere.
-        case: The case, prepared.
-        volume: The case as it was acquired.
-        labels: `(D, H, W)` the prediction on the original grid, array axes (z, y, x).
-        train: For the precision of the network.
+        network: The network, set to evaluation mode; None for an external prediction.
+        case: The prepared case.
+        volume: The case as acquired.
+        labels: `(D, H, W)` prediction on the original grid, array axes (z, y, x).
+        train: Precision of the network.
     """
     assert volume.label is not None
     image, reference, prediction = (
@@ -73,7 +73,7 @@ def picture(
 def _prompts(
     network: SelfPromptSAM, case: PreparedCase, grid: _Grid, train: TrainConfig
 ) -> dict[str, Any]:
-    """`mask`, `points` and `boxes` of a `Panel`."""
+    """Computes `mask`, `points` and `boxes` of a `Panel`."""
     device = next(network.parameters()).device
     with torch.inference_mode(), autocast(device, train):
         prompts = network.eval()(grid.tile(case).to(device)).prompts
@@ -86,7 +86,7 @@ def _prompts(
 
 
 class _Grid:
-    """One patch around a crop, and the way from it back to the crop's pixels."""
+    """One patch around a crop, and the mapping from its pixels to the crop's."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class _Grid:
         self.size = (network.depth, *network.image_size)
         self.encoder = network.image_encoder.image_size
         prepared = case.label.shape
-        # Pixels of the original grid over those of the prepared one.
+        # Number of original pixels per prepared pixel.
         self.scale = [whole / small for whole, small in zip(original, prepared, strict=True)]
         bounds = [(index, index + 1)]
         bounds += [part.indices(whole)[:2] for part, whole in zip(crop, original[1:], strict=True)]
@@ -110,14 +110,14 @@ class _Grid:
             bounds, self.scale, self.size, prepared, strict=True
         ):
             start = round((low + high) / 2 / scale - size / 2)
-            # A volume smaller than the patch lies in its middle, as in inference.
+            # A volume smaller than the patch is in its centre, as in inference.
             slack = whole - size
             self.start.append(min(max(start, 0), slack) if slack >= 0 else slack // 2)
         nearest = int(np.clip((index + 0.5) / self.scale[0], 0, prepared[0] - 1))
         self.slice = nearest - self.start[0]
 
     def tile(self, case: PreparedCase) -> Tensor:
-        """`(1, M, D, H, W)`, zero where it reaches beyond the volume."""
+        """Cuts the patch, `(1, M, D, H, W)`, zero beyond the volume."""
         tile = np.zeros((len(case.image), *self.size), np.float32)
         inside, source = [slice(None)], [slice(None)]
         for start, size, whole in zip(self.start, self.size, case.label.shape, strict=True):
@@ -128,7 +128,7 @@ class _Grid:
         return torch.from_numpy(tile)[None]
 
     def points(self, prompts: Prompts) -> NDArray[np.float64] | None:
-        """As in `Panel`."""
+        """Returns `points` of a `Panel`."""
         if prompts.points is None:
             return None
         present = prompts.present[0, self.slice].cpu().numpy()
@@ -145,7 +145,7 @@ class _Grid:
         return np.array(found, np.float64).reshape(-1, 4)
 
     def boxes(self, prompts: Prompts) -> NDArray[np.float64] | None:
-        """As in `Panel`."""
+        """Returns `boxes` of a `Panel`."""
         if prompts.boxes is None:
             return None
         present = prompts.present[0, self.slice].cpu().numpy()
@@ -157,11 +157,11 @@ class _Grid:
         return np.array(found, np.float64).reshape(-1, 5)
 
     def mask(self, prompts: Prompts) -> NDArray[np.integer] | None:
-        """As in `Panel`."""
+        """Returns `mask` of a `Panel`."""
         if prompts.masks is None:
             return None
         masks = prompts.masks[0, self.slice, :, 0].float().cpu().numpy()
-        # Binary masks overlap at borders: of equals the last, so that none hides in the background.
+        # Resized binary masks overlap at borders. The last class wins a tie, not the background.
         largest = len(masks) - 1 - masks[::-1].argmax(axis=0)
         rows, columns = (self._sources(axis, largest.shape[axis]) for axis in (0, 1))
         mask = narrow_indices(largest)[np.ix_(rows, columns)]
@@ -170,7 +170,7 @@ class _Grid:
         return mask
 
     def _place(self, place: NDArray[np.float64]) -> tuple[float, float]:
-        """(x, y) of the encoder's frame in the crop's."""
+        """Converts (x, y) from the encoder's frame to the crop's."""
         result = []
         for axis, value in ((1, place[0]), (0, place[1])):
             edge = (value + 0.5) * self.size[1 + axis] / self.encoder[axis] + self.start[1 + axis]
@@ -178,7 +178,7 @@ class _Grid:
         return result[0], result[1]
 
     def _sources(self, axis: int, size: int) -> NDArray[np.intp]:
-        """For each pixel of the crop along an axis, that of a mask prompt; -1 beyond the patch."""
+        """Maps the crop's pixels along an axis to those of a mask prompt; -1 beyond the patch."""
         centres = np.arange(self.shape[axis]) + self.first[axis] + 0.5
         within = centres / self.scale[1 + axis] - self.start[1 + axis]
         index = np.floor(within * size / self.size[1 + axis]).astype(np.intp)
@@ -190,7 +190,7 @@ def _array(places: Tensor) -> NDArray[np.float64]:
 
 
 def _bytes(image: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Grey values 0…255 between the crop's 0.5th and 99.5th percentiles."""
+    """Scales intensities to 0…255 between the crop's 0.5th and 99.5th percentiles."""
     low, high = np.percentile(image, (0.5, 99.5))
     scaled = (image.astype(np.float64) - low) / max(float(high - low), 1e-9)
     grey: NDArray[np.uint8] = (255 * np.clip(scaled, 0, 1)).round().astype(np.uint8)

@@ -1,1 +1,1 @@
-"""Training: one loop, its steps, losses and batches, and what they take."""
+"""Training: the loop, its steps, losses and batches, and its memory and time."""

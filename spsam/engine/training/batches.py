@@ -1,4 +1,4 @@
-"""Batches in their order, from any step on, and what the death of a worker looks like."""
+"""Batches in a fixed order from any step on, and detection of killed data workers."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from spsam.signals import handling
 
 
 class DeadWorkerError(Exception):
-    """A process that makes patches was killed, by the system or by someone."""
+    """A process that generates patches was killed."""
 
 
 @contextmanager
 def batches(
     patches: Dataset[Patch], train: TrainConfig, first: int, workers: int, group: ProcessGroup
 ) -> Iterator[Iterator[Patch]]:
-    """This process's share of every batch from step `first` to the last.
+    """Yields this process's share of every batch from step `first` to the last.
 
-    Step s takes the patches s·B … s·B + B - 1, whatever was interrupted; with n processes, the r-th
-    takes the r-th n-th of them.
+    Step s uses the patches s·B … s·B + B - 1, regardless of interruptions. With n processes,
+    process r uses the r-th of n equal parts.
 
     Args:
-        patches: At least epochs · iterations · batch_size.
-        train: Steps and batch size.
-        first: The first step.
-        workers: Processes that make patches, until the context ends; 0 makes them in this one.
-        group: The processes that share a batch.
+        patches: At least epochs · iterations · batch_size patches.
+        train: Number of steps and batch size.
+        first: Index of the first step.
+        workers: Processes that generate patches until the context ends; 0: this process.
+        group: Processes that share a batch.
 
     Raises:
-        DeadWorkerError: By `next`, if a worker died. What making a patch raised, in whatever
-            process, is raised as it is.
+        DeadWorkerError: From `next`, if a worker was killed. Exceptions from the generation of a
+            patch, in any process, are raised unchanged.
     """
     own = train.batch_size // group.count
     steps = range(first, train.epochs * train.iterations)
@@ -48,12 +48,12 @@ def batches(
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_deaf if workers else None,
-        # Of its own: a loader draws a seed, which must not come out of the network's sequence.
+        # A separate generator: the loader draws a seed, which must not affect the network's draws.
         generator=torch.Generator(),
     )
     made = iter(loader)
-    # Leaves it to `next` to find a dead worker. torch would have its death raise, too, in whatever
-    # this process does then: the handling of another error, a library that catches everything.
+    # Only `next` reports a killed worker. torch's signal handler would raise an error anywhere in
+    # this process, such as while another error is handled or in code that catches everything.
     quiet = (
         handling(signal.SIGCHLD, signal.SIG_DFL) if hasattr(signal, "SIGCHLD") else nullcontext()
     )
@@ -61,13 +61,13 @@ def batches(
         try:
             yield _told_apart(made, workers)
         finally:
-            # Not left to the last reference, which may be an error's traceback: the workers, deaf
-            # to signals, would keep this process from ending.
+            # Explicitly, because an error's traceback can hold the last reference to the loader,
+            # whose workers ignore signals and would prevent this process from exiting.
             getattr(made, "_shutdown_workers", lambda: None)()
 
 
 def _told_apart(made: Iterator[Patch], workers: int) -> Iterator[Patch]:
-    """The same batches; what says that a worker died is a `DeadWorkerError`."""
+    """Yields the same batches; errors caused by a killed worker become `DeadWorkerError`."""
     try:
         yield from made
     except (RuntimeError, OSError, EOFError) as error:
@@ -79,14 +79,14 @@ def _told_apart(made: Iterator[Patch], workers: int) -> Iterator[Patch]:
 def _is_death(error: Exception, workers: int) -> bool:
     if isinstance(error, RuntimeError):
         return "DataLoader worker (pid" in str(error)
-    # What the dead had sent and not yet handed over cannot be taken, here or in the thread that
-    # pins memory, and for a moment the system counts them among the living: torch, which asks it,
-    # raises what the connection did. What a patch raised in a worker says that it comes from there.
+    # Data sent by a killed worker can be unreadable, here or in the thread that pins memory. If the
+    # system still lists the worker as alive, torch raises the connection's error. The message of an
+    # error from the generation of a patch contains the text below.
     return workers > 0 and "in DataLoader worker process" not in str(error)
 
 
 def _deaf(worker: int) -> None:
-    """A signal to the whole process group is the trainer's to handle; workers end with it."""
+    """Ignores signals to the process group: the trainer handles them and ends its workers."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -94,14 +94,14 @@ def _deaf(worker: int) -> None:
 def random_batch(
     batch: int, channels: int, patch: tuple[int, int, int], classes: int, seed: int = 0
 ) -> Patch:
-    """Noise, and labels in bands: every class is in every slice, as one region.
+    """Generates noise, and labels in bands: every slice contains each class as one region.
 
     Args:
-        batch: B.
-        channels: M, image modalities.
+        batch: B, number of patches.
+        channels: M, number of image modalities.
         patch: (D, H, W).
-        classes: K, background included.
-        seed: Of the noise.
+        classes: K, number of classes including the background.
+        seed: Seed of the noise.
     """
     generator = torch.Generator().manual_seed(seed)
     bands = torch.arange(patch[1]) * classes // patch[1]

@@ -1,4 +1,4 @@
-"""The weights of the epoch that scored best on validation cases: `train.checkpoint: best`."""
+"""Weights of the epoch with the best validation score: `train.checkpoint: best`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from spsam.results.run_folder import VALIDATION_DICE
 
 @dataclass(frozen=True)
 class BestWeights:
-    """The weights with the highest score on validation cases so far.
+    """The weights with the best validation score so far.
 
     Attributes:
-        epoch: After which they were scored, from 0, as in the training log.
+        epoch: Epoch after which they were scored, from 0, as in the training log.
         dice: Mean Dice of the validation cases, 0…1.
-        blocks: The trained weights by name, copies on the CPU.
+        blocks: The trained weights by name, copied to the CPU.
     """
 
     epoch: int
@@ -29,17 +29,17 @@ class BestWeights:
     blocks: dict[str, Tensor]
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint stores."""
+        """Returns the entries of a checkpoint."""
         return {"epoch": self.epoch, "dice": self.dice, "blocks": self.blocks}
 
 
 def better(best: BestWeights | None, metrics: Metrics, network: Network) -> BestWeights | None:
-    """The best after one more epoch; of equal scores the later.
+    """Updates the best weights after an epoch; in a tie, the later epoch wins.
 
     Args:
-        best: Before it; None if nothing is scored yet.
-        metrics: Of the epoch, which may have no score; NaN is none.
-        network: As it is after the epoch.
+        best: Best weights before the epoch; None if no epoch has been scored.
+        metrics: Metrics of the epoch; a missing score or NaN does not count.
+        network: The network after the epoch.
     """
     dice = metrics.get(VALIDATION_DICE, math.nan)
     if math.isnan(dice) or (best is not None and dice < best.dice):

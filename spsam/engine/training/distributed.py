@@ -1,4 +1,4 @@
-"""Training in several processes on one machine, each on a device of its own."""
+"""Training in several processes on one machine, each on its own device."""
 
 from __future__ import annotations
 
@@ -20,37 +20,48 @@ if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
 
 _Event = tuple[str, tuple[Any, ...]]
-"""What happened in a process, and its details."""
+"""Name of an event in a process, and its arguments."""
 
-# Seconds between two looks at what the processes say.
+# Seconds between two checks of the processes' events.
 _LOOK = 0.1
 
 
 def check_devices(device: str, count: int, batch_size: int, accumulate: int) -> None:
-    """Whether so many devices can share a batch.
+    """Verifies that a number of devices of this machine can share a batch.
+
+    Args:
+        device: `cpu` or `cuda`.
+        count: Number of devices.
+        batch_size: Patches of a step on all devices together.
+        accumulate: Number of pieces per device.
 
     Raises:
-        InputError: If there are not so many, or the batch cannot be divided among them.
+        InputError: If there are fewer devices, or the batch cannot be divided among them.
     """
     if count == 1:
         return
     if ":" in device:
         raise InputError(f"--devices {count}: expected --device cuda or cpu, got {device}")
     if device == "cuda" and torch.cuda.device_count() < count:
-        raise InputError(f"--devices {count}: there are {torch.cuda.device_count()} GPUs here")
+        raise InputError(f"--devices {count}: got only {torch.cuda.device_count()} GPUs")
     check_shares(count, batch_size, accumulate)
 
 
 def check_shares(count: int, batch_size: int, accumulate: int) -> None:
-    """Whether a batch can be divided among so many devices, wherever they are.
+    """Verifies that a batch can be divided among a number of devices.
+
+    Args:
+        count: Number of devices, on any machines.
+        batch_size: Patches of a step on all devices together.
+        accumulate: Number of pieces per device.
 
     Raises:
         InputError: If it cannot.
     """
     if batch_size % (count * accumulate):
         raise InputError(
-            f"--devices {count}: train.batch_size {batch_size} is the patches of a step on all "
-            f"devices together, expected a multiple of devices × train.accumulate "
+            f"--devices {count}: train.batch_size {batch_size} is the number of patches on all "
+            f"devices together; expected a multiple of devices × train.accumulate "
             f"({count} × {accumulate})"
         )
 
@@ -62,10 +73,16 @@ def train_distributed(
     on_step: Callable[[int, int], None],
     on_note: Callable[[str], None],
 ) -> None:
-    """Trains a run in `spec.devices` processes; its checkpoint is then the finished one.
+    """Trains a run in `spec.devices` processes and leaves a finished checkpoint.
+
+    Args:
+        spec: The run.
+        on_epoch: Called with every epoch's metrics.
+        on_step: Called with (finished steps, all steps).
+        on_note: Called with notes for the user.
 
     Raises:
-        SpsamError: If one of them failed; all are ended then.
+        SpsamError: If a process failed; all others are then killed.
     """
     context = torch.multiprocessing.get_context("spawn")
     events: SimpleQueue[_Event] = context.SimpleQueue()
@@ -90,17 +107,21 @@ def train_distributed(
     except ProcessExitedException as error:
         raise SpsamError(f"one of {spec.devices} training processes died: {error}") from error
     finally:
-        # Whatever went wrong in one, the others wait for it for ever.
+        # If one process fails, the others would wait for it forever.
         for process in processes.processes:
             if process.is_alive():
                 process.kill()
 
 
 def train_as_member(spec: RunSpec, **told: Callable[..., None]) -> int:
-    """Trains a run as one of several processes, which a cluster has started on its nodes.
+    """Trains a run as one of several processes that a cluster has started.
+
+    Args:
+        spec: The run.
+        told: Callbacks as in `train_distributed`; only process 0 calls them.
 
     Returns:
-        This one's rank.
+        Rank of this process.
     """
     assert spec.member is not None
     member = spec.member
@@ -126,7 +147,7 @@ def _train(
     threads: int,
     events: SimpleQueue[tuple[str, tuple[Any, ...]]],
 ) -> None:
-    """One process; the first one tells how far it is."""
+    """Trains in one process; only process 0 reports its progress."""
     torch.set_num_threads(threads)
     device = torch.device("cpu" if spec.device == "cpu" else f"cuda:{rank}")
     group = DistributedGroup(rank, spec.devices, port, device)

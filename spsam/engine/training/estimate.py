@@ -1,7 +1,7 @@
-"""What a run would take on this machine's processor, worked out from its operations alone.
+"""Estimate of a run's memory and time on this machine's CPU, computed from its operations alone.
 
-The network is run on the meta device, which knows shapes and has no numbers. That takes seconds,
-where steps of a network made for a GPU would take minutes and more memory than there is.
+The network is executed on the meta device, which has shapes but no values. This takes seconds,
+whereas steps of a network designed for a GPU could take minutes and more memory than available.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from spsam.engine.assemble import Spacing, network_for, on_random_weights
 from spsam.engine.training.loss import training_loss
 from spsam.model.networks.base import Network
 
-# Of the rate of a product of matrices, what steps reach on a CPU: 0.6 to 1 in measured ones.
+# Speed of a step relative to a matrix product on a CPU; 0.6 to 1 was measured.
 _EFFICIENCY = 0.8
-# Seconds for which such a product is timed.
+# Duration of the measurement of matrix products, seconds.
 _TIMED = 0.2
-# What passes through while gradients are computed, over what is kept for them: 1.5 to 2 measured.
+# Peak memory of the backward pass relative to the saved activations; 1.5 to 2 was measured.
 _PASSING = 1.75
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of a training in float32 on a CPU.
+    """Estimate of a training in float32 on a CPU.
 
     Attributes:
-        peak: Bytes: weights, gradients, the optimiser's state and what a piece of a batch takes on
-            the way back.
-        free: Bytes that the machine has free.
+        peak: Bytes: weights, gradients, the optimiser's state and the backward pass of a piece of a
+            batch.
+        free: Free memory of the machine, bytes.
         generator_step: Seconds of a step in the first phase.
         joint_step: Seconds of a step in the second phase.
-        seconds: All steps of the run.
+        seconds: Seconds of all steps of the run.
     """
 
     peak: int
@@ -52,22 +52,22 @@ class Estimate:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values."""
+        """Returns plain values."""
         return asdict(self)
 
 
 def estimate(
     config: RunConfig, patch: tuple[int, int, int], spacing: Spacing | None = None
 ) -> Estimate:
-    """Memory and time of a run on this processor, without taking a step.
+    """Estimates memory and time of a run on this CPU without executing a step.
 
-    Operations are counted exactly; a product of matrices is timed to see how many this processor
-    does in a second. Time is right within a factor of two or so.
+    Operations are counted exactly, and a matrix product is timed to measure the operations per
+    second. The estimated time is correct within a factor of approximately two.
 
     Args:
-        config: Of the run.
+        config: The run's configuration.
         patch: (D, H, W).
-        spacing: Of its voxels (z, y, x), mm, for a network that is planned from it.
+        spacing: Voxel spacing (z, y, x), mm, for a network that is planned from it.
     """
     train = config.arm.train
     piece = train.batch_size // train.accumulate
@@ -95,7 +95,7 @@ def estimate(
 def _step(
     network: Network, image: Tensor, label: Tensor, config: RunConfig, *, decode: bool
 ) -> tuple[int, int]:
-    """Operations of a piece, forward and backward, and bytes kept between the two."""
+    """Returns the operations of a piece, forward and backward, and the bytes kept in between."""
     with FlopCounterMode(display=False) as counter, _kept(network) as kept:
         output = network(image, decode=decode)
         activation = network.mask_head.activation
@@ -107,7 +107,7 @@ def _step(
 
 @contextmanager
 def _kept(network: Network) -> Iterator[dict[int, int]]:
-    """Bytes by storage of what is kept for the way back, weights left out."""
+    """Records the bytes kept for the backward pass by storage, without weights."""
     weights = {each.untyped_storage()._cdata for each in network.parameters()}
     held: list[torch.UntypedStorage] = []
     found: dict[int, int] = {}
@@ -116,7 +116,7 @@ def _kept(network: Network) -> Iterator[dict[int, int]]:
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if not attention.inside and storage._cdata not in weights:
-            # Held, so that no other storage gets its number.
+            # Kept alive, so that no other storage reuses its address.
             held.append(storage)
             found[storage._cdata] = storage.nbytes()
         return tensor
@@ -126,7 +126,7 @@ def _kept(network: Network) -> Iterator[dict[int, int]]:
 
 
 class _FusedAttention(TorchFunctionMode):
-    """Knows when attention is computed: here by its matrix, which fused kernels do not keep."""
+    """Detects the computation of attention: its matrix is not stored by fused kernels."""
 
     inside = False
 
@@ -141,9 +141,9 @@ class _FusedAttention(TorchFunctionMode):
 
 
 def _operations_a_second() -> float:
-    """Of a product of two matrices in float32, with the threads that training would have.
+    """Measures the operations per second of a float32 matrix product, with a training's threads.
 
-    By the processor's time, which does not count what else the machine does.
+    CPU time is measured, which excludes the time of other processes.
     """
     side, rounds = 1024, 0
     one = torch.ones(side, side)

@@ -1,4 +1,4 @@
-"""The processes that compute a run together, each a share of every batch."""
+"""Processes that compute a run together, each with a share of every batch."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from torch import Tensor, nn
 
 
 class ProcessGroup:
-    """One process, which computes alone.
+    """A single process.
 
     Attributes:
-        rank: The process's number; 0 writes the run's files.
-        count: How many there are.
+        rank: Index of the process; process 0 writes the run's files.
+        count: Number of processes.
     """
 
     rank = 0
     count = 1
 
     def sum(self, value: Tensor) -> Tensor:
-        """The sum over all processes, the same in each."""
+        """Computes the sum over all processes; the result is the same in each."""
         return value
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """The mean of each gradient over all processes, the same in each."""
+        """Replaces each gradient by its mean over all processes."""
 
 
 class DistributedGroup(ProcessGroup):
-    """One process of several, each on a device of its own.
+    """One of several processes, each on its own device.
 
-    SAM is frozen: gradients are those of the added blocks alone, so one sum over all of them, after
-    the way back, costs little. A wrapper that sums while going back would have to be told which
-    parameters a phase leaves out.
+    SAM is frozen, so that only gradients of the added blocks are exchanged. One sum over all of
+    them after the backward pass is fast. torch's wrapper, which sums during the backward pass,
+    would require the set of parameters that each phase uses.
 
     Args:
-        rank: This process.
-        count: How many there are.
-        port: Where they meet.
-        device: `cpu`, or a GPU of this process's own.
-        host: The machine where they meet.
-        local: This process's number on its machine; None: all are on one.
+        rank: Index of this process.
+        count: Number of processes.
+        port: Port of process 0.
+        device: `cpu`, or this process's own GPU.
+        host: Host of process 0.
+        local: Index of this process on its machine; None: all processes are on one machine.
     """
 
     def __init__(  # noqa: PLR0917 - a place in a group, as launchers name it
@@ -65,18 +65,18 @@ class DistributedGroup(ProcessGroup):
         assert self._state.num_processes == count
 
     def leave(self) -> None:
-        """Ends the group: nothing is summed any more."""
+        """Ends the group; no sums are possible afterwards."""
         self._state.destroy_process_group()
 
     def sum(self, value: Tensor) -> Tensor:
-        """The sum over all processes, the same in each."""
+        """Computes the sum over all processes; the result is the same in each."""
         from accelerate.utils import reduce
 
         total: Tensor = reduce(value, reduction="sum")
         return total
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """The mean of each gradient over all processes, the same in each."""
+        """Replaces each gradient by its mean over all processes."""
         gradients = [each.grad for each in parameters if each.grad is not None]
         flat = self.sum(torch.cat([each.reshape(-1) for each in gradients])) / self.count
         first = 0

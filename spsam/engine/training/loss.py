@@ -1,4 +1,4 @@
-"""The training objective: cross-entropy + soft Dice, deep supervision, two phases."""
+"""Training objective: cross-entropy and soft Dice, deep supervision, two phases."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from spsam.data.labels import IGNORED
 from spsam.model.networks.base import Output
 
 Activation = Literal["sigmoid", "softmax"]
-# The least denominator of a Dice term; what any voxel adds to one is larger.
+# Minimum denominator of a Dice term, smaller than the contribution of any voxel.
 _TINY = 1e-30
 Gather = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What the loss takes of the labels, beside the weights of the configuration.
+    """Properties of the labels that affect the loss, in addition to the configured weights.
 
     Attributes:
-        ignores: Whether labels have `IGNORED` voxels, which enter neither term. Without any such
-            voxel in a batch, the loss has the same bits as where this is False.
-        regions: The classes of each region. Dice is then over regions, not over classes; the
-            cross-entropy stays over classes.
+        ignores: Whether labels contain `IGNORED` voxels, which are excluded from both terms. For a
+            batch without such voxels, the loss is bitwise the same as with False.
+        regions: Classes of each region. Dice is then computed over regions instead of classes; the
+            cross-entropy is computed over classes in any case.
     """
 
     ignores: bool = False
@@ -37,31 +37,32 @@ class Objective:
 
 EVERY_VOXEL = Objective()
 WholeBatch = Callable[[Tensor, tuple[int, ...]], Tensor]
-"""From the labels of a piece at a size `(D, h, w)` to its weight among the pieces: 1 on average,
-in proportion to its voxels that count."""
+"""Computes the weight of a piece from its labels at a size `(D, h, w)`: 1 on average, in
+proportion to its counted voxels."""
 
 
 def alone(sums: Tensor) -> Tensor:
-    """A batch computed in one piece: its sums are its own."""
+    """Returns the sums unchanged, for a batch that is computed in one piece."""
     return sums
 
 
 def dice_sums(
     probabilities: Tensor, labels: Tensor, *, background: bool, counted: Tensor | None = None
 ) -> Tensor:
-    """What the Dice of each patch is made of.
+    """Computes the sums from which each patch's Dice is computed.
 
     Args:
         probabilities: `(B, K, D, h, w)` in 0..1.
-        labels: `(B, D, h, w)` class indices; where nothing counts, any one.
-        background: Whether class 0 counts.
-        counted: `(B, D, h, w)`, 1 where a voxel counts and 0 elsewhere; None for all of them.
+        labels: `(B, D, h, w)` class indices; any index at voxels that do not count.
+        background: Whether class 0 is included.
+        counted: `(B, D, h, w)`, 1 for voxels that count, otherwise 0; None if all count.
 
     Returns:
-        `(2, B, k)`: overlap, and the sum of both, over all voxels of a patch; k is K or K - 1.
+        `(2, B, k)`: overlap, and the sum of probabilities and labels, over all voxels of a patch; k
+        is K or K - 1.
     """
-    # Of a voxel only its own class's probability overlaps. Line by line: sums over all voxels at
-    # once would make the threads of a GPU wait for each other.
+    # Only the probability of a voxel's own class contributes to the overlap. Sums are computed line
+    # by line, because one sum over all voxels would make the threads of a GPU wait for each other.
     lines = labels.flatten(1, -2)
     if counted is not None:
         probabilities = probabilities * counted[:, None]
@@ -83,17 +84,17 @@ def region_sums(
     background: bool,
     counted: Tensor | None = None,
 ) -> Tensor:
-    """As `dice_sums`, of regions.
+    """Computes the sums of `dice_sums` for regions.
 
-    A region has the sum of its classes' probabilities if classes exclude each other; of masks that
-    are independent, the probability that at least one of them has the voxel.
+    If classes are exclusive, the probability of a region is the sum of its classes' probabilities.
+    If masks are independent, it is the probability that at least one of them contains the voxel.
 
     Args:
         probabilities: `(B, K, D, h, w)` in 0..1.
-        labels: `(B, D, h, w)` class indices; where nothing counts, any one.
-        regions: The classes of each of T regions.
+        labels: `(B, D, h, w)` class indices; any index at voxels that do not count.
+        regions: Classes of each of T regions.
         exclusive: Whether the probabilities of a voxel sum to one.
-        background: Whether class 0 counts.
+        background: Whether class 0 is included.
         counted: As in `dice_sums`.
 
     Returns:
@@ -101,7 +102,7 @@ def region_sums(
     """
     sums = []
     for classes in ((0,), *regions) if background else regions:
-        # Slices of one class each: a list of indices would have to be copied to the device.
+        # Class by class, because a list of indices would have to be copied to the device.
         chosen = [probabilities[:, k] for k in classes]
         if exclusive:
             region = torch.stack(chosen).sum(0)
@@ -117,20 +118,20 @@ def region_sums(
 
 
 def _own(values: Tensor, labels: Tensor) -> Tensor:
-    """Of every voxel its own class's value: `(B, K, D, h, w)`, `(B, D, h, w)` to the latter."""
+    """Selects the value of each voxel's own class: `(B, K, D, h, w)` to `(B, D, h, w)`."""
     return values.gather(1, labels[:, None])[:, 0]
 
 
 def dice_of_sums(sums: Tensor, smooth: float) -> Tensor:
-    """One minus the mean soft Dice over patches and classes.
+    """Computes one minus the mean soft Dice over patches and classes.
 
     Args:
         sums: `(2, B, k)` sums over each patch, or `(2, k)` sums over the whole batch.
-        smooth: Added to numerator and denominator: a class that is neither in a patch nor
+        smooth: Added to numerator and denominator. With it, a class that is neither in a patch nor
             predicted there scores 1.
     """
     overlap, total = sums
-    # Without a smoothing term, a patch of ignored voxels alone would be 0 / 0.
+    # Without a smoothing term, a patch that contains only ignored voxels would be 0 / 0.
     loss: Tensor = 1 - ((2 * overlap + smooth) / (total + smooth).clamp(min=_TINY)).mean()
     return loss
 
@@ -143,17 +144,17 @@ def loss_parts(
     background: bool,
     objective: Objective = EVERY_VOXEL,
 ) -> tuple[Tensor, Tensor]:
-    """Cross-entropy, and the sums of the Dice; of binary masks where they are sigmoid ones.
+    """Computes the cross-entropy and the sums of the Dice; for a sigmoid, both of binary masks.
 
     Args:
         logits: `(B, K, D, h, w)`.
         labels: `(B, D, h, w)` integer.
-        activation: What turns the logits into probabilities.
-        background: Whether Dice counts class 0.
-        objective: What of the labels counts.
+        activation: Function that converts logits to probabilities.
+        background: Whether Dice includes class 0.
+        objective: Properties of the labels.
 
     Returns:
-        A scalar, the mean over all voxels that count (0 where none does), and the `(2, B, k)` of
+        A scalar, the mean over all counted voxels (0 if there are none), and `(2, B, k)` of
         `dice_sums` or `region_sums`.
     """
     logits = logits.float()
@@ -165,7 +166,7 @@ def loss_parts(
             entropy = functional.nll_loss(logarithms, labels)
         else:
             entropy = functional.nll_loss(logarithms, labels, ignore_index=IGNORED)
-            # The mean over no voxel is NaN.
+            # The mean over no voxels is NaN.
             entropy = torch.where(counted.any(), entropy, 0.0)
         probabilities = logarithms.exp()
     else:
@@ -175,7 +176,7 @@ def loss_parts(
             outside, own = outside * counted[:, None], own * counted
         entropy = (outside.sum() - own.sum()) / logits.numel()
         if counted is not None:
-            # Over all voxels first: the factor is exactly one where all count.
+            # First the mean over all voxels, so that the factor is exactly one if all count.
             entropy = entropy * (labels.numel() / (labels != IGNORED).sum().clamp(min=1))
         probabilities = logits.sigmoid()
     if objective.regions:
@@ -193,7 +194,12 @@ def loss_parts(
 
 
 def supervision_weights(levels: int, config: DeepSupervisionConfig) -> list[float]:
-    """Weights of the outputs, finest first, summing to one."""
+    """Computes the weights of the outputs, finest first; they sum to one.
+
+    Args:
+        levels: Number of outputs.
+        config: Weights or their decay.
+    """
     if config.weights is not None:
         weights = [*config.weights, *[0.0] * levels][:levels]
     else:
@@ -204,7 +210,15 @@ def supervision_weights(levels: int, config: DeepSupervisionConfig) -> list[floa
 
 
 def downsample_labels(labels: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Labels `(B, D, H, W)` at another `(D, h, w)`, by the nearest pixel's centre."""
+    """Resamples labels by the nearest pixel centre.
+
+    Args:
+        labels: `(B, D, H, W)`.
+        size: (D, h, w).
+
+    Returns:
+        `(B, D, h, w)`.
+    """
     if tuple(labels.shape[1:]) == tuple(size):
         return labels
     resized = functional.interpolate(labels[:, None].float(), size=size, mode="nearest-exact")
@@ -221,27 +235,29 @@ def training_loss(
     objective: Objective = EVERY_VOXEL,
     whole: WholeBatch | None = None,
 ) -> dict[str, Tensor]:
-    """The loss of one step, or of a piece of it, and its terms (paper's App. D, Eq. 3).
+    """Computes the loss of a step, or of a piece of it, and its terms (paper's App. D, Eq. 3).
 
-    The generator's deep-supervision loss alone in the first phase, in which the decoder was not
-    run; that loss plus the final masks' loss after it. The latter alone for a network without a
-    prompt generator. Deep supervision of final logits, where a network has that, has the same
-    weights as the generator's.
+    In the first phase, the decoder is not run, and the loss is the generator's deep-supervision
+    loss. In the second phase, the loss of the final masks is added. A network without a prompt
+    generator has only the latter. Deep supervision of final logits, if any, has the same weights as
+    the generator's.
 
     Args:
-        output: Of the network.
+        output: Output of the network.
         labels: `(B, D, H, W)`.
-        config: Weights.
-        activation: The mask head's.
-        gather: From the piece's Dice sums `(n, 2, k)` to the whole batch's, where Dice is taken
-            over the batch: the mean of all pieces' losses, and of their gradients, is then that of
-            the batch. Dice per patch is such a mean by itself and calls nothing.
-        objective: What of the labels counts.
-        whole: Of a piece whose voxels may be ignored: how many voxels of the whole batch count, so
-            that the mean of the pieces' cross-entropies is the batch's. None for a whole batch.
+        config: Weights of the terms.
+        activation: Activation of the mask head.
+        gather: Converts a piece's Dice sums `(n, 2, k)` to the whole batch's if Dice is computed
+            over the batch. The mean of all pieces' losses, and of their gradients, is then that of
+            the batch. It is not called if Dice is computed per patch, which has this property
+            anyway.
+        objective: Properties of the labels.
+        whole: Computes a piece's share of the counted voxels in the batch, so that the mean of the
+            pieces' cross-entropies is the batch's. None for a whole batch.
 
     Returns:
-        `total`, `generator` where there is one and, in the second phase, `mask`: scalars.
+        `total`, `generator` if the network has a prompt generator and, in the second phase, `mask`:
+        scalars.
     """
     finals = [] if output.logits is None else [output.logits, *output.deeper]
     pairs: list[tuple[Tensor, Activation]] = []
@@ -278,7 +294,7 @@ def training_loss(
 
 
 def _weighted(weights: Sequence[float], losses: Sequence[Tensor]) -> Tensor:
-    """The sum of the first losses, weighted; a single one is itself."""
+    """Computes the weighted sum of the first losses; a single loss is returned unchanged."""
     pairs = zip(weights, losses, strict=False)
     return losses[0] if len(weights) == 1 else torch.stack([w * x for w, x in pairs]).sum()
 

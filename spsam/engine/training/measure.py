@@ -1,4 +1,4 @@
-"""What a run will take: memory and time of a few steps on random patches, before it begins."""
+"""Measurement of a run's memory and time by a few steps on random patches, before it starts."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ from spsam.engine.training.train import execute_as
 from spsam.errors import InputError
 
 STEPS = 3
-# A step that takes longer than this, in seconds, is measured once.
+# A step that takes longer than this, in seconds, is measured only once.
 _LONG = 20.0
-# Share of the free memory that a run may expect to have.
+# Share of the free memory that a run may use.
 _ROOM = 0.9
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Memory of one device in bytes, and seconds.
+    """Memory of one device in bytes, and time in seconds.
 
     Attributes:
-        weights: Parameters and buffers, SAM's included.
+        weights: Parameters and buffers, including SAM's.
         training: Gradients and the optimiser's state.
-        activations: What one piece of a batch keeps for the way back.
-        peak: The most in use: on a GPU what torch allocates, else what the process holds more than
-            before.
-        free: What the device has free.
+        activations: Activations of one piece of a batch that are kept for the backward pass.
+        peak: Peak memory: on a GPU, allocated by torch; on a CPU, the increase of the process's
+            resident memory.
+        free: Free memory of the device.
         generator_step: Seconds of a step in the first phase.
         joint_step: Seconds of a step in the second phase.
-        steps: How many were measured of each, after one that was not.
-        seconds: All steps of the run.
+        steps: Number of measured steps per phase, after one warm-up step.
+        seconds: Seconds of all steps of the run.
     """
 
     weights: int
@@ -60,18 +60,18 @@ class Cost:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values."""
+        """Returns plain values."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Fitting:
-    """How a batch is computed so that it fits.
+    """Execution settings with which a batch fits into memory.
 
     Attributes:
-        accumulate: Pieces of a batch, one after the other.
-        checkpoint_activations: Whether the encoder's blocks are computed twice.
-        cost: Of that.
+        accumulate: Number of pieces of a batch, computed in sequence.
+        checkpoint_activations: Whether the backward pass recomputes the encoder's blocks.
+        cost: Memory and time with these settings.
     """
 
     accumulate: int
@@ -86,17 +86,17 @@ def measure(
     devices: int = 1,
     spacing: Spacing | None = None,
 ) -> Cost | None:
-    """Takes a few steps of both phases on random patches, with random weights of SAM.
+    """Executes a few steps of both phases on random patches, with random weights of SAM.
 
     Args:
-        config: Of the run.
+        config: The run's configuration.
         patch: (D, H, W).
-        device: Where; of several, one is measured.
-        devices: How many share a batch.
-        spacing: Of a voxel (z, y, x), mm, for a network that is planned from it.
+        device: Device of the measurement; only one of several is measured.
+        devices: Number of devices that share a batch.
+        spacing: Voxel spacing (z, y, x), mm, for a network that is planned from it.
 
     Returns:
-        None where the memory does not suffice.
+        Memory and time; None if the memory is not sufficient.
     """
     where = torch.device(device)
     give_back()
@@ -121,17 +121,17 @@ def fit_memory(
     *,
     spacing: Spacing | None = None,
 ) -> Fitting:
-    """The fastest way to compute the run's batches that fits; none of them changes a result.
+    """Finds the fastest execution settings with which the run fits; they do not affect results.
 
-    A batch in pieces costs nothing where Dice is taken per patch, and a first pass where it is
-    taken over the batch, which is more than blocks computed twice.
+    Dividing a batch costs no time if Dice is computed per patch. If Dice is computed over the
+    batch, it requires an additional forward pass, which takes longer than recomputing the blocks.
 
     Args:
-        config: Of the run.
+        config: The run's configuration.
         patch: (D, H, W).
-        device: Where.
-        devices: How many share a batch.
-        limit: Bytes that may be used; None takes nine tenths of what is free.
+        device: Device of the run.
+        devices: Number of devices that share a batch.
+        limit: Memory limit, bytes; None: nine tenths of the free memory.
         spacing: As in `measure`.
 
     Raises:
@@ -143,16 +143,24 @@ def fit_memory(
         if cost is not None and cost.peak <= (limit or _ROOM * cost.free):
             return Fitting(accumulate, twice, cost)
     free = cost.free if cost else _free(torch.device(device))
-    needed = f"{cost.peak / 1e9:.1f} GB" if cost else "more than there is"
+    needed = f"{cost.peak / 1e9:.1f} GB" if cost else "more memory than available"
     raise InputError(
-        f"--fit: one patch at a time, with the encoder's blocks computed twice, takes {needed}; "
-        f"{(limit or free) / 1e9:.1f} GB are at hand: choose a smaller patch (patch.max_size), "
+        f"--fit: one patch at a time, with recomputed encoder blocks, requires {needed}; "
+        f"{(limit or free) / 1e9:.1f} GB are available: choose a smaller patch (patch.max_size), "
         "backbone.encoder_size or backbone"
     )
 
 
 def ways(train: TrainConfig, devices: int) -> list[tuple[int, bool]]:
-    """Pieces of a batch, and whether blocks are computed twice, in the order of their time."""
+    """Lists the possible execution settings in the order of their speed.
+
+    Args:
+        train: Batch size and loss.
+        devices: Number of devices that share a batch.
+
+    Returns:
+        (pieces of a batch, whether the encoder's blocks are recomputed) of each.
+    """
     own = train.batch_size // devices
     pieces = [count for count in range(1, own + 1) if own % count == 0]
     if train.loss.batch_dice:
@@ -179,7 +187,7 @@ def _measure(
     data = config.data
     own = train.batch_size // devices
     batch = random_batch(own, data.in_channels, patch, data.num_classes)
-    # In the order of a training: what a phase leaves in pieces, the next one has to live with.
+    # In the order of a training, because memory fragmented by a phase affects the next one.
     generator, _ = _seconds(stepper, batch, device, {}, decode=False)
     with _kept(network) as kept:
         joint, steps = _seconds(stepper, batch, device, kept, decode=True)
@@ -200,7 +208,7 @@ def _measure(
 def _seconds(
     stepper: Stepper, batch: Patch, device: torch.device, kept: dict[str, Any], *, decode: bool
 ) -> tuple[float, int]:
-    """Mean seconds of a step, and of how many; the first one warms up and counts activations."""
+    """Returns mean seconds and number of measured steps; a warm-up step counts activations."""
     counts = [1, STEPS]
     for count in counts:
         began = time.perf_counter()
@@ -217,7 +225,7 @@ def _seconds(
 
 @contextmanager
 def _kept(network: torch.nn.Module) -> Iterator[dict[str, Any]]:
-    """Counts bytes that are kept for the way back, each storage once, weights not."""
+    """Counts the bytes kept for the backward pass, each storage once, without weights."""
     weights = {each.untyped_storage().data_ptr() for each in network.parameters()}
     found: dict[str, Any] = {"bytes": 0, "counting": True}
     seen: set[int] = set()
@@ -235,7 +243,13 @@ def _kept(network: torch.nn.Module) -> Iterator[dict[str, Any]]:
 
 
 def changed(config: RunConfig, accumulate: int, twice: bool) -> RunConfig:
-    """The run, its batches computed in another way."""
+    """Returns a run's configuration with other execution settings.
+
+    Args:
+        config: The run's configuration.
+        accumulate: Number of pieces of a batch.
+        twice: Whether the encoder's blocks are recomputed.
+    """
     changes = {"accumulate": accumulate, "checkpoint_activations": twice}
     train: TrainConfig = config.arm.train.model_copy(update=changes)
     return config.model_copy(update={"arm": config.arm.model_copy(update={"train": train})})
@@ -260,7 +274,7 @@ def _free(device: torch.device) -> int:
 
 @contextmanager
 def _no_more_than(free: int, device: torch.device) -> Iterator[None]:
-    """Allocations beyond what is free fail, where the system would end some process instead."""
+    """Makes allocations beyond the free memory fail; otherwise, the system could kill a process."""
     if device.type == "cuda" or sys.platform != "linux":
         yield
         return

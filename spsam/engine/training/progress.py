@@ -1,4 +1,4 @@
-"""Where a training stands: what a checkpoint has beside weights and optimiser."""
+"""Progress of a training: the state in a checkpoint besides weights and optimiser."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 Metrics = dict[str, float]
 
-# Losses are read in groups: a GPU is then waited for now and then, instead of at every step.
+# Losses are read in groups, so that the host does not wait for a GPU at every step.
 _READ_EVERY = 16
 
 
 @dataclass
 class Progress:
-    """Steps done, and the metrics of all epochs so far.
+    """Number of finished steps, and the metrics of all epochs so far.
 
     Attributes:
-        steps: Done in all.
-        sums: Of the current epoch's losses, by name.
-        seconds: That the current epoch has taken.
-        waited: Of these, seconds in which no patch was there.
-        history: The metrics of every whole epoch.
-        best: The weights that validation cases choose so far; checkpoints hold them beside the
-            state.
+        steps: Number of finished steps.
+        sums: Sums of the current epoch's losses, by name.
+        seconds: Duration of the current epoch so far.
+        waited: Seconds of these in which the training waited for patches.
+        history: Metrics of every finished epoch.
+        best: Weights with the best validation score so far; checkpoints store them separately from
+            this state.
     """
 
     steps: int = 0
@@ -50,10 +50,10 @@ class Progress:
         self._since = time.perf_counter()
 
     def add(self, terms: dict[str, Tensor]) -> None:
-        """Counts a step.
+        """Adds the losses of a step.
 
         Raises:
-            SpsamError: If a loss is no longer a finite number.
+            SpsamError: If a loss or gradient is not finite.
         """
         self.steps += 1
         self._unread.append(terms)
@@ -61,10 +61,10 @@ class Progress:
             self.read()
 
     def read(self) -> None:
-        """Waits for the losses of all steps.
+        """Reads the losses of all steps from the device.
 
         Raises:
-            SpsamError: If a loss is no longer a finite number.
+            SpsamError: If a loss or gradient is not finite.
         """
         now = time.perf_counter()
         self.seconds, self._since = self.seconds + now - self._since, now
@@ -77,31 +77,36 @@ class Progress:
                 raise SpsamError(
                     f"the {what} became {values[wrong[0]]}: lower train.optimizer.lr or "
                     "train.clip_norm, or use --set train.precision=fp32; the last checkpoint is "
-                    "of a step before"
+                    "from an earlier step"
                 )
             for name, value in values.items():
                 self.sums[name] = self.sums.get(name, 0.0) + value
 
     def leave_out(self) -> None:
-        """What was done since the last reading is no part of any step."""
+        """Excludes the time since the last reading from the duration of steps."""
         self._since = time.perf_counter()
 
     def end_epoch(self, iterations: int, lr: float) -> Metrics:
-        """Means over the epoch, which goes into the history."""
+        """Computes the means over the epoch and adds them to the history.
+
+        Args:
+            iterations: Number of steps in an epoch.
+            lr: Learning rate of the epoch.
+        """
         self.read()
         norm = self.sums.pop("gradient") / iterations
         metrics = {f"loss/{name}": value / iterations for name, value in self.sums.items()}
         metrics |= {"epoch": len(self.history), "lr": lr, "seconds": self.seconds}
         metrics["gradient_norm"] = norm
         metrics["data_seconds"] = self.waited
-        # Losses are read in groups, so that the mean is what a GPU's step takes, and no single one.
+        # Losses are read in groups, so that only the mean reflects the duration of a GPU's step.
         metrics["step_seconds"] = (self.seconds - self.waited) / iterations
         self.history.append(metrics)
         self.sums, self.seconds, self.waited = {}, 0.0, 0.0
         return metrics
 
     def state(self) -> dict[str, Any]:
-        """As plain values; the losses are read before."""
+        """Reads all losses and returns plain values."""
         self.read()
         return {
             "steps": self.steps,
@@ -113,7 +118,13 @@ class Progress:
 
     @classmethod
     def restored(cls, state: dict[str, Any], iterations: int, log: Path) -> Progress:
-        """What `state` gave; of a checkpoint of the first version, from its epochs and the log."""
+        """Restores the progress of a checkpoint.
+
+        Args:
+            state: State of the checkpoint.
+            iterations: Number of steps in an epoch, for checkpoints of the first version.
+            log: The training log, for checkpoints of the first version.
+        """
         if "progress" in state:
             return cls(**state["progress"])
         epochs = int(state["epochs"])
@@ -122,7 +133,7 @@ class Progress:
 
 
 def random_state() -> dict[str, Any]:
-    """The state of every global random generator, in what a checkpoint may hold."""
+    """Returns the states of all global random generators as values for a checkpoint."""
     version, words, gauss = random.getstate()
     name, keys, *rest = np.random.get_state(legacy=True)
     return {
@@ -134,7 +145,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Puts the generators back."""
+    """Restores the states of all global random generators."""
     torch.set_rng_state(state["torch"])
     if len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])

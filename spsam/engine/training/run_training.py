@@ -1,4 +1,4 @@
-"""A run's network and its training, as its description asks for them."""
+"""Network and training of a run, built from its description."""
 
 from __future__ import annotations
 
@@ -22,23 +22,33 @@ from spsam.results.run_folder import VALIDATION_DICE
 
 
 def network_of(spec: RunSpec, device: torch.device) -> Network:
-    """The run's network as it starts.
+    """Builds the run's network with its initial weights.
+
+    Args:
+        spec: The run.
+        device: Device of the network.
 
     Raises:
-        InputError: If the initial weights that it was planned with cannot be read any more.
+        InputError: If the planned initial weights can no longer be read.
     """
     torch.manual_seed(spec.config.seed)
     network = network_for(spec.config, spec.plan.patch_size, spec.checkpoint, spec.plan.spacing)
     checkpoint = spec.folder.checkpoint
     begun = checkpoint.exists() or previous(checkpoint).exists()
     if spec.initial is not None and not begun:
-        # Once begun, its own checkpoint has them.
+        # After the start, the run's own checkpoint contains the weights.
         put_initial(network, spec.initial, spec.config.arm.plugins)
     return network.to(device)
 
 
 def training_of(spec: RunSpec, network: Network, **options: Any) -> Training:
-    """The run's training; `options` are further attributes of `Training`."""
+    """Builds the run's training.
+
+    Args:
+        spec: The run.
+        network: The run's network, on its device.
+        options: Further attributes of `Training`.
+    """
     return Training(
         network,
         training_patches(spec),
@@ -54,12 +64,12 @@ def training_of(spec: RunSpec, network: Network, **options: Any) -> Training:
 
 
 def objective_of(data: DataIdentity) -> Objective:
-    """What the loss takes of the labels of a data set."""
+    """Returns the properties of a data set's labels that affect the loss."""
     return Objective(ignores=data.ignore_id is not None, regions=data.region_classes)
 
 
 def _validate(spec: RunSpec, network: Network, epoch: int) -> Metrics:
-    """Dice of the validation cases after an epoch that the schedule names."""
+    """Computes the Dice of the validation cases after the epochs selected by the schedule."""
     if not spec.config.arm.train.validates(epoch):
         return {}
     cases = [spec.dataset.case(case) for case in spec.split.val]
@@ -67,7 +77,7 @@ def _validate(spec: RunSpec, network: Network, epoch: int) -> Metrics:
 
 
 def checkpoint_header(spec: RunSpec) -> Mapping[str, Any]:
-    """What a checkpoint says of its run: enough to segment a new volume with it."""
+    """Describes the run in its checkpoints, sufficiently to segment new volumes."""
     return {
         "config": spec.config.model_dump_json(),
         "plan": spec.plan.to_dict(),
@@ -79,7 +89,7 @@ def checkpoint_header(spec: RunSpec) -> Mapping[str, Any]:
 
 
 def training_patches(spec: RunSpec) -> PatchDataset:
-    """Every patch that the run trains on, in its order."""
+    """Returns all patches of the run's training, in order."""
     train = spec.config.arm.train
     return PatchDataset(
         spec.prepared,

@@ -1,4 +1,4 @@
-"""One step of training: a batch, in as many pieces and processes as it is computed in."""
+"""One training step: a batch, computed in one or more pieces and processes."""
 
 from __future__ import annotations
 
@@ -25,23 +25,22 @@ from spsam.model.networks.base import Network
 
 
 class Stepper:
-    """Moves the added blocks by one step.
+    """Updates the added blocks by one step.
 
-    A batch in pieces and processes is still one batch, up to rounding. Of Dice per patch, as of the
-    cross-entropy, the mean of all pieces is the batch's. Dice over the batch is taken over all its
-    patches, whatever computes them: each loss is given the sums of the whole batch, in which its
-    own part alone carries a gradient; with `accumulate` those sums need a first pass without
-    gradients.
+    A batch in several pieces and processes is equivalent to one batch, up to rounding. The mean of
+    all pieces' cross-entropy and Dice per patch is the batch's. For Dice over the batch, each loss
+    receives the sums of the whole batch, in which only the piece's own part carries a gradient.
+    With `accumulate`, these sums require a first pass without gradients.
 
     Args:
-        network: On the device it trains on.
-        train: Losses, precision, pieces.
-        group: The processes that share the batch.
-        objective: What of the labels counts.
+        network: The network, on its device.
+        train: Losses, precision and number of pieces.
+        group: Processes that share the batch.
+        objective: Properties of the labels.
 
     Attributes:
-        optimizer: Over the added blocks' parameters.
-        scaler: Scales fp16's loss; does nothing in another precision.
+        optimizer: Optimiser of the added blocks' parameters.
+        scaler: Scales the loss in fp16; disabled in other precisions.
     """
 
     def __init__(
@@ -61,19 +60,19 @@ class Stepper:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=train.precision == "fp16")
 
     def __call__(self, batch: Patch, lr: float, *, decode: bool) -> dict[str, Tensor]:
-        """One step.
+        """Executes one step.
 
         Args:
             batch: This process's share of the patches.
-            lr: The learning rate.
-            decode: Whether the mask decoder takes part: the second phase.
+            lr: Learning rate.
+            decode: Whether the mask decoder is run, as in the second phase.
 
         Returns:
-            The batch's loss, its terms, and the norm of their gradient before clipping, still on
-            the device.
+            The batch's loss, its terms, and the norm of the gradient before clipping, on the
+            device.
         """
         for group in self.optimizer.param_groups:
-            # A checkpoint of before blocks had rates of their own brings groups that name none.
+            # Checkpoints from before blocks had separate rates contain groups without `lr_mult`.
             group["lr"] = lr * group.get("lr_mult", 1.0)
         pieces = self._pieces(batch)
         share = None
@@ -95,7 +94,7 @@ class Stepper:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         means = self.group.sum(torch.stack(list(shown.values()))) / self.group.count
-        # A scaled loss that was too large costs a step and is no failure.
+        # An overflow of the scaled loss skips a step and is not an error.
         shown["gradient"] = norm.nan_to_num(0, 0, 0) if self.scaler.is_enabled() else norm
         return dict(zip(shown, [*means, shown["gradient"]], strict=True))
 
@@ -117,7 +116,7 @@ class Stepper:
 
     @torch.no_grad()
     def _sums(self, pieces: list[Patch], decode: bool, share: WholeBatch | None) -> Tensor:
-        """The Dice sums of the whole batch; leaves the random state for the second pass."""
+        """Computes the Dice sums of the whole batch; keeps the random state for the second pass."""
         found: list[Tensor] = []
 
         def keep(sums: Tensor) -> Tensor:
@@ -139,7 +138,7 @@ class Stepper:
 
 
 class _Whole:
-    """From a piece's Dice sums to the batch's."""
+    """Converts a piece's Dice sums to the batch's."""
 
     def __init__(self, pieces: int, group: ProcessGroup, whole: Tensor | None) -> None:
         self.count = pieces * group.count
@@ -150,17 +149,17 @@ class _Whole:
         if self.count == 1:
             return sums
         whole = self.group.sum(sums.detach()) if self.whole is None else self.whole
-        # The pieces' gradients are averaged, and this one's alone is known here.
+        # The gradients of all pieces are averaged, and only this piece's is available here.
         own = sums * self.count
         return own + (whole - own).detach()
 
 
 class _Share:
-    """A piece's share of the batch's voxels that count, times the number of pieces.
+    """A piece's share of the counted voxels in the batch, times the number of pieces.
 
     Args:
-        labels: Of all pieces of this process, `(B, D, H, W)` each.
-        group: The processes that share the batch.
+        labels: Labels of all pieces of this process, `(B, D, H, W)` each.
+        group: Processes that share the batch.
     """
 
     def __init__(self, labels: list[Tensor], group: ProcessGroup) -> None:
@@ -177,12 +176,17 @@ class _Share:
 
 
 def _counted(labels: Tensor) -> Tensor:
-    """How many voxels are not ignored; a whole number, so that equal ones have the ratio one."""
+    """Counts voxels that are not ignored; integers, so that the ratio of equal counts is one."""
     return (labels != IGNORED).sum()
 
 
 def make_optimizer(network: Network, train: TrainConfig) -> torch.optim.Optimizer:
-    """The optimiser over the added blocks' parameters, and over nothing else."""
+    """Builds the optimiser of the added blocks' parameters.
+
+    Args:
+        network: The network.
+        train: Optimiser settings.
+    """
     by_rate: dict[float, list[nn.Parameter]] = {}
     for block in network.blocks().values():
         by_rate.setdefault(getattr(block, "lr_mult", 1.0), []).extend(block.parameters())
@@ -196,11 +200,11 @@ def make_optimizer(network: Network, train: TrainConfig) -> torch.optim.Optimize
             lr=options.lr,
             betas=options.betas,
             weight_decay=options.weight_decay,
-            # One pass over a parameter instead of one an operation.
+            # One pass over a parameter instead of one per operation.
             fused=True,
         )
-    # On a GPU fused, which alone lets fp16's scaler skip a step without waiting for the GPU; a
-    # CPU's steps stay those that stored results were made with.
+    # Only the fused optimiser skips fp16 steps without synchronising with a GPU. On a CPU, it stays
+    # off, so that stored results are reproduced.
     held = [each for group in parameters for each in group["params"]]
     return make_sgd(parameters, options, fused=any(each.device.type != "cpu" for each in held))
 
@@ -208,7 +212,13 @@ def make_optimizer(network: Network, train: TrainConfig) -> torch.optim.Optimize
 def make_sgd(
     parameters: list[dict[str, Any]], options: OptimizerConfig, *, fused: bool
 ) -> torch.optim.SGD:
-    """SGD over groups of parameters; in one pass over each where it is fused."""
+    """Builds SGD over groups of parameters.
+
+    Args:
+        parameters: Groups of parameters.
+        options: Optimiser settings.
+        fused: Whether each parameter is updated in one pass.
+    """
     sgd = torch.optim.SGD(
         parameters,
         lr=options.lr,
@@ -219,16 +229,16 @@ def make_sgd(
     )
     if fused and options.momentum:
         _give_momentum(sgd)
-        # Another device's checkpoint may lack some.
+        # A checkpoint from another device may lack some momentum buffers.
         sgd.register_load_state_dict_post_hook(_give_momentum)
     return sgd
 
 
 def _give_momentum(optimizer: torch.optim.Optimizer) -> None:
-    """Zero momentum where a parameter has none yet, which steps as none does.
+    """Initialises missing momentum to zero, which is equivalent to none in the next step.
 
-    torch's fused SGD fails where some parameters have momentum and others do not, which is so for
-    the decoder's at the first step of the second phase.
+    torch's fused SGD fails if only some parameters have momentum, as at the first step of the
+    second phase, when the decoder's parameters have none.
     """
     for group in optimizer.param_groups:
         for parameter in group["params"]:

@@ -33,14 +33,18 @@ from spsam.files import write_text
 from spsam.model.networks.base import Network
 from spsam.signals import Stopped, handling
 
-# How often a run goes back to one checkpoint because a data worker died.
+# Maximum number of times that a run returns to the same checkpoint after a killed data worker.
 _PATIENCE = 3
 
 
 def learning_rate(train: TrainConfig, epoch: int) -> float:
-    """The rate of an epoch: `lr · (1 − e/E)^power`, half a cosine or constant, after a rise.
+    """Computes an epoch's rate: `lr · (1 − e/E)^power`, half a cosine or constant, with warm-up.
 
     The polynomial is the paper's (App. D, Eq. 2).
+
+    Args:
+        train: Schedule.
+        epoch: e, index of the epoch.
     """
     share = epoch / train.epochs
     factor = 1.0
@@ -54,23 +58,23 @@ def learning_rate(train: TrainConfig, epoch: int) -> float:
 
 @dataclass(frozen=True)
 class Training:
-    """What a training is made of.
+    """Everything that a training needs.
 
     Attributes:
-        network: On the device it trains on.
+        network: The network, on its device.
         patches: At least epochs · iterations · batch_size patches.
-        arm: Its `train` section is the schedule.
-        checkpoint: Written at the start, after every `checkpoint_every` epochs, whenever
-            `checkpoint_minutes` are over, and at the end.
-        log: One JSON line an epoch.
-        about: Plain values that every checkpoint carries.
-        workers: Processes that make patches; 0 makes them in this one.
-        measure: Called with an epoch's number after it; what it returns joins the metrics.
-        group: The processes that train together.
-        objective: What of the labels counts.
+        arm: The arm; its `train` section is the schedule.
+        checkpoint: File written at the start, after every `checkpoint_every` epochs, every
+            `checkpoint_minutes`, and at the end.
+        log: File with one JSON line per epoch.
+        about: Plain values stored in every checkpoint.
+        workers: Processes that generate patches; 0: this process.
+        measure: Called with the index of a finished epoch; its result is added to the metrics.
+        group: Processes that train together.
+        objective: Properties of the labels.
         on_epoch: Called with the epoch's metrics.
-        on_step: Called with (steps done, steps in all).
-        on_note: Called with what the user should know.
+        on_step: Called with (finished steps, all steps).
+        on_note: Called with notes for the user.
     """
 
     network: Network
@@ -89,20 +93,19 @@ class Training:
 
 
 def fit(training: Training) -> BestWeights | None:
-    """Trains the added blocks, from the last checkpoint if there is one.
+    """Trains the added blocks, resuming from the last checkpoint if there is one.
 
-    Patch number i is the same whatever was interrupted, and a checkpoint has every other state: a
-    resumed run ends with the bits of an uninterrupted one on the same machine.
+    Patch i is the same regardless of interruptions, and checkpoints contain all other states. A
+    resumed run therefore ends bitwise identical to an uninterrupted one on the same machine.
 
     Returns:
-        The weights that validation cases chose, which are then the network's; None where the last
-        step's are the result.
+        The weights selected on validation cases, which are loaded into the network; None if the
+        result is the last step's weights.
 
     Raises:
-        SpsamError: If the loss is no longer a finite number, a checkpoint cannot be written or
-            read, data workers die again and again, or no validation case has a score to choose
-            weights by.
-        Stopped: If SIGTERM came; the checkpoint is of that moment.
+        SpsamError: If the loss is not finite, a checkpoint cannot be written or read, data workers
+            are killed repeatedly, or no validation score is available to select weights.
+        Stopped: After SIGTERM; the checkpoint contains the last step.
     """
     execute_as(training.arm.train, training.network)
     deaths, death, steps = 0, "", -1
@@ -114,18 +117,16 @@ def fit(training: Training) -> BestWeights | None:
             deaths = deaths + 1 if progress.steps == steps else 1
             if deaths > _PATIENCE:
                 raise SpsamError(
-                    f"processes that make patches died {deaths} times after step {steps}: {death}; "
-                    "perhaps memory ran out: use fewer --workers, or 0"
+                    f"data workers died {deaths} times after step {steps}: {death}; "
+                    "the machine may be out of memory: use fewer --workers, or 0"
                 )
-            training.on_note(
-                f"a process that makes patches died; back to step {progress.steps} ({death})"
-            )
+            training.on_note(f"a data worker died; resuming from step {progress.steps} ({death})")
         steps = progress.steps
         try:
             _loop(training, stepper, progress)
             return _chosen(training, progress)
         except DeadWorkerError as error:
-            # Its words alone: the error would hold what the dead attempt had in memory.
+            # Only the message, because the error would keep the failed attempt's memory alive.
             death = str(error)
 
 
@@ -147,7 +148,7 @@ def _loop(training: Training, stepper: Stepper, progress: Progress) -> None:
             ended = progress.steps % train.iterations == 0
             metrics = progress.end_epoch(train.iterations, lr) if ended else None
             if metrics is not None and group.rank == 0:
-                # Before the checkpoint, which keeps the metrics too.
+                # Before the checkpoint, which also contains the metrics.
                 metrics.update(training.measure(epoch))
                 if train.checkpoint == "best":
                     progress.best = better(progress.best, metrics, training.network)
@@ -164,13 +165,13 @@ def _loop(training: Training, stepper: Stepper, progress: Progress) -> None:
 
 
 def _chosen(training: Training, progress: Progress) -> BestWeights | None:
-    """Puts the best weights into the network, where the arm wants these."""
-    # Of several processes the first alone has scores, and uses what is trained.
+    """Loads the best weights into the network if the arm selects them."""
+    # Only process 0 has scores and uses the trained network.
     if training.arm.train.checkpoint == "last" or training.group.rank:
         return None
     if progress.best is None:
         raise SpsamError(
-            "train.checkpoint=best: no validation had a Dice score; take another "
+            "train.checkpoint=best: no validation had a Dice score; choose another "
             "evaluation.convention, or validation cases with labelled classes"
         )
     load_trained_state(training.network, progress.best.blocks)
@@ -192,7 +193,7 @@ def _save(training: Training, stepper: Stepper, progress: Progress) -> None:
         "optimizer": stepper.optimizer.state_dict(),
         "scaler": stepper.scaler.state_dict(),
         "random": random_state(),
-        # In the same file, so that no moment has the one without the other.
+        # In the same file, so that both are always consistent.
         **({} if progress.best is None else {"best": progress.best.state()}),
     }
     if training.group.rank == 0:
@@ -201,7 +202,7 @@ def _save(training: Training, stepper: Stepper, progress: Progress) -> None:
 
 
 def _restore(training: Training, stepper: Stepper) -> Progress:
-    """Takes up the last checkpoint, or writes the first: then the disk is known to take them."""
+    """Loads the last checkpoint, or writes the first one to verify that the disk is writable."""
     state, note = read_last(training.checkpoint)
     if note:
         training.on_note(note)
@@ -212,7 +213,7 @@ def _restore(training: Training, stepper: Stepper) -> Progress:
         load_trained_state(training.network, state["blocks"])
         stepper.optimizer.load_state_dict(state["optimizer"])
         for group in stepper.optimizer.param_groups:
-            # How a step is computed is no part of where the training stands.
+            # How a step is computed is not a part of the training's state.
             group["fused"] = stepper.optimizer.defaults["fused"]
         stepper.scaler.load_state_dict(state.get("scaler", {}))
         progress = Progress.restored(state, training.arm.train.iterations, training.log)
@@ -220,14 +221,19 @@ def _restore(training: Training, stepper: Stepper) -> Progress:
         if "random" in state:
             set_random_state(state["random"])
     if training.group.rank == 0:
-        # Lines of epochs after the checkpoint will come again; lost ones are in it.
+        # Epochs after the checkpoint are repeated; lost lines are restored from the checkpoint.
         lines = [json.dumps(metrics) + "\n" for metrics in progress.history]
         write_text(training.log, "".join(lines))
     return progress
 
 
 def execute_as(train: TrainConfig, network: Network) -> None:
-    """Sets up what changes how a network is computed, and not what."""
+    """Applies settings that change how a network is computed, but not its results.
+
+    Args:
+        train: Execution settings.
+        network: Modified in place.
+    """
     keep_memory()
     if train.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -245,10 +251,10 @@ class _Stop:
 
 @contextmanager
 def _stop_signal(group: ProcessGroup) -> Iterator[_Stop]:
-    """Catches SIGTERM, so that the step under way is ended and kept; one of several ends at once.
+    """Catches SIGTERM, so that the current step is finished and saved.
 
-    A scheduler sends it before it kills. Ctrl-C stops at once; a run then goes on from its last
-    checkpoint.
+    Schedulers send SIGTERM before they kill a process. One of several processes ends immediately
+    instead, as does every process on Ctrl-C. A run is then resumed from its last checkpoint.
     """
     stop = _Stop()
     if group.count > 1:

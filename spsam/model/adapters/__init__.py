@@ -1,1 +1,1 @@
-"""Components of the slot `adapter`, one class a file, and where they are placed."""
+"""Components of the slot `adapter`, one class per file, and their placement in SAM."""

@@ -13,16 +13,16 @@ from spsam.model.adapters.base import Adapter, at_least, start
 class AdaptFormerAdapter(Adapter):
     """`X + s · ReLU(X W_dn) W_up` (AdaptFormer, arXiv 2205.13535).
 
-    There it stands parallel to the MLP alone, behind the norm; the factor of parallel places,
-    `adapter_placement.parallel_scale`, is then 1.
+    AdaptFormer places the adapter only parallel to the MLP, on the normalised tokens. Set
+    `adapter_placement.parallel_scale` to 1 to reproduce this, because s already scales the change.
 
     Args:
-        dim: C, the tokens' width.
-        depth: D, slices of a patch; not used.
-        width: The bottleneck's width.
-        scale: s.
-        init: `zero` starts W_up and its bias at zero, so that the adapter begins as the identity;
-            `default` as torch does.
+        dim: C, width of the tokens.
+        depth: D, number of slices in a patch; not used.
+        width: Width of the bottleneck.
+        scale: s, factor of the change.
+        init: `zero` initialises W_up and its bias to zero, so that the adapter starts as the
+            identity; `default` keeps torch's initialisation.
     """
 
     def __init__(
@@ -41,10 +41,10 @@ class AdaptFormerAdapter(Adapter):
         self.up = start(nn.Linear(width, dim), init)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, D, N, dim)` to the same shape."""
+        """Adapts tokens `(B, D, N, dim)`; returns the same shape."""
         return x + self.change(x)
 
     def change(self, x: Tensor) -> Tensor:
-        """The scaled bottleneck alone."""
+        """Returns the scaled output of the bottleneck, without the skip connection."""
         change: Tensor = self.scale * self.up(functional.relu(self.down(x)))
         return change

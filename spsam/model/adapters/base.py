@@ -39,7 +39,7 @@ class Adapter(nn.Module, ABC):
 
     Args:
         dim: C, width of the tokens; passed by the engine, not stored.
-        depth: D, slices of a patch; passed by the engine, not stored.
+        depth: D, number of slices in a patch; passed by the engine, not stored.
 
     Attributes:
         reach: Slices and in-plane neighbours that a token depends on.
@@ -52,7 +52,7 @@ class Adapter(nn.Module, ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        # Another forward makes an inherited change one of another adapter.
+        # An inherited `change` does not match a `forward` that the subclass redefines.
         if "forward" in vars(cls) and "change" not in vars(cls):
             cls.change = Adapter.change  # type: ignore[method-assign]
 
@@ -87,7 +87,7 @@ class ProjectionAdapter(nn.Module, ABC):
 
     Args:
         sites: Projections to adapt; `chosen` selects them from those that the engine offers.
-        depth: D, slices of a patch; passed by the engine, not stored.
+        depth: D, number of slices in a patch; passed by the engine, not stored.
 
     Attributes:
         uses_output: Whether the change depends on the frozen output. No other adapter can then be
@@ -116,23 +116,32 @@ class ProjectionAdapter(nn.Module, ABC):
 
 
 def at_least(name: str, value: float, least: float) -> None:
-    """Rejects a size that is too small.
+    """Rejects a parameter that is too small.
+
+    Args:
+        name: Name of the parameter, for the message.
+        value: Its value.
+        least: Smallest allowed value.
 
     Raises:
-        InputError: If it is.
+        InputError: If the value is smaller than `least`.
     """
     if value < least:
-        raise InputError(f"an adapter's {name} is at least {least}: got {value}")
+        raise InputError(f"an adapter's {name} must be at least {least}: got {value}")
 
 
 def hidden_width(dim: int, ratio: float) -> int:
-    """Width of a bottleneck, r·C rounded down, at least 1.
+    """Computes the width of a bottleneck: r·C rounded down, at least 1.
+
+    Args:
+        dim: C, width of the tokens.
+        ratio: r.
 
     Raises:
         InputError: If the ratio is not positive.
     """
     if ratio <= 0:
-        raise InputError(f"an adapter's ratio is the bottleneck's share of the width: got {ratio}")
+        raise InputError(f"an adapter's ratio must be positive: got {ratio}")
     return max(1, int(dim * ratio))
 
 

@@ -14,11 +14,12 @@ from spsam.model.adapters.sites import TARGETS, Projection, Target, chosen
 class BiasAdapter(ProjectionAdapter):
     """Replaces a projection's bias b by `b + δ` (BitFit, arXiv 2106.10199).
 
-    BitFit trains the biases themselves, those of norms included; here SAM stays as it is.
+    BitFit trains the biases themselves, including those of norms. Here, SAM's biases stay frozen
+    and only projections receive an offset δ, which starts at zero.
 
     Args:
-        sites: All projections.
-        depth: D, slices of a patch; not used.
+        sites: All projections of SAM; `targets` and `decoder_targets` select from them.
+        depth: D, number of slices in a patch; not used.
         targets: Projections in every block of the image encoder.
         decoder_targets: Projections in every attention and MLP of the mask decoder.
     """
@@ -35,6 +36,6 @@ class BiasAdapter(ProjectionAdapter):
         self.offset = nn.ParameterDict({s.key: torch.zeros(s.outputs) for s in self.sites})
 
     def forward(self, x: Tensor, output: Tensor, site: Projection) -> Tensor:
-        """`(outputs,)`, whatever goes in."""
+        """Returns the offset of the projection, `(outputs,)`; the input has no effect."""
         offset: Tensor = self.offset[site.key]
         return offset

@@ -13,16 +13,18 @@ from spsam.model.adapters.base import Adapter, Reach, hidden_width, start
 class Conv3DAdapter(Adapter):
     """`X + ReLU(conv(ReLU(X W_dn))) W_up`, with a depth-wise 3×3×3 convolution.
 
-    After 3DSAM-adapter (arXiv 2306.13465); MaskSAM (arXiv 2403.14103) has the like. The former's
-    code has a third ReLU behind W_up, left out here: it would never leave a start at zero.
+    This is the adapter of 3DSAM-adapter (arXiv 2306.13465); MaskSAM (arXiv 2403.14103) uses a
+    similar one. The code of 3DSAM-adapter applies a third ReLU after W_up. It is omitted here,
+    because its gradient is zero if W_up is initialised to zero.
 
     Args:
-        dim: C, the tokens' width.
-        depth: D, slices of a patch.
-        grid: (gh, gw), rows and columns of the tokens. An axis of one entry has one tap.
-        ratio: r, the bottleneck's width in units of C.
-        init: `zero` starts W_up and its bias at zero, so that the adapter begins as the identity;
-            `default` as torch does.
+        dim: C, width of the tokens.
+        depth: D, number of slices in a patch.
+        grid: (gh, gw), rows and columns of the tokens. The kernel has size 1 along an axis of
+            length 1.
+        ratio: r, width of the bottleneck as a fraction of C.
+        init: `zero` initialises W_up and its bias to zero, so that the adapter starts as the
+            identity; `default` keeps torch's initialisation.
     """
 
     reach = Reach(slices=1, plane=1)
@@ -38,7 +40,7 @@ class Conv3DAdapter(Adapter):
     ) -> None:
         super().__init__()
         hidden = hidden_width(dim, ratio)
-        # Taps that only ever meet the border would be counted and never trained.
+        # Kernel entries that only ever cover the padding would be counted but never trained.
         slices, rows, columns = (3 if side > 1 else 1 for side in (depth, *grid))
         around = (slices // 2, rows // 2, columns // 2)
         self.grid = grid
@@ -49,11 +51,11 @@ class Conv3DAdapter(Adapter):
         self.up = start(nn.Linear(hidden, dim), init)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, D, N, dim)` to the same shape."""
+        """Adapts tokens `(B, D, N, dim)`; returns the same shape."""
         return x + self.change(x)
 
     def change(self, x: Tensor) -> Tensor:
-        """The bottleneck alone."""
+        """Returns the output of the bottleneck, without the skip connection."""
         hidden = functional.relu(self.down(x))
         grids = hidden.reshape(*x.shape[:2], -1, *self.grid, hidden.shape[-1])
         # (B, D, n, gh, gw, h) to (B·n, h, D, gh, gw)

@@ -11,17 +11,18 @@ from spsam.model.adapters.base import Adapter, Reach, hidden_width, start
 
 
 class ConvDepthAdapter(Adapter):
-    """`X + GELU(conv(LN(X) W_dn)) W_up`, the convolution over three slices (MA-SAM's 3D adapter).
+    """`X + GELU(conv(LN(X) W_dn)) W_up`, convolved over three slices (MA-SAM's 3D adapter).
 
-    MA-SAM (arXiv 2309.08842) has it before the attention and before the MLP of every block of the
-    image encoder, r = 1/2 in ViT-B. Neither W has a bias; the convolution joins all channels.
+    MA-SAM (arXiv 2309.08842) places the adapter before the attention and before the MLP of every
+    block of the image encoder, with r = 1/2 in ViT-B. W_dn and W_up have no biases, and the
+    convolution mixes all channels.
 
     Args:
-        dim: C, the tokens' width.
-        depth: D, slices of a patch; with one slice the convolution has one tap.
-        ratio: r, the bottleneck's width in units of C.
-        init: `zero` starts W_up at zero, so that the adapter begins as the identity; `default` as
-            torch does.
+        dim: C, width of the tokens.
+        depth: D, number of slices in a patch. The kernel has size 1 if D = 1.
+        ratio: r, width of the bottleneck as a fraction of C.
+        init: `zero` initialises W_up to zero, so that the adapter starts as the identity; `default`
+            keeps torch's initialisation.
     """
 
     reach = Reach(slices=1)
@@ -42,11 +43,11 @@ class ConvDepthAdapter(Adapter):
         self.up = start(nn.Linear(hidden, dim, bias=False), init)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, D, N, dim)` to the same shape."""
+        """Adapts tokens `(B, D, N, dim)`; returns the same shape."""
         return x + self.change(x)
 
     def change(self, x: Tensor) -> Tensor:
-        """The bottleneck alone."""
+        """Returns the output of the bottleneck, without the skip connection."""
         hidden = self.down(self.norm(x)).permute(0, 3, 1, 2)
         mixed = functional.gelu(self.conv(hidden)).permute(0, 2, 3, 1)
         change: Tensor = self.up(mixed)

@@ -12,15 +12,15 @@ from spsam.model.adapters.vanilla import VanillaAdapter
 
 
 class DepthAfterAdapter(Adapter):
-    """`Y + depthMLP(Y)`, Y = vanilla(X): the depth MLP at full width (paper's Table 4).
+    """`Y + depthMLP(Y)`, Y = vanilla(X), with the depth MLP at full width (paper's Table 4).
 
     Args:
-        dim: C, the tokens' width.
-        depth: D, slices of a patch.
-        ratio: r, the bottleneck's width in units of C.
-        depth_ratio: The depth MLP's hidden width in units of D.
-        init: `zero` starts the last layer of the bottleneck and of the depth MLP at zero, so that
-            the adapter begins as the identity; `default` as torch does.
+        dim: C, width of the tokens.
+        depth: D, number of slices in a patch.
+        ratio: r, width of the bottleneck as a fraction of C.
+        depth_ratio: Hidden width of the depth MLP as a multiple of D.
+        init: `zero` initialises the last layers of the bottleneck and of the depth MLP to zero, so
+            that the adapter starts as the identity; `default` keeps torch's initialisation.
     """
 
     reach = Reach(slices=None)
@@ -39,7 +39,7 @@ class DepthAfterAdapter(Adapter):
         self.depth_mlp = DepthMLP(depth, depth_ratio, init)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, D, N, dim)` to the same shape."""
+        """Adapts tokens `(B, D, N, dim)`; returns the same shape."""
         adapted = self.vanilla(x)
         mixed: Tensor = adapted + self.depth_mlp(adapted)
         return mixed

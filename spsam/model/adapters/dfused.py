@@ -14,16 +14,16 @@ from spsam.model.adapters.depth_mlp import DepthMLP
 class DFusedAdapter(Adapter):
     """`X + (h + σ(h W_Dup) W_Ddn) W_up`, h = σ(X W_dn), σ = GELU (paper's Sec. 2.1; App. C, Eq. 1).
 
-    The depth MLP works on r·C channels instead of C, which makes it 1/r times cheaper than the
-    adapters that mix slices before or after the bottleneck.
+    The depth MLP processes r·C channels instead of C. Its cost is therefore r times that of the
+    depth MLPs before or after the bottleneck.
 
     Args:
-        dim: C, the tokens' width.
-        depth: D, slices of a patch.
-        ratio: r, the bottleneck's width in units of C.
-        depth_ratio: The depth MLP's hidden width in units of D.
-        init: `zero` starts W_up and W_Ddn at zero, so that the adapter begins as the identity;
-            `default` as torch does.
+        dim: C, width of the tokens.
+        depth: D, number of slices in a patch.
+        ratio: r, width of the bottleneck as a fraction of C.
+        depth_ratio: Hidden width of the depth MLP as a multiple of D.
+        init: `zero` initialises W_up and W_Ddn to zero, so that the adapter starts as the
+            identity; `default` keeps torch's initialisation.
     """
 
     reach = Reach(slices=None)
@@ -44,11 +44,11 @@ class DFusedAdapter(Adapter):
         self.up = start(nn.Linear(hidden, dim), init)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, D, N, dim)` to the same shape."""
+        """Adapts tokens `(B, D, N, dim)`; returns the same shape."""
         return x + self.change(x)
 
     def change(self, x: Tensor) -> Tensor:
-        """The bottleneck alone."""
+        """Returns the output of the bottleneck, without the skip connection."""
         hidden = functional.gelu(self.down(x))
         change: Tensor = self.up(hidden + self.depth_mlp(hidden))
         return change

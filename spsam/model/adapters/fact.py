@@ -15,24 +15,26 @@ from spsam.model.adapters.sites import Projection, Target, chosen
 
 
 class FactAdapter(ProjectionAdapter):
-    """FacT (arXiv 2212.03145): all weight updates form one low-rank tensor.
+    """Low-rank updates of all weights as one factorised tensor, FacT (arXiv 2212.03145).
 
-    Weights are cut into n blocks of d×d, d the greatest width that all of a transformer's
-    projections are multiples of; the block i changes by `s · V Σ_i U`, U and V shared by all
-    blocks. As tensor-train each has a core Σ_i of its own; as Tucker's form `Σ_i = Σ_t P_it C_t`
-    with a row of P for each block and C for all. That is `2dr + nr²`, or `2dr + nr + r³` numbers
-    for the encoder, and as many for the decoder. V starts at zero.
+    Weights are divided into n blocks of size d×d; d is the greatest common divisor of the input and
+    output widths of all projections in a transformer. Block i changes by `s · V Σ_i U`. All blocks
+    share U and V, and V is initialised to zero.
 
-    MA-SAM (arXiv 2309.08842) has the tensor-train at q and v of the image encoder, r = 32, s = 1
-    and a dropout of 0.1 before V.
+    The tensor train has a separate core Σ_i for each block, `2dr + nr²` parameters in total.
+    Tucker's form computes `Σ_i = Σ_t P_it C_t` from a row of P for each block and one shared C,
+    `2dr + nr + r³` parameters in total. Encoder and decoder have separate factors.
+
+    MA-SAM (arXiv 2309.08842) uses the tensor train at q and v of the image encoder, with r = 32,
+    s = 1 and a dropout of 0.1 before V.
 
     Args:
-        sites: All projections.
-        depth: D, slices of a patch; not used.
-        rank: r.
-        form: The tensor's form.
-        scale: s.
-        dropout: Share of the r numbers before V that are left out in training.
+        sites: All projections of SAM; `targets` and `decoder_targets` select from them.
+        depth: D, number of slices in a patch; not used.
+        rank: r, rank of the factorisation.
+        form: Form of the factorisation.
+        scale: s, factor of the change.
+        dropout: Dropout probability of the r features before V.
         targets: Projections in every block of the image encoder.
         decoder_targets: Projections in every attention and MLP of the mask decoder.
     """
@@ -52,7 +54,7 @@ class FactAdapter(ProjectionAdapter):
         super().__init__(chosen(sites, targets, decoder_targets), depth)
         at_least("rank", rank, 1)
         self.rank, self.scale = rank, scale
-        # All that are offered, so that d does not depend on the targets.
+        # Computed from all projections, so that d does not depend on the targets.
         self.width = {part: _unit(sites, part) for part in {site.part for site in self.sites}}
         shared = sorted(self.width)
         self.first = nn.ModuleDict(
@@ -76,7 +78,7 @@ class FactAdapter(ProjectionAdapter):
             nn.init.uniform_(held, -(rank**-0.5), rank**-0.5)
 
     def forward(self, x: Tensor, output: Tensor, site: Projection) -> Tensor:
-        """`(..., inputs)` to `(..., outputs)`."""
+        """Computes the change `(..., outputs)` from the projection's input `(..., inputs)`."""
         columns = self.first[site.part](x.reshape(*x.shape[:-1], -1, self.width[site.part]))
         rows = functional.linear(columns.flatten(-2), self._core(site))
         rows = self.dropout(rows.reshape(*x.shape[:-1], -1, self.rank))
@@ -84,7 +86,7 @@ class FactAdapter(ProjectionAdapter):
         return change if self.scale == 1.0 else self.scale * change
 
     def _core(self, site: Projection) -> Tensor:
-        """All Σ of a projection, `(rows · r, columns · r)` of its blocks."""
+        """Returns the cores Σ of a projection as one matrix, `(rows · r, columns · r)`."""
         core: Tensor = self.cores[site.key]
         if self.common:
             core = torch.einsum("it,trs->irs", core, self.common[site.part])
@@ -93,7 +95,7 @@ class FactAdapter(ProjectionAdapter):
         return blocks.transpose(1, 2).reshape(rows * self.rank, columns * self.rank)
 
     def _blocks(self, site: Projection) -> tuple[int, int]:
-        """Rows and columns of blocks."""
+        """Returns the number of rows and columns of blocks in a projection's weight."""
         width = self.width[site.part]
         return site.outputs // width, site.inputs // width
 

@@ -11,16 +11,17 @@ from spsam.model.adapters.sites import Projection, Target, chosen
 
 
 class LoRAAdapter(ProjectionAdapter):
-    """`Δ(x) = α/r · B A x`, A of r rows and B of r columns for each projection (arXiv 2106.09685).
+    """Low-rank update `Δ(x) = α/r · B A x` of each projection, LoRA (arXiv 2106.09685).
 
-    B starts at zero. SAMed (arXiv 2304.13785) has it at q and v of the image encoder, r = 4, and
-    does not scale; its smaller form SAMed_s has it at q and v of the mask decoder, too.
+    A has r rows, and B has r columns and is initialised to zero. SAMed (arXiv 2304.13785) uses LoRA
+    without scaling at q and v of the image encoder, with r = 4. Its smaller variant SAMed_s also
+    uses it at q and v of the mask decoder.
 
     Args:
-        sites: All projections.
-        depth: D, slices of a patch; not used.
-        rank: r.
-        alpha: α; null: r, so that nothing is scaled.
+        sites: All projections of SAM; `targets` and `decoder_targets` select from them.
+        depth: D, number of slices in a patch; not used.
+        rank: r, rank of the update.
+        alpha: α; null: r, so that the factor α/r is 1.
         targets: Projections in every block of the image encoder.
         decoder_targets: Projections in every attention and MLP of the mask decoder.
     """
@@ -48,6 +49,6 @@ class LoRAAdapter(ProjectionAdapter):
             nn.init.zeros_(up.weight)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, output: Tensor, site: Projection) -> Tensor:
-        """`(..., inputs)` to `(..., outputs)`."""
+        """Computes the change `(..., outputs)` from the projection's input `(..., inputs)`."""
         change: Tensor = self.up[site.key](self.down[site.key](x))
         return change if self.scale == 1.0 else self.scale * change

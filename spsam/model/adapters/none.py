@@ -11,5 +11,5 @@ class NoAdapter(Adapter):
     """Returns the tokens unchanged; no parameters."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, D, N, dim)`, unchanged."""
+        """Returns the tokens `(B, D, N, dim)` unchanged."""
         return x

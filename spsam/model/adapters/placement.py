@@ -14,7 +14,7 @@ from spsam.model.adapters.sites import encoder_module
 Grid = tuple[int, int]
 
 NO_GRID: Grid = (1, 1)
-"""Of tokens that have no place in the plane."""
+"""Grid of tokens that have no position in the plane."""
 
 USUAL_ENCODER_PLACES = ("after_attention", "parallel_mlp")
 ENCODER_PLACES = (*USUAL_ENCODER_PLACES, "before_attention", "before_mlp")
@@ -27,45 +27,48 @@ BLOCK_PLACES = (
 FINAL_PLACES = ("after_final_attention",)
 DECODER_PLACES = BLOCK_PLACES + FINAL_PLACES
 IN_THE_PLANE = ("after_image_to_token",)
-"""Of the decoder's places those whose tokens are the image's, once for each class."""
+"""Places in the decoder that process image tokens, once for each class."""
 
 
 class AdapterSet(nn.Module):
     """The adapters of SAM's image encoder and mask decoder (paper's Sec. 2.1, 2.5).
 
-    Token adapters stand at places, projection adapters at projections of their own choice. The
-    usual places are the paper's: after attention and parallel to the MLP in the encoder, in the
-    cross-attentions of the decoder. That the decoder's are serial is chosen here.
+    Token adapters are attached at places. Projection adapters are attached at the projections that
+    they select. The default places are the paper's: after the attention and parallel to the MLP in
+    the encoder, and in the cross-attentions of the decoder. The paper does not specify how the
+    decoder's adapters are attached; they are serial here.
 
-    Two ways of attaching tokens exist. *Serial*: the adapter with its own skip, `A(x)`, on a
-    sublayer's output before the residual sum; before a sublayer, on the sum itself. *Parallel*:
-    beside a sublayer, without the adapter's own skip and scaled, `s · (A(x) - x)` added to the
-    sublayer's output.
+    A token adapter is attached in one of two ways. *Serial*: the adapter with its skip connection,
+    `A(x)`, is applied to a sublayer's output before the residual sum; at a place before a sublayer,
+    to the residual sum itself. *Parallel*: the scaled change `s · (A(x) - x)` of a sublayer's input
+    is added to the sublayer's output.
 
-    A token adapter always sees un-windowed tokens `(B, D, N, dim)`: position n is the same place in
-    the plane (or the same class and token) in all D slices, so that mixing along D mixes slices.
+    A token adapter always receives tokens without windows, `(B, D, N, dim)`. Position n is the same
+    place in the plane (or the same class and token) in all D slices, so that an operation along D
+    mixes slices.
 
     Args:
-        factory: Makes a token adapter for a width and a grid; without one there are none.
+        factory: Builds a token adapter for a width and a grid; None: no token adapters.
         encoder_dim: E, width of the image encoder's tokens.
         encoder_blocks: Number of transformer blocks in the image encoder.
         decoder_dim: C, width of the mask decoder's tokens.
         decoder_blocks: Number of two-way blocks in the mask decoder.
-        encoder_places: Of `ENCODER_PLACES`, in every block of the image encoder.
-        decoder_places: Of `DECODER_PLACES`, in every two-way block (the final attention has one).
-        parallel_scale: s, of the parallel places.
-        grid: (gh, gw), of the image's tokens.
+        encoder_places: Places from `ENCODER_PLACES`, applied in every block of the image encoder.
+        decoder_places: Places from `DECODER_PLACES`, applied in every two-way block; the final
+            attention has one place.
+        parallel_scale: s, factor of parallel adapters.
+        grid: (gh, gw), token grid of the image.
         projections: Projection adapters by component.
 
     Attributes:
         encoder: `encoder[i][place]`, block i of the image encoder.
         decoder: `decoder[i][place]`, two-way block i of the mask decoder.
         final: `final["after_final_attention"]`, the mask decoder's last attention.
-        projections: As given.
+        projections: Projection adapters by component.
 
     Raises:
         ValueError: If a place does not exist.
-        InputError: If two projection adapters cannot stand at one projection.
+        InputError: If two projection adapters at the same projection are incompatible.
     """
 
     def __init__(
@@ -106,15 +109,15 @@ class AdapterSet(nn.Module):
         self._projected = arranged(projections or {})
 
     def projected(self, module: str) -> Projected | None:
-        """The projection adapters of a frozen module; None without any.
+        """Returns the projection adapters of a frozen module; None without any.
 
         Args:
-            module: As `spsam.model.adapters.sites` calls it.
+            module: Name of the module, as defined in `spsam.model.adapters.sites`.
         """
         return self._projected.get(module)
 
     def first_encoder_block(self) -> int | None:
-        """The first block of the image encoder with an adapter that trains; None without any."""
+        """Returns the index of the first encoder block with a trained adapter; None without any."""
         for index, site in enumerate(self.encoder):
             at_projections = self._projected.get(encoder_module(index))
             if at_projections is not None or any(True for _ in site.parameters()):
@@ -122,10 +125,13 @@ class AdapterSet(nn.Module):
         return None
 
     def with_tokens(self, sets: Mapping[str, AdapterSet]) -> AdapterSet:
-        """Takes over the token adapters of other sets; of several at one place it makes a `Chain`.
+        """Adds the token adapters of other sets to this one; several at one place form a `Chain`.
 
         Args:
-            sets: By component, in the order in which tokens pass them.
+            sets: Adapter sets by component, in the order in which they process the tokens.
+
+        Returns:
+            This set.
         """
         own = [*self.encoder, *self.decoder, self.final]
         others = {name: [*each.encoder, *each.decoder, each.final] for name, each in sets.items()}
@@ -138,41 +144,41 @@ class AdapterSet(nn.Module):
         return self
 
     def encoder_site(self, block: int) -> nn.ModuleDict:
-        """The adapters of one block of the image encoder, by place."""
+        """Returns the adapters of one block of the image encoder, by place."""
         site = self.encoder[block]
         assert isinstance(site, nn.ModuleDict)
         return site
 
     def decoder_site(self, block: int) -> nn.ModuleDict:
-        """The adapters of one two-way block of the mask decoder, by place."""
+        """Returns the adapters of one two-way block of the mask decoder, by place."""
         site = self.decoder[block]
         assert isinstance(site, nn.ModuleDict)
         return site
 
     def serial(self, site: nn.ModuleDict, place: str, x: Tensor, folded: tuple[int, int]) -> Tensor:
-        """A sublayer's output, adapted with the adapter's own skip.
+        """Applies an adapter, including its skip connection, to a sublayer's output.
 
         Args:
-            site: The block's adapters.
-            place: Where in the block; a place without an adapter returns `x`.
+            site: Adapters of the block, by place.
+            place: Place in the block; `x` is returned if it has no adapter.
             x: `(B·D·…, …, dim)` tokens, slices folded into the batch.
             folded: (B, D).
 
         Returns:
-            `A(x)`, shaped like `x`.
+            `A(x)`, the same shape as `x`.
         """
         return _adapt(site[place], x, folded) if place in site else x
 
     def parallel(
         self, site: nn.ModuleDict, place: str, x: Tensor, output: Tensor, folded: tuple[int, int]
     ) -> Tensor:
-        """A sublayer's output plus the scaled adapter beside the sublayer.
+        """Adds the scaled change of a parallel adapter to a sublayer's output.
 
         Args:
-            site: The block's adapters.
-            place: Where in the block; a place without an adapter returns `output`.
-            x: `(B·D·…, …, dim)` tokens that go into the sublayer.
-            output: What the sublayer made of them, shaped like `x`.
+            site: Adapters of the block, by place.
+            place: Place in the block; `output` is returned if it has no adapter.
+            x: `(B·D·…, …, dim)` tokens, the input of the sublayer.
+            output: Output of the sublayer, the same shape as `x`.
             folded: (B, D).
 
         Returns:
@@ -181,7 +187,7 @@ class AdapterSet(nn.Module):
         if place not in site:
             return output
         adapter, unfolded = site[place], x.reshape(*folded, -1, x.shape[-1])
-        # An adapter that knows its own change need not add its tokens for them to be taken away.
+        # `change` avoids adding the skip connection only to subtract it again.
         if isinstance(adapter, Adapter):
             change = adapter.change(unfolded)
         else:
@@ -190,17 +196,17 @@ class AdapterSet(nn.Module):
 
 
 class Chain(nn.ModuleDict):
-    """Token adapters of several components at one place, one after the other."""
+    """Token adapters of several components at one place, applied in order."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, D, N, dim)` to the same shape."""
+        """Applies all adapters to tokens `(B, D, N, dim)`; returns the same shape."""
         for adapter in self.values():
             x = adapter(x)
         return x
 
 
 def _adapt(adapter: nn.Module, x: Tensor, folded: tuple[int, int]) -> Tensor:
-    """Unfolds slices from the batch, adapts, folds them back."""
+    """Unfolds slices from the batch, applies the adapter and folds the slices back."""
     adapted: Tensor = adapter(x.reshape(*folded, -1, x.shape[-1]))
     return adapted.reshape(x.shape)
 
@@ -208,4 +214,4 @@ def _adapt(adapter: nn.Module, x: Tensor, folded: tuple[int, int]) -> Tensor:
 def _check_places(places: Sequence[str], known: Sequence[str], part: str) -> None:
     unknown = [place for place in places if place not in known]
     if unknown:
-        raise ValueError(f"no such place in the {part}: {unknown}; places are {', '.join(known)}")
+        raise ValueError(f"no such place in the {part}: {unknown}; expected {', '.join(known)}")

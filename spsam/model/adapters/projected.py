@@ -15,24 +15,24 @@ from spsam.model.adapters.sites import Projection
 Layer = Callable[[Tensor], Tensor]
 
 Beside = tuple[ProjectionAdapter, Projection]
-"""An adapter and the projection that it stands at."""
+"""An adapter and the projection that it adapts."""
 
 
 class Projected:
     """The adapters at the projections of one frozen module.
 
     Args:
-        adapters: By the projection's name; those of one projection add up.
+        adapters: Adapters by name of the projection; the changes of several are added.
     """
 
     def __init__(self, adapters: Mapping[str, Sequence[Beside]]) -> None:
         self._adapters = adapters
 
     def linear(self, name: str, layer: Layer, x: Tensor) -> Tensor:
-        """A frozen layer's output and what its adapters add.
+        """Computes a frozen layer's output plus the changes of its adapters.
 
         Args:
-            name: The projection's.
+            name: Name of the projection.
             layer: The frozen layer.
             x: `(..., inputs)`.
 
@@ -42,7 +42,7 @@ class Projected:
         return self._add(name, x, layer(x))
 
     def qkv(self, layer: Layer, x: Tensor) -> Tensor:
-        """The same of a layer that makes q, k and v in one.
+        """Computes the adapted output of a layer that combines q, k and v.
 
         Args:
             layer: The frozen layer.
@@ -55,18 +55,28 @@ class Projected:
         if not self._adapters.keys() & {"q", "k", "v"}:
             return output
         parts = zip("qkv", output.chunk(3, dim=-1), strict=True)
-        # In place would spoil the output for an adapter that multiplies by it.
+        # Adding in place would modify the output that an adapter multiplies by.
         return torch.cat([self._add(name, x, part) for name, part in parts], dim=-1)
 
     def mlp(self, first: Layer, activation: Layer, second: Layer, x: Tensor) -> Tensor:
-        """The same of an MLP, `(..., dim)` to the same shape."""
+        """Computes an adapted MLP of two layers.
+
+        Args:
+            first: The frozen layer `fc1`.
+            activation: The activation between both layers.
+            second: The frozen layer `fc2`.
+            x: `(..., dim)`.
+
+        Returns:
+            The same shape.
+        """
         return self.linear("fc2", second, activation(self.linear("fc1", first, x)))
 
     def attention(self, frozen: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """The same of an attention of `segment_anything`'s two-way transformer.
+        """Computes an adapted attention of `segment_anything`'s two-way transformer.
 
         Args:
-            frozen: The attention.
+            frozen: The attention module.
             q: `(n, T, C)`.
             k: `(n, N, C)`.
             v: `(n, N, C)`.
@@ -79,7 +89,8 @@ class Projected:
             _heads(self.linear(name, layer, x), frozen.num_heads)
             for name, (layer, x) in layers.items()
         )
-        # Step by step as there: an adapter that begins with nothing leaves every bit.
+        # The same operations as in the package, so that a zero-initialised adapter leaves the
+        # output bitwise identical.
         weights = (query @ key.transpose(2, 3) / query.shape[-1] ** 0.5).softmax(dim=-1)
         attended = (weights @ value).transpose(1, 2).flatten(2)
         return self.linear("proj", frozen.out_proj, attended)
@@ -87,24 +98,27 @@ class Projected:
     def _add(self, name: str, x: Tensor, output: Tensor) -> Tensor:
         whole = output
         for adapter, site in self._adapters.get(name, ()):
-            # A float32 parameter alone would make the sum wider than the frozen output.
+            # A change that is only a float32 parameter would promote the type of the sum.
             whole = whole + adapter(x, output, site).to(output.dtype)
         return whole
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:
-    """`(n, N, C)` to `(n, heads, N, C / heads)`."""
+    """Splits `(n, N, C)` into heads, `(n, heads, N, C / heads)`."""
     return x.reshape(*x.shape[:2], heads, -1).transpose(1, 2)
 
 
 def arranged(adapters: Mapping[str, ProjectionAdapter]) -> dict[str, Projected]:
-    """The adapters of every frozen module that has any.
+    """Groups projection adapters by frozen module.
 
     Args:
-        adapters: By component.
+        adapters: Projection adapters by component.
+
+    Returns:
+        The adapters of every module that has any, by name of the module.
 
     Raises:
-        InputError: If two stand at one projection and one of them works on its frozen output.
+        InputError: If two adapters select the same projection and one depends on its frozen output.
     """
     by_module: dict[str, dict[str, list[Beside]]] = {}
     for component, adapter in adapters.items():
@@ -116,8 +130,8 @@ def arranged(adapters: Mapping[str, ProjectionAdapter]) -> dict[str, Projected]:
                 names = {id(each): name for name, each in adapters.items()}
                 first = names[id(there[0][0])]
                 raise InputError(
-                    f"blocks.adapter: {first} and {component} both stand at the projection "
-                    f"{site.name} of {site.module}, and {names[id(alone[0])]} works on the frozen "
-                    "output, which is another with the other adapter: give them other targets"
+                    f"blocks.adapter: {first} and {component} both adapt the projection "
+                    f"{site.name} of {site.module}, but {names[id(alone[0])]} depends on the "
+                    "frozen output and cannot share a projection: select other targets for one"
                 )
     return {module: Projected(names) for module, names in by_module.items()}

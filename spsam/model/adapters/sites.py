@@ -1,4 +1,4 @@
-"""The frozen projections of SAM that an adapter may change, by name."""
+"""Names of the frozen projections of SAM that an adapter can change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from spsam.errors import InputError, nearest
 
 Target = Literal["q", "k", "v", "proj", "fc1", "fc2"]
-"""A projection of a transformer block: of its attention (q, k, v, output), or of its MLP."""
+"""A projection of a transformer block: in its attention (q, k, v, output) or in its MLP."""
 
 TARGETS: tuple[Target, ...] = ("q", "k", "v", "proj", "fc1", "fc2")
 
@@ -20,17 +20,18 @@ SELF_ATTENTION, TOKEN_TO_IMAGE, IMAGE_TO_TOKEN, MLP, FINAL_ATTENTION = (
     "mlp",
     "final_attention",
 )
-"""The mask decoder's frozen modules: three attentions and an MLP a block, and one at the end."""
+"""Frozen modules of the mask decoder: three attentions and an MLP per block, and a final one."""
 
 
 @dataclass(frozen=True)
 class Projection:
-    """A frozen linear layer, or one third of a layer that computes q, k and v.
+    """A frozen linear layer, or the q, k or v third of a layer that combines them.
 
     Attributes:
         part: `encoder` or `decoder`.
-        module: The frozen module it is in: `encoder_3`, `decoder_0_self_attention`.
-        name: Of `TARGETS`.
+        module: Frozen module that contains the layer, such as `encoder_3` or
+            `decoder_0_self_attention`.
+        name: One of `TARGETS`.
         inputs: Width of its input.
         outputs: Width of its output.
     """
@@ -43,17 +44,26 @@ class Projection:
 
     @property
     def key(self) -> str:
-        """What tells it from all others; a name that torch takes for a module."""
+        """Unique identifier of the projection, valid as the name of a torch module."""
         return f"{self.module}_{self.name}"
 
 
 def encoder_module(block: int) -> str:
-    """The module of a block of the image encoder, whose attention and MLP have one name each."""
+    """Returns the name of an encoder block, which contains one attention and one MLP.
+
+    Args:
+        block: Index of the block.
+    """
     return f"encoder_{block}"
 
 
 def decoder_module(block: int, kind: str) -> str:
-    """An attention or the MLP of a two-way block of the mask decoder."""
+    """Returns the name of an attention or the MLP in a two-way block of the mask decoder.
+
+    Args:
+        block: Index of the block.
+        kind: `SELF_ATTENTION`, `TOKEN_TO_IMAGE`, `IMAGE_TO_TOKEN` or `MLP`.
+    """
     return f"decoder_{block}_{kind}"
 
 
@@ -65,14 +75,14 @@ def projections(
     decoder_mlp_dim: int,
     decoder_blocks: int = 2,
 ) -> tuple[Projection, ...]:
-    """All projections of a SAM, in the order of the forward pass.
+    """Lists all projections of a SAM, in the order of the forward pass.
 
     Args:
-        encoder_dim: E, width of the image encoder's tokens; its MLP has 4 E.
-        encoder_blocks: Blocks of the image encoder.
-        decoder_dim: C, width of the mask decoder's tokens; attention with the image has C / 2.
+        encoder_dim: E, width of the image encoder's tokens; the hidden width of its MLPs is 4E.
+        encoder_blocks: Number of blocks in the image encoder.
+        decoder_dim: C, width of the mask decoder's tokens; C / 2 in its cross-attentions.
         decoder_mlp_dim: Hidden width of the mask decoder's MLPs.
-        decoder_blocks: Two-way blocks of the mask decoder.
+        decoder_blocks: Number of two-way blocks in the mask decoder.
     """
     found: list[Projection] = []
     for block in range(encoder_blocks):
@@ -94,15 +104,15 @@ def projections(
 def chosen(
     offered: Sequence[Projection], encoder: Sequence[str], decoder: Sequence[str]
 ) -> tuple[Projection, ...]:
-    """The projections that an adapter asks for.
+    """Selects the projections of an adapter.
 
     Args:
-        offered: All that there are.
-        encoder: Names of `TARGETS`, in every block of the image encoder.
-        decoder: Names of `TARGETS`, in every attention and MLP of the mask decoder.
+        offered: All projections of SAM.
+        encoder: Names from `TARGETS`, applied in every block of the image encoder.
+        decoder: Names from `TARGETS`, applied in every attention and MLP of the mask decoder.
 
     Raises:
-        InputError: If a name is unknown or given twice, or none is given.
+        InputError: If a name is unknown or occurs twice, or both lists are empty.
     """
     for part, names in (("targets", encoder), ("decoder_targets", decoder)):
         unknown = [name for name in names if name not in TARGETS]
@@ -111,11 +121,11 @@ def chosen(
                 f"{part}: there is no projection '{unknown[0]}'{nearest(unknown[0], TARGETS)}"
             )
         if len(set(names)) < len(names):
-            raise InputError(f"{part}: names a projection twice: {', '.join(names)}")
+            raise InputError(f"{part}: a projection occurs twice: {', '.join(names)}")
     if not encoder and not decoder:
         raise InputError(
             "targets and decoder_targets are empty: expected at least one of "
-            f"{', '.join(TARGETS)}; an arm without adapters has blocks.adapter none"
+            f"{', '.join(TARGETS)}; for an arm without adapters, set blocks.adapter to none"
         )
     wanted = {"encoder": encoder, "decoder": decoder}
     return tuple(site for site in offered if site.name in wanted[site.part])

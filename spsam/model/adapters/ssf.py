@@ -12,14 +12,15 @@ from spsam.model.adapters.sites import TARGETS, Projection, Target, chosen
 
 
 class SSFAdapter(ProjectionAdapter):
-    """`γ ⊙ y + β` of a projection's output y (SSF, arXiv 2210.08823), γ as 1 + a number.
+    """Scale and shift `γ ⊙ y + β` of a projection's output y (SSF, arXiv 2210.08823).
 
-    SSF has them behind norms and the patch embedding as well, and starts them near one and zero;
-    here they stand at projections and start with exactly that.
+    SSF also adapts norms and the patch embedding, and draws initial values near γ = 1 and β = 0.
+    Here, only projections are adapted, and γ and β start at exactly 1 and 0; the trained parameter
+    is γ - 1.
 
     Args:
-        sites: All projections.
-        depth: D, slices of a patch; not used.
+        sites: All projections of SAM; `targets` and `decoder_targets` select from them.
+        depth: D, number of slices in a patch; not used.
         targets: Projections in every block of the image encoder.
         decoder_targets: Projections in every attention and MLP of the mask decoder.
     """
@@ -39,6 +40,6 @@ class SSFAdapter(ProjectionAdapter):
         self.shift = nn.ParameterDict({s.key: torch.zeros(s.outputs) for s in self.sites})
 
     def forward(self, x: Tensor, output: Tensor, site: Projection) -> Tensor:
-        """`(..., outputs)` to the same shape."""
+        """Computes the change of a projection's output `(..., outputs)`; returns the same shape."""
         change: Tensor = output * self.scale[site.key] + self.shift[site.key]
         return change

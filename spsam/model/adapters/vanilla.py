@@ -11,14 +11,16 @@ from spsam.model.adapters.base import Adapter, hidden_width, start
 
 
 class VanillaAdapter(Adapter):
-    """`X + σ(X W_dn) W_up`, σ = GELU, without mixing slices (paper's Sec. 2.1; AIM).
+    """`X + σ(X W_dn) W_up`, σ = GELU; slices are not mixed (paper's Sec. 2.1).
+
+    This is the bottleneck adapter of AIM (arXiv 2302.03024).
 
     Args:
-        dim: C, the tokens' width.
-        depth: D, slices of a patch; not used.
-        ratio: r, the bottleneck's width in units of C.
-        init: `zero` starts W_up and its bias at zero, so that the adapter begins as the identity;
-            `default` as torch does.
+        dim: C, width of the tokens.
+        depth: D, number of slices in a patch; not used.
+        ratio: r, width of the bottleneck as a fraction of C.
+        init: `zero` initialises W_up and its bias to zero, so that the adapter starts as the
+            identity; `default` keeps torch's initialisation.
     """
 
     def __init__(
@@ -35,10 +37,10 @@ class VanillaAdapter(Adapter):
         self.up = start(nn.Linear(hidden, dim), init)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, D, N, dim)` to the same shape."""
+        """Adapts tokens `(B, D, N, dim)`; returns the same shape."""
         return x + self.change(x)
 
     def change(self, x: Tensor) -> Tensor:
-        """The bottleneck alone."""
+        """Returns the output of the bottleneck, without the skip connection."""
         change: Tensor = self.up(functional.gelu(self.down(x)))
         return change

@@ -1,1 +1,1 @@
-"""Components of the slot `depth_pos_embed`, one class a file."""
+"""Components of the slot `depth_pos_embed`, one class per file."""

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 class DepthPosEmbed(nn.Module):
     """Encodes the position of a slice, in the image encoder and in the mask decoder.
 
-    A component writes the method of the place where it adds something, or both.
+    A component overrides `encoder_tokens`, `decoder_position` or both.
 
     Args:
-        encoder_dim: E, width of the encoder's tokens; from the engine, not kept.
-        decoder_dim: C, width of the decoder's image position; from the engine, not kept.
-        depth: D, slices of a patch; from the engine, not kept.
-        grid: (gh, gw), the token grid; from the engine, not kept.
+        encoder_dim: E, width of the encoder's tokens; passed by the engine, not stored.
+        decoder_dim: C, width of the decoder's position encoding; passed by the engine, not stored.
+        depth: D, number of slices in a patch; passed by the engine, not stored.
+        grid: (gh, gw), size of the token grid; passed by the engine, not stored.
     """
 
     def __init__(
@@ -27,7 +27,10 @@ class DepthPosEmbed(nn.Module):
         super().__init__()
 
     def leave_decoder_out(self) -> None:
-        """Called once by a network without a mask decoder: what only that needs does not train."""
+        """Disables training of the parameters that only the mask decoder uses.
+
+        Networks without a mask decoder call this once.
+        """
 
     def encoder_tokens(self, tokens: Tensor) -> Tensor:
         """Adds the depth position to the encoder's tokens, after SAM's own position embedding.
@@ -36,18 +39,18 @@ class DepthPosEmbed(nn.Module):
             tokens: `(B·D, gh, gw, E)`.
 
         Returns:
-            The same shape and data type; unchanged unless a component does otherwise.
+            The same shape and data type. By default, the tokens unchanged.
         """
         return tokens
 
     def decoder_position(self, image_pe: Tensor) -> Tensor:
-        """Adds the depth position to the image position that the mask decoder gets.
+        """Adds the depth position to the image position encoding of the mask decoder.
 
         Args:
-            image_pe: `(1, C, gh, gw)`, SAM's own.
+            image_pe: `(1, C, gh, gw)`, SAM's position encoding of the image tokens.
 
         Returns:
-            `(1, C, gh, gw)` if all slices share it, else `(D, C, gh, gw)`;
-            unchanged unless a component does otherwise.
+            `(1, C, gh, gw)` if all slices share it, otherwise `(D, C, gh, gw)`. By default, the
+            encoding unchanged.
         """
         return image_pe

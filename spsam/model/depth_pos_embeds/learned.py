@@ -13,11 +13,11 @@ class LearnedDepthPosEmbed(DepthPosEmbed):
 
     Args:
         encoder_dim: E, width of the encoder's tokens.
-        decoder_dim: C, width of the decoder's image position.
-        depth: D, slices of a patch.
-        grid: (gh, gw), the token grid.
-        full_grid: The decoder gets a vector of its own for every place of the grid, instead of
-            one that is the same all over the slice.
+        decoder_dim: C, width of the decoder's position encoding.
+        depth: D, number of slices in a patch.
+        grid: (gh, gw), size of the token grid.
+        full_grid: Whether the decoder has a separate vector for every position of the grid instead
+            of one vector per slice.
     """
 
     def __init__(
@@ -35,14 +35,14 @@ class LearnedDepthPosEmbed(DepthPosEmbed):
         self.decoder = nn.Parameter(torch.zeros(depth, decoder_dim, *places))
 
     def leave_decoder_out(self) -> None:
-        """The decoder's vectors stay zero."""
+        """Freezes the decoder's vectors at zero."""
         self.decoder.requires_grad_(False)
 
     def encoder_tokens(self, tokens: Tensor) -> Tensor:
-        """`(B·D, gh, gw, E)` plus one vector a slice."""
+        """Adds one vector per slice to tokens `(B·D, gh, gw, E)`; returns the same shape."""
         slices = tokens.reshape(-1, self.encoder.shape[1], *tokens.shape[1:])
         return (slices + self.encoder[:, :, None, None].to(tokens.dtype)).reshape(tokens.shape)
 
     def decoder_position(self, image_pe: Tensor) -> Tensor:
-        """`(1, C, gh, gw)` to `(D, C, gh, gw)`."""
+        """Adds the decoder's vectors to `(1, C, gh, gw)`; returns `(D, C, gh, gw)`."""
         return image_pe + self.decoder.to(image_pe.dtype)

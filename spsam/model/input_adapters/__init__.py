@@ -1,1 +1,1 @@
-"""Components of the slot `input_adapter`, one class a file."""
+"""Components of the slot `input_adapter`, one class per file."""

@@ -7,18 +7,18 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 ENCODER_CHANNELS = 3
-"""SAM's image encoder takes RGB."""
+"""Number of input channels of SAM's image encoder (RGB)."""
 
 
 class InputAdapter(nn.Module, ABC):
     """Converts a volume to the three-channel slices that SAM's image encoder expects.
 
-    A component without parameters needs nothing but `forward`.
+    A component without trained parameters only has to define `forward`.
 
     Args:
-        in_channels: M, image modalities; from the engine, not kept.
-        image_size: (H, W) of the patch, pixels; from the engine, not kept.
-        encoder_size: (h, w) of the encoder's input, pixels; from the engine.
+        in_channels: M, number of image modalities; passed by the engine, not stored.
+        image_size: (H, W), in-plane size of the patch, pixels; passed by the engine, not stored.
+        encoder_size: (h, w) of the encoder's input, pixels; passed by the engine.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class InputAdapter(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, volume: Tensor) -> Tensor:
-        """From volumes to slices.
+        """Converts volumes to slices.
 
         Args:
             volume: `(B, M, D, H, W)` normalised intensities.
@@ -43,5 +43,5 @@ class InputAdapter(nn.Module, ABC):
 
 
 def fold_slices(volume: Tensor) -> Tensor:
-    """`(B, C, D, H, W)` to `(B·D, C, H, W)`."""
+    """Folds the slices of `(B, C, D, H, W)` into the batch, `(B·D, C, H, W)`."""
     return volume.transpose(1, 2).flatten(0, 1)

@@ -18,19 +18,19 @@ KERNEL = 3
 class MAdapter(InputAdapter):
     """An inverted bottleneck of 3×3×3 convolutions, M → hidden → 3 (paper's Sec. 2.2).
 
-    Between the two, transposed convolutions double the plane as often as a doubling is needed on
-    the way from the patch to the encoder's size; a bilinear resize does what is left. Every
-    convolution is followed by an instance norm, all but the last by a GELU as well: the frozen
-    encoder gets standardised channels, as from SAM's own preprocessing.
+    Between the two convolutions, transposed convolutions double the in-plane size of the patch as
+    long as it does not exceed the encoder's input size. A bilinear resize at the end produces the
+    exact size. Every convolution is followed by an instance norm, and all but the last also by a
+    GELU. The frozen encoder thus receives standardised channels, as from SAM's own preprocessing.
 
     Args:
-        in_channels: M, image modalities.
-        image_size: (H, W) of the patch, pixels.
+        in_channels: M, number of image modalities.
+        image_size: (H, W), in-plane size of the patch, pixels.
         encoder_size: (h, w) of the encoder's input, pixels.
-        hidden: Channels inside, more than M and more than 3.
-        init: `identity` starts as what `repeat` gives, standardised, so that a SAM that was taught
-            on pictures sees a picture from the first step; `default` as torch does.
-        lr_mult: Its learning rate in units of the other blocks'.
+        hidden: Number of hidden channels; greater than M and than 3.
+        init: `identity` starts with the standardised output of `repeat`, so that SAM receives a
+            natural image from the first step; `default` keeps torch's initialisation.
+        lr_mult: Learning rate as a multiple of the other blocks' rate.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class MAdapter(InputAdapter):
         require(
             (
                 hidden > widest,
-                f"an inverted bottleneck is wider inside: hidden is to be more than {widest}, "
-                f"got {hidden}",
+                f"hidden must be greater than {widest}, because an inverted bottleneck is wider "
+                f"inside: got {hidden}",
             ),
-            (0 < lr_mult < math.inf, f"lr_mult is to be a positive number, got {lr_mult}"),
+            (0 < lr_mult < math.inf, f"lr_mult must be positive and finite: got {lr_mult}"),
         )
         self.lr_mult = lr_mult
         layers: list[nn.Module] = [_conv(in_channels, hidden), InstanceNorm(hidden), nn.GELU()]
@@ -63,22 +63,28 @@ class MAdapter(InputAdapter):
             _carry_picture(self.layers, in_channels, hidden)
 
     def forward(self, volume: Tensor) -> Tensor:
-        """`(B, M, D, H, W)` to `(B·D, 3, h, w)`."""
+        """Converts volumes `(B, M, D, H, W)` to slices `(B·D, 3, h, w)`."""
         return fold_slices(resize_in_plane(self.layers(volume), self.encoder_size))
 
 
 def doublings(image_size: tuple[int, int], encoder_size: tuple[int, int]) -> int:
-    """How often the patch can be doubled, on both axes, without passing the encoder's size."""
+    """Counts how often both axes of the patch can be doubled within the encoder's input size.
+
+    Args:
+        image_size: (H, W), in-plane size of the patch, pixels.
+        encoder_size: (h, w) of the encoder's input, pixels.
+    """
     factor = min(encoder // image for encoder, image in zip(encoder_size, image_size, strict=True))
     return max(factor, 1).bit_length() - 1
 
 
 @torch.no_grad()
 def _carry_picture(layers: nn.Sequential, in_channels: int, hidden: int) -> None:
-    """Sets weights so that the last convolution's output is what `repeat` would give.
+    """Sets weights so that the last convolution initially outputs the same image as `repeat`.
 
-    GELU(x) - GELU(-x) = x: a picture goes through a layer whole in a pair of channels of opposite
-    sign. The other channels keep their random weights; the last convolution starts without them.
+    Because GELU(x) - GELU(-x) = x, a pair of channels with opposite signs passes an image through a
+    layer unchanged. All other channels keep their random weights; the last convolution starts with
+    zero weights for them.
     """
     as_they_are = in_channels == ENCODER_CHANNELS and hidden >= 2 * ENCODER_CHANNELS
     pictures = ENCODER_CHANNELS if as_they_are else 1
@@ -102,5 +108,5 @@ def _carry_picture(layers: nn.Sequential, in_channels: int, hidden: int) -> None
 
 
 def _conv(in_channels: int, out_channels: int) -> Conv3d:
-    # No bias: the instance norm behind it would take it away again.
+    # No bias: the instance norm that follows would subtract it.
     return Conv3d(in_channels, out_channels, KERNEL, padding=KERNEL // 2, bias=False)

@@ -1,4 +1,4 @@
-"""Three channels without parameters."""
+"""Input adapter without parameters."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from spsam.model.layers import resize_in_plane
 class RepeatChannels(InputAdapter):
     """Repeats one modality three times, keeps three, and repeats the mean of any other number.
 
-    Then a bilinear resize to the encoder's size; no parameters.
+    A bilinear resize to the encoder's input size follows. There are no parameters.
     """
 
     def forward(self, volume: Tensor) -> Tensor:
-        """`(B, M, D, H, W)` to `(B·D, 3, h, w)`."""
+        """Converts volumes `(B, M, D, H, W)` to slices `(B·D, 3, h, w)`."""
         if volume.shape[1] != ENCODER_CHANNELS:
             volume = volume.mean(dim=1, keepdim=True)
         slices = fold_slices(resize_in_plane(volume, self.encoder_size))

@@ -1,4 +1,5 @@
-"""Replacements for operations that are slow or wrong on a processor or in a library.
+"""Replacements for operations that are slow or wrong on some processors or in some libraries.
 
-Each file documents the operation it replaces and when. A test verifies equal results.
+Each file documents the operation that it replaces and under which conditions. A test verifies equal
+results.
 """

@@ -1,4 +1,4 @@
-"""Attention over a large grid on a CPU, some queries at a time: replaces torch's fused kernel."""
+"""Attention over a large grid on a CPU, in blocks of queries: replaces torch's fused kernel."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 BLOCK = 2**20
-"""Logits that are held at once, elements: small enough for a processor's cache."""
+"""Maximum number of logits in memory at once, small enough for a CPU's cache."""
 
 
 class AttentionInBlocks(torch.autograd.Function):
-    """`softmax(query · keyᵀ + by_row + by_column) · value`, without keeping a probability.
+    """`softmax(query · keyᵀ + by_row + by_column) · value`, without storing the probabilities.
 
-    What a fused kernel does, in matrix products. Kernels that come with torch take a bias only as
-    a whole N×N matrix, or in longer heads (see `Attention`), which at 1,024 pixels are three times
-    as long as SAM's. Here it is added to a block of logits where it lies. The way back computes
-    the probabilities again.
+    This is the algorithm of a fused kernel, in matrix products. torch's kernels accept a bias only
+    as a full N×N matrix or as additional dimensions of the heads (see `Attention`), which triples
+    the length of SAM's heads at 1,024 pixels. Here, the bias is added in place to each block of
+    logits. The backward pass recomputes the probabilities.
 
     N = gh · gw; `apply` takes:
 
-    - query, key, value: `(m, N, c)` each; queries are scaled.
-    - by_row: `(m, N, gh)`, what query n adds for a key's row.
-    - by_column: `(m, N, gw)`, what it adds for a key's column.
+    - query, key, value: `(m, N, c)` each; queries are already scaled.
+    - by_row: `(m, N, gh)`, bias of query n for each row of keys.
+    - by_column: `(m, N, gw)`, bias of query n for each column of keys.
 
     It returns `(m, N, c)`.
     """
 
     @staticmethod
     def forward(ctx: Any, *tensors: Tensor) -> Tensor:
-        """See the class."""
+        """Computes the attention; see the class."""
         query, _, value, *_ = tensors
         out = torch.empty_like(query)
         for head, block in _blocks(query):
@@ -42,13 +42,13 @@ class AttentionInBlocks(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        """Gradients of all that `apply` took."""
+        """Computes the gradients of all inputs of `apply`."""
         *tensors, out = ctx.saved_tensors
         query, key, value, by_row, by_column = tensors
-        # Queries and what they add are of one block each; keys and values of all.
+        # Queries and their biases belong to one block; keys and values contribute to all blocks.
         of_query, of_row, of_column = map(torch.empty_like, (query, by_row, by_column))
         of_key, of_value = torch.zeros_like(key), torch.zeros_like(value)
-        # Of each query the mean gradient of its logits, which a softmax takes away.
+        # Mean gradient of each query's logits, which the gradient of the softmax subtracts.
         mean = (gradient * out).sum(2, keepdim=True)
         for head, block in _blocks(query):
             probabilities, given = _probabilities(tensors, head, block), gradient[head, block]
@@ -73,7 +73,7 @@ def _blocks(query: Tensor) -> list[tuple[int, slice]]:
 
 
 def _probabilities(tensors: tuple[Tensor, ...], head: int, block: slice) -> Tensor:
-    """`(rows, N)`, of some queries of a head."""
+    """Computes the attention probabilities of a block of queries in one head, `(rows, N)`."""
     query, key, _, by_row, by_column = tensors
     bias = by_row[head, block, :, None] + by_column[head, block, None, :]
     logits = bias.flatten(1)

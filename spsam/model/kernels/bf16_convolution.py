@@ -1,4 +1,4 @@
-"""Convolutions that train, in bf16 on a CPU: replaces autocast where oneDNN's gradient is wrong."""
+"""Trained convolutions in bf16 on a CPU: replaces autocast if oneDNN's gradient is wrong."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import Tensor
 
 
 def trained_convolutions(x: Tensor, kernel: Sequence[int]) -> AbstractContextManager[None]:
-    """The context that a convolution that trains runs in: on a CPU it may have to leave autocast.
+    """Returns the context for a trained convolution, which disables autocast on some CPUs.
 
-    oneDNN's bf16 gradient of a 3D convolution's weight is wrong in places (torch 2.15), and writes
-    past its buffers. With AMX that is from about 64 × 64 pixels a slice; with AVX-512's bf16 alone,
-    where the kernel is longer than the map, as with two slices. Without either, bf16 is only
-    slower.
+    oneDNN's bf16 gradient of a 3D convolution's weight contains wrong values (torch 2.15) and is
+    written beyond its buffers. With AMX, this occurs from about 64 × 64 pixels per slice. With
+    AVX-512's bf16 alone, it occurs if the kernel is longer than the map, such as with two slices.
+    Without either, bf16 is only slower.
 
     Args:
-        x: `(B, C, D, H, W)` or `(B, C, H, W)`, what is convolved.
-        kernel: The convolution's sides.
+        x: `(B, C, D, H, W)` or `(B, C, H, W)`, input of the convolution.
+        kernel: Kernel size of the convolution.
     """
     if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return nullcontext()
@@ -30,10 +30,11 @@ def trained_convolutions(x: Tensor, kernel: Sequence[int]) -> AbstractContextMan
 
 
 def in_fast_layout(x: Tensor) -> Tensor:
-    """`x` as convolutions that train take it fastest: on a CPU in 16 bits, channels last.
+    """Converts `x` to the fastest memory layout for a trained convolution.
 
-    oneDNN computes so, and torch would reorder what comes and what goes. In float32 its gradients
-    are slower with channels last.
+    On a CPU with 16-bit autocast, that is channels last: oneDNN computes in this layout, and torch
+    would otherwise reorder inputs and outputs. In float32, oneDNN's gradients are slower with
+    channels last, so that the layout is unchanged.
     """
     if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return x
@@ -41,14 +42,22 @@ def in_fast_layout(x: Tensor) -> Tensor:
 
 
 def as_precise(x: Tensor, weight: Tensor) -> Tensor:
-    """`x` in the precision of a weight that it meets, where autocast does not see to both."""
+    """Casts `x` to the type of a weight, unless autocast casts both.
+
+    Args:
+        x: Tensor of any shape.
+        weight: Weight of the layer that processes `x`.
+    """
     device = x.device.type
     seen = device != "meta" and torch.is_autocast_enabled(device)
     return x if seen else x.to(weight.dtype)
 
 
 def _is_shorter(x: Tensor, kernel: Sequence[int]) -> bool:
-    """Whether a volume has fewer slices or rows than a kernel; a single slice is another code."""
+    """Checks whether a volume has fewer slices or rows than a kernel.
+
+    A single slice takes another code path in oneDNN and does not count.
+    """
     if len(kernel) == 2:
         return False
     depth, rows = x.shape[2:4]
@@ -57,6 +66,6 @@ def _is_shorter(x: Tensor, kernel: Sequence[int]) -> bool:
 
 @cache
 def _bf16_is_right() -> bool:
-    """Whether this CPU has bf16, and not the kind that goes wrong."""
+    """Checks whether this CPU supports bf16 without AMX, whose gradients are wrong."""
     has = torch.cpu.get_capabilities()
     return bool(has.get("avx512_bf16")) and not has.get("amx_bf16")

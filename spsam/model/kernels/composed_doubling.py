@@ -1,4 +1,4 @@
-"""Maps that are doubled, joined and convolved: replaces the doubled maps, which are never made."""
+"""Composition of doublings and a convolution: avoids computing the doubled maps."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ def convolve_doubled(
     *,
     added: bool,
 ) -> Tensor:
-    """What `convolution(join([double(map), ...]))` gives.
+    """Computes `convolution(join([double(map), ...]))` as one transposed convolution.
 
-    Nothing stands between a doubling and the convolution, so both together are one transposed
-    convolution, whose kernel is larger by one in the plane. With a convolution of 3 × 3 × 3 a
-    pixel takes 2 × 2 of a map's instead of 3 × 3 of a doubled one's: 12 products a channel instead
-    of 27, and the doubled maps, the largest of the network, are never made.
+    No operation separates a doubling from the convolution, so that both compose to one transposed
+    convolution, whose kernel is larger by one in the plane. With a 3 × 3 × 3 convolution, an output
+    pixel depends on 2 × 2 pixels of a map instead of 3 × 3 pixels of a doubled map: 12
+    multiplications per channel instead of 27. The doubled maps, the largest of the network, are
+    never computed.
 
     Args:
         maps: `(B, C_i, D, h, w)` each.
-        doublings: Of each map, ×2 in the plane, without bias, to channels that the convolution
-            takes.
-        convolution: Of odd sides that leaves the size as it is, without bias.
-        added: Whether the doubled maps join by a sum; else channels stand beside each other.
+        doublings: Transposed convolution of each map, ×2 in the plane, without bias. Their output
+            channels match the convolution's input.
+        convolution: Convolution with odd kernel sizes that keeps the size, without bias.
+        added: Whether the doubled maps are added; otherwise, they are concatenated.
 
     Returns:
         `(B, C', D, 2h, 2w)`.
@@ -51,14 +52,15 @@ def convolve_doubled(
 def composing_pays(
     doublings: Sequence[nn.ConvTranspose3d], convolution: nn.Conv3d, map_pixels: int
 ) -> bool:
-    """Whether one composed convolution takes fewer products, its kernel's own included.
+    """Checks whether one composed convolution requires fewer multiplications.
 
-    It does not for many maps that are added, for instance.
+    The computation of its kernel is included. Composing does not pay for many maps that are added,
+    for instance.
 
     Args:
         doublings: As in `convolve_doubled`.
-        convolution: As there.
-        map_pixels: B · D · h · w, of a map that is not doubled yet.
+        convolution: As in `convolve_doubled`.
+        map_pixels: B · D · h · w, number of pixels of a map before doubling.
     """
     depth, rows, columns = convolution.kernel_size
     outputs, pixels = convolution.out_channels, 4 * map_pixels
@@ -73,9 +75,9 @@ def composing_pays(
 def _composed(
     doublings: Sequence[nn.ConvTranspose3d], convolution: nn.Conv3d, *, added: bool
 ) -> Tensor:
-    """`(C_1 + C_2 + ..., C', d, h + 1, w + 1)`: what one pixel of each map becomes."""
-    # In the weights' own precision: a kernel that is rounded twice would be another network. On the
-    # meta device there is no autocast.
+    """Computes the composed kernel, `(C_1 + C_2 + ..., C', d, h + 1, w + 1)`."""
+    # Computed in the weights' own precision, because rounding the kernel twice would change the
+    # network's output. The meta device does not support autocast.
     kind = convolution.weight.device.type
     with nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False):
         weights = [double.weight for double in doublings]

@@ -1,7 +1,8 @@
-"""LeakyReLU that keeps its output for the way back: replaces torch's own, which keeps its input.
+"""LeakyReLU that saves its output for the backward pass: torch's own saves its input.
 
-The next layer keeps the output anyway; the input is one more map of the size. torch's form in place
-does not help behind an instance norm, whose result is a view: autograd copies there.
+The next layer saves the output anyway, whereas the input is an additional map of the same size.
+torch's in-place variant does not help after an instance norm: its output is a view, which autograd
+copies.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from torch.nn import functional
 
 
 def leaky_relu(x: Tensor, slope: float) -> Tensor:
-    """Any shape to the same shape.
+    """Applies a LeakyReLU to a tensor of any shape.
 
     Args:
-        x: The map.
-        slope: For negative values; positive.
+        x: Input tensor.
+        slope: Slope for negative values; positive.
+
+    Returns:
+        The same shape.
     """
     activated: Tensor = _LeakyReLU.apply(x, slope)
     return activated
@@ -37,6 +41,6 @@ class _LeakyReLU(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (out,) = ctx.saved_tensors
-        # The slope is positive, so that the output has its input's sign.
+        # The slope is positive, so that input and output have the same sign.
         before: Tensor = torch.ops.aten.leaky_relu_backward(gradient, out, ctx.slope, True)
         return before, None

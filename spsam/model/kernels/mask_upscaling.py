@@ -10,17 +10,18 @@ from torch.nn import functional
 
 
 def masks_of_tokens(upscaling: Any, keys: Tensor, weights: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Masks at 2^d times the grid, as `output_upscaling` and the hypernetworks of SAM compute them.
+    """Computes masks like SAM's `output_upscaling` and hypernetworks, at 2^d times the grid size.
 
-    A transposed convolution whose kernel is its stride makes four pixels of every token and none of
-    two. So the layers are linear ones, the norm over channels is over the last axis, and pixels
-    are put in their places once, at the end, when there is one channel left.
+    A transposed convolution whose stride equals its kernel size computes four output pixels from
+    each token, without overlap. The layers are therefore linear, the norm over channels is applied
+    to the last axis, and pixels are reordered only once, at the end, when a single channel remains.
 
     Args:
-        upscaling: The package's `output_upscaling`, or a longer one of the same kinds of layers: d
-            doublings with norms and activations between them; SAM has d = 2.
+        upscaling: The package's `output_upscaling`, or a longer one with the same kinds of layers:
+            d doublings with norms and activations in between; d = 2 in SAM.
         keys: `(n, N, C)`, image tokens.
-        weights: `(n, m, C')`, of m masks; C' channels are left by the last doubling.
+        weights: `(n, m, C')`, hypernetwork outputs of m masks; C' channels remain after the last
+            doubling.
         grid: (gh, gw), N = gh · gw.
 
     Returns:
@@ -43,7 +44,7 @@ def masks_of_tokens(upscaling: Any, keys: Tensor, weights: Tensor, grid: tuple[i
 
 
 def _four_of_each(doubling: Any, x: Tensor) -> Tensor:
-    """A doubling of `(n, P, C)` pixels to `(n, P · 4, C')`, the four of one next to each other."""
+    """Doubles `(n, P, C)` pixels to `(n, 4P, C')`; the four pixels of an input are adjacent."""
     weight = doubling.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 · 2 · C', C)
     wide = functional.linear(x, weight, doubling.bias.repeat(4))
     return wide.reshape(x.shape[0], -1, doubling.out_channels)

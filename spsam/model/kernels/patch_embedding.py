@@ -1,4 +1,4 @@
-"""SAM's patch embedding as a matrix product: replaces the convolution, on every device."""
+"""SAM's patch embedding as a matrix product: replaces the convolution on every device."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from torch.nn import functional
 
 
 class PatchEmbedding(nn.Module):
-    """Tokens of patches that touch and do not overlap.
+    """Tokens of adjacent patches that do not overlap.
 
-    Such a convolution is a linear layer of a patch's pixels. As a convolution it would leave the
-    values of a token far apart; every sum of residuals would too, for every norm to gather. And
-    its gradient would take a CPU five times as long.
+    The convolution is equivalent to a linear layer on a patch's pixels. The output of a convolution
+    is not contiguous along the channels, and neither is any residual sum that follows, so that
+    every norm would have to reorder it. On a CPU, the convolution's gradient would also take five
+    times as long.
 
     Args:
-        convolution: Whose weights these are; its kernel is its stride.
+        convolution: The convolution that provides the weights; its stride equals its kernel size.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:
@@ -22,7 +23,7 @@ class PatchEmbedding(nn.Module):
         self.proj = convolution
 
     def forward(self, slices: Tensor) -> Tensor:
-        """`(n, C, h, w)` to `(n, gh, gw, E)`, contiguous."""
+        """Embeds slices `(n, C, h, w)` as contiguous tokens `(n, gh, gw, E)`."""
         n, channels, height, width = slices.shape
         rows, columns = self.proj.kernel_size
         grid = (height // rows, width // columns)

@@ -1,7 +1,7 @@
-"""One volume of few channels and rows on a CPU: replaces the loop that torch takes there.
+"""Convolution of one small volume on a CPU: replaces torch's own loop by oneDNN.
 
-That loop is ten times slower than oneDNN's convolution, which torch takes for a batch: two halves
-of the volume are one.
+torch uses its own loop for a single volume with few channels and rows, which takes ten times as
+long as oneDNN's convolution. It uses oneDNN for a batch, and two halves of the volume form a batch.
 """
 
 from __future__ import annotations
@@ -11,18 +11,33 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 THIN = 20480
-"""Channels · slices · rows up to which torch's rule takes oneDNN for no single volume."""
+"""Channels · slices · rows up to which torch does not use oneDNN for a single volume."""
 
 
 def is_thin(x: Tensor, layer: nn.Conv3d) -> bool:
-    """Whether torch would not take oneDNN for `(B, C, D, H, W)`, though it can be had."""
+    """Checks whether torch would not use oneDNN for an input, although it could.
+
+    Args:
+        x: `(B, C, D, H, W)`, input of the convolution.
+        layer: The convolution.
+    """
     batch, channels, depth, rows, _ = x.shape
     small = batch == 1 and channels * depth * rows <= THIN
     return small and rows >= 2 and layer.kernel_size[1] > 1 and layer.stride == (1, 1, 1)
 
 
 def in_halves(x: Tensor, layer: nn.Conv3d) -> Tensor:
-    """`layer(x)`: upper and lower half of the rows, each with its neighbours, as a batch of two."""
+    """Computes `layer(x)` on a batch of two: the upper and lower half of the rows.
+
+    Each half includes the neighbouring rows of the other that the kernel covers.
+
+    Args:
+        x: `(1, C, D, H, W)`.
+        layer: A convolution with stride 1.
+
+    Returns:
+        `(1, C', D', H', W')`.
+    """
     assert not isinstance(layer.padding, str)
     depth, rows, columns = layer.padding
     padded = functional.pad(x, (0, 0, rows, rows))
@@ -32,5 +47,5 @@ def in_halves(x: Tensor, layer: nn.Conv3d) -> Tensor:
     halves = torch.cat([padded[:, :, :, :length], padded[:, :, :, -length:]])
     both = functional.conv3d(halves, layer.weight, layer.bias, padding=(depth, 0, columns))
     upper, lower = both.chunk(2)
-    # An odd number of rows has one in both.
+    # If the number of rows is odd, both halves contain the middle row.
     return torch.cat([upper, lower[:, :, :, 2 * half - results :]], dim=3)

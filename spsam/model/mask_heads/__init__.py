@@ -1,1 +1,1 @@
-"""Components of the slot `mask_head`, one class a file."""
+"""Components of the slot `mask_head`, one class per file."""

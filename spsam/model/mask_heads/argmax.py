@@ -1,4 +1,4 @@
-"""Independent classes; the label is the class with the largest positive logit."""
+"""Mask head with independent classes: the label is the class with the largest positive logit."""
 
 from __future__ import annotations
 
@@ -8,15 +8,22 @@ from spsam.model.mask_heads.base import MaskHead
 
 
 class ArgmaxHead(MaskHead):
-    """Every mask is a binary decision, trained with a sigmoid; no parameters."""
+    """Treats every mask as a binary decision, trained with a sigmoid; no parameters."""
 
     activation = "sigmoid"
 
     def forward(self, masks: Tensor) -> Tensor:
-        """`(B, K, D, H, W)`, unchanged."""
+        """Returns the masks `(B, K, D, H, W)` unchanged."""
         return masks
 
     def labels(self, logits: Tensor) -> Tensor:
-        """`(B, K, D, H, W)` to `(B, D, H, W)`: the largest positive logit, background if none."""
+        """Selects the class with the largest positive logit, or the background if none is positive.
+
+        Args:
+            logits: `(B, K, D, H, W)`.
+
+        Returns:
+            `(B, D, H, W)` class indices, int64.
+        """
         largest = logits.max(dim=1)
         return largest.indices * (largest.values > 0)

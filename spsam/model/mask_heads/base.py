@@ -11,13 +11,14 @@ from torch import Tensor, nn
 class MaskHead(nn.Module, ABC):
     """Combines SAM's K binary masks into one label map.
 
-    A component without parameters needs nothing but `forward`.
+    A component without trained parameters only has to define `forward`.
 
     Args:
-        num_classes: K, background included; from the engine, not kept.
+        num_classes: K, number of classes including the background; passed by the engine, not
+            stored.
 
     Attributes:
-        activation: What the loss turns the logits into probabilities with.
+        activation: Function by which the loss converts logits to probabilities.
     """
 
     activation: ClassVar[Literal["sigmoid", "softmax"]] = "softmax"
@@ -27,23 +28,24 @@ class MaskHead(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, masks: Tensor) -> Tensor:
-        """From SAM's raw logits to the network's.
+        """Converts SAM's raw logits to the network's logits.
 
         Args:
-            masks: `(B, K, D, H, W)`, one binary mask's logits a class, at output resolution.
+            masks: `(B, K, D, H, W)`, logits of one binary mask per class, at output resolution.
 
         Returns:
             `(B, K, D, H, W)` logits, before `activation`.
         """
 
     def labels(self, logits: Tensor) -> Tensor:
-        """The label map of the logits that `forward` returned.
+        """Computes the label map from the logits that `forward` returned.
 
         Args:
             logits: `(B, K, D, H, W)`.
 
         Returns:
-            `(B, D, H, W)` class indices, int64: the largest logit, among equals the first class.
+            `(B, D, H, W)` class indices, int64: the class with the largest logit, the first in a
+            tie.
         """
-        # On a processor several times as fast as argmax.
+        # On a CPU, this is several times as fast as argmax.
         return logits.max(dim=1).indices

@@ -1,4 +1,4 @@
-"""The paper's multi-class adapter: makes raw SAM logits comparable."""
+"""The paper's multi-class adapter, which makes SAM's raw logits comparable across classes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from spsam.model.mask_heads.base import MaskHead
 
 
 class MCAdapterHead(MaskHead):
-    """An inverted bottleneck of two in-plane convolutions, K → eK → K, GELU between.
+    """An inverted bottleneck of two in-plane convolutions, K → eK → K, with a GELU in between.
 
-    A softmax follows, in the loss; the label is the largest logit (paper's Sec. 2.5).
+    The loss applies a softmax to the output, and the label is the class with the largest logit
+    (paper's Sec. 2.5).
 
     Args:
-        num_classes: K, background included.
-        expansion: e, the hidden layer's width in units of K.
-        kernel: The convolutions' odd size in the plane.
-        init: `identity` starts with SAM's masks as they are, which takes an expansion of at least
-            2; `default` as torch does.
+        num_classes: K, number of classes including the background.
+        expansion: e, width of the hidden layer as a multiple of K.
+        kernel: Odd in-plane size of the convolutions.
+        init: `identity` initially passes SAM's masks through unchanged and requires an expansion of
+            at least 2; `default` keeps torch's initialisation.
     """
 
     def __init__(
@@ -37,13 +38,13 @@ class MCAdapterHead(MaskHead):
         require(
             (
                 expansion >= 1 and kernel >= 1 and kernel % 2,
-                "the multi-class adapter has an expansion of at least 1 and an odd kernel: "
+                "the multi-class adapter requires an expansion of at least 1 and an odd kernel: "
                 f"got expansion {expansion}, kernel {kernel}",
             ),
             (
                 init != "identity" or expansion != 1,
-                f"init 'identity' needs an expansion of at least 2, got {expansion}: "
-                "use init 'default' with it",
+                f"init 'identity' requires an expansion of at least 2, got {expansion}: "
+                "set init to 'default'",
             ),
         )
         size, padding = (1, kernel, kernel), (0, kernel // 2, kernel // 2)
@@ -57,16 +58,18 @@ class MCAdapterHead(MaskHead):
             _carry_masks(self.layers, num_classes, kernel // 2)
 
     def forward(self, masks: Tensor) -> Tensor:
-        """`(B, K, D, H, W)` to the same shape."""
+        """Maps raw logits `(B, K, D, H, W)` to logits of the same shape."""
         logits: Tensor = self.layers(masks)
         return logits
 
 
 @torch.no_grad()
 def _carry_masks(layers: nn.Sequential, num_classes: int, centre: int) -> None:
-    """Sets weights so that masks go through: GELU(x) - GELU(-x) = x, a pair of channels a class.
+    """Sets weights so that masks initially pass through both convolutions unchanged.
 
-    The other channels keep their random weights; the last convolution starts without them.
+    Each class uses a pair of channels with opposite signs, because GELU(x) - GELU(-x) = x. All
+    other channels keep their random weights; the last convolution starts with zero weights for
+    them.
     """
     widen, _, narrow = layers
     assert isinstance(widen, nn.Conv3d)

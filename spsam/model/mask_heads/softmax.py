@@ -1,4 +1,4 @@
-"""A softmax over raw SAM logits: the paper's negative example."""
+"""Mask head that applies a softmax to SAM's raw logits, the paper's negative example."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from spsam.model.mask_heads.base import MaskHead
 class SoftmaxHead(MaskHead):
     """Applies a softmax to the K raw logits (paper's Fig. 1c); no parameters.
 
-    SAM's logits of different classes are not comparable: where every class says "not me", one is
-    named all the same.
+    SAM's logits of different classes are not comparable. A pixel that lies outside every class's
+    mask is still assigned to the class with the largest logit.
     """
 
     def forward(self, masks: Tensor) -> Tensor:
-        """`(B, K, D, H, W)`, unchanged."""
+        """Returns the masks `(B, K, D, H, W)` unchanged."""
         return masks

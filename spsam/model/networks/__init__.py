@@ -1,1 +1,1 @@
-"""Components of the slot `network`, one class a file."""
+"""Components of the slot `network`, one class per file."""

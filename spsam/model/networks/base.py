@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spsam.model.prompts.base import Prompts
 
 CAST_BY_AUTOCAST = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
-"""SAM's layers that autocast computes in its own type."""
+"""SAM's layers that autocast computes in lower precision."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,10 @@ class Output:
         auxiliary: Logits of the prompt generator, finest `(B, K, D, H, W)` first, the others at
             lower in-plane resolutions; empty for a network without a prompt generator.
         prompts: The points, boxes and masks passed to SAM; None without prompts.
-        deeper: Deep supervision: further final logits at lower resolutions, finer ones first. They
-            join the loss of `logits` with the weights of `train.deep_supervision`.
-        name: The mask head's `labels`, from logits to class indices; set by the base class.
+        deeper: Further final logits at lower resolutions for deep supervision, finer ones first.
+            Their losses are added with the weights of `train.deep_supervision`.
+        name: The mask head's `labels`, which converts logits to class indices; set by the base
+            class.
     """
 
     logits: Tensor | None
@@ -44,32 +45,33 @@ class Output:
 
     @property
     def labels(self) -> Tensor:
-        """`(B, D, H, W)` class indices, int64; computed from the logits on each access.
+        """Class indices `(B, D, H, W)`, int64; computed from the logits on each access.
 
         Raises:
             ValueError: If the decoder was skipped, so that there are no logits.
         """
         if self.logits is None or self.name is None:
-            raise ValueError("there are no labels: the network was called with decode=False")
+            raise ValueError("the output has no labels: the network was called with decode=False")
         return self.name(self.logits)
 
 
 class Network(nn.Module, ABC):
     """A network for patches of one size.
 
-    The parameters of `__init__` declare what the network needs, and the engine passes them:
-    `in_channels` (M), `num_classes` (K, background included), `depth` (D), `image_size` (H, W),
-    `spacing` (the patch's, mm), SAM's `image_encoder` and `mask_decoder`, and the component of a
-    slot of `blocks:` by the slot's name. Keyword-only parameters can be set in YAML.
+    The parameters of `__init__` declare the network's inputs, and the engine passes them by name:
+    `in_channels` (M), `num_classes` (K, including the background), `depth` (D), `image_size`
+    (H, W), `spacing` (of the patch, mm), SAM's `image_encoder` and `mask_decoder`, and the
+    component of each slot of `blocks:` by the slot's name. Keyword-only parameters can be set in
+    YAML.
 
     Args:
-        num_classes: K, background included.
-        depth: D, slices of a patch.
+        num_classes: K, number of classes including the background.
+        depth: D, number of slices in a patch.
         image_size: (H, W), in-plane size of the patch, pixels.
 
     Attributes:
         depth: D.
-        image_size: `(H, W)`.
+        image_size: (H, W).
         mask_head: Defines the meaning of the logits; a softmax by default.
         trains_sam: Whether some of SAM's own weights are trained.
     """
@@ -86,9 +88,9 @@ class Network(nn.Module, ABC):
         self.mask_head = SoftmaxHead(num_classes)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Calls `forward`; the output of any network knows how its logits are named.
+        """Calls `forward` and attaches the mask head's labelling to the output.
 
-        What is no `Output` stays as it is, for whoever builds the network to refuse.
+        A result that is not an `Output` is returned unchanged; building the network rejects it.
         """
         output = super().__call__(*args, **kwargs)
         if not isinstance(output, Output):
@@ -101,18 +103,21 @@ class Network(nn.Module, ABC):
 
         Args:
             volume: `(B, M, D, H, W)` normalised intensities.
-            decode: False runs the prompt generator alone (the first phase of training); networks
-                without one ignore it.
+            decode: False runs the prompt generator alone, as in the first phase of training.
+                Networks without a prompt generator ignore it.
+
+        Returns:
+            See `Output`.
 
         Raises:
-            ValueError: If the volume's depth or size is not what the network was built for.
+            ValueError: If the network was built for another depth or in-plane size.
         """
 
     def blocks(self) -> dict[str, nn.Module]:
-        """The modules that train, by name, in the order of the forward pass.
+        """Returns the trained modules by name, in the order of the forward pass.
 
-        All children with parameters that are not frozen. A child with an attribute `lr_mult`
-        trains at that multiple of the learning rate.
+        These are all children with parameters that are not frozen. A child with an attribute
+        `lr_mult` is trained at that multiple of the learning rate.
         """
         frozen = self.frozen()
         return {
@@ -122,20 +127,20 @@ class Network(nn.Module, ABC):
         }
 
     def frozen(self) -> tuple[nn.Module, ...]:
-        """The modules that never train; checkpoints do not contain them."""
+        """Returns the modules that are never trained; checkpoints do not contain them."""
         return ()
 
     def parameter_groups(self) -> dict[str, int]:
-        """Number of trained parameters of each block, by name."""
+        """Returns the number of trained parameters of each block, by name."""
         return count_parameters(self.blocks())
 
     def trained_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Names and parameters of the trained blocks."""
+        """Iterates over names and parameters of the trained blocks."""
         for name, block in self.blocks().items():
             yield from block.named_parameters(prefix=name)
 
     def unaccounted(self) -> list[str]:
-        """Names of parameters that are neither in a block nor frozen: a bug of the class."""
+        """Returns names of parameters that are neither in a block nor frozen, which is a bug."""
         known = {id(each) for block in self.blocks().values() for each in block.parameters()}
         known |= {id(each) for module in self.frozen() for each in module.parameters()}
         return [name for name, each in self.named_parameters() if id(each) not in known]
@@ -148,13 +153,14 @@ class Network(nn.Module, ABC):
         return self
 
     def freeze_in(self, precision: torch.dtype) -> Self:
-        """Keeps frozen weights in the type that autocast computes in: the same results, sooner.
+        """Stores frozen weights in the type in which autocast computes: same results, less time.
 
-        Autocast casts weights that do not train anew at every use. Norms, embeddings and absolute
-        positions stay in float32, in which autocast takes them. For good: the digits are gone.
+        Autocast casts weights that are not trained at every use. Norms, embeddings and absolute
+        positions stay in float32, because autocast uses them in float32. The conversion cannot be
+        undone.
 
         Args:
-            precision: The type of the autocast that the network is called under from now on.
+            precision: Type of the autocast under which the network is called from now on.
         """
         for part in self.frozen():
             for module in part.modules():
@@ -163,20 +169,24 @@ class Network(nn.Module, ABC):
         return self
 
     def recompute(self, twice: bool) -> None:
-        """Sets whether the blocks of SAM's encoder are computed twice instead of kept."""
+        """Sets whether the backward pass recomputes the blocks of SAM's encoder.
+
+        Args:
+            twice: Whether blocks are computed twice instead of keeping their activations.
+        """
         for module in self.modules():
             if hasattr(module, "checkpointed"):
                 module.checkpointed = twice  # type: ignore[assignment]
 
     def parts_to_compile(self) -> list[nn.Module]:
-        """What `train.compile` compiles."""
+        """Returns the modules that `train.compile` compiles."""
         return [self]
 
     def check(self, volume: Tensor) -> None:
-        """Refuses a volume of another size.
+        """Rejects a volume of another size.
 
         Raises:
-            ValueError: If the volume's depth or size is not what the network was built for.
+            ValueError: If the network was built for another depth or in-plane size.
         """
         expected = (self.depth, *self.image_size)
         if volume.ndim != 5 or tuple(volume.shape[2:]) != expected:

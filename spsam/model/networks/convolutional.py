@@ -1,4 +1,4 @@
-"""Base class of convolutional networks: patches of any size, supported precision."""
+"""Base class of convolutional networks: padding to a supported size, and precision."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Net = Callable[[Tensor], Tensor | Sequence[Tensor]]
 
 
 def exact_on_cpu(images: Tensor) -> AbstractContextManager[None]:
-    """Leaves autocast on a CPU.
+    """Returns a context that disables autocast on a CPU.
 
-    oneDNN's gradients of spatial convolutions are wrong in bf16 where a map has fewer slices than
-    the kernel, which deep maps have.
+    oneDNN's bf16 gradients of 3D convolutions are wrong if a map has fewer slices than the kernel,
+    as the deeper maps do.
     """
     if images.device.type == "cpu":
         return torch.autocast("cpu", enabled=False)
@@ -28,14 +28,14 @@ def exact_on_cpu(images: Tensor) -> AbstractContextManager[None]:
 class ConvolutionalNetwork(Network):
     """A network with strides: pads patches to a multiple of them and crops the logits.
 
-    What is added behind the patch is zero, as outside a volume.
+    Padding is added at the end of each axis and is zero, as outside a volume.
 
     Args:
-        num_classes: K, background included.
-        depth: D, slices of a patch.
-        image_size: (H, W), pixels.
-        multiple: What each of the network's axes has to be divisible by: two for a planar network,
-            which takes each slice by itself, three for a spatial one.
+        num_classes: K, number of classes including the background.
+        depth: D, number of slices in a patch.
+        image_size: (H, W), in-plane size of the patch, pixels.
+        multiple: Required divisor of each of the network's axes: two values for a 2D network, which
+            segments slices independently, three for a 3D network.
     """
 
     def __init__(
@@ -46,24 +46,27 @@ class ConvolutionalNetwork(Network):
 
     @property
     def spatial(self) -> bool:
-        """Whether it goes through slices."""
+        """Whether the network is 3D, with operations across slices."""
         return len(self.multiple) == 3
 
     def padded_size(self) -> tuple[int, ...]:
-        """The patch as the network gets it, pixels."""
+        """Returns the size of the padded patch, in pixels; two axes for a 2D network."""
         size = (self.depth, *self.image_size)[-len(self.multiple) :]
         return tuple(-(-s // m) * m for s, m in zip(size, self.multiple, strict=True))
 
     def segment(self, net: Net, volume: Tensor) -> Output:
-        """Runs a network on a batch of patches.
+        """Applies a network to a batch of patches.
 
         Args:
-            net: From `(n, M, h, w)` or `(n, M, d, h, w)` to logits of the same size, or to logits
+            net: Maps `(n, M, h, w)` or `(n, M, d, h, w)` to logits of the same size, or to logits
                 of several sizes, finest first.
             volume: `(B, M, D, H, W)`.
 
+        Returns:
+            Logits `(B, K, D, H, W)`, and `deeper` if the network returns several sizes.
+
         Raises:
-            ValueError: If the volume's depth or size is not what the network was built for.
+            ValueError: If the network was built for another depth or in-plane size.
         """
         self.check(volume)
         batch, _, depth = volume.shape[:3]
@@ -76,7 +79,7 @@ class ConvolutionalNetwork(Network):
         return Output(logits, deeper=deeper)
 
     def precision(self, images: Tensor) -> AbstractContextManager[None]:
-        """The context of the forward pass."""
+        """Returns the autocast context of the forward pass."""
         return exact_on_cpu(images)
 
     def _cut(self, net: Net, images: Tensor) -> list[Tensor]:

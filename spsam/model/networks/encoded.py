@@ -1,4 +1,4 @@
-"""Base class of networks on SAM's image encoder."""
+"""Base class of networks with SAM's image encoder."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 class EncodedNetwork(Network):
-    """A network that starts with SAM's frozen encoder and its blocks.
+    """A network that starts with SAM's frozen image encoder and its trained blocks.
 
     Args:
-        image_encoder: SAM's image encoder.
-        input_adapter: From `(B, M, D, H, W)` to three-channel slices at the encoder's size.
-        depth_pos_embed: Tells the slices of a patch apart.
+        image_encoder: SAM's image encoder, frozen.
+        input_adapter: Converts `(B, M, D, H, W)` to three-channel slices at the encoder's size.
+        depth_pos_embed: Encodes the position of each slice in the patch.
         adapter: The adapters of every transformer block, by place.
-        num_classes: K, background included.
-        depth: D, slices of a patch.
-        image_size: `(H, W)`, the patch in the plane, pixels.
+        num_classes: K, number of classes including the background.
+        depth: D, number of slices in a patch.
+        image_size: (H, W), in-plane size of the patch, pixels.
     """
 
-    def __init__(  # noqa: PLR0917 - the engine gives what is named here, by name
+    def __init__(  # noqa: PLR0917 - the engine passes these by name
         self,
         image_encoder: ImageEncoder,
         input_adapter: InputAdapter,
@@ -45,17 +45,20 @@ class EncodedNetwork(Network):
         self.adapter = adapter
 
     def frozen(self) -> tuple[nn.Module, ...]:
-        """SAM's image encoder."""
+        """Returns SAM's image encoder."""
         return (self.image_encoder,)
 
     def maps(self, volume: Tensor) -> list[Tensor]:
-        """The encoder's taps, shallow first, and its neck's output, `(B·D, C_i, gh, gw)` each.
+        """Computes the encoder's feature maps.
 
         Args:
             volume: `(B, M, D, H, W)`.
 
+        Returns:
+            `(B·D, C_i, gh, gw)` each: the taps, shallow first, then the neck's output.
+
         Raises:
-            ValueError: If the volume's depth or size is not what the network was built for.
+            ValueError: If the network was built for another depth or in-plane size.
         """
         self.check(volume)
         taps, neck = self.image_encoder(
@@ -67,5 +70,5 @@ class EncodedNetwork(Network):
         return [*taps, neck]
 
     def unfold(self, maps: Tensor) -> Tensor:
-        """`(B·D, C, h, w)` to `(B, C, D, h, w)`."""
+        """Unfolds slices from the batch: `(B·D, C, h, w)` to `(B, C, D, h, w)`."""
         return maps.reshape(-1, self.depth, *maps.shape[1:]).transpose(1, 2)

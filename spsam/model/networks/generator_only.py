@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 
 class GeneratorOnly(EncodedNetwork):
-    """Self-Prompt SAM up to its auxiliary masks, which are the prediction.
+    """Self-Prompt SAM reduced to its auxiliary masks, which are the prediction.
 
-    What Self-Prompt SAM does better than this comes from prompts and mask decoder.
+    The difference between both networks measures the contribution of prompts and mask decoder.
 
     Args:
-        image_encoder: SAM's image encoder.
-        input_adapter: From `(B, M, D, H, W)` to three-channel slices at the encoder's size.
-        depth_pos_embed: Tells the slices of a patch apart.
+        image_encoder: SAM's image encoder, frozen.
+        input_adapter: Converts `(B, M, D, H, W)` to three-channel slices at the encoder's size.
+        depth_pos_embed: Encodes the position of each slice in the patch.
         adapter: The adapters of the encoder.
-        prompt_generator: From encoder maps to auxiliary masks.
-        num_classes: K, background included.
-        depth: D, slices of a patch.
-        image_size: `(H, W)`, the patch in the plane, pixels.
+        prompt_generator: Predicts auxiliary masks from the encoder's feature maps.
+        num_classes: K, number of classes including the background.
+        depth: D, number of slices in a patch.
+        image_size: (H, W), in-plane size of the patch, pixels.
     """
 
-    def __init__(  # noqa: PLR0917 - the engine gives what is named here, by name
+    def __init__(  # noqa: PLR0917 - the engine passes these by name
         self,
         image_encoder: ImageEncoder,
         input_adapter: InputAdapter,
@@ -51,6 +51,6 @@ class GeneratorOnly(EncodedNetwork):
         self.prompt_generator = prompt_generator
 
     def forward(self, volume: Tensor, *, decode: bool = True) -> Output:
-        """See `Network`; both phases are the same, `decode` changes nothing."""
+        """Segments a batch of patches; see `Network.forward`. `decode` has no effect."""
         auxiliary: list[Tensor] = self.prompt_generator([self.unfold(x) for x in self.maps(volume)])
         return Output(auxiliary[0], deeper=auxiliary[1:])

@@ -12,18 +12,18 @@ from spsam.model.networks.nnunet_plan import NnUNetPlan, plan_nnunet
 
 
 class NnUNet(ConvolutionalNetwork):
-    """The U-Net that nnU-Net plans for the patch, with its deep supervision.
+    """The U-Net that nnU-Net (Nature Methods 2021) plans for the patch, with its deep supervision.
 
-    Two convolutions a stage, instance norm, LeakyReLU; initial weights as nnU-Net draws them. In
-    training every resolution but the deepest gives logits.
+    Each stage has two convolutions with instance norm and LeakyReLU. Weights are initialised as in
+    nnU-Net. In training mode, all resolutions except the deepest predict logits.
 
     Args:
-        in_channels: M, image modalities.
-        num_classes: K, background included.
-        depth: D, slices of a patch.
-        image_size: (H, W), pixels.
-        spacing: (z, y, x) of a voxel, mm.
-        dimensions: 3: nnU-Net's `3d_fullres`; 2: its `2d`, which takes each slice by itself.
+        in_channels: M, number of image modalities.
+        num_classes: K, number of classes including the background.
+        depth: D, number of slices in a patch.
+        image_size: (H, W), in-plane size of the patch, pixels.
+        spacing: Voxel spacing (z, y, x), mm.
+        dimensions: 3: nnU-Net's `3d_fullres`; 2: its `2d`, which segments slices independently.
     """
 
     def __init__(
@@ -43,20 +43,20 @@ class NnUNet(ConvolutionalNetwork):
         self.unet.apply(self.unet.initialize)
 
     def make(self, plan: NnUNetPlan, options: dict[str, Any]) -> Any:
-        """The network of the library."""
-        # It takes seconds to import; no other network needs it.
+        """Builds the library's network."""
+        # Importing it takes seconds, and no other network needs it.
         from dynamic_network_architectures.architectures.unet import PlainConvUNet
 
         return PlainConvUNet(n_conv_per_stage=2, n_conv_per_stage_decoder=2, **options)
 
     def forward(self, volume: Tensor, *, decode: bool = True) -> Output:
-        """See `Network`; there are no phases, `decode` changes nothing."""
+        """Segments a batch of patches; see `Network.forward`. `decode` has no effect."""
         self.unet.decoder.deep_supervision = self.training
         return self.segment(self.unet, volume)
 
 
 def _options(plan: NnUNetPlan, in_channels: int, num_classes: int) -> dict[str, Any]:
-    """What nnU-Net's plans say of every network."""
+    """Returns the options that nnU-Net's plans set for every network."""
     spatial = len(plan.strides[0]) == 3
     return {
         "input_channels": in_channels,

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from spsam.errors import InputError
 
 SMALLEST = 4
-"""Edge of the deepest map below which nothing is halved, in voxels."""
+"""Minimum edge length of the deepest map, voxels."""
 
 FIRST_FEATURES = 32
 MOST_FEATURES = {2: 512, 3: 320}
-"""Channels of the finest stage, and the most that a stage has, planar and spatial."""
+"""Maximum number of channels of a stage, by number of dimensions."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class NnUNetPlan:
     """Stages of the network, finest first.
 
     Attributes:
-        kernels: Sides of each stage's convolutions.
-        strides: Of each stage's first convolution.
+        kernels: Kernel sizes of each stage.
+        strides: Strides of each stage's first convolution.
         features: Channels of each stage.
     """
 
@@ -31,7 +31,7 @@ class NnUNetPlan:
 
     @property
     def multiple(self) -> tuple[int, ...]:
-        """What each side of a patch has to be divisible by."""
+        """Required divisor of each axis of a patch."""
         found = [1] * len(self.strides[0])
         for stride in self.strides:
             found = [whole * step for whole, step in zip(found, stride, strict=True)]
@@ -41,14 +41,15 @@ class NnUNetPlan:
 def plan_nnunet(size: Sequence[int], spacing: Sequence[float]) -> NnUNetPlan:
     """Plans a U-Net as nnU-Net does (Nature Methods 2021, Suppl. Note 2, and its second version).
 
-    Every stage halves the axes that are long enough and whose voxels, halved so often, are less
-    than twice as long as the shortest ones among these. An axis is convolved from the stage on at
-    which its voxels are less than twice as long as the shortest of all. A single axis is halved
-    only while three times the smallest edge remains. The deepest stage convolves every axis.
+    Each stage halves the axes that are long enough, except those whose current spacing is at least
+    twice the smallest spacing among them. If only one axis qualifies, it is halved only while its
+    length is at least three times the minimum edge. An axis is convolved from the first stage on at
+    which its spacing is less than twice the smallest spacing of all axes. The deepest stage
+    convolves all axes.
 
     Args:
-        size: Of the patch, voxels; (H, W) or (D, H, W).
-        spacing: Of a voxel, mm, in the same order.
+        size: Size of the patch, voxels; (H, W) or (D, H, W).
+        spacing: Voxel spacing, mm, in the same order.
 
     Raises:
         InputError: If the patch is too small to be halved once.
@@ -70,8 +71,8 @@ def plan_nnunet(size: Sequence[int], spacing: Sequence[float]) -> NnUNetPlan:
             edges[axis], voxels[axis] = -(-edges[axis] // 2), 2 * voxels[axis]
     if not kernels:
         raise InputError(
-            f"nnU-Net needs a patch with a side of at least {3 * SMALLEST} voxels, or two of "
-            f"{2 * SMALLEST}, got {'×'.join(map(str, size))}"
+            f"nnU-Net requires a patch with one side of at least {3 * SMALLEST} voxels or two of "
+            f"at least {2 * SMALLEST}, got {'×'.join(map(str, size))}"
         )
     kernels.append((3,) * len(edges))
     most = MOST_FEATURES[len(edges)]
@@ -80,7 +81,7 @@ def plan_nnunet(size: Sequence[int], spacing: Sequence[float]) -> NnUNetPlan:
 
 
 def _halved(edges: Sequence[int], voxels: Sequence[float]) -> list[int]:
-    """The axes that the next stage halves; none if it is not made."""
+    """Returns the axes that the next stage halves; an empty list if there is no next stage."""
     long = [axis for axis, edge in enumerate(edges) if edge >= 2 * SMALLEST]
     if not long:
         return []

@@ -8,14 +8,14 @@ from spsam.model.networks.nnunet import NnUNet
 from spsam.model.networks.nnunet_plan import NnUNetPlan
 
 BLOCKS = (1, 3, 4, *(6,) * 11)
-"""Residual blocks of the encoder's stages, finest first."""
+"""Number of residual blocks of the encoder's stages, finest first."""
 
 
 class NnUNetResEnc(NnUNet):
-    """As `NnUNet`, with residual blocks down and one convolution a stage up (arXiv 2404.09556)."""
+    """`NnUNet` with a residual encoder and one convolution per decoder stage (arXiv 2404.09556)."""
 
     def make(self, plan: NnUNetPlan, options: dict[str, Any]) -> Any:
-        """The network of the library."""
+        """Builds the library's network."""
         from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
 
         return ResidualEncoderUNet(

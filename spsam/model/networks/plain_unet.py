@@ -12,7 +12,7 @@ from spsam.model.networks.base import Output
 from spsam.model.networks.convolutional import ConvolutionalNetwork
 
 CHANNELS = (32, 64, 128, 256)
-"""Of the levels, finest first."""
+"""Channels of the levels, finest first."""
 
 KERNEL = 3
 PLANAR = (KERNEL, KERNEL)
@@ -21,19 +21,19 @@ PLANAR = (KERNEL, KERNEL)
 class PlainUNet(ConvolutionalNetwork):
     """MONAI's `DynUNet` (nnU-Net's architecture) with instance norm; without SAM.
 
-    It takes the same patches as Self-Prompt SAM and trains on the final logits alone. The planar
-    one segments every slice by itself. The spatial one halves slices later
-    than the plane, and only while there are two or more; its finest level convolves in the plane.
+    It is trained on the same patches as Self-Prompt SAM, on the final logits alone. The 2D network
+    segments slices independently. The 3D network first halves only the plane, and then also the
+    depth while there are at least two slices; its finest level convolves in the plane.
 
-    MONAI's `UNet` will not do: its last level has one channel a class, under an instance norm, and
-    a class that is in few slices is never learnt (decision 25).
+    MONAI's `UNet` is not suitable: its last level has one channel per class with an instance norm,
+    so that a class that occurs in few slices is never learnt (decision 25).
 
     Args:
-        in_channels: M, image modalities.
-        num_classes: K, background included.
-        depth: D, slices of a patch.
-        image_size: (H, W), pixels.
-        spatial: Whether convolutions go through slices.
+        in_channels: M, number of image modalities.
+        num_classes: K, number of classes including the background.
+        depth: D, number of slices in a patch.
+        image_size: (H, W), in-plane size of the patch, pixels.
+        spatial: Whether the network is 3D.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class PlainUNet(ConvolutionalNetwork):
         *,
         spatial: bool,
     ) -> None:
-        # MONAI takes seconds to import; no other network needs it.
+        # Importing MONAI takes seconds, and no other network needs it.
         from monai.networks.nets.dynunet import DynUNet
 
         planar: list[tuple[int, ...]] = [(2, 2)] * (len(CHANNELS) - 1)
@@ -66,16 +66,16 @@ class PlainUNet(ConvolutionalNetwork):
         )
 
     def forward(self, volume: Tensor, *, decode: bool = True) -> Output:
-        """See `Network`; there are no phases, `decode` changes nothing."""
+        """Segments a batch of patches; see `Network.forward`. `decode` has no effect."""
         return self.segment(self.unet, volume)
 
     def precision(self, images: Tensor) -> AbstractContextManager[None]:
-        """Planar convolutions are right in bf16 on most processors."""
+        """Allows bf16 for the 2D network, whose convolutions are correct in bf16 on most CPUs."""
         return super().precision(images) if self.spatial else trained_convolutions(images, PLANAR)
 
 
 def halvings(depth: int) -> list[tuple[int, ...]]:
-    """The spatial network's strides, finest first; the first is always in the plane alone."""
+    """Computes the 3D network's strides, finest first; the first halves only the plane."""
     strides: list[tuple[int, ...]] = [(1, 2, 2)]
     while len(strides) < len(CHANNELS) - 1:
         strides.append((2 if depth > 1 else 1, 2, 2))

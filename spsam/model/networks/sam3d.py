@@ -1,4 +1,4 @@
-"""SAM3D: SAM's encoder slice by slice, and a small 3D decoder."""
+"""SAM3D: SAM's encoder applied to slices, and a small 3D decoder."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ if TYPE_CHECKING:
 class SAM3D(EncodedNetwork):
     """Residual 3×3×3 blocks on the neck's output, each doubled in the plane (arXiv 2309.03493).
 
-    A level doubles while it is smaller than the patch. In training the two levels before
-    the last give logits, too. The encoder is frozen; the arm's adapters, if it has any, are in it.
+    A level doubles its in-plane size while it is smaller than the patch. In training mode, the two
+    levels before the last also predict logits. The encoder is frozen and contains the arm's
+    adapters, if any.
 
     Args:
-        image_encoder: SAM's image encoder.
-        input_adapter: From `(B, M, D, H, W)` to three-channel slices at the encoder's size.
-        depth_pos_embed: Tells the slices of a patch apart.
+        image_encoder: SAM's image encoder, frozen.
+        input_adapter: Converts `(B, M, D, H, W)` to three-channel slices at the encoder's size.
+        depth_pos_embed: Encodes the position of each slice in the patch.
         adapter: The adapters of the encoder.
-        num_classes: K, background included.
-        depth: D, slices of a patch.
-        image_size: `(H, W)`, the patch in the plane, pixels.
+        num_classes: K, number of classes including the background.
+        depth: D, number of slices in a patch.
+        image_size: (H, W), in-plane size of the patch, pixels.
         widths: Channels of the levels, deepest first.
     """
 
-    def __init__(  # noqa: PLR0917 - the engine gives what is named here, by name
+    def __init__(  # noqa: PLR0917 - the engine passes these by name
         self,
         image_encoder: ImageEncoder,
         input_adapter: InputAdapter,
@@ -50,9 +51,9 @@ class SAM3D(EncodedNetwork):
         widths: tuple[int, ...] = (128, 64, 32, 16),
     ) -> None:
         require(
-            (bool(widths) and all(w >= 2 for w in widths), f"widths are 2 or more, got {widths}")
+            (bool(widths) and all(w >= 2 for w in widths), f"widths must be at least 2: {widths}")
         )
-        # MONAI takes seconds to import.
+        # Importing MONAI takes seconds.
         from monai.networks.blocks.dynunet_block import UnetResBlock
 
         depth_pos_embed.leave_decoder_out()
@@ -72,7 +73,7 @@ class SAM3D(EncodedNetwork):
         )
 
     def forward(self, volume: Tensor, *, decode: bool = True) -> Output:
-        """See `Network`; there are no phases, `decode` changes nothing."""
+        """Segments a batch of patches; see `Network.forward`. `decode` has no effect."""
         x = self.unfold(self.maps(volume)[-1]).float()
         found: list[Tensor] = []
         first = len(self.levels) - len(self.heads)

@@ -1,4 +1,4 @@
-"""SAMed: SAM with adapters in its encoder and a mask token for each class, without prompts."""
+"""SAMed: SAM with an adapted encoder and one mask token per class, without prompts."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 
 
 class SAMed(EncodedNetwork):
-    """The encoder is frozen, the whole mask decoder trains; K masks a slice, then a softmax.
+    """SAM with a frozen encoder and a fully trained mask decoder that predicts K masks per slice.
 
-    The arm's `adapter` adapts the encoder. LoRA makes this network SAMed (arXiv 2304.13785); FacT
-    with a depth convolution and full resolution makes it MA-SAM (arXiv 2309.08842); without an
-    adapter, the decoder alone is trained.
+    The masks are combined by a softmax. The arm's `adapter` adapts the encoder: with LoRA, the
+    network is SAMed (arXiv 2304.13785); with FacT, a depth convolution and full resolution, it is
+    MA-SAM (arXiv 2309.08842). Without an adapter, only the decoder is trained.
 
     Args:
-        image_encoder: SAM's image encoder.
+        image_encoder: SAM's image encoder, frozen.
         mask_decoder: SAM's prompt encoder and mask decoder.
-        input_adapter: From `(B, M, D, H, W)` to three-channel slices at the encoder's size.
-        depth_pos_embed: Tells the slices of a patch apart.
+        input_adapter: Converts `(B, M, D, H, W)` to three-channel slices at the encoder's size.
+        depth_pos_embed: Encodes the position of each slice in the patch.
         adapter: The adapters of every transformer block, by place.
-        num_classes: K, background included.
-        depth: D, slices of a patch.
-        image_size: `(H, W)`, the patch in the plane, pixels.
-        full_resolution: Whether the decoder doubles its masks further, to the size of the encoder's
-            input, as in MA-SAM. SAM's and SAMed's have four times the size of the token grid.
+        num_classes: K, number of classes including the background.
+        depth: D, number of slices in a patch.
+        image_size: (H, W), in-plane size of the patch, pixels.
+        full_resolution: Whether further doublings enlarge the masks to the size of the encoder's
+            input, as in MA-SAM. In SAM and SAMed, masks have four times the size of the token grid.
     """
 
     trains_sam = True
 
-    def __init__(  # noqa: PLR0917 - the engine gives what is named here, by name
+    def __init__(  # noqa: PLR0917 - the engine passes these by name
         self,
         image_encoder: ImageEncoder,
         mask_decoder: PromptedMaskDecoder,
@@ -53,7 +53,7 @@ class SAMed(EncodedNetwork):
         *,
         full_resolution: bool = False,
     ) -> None:
-        # It takes seconds to import; counting another network's parameters does not need it.
+        # Importing it takes seconds; other networks' parameters can be counted without it.
         from spsam.model.sam.class_decoder import ClassMaskDecoder
 
         super().__init__(
@@ -64,7 +64,7 @@ class SAMed(EncodedNetwork):
         )
 
     def forward(self, volume: Tensor, *, decode: bool = True) -> Output:
-        """See `Network`; there are no phases, `decode` changes nothing."""
+        """Segments a batch of patches; see `Network.forward`. `decode` has no effect."""
         masks = self.mask_decoder(
             self.maps(volume)[-1],
             depth=self.depth,

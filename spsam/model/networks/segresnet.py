@@ -13,14 +13,15 @@ class SegResNet(ConvolutionalNetwork):
     """Myronenko's residual encoder and small decoder (arXiv 1810.11654), without its autoencoder.
 
     Args:
-        in_channels: M, image modalities.
-        num_classes: K, background included.
-        depth: D, slices of a patch.
-        image_size: (H, W), pixels.
-        filters: Channels of the finest level; a multiple of 8, the groups of its norms.
-        blocks_down: Residual blocks of each level, finest first; each further one halves.
-        blocks_up: Residual blocks of each level on the way back, deepest first.
-        dropout: Share of the input's channels that are left out in training.
+        in_channels: M, number of image modalities.
+        num_classes: K, number of classes including the background.
+        depth: D, number of slices in a patch.
+        image_size: (H, W), in-plane size of the patch, pixels.
+        filters: Channels of the finest level; a multiple of 8, the number of groups of its norms.
+        blocks_down: Residual blocks of each encoder level, finest first; each further level halves
+            the size.
+        blocks_up: Residual blocks of each decoder level, deepest first.
+        dropout: Dropout probability of channels after the first convolution.
     """
 
     def __init__(
@@ -36,19 +37,19 @@ class SegResNet(ConvolutionalNetwork):
         dropout: float = 0.2,
     ) -> None:
         require(
-            (filters >= 8 and filters % 8 == 0, f"filters is a multiple of 8, got {filters}"),
+            (filters >= 8 and filters % 8 == 0, f"filters must be a multiple of 8, got {filters}"),
             (
                 len(blocks_up) == len(blocks_down) - 1 >= 1,
-                "blocks_up has one entry less than blocks_down, which has two or more: got "
+                "blocks_up must have one entry less than blocks_down, which needs two or more: got "
                 f"{len(blocks_up)} and {len(blocks_down)}",
             ),
             (
                 all(count >= 1 for count in (*blocks_down, *blocks_up)),
-                "every level has at least one block",
+                "every level must have at least one block",
             ),
-            (0 <= dropout < 1, f"dropout is at least 0 and below 1, got {dropout}"),
+            (0 <= dropout < 1, f"dropout must be at least 0 and below 1, got {dropout}"),
         )
-        # MONAI takes seconds to import; no other network needs it.
+        # Importing MONAI takes seconds, and no other network needs it.
         from monai.networks.nets.segresnet import SegResNet as Net
 
         super().__init__(num_classes, depth, image_size, (2 ** len(blocks_up),) * 3)
@@ -62,5 +63,5 @@ class SegResNet(ConvolutionalNetwork):
         )
 
     def forward(self, volume: Tensor, *, decode: bool = True) -> Output:
-        """See `Network`; there are no phases, `decode` changes nothing."""
+        """Segments a batch of patches; see `Network.forward`. `decode` has no effect."""
         return self.segment(self.net, volume)

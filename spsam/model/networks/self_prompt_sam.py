@@ -16,7 +16,7 @@ from spsam.model.prompt_generators.base import PromptGenerator
 from spsam.model.prompts.base import Prompt, Prompts
 
 if TYPE_CHECKING:
-    # timm and segment-anything take seconds to import; counting parameters needs neither.
+    # Importing timm and segment-anything takes seconds; counting parameters needs neither.
     from spsam.model.sam.image_encoder import ImageEncoder
     from spsam.model.sam.mask_decoder import DecoderPrompts, PromptedMaskDecoder
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 class SelfPromptSAM(Network):
     """SAM with named slots, one component in each (paper's Fig. 2).
 
-    SAM's own modules, `frozen()`, keep their weights and stay in evaluation mode. What is added,
-    `blocks()`, is one module a slot, and nothing else is ever trained.
+    SAM's own modules, `frozen()`, keep their weights and stay in evaluation mode. Only the added
+    modules, `blocks()`, are trained: one for each slot.
 
     Args:
-        image_encoder: SAM's image encoder.
-        mask_decoder: SAM's prompt encoder and mask decoder.
-        input_adapter: From `(B, M, D, H, W)` to three-channel slices at the encoder's size.
-        depth_pos_embed: Tells the slices of a patch apart.
+        image_encoder: SAM's image encoder, frozen.
+        mask_decoder: SAM's prompt encoder and mask decoder, frozen.
+        input_adapter: Converts `(B, M, D, H, W)` to three-channel slices at the encoder's size.
+        depth_pos_embed: Encodes the position of each slice in the patch.
         adapter: The adapters of every transformer block, by place.
-        prompt_generator: From encoder maps to auxiliary masks.
-        prompt: From auxiliary masks to SAM's prompts.
-        mask_head: From K binary masks to one label map.
-        depth: D, slices of a patch.
-        image_size: `(H, W)`, the patch in the plane, pixels.
+        prompt_generator: Predicts auxiliary masks from the encoder's feature maps.
+        prompt: Derives SAM's prompts from auxiliary masks.
+        mask_head: Combines K binary masks into one label map.
+        depth: D, number of slices in a patch.
+        image_size: (H, W), in-plane size of the patch, pixels.
     """
 
-    def __init__(  # noqa: PLR0917 - the engine gives what is named here, by name
+    def __init__(  # noqa: PLR0917 - the engine passes these by name
         self,
         image_encoder: ImageEncoder,
         mask_decoder: PromptedMaskDecoder,
@@ -69,11 +69,11 @@ class SelfPromptSAM(Network):
         self.train()
 
     def frozen(self) -> tuple[nn.Module, ...]:
-        """SAM's own modules, which never train."""
+        """Returns SAM's own modules, which are never trained."""
         return (self.image_encoder, self.mask_decoder)
 
     def blocks(self) -> dict[str, nn.Module]:
-        """The added modules by slot, in the order of the forward pass."""
+        """Returns the added modules by slot, in the order of the forward pass."""
         return {
             "input_adapter": self.input_adapter,
             "depth_pos_embed": self.depth_pos_embed,
@@ -84,7 +84,7 @@ class SelfPromptSAM(Network):
         }
 
     def training_starts(self) -> str:
-        """The first part on the forward pass that trains: nothing before it goes backward."""
+        """Returns the first trained part of the forward pass, where the backward pass ends."""
         blocks = self.blocks()
         for slot in ("input_adapter", "depth_pos_embed"):
             if any(True for _ in blocks[slot].parameters()):
@@ -93,7 +93,10 @@ class SelfPromptSAM(Network):
         return "prompt_generator" if index is None else f"adapter of encoder block {index}"
 
     def parts_to_compile(self) -> list[nn.Module]:
-        """What lies between them, the prompts, is no tensor program on a processor."""
+        """Returns the image encoder and the prompt generator.
+
+        The extraction of prompts between them runs outside torch on a CPU and cannot be compiled.
+        """
         return [self.image_encoder, self.prompt_generator]
 
     def forward(self, volume: Tensor, *, decode: bool = True) -> Output:
@@ -101,13 +104,13 @@ class SelfPromptSAM(Network):
 
         Args:
             volume: `(B, M, D, H, W)` normalised intensities.
-            decode: False runs the prompt generator alone (training's first phase).
+            decode: False runs the prompt generator alone, as in the first phase of training.
 
         Returns:
             See `Output`.
 
         Raises:
-            ValueError: If the volume's depth or size is not what the network was built for.
+            ValueError: If the network was built for another depth or in-plane size.
         """
         neck, auxiliary = self.encode(volume)
         if not decode:
@@ -117,27 +120,30 @@ class SelfPromptSAM(Network):
         return Output(logits, auxiliary, prompts)
 
     def encode(self, volume: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """What does not depend on prompts, so that many prompts can share it.
+        """Computes everything that does not depend on prompts, so that many prompts can share it.
 
         Args:
             volume: `(B, M, D, H, W)` normalised intensities.
 
         Returns:
-            The embedding `(B·D, C, gh, gw)` that `decode` takes, and the auxiliary logits as in
+            The image embedding `(B·D, C, gh, gw)` for `decode`, and the auxiliary logits as in
             `Output`.
 
         Raises:
-            ValueError: If the volume's depth or size is not what the network was built for.
+            ValueError: If the network was built for another depth or in-plane size.
         """
         self.check(volume)
         maps = self.encode_slices(self.input_adapter(volume))
         return maps[-1], self.generate(maps)
 
     def encode_slices(self, slices: Tensor) -> list[Tensor]:
-        """The encoder's taps, shallow first, and its neck's output, `(B·D, C_i, gh, gw)` each.
+        """Computes the encoder's feature maps.
 
         Args:
-            slices: `(B·D, 3, h, w)`, of the input adapter.
+            slices: `(B·D, 3, h, w)`, output of the input adapter.
+
+        Returns:
+            `(B·D, C_i, gh, gw)` each: the taps, shallow first, then the neck's output.
         """
         taps, neck = self.image_encoder(
             slices, depth=self.depth, adapters=self.adapter, depth_pos=self.depth_pos_embed
@@ -145,26 +151,26 @@ class SelfPromptSAM(Network):
         return [*taps, neck]
 
     def generate(self, maps: list[Tensor]) -> list[Tensor]:
-        """The prompt generator's logits of `encode_slices`' maps, finest first."""
+        """Predicts auxiliary logits, finest first, from the maps of `encode_slices`."""
         auxiliary: list[Tensor] = self.prompt_generator([_unfold(x, self.depth) for x in maps])
         return auxiliary
 
     def prompts_of(self, auxiliary: list[Tensor]) -> Prompts:
-        """SAM's prompts of the generator's logits."""
+        """Derives SAM's prompts from the auxiliary logits."""
         prompts: Prompts = self.prompt(
             auxiliary[0], self.image_encoder.image_size, self.mask_decoder.mask_size
         )
         return prompts
 
     def decode(self, embedding: Tensor, prompts: DecoderPrompts) -> Tensor:
-        """SAM's raw masks for given prompts, before the mask head.
+        """Decodes SAM's raw masks for given prompts, before the mask head.
 
         Args:
-            embedding: Of `encode`, `(B·D, C, gh, gw)`.
-            prompts: In the encoder's frame, `(B, D, K, …)`.
+            embedding: `(B·D, C, gh, gw)`, image embedding from `encode`.
+            prompts: Prompts `(B, D, K, …)` in the encoder's frame.
 
         Returns:
-            `(B, K, D, H, W)` float32 logits, one binary mask a class.
+            `(B, K, D, H, W)` float32 logits, one binary mask per class.
         """
         masks = self.mask_decoder(
             embedding,
@@ -180,5 +186,5 @@ class SelfPromptSAM(Network):
 
 
 def _unfold(maps: Tensor, depth: int) -> Tensor:
-    """`(B·D, C, h, w)` to `(B, C, D, h, w)`."""
+    """Unfolds slices from the batch: `(B·D, C, h, w)` to `(B, C, D, h, w)`."""
     return maps.reshape(-1, depth, *maps.shape[1:]).transpose(1, 2)

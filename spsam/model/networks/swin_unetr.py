@@ -10,22 +10,22 @@ from spsam.model.networks.base import Output
 from spsam.model.networks.convolutional import ConvolutionalNetwork
 
 MULTIPLE = 32
-"""Patches of two voxels, halved four times."""
+"""Required divisor of every axis: patches of two voxels, halved four times."""
 
 
 class SwinUNETR(ConvolutionalNetwork):
-    """Shifted windows over 2³ patches with a convolutional decoder (arXiv 2201.01266).
+    """A shifted-window transformer over 2³ patches with a convolutional decoder (arXiv 2201.01266).
 
-    It halves every axis five times: a volume of fewer than 32 slices is padded to 32, and
-    the smallest one has two cubes of 32.
+    Every axis is halved five times, so that volumes of fewer than 32 slices are padded to 32. The
+    smallest padded size is 32×32×64.
 
     Args:
-        in_channels: M, image modalities.
-        num_classes: K, background included.
-        depth: D, slices of a patch.
-        image_size: (H, W), pixels.
+        in_channels: M, number of image modalities.
+        num_classes: K, number of classes including the background.
+        depth: D, number of slices in a patch.
+        image_size: (H, W), in-plane size of the patch, pixels.
         feature_size: Channels of the finest level; a multiple of 12.
-        window: Side of the attention's windows, tokens.
+        window: Side length of the attention windows, tokens.
     """
 
     def __init__(
@@ -41,19 +41,19 @@ class SwinUNETR(ConvolutionalNetwork):
         require(
             (
                 feature_size >= 12 and feature_size % 12 == 0,
-                f"feature_size is a multiple of 12, got {feature_size}",
+                f"feature_size must be a multiple of 12, got {feature_size}",
             ),
-            (window >= 1, f"window is at least 1, got {window}"),
+            (window >= 1, f"window must be at least 1, got {window}"),
         )
-        # MONAI takes seconds to import; no other network needs it.
+        # Importing MONAI takes seconds, and no other network needs it.
         from monai.networks.nets.swin_unetr import SwinUNETR as Net
 
-        # A single deepest voxel could not be normalised.
+        # The deepest map must have more than one voxel to be normalised.
         single = max(depth, *image_size) <= MULTIPLE
         multiple = (MULTIPLE, MULTIPLE, 2 * MULTIPLE if single else MULTIPLE)
         super().__init__(num_classes, depth, image_size, multiple)
         device = torch.get_default_device()
-        with torch.device("cpu"):  # it reads numbers while it is built
+        with torch.device("cpu"):  # the constructor reads values of tensors
             net = Net(
                 in_channels=in_channels,
                 out_channels=num_classes,
@@ -63,5 +63,5 @@ class SwinUNETR(ConvolutionalNetwork):
         self.net = net.to(device)
 
     def forward(self, volume: Tensor, *, decode: bool = True) -> Output:
-        """See `Network`; there are no phases, `decode` changes nothing."""
+        """Segments a batch of patches; see `Network.forward`. `decode` has no effect."""
         return self.segment(self.net, volume)

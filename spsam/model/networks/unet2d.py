@@ -9,10 +9,10 @@ class UNet2D(PlainUNet):
     """`PlainUNet` with in-plane convolutions.
 
     Args:
-        in_channels: M, image modalities.
-        num_classes: K, background included.
-        depth: D, slices of a patch.
-        image_size: (H, W), pixels.
+        in_channels: M, number of image modalities.
+        num_classes: K, number of classes including the background.
+        depth: D, number of slices in a patch.
+        image_size: (H, W), in-plane size of the patch, pixels.
     """
 
     def __init__(

@@ -14,17 +14,17 @@ PATCH = 16
 class UNETR(ConvolutionalNetwork):
     """A transformer over 16³ patches with a convolutional decoder (arXiv 2103.10504).
 
-    Its patches are cubes: a volume of fewer than 16 slices is padded to 16.
+    Patches are cubes, so that volumes of fewer than 16 slices are padded to 16.
 
     Args:
-        in_channels: M, image modalities.
-        num_classes: K, background included.
-        depth: D, slices of a patch.
-        image_size: (H, W), pixels.
+        in_channels: M, number of image modalities.
+        num_classes: K, number of classes including the background.
+        depth: D, number of slices in a patch.
+        image_size: (H, W), in-plane size of the patch, pixels.
         feature_size: Channels of the decoder's finest level.
         hidden_size: Width of the transformer; a multiple of `num_heads`.
-        mlp_dim: Hidden width of its MLPs.
-        num_heads: Attention heads.
+        mlp_dim: Hidden width of the transformer's MLPs.
+        num_heads: Number of attention heads.
     """
 
     def __init__(
@@ -41,13 +41,13 @@ class UNETR(ConvolutionalNetwork):
     ) -> None:
         sizes = (feature_size, hidden_size, mlp_dim, num_heads)
         require(
-            (min(sizes) >= 1, f"all sizes are at least 1, got {sizes}"),
+            (min(sizes) >= 1, f"all sizes must be at least 1, got {sizes}"),
             (
                 num_heads >= 1 and hidden_size % num_heads == 0,
-                f"hidden_size is a multiple of num_heads, got {hidden_size} and {num_heads}",
+                f"hidden_size must be a multiple of num_heads, got {hidden_size} and {num_heads}",
             ),
         )
-        # MONAI takes seconds to import; no other network needs it.
+        # Importing MONAI takes seconds, and no other network needs it.
         from monai.networks.nets.unetr import UNETR as Net  # noqa: N811
 
         super().__init__(num_classes, depth, image_size, (PATCH,) * 3)
@@ -61,9 +61,9 @@ class UNETR(ConvolutionalNetwork):
             num_heads=num_heads,
         )
         for block in self.net.vit.blocks:
-            # MONAI's blocks have norms for a cross-attention that UNETR has not.
+            # MONAI's blocks have norms for a cross-attention that UNETR does not use.
             block.norm_cross_attn = nn.Identity()
 
     def forward(self, volume: Tensor, *, decode: bool = True) -> Output:
-        """See `Network`; there are no phases, `decode` changes nothing."""
+        """Segments a batch of patches; see `Network.forward`. `decode` has no effect."""
         return self.segment(self.net, volume)

@@ -1,1 +1,1 @@
-"""Components of the slot `prompt_generator`, one class a file."""
+"""Components of the slot `prompt_generator`, one class per file."""

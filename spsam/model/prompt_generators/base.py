@@ -9,16 +9,18 @@ from torch import Tensor, nn
 
 
 class PromptGenerator(nn.Module, ABC):
-    """Predicts auxiliary masks, the source of the prompts, from the encoder's feature maps.
+    """Predicts auxiliary masks, from which prompts are derived, from the encoder's feature maps.
 
-    A component builds its layers in `__init__` and runs them in `forward`.
+    A component defines its layers in `__init__` and applies them in `forward`.
 
     Args:
-        tap_dims: The taps' channels, shallow first; from the engine, not kept.
-        neck_dim: C, channels of the neck's output; from the engine, not kept.
-        grid: (gh, gw), the token grid; from the engine, not kept.
-        num_classes: K, background included; from the engine, not kept.
-        image_size: (H, W) of the patch, pixels; from the engine.
+        tap_dims: Channels of the encoder's feature maps (taps), shallow first; passed by the
+            engine, not stored.
+        neck_dim: C, channels of the neck's output; passed by the engine, not stored.
+        grid: (gh, gw), size of the token grid; passed by the engine, not stored.
+        num_classes: K, number of classes including the background; passed by the engine, not
+            stored.
+        image_size: (H, W), in-plane size of the patch, pixels; passed by the engine.
     """
 
     def __init__(
@@ -34,7 +36,7 @@ class PromptGenerator(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """From encoder maps to auxiliary logits.
+        """Predicts auxiliary logits from the encoder's feature maps.
 
         Args:
             maps: `(B, C_i, D, gh, gw)` each: the taps, shallow first, then the neck's output.

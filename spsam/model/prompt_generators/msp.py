@@ -22,39 +22,40 @@ from spsam.model.layers import (
 from spsam.model.prompt_generators.base import PromptGenerator
 
 DIVISORS = (1, 2, 2, 4, 4)
-"""Of C, a level each: for SAM's C = 256 the widths 256, 128, 128, 64, 64."""
+"""Divisors of C for the levels: SAM's C = 256 results in the widths 256, 128, 128, 64, 64."""
 
 JOININGS = ("concat", "sum")
-"""How a tap joins what comes from below."""
+"""How a tap is combined with the upsampled map of the level below."""
 
 
 class MSPGenerator(PromptGenerator):
-    """Upsamples the neck's output to the patch's resolution and joins a tap at every doubling.
+    """Upsamples the neck's output to the patch's resolution and joins a tap after every doubling.
 
-    Level 0 convolves the neck's output on the token grid. Level j doubles the plane of level j-1
-    by a transposed convolution, concatenates the next shallower tap, projected and doubled j
-    times by layers of that tap's own, and convolves. The last level takes all taps that are left;
-    where there are more levels than taps, the further ones only double and convolve. A 1×1 head
-    on every level gives its logits (paper's Sec. 2.3, Fig. 2c).
+    Level 0 convolves the neck's output on the token grid. Level j doubles the plane of level j-1 by
+    a transposed convolution, concatenates the next shallower tap, which its own layers project and
+    double j times, and convolves the result. The last level receives all remaining taps. If there
+    are more levels than taps, the further levels only double and convolve. A 1×1 convolution on
+    every level predicts its logits (paper's Sec. 2.3, Fig. 2c).
 
-    The last levels cost most: half of the generator's work is at the patch's own resolution. With
-    `finest` 2 or 4 it ends there, as SAM's own masks do, whose pixels are 4 of the patch's for
-    ViT-B at the patch's size; a bilinear resize does what is left.
+    The last level works at the patch's own resolution and accounts for half of the generator's
+    computation. With `finest` 2 or 4, the generator stops at a lower resolution, and a bilinear
+    resize follows. For comparison, a pixel of SAM ViT-B's own masks covers 4×4 input pixels.
 
     Args:
-        tap_dims: Channels of the taps, shallow first.
+        tap_dims: Channels of the encoder's feature maps (taps), shallow first.
         neck_dim: C, channels of the neck's output.
-        grid: (gh, gw), the token grid.
-        num_classes: K, background included.
-        image_size: (H, W) of the patch, pixels.
-        widths: Channels of the levels, level 0 first; the last holds for all further levels.
-            None takes C, C/2, C/2, C/4, C/4.
+        grid: (gh, gw), size of the token grid.
+        num_classes: K, number of classes including the background.
+        image_size: (H, W), in-plane size of the patch, pixels.
+        widths: Channels of the levels, level 0 first; the last value applies to all further levels.
+            None: C, C/2, C/2, C/4, C/4.
         kernel: Odd sizes (depth, height, width) of the convolutions.
-        convs: Convolutions on every level, each with instance norm and LeakyReLU.
-        finest: Side of the last level's pixels, in pixels of the patch: 1, 2, 4, … Rounded down to
-            what doublings of the grid reach.
-        joining: How a tap joins: `concat`, beside what comes from below (the paper's), or `sum`,
-            added to it, so that the convolution takes half of the channels, or a third.
+        convs: Number of convolutions per level, each with instance norm and LeakyReLU.
+        finest: Pixel size of the last level in pixels of the patch: 1, 2, 4, …, rounded down to a
+            size that doublings of the grid reach.
+        joining: How a tap is combined with the upsampled map: `concat`, concatenated as in the
+            paper, or `sum`, added, so that the convolution has half or a third of the input
+            channels.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class MSPGenerator(PromptGenerator):
             widths = tuple(max(1, neck_dim // divisor) for divisor in DIVISORS)
         _check(widths, kernel, convs, finest, joining)
         self.joining = joining
-        # Off only where it is measured what this saves.
+        # Disabled only to measure how much this saves.
         self.composed = True
         steps = max(doublings(grid, image_size) - (finest.bit_length() - 1), 0)
         self.taps_of_level = assign_taps(len(tap_dims), steps)
@@ -97,7 +98,14 @@ class MSPGenerator(PromptGenerator):
             below = width
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Taps, shallow first, and neck, `(B, C_i, D, gh, gw)` each, to logits, finest first."""
+        """Predicts logits, finest first, from the encoder's feature maps.
+
+        Args:
+            maps: `(B, C_i, D, gh, gw)` each: the taps, shallow first, then the neck's output.
+
+        Returns:
+            `(B, K, D, H, W)`, then `(B, K, D, h, w)` at lower resolutions.
+        """
         *taps, x = maps
         logits: list[Tensor] = []
         levels: Iterable[Any] = zip(
@@ -119,7 +127,10 @@ class MSPGenerator(PromptGenerator):
         taps: Sequence[Tensor],
         convolution: Conv3d,
     ) -> Tensor:
-        """`convolution(join([up(x), skip(tap), ...]))`, doublings taken into it where that pays."""
+        """Computes `convolution(join([up(x), skip(tap), ...]))`.
+
+        The doublings are composed with the convolution if that requires fewer multiplications.
+        """
         ways = [list(skip) for skip in skips]
         doublings = [up, *(way[-1] for way in ways)]
         if (
@@ -136,7 +147,7 @@ class MSPGenerator(PromptGenerator):
 
 
 def _are_doublings(layers: list[nn.Module]) -> TypeGuard[list[nn.ConvTranspose3d]]:
-    """Not so on level 0, which doubles nothing."""
+    """Checks whether all layers are transposed convolutions; level 0 does not double."""
     return all(isinstance(layer, nn.ConvTranspose3d) for layer in layers)
 
 
@@ -147,15 +158,28 @@ def _run(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
 
 
 def doublings(grid: tuple[int, int], image_size: tuple[int, int]) -> int:
-    """How often the grid is to be doubled until it is at least the patch, on both axes."""
+    """Counts the doublings of the grid until both axes are at least as large as the patch.
+
+    Args:
+        grid: (gh, gw), size of the token grid.
+        image_size: (H, W), in-plane size of the patch, pixels.
+    """
     factor = max(-(-image // tokens) for image, tokens in zip(image_size, grid, strict=True))
     return (factor - 1).bit_length()
 
 
 def assign_taps(num_taps: int, steps: int) -> list[tuple[int, ...]]:
-    """Which taps, by index, shallow first, join on each of the levels 0 … steps.
+    """Assigns taps to levels.
 
-    One a level from level 1, the deepest first; all that are left on the last level.
+    Level 0 receives none, every further level receives one, the deepest first, and the last level
+    receives all that remain.
+
+    Args:
+        num_taps: Number of taps.
+        steps: Index of the last level.
+
+    Returns:
+        Indices of the taps of each level 0 … steps; index 0 is the shallowest tap.
     """
     waiting = list(range(num_taps))
     levels: list[tuple[int, ...]] = []
@@ -170,11 +194,11 @@ def assign_taps(num_taps: int, steps: int) -> list[tuple[int, ...]]:
 
 
 def _skip(tap_dim: int, width: int, steps: int) -> nn.Sequential:
-    """One tap's way to its level: 1×1 projection, then `steps` doublings, a norm in between."""
+    """Builds one tap's layers: a 1×1 projection, then `steps` doublings with norms in between."""
     layers: list[nn.Module] = [conv_block(tap_dim, width, (1, 1, 1))]
     for step in range(steps):
         layers.append(doubling(width, width))
-        if step < steps - 1:  # Two doublings in a row without it would be one linear map.
+        if step < steps - 1:  # Without a norm, two consecutive doublings would be one linear map.
             layers += [InstanceNorm(width), LeakyReLU()]
     return nn.Sequential(*layers)
 
@@ -196,13 +220,13 @@ def _check(
     require(
         (
             widths and min(widths) >= 1,
-            f"widths are positive, one a level at least for the first: got {widths}",
+            f"widths must contain at least one value, all positive: got {widths}",
         ),
-        (odd, f"a kernel is three odd sizes (depth, height, width): got {kernel}"),
-        (convs >= 1, f"every level convolves at least once: got convs {convs}"),
+        (odd, f"kernel must be three odd sizes (depth, height, width): got {kernel}"),
+        (convs >= 1, f"convs must be at least 1: got {convs}"),
         (
             finest >= 1 and not finest & (finest - 1),
-            f"finest is a power of two, pixels of the patch: got {finest}",
+            f"finest must be a power of two, in pixels of the patch: got {finest}",
         ),
         (
             joining in JOININGS,

@@ -1,4 +1,4 @@
-"""Auxiliary masks from the encoder's last feature map alone."""
+"""Prompt generator that uses only the encoder's last feature map."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from spsam.model.prompt_generators.base import PromptGenerator
 class StackedCNN(PromptGenerator):
     """Stacked in-plane convolutions on the neck's output, then a bilinear resize to the patch.
 
-    No slice sees another, in the norms neither: every slice is a volume of its own. One output,
-    so there is nothing to supervise at other resolutions.
+    Slices are processed independently, including in the norms: every slice is a separate volume.
+    There is only one output and thus no deep supervision.
 
     Args:
-        tap_dims: Channels of the taps; not used.
+        tap_dims: Channels of the encoder's feature maps (taps), shallow first; not used.
         neck_dim: C, channels of the neck's output.
-        grid: (gh, gw), the token grid; not used.
-        num_classes: K, background included.
-        image_size: (H, W) of the patch, pixels.
-        layers: Convolutions in the stack, each with instance norm and LeakyReLU.
-        width: Their channels; None takes C.
-        kernel: Their odd size in the plane.
+        grid: (gh, gw), size of the token grid; not used.
+        num_classes: K, number of classes including the background.
+        image_size: (H, W), in-plane size of the patch, pixels.
+        layers: Number of convolutions, each with instance norm and LeakyReLU.
+        width: Channels of the convolutions; None: C.
+        kernel: Odd in-plane size of the convolutions.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class StackedCNN(PromptGenerator):
         width = neck_dim if width is None else width
         if layers < 1 or width < 1 or kernel < 1 or kernel % 2 == 0:
             raise InputError(
-                "a stack of convolutions has at least one layer and channel and an odd kernel: "
+                "StackedCNN requires at least one layer, at least one channel and an odd kernel: "
                 f"got layers {layers}, width {width}, kernel {kernel}"
             )
         self.stack = nn.Sequential(
@@ -56,7 +56,14 @@ class StackedCNN(PromptGenerator):
         self.head = Conv3d(width, num_classes, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """The neck's `(B, C, D, gh, gw)`, last of the maps, to `[(B, K, D, H, W)]`."""
+        """Predicts logits from the neck's output, the last of the maps.
+
+        Args:
+            maps: `(B, C_i, D, gh, gw)` each; only the last is used.
+
+        Returns:
+            `[(B, K, D, H, W)]`.
+        """
         neck = maps[-1]
         batch, _, depth = neck.shape[:3]
         slices = neck.transpose(1, 2).flatten(0, 1).unsqueeze(2)  # (B·D, C, 1, gh, gw)

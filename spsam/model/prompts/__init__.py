@@ -1,1 +1,1 @@
-"""Components of the slot `prompt`, one class a file, and prompts from label maps."""
+"""Components of the slot `prompt`, one class per file, and prompt extraction from label maps."""

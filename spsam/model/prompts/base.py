@@ -1,4 +1,4 @@
-"""Base class of prompt components: everything but the point strategy."""
+"""Base class of prompt components: everything except the point strategy."""
 
 from __future__ import annotations
 
@@ -39,16 +39,17 @@ class Prompt(nn.Module, ABC):
     method. No parameters are trained.
 
     Args:
-        num_classes: K, background included.
+        num_classes: K, number of classes including the background.
         use: Kinds of prompts passed to SAM.
-        mask: What a mask prompt is. `binary`: the class's channel of the one-hot label map, as in
-            the paper (Sec. 1, App. A); it carries no gradient. `log_odds`: log p / (1 - p) of the
-            auxiliary softmax (chosen here); it carries a gradient, by which the final masks' loss
-            reaches the generator through SAM. `logits`: the raw auxiliary logits (chosen here);
-            they carry a gradient, too, and a constant that is added to all classes' logits changes
-            every mask prompt, but no label.
-        mask_values: (outside, inside) of a binary mask prompt. SAM was trained on logits there:
-            chosen by Dice on validation cases; the author's code gives 0 and 1.
+        mask: Content of a mask prompt. `binary`: the class's channel of the one-hot label map, as
+            in the paper (Sec. 1, App. A); it carries no gradient. `log_odds`: log p / (1 - p) of
+            the auxiliary softmax (chosen here); it carries a gradient, through which the final
+            masks' loss reaches the generator. `logits`: the raw auxiliary logits (chosen here);
+            they also carry a gradient, but a constant added to all classes' logits changes every
+            mask prompt without changing the labels.
+        mask_values: (outside, inside) of a binary mask prompt. SAM was trained on logits as mask
+            prompts; the default was selected by Dice on validation cases. The author's code uses 0
+            and 1.
         negatives: Number of negative points near the class; they are part of the prompt `point`.
     """
 
@@ -68,14 +69,14 @@ class Prompt(nn.Module, ABC):
                 (kind in KINDS, f"unknown kind of prompt '{kind}'{nearest(kind, KINDS)}")
                 for kind in use
             ),
-            (use, f"SAM needs at least one kind of prompt of {', '.join(KINDS)}"),
+            (use, f"SAM requires at least one kind of prompt: {', '.join(KINDS)}"),
             (mask in FORMS, f"unknown mask prompt '{mask}'{nearest(mask, FORMS)}"),
             (
                 -math.inf < outside <= 0 < inside < math.inf,
-                "mask_values are the numbers outside and inside a class, the first at most 0, the "
-                f"second above 0, as SAM takes mask logits: got [{outside:g}, {inside:g}]",
+                "mask_values (outside and inside a class) must be finite, the first at most 0, the "
+                f"second above 0, because SAM expects mask logits: got [{outside:g}, {inside:g}]",
             ),
-            (negatives >= 0, f"a number of points is not negative: got negatives {negatives}"),
+            (negatives >= 0, f"negatives must be at least 0: got {negatives}"),
         )
         self.num_classes = num_classes
         self.use = tuple(use)
@@ -93,16 +94,22 @@ class Prompt(nn.Module, ABC):
             present: `(N, K)`, whether the class is in the slice.
 
         Returns:
-            `(N, K, 2)` (x, y) pixel indices, zero for an absent class; or `(N, K, P, 2)` for
-            several points, the first as above, and -1 in both coordinates for missing points.
+            `(N, K, 2)` (x, y) pixel indices, zero for an absent class. Strategies with several
+            points return `(N, K, P, 2)`, with the first point as above and -1 in both coordinates
+            for missing points.
         """
 
     def points_on_device(self, labels: Tensor, boxes: Tensor, present: Tensor) -> Tensor | None:
         """Selects the same pixels as `points` on int64 tensors, without synchronising the device.
 
+        Args:
+            labels: `(N, H, W)` class indices.
+            boxes: `(N, K, 4)` tight bounding boxes, x1 y1 x2 y2, inclusive pixel indices.
+            present: `(N, K)`, whether the class is in the slice.
+
         Returns:
-            As `points`; None for a component without such a rule, whose label maps are then
-            copied to the host.
+            As in `points`; None if the component has no such rule. Label maps are then copied to
+            the host.
         """
         return None
 
@@ -111,20 +118,21 @@ class Prompt(nn.Module, ABC):
     ) -> Prompts:
         """Derives prompts from auxiliary logits.
 
-        NaN never wins a pixel; a pixel whose classes are all NaN is background. Mask prompts of
-        logits or log-odds keep NaN, so that a diverged training is noticed.
+        A class whose logit is NaN never wins a pixel, and a pixel whose logits are all NaN is
+        background. Mask prompts of logits or log-odds keep NaN, so that diverged training is
+        detected.
 
         Args:
             logits: `(B, K, D, H, W)`.
             encoder_size: (h, w) of the encoder's input, the frame of points and boxes, pixels.
-            mask_size: (4gh, 4gw) of a mask prompt.
+            mask_size: (4gh, 4gw), size of a mask prompt.
 
         Returns:
             Points `(B, D, K, 2)` and boxes `(B, D, K, 4)` in the encoder's frame, float32 and
-            without gradient, presence `(B, D, K)`, and masks `(B, D, K, 1, 4gh, 4gw)`, which have
-            a gradient unless they are binary. What is not in `use` is None.
+            without gradient, presence `(B, D, K)`, and masks `(B, D, K, 1, 4gh, 4gw)`, which carry
+            a gradient unless they are binary. Kinds that are not in `use` are None.
         """
-        # On a processor several times as fast as argmax.
+        # On a CPU, this is several times as fast as argmax.
         labels = _without_nan(logits.detach()).max(dim=1).indices
         pixels = self.extract(labels.flatten(0, 1))
         scale = (encoder_size[1] / logits.shape[4], encoder_size[0] / logits.shape[3])
@@ -154,16 +162,17 @@ class Prompt(nn.Module, ABC):
     def extract(self, labels: Tensor) -> Prompts[Tensor]: ...
 
     def extract(self, labels: NDArray[Any] | Tensor) -> Prompts[NDArray[Any]] | Prompts[Tensor]:
-        """Points and boxes of label maps; what is not in `use` is None, masks are always.
+        """Extracts points and boxes from label maps; masks and kinds not in `use` are None.
 
-        On a GPU nothing is copied and nothing waited for, unless the component has no
-        `points_on_device` or asks for negatives.
+        On a GPU, nothing is copied to the host and the device is not synchronised, unless the
+        component has no `points_on_device` or selects negative points.
 
         Args:
-            labels: `(N, H, W)` class indices in 0 … K-1, not checked.
+            labels: `(N, H, W)` class indices in 0 … K-1; the range is not validated.
 
         Returns:
-            int64 pixel indices of the label maps; tensors on the same device for a tensor.
+            int64 pixel indices in the label maps: arrays for an array, tensors on the same device
+            for a tensor.
         """
         if not isinstance(labels, Tensor):
             small = labels.astype(np.min_scalar_type(self.num_classes), copy=False)
@@ -186,7 +195,7 @@ class Prompt(nn.Module, ABC):
         return self._joined(points, torch.from_numpy(boxes), torch.from_numpy(present), negatives)
 
     def _on_device(self, labels: Tensor) -> Prompts | None:
-        """None where only the host can do it."""
+        """Extracts prompts on the labels' device; None if only the host can do it."""
         boxes, present = torch_points.bounding_boxes(labels, self.num_classes)
         if "point" not in self.use:
             return self._joined(None, boxes, present, None)
@@ -196,7 +205,7 @@ class Prompt(nn.Module, ABC):
     def _joined(
         self, points: Tensor | None, boxes: Tensor, present: Tensor, negatives: Tensor | None
     ) -> Prompts:
-        """The first point apart from what other points there are, and what these say."""
+        """Separates each class's first point from further points and assigns labels to these."""
         used = boxes if "box" in self.use else None
         if points is None:
             return Prompts(None, used, present)
@@ -214,7 +223,7 @@ class Prompt(nn.Module, ABC):
         return Prompts(first, used, present, extra_points=more, extra_labels=kinds)
 
     def _masks(self, logits: Tensor, labels: Tensor, size: tuple[int, int]) -> Tensor:
-        """`(B, D, K, 1, 4gh, 4gw)` mask prompts, of the logits' type."""
+        """Computes mask prompts `(B, D, K, 1, 4gh, 4gw)` in the logits' type."""
         if self.mask == "binary":
             full = masks.binary(labels, self.num_classes, self.mask_values)
         else:
@@ -224,30 +233,31 @@ class Prompt(nn.Module, ABC):
 
 
 def to_frame(pixels: Tensor, present: Tensor, scale: tuple[float, float]) -> Tensor:
-    """Pixel indices of one frame as places in another that is `scale` times as large.
+    """Converts pixel indices to another frame that is `scale` times as large.
 
-    Pixel centres stay pixel centres: index i is the place i + 0.5, so (i + 0.5)·s - 0.5.
+    Pixel centres are mapped to each other: index i has its centre at i + 0.5, so that it is mapped
+    to (i + 0.5)·s - 0.5.
 
     Args:
-        pixels: `(..., 2n)`, x and y in turn.
-        present: `(...)`; what is absent stays zero.
+        pixels: `(..., 2n)`, alternating x and y.
+        present: `(...)`; absent entries stay zero.
         scale: (x, y).
 
     Returns:
         The same shape, float32.
     """
     places = pixels.double() + 0.5
-    # Axis by axis: a tensor of the scale would have to be copied to the device.
+    # Axis by axis, because a tensor with the scale would have to be copied to the device.
     for axis, factor in enumerate(scale):
         places[..., axis::2] *= factor
     return torch.where(present[..., None], places - 0.5, 0.0).float()
 
 
 def _without_nan(logits: Tensor) -> Tensor:
-    """The logits with -inf for NaN, which would otherwise be taken for the largest."""
+    """Replaces NaN by -inf; otherwise, `max` would return NaN as the largest logit."""
     return logits.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
 
 def _smallest(num_classes: int) -> torch.dtype:
-    """A type that holds K as well: the distance transform takes labels shifted by one."""
+    """Selects an integer type that can represent K: the distance transform shifts labels by one."""
     return torch.uint8 if num_classes <= torch.iinfo(torch.uint8).max else torch.int32

@@ -10,12 +10,12 @@ from spsam.model.prompts.types import Flags, Indices, Labels
 
 
 class BoxCenterPrompt(Prompt):
-    """The point is the bounding box's centre, which may lie outside the object (a ring)."""
+    """Selects the centre of the bounding box, which may be outside the object, as in a ring."""
 
     def points(self, labels: Labels, boxes: Indices, present: Flags) -> Indices:
-        """`(N, H, W)` label maps to `(N, K, 2)` (x, y) pixel indices."""
+        """Selects the (x, y) pixel indices `(N, K, 2)` from label maps `(N, H, W)`."""
         return points.box_center(labels, boxes, present)
 
     def points_on_device(self, labels: Tensor, boxes: Tensor, present: Tensor) -> Tensor:
-        """The same pixels, of tensors."""
+        """Computes the same pixels from tensors."""
         return torch_points.box_center(labels, boxes, present)

@@ -10,12 +10,12 @@ from spsam.model.prompts.types import Flags, Indices, Labels
 
 
 class EdtPrompt(Prompt):
-    """The point is the pixel farthest from the boundary (paper's Sec. 2.4), exactly."""
+    """Selects the pixel farthest from the boundary, computed exactly (paper's Sec. 2.4)."""
 
     def points(self, labels: Labels, boxes: Indices, present: Flags) -> Indices:
-        """`(N, H, W)` label maps to `(N, K, 2)` (x, y) pixel indices."""
+        """Selects the (x, y) pixel indices `(N, K, 2)` from label maps `(N, H, W)`."""
         return points.farthest_from_boundary(labels, boxes, present)
 
     def points_on_device(self, labels: Tensor, boxes: Tensor, present: Tensor) -> Tensor:
-        """The same pixels, of tensors."""
+        """Computes the same pixels from tensors."""
         return torch_points.farthest_from_boundary(labels, boxes, present)

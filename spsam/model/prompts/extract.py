@@ -30,7 +30,7 @@ RULES: dict[str, Callable[..., Prompt]] = {
     "medoid": MedoidPrompt,
     "farthest": FarthestPrompt,
 }
-"""The shipped components. One of your own needs no entry here: `YourPrompt(K).extract(labels)`."""
+"""The shipped components. For your own component, call `YourPrompt(K).extract(labels)` instead."""
 
 
 @overload
@@ -70,26 +70,26 @@ def extract_prompts(
 
     Args:
         labels: `(N, H, W)` class indices, of an integer type.
-        num_classes: K, background included.
+        num_classes: K, number of classes including the background.
         point: `edt`, the pixel farthest from the boundary; `random`, any pixel of the class;
             `box_center`; `centroid`; `medoid`, the class's pixel nearest to the centroid;
-            `farthest`, several points. A centre may lie outside the object.
-        seed: For `random`.
-        count: Number of points for `farthest`.
-        negatives: Number of points near the class but outside it.
+            `farthest`, several points. Box centre and centroid may be outside the object.
+        seed: Seed of `random`.
+        count: Number of points of `farthest`.
+        negatives: Number of negative points, near the class but outside it.
 
     Returns:
-        Points `(N, K, 2)` and boxes `(N, K, 4)`, int64 pixel indices of the label maps, boxes'
-        corners inclusive, and presence `(N, K)`, bool; further points `(N, K, P, 2)` and their
-        labels `(N, K, P)` for strategies with several points. Arrays for an array, tensors on the
-        same device for a tensor.
+        Points `(N, K, 2)` and boxes `(N, K, 4)`, int64 pixel indices in the label maps, with
+        inclusive corners of boxes, and presence `(N, K)`, bool. Strategies with several points
+        add further points `(N, K, P, 2)` and their labels `(N, K, P)`. Arrays for an array,
+        tensors on the same device for a tensor.
 
     Raises:
-        InputError: If the label maps are not `(N, H, W)` integers in 0 … K-1, or the point rule
-            is unknown.
+        InputError: If the label maps are not `(N, H, W)` integers in 0 … K-1, or the point
+            strategy is unknown.
     """
     if point not in RULES:
-        raise InputError(f"unknown point rule '{point}'{nearest(point, RULES)}")
+        raise InputError(f"unknown point strategy '{point}'{nearest(point, RULES)}")
     own = {"random": {"seed": seed}, "farthest": {"count": count}}.get(point, {})
     component = RULES[point](num_classes, negatives=negatives, **own)
     if isinstance(labels, Tensor):
@@ -101,9 +101,9 @@ def extract_prompts(
 
 
 def _check(labels: NDArray[Any] | Tensor, fractional: bool, num_classes: int) -> None:
-    """Validates label maps; reading the extremes synchronises with a GPU."""
+    """Validates label maps; reading their minimum and maximum synchronises with a GPU."""
     if num_classes < 1:
-        raise InputError(f"there is at least one class, background: got num_classes {num_classes}")
+        raise InputError(f"num_classes must be at least 1 (the background): got {num_classes}")
     if labels.ndim != 3 or 0 in labels.shape[1:]:
         raise InputError(f"expected label maps of shape (N, H, W), got {tuple(labels.shape)}")
     if fractional:
@@ -113,7 +113,7 @@ def _check(labels: NDArray[Any] | Tensor, fractional: bool, num_classes: int) ->
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= num_classes:
         raise InputError(
-            f"labels of {num_classes} classes are 0 to {num_classes - 1}, "
+            f"labels of {num_classes} classes must be 0 to {num_classes - 1}, "
             f"got values from {low} to {high}"
         )
 

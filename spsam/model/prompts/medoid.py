@@ -10,12 +10,12 @@ from spsam.model.prompts.types import Flags, Indices, Labels
 
 
 class MedoidPrompt(Prompt):
-    """The point is the object's pixel nearest to its centroid; ties in row-major order."""
+    """Selects the object's pixel nearest to its centroid; ties are resolved in row-major order."""
 
     def points(self, labels: Labels, boxes: Indices, present: Flags) -> Indices:
-        """`(N, H, W)` label maps to `(N, K, 2)` (x, y) pixel indices."""
+        """Selects the (x, y) pixel indices `(N, K, 2)` from label maps `(N, H, W)`."""
         return points.medoid(labels, boxes, present)
 
     def points_on_device(self, labels: Tensor, boxes: Tensor, present: Tensor) -> Tensor:
-        """The same pixels, of tensors."""
+        """Computes the same pixels from tensors."""
         return torch_points.medoid(labels, boxes, present)

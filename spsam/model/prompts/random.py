@@ -11,21 +11,21 @@ from spsam.model.prompts.types import Flags, Indices, Labels
 
 
 class RandomPrompt(Prompt):
-    """The point is a random pixel of the object; the same label maps give the same points.
+    """Selects a random pixel of the object; equal label maps result in equal points.
 
-    The draws depend on all pixels' values as NumPy sees them: a GPU's label maps are copied to the
-    host.
+    The draws depend on a checksum of the label map, which is computed on the host. Label maps on a
+    GPU are therefore copied to the host.
 
     Args:
-        seed: Of the draws, not negative.
+        seed: Seed of the draws, not negative.
     """
 
     def __init__(self, num_classes: int, *, seed: int = 0, **base: Any) -> None:
         super().__init__(num_classes, **base)
         if seed < 0:
-            raise InputError(f"a seed is not negative: got {seed}")
+            raise InputError(f"seed must be at least 0: got {seed}")
         self.seed = seed
 
     def points(self, labels: Labels, boxes: Indices, present: Flags) -> Indices:
-        """`(N, H, W)` label maps to `(N, K, 2)` (x, y) pixel indices."""
+        """Selects the (x, y) pixel indices `(N, K, 2)` from label maps `(N, H, W)`."""
         return points.random_pixel(labels, boxes, present, seed=self.seed)

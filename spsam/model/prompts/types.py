@@ -19,38 +19,39 @@ Indices: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.bool_]
 
 Kinds: TypeAlias = tuple[Literal["point", "box", "mask"], ...]
-"""Kinds of prompts that SAM gets."""
+"""Kinds of prompts passed to SAM."""
 
 KINDS: Kinds = ("point", "box", "mask")
 
 MaskForm: TypeAlias = Literal["binary", "logits", "log_odds"]
-"""What a mask prompt is made of; see `Prompt`."""
+"""Content of a mask prompt; see `Prompt`."""
 
 FORMS: tuple[str, ...] = get_args(MaskForm)
 
 MASK_VALUES: tuple[float, float] = (-10.0, 10.0)
-"""What stands outside and inside a class in a binary mask prompt, unless it is set."""
+"""Default values outside and inside a class in a binary mask prompt."""
 
 FOREGROUND, BACKGROUND, PADDING = 1, 0, -1
-"""What a point says to SAM: the class is here, it is not here, nothing."""
+"""Labels of points: inside the class, outside the class, no point."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prompts(Generic[ArrayT]):
-    """Prompts of every class in every slice, tensors or arrays.
+    """Prompts of every class in every slice, as tensors or arrays.
 
     `...` is `N` for label maps `(N, H, W)` and `B, D` for a network's patches.
 
     Attributes:
-        points: `(..., K, 2)`, (x, y): pixel indices of label maps, or the same places in SAM's
-            input frame; None where points are not used.
-        boxes: `(..., K, 4)`, x1 y1 x2 y2 of the outermost pixels, both inside; None where boxes
-            are not used.
+        points: `(..., K, 2)`, (x, y): pixel indices in label maps, or the same positions in SAM's
+            input frame; None if points are not used.
+        boxes: `(..., K, 4)`, x1 y1 x2 y2 of the outermost pixels, both inside; None if boxes are
+            not used.
         present: `(..., K)` bool, whether the class is in the slice. Points and boxes of an absent
             class are zero.
-        masks: `(B, D, K, 1, 4gh, 4gw)`, mask prompts; None where masks are not used.
-        extra_points: `(..., K, P, 2)`, what a rule of several points and `negatives` add, in the
-            frame of `points`; zero where there is none. None where no component asks for more.
+        masks: `(B, D, K, 1, 4gh, 4gw)`, mask prompts; None if masks are not used.
+        extra_points: `(..., K, P, 2)`, further points of a rule with several points or of
+            `negatives`, in the frame of `points`; zero for missing points. None if the component
+            selects only one point.
         extra_labels: `(..., K, P)`, int64: 1 in the class, 0 outside it, -1 no point.
     """
 
@@ -62,7 +63,7 @@ class Prompts(Generic[ArrayT]):
     extra_labels: ArrayT | None = None
 
     def map(self, function: Callable[[ArrayT], OtherT]) -> Prompts[OtherT]:
-        """The same prompts with the function applied to each part that there is."""
+        """Applies a function to each part that is not None."""
         parts = (cast("ArrayT | None", getattr(self, field.name)) for field in fields(self))
         # In the order of the fields; `present` is never None.
         return Prompts(*(None if part is None else function(part) for part in parts))  # type: ignore[arg-type]

@@ -1,1 +1,1 @@
-"""SAM with sites for adapters and depth positions, and loading of checkpoints."""
+"""SAM with places for adapters and depth positions, and loading of checkpoints."""

@@ -1,4 +1,4 @@
-"""SAM's attention with decomposed relative positions, exact: no padding, no N×N bias."""
+"""SAM's attention with decomposed relative positions: exact, without padding or an N×N bias."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from spsam.model.adapters.projected import Projected
 from spsam.model.kernels.attention_in_blocks import AttentionInBlocks
 
 LARGE = 1024
-"""Keys from which a CPU keeps no N×N matrix.
+"""Number of keys from which the N×N matrix is not kept on a CPU.
 
-With fewer, two matrix products and a softmax are up to twice as fast, forward and backward
-together. A GPU never does: the fused kernel is one launch.
+With fewer keys, two matrix products and a softmax are up to twice as fast, forward and backward
+together. On a GPU, the fused kernel is always used, because it is a single launch.
 """
 
 
@@ -22,17 +22,18 @@ class Attention(nn.Module):
     """Multi-head self-attention in windows or over the whole grid.
 
     SAM adds `rel_h[q, row of k] + rel_w[q, column of k]` to the logit of query q and key k (MViTv2,
-    arXiv 2112.01526). That is the product of `[rel_h, rel_w]` and `[onehot(row), onehot(column)]`:
-    plain attention on heads that are longer by these gives the same result.
+    arXiv 2112.01526). This is the product of `[rel_h, rel_w]` and `[onehot(row), onehot(column)]`.
+    Plain attention on heads that are extended by these vectors computes the same result.
 
     SAM pads the grid with zeros to whole windows, and padding takes part in the softmax. The key
-    and value of a zero token are the layer's bias (and what an adapter adds to it), so that a
-    window's padding differs in its relative positions alone: a query meets all of it as *one* more
-    key, whose logit is the logarithm of the sum over the padding. Nothing else is computed for it.
+    and value of a zero token are the layer's bias (plus the change that an adapter adds to it), so
+    that the padding tokens of a window differ only in their relative positions. All of them
+    together are equivalent to *one* additional key, whose logit is the log-sum-exp over the
+    padding. No other computation is necessary for padding.
 
     Args:
-        source: timm's module, whose layers and positions become this module's own.
-        window: Side of a window, tokens; 0 for the whole grid.
+        source: timm's module, whose layers and positions are reused.
+        window: Side length of a window, tokens; 0 for the whole grid.
     """
 
     def __init__(self, source: TimmAttention, window: int) -> None:
@@ -45,7 +46,7 @@ class Attention(nn.Module):
         self.rel_pos_w = source.rel_pos_w
 
     def forward(self, x: Tensor, projected: Projected | None = None) -> Tensor:
-        """Attends.
+        """Computes the attention.
 
         Args:
             x: `(n, gh, gw, E)` normalised tokens.
@@ -75,11 +76,11 @@ class Attention(nn.Module):
         return attended
 
     def _windows(self, qkv: Tensor, nothing: Tensor, window: tuple[int, int]) -> Tensor:
-        """Attention inside windows that hold equally many real tokens.
+        """Computes the attention inside windows with the same number of real tokens.
 
         Args:
-            qkv: `(n, rows, columns, 3E)`, whole windows, or a single one that is not full.
-            nothing: `(3E,)`, the same of a zero token.
+            qkv: `(n, rows, columns, 3E)`, whole windows or a single partial one.
+            nothing: `(3E,)`, q, k and v of a zero token.
             window: (rows, columns) of a full window.
 
         Returns:
@@ -104,12 +105,23 @@ class Attention(nn.Module):
         nothing: Tensor,
         window: tuple[int, int],
     ) -> Tensor:
-        """Real tokens `(m, height, width, c)`, heads the fastest of m, to `(m, N, c)`."""
+        """Computes the attention of real tokens.
+
+        Args:
+            query: `(m, height, width, c)`; heads are the fastest index of m.
+            key: The same shape.
+            value: The same shape.
+            nothing: `(3E,)`, q, k and v of a zero token.
+            window: (rows, columns) of a full window.
+
+        Returns:
+            `(m, height · width, c)`.
+        """
         m, height, width, size = query.shape
         scaled = query * size**-0.5
         by_row = _relative(query, self.rel_pos_h, window[0])
         by_column = _relative(query.transpose(1, 2), self.rel_pos_w, window[1]).transpose(1, 2)
-        # A slice that leaves nothing out would still be copied on the way back.
+        # The backward pass would copy even a slice that contains everything.
         full = (height, width) == window
         if full and _in_blocks(key, height * width):
             tensors = (scaled, key, value, by_row, by_column)
@@ -132,7 +144,7 @@ class Attention(nn.Module):
         if not full:
             bias = nothing.to(key.dtype).view(3, self.heads, 1, size)
             _, padded_key, padded_value = bias.repeat(1, m // self.heads, 1, 1).unbind(0)
-            # The padding's own column: its logit in the queries, one in its key, zero in others.
+            # An additional column for padding: its logit in the queries, 1 in its key, 0 in others.
             long_queries.append(_padding(by_row, by_column, (height, width)).to(key.dtype))
             padded_key = functional.pad(padded_key, (0, height + width))
             long_keys = functional.pad(torch.cat([long_keys, padded_key], dim=1), (0, 1))
@@ -142,10 +154,10 @@ class Attention(nn.Module):
 
 
 def _parts(x: Tensor, axis: int, window: int) -> list[Tensor]:
-    """The whole windows of an axis, and what is left; a part that would be empty is left out."""
+    """Splits an axis into its whole windows and the remainder, without empty parts."""
     whole = x.shape[axis] // window * window
     if whole == x.shape[axis]:
-        # A part that leaves nothing out would still be copied on the way back.
+        # The backward pass would copy even a part that contains everything.
         return [x]
     cuts = (0, whole), (whole, x.shape[axis] - whole)
     return [x.narrow(axis, start, length) for start, length in cuts if length]
@@ -156,52 +168,62 @@ def _joined(parts: list[Tensor], axis: int) -> Tensor:
 
 
 def _relative(query: Tensor, positions: Tensor, side: int) -> Tensor:
-    """Products of queries with the relative positions of keys along the queries' first axis.
+    """Multiplies queries by the relative positions of keys along the queries' first axis.
 
     Args:
         query: `(m, rows, columns, c)`, unscaled.
-        positions: `(2 · side - 1, c)`, from the farthest key before to the farthest behind.
-        side: Keys along the axis, padding included.
+        positions: `(2 · side - 1, c)`, from the farthest key before to the farthest key after.
+        side: Number of keys along the axis, including padding.
 
     Returns:
         `(m, rows, columns, side)`.
     """
-    # Row i and key j meet in position i - j + side - 1.
+    # The relative position of row i and key j has index i - j + side - 1.
     table = positions.unfold(0, side, 1)[: query.shape[1]].flip(2)  # (rows, c, side)
     return torch.einsum("mhwc,hck->mhwk", query, table)
 
 
 def _padding(by_row: Tensor, by_column: Tensor, real: tuple[int, int]) -> Tensor:
-    """Log of the sum over a window's padding of `exp(rel_h + rel_w)`.
+    """Computes the log of the sum of `exp(rel_h + rel_w)` over a window's padding.
 
-    Padding is all of the rows below the real ones, and in the real rows the columns beside them.
+    The padding consists of the rows below the real ones and, in the real rows, of the columns to
+    their right.
 
     Args:
         by_row: `(m, h, w, rows of a full window)`.
         by_column: `(m, h, w, columns of a full window)`.
-        real: (h, w).
+        real: (h, w), number of real rows and columns.
 
     Returns:
         `(m, h, w, 1)`, float32 at least.
     """
     wide = torch.promote_types(by_row.dtype, torch.float32)
     by_row, by_column = by_row.to(wide), by_column.to(wide)
-    # Of an empty part the sum is zero and its logarithm -inf, which is what is to be added.
+    # The sum over an empty part is 0 and its logarithm -inf, which `logaddexp` handles correctly.
     below = by_row[..., real[0] :].logsumexp(3) + by_column.logsumexp(3)
     beside = by_row[..., : real[0]].logsumexp(3) + by_column[..., real[1] :].logsumexp(3)
     return torch.logaddexp(below, beside).unsqueeze(3)
 
 
 def _in_blocks(key: Tensor, keys: int) -> bool:
-    """Whether a CPU attends a block of queries after the other; a compiler would unroll them."""
+    """Checks whether to process blocks of queries in sequence, which a compiler would unroll."""
     return key.device.type == "cpu" and keys >= LARGE and not torch.compiler.is_compiling()
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """`softmax(query · keyᵀ) · value` of `(m, N, q)`, `(m, M, q)`, `(m, M, c)`: `(m, N, c)`."""
+    """Computes `softmax(query · keyᵀ) · value`.
+
+    Args:
+        query: `(m, N, q)`.
+        key: `(m, M, q)`.
+        value: `(m, M, c)`.
+
+    Returns:
+        `(m, N, c)`.
+    """
     if key.device.type == "cpu" and key.shape[1] < LARGE:
         return torch.bmm(torch.bmm(query, key.transpose(1, 2)).softmax(2), value)
-    # The fused kernels want heads of one length.
+    # The fused kernels require the same length for keys and values.
     longer = functional.pad(value, (0, key.shape[2] - value.shape[2]))
     attended = functional.scaled_dot_product_attention(
         query[None], key[None], longer[None], scale=1.0

@@ -8,10 +8,10 @@ from pathlib import Path
 from spsam.errors import InputError, nearest
 
 DECODER_OF_SAM = 4_064_560
-"""The official sizes share one prompt encoder and one mask decoder."""
+"""Number of parameters of the prompt encoder and mask decoder, equal for all official sizes."""
 
 OFFICIAL = "the GitHub repository facebookresearch/segment-anything"
-"""Where SAM's weights are published: its README links the files."""
+"""Publisher of SAM's weights; the README links the files."""
 
 
 @dataclass(frozen=True)
@@ -19,24 +19,26 @@ class Backbone:
     """One size of SAM.
 
     Attributes:
-        name: As in an arm's `backbone.name`.
+        name: Name for an arm's `backbone.name`.
         embed_dim: E, width of the image encoder.
         depth: Number of transformer blocks of the image encoder.
         heads: Attention heads of the image encoder.
-        global_blocks: Blocks that attend to the whole image; their outputs are the taps.
-        window: Side of the other blocks' attention windows, tokens.
-        patch: p, side of a ViT patch, pixels.
-        native_size: Side of the input that the weights are made for, pixels.
+        global_blocks: Indices of the blocks that attend to the whole image; their outputs are the
+            taps.
+        window: Side length of the other blocks' attention windows, tokens.
+        patch: p, side length of a ViT patch, pixels.
+        native_size: Side length of the input that the weights were trained on, pixels.
         out_dim: C, width of the neck, the prompt encoder and the mask decoder.
         decoder_heads: Attention heads of the mask decoder.
         decoder_mlp_dim: Hidden width of the mask decoder's MLPs.
-        decoder_parameters: Of the prompt encoder and the mask decoder together.
+        decoder_parameters: Number of parameters of the prompt encoder and the mask decoder
+            together.
         official_file: Name of the published checkpoint, if there is one.
-        official_bytes: That file's size.
-        sha256: That file's sha-256, hexadecimal; micro-sam checks its downloads by the same ones
-            (`micro_sam/util.py`). The six digits in the name are of the file's MD5.
-        shipped_file: Name of the weights that come with spsam, if there are any.
-        shipped_sha256: That file's sha-256.
+        official_bytes: Size of that file, bytes.
+        sha256: SHA-256 of that file, hexadecimal; micro-sam verifies its downloads by the same
+            hashes (`micro_sam/util.py`). The six digits in the file's name are from its MD5.
+        shipped_file: Name of the weights that are shipped with spsam, if there are any.
+        shipped_sha256: SHA-256 of that file.
     """
 
     name: str
@@ -59,23 +61,23 @@ class Backbone:
 
     @property
     def shipped_weights(self) -> Path:
-        """The weights that come with spsam.
+        """Path of the weights that are shipped with spsam.
 
         Raises:
-            InputError: If there are none for this SAM.
+            InputError: If there are none for this backbone.
         """
         if self.shipped_file is None:
             raise InputError(
-                f"no weights of {self.name} come with spsam: give --checkpoint FILE or --set "
+                f"spsam does not include weights of {self.name}: set --checkpoint FILE or --set "
                 f"backbone.weights=random; {self.published}"
             )
         return Path(__file__).with_name("weights") / self.shipped_file
 
     @property
     def published(self) -> str:
-        """Where its weights are to be had, in words."""
+        """Sentence that states where the weights are published."""
         if self.official_file is None or self.official_bytes is None:
-            return f"weights of {self.name} come with spsam (backbone.weights: shipped)"
+            return f"weights of {self.name} are shipped with spsam (backbone.weights: shipped)"
         size = f"{self.official_bytes / 1e6:,.0f} MB"
         return f"{self.official_file} ({size}) is published by {OFFICIAL}"
 
@@ -86,7 +88,7 @@ class Backbone:
         return (side, side)
 
     def parameters(self, encoder_size: tuple[int, int]) -> int:
-        """Parameters of SAM at an input size, by its definition; nothing is built.
+        """Computes the number of SAM's parameters at an input size without building it.
 
         Only the position embeddings depend on the size.
 
@@ -159,7 +161,10 @@ BACKBONES: dict[str, Backbone] = {
 
 
 def backbone_spec(name: str) -> Backbone:
-    """The size of SAM with this name.
+    """Returns the backbone with this name.
+
+    Args:
+        name: A key of `BACKBONES`.
 
     Raises:
         InputError: If there is none.
@@ -170,7 +175,14 @@ def backbone_spec(name: str) -> Backbone:
 
 
 def token_grid(spec: Backbone, encoder_size: tuple[int, int]) -> tuple[int, int]:
-    """The token grid (rows, columns) of an encoder input (height, width) in pixels.
+    """Computes the token grid of an encoder input.
+
+    Args:
+        spec: The backbone.
+        encoder_size: (h, w) of the encoder's input, pixels.
+
+    Returns:
+        (gh, gw), rows and columns of tokens.
 
     Raises:
         InputError: If the patch does not divide the size.
@@ -178,7 +190,7 @@ def token_grid(spec: Backbone, encoder_size: tuple[int, int]) -> tuple[int, int]
     height, width = encoder_size
     if min(encoder_size) < spec.patch or height % spec.patch or width % spec.patch:
         raise InputError(
-            f"encoder size {height} x {width} is not made of whole {spec.patch}-pixel patches of "
-            f"{spec.name}; choose multiples of {spec.patch}"
+            f"encoder size {height} x {width} does not consist of whole {spec.patch}-pixel patches "
+            f"of {spec.name}; choose multiples of {spec.patch}"
         )
     return (height // spec.patch, width // spec.patch)

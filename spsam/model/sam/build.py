@@ -14,25 +14,25 @@ from spsam.model.sam.mask_decoder import PromptedMaskDecoder
 from spsam.model.sam.positions import randomize_positions
 
 RANDOM_SAM_SEED = 20250202
-"""Random weights stand for one frozen SAM, so they depend on no run's seed."""
+"""Seed of random weights; they represent one frozen SAM and do not depend on a run's seed."""
 
 
 def build_sam(
     name: str, encoder_size: tuple[int, int], *, checkpoint: Path | None = None
 ) -> tuple[ImageEncoder, PromptedMaskDecoder, LoadReport | None]:
-    """Builds a frozen SAM; torch's random state is left as it was.
+    """Builds a frozen SAM; torch's random state is unchanged afterwards.
 
-    Under `torch.device("meta")` the parts have shapes and no weights, which is how parameters are
-    counted; a checkpoint is not read then.
+    Under `torch.device("meta")`, the parts have shapes but no weights, and the checkpoint is not
+    read. This is how parameters are counted.
 
     Args:
         name: A key of `BACKBONES`.
-        encoder_size: (h, w) of the encoder's input, pixels; the patch must divide it.
-        checkpoint: A file in the format of SAM's published ones; None for random weights, the
-            same in every process on every machine with the same torch.
+        encoder_size: (h, w) of the encoder's input, pixels; multiples of the patch size.
+        checkpoint: A file in the format of SAM's published ones; None for random weights, which are
+            the same in every process on every machine with the same version of torch.
 
     Returns:
-        Image encoder, mask decoder, and how the checkpoint matched (None without one).
+        Image encoder, mask decoder, and the report of the loaded checkpoint (None without one).
 
     Raises:
         InputError: If there is no such backbone, the patch does not divide the size, or the
@@ -42,7 +42,7 @@ def build_sam(
     device = torch.get_default_device()
     if device.type == "meta":
         return *_parts(spec, encoder_size), None
-    # Weights are drawn on the CPU whatever the default device, or they would depend on it.
+    # Weights are drawn on the CPU, so that they do not depend on the default device.
     if checkpoint is None:
         with torch.device("cpu"):
             encoder, decoder = _random(spec, encoder_size)
@@ -69,22 +69,22 @@ def _random(
         torch.default_generator.manual_seed(RANDOM_SAM_SEED)
         encoder, decoder = _parts(spec, encoder_size)
         _keep_variance(decoder)
-        # Last, because the positions' number depends on the input size.
+        # Last, because the number of positions depends on the input size.
         randomize_positions(encoder, spec)
     return encoder, decoder
 
 
 def _keep_variance(decoder: PromptedMaskDecoder) -> None:
-    """Random weights under which a layer's output varies as much as its input [C].
+    """Draws random weights with which a layer's output varies as much as its input [C].
 
-    With torch's own initialisation a layer shrinks what it is given, and the mask decoder ends in
-    logits of about 0.02: no adapter before frozen layers with norms between them can make a
-    confident mask of that. A trained SAM's logits are of the order of ten.
+    With torch's own initialisation, every layer reduces the variance, and the mask decoder outputs
+    logits of about 0.02. No adapter before frozen layers with norms in between can turn these into
+    a confident mask. The logits of a trained SAM are of the order of ten.
     """
     for layer in decoder.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             fan_in = layer.weight[0].numel()
             if isinstance(layer, nn.ConvTranspose2d):
-                # Stride equals kernel: every output pixel sees one input pixel.
+                # The stride equals the kernel size: every output pixel depends on one input pixel.
                 fan_in = layer.in_channels
             nn.init.normal_(layer.weight, std=(2 / fan_in) ** 0.5)

@@ -1,4 +1,4 @@
-"""Loading of SAM's checkpoints: safe, matched name by name, rejected if they do not fit."""
+"""Loading of SAM's checkpoints: safe, matched by name, rejected if they do not fit."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _REL_POS = re.compile(r"^blocks\.(\d+)\.attn\.rel_pos_[hw]$")
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Matches between the weights of a file and of the model, by the names in the file.
+    """Comparison of the weights in a file with those of the model, by the names in the file.
 
     Attributes:
         path: The file.
-        sha256: Of the file, hexadecimal.
+        sha256: SHA-256 of the file, hexadecimal.
         origin: Whether it is the published file of this backbone.
-        missing: Weights that the model has and the file does not.
-        unexpected: Weights that the file has and the model does not.
-        mismatched: Weights of another shape: name, shape expected, shape in the file.
-        resampled: Position embeddings that were fitted to another input size.
+        missing: Weights that are in the model but not in the file.
+        unexpected: Weights that are in the file but not in the model.
+        mismatched: Weights with another shape: name, expected shape, shape in the file.
+        resampled: Position embeddings that were resampled to another input size.
     """
 
     path: Path
@@ -46,7 +46,7 @@ class LoadReport:
 
     @property
     def fits(self) -> bool:
-        """Whether every weight of the file has its place and every place its weight."""
+        """Whether file and model contain the same weights with the same shapes."""
         return not (self.missing or self.unexpected or self.mismatched)
 
     def __str__(self) -> str:
@@ -60,24 +60,24 @@ class LoadReport:
 def load_official(
     path: Path, encoder: ImageEncoder, decoder: PromptedMaskDecoder, spec: Backbone
 ) -> LoadReport:
-    """Loads a checkpoint in the published format into both halves of SAM, whole or not at all.
+    """Loads a checkpoint in the published format into both halves of SAM, completely or not at all.
 
-    Position embeddings made for another input size are resampled: absolute ones bicubically,
-    relative ones of blocks with global attention linearly.
+    Position embeddings for another input size are resampled: absolute ones bicubically, relative
+    ones of blocks with global attention linearly.
 
     Args:
         path: A file with a flat state dict whose names begin with `image_encoder.`,
             `prompt_encoder.` and `mask_decoder.`, such as `sam_vit_b_01ec64.pth`.
         encoder: Filled in place.
         decoder: Filled in place.
-        spec: Which SAM both were built as.
+        spec: The backbone of both halves.
 
     Returns:
-        What was found; nothing is missing, unexpected or mismatched.
+        The report; nothing is missing, unexpected or mismatched.
 
     Raises:
-        InputError: If the file is unreadable, of another model, does not fit exactly, or holds
-            values that are no finite numbers.
+        InputError: If the file is unreadable, belongs to another model, does not fit exactly, or
+            contains values that are not finite.
     """
     state = read_state(path)
     _check_model(path, state, spec)
@@ -85,8 +85,8 @@ def load_official(
     report, fitted = _match(path, state, targets, encoder, spec)
     if not report.fits:
         raise InputError(
-            f"{path}: expected every weight of {spec.name} and no other, {_misfit(report)}; "
-            f"give {_wanted(spec)}"
+            f"{path}: expected exactly the weights of {spec.name}, {_misfit(report)}; "
+            f"use {_wanted(spec)}"
         )
     with torch.no_grad():
         for name, target in targets.items():
@@ -97,16 +97,22 @@ def load_official(
 def compare(
     path: Path, encoder: ImageEncoder, decoder: PromptedMaskDecoder, spec: Backbone
 ) -> LoadReport:
-    """Says how a checkpoint would fit, without loading it or refusing what does not fit.
+    """Compares a checkpoint with the model, without loading it or rejecting a mismatch.
+
+    Args:
+        path: The file.
+        encoder: The image encoder.
+        decoder: The mask decoder.
+        spec: The backbone of both.
 
     Raises:
-        InputError: If the file is unreadable or holds no SAM state dict.
+        InputError: If the file is unreadable or does not contain a SAM state dict.
     """
     return _match(path, read_state(path), official_state(encoder, decoder), encoder, spec)[0]
 
 
 def _check_model(path: Path, state: Mapping[str, Tensor], spec: Backbone) -> None:
-    """Refuses a checkpoint of another size of SAM, by name if it is a known one."""
+    """Rejects a checkpoint of another size of SAM and names the size if it is known."""
     wanted = (spec.embed_dim, spec.depth, spec.patch)
     found = _shape_of(state)
     if found is None or found == wanted:
@@ -117,7 +123,7 @@ def _check_model(path: Path, state: Mapping[str, Tensor], spec: Backbone) -> Non
     raise InputError(
         f"{path}: expected a checkpoint of {spec.name} (width {wanted[0]}, {wanted[1]} blocks, "
         f"patch {wanted[2]}), got one of {came}(width {found[0]}, {found[1]} blocks, patch "
-        f"{found[2]}); {advice}give {_wanted(spec)}"
+        f"{found[2]}); {advice}use {_wanted(spec)}"
     )
 
 
@@ -126,7 +132,7 @@ def _sizes(spec: Backbone) -> tuple[int, int, int]:
 
 
 def _shape_of(state: Mapping[str, Tensor]) -> tuple[int, int, int] | None:
-    """(E, blocks, p) of a state dict's image encoder; None where it has no patch embedding."""
+    """Reads (E, blocks, p) from a state dict; None if it has no patch embedding."""
     patches = state.get("image_encoder.patch_embed.proj.weight")
     if patches is None or patches.ndim != 4:
         return None
@@ -139,17 +145,17 @@ def _shape_of(state: Mapping[str, Tensor]) -> tuple[int, int, int] | None:
 
 
 def official_state(encoder: ImageEncoder, decoder: PromptedMaskDecoder) -> dict[str, Tensor]:
-    """Every weight and buffer of the model under the name that SAM's own files give it."""
+    """Returns every weight and buffer of the model by its name in SAM's own files."""
     return {**encoder_state(encoder), **decoder.state_dict()}
 
 
 def encoder_state(encoder: ImageEncoder) -> dict[str, Tensor]:
-    """The image encoder's weights under SAM's own names, which begin with `image_encoder.`."""
+    """Returns the image encoder's weights by SAM's own names, which begin with `image_encoder.`."""
     return {_official_name(name): value for name, value in encoder.state_dict().items()}
 
 
 def _official_name(name: str) -> str:
-    """SAM's name of a weight: timm calls the layers of an MLP `fc1`, `fc2`; SAM `lin1`, `lin2`."""
+    """Returns SAM's name of a weight; timm's `fc1` and `fc2` are `lin1` and `lin2` in SAM."""
     return "image_encoder." + _TIMM_MLP.sub(r"\1.lin\2.\3", name)
 
 
@@ -160,7 +166,7 @@ def _match(
     encoder: ImageEncoder,
     spec: Backbone,
 ) -> tuple[LoadReport, dict[str, Tensor]]:
-    """Compares names and shapes, and fits positions to the encoder's grid."""
+    """Compares names and shapes, and resamples positions to the encoder's grid."""
     fitted: dict[str, Tensor] = {}
     mismatched: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = []
     resampled: list[str] = []
@@ -188,7 +194,7 @@ def _match(
 def _fit_position(
     name: str, value: Tensor, target: Tensor, encoder: ImageEncoder, spec: Backbone
 ) -> Tensor:
-    """Resamples a position embedding; anything else, or another width, comes back as it is."""
+    """Resamples a position embedding; other weights, or another width, are returned unchanged."""
     if value.ndim != target.ndim or value.shape[-1] != target.shape[-1]:
         return value
     own = name.removeprefix("image_encoder.")
@@ -201,7 +207,7 @@ def _fit_position(
 
 
 def _misfit(report: LoadReport) -> str:
-    """What does not fit, with examples."""
+    """Describes the mismatches with examples."""
     shapes = [f"{name} {came} for {expected}" for name, expected, came in report.mismatched]
     parts = [
         f"{len(names)} {kind} ({_first(names)})"
@@ -221,5 +227,5 @@ def _first(names: Sequence[str]) -> str:
 
 def _wanted(spec: Backbone) -> str:
     if spec.official_file is None:
-        return f"a checkpoint made for {spec.name}"
+        return f"a checkpoint of {spec.name}"
     return f"{spec.official_file} or a file of the same structure"

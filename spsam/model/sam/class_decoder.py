@@ -1,4 +1,4 @@
-"""SAM's mask decoder with a mask token for each class, trained, and no prompts."""
+"""SAM's mask decoder, trained, with one mask token per class and without prompts."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from spsam.model.sam.two_way import TwoWayPass
 
 
 class ClassMaskDecoder(nn.Module):
-    """SAMed's variant of SAM's mask decoder (arXiv 2304.13785): K masks of a slice at once.
+    """SAMed's variant of SAM's mask decoder (arXiv 2304.13785): K masks per slice at once.
 
     The transformer, the first two doublings, the quality token and the embedding of an absent mask
     prompt start from SAM's weights and are trained. Mask tokens and hypernetworks are initialised
-    anew. There are K + 1 mask tokens, as in SAM; the first, SAM's single mask, is not decoded.
+    randomly. There are K + 1 mask tokens, as in SAM; the first, SAM's single mask, is not decoded.
 
     Args:
-        sam: SAM's prompt encoder and mask decoder; its modules are taken, not copied.
-        num_classes: K, background included.
-        full_resolution: Whether masks have the size of the encoder's input instead of four times
-            the token grid, by further doublings as in MA-SAM (arXiv 2309.08842): two of them with
-            tokens of 16 pixels.
+        sam: SAM's prompt encoder and mask decoder; its modules are reused, not copied.
+        num_classes: K, number of classes including the background.
+        full_resolution: Whether further doublings enlarge the masks to the size of the encoder's
+            input, as in MA-SAM (arXiv 2309.08842), instead of four times the token grid. With
+            tokens of 16 pixels, there are two further doublings.
 
     Attributes:
         mask_size: (h, w), the size of the masks.
@@ -68,8 +68,8 @@ class ClassMaskDecoder(nn.Module):
         Args:
             embedding: `(B·D, C, gh, gw)`, the image encoder's neck output.
             depth: D.
-            adapters: Those of the two-way blocks and of the final attention.
-            depth_pos: Makes the image position of each slice.
+            adapters: Adapters of the two-way blocks and of the final attention.
+            depth_pos: Adds each slice's depth position to the image position.
 
         Returns:
             `(B·D, K, h, w)` mask logits of `mask_size`.
@@ -87,7 +87,7 @@ class ClassMaskDecoder(nn.Module):
         weights = torch.stack(
             [
                 network(queries[:, token])
-                # Behind the tokens of the quality and of SAM's single mask.
+                # The first two tokens are the quality token and SAM's single mask.
                 for token, network in enumerate(self.hypernetworks, start=2)
             ],
             dim=1,
@@ -97,7 +97,7 @@ class ClassMaskDecoder(nn.Module):
 
 
 def _upscaling(of_sam: nn.Sequential, scale: int) -> nn.Sequential:
-    """SAM's two doublings and further ones up to a scale, each after a norm and half as wide."""
+    """Extends SAM's two doublings up to a scale; each further doubling halves the channels."""
     layers: list[Any] = list(of_sam)
     for _ in range(scale.bit_length() - 1):
         channels = layers[-2].out_channels

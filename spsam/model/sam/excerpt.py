@@ -1,4 +1,4 @@
-"""A SAM on a part of its picture: the same weights on fewer tokens, at their own positions."""
+"""A SAM restricted to a part of its image: the same weights on fewer tokens."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ Part = TypeVar("Part", bound=nn.Module)
 
 
 class Excerpt(PromptableSAM):
-    """Sees a square of the picture as the whole SAM would if there were no other tokens.
+    """Processes a square of the image as the whole SAM would without any other tokens.
 
-    Nothing is copied: gradients reach the whole SAM's parameters. Positions are cut out of its
-    own, not resampled, so that what is learned here holds there. A quarter of the tokens costs
-    less than a quarter of the time.
+    Weights are shared, so that gradients reach the whole SAM's parameters. Position embeddings are
+    cropped from the whole SAM's, not resampled, so that the training of the excerpt also applies to
+    the whole SAM. A quarter of the tokens takes less than a quarter of the time.
 
     Args:
-        whole: The SAM, which is left as it is.
-        spec: Which SAM it is.
-        size: Side of the square, pixels; whole patches, at most the SAM's own.
+        whole: The SAM, which is not modified.
+        spec: The backbone.
+        size: Side length of the square, pixels; a multiple of the patch size, at most the SAM's own
+            input size.
     """
 
     def __init__(self, whole: PromptableSAM, spec: Backbone, size: int) -> None:
         grid = token_grid(spec, (size, size))
         super().__init__(spec, (_encoder(whole.encoder, grid, size), _decoder(whole.decoder, grid)))
-        # Not a submodule: its parameters are its own.
+        # In a tuple, so that it is not registered as a submodule.
         self._whole = (whole,)
         self._patch = spec.patch
         self._corner = (0, 0)
@@ -41,11 +42,16 @@ class Excerpt(PromptableSAM):
 
     @property
     def corners(self) -> int:
-        """Rows, and columns, at which the square may begin."""
+        """Number of rows, and of columns, at which the square can begin."""
         return self._whole[0].encoder.grid[0] - self.encoder.grid[0] + 1
 
     def move(self, row: int, column: int) -> None:
-        """Takes the positions of the square that begins at this token; once a step of training."""
+        """Moves the square to a token position; call it once per training step.
+
+        Args:
+            row: First row of the square, tokens.
+            column: First column of the square, tokens.
+        """
         (whole,), (height, width) = self._whole, self.encoder.grid
         square = (slice(row, row + height), slice(column, column + width))
         self._corner = (column * self._patch, row * self._patch)
@@ -62,7 +68,15 @@ class Excerpt(PromptableSAM):
         self.decoder.prompt_encoder.get_dense_pe = lambda: position
 
     def answer(self, embedding: Tensor, asked: Asked) -> tuple[Tensor, Tensor]:
-        """As the whole SAM, with prompts in the square's own pixels."""
+        """Predicts masks like the whole SAM, with prompts in the square's own pixels.
+
+        Args:
+            embedding: `(B, C, gh, gw)`.
+            asked: n = B·P prompts, P per image; an image's prompts are adjacent.
+
+        Returns:
+            Logits `(n, 4, 4gh, 4gw)`, the single mask first, and predicted IoUs `(n, 4)`.
+        """
         corner = torch.tensor(self._corner, dtype=torch.float32, device=embedding.device)
         moved = replace(
             asked,
@@ -73,7 +87,7 @@ class Excerpt(PromptableSAM):
 
 
 def _encoder(whole: ImageEncoder, grid: tuple[int, int], size: int) -> ImageEncoder:
-    """The encoder with positions that are still to be set."""
+    """Copies the encoder's structure without position embeddings, which `move` sets."""
     encoder = _twin(whole)
     encoder.grid, encoder.image_size = grid, (size, size)
     del encoder._parameters["pos_embed"]
@@ -89,7 +103,7 @@ def _encoder(whole: ImageEncoder, grid: tuple[int, int], size: int) -> ImageEnco
 
 
 def _decoder(whole: PromptedMaskDecoder, grid: tuple[int, int]) -> PromptedMaskDecoder:
-    """The decoder for a smaller grid; points and boxes stay in the whole picture's frame."""
+    """Copies the decoder for a smaller grid; points and boxes stay in the whole image's frame."""
     decoder = _twin(whole)
     decoder.grid, decoder.mask_size = grid, (4 * grid[0], 4 * grid[1])
     decoder.prompt_encoder = _twin(whole.prompt_encoder)
@@ -98,7 +112,7 @@ def _decoder(whole: PromptedMaskDecoder, grid: tuple[int, int]) -> PromptedMaskD
 
 
 def _twin(module: Part) -> Part:
-    """Another module with the same parameters and submodules, and places of its own for them."""
+    """Copies a module with the same parameters and submodules, which can be replaced separately."""
     twin = copy.copy(module)
     twin._parameters = dict(module._parameters)
     twin._modules = dict(module._modules)
@@ -106,6 +120,6 @@ def _twin(module: Part) -> Part:
 
 
 def _middle(positions: Tensor, side: int) -> Tensor:
-    """Relative positions `(2S - 1, c)` of keys at most `side` - 1 away, `(2 · side - 1, c)`."""
+    """Crops relative positions `(2S - 1, c)` to distances below `side`, `(2 · side - 1, c)`."""
     extra = (len(positions) + 1) // 2 - side
     return positions[extra : len(positions) - extra]

@@ -30,18 +30,20 @@ class DepthTokens(Protocol):
 class ImageEncoder(nn.Module):
     """SAM's ViT, frozen; adapters and depth positions are passed in at each call.
 
-    timm's `VisionTransformerSAM` makes the parts; only the loop over its blocks is here, because
-    adapters act between attention and the residual sum, on tokens that are not in windows.
+    The parts are built by timm's `VisionTransformerSAM`. Only the loop over its blocks is
+    implemented here, because adapters act between attention and the residual sum, on tokens without
+    windows.
 
     Args:
-        spec: Which SAM.
-        encoder_size: (h, w) of the input, pixels; the patch must divide it.
+        spec: The backbone.
+        encoder_size: (h, w) of the input, pixels; multiples of the patch size.
 
     Attributes:
         image_size: (h, w) of the input, pixels.
-        grid: (gh, gw), the token grid.
+        grid: (gh, gw), size of the token grid.
         out_dim: C, channels of the neck's output.
-        checkpointed: Whether blocks are computed anew on the way back, instead of kept.
+        checkpointed: Whether the backward pass recomputes the blocks instead of keeping their
+            activations.
     """
 
     def __init__(self, spec: Backbone, encoder_size: tuple[int, int]) -> None:
@@ -49,7 +51,7 @@ class ImageEncoder(nn.Module):
         self.image_size = encoder_size
         self.grid = token_grid(spec, encoder_size)
         vit = VisionTransformerSAM(
-            # timm takes (h, w) too; its annotation says int only.
+            # timm also accepts (h, w); its annotation is int.
             img_size=encoder_size,  # type: ignore[arg-type]
             patch_size=spec.patch,
             embed_dim=spec.embed_dim,
@@ -60,7 +62,7 @@ class ImageEncoder(nn.Module):
             global_attn_indexes=spec.global_blocks,
             neck_chans=spec.out_dim,
             num_classes=0,
-            # SAM's epsilon; timm has 1e-5. It takes whatever makes a norm; its annotation, a class.
+            # SAM's epsilon; timm's is 1e-5. timm accepts any factory; its annotation is a class.
             norm_layer=partial(nn.LayerNorm, eps=1e-6),  # type: ignore[arg-type]
         )
         assert vit.pos_embed is not None
@@ -69,7 +71,7 @@ class ImageEncoder(nn.Module):
         self.pos_embed = vit.pos_embed
         self.blocks = vit.blocks
         for block in self.transformer_blocks():
-            # timm's has the same parameters; it pads windows and adds an N×N bias.
+            # timm's attention has the same parameters, but pads windows and adds an N×N bias.
             block.attn = Attention(block.attn, block.window_size)  # type: ignore[assignment]
         self.neck = vit.neck
         self.global_blocks = spec.global_blocks
@@ -80,7 +82,7 @@ class ImageEncoder(nn.Module):
     def forward(
         self, slices: Tensor, *, depth: int, adapters: AdapterSet, depth_pos: DepthTokens
     ) -> tuple[list[Tensor], Tensor]:
-        """Encodes slices; only adapters and the depth position see more than one of them.
+        """Encodes slices; only adapters and depth positions combine several slices.
 
         Args:
             slices: `(B·D, 3, h, w)`, the slices of a volume next to each other.
@@ -93,7 +95,7 @@ class ImageEncoder(nn.Module):
             each, and the neck's output `(B·D, C, gh, gw)`.
 
         Raises:
-            ValueError: If the slices have another size than the encoder was built for.
+            ValueError: If the encoder was built for another size of slices.
         """
         if tuple(slices.shape[2:]) != self.image_size:
             raise ValueError(
@@ -114,7 +116,7 @@ class ImageEncoder(nn.Module):
         return taps, self.neck(x.permute(0, 3, 1, 2))
 
     def transformer_blocks(self) -> Iterator[Block]:
-        """The blocks, shallow first."""
+        """Iterates over the blocks, shallow first."""
         for block in self.blocks:
             assert isinstance(block, Block)
             yield block
@@ -123,18 +125,18 @@ class ImageEncoder(nn.Module):
 def _adapted_block(
     block: Block, x: Tensor, adapters: AdapterSet, index: int, folded: tuple[int, int]
 ) -> Tensor:
-    """One transformer block with its adapters (paper's Sec. 2.1; AIM's placement).
+    """Computes one transformer block with its adapters (paper's Sec. 2.1; AIM's placement).
 
     Args:
         block: timm's block; SAM uses neither its layer scale nor its drop path.
         x: `(B·D, gh, gw, E)`.
-        adapters: Says how adapters attach.
-        index: The block's number, which says which adapters are its own.
+        adapters: The adapters of all blocks and how they are attached.
+        index: Index of the block, which selects its adapters.
         folded: (B, D).
     """
     site, projected = adapters.encoder_site(index), adapters.projected(encoder_module(index))
     x = adapters.serial(site, "before_attention", x, folded)
-    # The norm comes before the windows: their padding is zeros for the attention, as in SAM.
+    # The norm is applied before the windows are padded, so that padding is zero, as in SAM.
     y = block.norm1(x)
     attended = block.attn(y) if projected is None else block.attn(y, projected)
     x = x + adapters.serial(site, "after_attention", attended, folded)

@@ -17,46 +17,47 @@ from spsam.model.sam.backbones import Backbone, token_grid
 from spsam.model.sam.two_way import TwoWayPass
 
 NEGATIVE_POINT, POSITIVE_POINT, TOP_LEFT, BOTTOM_RIGHT = 0, 1, 2, 3
-"""Rows of SAM's point embeddings: a point outside, a point inside, two corners of a box."""
+"""Indices of SAM's point embeddings: a point outside, a point inside, two corners of a box."""
 
 FIRST_MASK_TOKEN = 1
-"""Where the token of SAM's single mask stands; the token of the mask's quality is before it."""
+"""Index of the token of SAM's single mask; the quality token precedes it."""
 
 
 class DecoderPrompts(Protocol):
-    """Points, a box and a mask for every slice and class, or None for a kind that is not used.
+    """Points, a box and a mask for every slice and class; None for a kind that is not used.
 
-    Points are (x, y) and boxes x1 y1 x2 y2, pixel indices in the encoder's input; masks logits.
+    Points are (x, y) and boxes x1 y1 x2 y2, in pixel indices of the encoder's input. Masks are
+    logits.
     """
 
     @property
     def points(self) -> Tensor | None:
-        """`(B, D, K, 2)`."""
+        """Positive point of each class, `(B, D, K, 2)`."""
         ...
 
     @property
     def boxes(self) -> Tensor | None:
-        """`(B, D, K, 4)`."""
+        """Box of each class, `(B, D, K, 4)`."""
         ...
 
     @property
     def masks(self) -> Tensor | None:
-        """`(B, D, K, 1, 4gh, 4gw)`."""
+        """Mask prompt of each class, `(B, D, K, 1, 4gh, 4gw)`."""
         ...
 
     @property
     def present(self) -> Tensor:
-        """`(B, D, K)`, whether the class is in the slice."""
+        """Whether each class is in the slice, `(B, D, K)`."""
         ...
 
     @property
     def extra_points(self) -> Tensor | None:
-        """`(B, D, K, P, 2)`, further points; None where there are none."""
+        """Further points of each class, `(B, D, K, P, 2)`; None without any."""
         ...
 
     @property
     def extra_labels(self) -> Tensor | None:
-        """`(B, D, K, P)`, integers: 1 in the class, 0 outside it, -1 no point."""
+        """Labels of further points, `(B, D, K, P)`: 1 in the class, 0 outside it, -1 no point."""
         ...
 
 
@@ -64,7 +65,7 @@ class DepthPosition(Protocol):
     """Interface of a depth position embedding in the mask decoder."""
 
     def decoder_position(self, image_pe: Tensor) -> Tensor:
-        """From SAM's image position `(1, C, gh, gw)` to `(1 or D, C, gh, gw)`."""
+        """Adds the depth position to `(1, C, gh, gw)`; returns `(1 or D, C, gh, gw)`."""
         ...
 
 
@@ -72,12 +73,12 @@ class PromptedMaskDecoder(nn.Module):
     """SAM's prompt encoder and mask decoder, frozen; adapters are passed in at each call.
 
     Args:
-        spec: Which SAM.
+        spec: The backbone.
         encoder_size: (h, w) of the image encoder's input, pixels; the frame of points and boxes.
 
     Attributes:
-        grid: (gh, gw), the token grid.
-        mask_size: (4gh, 4gw), the size of mask prompts and of the masks that come out.
+        grid: (gh, gw), size of the token grid.
+        mask_size: (4gh, 4gw), size of mask prompts and of predicted masks.
     """
 
     def __init__(self, spec: Backbone, encoder_size: tuple[int, int]) -> None:
@@ -114,14 +115,14 @@ class PromptedMaskDecoder(nn.Module):
         adapters: AdapterSet,
         depth_pos: DepthPosition,
     ) -> Tensor:
-        """Decodes SAM's single mask (the first mask token's) for every slice and class.
+        """Decodes SAM's single mask, that of the first mask token, for every slice and class.
 
         Args:
             embedding: `(B·D, C, gh, gw)`, the image encoder's neck output.
             prompts: Points, a box and a mask for every slice and class; each kind may be None.
             depth: D.
-            adapters: The adapters of both two-way blocks and of the final attention.
-            depth_pos: Makes the image position of each slice.
+            adapters: Adapters of both two-way blocks and of the final attention.
+            depth_pos: Adds each slice's depth position to the image position.
 
         Returns:
             `(B·D, K, 4gh, 4gw)` mask logits.
@@ -150,19 +151,20 @@ class PromptedMaskDecoder(nn.Module):
         adapters: AdapterSet,
         depth_pos: DepthPosition,
     ) -> tuple[Tensor, Tensor]:
-        """Lets SAM's tokens and prompts, and the image, attend to each other.
+        """Computes the mutual attention of prompt tokens and image tokens.
 
         Args:
             embedding: `(B·D, C, gh, gw)`, the image encoder's neck output.
             sparse: `(B·D·K, T, C)` tokens of points and boxes.
-            dense: `(B·D or 1, K or 1, C, gh or 1, gw or 1)`, what mask prompts add to the image.
+            dense: `(B·D or 1, K or 1, C, gh or 1, gw or 1)`, embedding of the mask prompts, which
+                is added to the image.
             folded: (B, D).
-            adapters: The adapters of both two-way blocks and of the final attention.
-            depth_pos: Makes the image position of each slice.
+            adapters: Adapters of both two-way blocks and of the final attention.
+            depth_pos: Adds each slice's depth position to the image position.
 
         Returns:
-            Tokens `(B·D·K, 5 + T, C)`, the quality's and the four masks' first, and image tokens
-            `(B·D·K, gh · gw, C)`.
+            Tokens `(B·D·K, 5 + T, C)`, starting with the quality token and the four mask tokens,
+            and image tokens `(B·D·K, gh · gw, C)`.
         """
         tokens = torch.cat([self._output_tokens(sparse.shape[0]), sparse], dim=1)
         image = self._image(embedding, dense, sparse.shape[0] // embedding.shape[0])
@@ -176,11 +178,11 @@ class PromptedMaskDecoder(nn.Module):
         ).run(image.flatten(2).transpose(1, 2))
 
     def every_mask(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """SAM's four masks and what it thinks of each; only SAM's own training needs them.
+        """Predicts SAM's four masks and the quality of each; needed only to train SAM itself.
 
         Args:
-            queries: Tokens of `attend`.
-            keys: Image tokens of `attend`.
+            queries: Tokens from `attend`.
+            keys: Image tokens from `attend`.
 
         Returns:
             Mask logits `(n, 4, 4gh, 4gw)`, the single mask first, and predicted IoUs `(n, 4)`.
@@ -192,30 +194,31 @@ class PromptedMaskDecoder(nn.Module):
         return masks.reshape(-1, count, *self.mask_size), quality
 
     def _image(self, embedding: Tensor, dense: Tensor, classes: int) -> Tensor:
-        """The image with the mask prompts of every class, `(B·D·K, C, gh, gw)`."""
+        """Adds every class's mask prompt to the image, `(B·D·K, C, gh, gw)`."""
         image = embedding.unsqueeze(1) + dense  # (B·D, 1 or K, C, gh, gw)
         return image.expand(-1, classes, -1, -1, -1).flatten(0, 1)
 
     def _single(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """SAM's single mask, `(B·D·K, 1, 4gh · 4gw)`."""
+        """Decodes SAM's single mask, `(B·D·K, 1, 4gh · 4gw)`."""
         return self._masks(queries, keys, (FIRST_MASK_TOKEN,))
 
     def _output_tokens(self, count: int) -> Tensor:
-        """SAM's quality and mask tokens, `(count, 5, C)`."""
+        """Repeats SAM's quality and mask tokens, `(count, 5, C)`."""
         decoder = self.mask_decoder
         tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
         return tokens.expand(count, -1, -1)
 
     def image_position(self) -> Tensor:
-        """SAM's position of the image tokens, `(1, C, gh, gw)`."""
+        """Computes SAM's position encoding of the image tokens, `(1, C, gh, gw)`."""
         with _full_precision(self.prompt_encoder):
             position: Tensor = self.prompt_encoder.get_dense_pe()
         return position
 
     def _sparse(self, prompts: DecoderPrompts) -> Tensor:
-        """Tokens of points and boxes, `(B·D·K, 0 to 3 + P, C)`, as SAM's prompt encoder makes them.
+        """Embeds points and boxes like SAM's prompt encoder, `(B·D·K, 0 to 3 + P, C)`.
 
-        Its own method picks rows by label, which makes a GPU wait; here all are looked up.
+        The prompt encoder's own method selects embeddings by boolean masks, which synchronises with
+        a GPU; here, all are looked up by index.
         """
         kinds = self.prompt_encoder.point_embeddings
         parts: list[Tensor] = []
@@ -225,7 +228,7 @@ class PromptedMaskDecoder(nn.Module):
             if prompts.extra_points is not None and prompts.extra_labels is not None:
                 parts.append(self._extra(prompts.extra_points, prompts.extra_labels))
             if prompts.boxes is None:
-                # Points without a box come with SAM's padding point.
+                # SAM adds a padding point to points without a box.
                 padding = self.prompt_encoder.not_a_point_embed.weight
                 parts.append(padding.expand(point.shape[0], -1, -1))
         if prompts.boxes is not None:
@@ -238,7 +241,12 @@ class PromptedMaskDecoder(nn.Module):
         return torch.cat(parts, dim=1)
 
     def _extra(self, points: Tensor, labels: Tensor) -> Tensor:
-        """Tokens `(B·D·K, P, C)` of points `(B, D, K, P, 2)` that say 1, 0 or -1 `(B, D, K, P)`."""
+        """Embeds further points as tokens `(B·D·K, P, C)`.
+
+        Args:
+            points: `(B, D, K, P, 2)`.
+            labels: `(B, D, K, P)`: 1 in the class, 0 outside it, -1 no point.
+        """
         encoder = self.prompt_encoder
         labels = labels.flatten(0, 2)
         kinds = torch.cat(
@@ -248,12 +256,12 @@ class PromptedMaskDecoder(nn.Module):
                 encoder.point_embeddings[POSITIVE_POINT].weight,
             ]
         )
-        # What is no point has no place either.
+        # Padding has no position.
         places = self._place(points.flatten(0, 2)) * (labels >= 0).unsqueeze(2)
         return places + functional.embedding(labels + 1, kinds)
 
     def _place(self, coordinates: Tensor) -> Tensor:
-        """Positions `(n, m, C)` of pixel indices (x, y) `(n, m, 2)`, taken at pixel centres."""
+        """Encodes positions of pixel indices (x, y) `(n, m, 2)` at pixel centres as `(n, m, C)`."""
         with _full_precision(self.prompt_encoder):
             placed: Tensor = self.prompt_encoder.pe_layer.forward_with_coords(
                 coordinates.float() + 0.5, self.image_size
@@ -261,7 +269,7 @@ class PromptedMaskDecoder(nn.Module):
         return placed
 
     def _dense(self, prompts: DecoderPrompts) -> Tensor:
-        """What mask prompts add to the image, `(B·D, K, C, gh, gw)`; `(1, 1, C, 1, 1)` without."""
+        """Embeds mask prompts, `(B·D, K, C, gh, gw)`; without masks, `(1, 1, C, 1, 1)`."""
         if prompts.masks is None:
             none: Tensor = self.prompt_encoder.no_mask_embed.weight.reshape(1, 1, -1, 1, 1)
             return none
@@ -269,7 +277,7 @@ class PromptedMaskDecoder(nn.Module):
         return dense.reshape(-1, prompts.present.shape[2], *dense.shape[1:])
 
     def _masks(self, queries: Tensor, keys: Tensor, tokens: Sequence[int]) -> Tensor:
-        """Masks `(n, m, 4gh · 4gw)` of m mask tokens, from tokens and image tokens `(n, N, C)`."""
+        """Decodes m mask tokens to masks `(n, m, 4gh · 4gw)`, given image tokens `(n, N, C)`."""
         decoder = self.mask_decoder
         weights = torch.stack(
             [
@@ -282,7 +290,7 @@ class PromptedMaskDecoder(nn.Module):
 
 
 def _full_precision(module: nn.Module) -> AbstractContextManager[None]:
-    """Keeps autocast off: in bf16 a coordinate is right to a few pixels only."""
+    """Returns a context that disables autocast: in bf16, coordinates are off by a few pixels."""
     device = next(module.parameters()).device
     if device.type == "meta":
         return nullcontext()

@@ -15,12 +15,12 @@ class Origin:
     """Origin of the weights of a frozen SAM.
 
     Attributes:
-        backbone: Which SAM they are of.
-        kind: `official`, the published file; `shipped`, the file that comes with spsam; `random`;
+        backbone: Name of the backbone.
+        kind: `official`, the published file; `shipped`, the file shipped with spsam; `random`;
             `other`, any other file.
-        sha256: Of the file, hexadecimal; None for random weights.
-        file: Its name, without a folder; None for random weights.
-        warning: What a user must know of them; empty if there is nothing.
+        sha256: SHA-256 of the file, hexadecimal; None for random weights.
+        file: Name of the file, without a folder; None for random weights.
+        warning: Warning for the user; empty if there is none.
     """
 
     backbone: str
@@ -30,7 +30,7 @@ class Origin:
     warning: str = ""
 
     def __str__(self) -> str:
-        """The origin as headers, captions and records have it."""
+        """Formats the origin for headers, captions and records."""
         if self.kind == "random":
             return "random"
         if self.kind == "other":
@@ -39,7 +39,7 @@ class Origin:
         return f"{what} (sha-256 matches)"
 
     def to_dict(self) -> dict[str, str | None]:
-        """Plain values, for a record."""
+        """Returns plain values for a record."""
         return {
             "backbone": self.backbone,
             "origin": str(self),
@@ -49,12 +49,12 @@ class Origin:
 
 
 def weights_origin(spec: Backbone, sha256: str | None, file: str | None = None) -> Origin:
-    """Compares a file's hash with those of the published and of the shipped one.
+    """Identifies weights by comparing the file's hash with the published and the shipped ones.
 
     Args:
-        spec: Which SAM the weights are of.
-        sha256: Of their file; None for random weights.
-        file: The file's name, which decides nothing.
+        spec: The backbone of the weights.
+        sha256: SHA-256 of the file; None for random weights.
+        file: Name of the file, used only in messages.
     """
     if sha256 is None:
         return Origin(spec.name, "random")
@@ -64,9 +64,9 @@ def weights_origin(spec: Backbone, sha256: str | None, file: str | None = None) 
         return Origin(spec.name, "shipped", sha256, file)
     known = spec.official_file or spec.shipped_file
     wanted = (spec.sha256 or spec.shipped_sha256 or "")[:_DIGITS]
-    what = "an official file" if spec.official_file else "the file that comes with spsam"
+    what = "an official file" if spec.official_file else "the file shipped with spsam"
     warning = (
         f"{file or 'the weights'}: not {what} of {spec.name}: expected sha-256 {wanted}… "
-        f"({known}), got {sha256[:_DIGITS]}…; results are of other weights"
+        f"({known}), got {sha256[:_DIGITS]}…; results are not those of the expected weights"
     )
     return Origin(spec.name, "other", sha256, file, warning)

@@ -10,7 +10,7 @@ from spsam.model.sam.image_encoder import ImageEncoder
 
 
 def resample_pos_embed(pos_embed: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Absolute positions for another grid: the whole picture resampled, nothing cut off.
+    """Resamples absolute positions to another grid; the whole image is resampled, without cropping.
 
     Args:
         pos_embed: `(1, rows, columns, E)`.
@@ -21,7 +21,7 @@ def resample_pos_embed(pos_embed: Tensor, grid: tuple[int, int]) -> Tensor:
     """
     if tuple(pos_embed.shape[1:3]) == grid:
         return pos_embed
-    # Antialiasing as in timm: a checkpoint's 64 x 64 positions are mostly made smaller here.
+    # With antialiasing as in timm, because a checkpoint's 64 x 64 positions are mostly downsampled.
     resampled = nn.functional.interpolate(
         pos_embed.float().permute(0, 3, 1, 2), size=grid, mode="bicubic", antialias=True
     )
@@ -29,7 +29,7 @@ def resample_pos_embed(pos_embed: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def resample_rel_pos(rel_pos: Tensor, length: int) -> Tensor:
-    """Relative positions along one axis for another length, interpolated as SAM itself does.
+    """Resamples relative positions along one axis to another length, by SAM's own interpolation.
 
     Args:
         rel_pos: `(2·n - 1, head width)`.
@@ -47,10 +47,15 @@ def resample_rel_pos(rel_pos: Tensor, length: int) -> Tensor:
 
 
 def randomize_positions(encoder: ImageEncoder, spec: Backbone, std: float = 0.02) -> None:
-    """Draws position embeddings, which timm leaves at zero, for an encoder without a checkpoint.
+    """Draws random position embeddings for an encoder without a checkpoint; timm's are zero.
 
-    They are drawn for the native input size and resampled, so that one random state makes the
-    same network whatever the input size.
+    Positions are drawn for the native input size and resampled, so that a random state determines
+    the same network for every input size.
+
+    Args:
+        encoder: Modified in place.
+        spec: The backbone.
+        std: Standard deviation.
     """
     native = spec.native_grid
     positions = torch.empty(1, *native, spec.embed_dim)

@@ -1,6 +1,6 @@
 """Plain SAM: any points, boxes and masks for one image at a time.
 
-Self-Prompt SAM never uses this; SAM's own training and the measure of its quality do.
+It is used to train SAM itself and to measure its quality, never within Self-Prompt SAM.
 """
 
 from __future__ import annotations
@@ -37,13 +37,16 @@ class Asked:
     def corrected(
         self, answer: Tensor, target: Tensor, logits: Tensor, rng: np.random.Generator
     ) -> Asked:
-        """The same prompts, the answer as mask prompt and a point where it was wrong.
+        """Adds the prediction as mask prompt and a point where the prediction is wrong.
 
         Args:
-            answer: `(n, H, W)` bool.
-            target: `(n, H, W)` bool.
-            logits: `(n, 1, 4gh, 4gw)` of the answer.
-            rng: Draws the point among all wrong pixels; where none is, it is one of the mask's.
+            answer: `(n, H, W)` bool, the predicted masks.
+            target: `(n, H, W)` bool, the true masks.
+            logits: `(n, 1, 4gh, 4gw)` logits of the prediction.
+            rng: Draws the point from all wrong pixels, or from the true mask if there are none.
+
+        Returns:
+            The extended prompts.
         """
         wrong = answer ^ target
         wrong = torch.where(wrong.flatten(1).any(dim=1)[:, None, None], wrong, target)
@@ -64,7 +67,8 @@ class PromptableSAM(nn.Module):
     """The image encoder, prompt encoder and mask decoder at SAM's native input size.
 
     Args:
-        spec: Which SAM.
+        spec: The backbone.
+        parts: Image encoder and mask decoder; None builds both.
 
     Attributes:
         encoder: The image encoder.
@@ -91,7 +95,7 @@ class PromptableSAM(nn.Module):
         self._no_depth = NoDepthPosEmbed(spec.embed_dim, spec.out_dim, 1, self.encoder.grid)
 
     def embed(self, images: Tensor) -> Tensor:
-        """`(B, 3, H, W)` pictures to embeddings `(B, C, gh, gw)`."""
+        """Encodes images `(B, 3, H, W)` as embeddings `(B, C, gh, gw)`."""
         neck: Tensor
         _, neck = self.encoder(
             images, depth=1, adapters=self._no_adapters, depth_pos=self._no_depth
@@ -99,11 +103,11 @@ class PromptableSAM(nn.Module):
         return neck
 
     def answer(self, embedding: Tensor, asked: Asked) -> tuple[Tensor, Tensor]:
-        """All of SAM's answers to prompts.
+        """Predicts all of SAM's masks for prompts.
 
         Args:
             embedding: `(B, C, gh, gw)`.
-            asked: n = B·P prompts, P a picture, a picture's next to each other.
+            asked: n = B·P prompts, P per image; an image's prompts are adjacent.
 
         Returns:
             Logits `(n, 4, 4gh, 4gw)`, the single mask first, and predicted IoUs `(n, 4)`.

@@ -32,15 +32,15 @@ UNREADABLE = (
     struct.error,
     zipfile.BadZipFile,
 )
-"""What `torch.load` raises on files that are not what they seem."""
+"""Exceptions that `torch.load` raises for damaged or unsuitable files."""
 
 
 CHECKSUM = "sha256"
-"""In the metadata of a safetensors file of ours: of its weights, by `state_sha256`."""
+"""Key of the weights' `state_sha256` in the metadata of spsam's safetensors files."""
 
 
 def state_sha256(state: Mapping[str, Tensor]) -> str:
-    """The sha-256 of named weights: names, types, shapes and bytes, in the names' order."""
+    """Computes the SHA-256 of named weights: names, types, shapes and bytes, sorted by name."""
     digest = hashlib.sha256()
     for name, value in sorted(state.items()):
         digest.update(f"{name}:{value.dtype}{tuple(value.shape)}".encode())
@@ -50,7 +50,7 @@ def state_sha256(state: Mapping[str, Tensor]) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """The sha-256 of a file, hexadecimal."""
+    """Computes the SHA-256 of a file, hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -59,15 +59,15 @@ def file_sha256(path: Path) -> str:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Reads a flat state dict without running anything that the file might contain.
+    """Reads a flat state dict without executing code from the file.
 
     Raises:
-        InputError: If the path is no file, the file is no PyTorch file, is cut short, or holds
-            something else than named tensors.
+        InputError: If the path is not a file, or the file is not a PyTorch file, is truncated, or
+            contains something other than named tensors.
     """
     if not path.is_file():
         kind = "is a folder, not a file" if path.is_dir() else "does not exist"
-        raise InputError(f"{path} {kind}; give the path of a SAM checkpoint")
+        raise InputError(f"{path} {kind}; specify the path of a SAM checkpoint")
     if path.suffix == ".safetensors":
         return _flat_state(path, _safetensors(path))
     with path.open("rb") as file:
@@ -75,12 +75,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
     is_zip = start == b"PK\x03\x04"
     if not is_zip and start[:1] != b"\x80":
         raise InputError(
-            f"{path} is not a PyTorch file (it begins with {start!r}); give a SAM checkpoint "
+            f"{path} is not a PyTorch file (it begins with {start!r}); specify a SAM checkpoint "
             "such as sam_vit_b_01ec64.pth"
         )
     if is_zip and _lacks_its_end(path):
         raise InputError(
-            f"{path} is cut short ({path.stat().st_size} bytes, its end is missing); "
+            f"{path} is truncated ({path.stat().st_size} bytes, its end is missing); "
             "download or copy it again"
         )
     try:
@@ -90,8 +90,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except UNREADABLE as error:
         reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
         raise InputError(
-            f"{path} cannot be read as PyTorch weights ({reason}); it is damaged or holds more "
-            "than weights, so download or copy it again"
+            f"{path} cannot be read as PyTorch weights ({reason}); it is damaged or contains "
+            "other objects than weights, so download or copy it again"
         ) from error
     return _flat_state(path, state)
 
@@ -105,49 +105,50 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
             checksum = (file.metadata() or {}).get(CHECKSUM)
         state: dict[str, Tensor] = load_file(path)
         if checksum not in (None, state_sha256(state)):
-            raise ValueError("its weights have another checksum")
+            raise ValueError("the checksum of its weights does not match")
         return state
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(
-            f"{path} cannot be read as safetensors ({error}); it is damaged or cut short, so copy "
-            "or make it again"
+            f"{path} cannot be read as safetensors ({error}); it is damaged or truncated, so copy "
+            "or create it again"
         ) from error
 
 
 def _flat_state(path: Path, state: object) -> dict[str, Tensor]:
-    """The state dict, or a refusal that says what the file holds instead."""
+    """Validates a state dict; an error describes the content of another file."""
     if not isinstance(state, Mapping):
         raise InputError(
-            f"{path} holds a {type(state).__name__}, expected SAM's state dict (names to weights)"
+            f"{path} contains a {type(state).__name__}, expected SAM's state dict (weights by name)"
         )
     if not any(str(name).startswith("image_encoder.") for name in state):
         names = ", ".join(str(name) for name in list(state)[:4]) or "nothing"
         raise InputError(
-            f"{path} holds {names}…, expected the names of SAM's own checkpoints "
-            "(image_encoder.…, prompt_encoder.…, mask_decoder.…); give the whole SAM, unwrapped"
+            f"{path} contains {names}…, expected the names of SAM's own checkpoints "
+            "(image_encoder.…, prompt_encoder.…, mask_decoder.…); specify a complete SAM, "
+            "not nested in another dictionary"
         )
     other = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
     if other:
-        raise InputError(f"{path} holds something else than weights under {', '.join(other[:4])}")
+        raise InputError(f"{path}: expected only weights, got other values: {', '.join(other[:4])}")
     wild = [str(name) for name, value in state.items() if not bool(value.isfinite().all())]
     if wild:
         raise InputError(
-            f"{path}: {len(wild)} of its weights hold NaN or infinity ({', '.join(wild[:4])}): the "
-            "file is damaged; copy or download it again"
+            f"{path}: {len(wild)} of its weights contain NaN or infinity ({', '.join(wild[:4])}); "
+            "the file is damaged, so download or copy it again"
         )
     return {str(name): value for name, value in state.items()}
 
 
 def _verify(path: Path) -> None:
-    """Holds every member of a zip file against its CRC-32, which torch does not."""
+    """Verifies the CRC-32 of every member of a zip file, which torch does not."""
     with zipfile.ZipFile(path) as archive:
         if (name := archive.testzip()) is not None:
-            raise zipfile.BadZipFile(f"{name} has another checksum")
+            raise zipfile.BadZipFile(f"the checksum of {name} does not match")
 
 
 def _lacks_its_end(path: Path) -> bool:
-    """Whether a zip file's directory, which is written last, is not there."""
+    """Checks whether a zip file's directory, which is written last, is missing."""
     try:
         return not zipfile.is_zipfile(path)
     except zipfile.BadZipFile:
-        return False  # it is there, and damaged
+        return False  # present but damaged

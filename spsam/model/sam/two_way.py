@@ -20,17 +20,17 @@ from spsam.model.adapters.sites import (
 
 @dataclass(frozen=True)
 class TwoWayPass:
-    """One pass of `segment_anything`'s `TwoWayTransformer`, adapters before its residual sums.
+    """One pass of `segment_anything`'s `TwoWayTransformer` with adapters before its residual sums.
 
-    The package's modules are used and its loop is not: B·D·K prompts go through at once, and an
-    adapter sees them as `(B, D, K·n, C)`, the same class and token in every slice.
+    The package's modules are used, but not its loop. B·D·K prompts are processed at once, and an
+    adapter receives them as `(B, D, K·n, C)`, the same class and token in every slice.
 
     Attributes:
         transformer: The `TwoWayTransformer`.
-        adapters: The adapters of every two-way block and of the final attention.
+        adapters: Adapters of every two-way block and of the final attention.
         folded: (B, D).
-        tokens: `(B·D·K, T, C)` output and prompt tokens; also their own position.
-        position: `(1 or D, N, C)`, the position of the image tokens.
+        tokens: `(B·D·K, T, C)` output and prompt tokens; also their own position encoding.
+        position: `(1 or D, N, C)`, position encoding of the image tokens.
     """
 
     transformer: Any
@@ -40,7 +40,7 @@ class TwoWayPass:
     position: Tensor
 
     def run(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Lets tokens and image attend to each other.
+        """Computes the mutual attention of tokens and image.
 
         Args:
             image: `(B·D·K, N, C)` image tokens.
@@ -64,7 +64,7 @@ class TwoWayPass:
     def _block(
         self, index: int, block: Any, queries: Tensor, keys: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Tokens among themselves, tokens to image, MLP, image to tokens."""
+        """Computes one block: self-attention, tokens to image, MLP, image to tokens."""
         site = self.adapters.decoder_site(index)
         serial, parallel, folded = self.adapters.serial, self.adapters.parallel, self.folded
         if block.skip_first_layer_pe:
@@ -97,7 +97,7 @@ class TwoWayPass:
         return queries, block.norm4(keys)
 
     def _attend(self, module: str, attention: Any, inputs: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """A frozen attention of (q, k, v), with its projections' adapters."""
+        """Computes a frozen attention of (q, k, v), including its projections' adapters."""
         projected = self.adapters.projected(module)
         if projected is not None:
             return projected.attention(attention, *inputs)
@@ -105,7 +105,7 @@ class TwoWayPass:
         return attended
 
     def _expand(self, module: str, mlp: Any, queries: Tensor) -> Tensor:
-        """A frozen MLP, with its projections' adapters."""
+        """Computes a frozen MLP, including its projections' adapters."""
         projected = self.adapters.projected(module)
         if projected is not None:
             return projected.mlp(mlp.lin1, mlp.act, mlp.lin2, queries)
@@ -113,6 +113,6 @@ class TwoWayPass:
         return expanded
 
     def _placed(self, keys: Tensor) -> Tensor:
-        """Image tokens with their position, which a slice's classes share."""
+        """Adds the position to image tokens, the same for all classes of a slice."""
         slices = keys.reshape(*self.folded, -1, *keys.shape[1:])  # (B, D, K, N, C)
         return (slices + self.position.unsqueeze(1)).flatten(0, 2)

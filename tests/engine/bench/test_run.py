@@ -79,8 +79,8 @@ def test_another_arm_is_measured_as_itself(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_arms_without_parts_and_arms_that_cannot_share_a_process_are_refused() -> None:
     arm = load_arm("S9", RANDOM, preset="smoke")
-    with pytest.raises(InputError, match="no parts to time"):
+    with pytest.raises(InputError, match="expects the network self_prompt_sam"):
         bench(arm, SIZES, device="cpu", against=load_arm("unet2d", preset="smoke"))
     slow = load_arm("S9", {**RANDOM, "train.deterministic": True}, preset="smoke")
-    with pytest.raises(InputError, match="one after the other"):
+    with pytest.raises(InputError, match="measure both arms separately"):
         bench(arm, SIZES, device="cpu", against=slow)

@@ -152,5 +152,5 @@ def test_killed_after_any_step_it_chooses_the_same_weights(tmp_path: Path) -> No
 
 
 def test_no_score_at_all_is_an_error_with_advice(tmp_path: Path) -> None:
-    with pytest.raises(SpsamError, match=r"no validation had a Dice score; take another"):
+    with pytest.raises(SpsamError, match=r"no validation had a Dice score; choose another"):
         run(tmp_path, measure=lambda epoch: {VALIDATION_DICE: math.nan})

@@ -113,7 +113,7 @@ def test_a_failure_in_one_process_ends_all_with_its_sentence(tmp_path: Path) -> 
     ("device", "count", "pieces", "said"),
     [
         ("cuda:1", 2, 1, "expected --device cuda or cpu"),
-        ("cuda", 64, 1, "GPUs here"),
+        ("cuda", 64, 1, "got only"),
         ("cpu", 3, 1, "batch_size 4 .* multiple"),
         ("cpu", 2, 4, "multiple of devices"),
     ],

@@ -110,6 +110,6 @@ def test_devices_have_their_share_to_fit(
         seen.append(changed.arm.train.accumulate)
 
     monkeypatch.setattr(module, "measure", measured)
-    with pytest.raises(InputError, match="more than there is"):
+    with pytest.raises(InputError, match="more memory than available"):
         fit_memory(config, PATCH, "cpu", devices=2)
     assert sorted(set(seen)) == [1, 2]

@@ -168,7 +168,7 @@ def test_a_broken_checkpoint_is_noticed_and_the_one_before_is_taken(
     notes: list[str] = []
     weights = run(tmp_path, on_note=notes.append)
     assert "damaged" in notes[0]
-    assert notes[0].endswith("going on from checkpoint.previous.pt")
+    assert notes[0].endswith("resuming from checkpoint.previous.pt")
     assert all(torch.equal(weights[key], value) for key, value in undisturbed[1].items())
 
 
@@ -228,7 +228,7 @@ def test_a_full_disk_ends_the_run_and_the_last_checkpoint_stays(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(SpsamError, match=r"No space left.*make room"):
+        with pytest.raises(SpsamError, match=r"No space left.*free disk space"):
             run(tmp_path)
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "checkpoint.previous.pt",
@@ -270,7 +270,7 @@ def test_a_dead_data_worker_costs_steps_and_nothing_else(tmp_path: Path) -> None
     run_with(other, {}, workers=1, on_step=kill, on_note=notes.append, **plain)
     assert killed == [1, 1]
     assert len(notes) == 2
-    assert "a process that makes patches died; back to step" in notes[0]
+    assert "a data worker died; resuming from step" in notes[0]
     expected = read_whole(once / "checkpoint.pt")["blocks"]
     got = read_whole(other / "checkpoint.pt")["blocks"]
     assert all(torch.equal(got[key], expected[key]) for key in expected)
@@ -324,7 +324,7 @@ def test_what_a_worker_sent_and_did_not_hand_over_is_its_death(
     monkeypatch.setattr(resource_sharer._resource_sharer, "get_connection", lost)
     run_with(tmp_path, {}, workers=1, patches=Small(24), on_note=notes.append)
     assert len(notes) == 1
-    assert "a process that makes patches died; back to step 2" in notes[0]
+    assert "a data worker died; resuming from step 2" in notes[0]
 
 
 def test_a_thread_that_pins_memory_finds_the_dead_too() -> None:

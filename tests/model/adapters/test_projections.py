@@ -293,7 +293,7 @@ def test_the_sites_are_all_linear_layers_of_the_transformers() -> None:
     [
         (("q", "w"), (), "no projection 'w'"),
         ((), ("qkv",), "decoder_targets: there is no projection 'qkv'"),
-        (("q", "q"), (), "names a projection twice"),
+        (("q", "q"), (), "a projection occurs twice"),
         ((), (), "expected at least one of q, k, v, proj, fc1, fc2"),
     ],
 )
@@ -305,7 +305,7 @@ def test_wrong_sites(encoder: tuple[str, ...], decoder: tuple[str, ...], said: s
 @pytest.mark.parametrize("rank", [0, -1])
 def test_a_rank_below_one_is_refused(rank: int) -> None:
     for adapter in (LoRAAdapter, FactAdapter):
-        with pytest.raises(InputError, match=f"rank is at least 1: got {rank}"):
+        with pytest.raises(InputError, match=f"rank must be at least 1: got {rank}"):
             adapter(SITES, DEPTH, rank=rank)
 
 
@@ -315,7 +315,7 @@ def test_what_works_on_the_output_stands_alone() -> None:
         SSFAdapter(SITES, DEPTH, targets=("k",), decoder_targets=()),
     )
     adapters(lora=one, ssf=elsewhere)  # at other projections they go together
-    with pytest.raises(InputError, match="lora and ssf both stand at the projection q of"):
+    with pytest.raises(InputError, match="lora and ssf both adapt the projection q of"):
         adapters(lora=one, ssf=SSFAdapter(SITES, DEPTH))
 
 

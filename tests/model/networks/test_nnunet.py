@@ -44,7 +44,7 @@ def test_a_single_axis_is_halved_only_while_it_is_long(
     size: tuple[int, int, int], stages: int
 ) -> None:
     if not stages:
-        with pytest.raises(InputError, match="needs a patch with a side of at least 12"):
+        with pytest.raises(InputError, match="requires a patch with one side of at least 12"):
             plan_nnunet(size, (1.0, 1.0, 1.0))
     else:
         assert len(plan_nnunet(size, (1.0, 1.0, 1.0)).strides) == stages

@@ -182,7 +182,7 @@ def test_added_taps_count_as_concatenated_ones_do(image: tuple[int, int]) -> Non
 
 @pytest.mark.parametrize("wrong", [{"finest": 3}, {"finest": 0}, {"joining": "add"}])
 def test_wrong_last_levels_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"finest is a power of two|unknown joining"):
+    with pytest.raises(InputError, match=r"finest must be a power of two|unknown joining"):
         generator(**wrong)
 
 

@@ -213,7 +213,7 @@ def test_wrong_rule_and_number_of_classes() -> None:
     labels = np.zeros((1, 2, 2), dtype=np.int64)
     with pytest.raises(InputError, match="did you mean 'edt'"):
         extract_prompts(labels, 2, "edtt")
-    with pytest.raises(InputError, match="at least one class"):
+    with pytest.raises(InputError, match="num_classes must be at least 1"):
         extract_prompts(labels, 0)
 
 

@@ -165,7 +165,7 @@ def test_a_strategy_of_ones_own_needs_its_class_only() -> None:
 
 
 def test_wrong_numbers() -> None:
-    with pytest.raises(InputError, match="at least one point: got count 0"):
+    with pytest.raises(InputError, match="count must be at least 1: got 0"):
         FarthestPrompt(2, count=0)
-    with pytest.raises(InputError, match="not negative: got negatives -1"):
+    with pytest.raises(InputError, match="negatives must be at least 0: got -1"):
         EdtPrompt(2, negatives=-1)

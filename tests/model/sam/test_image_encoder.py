@@ -393,5 +393,5 @@ def test_slices_of_another_size_are_refused() -> None:
 
 
 def test_an_input_of_broken_patches_is_refused() -> None:
-    with pytest.raises(InputError, match="not made of whole 8-pixel patches"):
+    with pytest.raises(InputError, match="does not consist of whole 8-pixel patches"):
         ImageEncoder(MINI, (64, 50))

@@ -39,7 +39,7 @@ def test_the_shipped_file_is_what_was_shipped() -> None:
     readme = Path(spec.shipped_weights).with_name("README.md").read_text(encoding="utf-8")
     assert re.findall(r"sha-256 `(\w{64})`", readme) == [sha256]
     changed = weights_origin(spec, "0" * 64, spec.shipped_file)
-    assert "not the file that comes with spsam" in changed.warning
+    assert "not the file shipped with spsam" in changed.warning
 
 
 def test_random_weights_are_named_and_need_no_warning() -> None:

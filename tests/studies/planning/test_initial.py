@@ -122,7 +122,7 @@ def test_a_model_given_away_does_not_say_what_it_learnt_from(
         ("S9", "S9", [], "has the seeds 0, 1: name one"),
         ("S9/all", "S9", [], "these are 2 runs, expected one, or one for fold 0"),
         ("S9/0", "unet2d", [], "unet2d has the network unet2d, but the trained run has"),
-        ("S9/0", "S1", [], "S1 can take no block of"),
+        ("S9/0", "S1", [], "S1 can load no block of"),
         ("S9/0", "S9", ["--split", "five_fold", "--fold", "0..4"], "has learnt from"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Squared distances to another label, exactly, of all classes of a slice in one pass."""
+"""Exact squared distances to another label, for all classes of a slice in one pass."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ from numpy.typing import NDArray
 from spsam.model.prompts.types import Flags, Labels
 
 THIN = 64
-"""Up to this half-width, pixels, passes over whole slices are faster than a distance transform."""
+"""Half-width of objects, pixels, up to which integer passes are faster than a transform."""
 
 
 def squared_distance(image: Labels) -> NDArray[np.uint16] | NDArray[np.float32]:
-    """Squared Euclidean distance of every pixel to the nearest one of another label.
+    """Computes the squared Euclidean distance of every pixel to the nearest pixel of another label.
 
-    Everything outside the image counts as another label. Squared distances are integers; below
-    2**24 float32 holds them exactly, so that equals stay equal.
+    Everything outside the image counts as another label. Squared distances are integers, which
+    float32 represents exactly below 2**24, so that ties are preserved.
 
     Args:
         image: `(H, W)`.
 
     Returns:
-        `(H, W)`, uint16 where no object is thicker than `2 · THIN`, else float32.
+        `(H, W)`, uint16 if no object is thicker than `2 · THIN`, otherwise float32.
     """
     thin = _thin(image)
     if thin is not None:
         return thin
-    # Shifted by one, because the transform takes 0 for background and not for a label.
+    # Shifted by one, because the transform treats 0 as background instead of a label.
     distance: NDArray[np.float32] = edt.edtsq(np.ascontiguousarray(image) + 1, black_border=True)
     return distance
 
 
 def _thin(image: Labels) -> NDArray[np.uint16] | None:
-    """The same by a few passes over 16-bit integers; None where an object is too thick for that.
+    """Computes the distance by a few passes over 16-bit integers; None if an object is too thick.
 
-    A row's distance f to another label, then the least d² + f² of the rows d above and below. A
-    row beyond the end of the object in a column costs more than that end itself, which is the
-    column's own distance: labels need not be compared again.
+    f is the distance to another label within a row. The result is the minimum of d² + f² over the
+    rows d above and below. A row beyond the end of the object in a column costs more than the end
+    itself, whose distance is known from the pass along the columns. Labels are therefore not
+    compared again.
     """
     height, width = image.shape
     rows, columns = _edges(image)
@@ -48,7 +49,7 @@ def _thin(image: Labels) -> NDArray[np.uint16] | None:
     np.minimum(distance, across, out=distance)
     buffer = np.empty_like(distance)
     for d in range(1, THIN):
-        # What is farther away costs more than d².
+        # Rows that are farther away cost more than d².
         if distance.max() <= d * d + 1:
             break
         size = (height - 2 * d) * width
@@ -62,7 +63,7 @@ def _thin(image: Labels) -> NDArray[np.uint16] | None:
 
 
 def _edges(image: Labels) -> tuple[Flags, Flags]:
-    """Whether a neighbour in the row, and in the column, is of another label or outside."""
+    """Checks whether a neighbour in the row, and in the column, has another label or is outside."""
     rows = np.ones(image.shape, dtype=np.bool_)
     columns = np.ones(image.shape, dtype=np.bool_)
     change = image[:, 1:] != image[:, :-1]
@@ -73,14 +74,14 @@ def _edges(image: Labels) -> tuple[Flags, Flags]:
 
 
 def _run_distance(edge: Flags, step: int) -> NDArray[np.uint16]:
-    """How many pixels it is along one axis to another label; above `THIN` only that it is more.
+    """Computes the distance to another label along one axis; values above `THIN` are lower bounds.
 
-    Steps of 1, 2, 4, … reach every distance, and are faster than going from pixel to pixel. A step
-    into the next row is harmless: the image's border is nearer.
+    Steps of 1, 2, 4, … reach every distance and are faster than single steps. A step into the next
+    row is harmless, because the image's border is nearer.
 
     Args:
-        edge: `(H·W)`, whether a neighbour along the axis is of another label.
-        step: From one pixel to the next along the axis.
+        edge: `(H·W)`, whether a neighbour along the axis has another label.
+        step: Offset between adjacent pixels along the axis.
     """
     far = np.uint16(2 * THIN)
     distance = np.where(edge, np.uint16(1), far)

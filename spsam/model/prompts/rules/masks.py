@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 def binary(labels: Tensor, num_classes: int, values: tuple[float, float]) -> Tensor:
-    """The one-hot encoding of label maps, with two numbers for outside and inside.
+    """Encodes label maps as one-hot masks with given values outside and inside.
 
     Args:
         labels: `(B, D, H, W)` class indices.
@@ -27,20 +27,21 @@ def binary(labels: Tensor, num_classes: int, values: tuple[float, float]) -> Ten
 
 
 def log_odds(logits: Tensor) -> Tensor:
-    """Log p / (1 - p) of every class's softmax probability p; a common shift changes nothing.
+    """Computes log p / (1 - p) of every class's softmax probability p.
 
-    That is the class's logit less the log of the sum of the other classes' exponentials. It is
-    exact for probabilities near 0 and near 1 too, where p itself is rounded.
+    This is the class's logit minus the log-sum-exp of the other classes' logits. A constant added
+    to all logits has no effect. The result is also exact for probabilities near 0 and 1, where p
+    itself is rounded.
 
     Args:
         logits: `(B, K, ...)`, K at least 2.
 
     Returns:
-        The same shape, float32 or better, with the gradient. NaN where any class's logit is NaN.
+        The same shape, float32 or better, with gradient. NaN where any class's logit is NaN.
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     log_p = functional.log_softmax(logits, dim=1)
-    # Of a class that is not the first p is at most a half, so that 1 - p has all its digits.
+    # If the class is not the most probable, p is at most 1/2, so that 1 - p keeps all digits.
     others = log_p - torch.log1p(-log_p.exp().clamp(max=0.5))
     first = logits.detach().argmax(dim=1, keepdim=True)
     rest = logits.scatter(1, first, -torch.inf).logsumexp(dim=1, keepdim=True)
@@ -48,11 +49,11 @@ def log_odds(logits: Tensor) -> Tensor:
 
 
 def reduced(volume: Tensor, size: tuple[int, int]) -> Tensor:
-    """Every slice at another size by its area's mean, and no positive map becomes empty.
+    """Resizes every slice by area averaging without losing structures.
 
-    The mean says how much of a pixel the class fills. A structure thinner than the ratio can be
-    below zero everywhere then: where a map had a positive pixel and would have none, its pixels
-    are the largest of all that they touch instead.
+    The mean reflects the share of a pixel that the class fills. A structure thinner than the resize
+    ratio can become negative everywhere. If a map with a positive pixel would have none after the
+    resize, it is resized by the maximum of all pixels that an output pixel overlaps.
 
     Args:
         volume: `(B, C, D, H, W)`.
@@ -68,12 +69,12 @@ def reduced(volume: Tensor, size: tuple[int, int]) -> Tensor:
     lost = _has_positive(volume) & ~_has_positive(mean)
     if volume.device.type == "cpu":
         return _with_largest(mean, volume, lost[..., 0, 0])
-    # A GPU would have to be waited for to know which maps these are.
+    # Selecting these maps would synchronise with a GPU.
     return torch.where(lost, largest_in_plane(volume, size), mean)
 
 
 def _with_largest(mean: Tensor, volume: Tensor, lost: Tensor) -> Tensor:
-    """The means with the largest values in the few maps `lost`, `(B, C, D)`, alone."""
+    """Replaces the means by maxima in the maps selected by `lost`, `(B, C, D)`."""
     if not lost.any():
         return mean
     few = volume[lost][:, None, None]
@@ -82,10 +83,10 @@ def _with_largest(mean: Tensor, volume: Tensor, lost: Tensor) -> Tensor:
 
 
 def mean_in_plane(volume: Tensor, size: tuple[int, int]) -> Tensor:
-    """Every slice at another size, each pixel the mean over its area.
+    """Resizes every slice; each pixel is the mean over its area.
 
-    Products with two matrices: torch's adaptive pooling has no deterministic gradient on a GPU,
-    and weighs pixels that an area cuts as if they were whole.
+    The resize is a product with two matrices. torch's adaptive pooling has no deterministic
+    gradient on a GPU, and gives pixels that an area covers partly their full weight.
 
     Args:
         volume: `(B, C, D, H, W)`.
@@ -97,14 +98,17 @@ def mean_in_plane(volume: Tensor, size: tuple[int, int]) -> Tensor:
     rows, columns = (
         _shares(length, count, volume) for length, count in zip(volume.shape[3:], size, strict=True)
     )
-    # Half precision would round ratios that are no powers of two.
+    # Half precision would round ratios that are not powers of two.
     kind = volume.device.type
     with nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False):
         return rows @ volume @ columns.T
 
 
 def _shares(length: int, count: int, like: Tensor) -> Tensor:
-    """`(count, length)`: how much of each new pixel an old one fills; rows sum to 1."""
+    """Computes the share of each new pixel that each old pixel fills, `(count, length)`.
+
+    Rows sum to 1.
+    """
     options: dict[str, Any] = {"device": like.device, "dtype": like.dtype}
     start = torch.arange(count, **options).mul(length / count)[:, None]
     pixel = torch.arange(length, **options)
@@ -114,18 +118,18 @@ def _shares(length: int, count: int, like: Tensor) -> Tensor:
 
 
 def _has_positive(volume: Tensor) -> Tensor:
-    """`(B, C, D, 1, 1)`."""
+    """Checks whether a slice has a positive pixel, `(B, C, D, 1, 1)`."""
     return (volume > 0).any(dim=4, keepdim=True).any(dim=3, keepdim=True)
 
 
 def largest_in_plane(volume: Tensor, size: tuple[int, int]) -> Tensor:
-    """Every slice at another size, each pixel the largest of all that it touches.
+    """Resizes every slice; each pixel is the maximum of all pixels that it overlaps.
 
-    Whatever is positive anywhere stays positive, at every ratio, and a one-pixel structure covers
-    at least one pixel.
+    A positive pixel stays positive at every ratio, and a structure of one pixel covers at least one
+    pixel.
 
-    The windows are those of torch's adaptive pooling, whose gradient has no deterministic form on
-    a GPU; of equal values all get a share of the gradient here.
+    The windows are those of torch's adaptive pooling, whose gradient is not deterministic on a GPU.
+    In contrast to torch, equal maxima share the gradient.
 
     Args:
         volume: `(B, C, D, H, W)`.
@@ -146,10 +150,10 @@ def _largest_along(volume: Tensor, axis: int, count: int) -> Tensor:
     if length % count == 0:
         shape = (*volume.shape[:axis], count, length // count, *volume.shape[axis + 1 :])
         return volume.reshape(shape).amax(dim=axis + 1)
-    # Made on the device: what is copied to it makes a GPU wait.
+    # Created on the device, because copying to it would synchronise with a GPU.
     number = torch.arange(count, device=volume.device)
     start, last = number * length // count, -(-(number + 1) * length // count) - 1
-    # Each step takes one place of every window; shorter windows have their last pixel again.
+    # Each step reads one pixel of every window; shorter windows repeat their last pixel.
     result = volume.index_select(axis, start)
     for step in range(1, _widest(length, count)):
         place = torch.minimum(start + step, last)
@@ -158,5 +162,5 @@ def _largest_along(volume: Tensor, axis: int, count: int) -> Tensor:
 
 
 def _widest(length: int, count: int) -> int:
-    """Pixels of the largest of `count` windows on `length` pixels."""
+    """Computes the number of pixels in the widest of `count` windows over `length` pixels."""
     return max(-(-(at + 1) * length // count) - at * length // count for at in range(count))

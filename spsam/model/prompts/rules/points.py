@@ -1,8 +1,8 @@
 """Point rules on NumPy label maps.
 
-All rules share one signature: label maps `(N, H, W)`, boxes `(N, K, 4)` and presence `(N, K)` in;
-(x, y) pixel indices `(N, K, 2)`, int64, out. An absent class keeps zeros. Rules of several points
-give `(N, K, P, 2)`, with `NO_POINT` in both coordinates where there are fewer.
+All rules have the same signature. They take label maps `(N, H, W)`, boxes `(N, K, 4)` and presence
+`(N, K)`, and return (x, y) pixel indices `(N, K, 2)`, int64, zero for an absent class. Rules with
+several points return `(N, K, P, 2)`, with `NO_POINT` in both coordinates of missing points.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NO_POINT = -1
 
 
 def bounding_boxes(labels: Labels, num_classes: int) -> tuple[Indices, Flags]:
-    """Tight bounding boxes of all classes in all slices.
+    """Computes tight bounding boxes of all classes in all slices.
 
     Args:
         labels: `(N, H, W)` class indices.
@@ -35,7 +35,7 @@ def bounding_boxes(labels: Labels, num_classes: int) -> tuple[Indices, Flags]:
     count, height, width = labels.shape
     rows = np.empty((count, num_classes, height), dtype=np.bool_)
     columns = np.empty((count, num_classes, width), dtype=np.bool_)
-    # Slice by slice: what one comparison makes is still in the cache for the next step.
+    # Slice by slice, so that the result of a comparison is still in the cache for the next step.
     for n, image in enumerate(labels):
         for k in range(num_classes):
             mask = image == k
@@ -56,10 +56,10 @@ def bounding_boxes(labels: Labels, num_classes: int) -> tuple[Indices, Flags]:
 
 
 def farthest_from_boundary(labels: Labels, boxes: Indices, present: Flags) -> Indices:
-    """The foreground pixel with the largest Euclidean distance to the boundary, exactly.
+    """Selects the pixel with the largest Euclidean distance to the class's boundary, exactly.
 
-    Everything outside the image is background; among equally central pixels the first in
-    row-major order is taken. The squared distances of all classes come from one pass.
+    Everything outside the image counts as background. Ties are resolved in row-major order. One
+    pass computes the squared distances of all classes.
     """
     points = _nothing(present)
     for n, image in enumerate(labels):
@@ -70,10 +70,11 @@ def farthest_from_boundary(labels: Labels, boxes: Indices, present: Flags) -> In
 
 
 def farthest_points(labels: Labels, boxes: Indices, present: Flags, *, count: int) -> Indices:
-    """Foreground pixels in farthest-point order, `(N, K, count, 2)`.
+    """Selects pixels of the class in farthest-point order, `(N, K, count, 2)`.
 
-    The first is the one farthest from the boundary, each next the one farthest from all before,
-    among equals the first in row-major order. A class of fewer pixels has fewer points.
+    The first point is the pixel farthest from the boundary. Each further point is the pixel
+    farthest from all previous points. Ties are resolved in row-major order. A class with fewer
+    pixels has fewer points.
     """
     points = np.full((*present.shape, count, 2), NO_POINT, dtype=np.int64)
     points[:, :, 0] = farthest_from_boundary(labels, boxes, present)
@@ -86,12 +87,13 @@ def farthest_points(labels: Labels, boxes: Indices, present: Flags, *, count: in
 
 
 def points_outside(labels: Labels, boxes: Indices, present: Flags, *, count: int) -> Indices:
-    """Pixels that are not of the class though near it, `(N, K, count, 2)`.
+    """Selects pixels near the class but outside it, `(N, K, count, 2)`.
 
-    They come from the bounding box, grown on each side by a tenth of its length, at least a pixel:
-    that is as far as SAM's training moved its boxes. The first is the one farthest from the class,
-    each next the one farthest from the class and all before, among equals the first in row-major
-    order. Where the class fills the grown box, as far as it lies in the image, there is none.
+    Candidates are the pixels in the bounding box after it is enlarged on each side by a tenth of
+    its length, at least one pixel. SAM's training moved the edges of boxes by the same amount. The
+    first point is the pixel farthest from the class, and each further point the pixel farthest from
+    the class and all previous points. Ties are resolved in row-major order. There is no point if
+    the class fills the part of the enlarged box that is inside the image.
     """
     points = np.full((*present.shape, count, 2), NO_POINT, dtype=np.int64)
     margins = np.maximum(1, (boxes[..., 2:] - boxes[..., :2] + 1) // 10)
@@ -100,16 +102,16 @@ def points_outside(labels: Labels, boxes: Indices, present: Flags, *, count: int
     grown = grown.clip(0, np.array([width - 1, height - 1] * 2))
     for n, image in enumerate(labels):
         for k, x, y, _, inside in _objects(n, image, grown, present):
-            # To the nearest pixel of the class; the box's own border is none.
+            # Distance to the nearest pixel of the class; the border of the box does not count.
             distance = edt.edtsq(np.ascontiguousarray(~inside), black_border=False)
             _spread(points[n, k], distance.astype(np.int64), x, y)
     return points
 
 
 def medoid(labels: Labels, boxes: Indices, present: Flags) -> Indices:
-    """The foreground pixel nearest to the centroid; among equals the first in row-major order.
+    """Selects the pixel of the class nearest to its centroid; ties are resolved in row-major order.
 
-    With c pixels whose places sum to s, |p - s/c|² orders pixels as the integer c·|p|² - 2·p·s.
+    For c pixels with coordinate sum s, |p - s/c|² has the same order as the integer c·|p|² - 2·p·s.
     """
     points = _nothing(present)
     for n, image in enumerate(labels):
@@ -120,10 +122,10 @@ def medoid(labels: Labels, boxes: Indices, present: Flags) -> Indices:
 
 
 def random_pixel(labels: Labels, boxes: Indices, present: Flags, *, seed: int) -> Indices:
-    """A foreground pixel, each with the same chance.
+    """Selects a random pixel of the class, all with the same probability.
 
-    A slice's draw depends on the seed and on its label map alone: the same map gives the same
-    points whenever and in whatever batch it is seen, another map other draws.
+    The draws for a slice depend only on the seed and on its label map. Equal maps have equal points
+    in any batch and at any time; different maps have different draws.
     """
     points = _nothing(present)
     for n, image in enumerate(labels):
@@ -137,17 +139,17 @@ def random_pixel(labels: Labels, boxes: Indices, present: Flags, *, seed: int) -
 
 
 def box_center(labels: Labels, boxes: Indices, present: Flags) -> Indices:
-    """The centre of the bounding box, which need not lie in the object.
+    """Selects the centre of the bounding box, which may be outside the object.
 
-    Between two pixels the one with the smaller index is taken.
+    Between two pixels, the smaller index is selected.
     """
     return (boxes[..., :2] + boxes[..., 2:]) // 2
 
 
 def centroid(labels: Labels, boxes: Indices, present: Flags) -> Indices:
-    """The mean of the object's pixels, rounded, which need not lie in the object.
+    """Selects the rounded mean of the object's pixels, which may be outside the object.
 
-    Half-way between two pixels the one with the smaller index is taken.
+    Half-way between two pixels, the smaller index is selected.
     """
     points = _nothing(present)
     for n, image in enumerate(labels):
@@ -158,13 +160,13 @@ def centroid(labels: Labels, boxes: Indices, present: Flags) -> Indices:
 
 
 def _spread(points: Indices, nearest: Indices, left: int, top: int) -> None:
-    """Fills points `(P, 2)` in farthest-point order as far as there are pixels.
+    """Fills points `(P, 2)` in farthest-point order, as long as pixels remain.
 
     Args:
-        points: Written to, in the slice's frame.
-        nearest: `(h, w)` squared distance to what is kept away from; 0 where no point may be.
+        points: Modified in place, in the slice's frame.
+        nearest: `(h, w)` squared distance to the pixels to avoid; 0 where no point is allowed.
         left: x of the crop's first column.
-        top: y of its first row.
+        top: y of the crop's first row.
     """
     for point in points:
         row, column = divmod(int(nearest.argmax()), nearest.shape[1])
@@ -175,27 +177,27 @@ def _spread(points: Indices, nearest: Indices, left: int, top: int) -> None:
 
 
 def _squared_from(shape: tuple[int, ...], row: int, column: int) -> Indices:
-    """Squared distances `(h, w)` of a crop's pixels to one of them."""
+    """Computes squared distances `(h, w)` of a crop's pixels to one of them."""
     rows, columns = (np.arange(size, dtype=np.int64) for size in shape)
     squared: Indices = (rows[:, None] - row) ** 2 + (columns - column) ** 2
     return squared
 
 
 def _first_largest(score: NDArray[Any], left: int, top: int) -> tuple[int, int]:
-    """(x, y) in the slice of the first largest score `(h, w)` in row-major order."""
+    """Returns (x, y) in the slice of the largest score `(h, w)`, the first in row-major order."""
     row, column = divmod(int(score.argmax()), score.shape[1])
     return left + column, top + row
 
 
 def _axis_cost(counts: NDArray[Any]) -> Indices:
-    """One axis' share of `medoid`'s cost, given how many pixels each index has."""
+    """Computes one axis's term of `medoid`'s cost from the number of pixels at each index."""
     index = np.arange(counts.size, dtype=np.int64)
     cost: Indices = index * (index * counts.sum() - 2 * (index @ counts))
     return cost
 
 
 def _rounded_mean(counts: NDArray[Any]) -> int:
-    """Of the indices, each counted so often, in integers: exact at every half."""
+    """Computes the rounded mean of indices with given counts, in integers: exact at every half."""
     total, weight = int(np.arange(counts.size) @ counts), int(counts.sum())
     return -((weight - 2 * total) // (2 * weight))
 
@@ -207,7 +209,7 @@ def _nothing(present: Flags) -> Indices:
 def _objects(
     n: int, image: Labels, boxes: Indices, present: Flags
 ) -> Iterator[tuple[int, int, int, tuple[slice, slice], Flags]]:
-    """Class, left, top, bounding box as slices and mask in it of all classes in slice n.
+    """Iterates over the classes present in slice n: class, left, top, box as slices, and mask.
 
     Row-major order in the box is row-major order in the slice.
     """

@@ -1,7 +1,8 @@
 """The rules of `points.py` on tensors: the same pixels, without synchronising the device.
 
-No class loop, no value read back: a GPU is never waited for. Rules take label maps `(N, H, W)`,
-int64, boxes `(N, K, 4)` and presence `(N, K)`, and give what their namesakes of arrays give.
+There is no loop over classes, and no value is read back, so that the host never waits for a GPU.
+Rules take label maps `(N, H, W)`, int64, boxes `(N, K, 4)` and presence `(N, K)`, and return the
+same as the rules of the same name for arrays.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from torch import Tensor
 from spsam.model.prompts.rules.points import NO_POINT
 
 HOST_PIXELS, DEVICE_PIXELS = 2**18, 2**24
-"""How many pixels are worked on at once: on a CPU what its cache holds, else 64 MB a buffer."""
+"""Pixels processed at once: on a CPU, limited by its cache; otherwise, by 64 MB per buffer."""
 
 
 def bounding_boxes(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Tight bounding boxes `(N, K, 4)`, x1 y1 x2 y2, zero for an absent class; presence `(N, K)`.
+    """Computes tight bounding boxes of all classes in all slices.
 
     Args:
         labels: `(N, H, W)` class indices, int64.
         num_classes: K.
+
+    Returns:
+        `(N, K, 4)` x1 y1 x2 y2, inclusive pixel indices, zero for an absent class, and presence
+        `(N, K)`.
     """
     parts = _parts(labels)
     rows, columns = (
@@ -33,7 +38,7 @@ def bounding_boxes(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
 
 
 def farthest_from_boundary(labels: Tensor, boxes: Tensor, present: Tensor) -> Tensor:
-    """`(N, K, 2)`, the pixel with the largest distance to the boundary."""
+    """Selects the pixel with the largest distance to the class's boundary, `(N, K, 2)`."""
     classes = present.shape[1]
     return torch.cat(
         [
@@ -44,7 +49,7 @@ def farthest_from_boundary(labels: Tensor, boxes: Tensor, present: Tensor) -> Te
 
 
 def farthest_points(labels: Tensor, boxes: Tensor, present: Tensor, *, count: int) -> Tensor:
-    """`(N, K, count, 2)`, pixels in farthest-point order, `NO_POINT` where a class has fewer."""
+    """Selects pixels in farthest-point order, `(N, K, count, 2)`; missing points are `NO_POINT`."""
     classes = present.shape[1]
     points = [farthest_from_boundary(labels, boxes, present)]
     nearest = _squared_from(points[0], labels)
@@ -56,7 +61,7 @@ def farthest_points(labels: Tensor, boxes: Tensor, present: Tensor, *, count: in
 
 
 def medoid(labels: Tensor, boxes: Tensor, present: Tensor) -> Tensor:
-    """`(N, K, 2)`, the pixel of the class nearest to its centroid."""
+    """Selects the pixel of the class nearest to its centroid, `(N, K, 2)`."""
     count, sums = _moments(labels, present.shape[1])
     weight = _of_pixels(count, labels)
     cost = torch.zeros_like(labels)
@@ -70,23 +75,24 @@ def medoid(labels: Tensor, boxes: Tensor, present: Tensor) -> Tensor:
 
 
 def box_center(labels: Tensor, boxes: Tensor, present: Tensor) -> Tensor:
-    """`(N, K, 2)`, the centre of the bounding box."""
+    """Selects the centre of the bounding box, `(N, K, 2)`."""
     return (boxes[..., :2] + boxes[..., 2:]) // 2
 
 
 def centroid(labels: Tensor, boxes: Tensor, present: Tensor) -> Tensor:
-    """`(N, K, 2)`, the mean of the class's pixels, halves rounded down."""
+    """Selects the mean of the class's pixels, halves rounded down, `(N, K, 2)`."""
     count, sums = _moments(labels, present.shape[1])
     weight = count[..., None].clamp(min=1)
     return -((weight - 2 * sums) // (2 * weight)) * present[..., None]
 
 
 def squared_distance(labels: Tensor) -> Tensor:
-    """Squared Euclidean distance of every pixel to another label, the outside being one.
+    """Computes the squared Euclidean distance of every pixel to another label or the outside.
 
-    The distance along the row by steps of 1, 2, 4, …, then the least of d² + that² over all rows
-    d away that can matter: those nearer than the image's border can be. How many there are
-    depends on the shape alone. Memory is three buffers of `DEVICE_PIXELS` and the result.
+    Steps of 1, 2, 4, … compute the distance f within a row. The result is the minimum of d² + f²
+    over all rows at a distance d that can matter, which are those nearer than the image's border
+    can be. Their number depends only on the shape. Memory is limited to three buffers of
+    `DEVICE_PIXELS` and the result.
 
     Args:
         labels: `(N, H, W)`.
@@ -98,13 +104,13 @@ def squared_distance(labels: Tensor) -> Tensor:
 
 
 def _parts(labels: Tensor) -> tuple[Tensor, ...]:
-    """The slices in parts that bound the memory: `HOST_PIXELS` on a CPU, else `DEVICE_PIXELS`."""
+    """Splits the slices to limit memory: `HOST_PIXELS` on a CPU, otherwise `DEVICE_PIXELS`."""
     pixels = HOST_PIXELS if labels.device.type == "cpu" else DEVICE_PIXELS
     return torch.split(labels, max(1, pixels // (labels.shape[1] * labels.shape[2])))
 
 
 def _small(labels: Tensor, classes: int) -> Tensor:
-    """The labels in a byte if they fit: there is much to compare."""
+    """Casts labels to bytes if possible, which makes comparisons faster."""
     return labels.to(torch.uint8) if classes <= 256 else labels
 
 
@@ -126,13 +132,13 @@ def _squared_distance(labels: Tensor) -> Tensor:
 
 
 def _run_distance(labels: Tensor, axis: int, reach: int, dtype: torch.dtype) -> Tensor:
-    """How many pixels it is along the axis to another label, `reach` at most."""
+    """Computes the distance to another label along the axis, at most `reach`."""
     size = labels.shape[axis]
     distance = torch.ones_like(labels, dtype=dtype)
     if size > 2:
         change = labels.narrow(axis, 1, size - 1) != labels.narrow(axis, 0, size - 1)
         edge = change.narrow(axis, 0, size - 2) | change.narrow(axis, 1, size - 2)
-        # 1 on an edge, else `reach`: arithmetic, many times faster than a masked write.
+        # 1 on an edge, else `reach`; arithmetic is many times faster than a masked write.
         distance.narrow(axis, 1, size - 2).copy_(edge).mul_(1 - reach).add_(reach)
     step = 1
     while step < min(reach, size):
@@ -144,10 +150,10 @@ def _run_distance(labels: Tensor, axis: int, reach: int, dtype: torch.dtype) -> 
 
 
 def _first_largest(score: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Each class's first pixel, in row-major order, with the largest score.
+    """Selects each class's pixel with the largest score, the first in row-major order.
 
     Args:
-        score: `(N, H, W)`, integers of at least 0 that times H·W are below 2**63.
+        score: `(N, H, W)`, non-negative integers; times H·W, they must be below 2**63.
         labels: `(N, H, W)`.
         classes: K.
 
@@ -155,7 +161,7 @@ def _first_largest(score: Tensor, labels: Tensor, classes: int) -> tuple[Tensor,
         `(N, K, 2)` (x, y) and the score there `(N, K)`; zero for an absent class.
     """
     width, pixels = labels.shape[2], labels.shape[1] * labels.shape[2]
-    # One number for both: the earlier of equals is the larger.
+    # The key combines score and position; among equal scores, the earlier pixel has the larger key.
     later = torch.arange(pixels - 1, -1, -1, device=labels.device)
     key = score.flatten(1).long() * pixels + later
     best = key.new_full((len(labels), classes), pixels - 1)
@@ -165,7 +171,7 @@ def _first_largest(score: Tensor, labels: Tensor, classes: int) -> tuple[Tensor,
 
 
 def _occupied(labels: Tensor, classes: int, axis: int) -> Tensor:
-    """Whether a class is in a row (axis 1) or column (axis 2): `(N, K, H or W)`."""
+    """Checks which rows (axis 1) or columns (axis 2) contain a class, `(N, K, H or W)`."""
     count, size, device = len(labels), labels.shape[axis], labels.device
     place = torch.arange(size, dtype=torch.int32, device=device)
     first = torch.arange(count, dtype=torch.int32, device=device) * (classes * size)
@@ -175,26 +181,26 @@ def _occupied(labels: Tensor, classes: int, axis: int) -> Tensor:
 
 
 def _extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
-    """First and last index that is occupied, `(N, K)` each, of `(N, K, size)`."""
+    """Returns the first and last occupied index, `(N, K)` each, of `(N, K, size)`."""
     index = torch.arange(occupied.shape[2], device=occupied.device)
     first = torch.where(occupied, index, occupied.shape[2]).amin(dim=2)
     return first, torch.where(occupied, index, 0).amax(dim=2)
 
 
 def _places(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The pixels' x `(W,)` and y `(H, 1)`."""
+    """Returns the pixels' x `(W,)` and y `(H, 1)`."""
     height, width = labels.shape[1:]
     x, y = (torch.arange(size, device=labels.device) for size in (width, height))
     return x, y[:, None]
 
 
 def _of_pixels(values: Tensor, labels: Tensor) -> Tensor:
-    """`(N, H, W)`, for each pixel its class's value of `(N, K)`."""
+    """Looks up each pixel's class in `(N, K)` values, `(N, H, W)`."""
     return values.gather(1, labels.flatten(1)).view_as(labels)
 
 
 def _squared_from(points: Tensor, labels: Tensor) -> Tensor:
-    """`(N, H, W)`, each pixel's squared distance to the point `(N, K, 2)` of its own class."""
+    """Computes each pixel's squared distance to the point `(N, K, 2)` of its class, `(N, H, W)`."""
     x, y = _places(labels)
     return (x - _of_pixels(points[..., 0], labels)) ** 2 + (
         y - _of_pixels(points[..., 1], labels)
@@ -202,7 +208,7 @@ def _squared_from(points: Tensor, labels: Tensor) -> Tensor:
 
 
 def _moments(labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """How many pixels each class has, `(N, K)`, and the sums of their x and y, `(N, K, 2)`."""
+    """Computes each class's number of pixels, `(N, K)`, and sums of x and y, `(N, K, 2)`."""
     flat = labels.flatten(1)
 
     def total(values: Tensor) -> Tensor:
