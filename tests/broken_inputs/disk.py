@@ -460,7 +460,7 @@ KINDS = (
     Kind(
         "scores by a damaged record",
         scored_by_a_damaged_record,
-        r"made/predict\.json: is no record of spsam predict, .*: name the classes by --classes",
+        r"made/predict\.json: is not a valid record of spsam predict: .* --classes",
     ),
     Kind(
         "references that are not there",

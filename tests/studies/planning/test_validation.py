@@ -43,7 +43,7 @@ def test_without_validation_cases_every_arm_that_wants_some_is_refused(
     assert len(said) == 2
     for name, line in zip(("scored", "best"), said, strict=True):
         assert line.startswith(f"{name}: train.validate_every is 1, but there are no validation")
-        assert "fold 0 of five_fold; give --validate 1, which holds out an eighth" in line
+        assert "fold 0 of five_fold; use --validate 1, which holds out an eighth" in line
     # An arm's own interval gives way to the option, which is for all.
     ablation = plan("S3", "scored.yaml", "best.yaml", validate=2, overrides={"train.epochs": 4})
     assert [run.config.arm.train.validate_every for _, run in ablation.runs] == [2, 2, 2]
