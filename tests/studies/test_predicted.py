@@ -109,7 +109,7 @@ def test_what_came_in_between_is_not_overwritten(tmp_path: Path) -> None:
     out.begin()
     write_image(out.folder / "a.nii.gz", random_image(3))
     before = (out.folder / "a.nii.gz").read_bytes()
-    with pytest.raises(InputError, match=r"a\.nii\.gz: was put there meanwhile"):
+    with pytest.raises(InputError, match=r"a\.nii\.gz: was created meanwhile"):
         out.add("a", volume_hash(scan), drafts(tmp_path, "a"))
     assert (out.folder / "a.nii.gz").read_bytes() == before
 

@@ -119,7 +119,7 @@ def test_a_model_given_away_does_not_say_what_it_learnt_from(
     [
         ("S8", "S9", [], "--init-from S8: there is no such trained run"),
         ("gone.zip", "S9", [], "--init-from gone.zip: there is no such trained run"),
-        ("S9", "S9", [], "has the seeds 0, 1: name one"),
+        ("S9", "S9", [], "has seeds 0, 1: select one"),
         ("S9/all", "S9", [], "found 2 runs; expected one, or one for fold 0"),
         ("S9/0", "unet2d", [], "unet2d has the network unet2d, but the trained run has"),
         ("S9/0", "S1", [], "S1 can take no block of"),
