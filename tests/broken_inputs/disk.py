@@ -422,7 +422,7 @@ KINDS = (
     Kind(
         "a scan that was changed after its segmentation",
         predicted(lambda _, file: write_image(file, random_image(5))),
-        r"a\.nii\.gz: was segmented from another scan of this name, or before the scan was chang",
+        r"a\.nii\.gz: was segmented from another scan of this name, or the scan was chang",
     ),
     Kind(
         "results of a changed scan of which some were taken away",

@@ -73,10 +73,10 @@ def test_a_finished_run_without_a_curve_is_kept_and_named(plan: Planner, tmp_pat
     run_ablation(plan("S1", split="split.json", validate=1), watch, engine)
     folder = plain.arms[0].runs[0].folder
     assert engine.executed == []
-    said = [note for note in watch.warned if "without scores of validation cases" in note]
+    said = [note for note in watch.warned if "without scoring validation cases" in note]
     assert said == [
-        "S1 seed 0 was trained without scores of validation cases, which would not change it; "
-        f"remove {folder.path} to train it again with them"
+        "S1 seed 0 was trained without scoring validation cases, which would not change it; "
+        f"remove {folder.path} to train it with scores"
     ]
     folder.metrics.write_text('{"epoch": 1, "dice/validation": 0.5}\n')
     assert not _without_curve(plan("S1", split="split.json", validate=1).arms[0].runs[0])
