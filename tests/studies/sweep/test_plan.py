@@ -134,7 +134,7 @@ def test_every_pruner_is_made(name: str) -> None:
 
 
 def test_a_grid_is_a_study() -> None:
-    with pytest.raises(InputError, match=r"not offered.* `shape: factorial`"):
+    with pytest.raises(InputError, match=r"not supported.* `shape: factorial`"):
         make_sampler(Block(name="grid"))
 
 
@@ -184,5 +184,5 @@ space:
 def test_a_samplers_parameters_are_checked() -> None:
     with pytest.raises(InputError, match="'tpe' has no parameter 'n_startup'; did you mean"):
         make_sampler(Block(name="tpe", params={"n_startup": 3}))
-    with pytest.raises(InputError, match="does not take these values"):
+    with pytest.raises(InputError, match="rejects these values"):
         make_pruner(Block(name="percentile", params={"percentile": 300.0}))
