@@ -75,7 +75,7 @@ def test_a_finished_run_without_a_curve_is_kept_and_named(plan: Planner, tmp_pat
     assert engine.executed == []
     said = [note for note in watch.warned if "without scoring validation cases" in note]
     assert said == [
-        "S1 seed 0 was trained without scoring validation cases, which would not change it; "
+        "S1 seed 0 was trained without scoring validation cases, which does not affect the result; "
         f"remove {folder.path} to train it with scores"
     ]
     folder.metrics.write_text('{"epoch": 1, "dice/validation": 0.5}\n')

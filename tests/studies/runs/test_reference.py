@@ -185,7 +185,7 @@ def test_missing_folds_are_told_and_runs_that_are_not_finished_refused(tmp_path:
     assert found is not None
     assert [file.parent for file in found.files] == [made["S9/0/0"].path]
     assert found.notes == ["S9: omits acdc/S9/0/1, which is planned"]
-    with pytest.raises(InputError, match="no run with this name is finished: acdc/S9/0/1 is planned"):
+    with pytest.raises(InputError, match="name is finished: acdc/S9/0/1 is planned"):
         find_runs("S9/0/1", tmp_path)
     made["S9/0/0"].checkpoint.unlink()
     with pytest.raises(InputError, match="the checkpoint was removed"):

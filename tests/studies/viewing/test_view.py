@@ -157,7 +157,7 @@ def test_what_cannot_be_shown_is_refused(
 ) -> None:
     refused = spsam("view", two_runs / "run0")
     assert refused.exit_code == 2
-    assert "give --data" in refused.stderr
+    assert "give it with --data" in refused.stderr
     refused = spsam("view", "nothing", "--out", two_runs)
     assert refused.exit_code == 2
     assert "nothing: there is no such trained run" in refused.stderr

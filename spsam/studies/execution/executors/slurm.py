@@ -168,7 +168,7 @@ class SlurmExecutor(Executor):
             "array_parallelism": self._jobs,
         }
         logging.getLogger("submitit").setLevel(logging.ERROR)
-            # Jobs use the import path of this process; their logs are in the runs' folders.
+        # Jobs use the import path of this process; their logs are in the runs' folders.
         setup = [f"export PYTHONPATH={_paths()}", *config.setup]
         executor = submitit.SlurmExecutor(folder=self._folder, python=shlex.quote(sys.executable))
         executor.update_parameters(
