@@ -181,7 +181,9 @@ def plan_prediction(
     names = [_name(case.id, naming) for case in cases]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(f"several volumes would be named {', '.join(twice)}: predict them apart")
+        raise InputError(
+            f"several volumes would be named {', '.join(twice)}: predict them separately"
+        )
     notes += [
         f"{recipe.path}: trained for {recipe.steps} of {recipe.total} steps"
         for recipe in recipes

@@ -61,7 +61,7 @@ class Predicted:
         for file in self._results(cases):
             owner = owners.get(self._relative(file))
             if owner is None:
-                problems.append(Problem(f"spsam predict has not written it: {_ELSE}", file))
+                problems.append(Problem(f"was not written by spsam predict: {_ELSE}", file))
         for name, case in cases.items():
             if name not in volumes or not any(map(os.path.lexists, self._files(volumes[name]))):
                 continue
@@ -182,9 +182,9 @@ class Predicted:
             file = self.folder / name
             try:
                 if os.path.lexists(file) and file.read_bytes() != text.encode("utf-8"):
-                    problems.append(Problem(f"spsam predict has not written it: {_ELSE}", file))
+                    problems.append(Problem(f"was not written by spsam predict: {_ELSE}", file))
             except OSError:
-                problems.append(Problem(f"spsam predict has not written it: {_ELSE}", file))
+                problems.append(Problem(f"was not written by spsam predict: {_ELSE}", file))
         return problems
 
     def _results(self, cases: Iterable[str]) -> list[Path]:

@@ -118,7 +118,7 @@ def _note(summary: StudySummary, links: Mapping[str, str]) -> str:
     lines.append(f"Data: {_shown(summary.data)}, fingerprint {summary.fingerprint}")
     runs = [f"[{run}]({links[run]})" for run in summary.runs if run in links]
     if runs:
-        lines.append(f"Its runs: {', '.join(runs)}")
+        lines.append(f"Runs of this arm: {', '.join(runs)}")
     lines.append("Tables, figures and cases: `spsam report` writes the page of the study.")
     return "\n\n".join(lines)
 

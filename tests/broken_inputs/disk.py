@@ -397,17 +397,17 @@ KINDS = (
     Kind(
         "results into the folder of references",
         into(with_references),
-        r"(?s)a\.nii\.gz: spsam predict has not written it.*b\.nii\.gz: spsam predict has not",
+        r"(?s)a\.nii\.gz: was not written by spsam predict.*b\.nii\.gz: was not written by",
     ),
-    Kind("a scan linked into its results", into(hard_link), r"a\.nii\.gz: spsam predict has not"),
+    Kind("a scan linked into its results", into(hard_link), r"a\.nii\.gz: was not written by"),
     Kind(
-        "a dead link as a result", into(dangling), r"a\.nii\.gz: spsam predict has not written it"
+        "a dead link as a result", into(dangling), r"a\.nii\.gz: was not written by spsam predict"
     ),
-    Kind("a folder as a result", into(folder_as_result), r"a\.nii\.gz: spsam predict has not"),
+    Kind("a folder as a result", into(folder_as_result), r"a\.nii\.gz: was not written by"),
     Kind(
         "another tool's label map among results",
         into(of_another_tool),
-        r"c\.nrrd: spsam predict has not written it: choose another --save, or take it away",
+        r"c\.nrrd: was not written by spsam predict: choose another --save, or move it away",
     ),
     Kind(
         "a result that was changed",
@@ -435,7 +435,7 @@ KINDS = (
     Kind(
         "results whose record was taken away",
         predicted(lambda p, _: (p.out / "predict.json").unlink()),
-        r"a\.nii\.gz: spsam predict has not written it",
+        r"a\.nii\.gz: was not written by spsam predict",
     ),
     Kind(
         "results whose record is damaged",
@@ -518,7 +518,7 @@ KINDS = (
     Kind(
         "two results of one name",
         segmented_twice,
-        "several volumes would be named amos_0007: predict them apart",
+        "several volumes would be named amos_0007: predict them separately",
     ),
     Kind(
         "a leaderboard's name without a number",

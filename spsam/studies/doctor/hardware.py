@@ -14,7 +14,7 @@ from spsam.studies.doctor.finding import Examination, Finding, Status
 
 _LEAST_MEMORY, _LEAST_DISK = 2e9, 2e9
 """Bytes of memory and disk space that a run of the demo and its results need."""
-# The least compute capability with native support of each type.
+# The minimum compute capability with native support of each type.
 _PRECISIONS = {"fp32": (0, 0), "fp16": (5, 3), "bf16": (8, 0)}
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FIRST, LAST, LABELS = 1e-3, 1e-2, 0.9
 """Tolerances between a GPU and the CPU, both in float32 without TF32.
 
-`FIRST` and `LAST` are relative tolerances of the first and the last loss. `LABELS` is the least
+`FIRST` and `LAST` are relative tolerances of the first and the last loss. `LABELS` is the minimum
 fraction of voxels with the same predicted label; it is below 1 because an untrained network's
 logits often differ by less than rounding. For comparison, images changed by a relative 1e-5 on one
 CPU gave 1e-7, 1e-4 and 0.96.
@@ -61,7 +61,7 @@ def agreement(device: str, cpu: Trial, gpu: Trial) -> Finding:
     facts = {"first_loss": first, "last_loss": last, "labels": same}
     text = (
         f"first loss within {first:.1e} (tolerance {FIRST:.0e}), last within {last:.1e} "
-        f"({LAST:.0e}), {100 * same:.2f} % of labels alike ({100 * LABELS:.0f} %)"
+        f"({LAST:.0e}), {100 * same:.2f} % of labels equal ({100 * LABELS:.0f} %)"
     )
     right = first <= FIRST and last <= LAST and same >= LABELS
     advice = (

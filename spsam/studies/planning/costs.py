@@ -119,7 +119,7 @@ def fitted(
         The ablation with these settings, and the costs of its arms as in `costs`.
 
     Raises:
-        InputError: If a run fits with no settings.
+        InputError: If no settings make a run fit.
     """
     backend = backend or Backend()
     arms: list[PlannedArm] = []

@@ -204,7 +204,7 @@ class Planner:
         """
         self._inputs.check_classes(arm)
         self._inputs.check_validation(arm)
-        # The run id is that of the settings that the device really uses.
+        # The run id depends on the settings that the device really uses.
         arm = arm.on(self._inputs.device)
         parent = None if parent is None else parent.on(self._inputs.device)
         weights = self.weights.of(arm)

@@ -225,7 +225,7 @@ def sources(
         elif word == "auxiliary" and not has_run:
             problems.append(
                 say(
-                    "source 'auxiliary' needs a trained run (--run): plain SAM has no auxiliary "
+                    "source 'auxiliary' requires a trained run (--run): plain SAM has no auxiliary "
                     "masks"
                 )
             )

@@ -196,8 +196,8 @@ def trained_run(
     )
     if split.hash != config.data.split_hash:
         raise InputError(
-            f"run {folder.run_id} had the split {config.data.split_name} (hash "
-            f"{config.data.split_hash}), the data set now has {split.hash}"
+            f"run {folder.run_id} used the split {config.data.split_name} (hash "
+            f"{config.data.split_hash}), but the data set now has {split.hash}"
         )
     return Subject(
         config=config,

@@ -128,7 +128,7 @@ def plan_view(
     )
     viewing = Viewing(source, chosen, save or place, library)
     if len(set(viewing.files)) < len(chosen):
-        raise InputError(f"{', '.join(chosen)}: pages would have equal names: view them apart")
+        raise InputError(f"{', '.join(chosen)}: pages would have equal names: view them separately")
     return viewing
 
 
