@@ -161,11 +161,11 @@ def test_paths_of_a_configuration_go_or_are_refused(recipe: Recipe, tmp_path: Pa
 def test_mistakes_write_nothing(model: Path, two_runs: Path, tmp_path: Path) -> None:
     target = tmp_path / "a.zip"
     for words, message in (
-        (["S9/0", tmp_path / "a.tar"], "expected runs, then the file of the model, which ends in"),
-        ([target], "expected runs, then the file of the model"),
+        (["S9/0", tmp_path / "a.tar"], "expected runs, then the model's file, which ends in"),
+        ([target], "expected runs, then the model's file"),
         (["S99", target], "S99: there is no such trained run"),
         (["S9", target], "S9: has seeds 0, 1"),
-        ([model, target], "is an exported model already: give its runs"),
+        ([model, target], "is an exported model already: give runs"),
     ):
         result = run("export", *words, "--out", two_runs)
         assert result.exit_code == 2
