@@ -16,7 +16,8 @@ PACKAGES = sorted(
 )
 # A string of fewer words is a key, a name or a path.
 _WORDS = 3
-_CODE = re.compile(r"`[^`]*`")
+# Code in backticks, and the name that a line of Args or Attributes begins with.
+_CODE = re.compile(r"`[^`]*`|^ +\w+(?=: )")
 
 
 def prose(module: Path) -> list[tuple[int, str]]:

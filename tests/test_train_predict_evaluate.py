@@ -130,7 +130,7 @@ def test_runs_are_named_by_arm_and_seed(home: Path, images: Path, tmp_path: Path
     assert written[0] == written[1] == written[2]
     refused = spsam("predict", "S9", name, "--save", tmp_path / "none", "--out", home)
     assert refused.exit_code == 2
-    assert "S9: has the seeds 0, 1: name one (single/S9/0), or single/S9/all" in refused.stderr
+    assert "S9: has seeds 0, 1: select one (single/S9/0), or single/S9/all" in refused.stderr
     assert not (tmp_path / "none").exists()
 
 

@@ -1,1 +1,1 @@
-"""What is run: a study is planned into runs, the runs are executed, the results gathered."""
+"""Studies: planning them into runs, executing the runs, and recording the results."""

@@ -1,4 +1,4 @@
-"""What a study needs of the engine, in one object; heavy things are imported when needed."""
+"""The functions of the engine that studies use; heavy packages are imported on demand."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ OnNote = Callable[[str], None]
 
 
 class Backend:
-    """The engine in this process. Tests take its place; processes get a copy.
+    """The engine in this process; other processes receive a copy, and tests replace it.
 
     Attributes:
-        modules: What a run imports, for a process that imports before it is told what to run.
+        modules: Modules that a run imports, for processes that import them in advance.
     """
 
     modules: tuple[str, ...] = (
@@ -38,29 +38,29 @@ class Backend:
     )
 
     def gpus(self) -> int:
-        """How many this machine has."""
+        """Returns the number of GPUs of this machine."""
         import torch
 
         return torch.cuda.device_count()
 
     def device(self, name: str) -> str:
-        """The device that `--device` names.
+        """Resolves the value of `--device`.
 
         Raises:
-            InputError: If there is no such device.
+            InputError: If the device does not exist.
         """
         from spsam.engine.device import pick_device
 
         return pick_device(name)
 
     def file_sha256(self, path: Path) -> str:
-        """Hash of a checkpoint's content."""
+        """Returns the hash of a checkpoint's content."""
         from spsam.model.sam.state_file import file_sha256
 
         return file_sha256(path)
 
     def size(self, arm: ArmConfig, dataset: DataSet, plan: Plan) -> NetworkSize:
-        """Counts an arm's parameters; needs no memory for them.
+        """Counts an arm's parameters without allocating them.
 
         Raises:
             InputError: If the arm's blocks do not fit together.
@@ -78,7 +78,7 @@ class Backend:
     def trained_shapes(
         self, arm: ArmConfig, dataset: DataSet, plan: Plan
     ) -> dict[str, tuple[int, ...]]:
-        """Shapes of an arm's trained weights by name; needs no memory for them.
+        """Returns the shapes of an arm's trained weights by name, without allocating them.
 
         Raises:
             InputError: If the arm's blocks do not fit together.
@@ -94,10 +94,10 @@ class Backend:
         )
 
     def check_weights(self, arm: ArmConfig, dataset: DataSet, plan: Plan, checkpoint: Path) -> None:
-        """Loads a checkpoint once, before any run is begun.
+        """Loads a checkpoint once, before any run begins.
 
         Raises:
-            InputError: If it is not one of the arm's backbone.
+            InputError: If it does not belong to the arm's backbone.
         """
         from spsam.engine.assemble import build_network
 
@@ -117,7 +117,7 @@ class Backend:
         """Checks, normalises and resamples every volume, once.
 
         Raises:
-            InputError: With every problem in every file; then nothing is left behind.
+            InputError: With every problem in every file; nothing is written then.
         """
         from spsam.data.preparation.prepare import prepare
 
@@ -132,25 +132,25 @@ class Backend:
         *,
         validated: bool = False,
     ) -> tuple[str, ...]:
-        """What the user should know of prepared data before a run trains on it.
+        """Returns notes for the user on prepared data, before a run trains on them.
 
         Args:
-            dataset: The data.
-            split: Of them.
-            fold: Which fold of the split it is.
+            dataset: The data set.
+            split: The split.
+            fold: The fold of the split.
             store: The prepared data.
-            validated: Whether validation cases are scored during training.
+            validated: Whether validation cases are evaluated during training.
 
         Raises:
-            InputError: If no training case has any foreground, or no validation case where these
-                are scored.
+            InputError: If no training case has any foreground, or if validation cases are
+                evaluated and none of them has any.
         """
         from spsam.data.split import title, unlearnable
 
         if validated and not any(store.classes(case) for case in split.val):
             raise InputError(
-                f"no validation case of {title(split, fold)} has any foreground: there is nothing "
-                "to score during training; choose another split, or train.validate_every=0"
+                f"no validation case of {title(split, fold)} has any foreground, so there is "
+                "nothing to score during training; choose another split, or train.validate_every=0"
             )
         classes = {case: store.classes(case) for case in split.train}
         missing = unlearnable(split, fold, dataset.class_names, classes)
@@ -158,13 +158,13 @@ class Backend:
         return (
             *store.notes,
             *(
-                f"no training case of {where} has class '{name}': it is not learnt"
+                f"no training case of {where} has class '{name}': it cannot be learnt"
                 for name in missing
             ),
         )
 
     def check_devices(self, device: str, count: int, arm: ArmConfig) -> None:
-        """Whether so many devices can share an arm's batch.
+        """Checks that a number of devices can share an arm's batch.
 
         Raises:
             InputError: If they cannot.
@@ -177,10 +177,10 @@ class Backend:
     def measure(
         self, config: RunConfig, plan: Plan, device: str, devices: int
     ) -> dict[str, Any] | None:
-        """Memory and seconds of a few steps, see `spsam.engine.training.measure.Cost`.
+        """Measures memory and time of a few steps, see `spsam.engine.training.measure.Cost`.
 
         Returns:
-            None where the memory does not suffice.
+            The cost as plain values; None if the memory does not suffice.
         """
         from spsam.engine.training.measure import measure
 
@@ -188,7 +188,7 @@ class Backend:
         return None if cost is None else cost.to_dict()
 
     def estimate(self, config: RunConfig, plan: Plan) -> dict[str, Any]:
-        """Memory and seconds of a run on this processor, see `spsam.engine.training.estimate`."""
+        """Estimates memory and time of a run on this CPU, see `spsam.engine.training.estimate`."""
         from spsam.engine.training.estimate import estimate
 
         return estimate(config, plan.patch_size, plan.spacing).to_dict()
@@ -196,13 +196,13 @@ class Backend:
     def gpu_ways(
         self, config: RunConfig, plan: Plan, devices: int, memory: float
     ) -> list[dict[str, Any]]:
-        """Ways to compute a run's batches on a GPU, see `spsam.engine.gpu_memory.ways`.
+        """Returns ways to compute a run's batches on a GPU, see `spsam.engine.gpu_memory.ways`.
 
         Args:
-            config: Of the run.
-            plan: Its patch.
-            devices: How many GPUs share a batch.
-            memory: GB that a GPU has.
+            config: The run's configuration.
+            plan: The plan, with the patch size.
+            devices: Number of GPUs that share a batch.
+            memory: Memory of a GPU in GB.
         """
         from spsam.engine.gpu_memory.ways import ways_on_gpu
 
@@ -212,20 +212,20 @@ class Backend:
     def fit(
         self, config: RunConfig, plan: Plan, device: str, devices: int, memory: float | None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """How a run's batches are computed so that they fit into memory, and what they take then.
+        """Chooses how a run's batches are computed so that they fit into memory.
 
         Args:
-            config: Of the run.
-            plan: Its patch.
-            device: Where it computes.
-            devices: How many of its kind.
-            memory: GB that may be used; None takes what is free.
+            config: The run's configuration.
+            plan: The plan, with the patch size.
+            device: The device.
+            devices: Number of devices of this kind.
+            memory: The memory to use, in GB; None: the free memory.
 
         Returns:
-            Changes of `train`, none of which changes a result, and the cost.
+            Changes of `train`, none of which affects the results, and the resulting cost.
 
         Raises:
-            InputError: If it cannot be made to fit.
+            InputError: If nothing makes it fit.
         """
         from spsam.engine.training.measure import fit_memory
 
@@ -244,7 +244,7 @@ class Backend:
         store: PreparedStore,
         on_case: Callable[[int, int], None],
     ) -> None:
-        """Scores one fold's label maps that another program made.
+        """Scores another program's label maps of one fold.
 
         Raises:
             InputError: If a file has changed since it was checked.
@@ -256,21 +256,21 @@ class Backend:
     def execute(
         self, run: RunSpec, *, on_epoch: OnEpoch, on_progress: OnProgress, on_note: OnNote
     ) -> None:
-        """Trains and scores one run; resumes from its checkpoint if there is one."""
+        """Trains and scores one run; resumes from its checkpoint if it exists."""
         from spsam.engine.run import execute
 
         execute(run, on_epoch=on_epoch, on_progress=on_progress, on_note=on_note)
 
 
 class GpuElsewhere(Backend):
-    """Plans runs for a GPU that another machine has."""
+    """The engine for plans for a GPU of another machine."""
 
     def device(self, name: str) -> str:
-        """A GPU, whatever is here."""
+        """Returns a GPU, regardless of this machine's devices."""
         return "cuda"
 
     def check_devices(self, device: str, count: int, arm: ArmConfig) -> None:
-        """Whether so many GPUs can share an arm's batch; how many there are is not known here.
+        """Checks that a number of GPUs can share an arm's batch; they need not be present.
 
         Raises:
             InputError: If they cannot.

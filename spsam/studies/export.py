@@ -1,4 +1,4 @@
-"""Trained runs as one file to give away, with a model card."""
+"""Export of trained runs into one file for distribution, with a model card."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from spsam.engine.segment import Recipe
     from spsam.model.sam.origin import Origin
 
-NOT_STATED = "not stated: ask whoever gave you this file"
+NOT_STATED = "not stated: ask the person from whom you received this file"
 
 _CARRIED = (".py", ".yaml", ".yml", ".md", ".txt")
 _MOST_FILES, _LARGEST_FILE = 200, 4 << 20
@@ -29,17 +29,17 @@ _MOST_FILES, _LARGEST_FILE = 200, 4 << 20
 
 @dataclass(frozen=True)
 class Export:
-    """What is to be given away, checked.
+    """A checked export.
 
     Attributes:
-        path: The file.
-        recipes: Of the runs.
-        origins: Where each run's SAM weights come from; None for a network without SAM.
+        path: The file to write.
+        recipes: The recipes of the runs.
+        origins: The origin of each run's SAM weights; None for a network without SAM.
         summary: Means of the runs' scores, see `summary_of`.
-        own: Cards of components that spsam does not have.
-        plugins: Their files, by name.
-        licence: Of the trained blocks, in words.
-        notes: What the user should know.
+        own: Cards of components that are not part of spsam.
+        plugins: Name -> content of their source files.
+        licence: The licence of the trained blocks, as text.
+        notes: Notes for the user.
     """
 
     path: Path
@@ -60,17 +60,17 @@ def plan_export(
     licence: str | None = None,
     replace: bool = False,
 ) -> Export:
-    """Finds the runs and what belongs to them; writes nothing.
+    """Finds the runs and everything that belongs to them; writes nothing.
 
     Args:
-        named: Runs, as `spsam.studies.runs.reference.WAYS` has it, then the file, `.zip`.
+        named: The runs, in the forms of `spsam.studies.runs.reference.WAYS`, then the `.zip` file.
         home: The folder of all results.
-        plugins: Folders with the components of the user's own that the runs have.
-        licence: Of the trained blocks, in words.
-        replace: Whether a file that is there is written over.
+        plugins: Folders with the user's own components that the runs use.
+        licence: The licence of the trained blocks, as text.
+        replace: Whether an existing file is replaced.
 
     Raises:
-        InputError: With every mistake.
+        InputError: With every problem.
     """
     from spsam.engine.segment import check_ensemble
     from spsam.engine.weights import origin_of
@@ -79,20 +79,20 @@ def plan_export(
     path = Path(last).expanduser()
     problems: list[Problem] = []
     if path.suffix.lower() != MODEL or not words:
-        raise InputError(f"{last}: expected runs, then the file of the model, which ends in .zip")
+        raise InputError(f"{last}: expected runs, then the model's file, which ends in .zip")
     if path.is_dir() or (path.exists() and not replace):
-        message = "is there already; give another name, or --replace to write over it"
+        message = "exists already; give another name, or replace it with --replace"
         problems.append(Problem(message, path))
     recipes, notes = _found(words, home, plugins, problems)
     raise_all(problems)
     check_ensemble(recipes)
     own = _own_cards(recipes, plugins)
     summary, more = _scored(recipes)
-    # Of the hash alone: the file need not be at hand, and its name is nobody's business.
+    # From the hash alone: the file may be absent, and its name may be private.
     origins = [origin_of(recipe.config, None) for recipe in recipes]
     strange = [
-        f"SAM's weights of sha-256 {origin.sha256} are neither official nor shipped, and are not "
-        "part of the model: give their file, too"
+        f"SAM's weights with SHA-256 {origin.sha256} are neither official nor shipped, and are not "
+        "part of the model: distribute their file as well"
         for origin in origins
         if origin is not None and origin.kind == "other"
     ]
@@ -102,11 +102,11 @@ def plan_export(
 
 
 def export(planned: Export) -> None:
-    """Writes the file; it is there completely or not at all.
+    """Writes the file, completely or not at all.
 
     Raises:
-        InputError: If a configuration holds a path of this machine.
-        SpsamError: If the disk is full or protected.
+        InputError: If a configuration contains a path of this machine.
+        SpsamError: If the disk is full or write-protected.
     """
     from spsam.engine.exchange.model import write_model
     from spsam.studies.model_card import licence_text, model_card
@@ -126,7 +126,7 @@ def export(planned: Export) -> None:
 def _found(
     words: Sequence[str], home: Path, plugins: Sequence[Path], problems: list[Problem]
 ) -> tuple[list[Recipe], list[str]]:
-    """The runs, each once, and notes on the choice; mistakes are added to `problems`."""
+    """Returns the runs, each once, and notes on them; problems are added to `problems`."""
     recipes: list[Recipe] = []
     notes: list[str] = []
     for word in words:
@@ -137,14 +137,14 @@ def _found(
             notes += found.notes
             for file in found.files:
                 if is_model(file):
-                    raise InputError(Problem("is an exported model already: give its runs", file))
+                    raise InputError(Problem("is an exported model already: give runs", file))
                 if not any(file.resolve() == each.path.resolve() for each in recipes):
                     recipes += read_recipes(file, plugins)
     return recipes, notes
 
 
 def _scored(recipes: Sequence[Recipe]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Means of the runs' scores, and what there is to say of runs."""
+    """Returns the means of the runs' scores, and notes on the runs."""
     rows, notes = [], []
     for recipe in recipes:
         if recipe.steps < recipe.total:
@@ -152,12 +152,12 @@ def _scored(recipes: Sequence[Recipe]) -> tuple[list[dict[str, Any]], list[str]]
         try:
             rows += rows_of(recipe)
         except SpsamError as error:
-            notes.append(f"{error}; the card is without these scores")
+            notes.append(f"{error}; the card omits these scores")
     return summary_of(rows), notes
 
 
 def _own_cards(recipes: Sequence[Recipe], plugins: Sequence[Path]) -> list[Card]:
-    """The cards of components that another installation of spsam lacks."""
+    """Returns the cards of components that another installation of spsam lacks."""
     catalogue, ours = Catalogue.load(plugins), shipped("registry")
     cards: dict[Path, Card] = {}
     for recipe in recipes:
@@ -173,10 +173,10 @@ def _own_cards(recipes: Sequence[Recipe], plugins: Sequence[Path]) -> list[Card]
 
 
 def _carried(cards: Sequence[Card]) -> Iterator[tuple[str, bytes]]:
-    """Source files, cards and texts of the plugins that the cards are of.
+    """Yields source files, cards and texts of the plugins to which the cards belong.
 
     Raises:
-        InputError: If they are too many or too large to be that.
+        InputError: If there are too many of them, or one is too large.
     """
     folders = list(dict.fromkeys(card.plugin for card in cards if card.plugin is not None))
     for number, folder in enumerate(folders):
@@ -191,8 +191,8 @@ def _carried(cards: Sequence[Card]) -> Iterator[tuple[str, bytes]]:
             and not file.name.startswith(".")
         ]
         if len(files) > _MOST_FILES:
-            message = f"holds {len(files)} source files, expected {_MOST_FILES} at most: give the"
-            raise InputError(Problem(f"{message} folder of the components alone", folder))
+            message = f"contains {len(files)} source files, expected at most {_MOST_FILES}: give a"
+            raise InputError(Problem(f"{message} folder with the components only", folder))
         large = [file for file in files if file.stat().st_size > _LARGEST_FILE]
         if large:
             raise InputError([Problem("is too large to be a source file", file) for file in large])

@@ -1,4 +1,4 @@
-"""The model card of an exported model: what it is, what it needs, what it is worth, its limits."""
+"""The model card of an exported model: use, classes, training data, scores and limits."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 _METRICS = {"dice": ("Dice, %", 100.0), "hd95": ("HD95, mm", 1.0)}
 _SHORT = 1000
-"""Steps below which a training counts as a trial of the machinery."""
+"""Trainings with fewer steps are described as technical tests."""
 
 
 def model_card(export: Export) -> str:
-    """The card as Markdown."""
+    """Returns the card as Markdown."""
     first = export.recipes[0].config
     runs = len(export.recipes)
     what = "one trained run" if runs == 1 else f"the mean of {runs} trained runs"
@@ -48,17 +48,17 @@ def model_card(export: Export) -> str:
 
 
 def licence_text(export: Export) -> str:
-    """The note on licences."""
+    """Returns the text on licences."""
     return (
         f"The trained blocks in this file: {one_line(export.licence).rstrip('.')}.\n"
-        "spsam: Apache-2.0. SAM's weights, which are not in this file: Apache-2.0 where they are "
+        "spsam: Apache-2.0. SAM's weights, which are not in this file: Apache-2.0 if they are "
         "Meta's own.\n"
-        "The licence of the data that the blocks were trained on may restrict their use as well.\n"
+        "The licence of the training data may also restrict the use of the blocks.\n"
     )
 
 
 def _use(export: Export) -> str:
-    # Whatever the file is called by now.
+    # A generic name: the file can be renamed at any time.
     name = "model.zip"
     plugin = " --plugin FOLDER" if export.own else ""
     allowed = ', plugins=["FOLDER"]' if export.own else ""
@@ -108,7 +108,7 @@ def _trained_on(export: Export) -> str:
 
 
 def _checkpoint(recipe: Recipe) -> str:
-    """Which weights of the training they are, where they are not the last."""
+    """Describes which of the training's weights are used, unless they are the last."""
     if recipe.best_epoch is None:
         return ""
     count = recipe.config.arm.train.validations
@@ -128,12 +128,12 @@ def _scores(export: Export) -> str:
     heads = ("class", *(f"{_METRICS[metric][0]}" for metric in metrics))
     rules = sorted({str(line["convention"]) for line in export.summary})
     several = len({recipe.config.data.fold for recipe in export.recipes}) > 1
-    each = "Each run by itself" if len(export.recipes) > 1 else "The run"
+    each = "Each run separately" if len(export.recipes) > 1 else "The run"
     cases = "the test cases of its own fold" if several else "its test cases"
     mean = "; the mean of several runs was not scored" if len(export.recipes) > 1 else ""
     return (
         _table(heads, rows) + f"\n\n{each} on {cases}{mean}. Mean ± standard deviation over n "
-        f"values; an empty class by the conventions {', '.join(rules)}."
+        f"values; empty classes follow the conventions {', '.join(rules)}."
     )
 
 
@@ -149,19 +149,19 @@ def _limits(export: Export) -> str:
     first = export.recipes[0]
     total = max(recipe.total for recipe in export.recipes)
     told = [
-        f"Made for {first.plan.modality} images with {first.config.data.in_channels} channel(s) as "
-        "in the data set above; what it does on images of other scanners, protocols, patients or "
-        "field of view is not known.",
+        f"Trained on {first.plan.modality} images with {first.config.data.in_channels} channel(s) "
+        "from the data set above; results on images of other scanners, protocols, patients or "
+        "fields of view are unknown.",
         "Not a medical device: for research only.",
     ]
     if total < _SHORT:
         told.insert(
             0,
-            f"Trained for {total:,} steps alone, which tries the machinery: results mean nothing.",
+            f"Trained for {total:,} steps only, as a technical test: the results are meaningless.",
         )
     unfinished = [recipe for recipe in export.recipes if recipe.steps < recipe.total]
     if unfinished:
-        told.insert(0, f"{len(unfinished)} of the runs had not finished their training.")
+        told.insert(0, f"The training of {len(unfinished)} of the runs was not finished.")
     return "\n".join(f"- {text}" for text in told)
 
 
@@ -169,21 +169,21 @@ def _weights(export: Export) -> str:
     told = []
     for origin in dict.fromkeys(origin for origin in export.origins if origin is not None):
         if origin.kind == "random":
-            told.append(f"{origin.backbone}: random ones, which spsam makes again.")
+            told.append(f"{origin.backbone}: random weights, which spsam generates again.")
         elif origin.kind == "shipped":
-            told.append(f"{origin.backbone}: they come with spsam (sha-256 `{origin.sha256}`).")
+            told.append(f"{origin.backbone}: shipped with spsam (SHA-256 `{origin.sha256}`).")
         elif origin.kind == "official":
             told.append(
-                f"{origin.backbone}: the official file (sha-256 `{origin.sha256}`), given with "
-                "`--checkpoint FILE`; its hash is compared."
+                f"{origin.backbone}: the official file (SHA-256 `{origin.sha256}`), given with "
+                "`--checkpoint FILE`; its hash is checked."
             )
         else:
             told.append(
-                f"{origin.backbone}: a file that is neither official nor shipped (sha-256 "
-                f"`{origin.sha256}`). It is not in here: ask the author for it, and give it with "
-                "`--checkpoint FILE`; its hash is compared."
+                f"{origin.backbone}: a file that is neither official nor shipped (SHA-256 "
+                f"`{origin.sha256}`). It is not included: obtain it from the author, and give it "
+                "with `--checkpoint FILE`; its hash is checked."
             )
-    return "\n".join(f"- {text}" for text in told) or "None: the network is no SAM."
+    return "\n".join(f"- {text}" for text in told) or "None: the network does not use SAM."
 
 
 def _own(export: Export) -> list[str]:
@@ -195,16 +195,16 @@ def _own(export: Export) -> list[str]:
         for name, content in export.plugins.items()
     ]
     text = (
-        "The network has components that spsam does not have:\n\n"
+        "The network uses components that are not part of spsam:\n\n"
         + "\n".join(cards)
-        + "\n\nspsam never imports code out of this file. Read the files below `plugins/`, unpack "
+        + "\n\nspsam never imports code from this file. Read the files below `plugins/`, unpack "
         "them into a folder, and allow that folder with `--plugin FOLDER` if you trust them."
     )
     if not files:
-        text += " Their source is not carried here: they come from an installed package or from "
-        text += "the author's own `registry/`."
+        text += " Their source is not included: they belong to an installed package or to the "
+        text += "author's own `registry/`."
     return [
-        "## Components of the author's own",
+        "## Custom components",
         text,
         *([_table(("file", "sha-256"), files)] * bool(files)),
     ]
@@ -216,7 +216,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _text(text: str) -> str:
-    """A name as text: neither a cell's end nor markup."""
+    """Escapes a name, so that it neither ends a table's cell nor acts as markup."""
     shown = one_line(text)
     for sign in "\\`*_[]<>|#":
         shown = shown.replace(sign, f"\\{sign}")

@@ -1,4 +1,4 @@
-"""New volumes, segmented by trained runs."""
+"""Segmentation of new volumes with trained runs."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ __all__ = ["Prediction", "plan_prediction", "predict"]
 Naming = Literal["input", "amos"]
 
 LABEL_DESCRIPTION = "itksnap-labels.txt"
-"""Names and colours of the classes, in every folder of results."""
+"""File with names and colours of the classes, written into every folder of results."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is asked for, checked.
+    """A planned prediction.
 
     Attributes:
-        recipes: The runs, whose logits are averaged.
-        weights: SAM's, for each run.
-        cases: What is segmented.
-        names: The result's name for each case.
+        recipes: The recipes of the runs, whose logits are averaged.
+        weights: The file with SAM's weights of each run.
+        cases: The volumes to segment.
+        names: The result's name of each volume.
         output: The folder of results.
-        device: Where it computes.
-        options: Further keywords of `spsam.engine.segment.segment`.
-        notes: What the user should know.
-        finished: Names of the results that are there.
+        device: The device.
+        options: Further keyword arguments of `spsam.engine.segment.segment`.
+        notes: Notes for the user.
+        finished: Names of results that exist already.
     """
 
     recipes: Sequence[Recipe]
@@ -61,19 +61,19 @@ class Prediction:
 
     @property
     def origins(self) -> list[Origin | None]:
-        """Where each run's SAM weights come from; None for a network without SAM."""
+        """The origin of each run's SAM weights; None for a network without SAM."""
         pairs = zip(self.recipes, self.weights, strict=True)
         return [origin_of(recipe.config, file) for recipe, file in pairs]
 
     @property
     def todo(self) -> list[tuple[Case, str]]:
-        """What is not segmented yet, and its result's name."""
+        """The volumes that are not segmented yet, with their results' names."""
         pairs = zip(self.cases, self.names, strict=True)
         return [(case, name) for case, name in pairs if name not in self.finished]
 
     @property
     def folder(self) -> Predicted:
-        """The folder of results with its record."""
+        """The folder of results and its record."""
         from spsam.data.files.label_description import label_description
         from spsam.engine.segment import file_forms
 
@@ -85,18 +85,18 @@ class Prediction:
 
     @property
     def ignore_id(self) -> int | None:
-        """The id of voxels that the references of all runs' data ignore."""
+        """The ignore label of the runs' data sets; None unless all have the same."""
         ids = {recipe.config.data.ignore_id for recipe in self.recipes}
         return ids.pop() if len(ids) == 1 else None
 
     @property
     def members(self) -> list[str]:
-        """The runs in words, each `ARM seed N fold N`."""
+        """Descriptions of the runs, each `ARM seed N fold N`."""
         configs = [recipe.config for recipe in self.recipes]
         return [f"{each.arm.name} seed {each.seed} fold {each.data.fold}" for each in configs]
 
     def describe(self) -> dict[str, Any]:
-        """The request as plain values."""
+        """Returns the request as plain values."""
         first = self.recipes[0]
         regions = {
             region.name: [first.raw_ids[k] for k in region.classes]
@@ -132,23 +132,24 @@ def plan_prediction(
     plugins: Sequence[Path] = (),
     backend: Backend | None = None,
 ) -> Prediction:
-    """Finds runs, volumes and what is segmented already; of images, only bytes are read.
+    """Finds the runs, the volumes and the finished results; images are hashed, not decoded.
 
     Args:
-        named: Runs first, each as `spsam.studies.runs.reference.WAYS` has it; then files and
+        named: Runs, each in a form of `spsam.studies.runs.reference.WAYS`, then image files and
             folders.
         home: The folder of all results.
-        output: Where label maps go.
-        sam: SAM's weights; None takes those that the runs name.
+        output: The folder for label maps.
+        sam: File with SAM's weights; None: the file recorded by each run.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
-        naming: `input`, as the volume is called; `amos`, as AMOS22's leaderboard wants it.
-        options: Further keywords of `segment`.
-        plugins: Folders with components of the user's own that the runs may have.
+        naming: `input` names results after the volumes; `amos` uses the names that AMOS22's
+            leaderboard requires.
+        options: Further keyword arguments of `segment`.
+        plugins: Folders with the user's own components that the runs may use.
         backend: The engine.
 
     Raises:
-        InputError: With every mistake; also if results and inputs share a folder, or something
-            lies where a result would go that `predict` has not written for this very volume.
+        InputError: With every problem; also if results and inputs share a folder, or if a file
+            that `predict` has not written for the same volume is in a result's place.
     """
     from spsam.data.files.dicom_seg import segmentation_problems
     from spsam.data.sources.beside import shown
@@ -180,7 +181,9 @@ def plan_prediction(
     names = [_name(case.id, naming) for case in cases]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(f"two volumes would be called {', '.join(twice)}: predict them apart")
+        raise InputError(
+            f"several volumes would be named {', '.join(twice)}: predict them separately"
+        )
     notes += [
         f"{recipe.path}: trained for {recipe.steps} of {recipe.total} steps"
         for recipe in recipes
@@ -188,7 +191,7 @@ def plan_prediction(
     ]
     for each in paths:
         if strange := left_out(each):
-            notes.append(f"{each}: left out, which are no images: {shown(strange)}")
+            notes.append(f"{each}: skipped, since these are not images: {shown(strange)}")
     prediction = Prediction(
         recipes, weights, cases, names, output, chosen, dict(options or {}), notes
     )
@@ -198,11 +201,11 @@ def plan_prediction(
 
 @dataclass(frozen=True)
 class Segmented:
-    """What a prediction has come to.
+    """The outcome of a prediction.
 
     Attributes:
-        names: Of the results that are there, those of earlier calls included.
-        problems: Why volumes failed, each in a sentence.
+        names: Names of the results that exist, including those of earlier calls.
+        problems: The reason for each failure.
     """
 
     names: Sequence[str]
@@ -210,9 +213,9 @@ class Segmented:
 
 
 def predict(prediction: Prediction, watch: ProgressListener | None = None) -> Segmented:
-    """Segments what is not segmented yet; a volume that cannot be read does not stop the others.
+    """Segments the remaining volumes; a volume that cannot be read does not stop the others.
 
-    If it ends early, the listener gets the number of finished label maps.
+    If it ends early, the listener receives the number of finished label maps.
     """
     from spsam.engine.segment import load_member
 
@@ -224,11 +227,11 @@ def predict(prediction: Prediction, watch: ProgressListener | None = None) -> Se
     if len(prediction.recipes) > 1:
         watch.say(f"the mean of {len(prediction.recipes)} runs: {', '.join(prediction.members)}")
     if len(todo) < len(prediction.cases):
-        watch.say(f"{len(prediction.cases) - len(todo)} volumes were segmented before")
+        watch.say(f"{len(prediction.cases) - len(todo)} volumes are already segmented")
     there = set(prediction.finished)
     folder = prediction.folder
     pairs = zip(prediction.recipes, prediction.weights, strict=True) if todo else ()
-    # Before anything is written: weights may be of another network.
+    # Before anything is written, since the weights may belong to another network.
     members = [load_member(recipe, sam, prediction.device) for recipe, sam in pairs]
     folder.begin()
     if not todo:
@@ -244,7 +247,7 @@ def predict(prediction: Prediction, watch: ProgressListener | None = None) -> Se
         watch.stage("segmenting", len(todo), len(todo))
     except BaseException:
         count = f"{len(there)} of {len(prediction.cases)}"
-        watch.say(f"{folder.folder}: {count} label maps are there")
+        watch.say(f"{folder.folder}: {count} label maps are finished")
         raise
     return _segmented(prediction, there, failed)
 
@@ -261,7 +264,7 @@ def _attempt(
     watch: ProgressListener,
     **options: Any,
 ) -> list[str]:
-    """Segments one volume; returns why that failed, if it is the volume's fault."""
+    """Segments one volume; returns the problems if the volume is the cause."""
     from spsam.data.preparation.bounds import is_out_of_memory
 
     try:
@@ -271,7 +274,7 @@ def _attempt(
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        problems = [f"{case.id}: there is not enough memory for it; close other programs"]
+        problems = [f"{case.id}: not enough memory; close other programs"]
     else:
         return []
     watch.warn("\n".join(problems))
@@ -281,7 +284,7 @@ def _attempt(
 def _one(
     members: Sequence[EnsembleMember], case: Case, name: str, folder: Predicted, **options: Any
 ) -> None:
-    """Segments one volume; its files get there together."""
+    """Segments one volume, and moves all its files into the folder together."""
     from spsam.data.cases import contents_of, guarded
     from spsam.data.files.content import together
     from spsam.engine.segment import segment
@@ -296,7 +299,7 @@ def _one(
 
 
 def _refuse_references(path: Path) -> None:
-    """Refuses a whole data set: its label maps would be segmented like its images."""
+    """Rejects a whole data set, since its label maps would be segmented like its images."""
     from spsam.data.dataset import LAYOUTS
     from spsam.data.sources.beside import entries, stem
 
@@ -305,16 +308,16 @@ def _refuse_references(path: Path) -> None:
     for layout in LAYOUTS:
         if layout.recognise(path):
             name = layout.description.split(":")[0]
-            message = f"is a data set ({name}) with label maps in it: give the folder of its images"
+            message = f"is a data set ({name}) that contains label maps: give its folder of images"
             raise InputError(Problem(f"{message}, or the images themselves", path))
 
 
 def _divide(named: Sequence[str], home: Path) -> tuple[list[Path], list[Path], list[str]]:
-    """Files of the runs that are named first, the paths that follow, and notes on the choice."""
+    """Splits the arguments into the runs' files and the following paths; also returns notes."""
     found: list[FoundRuns] = []
     for word in named:
         if found and by_path(word, home) is None and Path(word).expanduser().exists():
-            break  # what lies there is meant, whatever a run is called
+            break  # an existing path takes precedence over a run of the same name
         runs = find_runs(word, home)
         if runs is None:
             break
@@ -346,6 +349,6 @@ def _source(recipe: Recipe, origin: Origin | None) -> dict[str, Any]:
         "arm": config.arm.name,
         "steps": recipe.steps,
         "checkpoint": recipe.sha256[:16],
-        # Without the file's name: it may have another one when the work goes on.
+        # Without the file's name, which may differ when the work is resumed.
         "weights": None if origin is None else {**origin.to_dict(), "file": None},
     }

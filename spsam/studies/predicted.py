@@ -1,4 +1,4 @@
-"""What `spsam predict` has written into a folder, for which volumes, and what else lies there."""
+"""The folder of results of `spsam predict`: its record, finished volumes, and foreign files."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from spsam.text.json_text import parse_json
 if TYPE_CHECKING:
     from spsam.data.cases import Case
 
-_ELSE = "choose another --save, or take it away"
+_ELSE = "choose another --save, or move it away"
 
 Volumes = dict[str, dict[str, Any]]
-"""A result's name -> `input`, the hash of its scan's files, and `files`, its own with hashes."""
+"""Result's name -> `input`, the hash of its scan's files, and `files`, its files with hashes."""
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """A folder of predictions of the same runs with the same options.
+    """A folder of predictions by the same runs with the same options.
 
     Attributes:
-        folder: The folder; need not be there.
+        folder: The folder, which may not exist yet.
         about: Runs, classes and options, as plain values.
-        forms: Of the files that each volume gets, from the folder, its result's name as `{}`:
-            `{}.nii.gz`, `probabilities/{}.nii.gz`.
-        shared: Name -> text of files about all volumes, which lie beside the record.
+        forms: Paths of the files of each volume, relative to the folder, with `{}` in place of the
+            result's name: `{}.nii.gz`, `probabilities/{}.nii.gz`.
+        shared: Name -> text of files that concern all volumes, stored beside the record.
     """
 
     folder: Path
@@ -45,14 +45,14 @@ class Predicted:
     shared: Mapping[str, str] = field(default_factory=dict)
 
     def finished(self, cases: Mapping[str, Case]) -> set[str]:
-        """Which volumes are segmented: the record names them, and their files are unchanged.
+        """Returns the volumes that are segmented: recorded, with unchanged files.
 
         Args:
-            cases: The volume of each result's name.
+            cases: Result's name -> volume.
 
         Raises:
-            InputError: With every file that is in the way: of other runs or options, of another
-                volume, changed, or of another program.
+            InputError: With every file that is in the way: it belongs to other runs or options, to
+                another volume or another program, or was changed.
         """
         volumes = self._volumes()
         problems = self._shared_problems()
@@ -61,7 +61,7 @@ class Predicted:
         for file in self._results(cases):
             owner = owners.get(self._relative(file))
             if owner is None:
-                problems.append(Problem(f"spsam predict has not written it: {_ELSE}", file))
+                problems.append(Problem(f"was not written by spsam predict: {_ELSE}", file))
         for name, case in cases.items():
             if name not in volumes or not any(map(os.path.lexists, self._files(volumes[name]))):
                 continue
@@ -72,17 +72,17 @@ class Predicted:
         return done
 
     def tidy(self) -> None:
-        """Removes what killed processes left of their work."""
+        """Removes temporary files of processes that were killed."""
         clear_drafts(self.folder)
         if self._lock.exists():
             with self._alone():
                 pass
 
     def begin(self) -> None:
-        """Writes the record and what is shared, if they are not there yet.
+        """Writes the record and the shared files, unless they exist.
 
         Raises:
-            InputError: If the record is one of other runs or options, or another file is in the
+            InputError: If the record belongs to other runs or options, or another file is in the
                 way.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -98,8 +98,8 @@ class Predicted:
     def add(self, name: str, volume: str, made: Path) -> None:
         """Moves a volume's files into the folder, all of them or none.
 
-        The record is written first: of a volume that is recorded and lacks a file, the next call
-        knows that it was interrupted.
+        The record is written first: if a recorded volume lacks a file, the next call detects that
+        it was interrupted.
 
         Args:
             name: The result's name.
@@ -107,7 +107,7 @@ class Predicted:
             made: A folder with the files, on the same disk.
 
         Raises:
-            InputError: If something was put there meanwhile.
+            InputError: If another program has created one of the files meanwhile.
         """
         from spsam.data.files.content import read_contents
 
@@ -122,11 +122,11 @@ class Predicted:
             known = volumes.get(name, {"files": {}})
             strange = [each for each in there if self._relative(each) not in known["files"]]
             if strange:
-                raise InputError([Problem(f"was put there meanwhile: {_ELSE}", x) for x in strange])
+                raise InputError([Problem(f"was created meanwhile: {_ELSE}", x) for x in strange])
             if there and self._is_finished(name, known, volume):
-                return  # by another process
-            # What is left of an interrupted call: its hashes are about to be forgotten. An earlier
-            # version may have written other files for the same options.
+                return  # finished by another process
+            # Remove the remains of an interrupted call, whose hashes are about to be replaced. An
+            # earlier version may have written other files for the same options.
             for each in filter(os.path.lexists, self._files(known)):
                 each.unlink()
             found = read_contents(files.values())
@@ -142,19 +142,19 @@ class Predicted:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Keeps other processes from record and results; the lock's file is there meanwhile."""
+        """Excludes other processes from record and results; the lock file exists only meanwhile."""
         with FileLock(self._lock):
             try:
                 yield
             finally:
-                # Whoever waits for it sees that it is gone, and makes another.
+                # Processes that wait for the file notice its removal and create a new one.
                 self._lock.unlink(missing_ok=True)
 
     def _is_finished(self, name: str, entry: Mapping[str, Any], volume: str) -> bool:
-        """Whether all files of a volume are there.
+        """Whether all files of a volume exist.
 
         Raises:
-            InputError: If they are of another volume, or changed.
+            InputError: If they belong to another volume, or were changed.
         """
         from spsam.data.files.content import read_contents
 
@@ -163,32 +163,32 @@ class Predicted:
         if not there:
             return False
         if entry["input"] != volume:
-            message = "was segmented from another scan of this name, or before the scan was changed"
+            message = "was segmented from another scan of this name, or the scan was changed since"
             raise InputError([Problem(f"{message}: {_ELSE}", file) for file in there])
         found = read_contents(there)
         other = [
             file for file in there if found[file].sha256 != entry["files"][self._relative(file)]
         ]
         if other:
-            message = "has been changed since spsam predict wrote it"
+            message = "was changed after spsam predict wrote it"
             raise InputError([Problem(f"{message}: {_ELSE}", file) for file in other])
         wanted = {named(form, name) for form in self.forms}
         return len(there) == len(files) and set(entry["files"]) == wanted
 
     def _shared_problems(self) -> list[Problem]:
-        """Which of the shared files are another program's, or changed."""
+        """Returns a problem for each shared file that was changed or is another program's."""
         problems = []
         for name, text in self.shared.items():
             file = self.folder / name
             try:
                 if os.path.lexists(file) and file.read_bytes() != text.encode("utf-8"):
-                    problems.append(Problem(f"spsam predict has not written it: {_ELSE}", file))
+                    problems.append(Problem(f"was not written by spsam predict: {_ELSE}", file))
             except OSError:
-                problems.append(Problem(f"spsam predict has not written it: {_ELSE}", file))
+                problems.append(Problem(f"was not written by spsam predict: {_ELSE}", file))
         return problems
 
     def _results(self, cases: Iterable[str]) -> list[Path]:
-        """What lies in the folder that may be taken for a result."""
+        """Returns the files in the folder that could be mistaken for results."""
         from spsam.data.sources.volumes import stem
 
         if not self.folder.is_dir():
@@ -196,7 +196,7 @@ class Predicted:
         places = {self.folder / named(form, name) for name in cases for form in self.forms}
         found = {each for each in places if os.path.lexists(each)}
         images = (each for each in self.folder.iterdir() if stem(each) is not None)
-        # A file where a folder of results belongs is in the way, too.
+        # A file in place of a folder of results is also in the way.
         folders = {each.parent for each in places} - {self.folder}
         return sorted(
             {
@@ -213,10 +213,10 @@ class Predicted:
         return [self.folder / name for name in entry["files"]]
 
     def _volumes(self) -> Volumes:
-        """The record's volumes; none where there is no record."""
+        """Returns the record's volumes; none if there is no record."""
         record = self.folder / RECORD
         if self.folder.exists() and not self.folder.is_dir():
-            raise InputError(Problem("expected a folder for --save, this is a file", self.folder))
+            raise InputError(Problem("expected a folder for --save, got a file", self.folder))
         if not record.is_file():
             return {}
         try:
@@ -231,7 +231,7 @@ class Predicted:
         except (ValueError, KeyError, TypeError, AttributeError):
             said, sound = None, False
         if not sound or said != json.loads(json.dumps(self.about)):
-            message = "the folder holds predictions of other runs or options"
+            message = "the folder contains predictions of other runs or options"
             raise InputError(
                 Problem(f"{message}: choose another --save, or remove it", self.folder)
             )
@@ -244,18 +244,18 @@ class Predicted:
 
 
 def named(form: str, name: str) -> str:
-    """The place of a result's file of some form, see `Predicted.forms`."""
+    """Returns the path of a result's file of a form, see `Predicted.forms`."""
     return form.replace("{}", name)
 
 
 def _inside(place: str) -> bool:
-    """Whether a place that a record names is in its folder."""
+    """Whether a path in a record stays within its folder."""
     parts = Path(place).parts
     return bool(parts) and ".." not in parts and not Path(place).is_absolute()
 
 
 def volume_hash(case: Case) -> str:
-    """The hash of every file that a volume is read from.
+    """Returns the hash of all files of a volume.
 
     Raises:
         InputError: With every file that cannot be read.
@@ -267,16 +267,19 @@ def volume_hash(case: Case) -> str:
 
 
 def place_problems(output: Path, inputs: Iterable[Path], cases: Iterable[Case]) -> list[Problem]:
-    """Whether a folder for results is apart from the inputs, whatever links lead to them.
+    """Checks that the folder of results is separate from the inputs, even through links.
 
     Args:
-        output: The folder; need not be there.
-        inputs: Files and folders as they were named.
+        output: The folder, which may not exist yet.
+        inputs: Files and folders, as the user gave them.
         cases: The volumes found in them.
+
+    Returns:
+        A problem for each conflict.
     """
     above = [each for each in (output.absolute(), output.resolve()) for each in _upwards(each)]
     problems = [
-        Problem(f"--save {output} is or lies in this folder of inputs: choose another", path)
+        Problem(f"--save {output} is, or is in, this folder of inputs: choose another", path)
         for path in dict.fromkeys(inputs)
         if path.is_dir() and any(_same(path, each) for each in above)
     ]
@@ -291,7 +294,7 @@ def place_problems(output: Path, inputs: Iterable[Path], cases: Iterable[Case]) 
         folder for folder in folders if any(_same(output, each) for each in _upwards(folder))
     )
     if inside and not problems:
-        message = f"--save {output} holds these inputs: choose another"
+        message = f"--save {output} contains these inputs: choose another"
         problems = [Problem(message, folder) for folder in inside[:5]]
     return problems
 

@@ -1,4 +1,4 @@
-"""How a study tells what it does."""
+"""Progress events of a study, and the listener that receives them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Ending = Literal["finished", "failed", "skipped"]
 
 @dataclass(frozen=True)
 class RunLabel:
-    """A run as people see it.
+    """The description of a run in messages.
 
     Attributes:
-        number: Counted from 1.
-        total: Runs of the study.
+        number: Position of the run in the study, counted from 1.
+        total: Number of runs of the study.
         arm: The arm's name.
         seed: The run's seed.
-        run_id: Its identity.
-        fold: The run's fold, where the study has several.
+        run_id: The run's id.
+        fold: The run's fold; None if the study has only one.
     """
 
     number: int
@@ -39,11 +39,11 @@ class RunLabel:
 
 
 def run_labels(runs: Sequence[RunSpec], folds: Collection[int]) -> list[RunLabel]:
-    """The labels of runs by their arms' names.
+    """Returns the labels of runs.
 
     Args:
-        runs: In their order.
-        folds: All of the study: where it has several, a label names its run's.
+        runs: The runs of a study, in their order.
+        folds: All folds of the study; labels contain the fold if there are several.
     """
     return [
         RunLabel(
@@ -59,37 +59,37 @@ def run_labels(runs: Sequence[RunSpec], folds: Collection[int]) -> list[RunLabel
 
 
 def told_dice(dice: float) -> str:
-    """A run's mean Dice in words; NaN where nothing was scored, as without test cases."""
+    """Returns a run's mean Dice as text; NaN means that nothing was scored."""
     return "nothing is scored" if math.isnan(dice) else f"Dice {100 * dice:.2f}"
 
 
 class ProgressListener:
-    """Hears everything and says nothing; the command line's ones print."""
+    """Base class of listeners; ignores all events. The command line prints them."""
 
     def say(self, text: str) -> None:
-        """Something that the user should know."""
+        """Receives a message for the user."""
 
     def warn(self, text: str) -> None:
-        """Something that went wrong and does not stop the study."""
+        """Receives a warning: something went wrong that does not stop the study."""
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """How far something is that is no run."""
+        """Receives the progress of work outside of runs."""
 
     def preparing(self, done: int, total: int) -> None:
-        """Volumes prepared so far."""
+        """Receives the number of volumes prepared so far."""
         self.stage("preparing data", done, total)
 
     def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:
-        """A run is begun, or gone on with."""
+        """A run begins or resumes."""
 
     def turn(self, run: RunLabel) -> None:
-        """What is told next is of this run, where several are at work."""
+        """The following events belong to this run; called if several runs execute at once."""
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Steps (`train`) or cases (`evaluate`) of the current run."""
+        """Receives the steps (`train`) or cases (`evaluate`) of the current run so far."""
 
     def epoch(self, metrics: dict[str, float]) -> None:
-        """An epoch of the current run is over."""
+        """An epoch of the current run has ended."""
 
     def run_ends(self, run: RunLabel, ending: Ending, detail: str) -> None:
-        """A run is over, or was finished before (`skipped`)."""
+        """A run has ended, or was already finished (`skipped`)."""

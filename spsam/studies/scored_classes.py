@@ -1,4 +1,4 @@
-"""What a folder of predictions is scored for: classes, regions and the ignore label."""
+"""The classes, regions and ignore label for the scoring of a folder of predictions."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from spsam.errors import InputError, Problem
 from spsam.text.json_text import parse_json
 
 Ids = tuple[int, ...]
-"""Of one class, or of the classes that form a region."""
+"""The id of a class, or the ids of the classes that form a region."""
 
 
 def read_classes(text: str | None, predictions: Path) -> dict[Ids, str]:
-    """The classes or regions that are scored, by their ids.
+    """Returns the classes or regions to score, by their ids.
 
     Args:
-        text: Of `--classes`; None takes the record of `spsam predict`.
-        predictions: The folder with the record.
+        text: The value of `--classes`; None uses the record of `spsam predict`.
+        predictions: The folder of predictions, which may contain the record.
 
     Returns:
-        Empty if neither names any.
+        Ids -> name; empty if there is neither a text nor a record.
 
     Raises:
-        InputError: If the text or the record has another form.
+        InputError: If the text or the record is invalid.
     """
     if text is None:
         record = predictions / RECORD
@@ -39,7 +39,7 @@ def read_classes(text: str | None, predictions: Path) -> dict[Ids, str]:
             classes = said["classes"]
             return {(int(key),): str(name) for key, name in classes.items() if int(key) != 0}
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            message = "is no record of spsam predict, or a damaged one: name the classes by "
+            message = "is not a valid record of spsam predict: specify the classes with "
             raise InputError(Problem(f"{message}--classes NAME=ID,…", record)) from error
     parts = [re.fullmatch(r"\s*(.+?)\s*=\s*(\d+(?:\s*\+\s*\d+)*)\s*", x) for x in text.split(",")]
     named = [(tuple(map(int, part[2].split("+"))), part[1]) for part in parts if part is not None]
@@ -50,15 +50,15 @@ def read_classes(text: str | None, predictions: Path) -> dict[Ids, str]:
             f"--classes {text}: expected NAME=ID,NAME=ID with ids from 1, each id and each name "
             "once; the ids of a region as NAME=ID+ID"
         )
-    # Regions keep the order in which they are given.
+    # Regions keep their order in the text.
     return found if any(len(ids) > 1 for ids in found) else dict(sorted(found.items()))
 
 
 def declared_ignore_id(predictions: Path, references: Path) -> int | None:
-    """The id of voxels that references ignore.
+    """Returns the id of voxels that are ignored in the references.
 
-    As the record of `spsam predict` has it, otherwise a `dataset.json` of nnU-Net beside the
-    references' folder. None where neither declares one, or is damaged.
+    The record of `spsam predict` takes precedence over nnU-Net's `dataset.json` in the parent
+    folder of the references. None if neither of them declares a valid id.
     """
     try:
         record = parse_json((predictions / RECORD).read_text(encoding="utf-8"))

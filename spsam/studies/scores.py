@@ -1,4 +1,4 @@
-"""A folder of predictions scored against a folder of references."""
+"""Scoring of a folder of predictions against a folder of references."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from spsam.text.escape import csv_cell
 if TYPE_CHECKING:
     from spsam.metrics.regions import Measure
 
-# Metrics in the order of the table, with what each is counted in.
+# Metric -> unit, in the order of the table.
 METRICS = {"dice": "", "iou": "", "hd95": "mm", "surface_dice": "", "volume_error": ""}
 
 
 @dataclass(frozen=True)
 class Score:
-    """One number.
+    """One score.
 
     Attributes:
         case: The reference's name.
-        class_id: The class's id in the files; of a region its ids, as `1+2`.
-        class_name: Its name, other than those of the other classes and `mean`.
+        class_id: The class's id in the files; for a region its ids, e.g. `1+2`.
+        class_name: The class's name, which is unique and not `mean`.
         metric: One of `METRICS`.
-        value: None where the convention leaves the class out.
+        value: The score; None if the convention excludes the class.
     """
 
     case: str
@@ -55,15 +55,15 @@ class Score:
 
 @dataclass(frozen=True)
 class Scoring:
-    """What is scored, checked.
+    """A planned scoring.
 
     Attributes:
-        pairs: Name of each case, its prediction and its reference.
-        classes: Name of each foreground class or region by its ids in the files.
-        convention: What an empty class scores.
-        tolerance: Of the surface Dice, mm.
-        notes: What the user should know.
-        ignore: The id of voxels in the references that do not count; None where all do.
+        pairs: (name, prediction, reference) of each case.
+        classes: Ids in the files -> name, for each foreground class or region.
+        convention: The score of an empty class.
+        tolerance: Tolerance of the surface Dice in mm.
+        notes: Notes for the user.
+        ignore: The ignore label of the references; None if all voxels count.
     """
 
     pairs: Sequence[tuple[str, Path, Path]]
@@ -83,26 +83,25 @@ def plan_scoring(
     convention: str = "nnunet",
     tolerance: float | None = None,
 ) -> Scoring:
-    """Pairs the files of two folders; reads no image yet.
+    """Pairs the files of two folders, without reading images.
 
     Args:
         predictions: Folder of label maps.
-        references: Folder of label maps of the same names, or with `_gt` behind them.
-        classes: `NAME=ID,…`, of a region `NAME=ID+ID`; None takes those of `spsam predict`'s
-            record, else the ids that the references have.
-        ignore: The id of voxels in the references that do not count, whatever is predicted there;
-            None takes what `declared_ignore_id` finds.
+        references: Folder of label maps with the same names, optionally followed by `_gt`.
+        classes: `NAME=ID,…`, for a region `NAME=ID+ID`; None: the classes recorded by `spsam
+            predict`, or else the ids in the references.
+        ignore: The ignore label of the references; None: the result of `declared_ignore_id`.
         convention: A key of `CONVENTIONS`.
-        tolerance: Of the surface Dice, mm; None takes the usual one.
+        tolerance: Tolerance of the surface Dice in mm; None: the default.
 
     Raises:
-        InputError: With every mistake: a folder that is none, a reference without its prediction.
+        InputError: With every problem, such as a missing folder or a reference without prediction.
     """
     from spsam.metrics.surface import TOLERANCE
 
     problems: list[Problem] = []
     if predictions.is_dir() and references.is_dir() and predictions.samefile(references):
-        message = "the predictions are in the folder of the references: give each its own"
+        message = "the predictions are in the folder of the references: use separate folders"
         problems.append(Problem(message, predictions))
     found: list[dict[str, Path]] = []
     for folder in (predictions, references):
@@ -133,10 +132,10 @@ def plan_scoring(
         )
     same = [name for name in sorted(wanted) if made[name].samefile(wanted[name])]
     if same:
-        message = "is its own reference: nothing would be compared"
+        message = "is its own reference; give predictions"
         raise InputError([Problem(message, made[name]) for name in same])
     more = sorted(made.keys() - wanted.keys())
-    notes = [f"{len(more)} predictions have no reference and are left out"] if more else []
+    notes = [f"skipped {len(more)} predictions without a reference"] if more else []
     pairs = [(name, made[name], wanted[name]) for name in sorted(wanted)]
     labels = class_labels(["background", *named.values()])[1:]
     named = dict(zip(named, labels, strict=True))
@@ -148,7 +147,7 @@ def score(scoring: Scoring, watch: ProgressListener | None = None) -> list[Score
     """Scores every pair.
 
     Raises:
-        InputError: With every file that cannot be read, grids that differ, ids that are no class.
+        InputError: With every unreadable file, difference of grids, and id that is not a class.
     """
     watch = watch or ProgressListener()
     for note in scoring.notes:
@@ -170,7 +169,7 @@ def score(scoring: Scoring, watch: ProgressListener | None = None) -> list[Score
 def _ids_of_references(
     scoring: Scoring, watch: ProgressListener, problems: list[Problem]
 ) -> dict[Ids, str]:
-    """All foreground ids that the references have, each as its own name."""
+    """Returns all foreground ids in the references, each with itself as the name."""
     from spsam.data.files.image import read_array
 
     ids: set[int] = set()
@@ -182,7 +181,7 @@ def _ids_of_references(
 
 
 def means(scores: Sequence[Score]) -> dict[str, dict[str, float | None]]:
-    """By class, and `mean` of all classes: mean over the cases that count, by metric."""
+    """Returns the mean of each metric over the cases, by class, and over all classes (`mean`)."""
     found: dict[str, dict[str, float | None]] = {}
     for name in dict.fromkeys(each.class_name for each in scores):
         own = [each for each in scores if each.class_name == name]
@@ -196,7 +195,7 @@ def means(scores: Sequence[Score]) -> dict[str, dict[str, float | None]]:
 
 
 def to_json(scoring: Scoring, scores: Sequence[Score]) -> dict[str, Any]:
-    """Everything as plain values."""
+    """Returns the scores and their means as plain values."""
     return {
         "convention": scoring.convention,
         "ignore": scoring.ignore,
@@ -208,7 +207,7 @@ def to_json(scoring: Scoring, scores: Sequence[Score]) -> dict[str, Any]:
 
 
 def write_scores(folder: Path, scoring: Scoring, scores: Sequence[Score]) -> list[Path]:
-    """Writes `scores.csv`, a line a number, and `scores.json`, with the means."""
+    """Writes `scores.csv`, with one line per score, and `scores.json`, which includes the means."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(["case", "class_id", "class_name", "metric", "value", "convention"])
@@ -247,7 +246,7 @@ def _case(
                 class_of[scoring.ignore] = IGNORED
             maps.append(class_indices(array, path, class_of))
     if len(places) == 2:
-        # Well-known references carry another direction than their images: that is no mistake.
+        # A differing orientation is common in published references, and only a warning.
         errors, warnings = mismatches(places[0], places[1], FATAL_OF_LABELS)
         problems += errors
         for warning in warnings:
@@ -257,8 +256,8 @@ def _case(
     longest = max(size * step for size, step in zip(wanted.shape, wanted.spacing, strict=True))
     if scoring.tolerance >= longest:
         watch.warn(
-            f"{reference}: is {longest:.4g} mm long, and the surface Dice's tolerance "
-            f"{scoring.tolerance:g} mm: any two surfaces agree; give a smaller --tolerance"
+            f"{reference}: is {longest:.4g} mm long, and the tolerance of the surface Dice is "
+            f"{scoring.tolerance:g} mm, so all surfaces agree; give a smaller --tolerance"
         )
     values = _values(maps[0], maps[1], (1 + len(present), regions), wanted.spacing, scoring)
     return [
@@ -275,7 +274,7 @@ def _values(
     spacing: Sequence[float],
     scoring: Scoring,
 ) -> dict[str, NDArray[Any]]:
-    """Every metric of the classes, or of the regions, the background first; `scored` is K and T."""
+    """Computes all metrics of the classes or regions, background first; `scored` is (K, T)."""
     from spsam.metrics.dice import counts, dice_of_counts
     from spsam.metrics.hausdorff import hd95
     from spsam.metrics.overlap import iou_of_counts, volume_error_of_counts

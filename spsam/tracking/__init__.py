@@ -1,1 +1,1 @@
-"""Runs in MLflow, where people look; the run folder stays the truth."""
+"""Tracking in MLflow, a copy of the results; the run folders remain the authoritative record."""

@@ -1,4 +1,4 @@
-"""Where a run is in MLflow, read from the local database without importing MLflow."""
+"""Lookup of runs in a local MLflow database, without importing MLflow."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from spsam.tracking.store import database
 
 
 def run_pages(home: Path) -> dict[str, str]:
-    """The pages of runs below the address of `spsam ui`, by run id.
+    """Returns the MLflow page of each run, relative to the address of `spsam ui`.
 
     Args:
         home: The folder of all results.
 
     Returns:
-        E.g. `#/experiments/1/runs/3f…`; empty where there is no local database.
+        Run id -> path, e.g. `#/experiments/1/runs/3f…`; empty without a local database.
     """
     file = database(home)
     if not file.is_file():
@@ -27,7 +27,7 @@ def run_pages(home: Path) -> dict[str, str]:
         "WHERE tags.key = 'run_id' AND runs.lifecycle_stage = 'active' ORDER BY runs.start_time"
     )
     try:
-        # Read-only: a report makes no database and locks none.
+        # Opened read-only: a report must neither create nor lock the database.
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as base:
             found = base.execute(query).fetchall()
     except sqlite3.Error:

@@ -1,7 +1,7 @@
-"""Everything about MLflow: where people look. The run's folder stays the truth.
+"""Tracking of studies and runs in MLflow; the run folders remain the authoritative record.
 
-MLflow is imported when a `Tracker` is opened, which costs seconds. No failure of it ends a run: the
-first one is a warning, then tracking stays off; `spsam sync` records what is missing later.
+MLflow is imported when a `Tracker` is opened, which takes seconds. No failure of it ends a run: the
+first failure issues a warning and turns tracking off. `spsam sync` uploads what is missing later.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _METRICS_A_CALL = 1000
 
 
 class Tracker:
-    """One study in MLflow: a parent run, in it groups if there are any, in these runs.
+    """A study in MLflow: a parent run, optional groups below it, and the study's runs.
 
-    One run is at hand at a time; `begin` goes from one to the other and back. Methods may be called
-    in any state: with tracking off they do nothing.
+    One run is current at a time; `begin` switches between runs. All methods may be called in any
+    state. While tracking is off, they do nothing.
 
     Args:
         home: The folder of all results.
-        warn: Told why tracking was given up, once.
+        warn: Called with the reason if tracking is turned off, at most once per `open`.
     """
 
     def __init__(self, home: Path, warn: Callable[[str], None]) -> None:
@@ -59,28 +59,28 @@ class Tracker:
         self._parent = ""
         self._current = ""
         self._groups: dict[str, str] = {}
-        # By run id: MLflow's own id, and the last epoch there.
+        # Run id -> (MLflow's id, the last epoch recorded there).
         self._begun: dict[str, tuple[str, int]] = {}
 
     @property
     def on(self) -> bool:
-        """Whether there is a store that takes what is recorded."""
+        """Whether the store is open and accepts records."""
         return self._client is not None
 
     def open(self, name: str, key: str, tags: Mapping[str, str]) -> None:
-        """Finds the study's parent run by its key, or makes it; the store too, if need be.
+        """Opens the store and the study's parent run; creates both if they do not exist.
 
         Args:
-            name: The study's name on the page.
-            key: Its identity: the same study goes on in the same parent run.
-            tags: Its tags.
+            name: The study's name, as displayed by MLflow.
+            key: The study's identity. A study with the same key continues the same parent run.
+            tags: Tags of the parent run.
         """
         if absent := missing("mlflow", "tracking"):
             self._warn(f"runs are not tracked: {absent}; spsam sync uploads them afterwards")
             return
         with self._guarded():
             self._home.mkdir(parents=True, exist_ok=True)
-            # A fresh database fails when two processes connect to it at once.
+            # Two processes that connect to a new database at the same time would fail.
             with FileLock(self._home / "mlflow.lock", timeout=_LOCK_SECONDS):
                 client = connect(store(self._home))
                 self._experiment = experiment(client, self._home)
@@ -88,7 +88,7 @@ class Tracker:
             self._client = client
 
     def recorded(self, run_id: str) -> bool:
-        """Whether the study has this run, complete (or tracking is off)."""
+        """Whether MLflow has the complete run; also true while tracking is off."""
         if self.on and run_id in self._begun:
             return False
         with self._guarded():
@@ -98,7 +98,7 @@ class Tracker:
         return True
 
     def address(self, run_id: str) -> str:
-        """MLflow's own id of a run of the study; empty if there is none (or tracking is off)."""
+        """Returns MLflow's id of a run; empty if there is none or tracking is off."""
         with self._guarded():
             if self._client is not None:
                 found = self._find(self._client, "run_id", run_id)
@@ -114,14 +114,14 @@ class Tracker:
         params: Mapping[str, Any],
         group: str = "",
     ) -> None:
-        """Begins a run of the study, or goes on with it.
+        """Begins or resumes a run of the study and makes it the current one.
 
         Args:
-            run_id: Its identity.
-            name: Its name on the page.
-            tags: Its tags.
-            params: Its configuration, flat; a value longer than 500 characters is cut.
-            group: The run between the study and this one, by its name; empty: none.
+            run_id: The run's id.
+            name: The run's name, as displayed by MLflow.
+            tags: Tags of the run.
+            params: The flattened configuration; values are cut after 500 characters.
+            group: Name of the group between the study and the run; empty: no group.
         """
         self._current = run_id
         if run_id in self._begun:
@@ -136,7 +136,7 @@ class Tracker:
             number = self._find_or_make(client, name, "run_id", run_id, tags, above)
             run = client.get_run(number)
             self._begun[run_id] = (number, int(run.data.metrics.get("epoch", -1)))
-            # A parameter cannot be written twice, not even with the same value on every store.
+            # Some stores reject a parameter that is written again, even with the same value.
             new = [
                 Param(_allowed(key), one_line(str(value))[:_LONGEST_VALUE])
                 for key, value in params.items()
@@ -146,9 +146,12 @@ class Tracker:
                 client.log_batch(number, params=new[start : start + _PARAMS_A_CALL])
 
     def epoch(self, *epochs: Mapping[str, float]) -> None:
-        """Records the metrics of epochs; `metrics["epoch"]` is an epoch's number.
+        """Records the metrics of epochs of the current run.
 
-        An epoch that was recorded before an interruption is not recorded again.
+        Epochs that were recorded before an interruption are skipped.
+
+        Args:
+            *epochs: Metrics of each epoch; `metrics["epoch"]` is the epoch's number.
         """
         number, seen = self._begun.get(self._current, ("", -1))
         now = int(time.time() * 1000)
@@ -172,12 +175,12 @@ class Tracker:
     def finish(
         self, ending: Ending, scores: Mapping[str, float] | None = None, files: Iterable[Path] = ()
     ) -> None:
-        """Ends the run.
+        """Ends the current run.
 
         Args:
-            ending: How.
+            ending: The status recorded in MLflow.
             scores: Final metrics, e.g. `{"dice/mean": 0.9}`.
-            files: Files to keep beside it; what does not exist is left out.
+            files: Files to upload as artifacts; missing files are skipped.
         """
         number, _ = self._begun.pop(self._current, ("", -1))
         with self._guarded():
@@ -191,13 +194,13 @@ class Tracker:
         groups: Mapping[str, Mapping[str, float]] | None = None,
         summary: StudySummary | None = None,
     ) -> bool:
-        """Ends the study's parent run, and its groups.
+        """Ends the study's parent run and its groups.
 
         Args:
-            ending: How.
-            files: Files to keep beside it.
-            groups: Final metrics of groups, by name.
-            summary: Of the study as a whole; None leaves what is there.
+            ending: The status recorded in MLflow.
+            files: Files to upload as artifacts of the parent run.
+            groups: Group name -> final metrics.
+            summary: The summary of the study; None keeps the recorded one.
 
         Returns:
             Whether MLflow has everything that was recorded since `open`.
@@ -237,7 +240,7 @@ class Tracker:
             client.set_terminated(number, ending)
 
     def _links(self, client: MlflowClient, run_ids: Iterable[str]) -> dict[str, str]:
-        """Addresses of runs on MLflow's pages, of those that are there."""
+        """Returns run id -> address on MLflow's pages, for the runs that MLflow has."""
         found = {run_id: self._find(client, "run_id", run_id) for run_id in run_ids}
         return {
             run_id: f"#/experiments/{self._experiment}/runs/{run.info.run_id}"
@@ -251,7 +254,8 @@ class Tracker:
         return self._groups[name]
 
     def _find(self, client: MlflowClient, tag: str, value: str) -> Run | None:
-        # MLflow's filters cannot quote every text: what is odd is a wildcard, and compared here.
+        # MLflow's filters cannot quote every character: unusual ones become wildcards, and the
+        # results are compared with the value below.
         pattern = re.sub(r"[^A-Za-z0-9.:/ -]+", "%", value)
         within = f" and tags.{_WITHIN} = '{self._parent}'" if tag != _STUDY else ""
         token: str | None = None
@@ -269,7 +273,7 @@ class Tracker:
             if not token:
                 return None
 
-    def _find_or_make(  # noqa: PLR0917 - what a run of MLflow has
+    def _find_or_make(  # noqa: PLR0917 - the attributes of an MLflow run
         self,
         client: MlflowClient,
         name: str,
@@ -300,12 +304,12 @@ class Tracker:
             lines = str(error).strip().splitlines() or [type(error).__name__]
             address = store(self._home)
             said = (
-                f"MLflow ({address}) failed, going on without it: {lines[0]}; spsam sync records "
-                "what is missing there once it works again"
+                f"MLflow ({address}) failed; continuing without it: {lines[0]}; run spsam "
+                "sync to upload the missing records once it works again"
             )
             self._warn(masked(said, address))
 
 
 def _allowed(name: str) -> str:
-    """MLflow's names have letters, digits and _ - . space / only; elsewhere than on Windows `:`."""
+    """Replaces characters that MLflow rejects in names; `:` is rejected on Windows only."""
     return re.sub(r"[^\w\-. /]", "_", name)

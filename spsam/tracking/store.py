@@ -1,4 +1,4 @@
-"""MLflow's store: where it is, how it is opened, and what it raises."""
+"""MLflow's store: its address, connections to it, and the errors that it raises."""
 
 from __future__ import annotations
 
@@ -17,25 +17,27 @@ EXPERIMENT = "spsam"
 
 
 def store(home: Path) -> str:
-    """The tracking address: the environment's MLFLOW_TRACKING_URI, else a database in `home`."""
+    """Returns the address: MLFLOW_TRACKING_URI if it is set, else a database in `home`."""
     if named := os.environ.get("MLFLOW_TRACKING_URI"):
         return named
-    # In an address `?` ends the path and `%` begins a sign's number.
+    # In an address, `?` ends the path and `%` begins an escaped character.
     file = str(database(home))
     quoted = quote(file, safe="/\\: ")
-    # MLflow takes the path of plain sqlite: for a folder's, unquoted, and makes that folder.
+    # MLflow uses the unquoted path of a plain `sqlite` address as a folder, and creates it.
     return f"sqlite:///{file}" if quoted == file else f"sqlite+pysqlite:///{quoted}"
 
 
 def database(home: Path) -> Path:
-    """The local database's file, which need not be there."""
+    """Returns the path of the local database, which may not exist yet."""
     return (home / "mlflow.db").resolve()
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """What MLflow raises when its store is away, full, locked, damaged or of another version.
+    """Returns the exceptions that a failing store raises.
 
-    Or when its address is none (ValueError), or needs a driver that is not installed (ImportError).
+    MLflow's own exceptions are raised if the store is unreachable, full, locked, damaged or of
+    another version, ValueError if its address is invalid, and ImportError if it needs a driver
+    that is not installed.
     """
     own = (OSError, ImportError, ValueError, sqlite3.Error)
     try:
@@ -48,9 +50,9 @@ def failures() -> tuple[type[Exception], ...]:
 
 
 def connect(uri: str) -> MlflowClient:
-    """A client of the store; a local database is made if there is none."""
+    """Returns a client of the store; creates the local database if it does not exist."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    # A server that is away costs seconds, not the minutes of MLflow's own patience.
+    # An unreachable server should fail after seconds; MLflow's default would take minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
@@ -62,15 +64,15 @@ def connect(uri: str) -> MlflowClient:
 
 
 def experiment(client: MlflowClient, home: Path) -> str:
-    """The id of the experiment that MLFLOW_EXPERIMENT_NAME names, made if there is none."""
+    """Returns the id of the experiment MLFLOW_EXPERIMENT_NAME; creates it if it does not exist."""
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
     if os.environ.get("MLFLOW_TRACKING_URI"):
-        return str(client.create_experiment(name))  # the server knows where its artifacts go
+        return str(client.create_experiment(name))  # the server assigns the artifact location
     with closing(sqlite3.connect(database(home))) as connection:
-        # Readers (the page) and writers (runs) then do not wait for each other.
+        # In WAL mode, readers (the pages) and writers (runs) do not block each other.
         connection.execute("PRAGMA journal_mode=WAL")
     place = (home / "mlartifacts").resolve().as_uri()
     return str(client.create_experiment(name, artifact_location=place))

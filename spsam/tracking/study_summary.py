@@ -1,4 +1,4 @@
-"""What MLflow's page of a study shows of it as a whole: its best arm, its data set and links."""
+"""The overview of a study in MLflow: its best arm, its data set and links to its runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SCORES = {
     "dice/gain_p_holm": ("p_holm", 1.0),
     "hd95/mean": ("hd95", 1.0),
 }
-"""Metric -> column of the ablation's table, and from its unit to MLflow's."""
+"""Metric -> (column of the ablation's table, factor that converts its unit to MLflow's)."""
 
 _OF_CLASS = "dice: "
 _MEANINGLESS = "smoke"
@@ -30,16 +30,17 @@ _MARKS = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]()#+!|<>"})
 
 @dataclass(frozen=True)
 class StudySummary:
-    """A study as a whole.
+    """Summary of a study.
 
     Attributes:
-        best: Its best arm.
-        scores: Of it: metric -> value, Dice in 0…1; `dice/gain` is against its parent.
-        runs: Ids of its runs.
-        data: The data set's name.
-        fingerprint: The data set's.
+        best: The arm with the highest mean Dice.
+        scores: Scores of this arm: metric -> value, Dice in 0…1; `dice/gain` is the difference to
+            its parent.
+        runs: Ids of this arm's runs.
+        data: Name of the data set.
+        fingerprint: Fingerprint of the data set.
         split: Name and hash of the split.
-        preset: The schedule.
+        preset: Name of the preset.
     """
 
     best: str
@@ -52,11 +53,11 @@ class StudySummary:
 
 
 def summary_of(lines: Iterable[Mapping[str, Any]], about: Mapping[str, Any]) -> StudySummary | None:
-    """A study's summary; None while no arm has a score.
+    """Returns the summary of a study; None while no arm has a score.
 
     Args:
-        lines: Of the ablation's table, by column, Dice in percent; text is read as a number.
-        about: The study's description, `ablation.json`.
+        lines: Rows of the ablation's table, by column, with Dice in percent; text is converted.
+        about: The content of the study's `ablation.json`.
     """
     scored = [line for line in lines if not math.isnan(_number(line.get("dice")))]
     if not scored:
@@ -81,13 +82,13 @@ def summary_of(lines: Iterable[Mapping[str, Any]], about: Mapping[str, Any]) -> 
 def write_summary(
     client: MlflowClient, number: str, summary: StudySummary, links: Mapping[str, str]
 ) -> None:
-    """Writes tags, description and data set of a study's run; its metrics are written elsewhere.
+    """Writes tags, description and data set of a study's run; metrics are not written here.
 
     Args:
-        client: Of the store.
-        number: MLflow's own id of the study's run.
-        summary: What is written.
-        links: Id of a run -> its address in MLflow's pages.
+        client: A client of the store.
+        number: MLflow's id of the study's run.
+        summary: The summary to write.
+        links: Run id -> address on MLflow's pages.
     """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
@@ -112,12 +113,12 @@ def _note(summary: StudySummary, links: Mapping[str, str]) -> str:
         lines.append(f"Gain over its parent: {100 * scores['dice/gain']:+.2f} points")
     if summary.preset == _MEANINGLESS:
         lines.append(
-            "**The schedule `smoke` shows whether everything runs. Its numbers mean nothing.**"
+            "**The preset `smoke` only checks that everything runs. Its scores mean nothing.**"
         )
     lines.append(f"Data: {_shown(summary.data)}, fingerprint {summary.fingerprint}")
     runs = [f"[{run}]({links[run]})" for run in summary.runs if run in links]
     if runs:
-        lines.append(f"Its runs: {', '.join(runs)}")
+        lines.append(f"Runs of this arm: {', '.join(runs)}")
     lines.append("Tables, figures and cases: `spsam report` writes the page of the study.")
     return "\n\n".join(lines)
 

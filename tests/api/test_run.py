@@ -100,7 +100,7 @@ def test_a_run_has_its_scores_and_its_network(two_runs: Path) -> None:
 def test_a_checkpoint_alone_has_no_scores(two_runs: Path, tmp_path: Path) -> None:
     shutil.copy(two_runs / "run0" / "checkpoint.pt", tmp_path)
     run = spsam.load_run(tmp_path / "checkpoint.pt", device="cpu")
-    with pytest.raises(spsam.InputError, match="no scores lie beside the checkpoint"):
+    with pytest.raises(spsam.InputError, match="there are no scores beside the checkpoint"):
         run.scores  # noqa: B018 - the access is the test
     shutil.copy(two_runs / "run0" / "rows.jsonl", tmp_path)
     assert len(spsam.load_run(tmp_path / "checkpoint.pt", device="cpu").scores)
@@ -109,7 +109,7 @@ def test_a_checkpoint_alone_has_no_scores(two_runs: Path, tmp_path: Path) -> Non
 def test_mistakes_are_sentences(two_runs: Path) -> None:
     with pytest.raises(spsam.InputError, match="S99: there is no such trained run"):
         spsam.load_run("S99", out=two_runs)
-    with pytest.raises(spsam.InputError, match="S9: has the seeds 0, 1"):
+    with pytest.raises(spsam.InputError, match="S9: has seeds 0, 1"):
         spsam.load_run("S9", out=two_runs)
     run = spsam.load_run("S9/0", out=two_runs, device="cpu")
     with pytest.raises(spsam.InputError, match="expected 1 channels, the image has 2"):

@@ -169,12 +169,12 @@ KINDS = (
     Kind(
         "weights that are not there",
         sam("sam.pth", lambda path: None),
-        r"sam\.pth: there is no such checkpoint file",
+        r"sam\.pth: this checkpoint file does not exist",
     ),
     Kind(
         "weights that are a folder",
         sam("sam.pth", Path.mkdir),
-        r"sam\.pth: there is no such checkpoint file",
+        r"sam\.pth: this checkpoint file does not exist",
     ),
     Kind(
         "weights of another network",

@@ -177,7 +177,7 @@ KINDS = (
     Kind(
         "a whole data set to segment",
         layouts,
-        r"write_\w+: is a data set \(.*\) with label maps in it: give the folder of its images",
+        r"write_\w+: is a data set \(.*\) that contains label maps: give its folder of images",
     ),
     Kind(
         "a reference both packed and not",

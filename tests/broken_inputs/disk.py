@@ -371,58 +371,58 @@ KINDS = (
     Kind(
         "predictions of other runs",
         with_other_predictions,
-        "out: the folder holds predictions of other runs or options: choose another --save",
+        "out: the folder contains predictions of other runs or options: choose another --save",
     ),
     Kind(
         "results into the folder of scans",
         into(lambda place: Path("scans")),
-        "scans: --save scans is or lies in this folder of inputs",
+        "scans: --save scans is, or is in, this folder of inputs",
     ),
-    Kind("results into a link to the scans", into(linked), "is or lies in this folder of inputs"),
+    Kind("results into a link to the scans", into(linked), "is, or is in, this folder of inputs"),
     Kind(
         "results into a folder below the scans",
         into(lambda place: place.folder / "scans" / "new" / "deep"),
-        "scans: --save .* is or lies in this folder of inputs",
+        "scans: --save .* is, or is in, this folder of inputs",
     ),
     Kind(
         "results into a folder above the scans",
         into(lambda place: place.folder),
-        "scans: --save .* holds these inputs: choose another",
+        "scans: --save .* contains these inputs: choose another",
     ),
     Kind(
         "results into a folder that scans are linked from",
         into(with_links_to_results),
-        "true: --save .* holds these inputs: choose another",
+        "true: --save .* contains these inputs: choose another",
     ),
     Kind(
         "results into the folder of references",
         into(with_references),
-        r"(?s)a\.nii\.gz: spsam predict has not written it.*b\.nii\.gz: spsam predict has not",
+        r"(?s)a\.nii\.gz: was not written by spsam predict.*b\.nii\.gz: was not written by",
     ),
-    Kind("a scan linked into its results", into(hard_link), r"a\.nii\.gz: spsam predict has not"),
+    Kind("a scan linked into its results", into(hard_link), r"a\.nii\.gz: was not written by"),
     Kind(
-        "a dead link as a result", into(dangling), r"a\.nii\.gz: spsam predict has not written it"
+        "a dead link as a result", into(dangling), r"a\.nii\.gz: was not written by spsam predict"
     ),
-    Kind("a folder as a result", into(folder_as_result), r"a\.nii\.gz: spsam predict has not"),
+    Kind("a folder as a result", into(folder_as_result), r"a\.nii\.gz: was not written by"),
     Kind(
         "another tool's label map among results",
         into(of_another_tool),
-        r"c\.nrrd: spsam predict has not written it: choose another --save, or take it away",
+        r"c\.nrrd: was not written by spsam predict: choose another --save, or move it away",
     ),
     Kind(
         "a result that was changed",
         predicted(lambda p, _: write_image(p.out / "a.nii.gz", blocks(values=(1, 2)))),
-        r"a\.nii\.gz: has been changed since spsam predict wrote it: choose another --save",
+        r"a\.nii\.gz: was changed after spsam predict wrote it: choose another --save",
     ),
     Kind(
         "probabilities that were changed",
         predicted(lambda p, _: truncate(p.out / "probabilities" / "a.nii.gz"), "--probabilities"),
-        r"probabilities/a\.nii\.gz: has been changed since spsam predict wrote it",
+        r"probabilities/a\.nii\.gz: was changed after spsam predict wrote it",
     ),
     Kind(
         "a scan that was changed after its segmentation",
         predicted(lambda _, file: write_image(file, random_image(5))),
-        r"a\.nii\.gz: was segmented from another scan of this name, or before the scan was chang",
+        r"a\.nii\.gz: was segmented from another scan of this name, or the scan was chang",
     ),
     Kind(
         "results of a changed scan of which some were taken away",
@@ -435,32 +435,32 @@ KINDS = (
     Kind(
         "results whose record was taken away",
         predicted(lambda p, _: (p.out / "predict.json").unlink()),
-        r"a\.nii\.gz: spsam predict has not written it",
+        r"a\.nii\.gz: was not written by spsam predict",
     ),
     Kind(
         "results whose record is damaged",
         predicted(lambda p, _: truncate(p.out / "predict.json")),
-        "the folder holds predictions of other runs or options",
+        "the folder contains predictions of other runs or options",
     ),
     Kind(
         "a prediction that is its reference",
         scored_by_itself,
-        r"made/a\.nii\.gz: is its own reference: nothing would be compared",
+        r"made/a\.nii\.gz: is its own reference; give predictions",
     ),
     Kind(
         "predictions in the folder of references",
         scored_in_one_folder,
-        "made: the predictions are in the folder of the references: give each its own",
+        "made: the predictions are in the folder of the references: use separate folders",
     ),
     Kind(
         "a damaged record of predictions",
         with_a_damaged_record,
-        "out: the folder holds predictions of other runs or options: choose another --save",
+        "out: the folder contains predictions of other runs or options: choose another --save",
     ),
     Kind(
         "scores by a damaged record",
         scored_by_a_damaged_record,
-        r"made/predict\.json: is no record of spsam predict, .*: name the classes by --classes",
+        r"made/predict\.json: is not a valid record of spsam predict: .* --classes",
     ),
     Kind(
         "references that are not there",
@@ -518,7 +518,7 @@ KINDS = (
     Kind(
         "two results of one name",
         segmented_twice,
-        "two volumes would be called amos_0007: predict them apart",
+        "several volumes would be named amos_0007: predict them separately",
     ),
     Kind(
         "a leaderboard's name without a number",

@@ -218,7 +218,7 @@ def test_externals_are_named_folders() -> None:
     assert "--external a=c: 'a' is named twice" in result.stderr
     result = ablate("S9", "--external", "nnUNet=nowhere", "--reference", "S8", "--data", "tiny")
     assert result.exit_code == 2
-    assert "no arm of the study is called 'S8'" in result.stderr
+    assert "no arm of the study is named 'S8'" in result.stderr
 
 
 def test_a_dry_run_names_externals_and_what_tuning_costs(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def test_every_mistake_at_once_and_nothing_is_written(
     for said in (
         "--prompts: prompts 'piont': unknown kind of prompt 'piont'; did you mean 'point'?",
         "--point: unknown point strategy 'rnadom'; did you mean 'random'?",
-        "--source: source 'auxiliary' needs a trained run",
+        "--source: source 'auxiliary' requires a trained run",
         "--source: unknown source 'disturbd'; did you mean 'disturbed'?",
         "--mask: unknown mask prompt 'logit'; did you mean 'logits'?",
         "did you mean 'sam_tiny'?",

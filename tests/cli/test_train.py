@@ -98,7 +98,7 @@ def test_fit_says_what_it_chose_and_keeps_the_run(tmp_path: Path) -> None:
 def test_a_run_is_trained_once_whatever_the_tracking_server_does() -> None:
     first = spsam("train", "S3")
     assert first.exit_code == 0, first.output
-    assert "going on without it" in first.stderr
+    assert "continuing without it" in first.stderr
     assert "left" in first.stdout
     assert "mean" in first.stdout
     again = spsam("train", "S3")

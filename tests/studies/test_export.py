@@ -106,14 +106,14 @@ def test_a_card_says_what_the_model_is_worth(model: Path, two_runs: Path) -> Non
         f"| LV | {100 * np.mean(dice):.2f} ± {100 * np.std(dice, ddof=1):.2f} (n = {len(dice)})"
     )
     assert wanted in card
-    assert "Trained for 2 steps alone, which tries the machinery: results mean nothing." in card
-    assert "sam_tiny: random ones, which spsam makes again." in card
+    assert "Trained for 2 steps only, as a technical test: the results are meaningless." in card
+    assert "sam_tiny: random weights, which spsam generates again." in card
     assert "CC BY 4.0." in card
     loaded = spsam.load_run(model, device="cpu")
     assert loaded.summary.set_index(["class_name", "metric"]).loc[
         ("LV", "dice"), "mean"
     ] == pytest.approx(np.mean(dice))
-    with pytest.raises(InputError, match="an exported model has means of its scores"):
+    with pytest.raises(InputError, match="an exported model contains mean scores"):
         loaded.scores  # noqa: B018 - the access is the test
 
 
@@ -161,11 +161,11 @@ def test_paths_of_a_configuration_go_or_are_refused(recipe: Recipe, tmp_path: Pa
 def test_mistakes_write_nothing(model: Path, two_runs: Path, tmp_path: Path) -> None:
     target = tmp_path / "a.zip"
     for words, message in (
-        (["S9/0", tmp_path / "a.tar"], "expected runs, then the file of the model, which ends in"),
-        ([target], "expected runs, then the file of the model"),
+        (["S9/0", tmp_path / "a.tar"], "expected runs, then the model's file, which ends in"),
+        ([target], "expected runs, then the model's file"),
         (["S99", target], "S99: there is no such trained run"),
-        (["S9", target], "S9: has the seeds 0, 1"),
-        ([model, target], "is an exported model already: give its runs"),
+        (["S9", target], "S9: has seeds 0, 1"),
+        ([model, target], "is an exported model already: give runs"),
     ):
         result = run("export", *words, "--out", two_runs)
         assert result.exit_code == 2
@@ -173,7 +173,7 @@ def test_mistakes_write_nothing(model: Path, two_runs: Path, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
     target.write_text("mine")
     refused = run("export", "S9/0", target, "--out", two_runs)
-    assert "is there already; give another name, or --replace" in refused.stderr
+    assert "exists already; give another name, or replace it with --replace" in refused.stderr
     assert target.read_text() == "mine"
     assert run("export", "S9/0", target, "--out", two_runs, "--replace").exit_code == 0
     assert len(read_model(target).recipes) == 1
@@ -186,7 +186,7 @@ def test_a_run_without_scores_is_told_of(two_runs: Path, tmp_path: Path) -> None
     shutil.copy(two_runs / "run0" / "checkpoint.pt", tmp_path)
     result = run("export", tmp_path / "checkpoint.pt", tmp_path / "a.zip")
     assert result.exit_code == 0
-    assert "no scores lie beside the checkpoint" in result.stderr
+    assert "there are no scores beside the checkpoint" in result.stderr
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert "None were recorded." in archive.read("README.md").decode()
 

@@ -109,7 +109,7 @@ def test_what_came_in_between_is_not_overwritten(tmp_path: Path) -> None:
     out.begin()
     write_image(out.folder / "a.nii.gz", random_image(3))
     before = (out.folder / "a.nii.gz").read_bytes()
-    with pytest.raises(InputError, match=r"a\.nii\.gz: was put there meanwhile"):
+    with pytest.raises(InputError, match=r"a\.nii\.gz: was created meanwhile"):
         out.add("a", volume_hash(scan), drafts(tmp_path, "a"))
     assert (out.folder / "a.nii.gz").read_bytes() == before
 
@@ -178,7 +178,7 @@ def test_a_file_about_all_volumes_is_written_and_guarded(tmp_path: Path) -> None
     assert shared.read_bytes() == b"one\n"
     shared.write_text("of another program")
     for asked in (out.begin, partial(out.finished, {})):
-        with pytest.raises(InputError, match=r"shared\.txt: spsam predict has not written it"):
+        with pytest.raises(InputError, match=r"shared\.txt: was not written by spsam predict"):
             asked()
     assert shared.read_text() == "of another program"
 
@@ -188,12 +188,12 @@ def test_a_file_in_a_folder_of_results_is_in_the_way(tmp_path: Path) -> None:
     out.begin()
     (out.folder / "probabilities").mkdir()
     (out.folder / "probabilities" / "a.nii.gz").write_bytes(b"another program's")
-    with pytest.raises(InputError, match=r"probabilities/a\.nii\.gz: spsam predict has not"):
+    with pytest.raises(InputError, match=r"probabilities/a\.nii\.gz: was not written by"):
         out.finished({"a": scan})
     (out.folder / "probabilities" / "a.nii.gz").unlink()
     (out.folder / "probabilities").rmdir()
     (out.folder / "probabilities").touch()
-    with pytest.raises(InputError, match="probabilities: spsam predict has not written it"):
+    with pytest.raises(InputError, match="probabilities: was not written by spsam predict"):
         out.finished({"a": scan})
 
 

@@ -136,7 +136,7 @@ def test_a_patch_that_the_encoder_would_stretch_is_told(
     words = ["ablate", "S9", "--data", data, "--preset", "paper", "--set", "patch.size=[192,256]"]
     result = dry(*words, "--set", f"backbone.encoder_size={encoder}", "--json")
     notes = json.loads(result.stdout)["notes"]
-    assert any("stretch patches of 192×256" in note for note in notes) == stretched
+    assert any("resizing patches of 192×256" in note for note in notes) == stretched
 
 
 def test_a_machine_without_a_gpu_is_told_what_a_run_would_take(
@@ -164,11 +164,11 @@ def test_a_dry_run_needs_no_weights_and_a_run_does(tmp_path: Path) -> None:
     assert any("no weights are given" in note for note in told["notes"])
     result = CliRunner().invoke(app, [str(word) for word in words])
     assert result.exit_code == 2
-    assert "S9 wants official weights of sam_vit_b" in result.output
+    assert "S9 requires official weights of sam_vit_b" in result.output
     # Named, but not there.
     result = dry(*words, "--checkpoint", "nothing.pth")
     assert result.exit_code == 2
-    assert "there is no such checkpoint file" in result.output
+    assert "this checkpoint file does not exist" in result.output
 
 
 def test_a_sweep_takes_the_protocol_too(tmp_path: Path) -> None:

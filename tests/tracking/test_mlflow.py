@@ -141,7 +141,7 @@ def test_a_damaged_store_is_one_warning(tmp_path: Path, monkeypatch: pytest.Monk
     said: list[str] = []
     use_everything(Tracker(tmp_path, said.append), tmp_path / "mlflow.db")
     assert len(said) == 1
-    assert "going on without it" in said[0]
+    assert "continuing without it" in said[0]
 
 
 NO_STORES = [

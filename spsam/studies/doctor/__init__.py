@@ -1,1 +1,1 @@
-"""What a machine has and lacks for this software, found out before a training does."""
+"""Checks of a machine and its installation for `spsam doctor`, before a training is started."""

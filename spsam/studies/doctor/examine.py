@@ -1,4 +1,4 @@
-"""All checks in their order, and the report that they make."""
+"""The list of checks, their execution, and the resulting diagnosis."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ CHECKS: tuple[Check, ...] = (
     data,
     steps,
 )
-"""In the order in which faults are to be mended: later checks build on earlier ones."""
+"""In the order in which faults should be fixed: later checks depend on earlier ones."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What all checks found.
+    """The findings of all checks.
 
     Attributes:
         findings: In the order of the checks.
@@ -41,11 +41,11 @@ class Diagnosis:
 
     @property
     def wrong(self) -> list[Finding]:
-        """What is to be mended, the first thing first."""
+        """The faults, in the order in which they should be fixed."""
         return [finding for finding in self.findings if finding.status == "wrong"]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: `healthy`, `mend` (the first thing; null) and `findings`."""
+        """Returns plain values: `healthy`, `mend` (the first fault or null) and `findings`."""
         first = self.wrong[0] if self.wrong else None
         return {
             "healthy": first is None,
@@ -59,12 +59,12 @@ def examine(
     checks: Sequence[Check] = CHECKS,
     tell: Callable[[Finding], None] = lambda finding: None,
 ) -> Diagnosis:
-    """Makes all checks; none of them writes anything that stays.
+    """Runs checks; they write nothing that stays.
 
     Args:
-        examined: What is looked at.
-        checks: Which checks.
-        tell: Called with each finding as it comes.
+        examined: What to examine.
+        checks: The checks to run.
+        tell: Called with each finding as soon as it is available.
     """
     findings: list[Finding] = []
     for check in checks:

@@ -1,4 +1,4 @@
-"""What a check finds, and what it is given."""
+"""The input and the result of a check."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Finding:
     """One line of the report.
 
     Attributes:
-        check: What was looked at, a word or two.
-        status: `ok`; `note`, worth knowing; `wrong`, to be mended before work begins.
+        check: The subject of the check, in a word or two.
+        status: `ok`; `note`, for information; `wrong`, a fault to fix before work begins.
         text: What was found.
-        mend: What to do about it; empty where there is nothing to do.
-        facts: The same for a program.
+        mend: How to fix it; empty if there is nothing to do.
+        facts: The finding as values, for programs.
     """
 
     check: str
@@ -29,20 +29,20 @@ class Finding:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Returns plain values."""
         return {**vars(self), "facts": dict(self.facts)}
 
 
 @dataclass(frozen=True)
 class Examination:
-    """What is examined.
+    """What to examine.
 
     Attributes:
-        home: The folder of results.
-        arm: The arm whose steps are taken.
-        data: A data set's name or folder; None: none is looked at.
-        checkpoint: A file of SAM's weights; None: none is looked at.
-        storage: Of Optuna, as `spsam sweep` takes it; None: the journal below `home`.
+        home: The folder of all results.
+        arm: The arm for the training steps.
+        data: A data set's name or folder; None skips its check.
+        checkpoint: A file with SAM's weights; None skips its check.
+        storage: Optuna's storage, as for `spsam sweep`; None: the journals in `home`.
     """
 
     home: Path

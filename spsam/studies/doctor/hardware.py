@@ -1,4 +1,4 @@
-"""Cores, memory, disk, and the GPUs with their driver."""
+"""Checks of CPU cores, memory, disk, PyTorch's build, and the GPUs."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ import psutil
 from spsam.studies.doctor.finding import Examination, Finding, Status
 
 _LEAST_MEMORY, _LEAST_DISK = 2e9, 2e9
-"""Bytes that must be free: what a run of the demo and its results take."""
-# Compute capabilities: where a GPU computes in the type, and not by detours.
+"""Bytes of memory and disk space that a run of the demo and its results need."""
+# The minimum compute capability with native support of each type.
 _PRECISIONS = {"fp32": (0, 0), "fp16": (5, 3), "bf16": (8, 0)}
 
 
 def machine(examined: Examination) -> Iterator[Finding]:
-    """Cores, memory and room on the disk of results."""
+    """Reports the CPU cores, the free memory, and the free space on the disk of results."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield Finding("cores", "ok", f"{cores}", "", {"count": cores})
     memory = psutil.virtual_memory()
     facts: dict[str, Any] = {"total": memory.total, "free": memory.available}
     text = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free"
     few = memory.available < _LEAST_MEMORY
-    advice = f"end other programs: {_LEAST_MEMORY / 1e9:.0f} GB are wanted" if few else ""
+    advice = f"end other programs: {_LEAST_MEMORY / 1e9:.0f} GB are required" if few else ""
     yield Finding("memory", "wrong" if few else "ok", text, advice, facts)
     home = examined.home.resolve()
     place = next(folder for folder in (home, *home.parents) if folder.exists())
     disk = shutil.disk_usage(place)
     few = disk.free < _LEAST_DISK
     writable = os.access(place, os.W_OK)
-    advice = "make room, or name another folder with --out" if few or not writable else ""
+    advice = "free some space, or set another folder with --out" if few or not writable else ""
     text = f"{disk.free / 1e9:,.1f} GB free in {place}" + ("" if writable else ", not writable")
     facts = {"folder": str(place), "total": disk.total, "free": disk.free}
     yield Finding("disk", "wrong" if advice else "ok", text, advice, facts)
 
 
 def torch_build(examined: Examination) -> Iterator[Finding]:
-    """PyTorch, the CUDA that it was built with, and whether it reaches the driver."""
+    """Reports PyTorch's version and CUDA version, and whether it can use the NVIDIA driver."""
     import torch
 
     cuda, driver = torch.version.cuda, driver_version()
@@ -51,22 +51,22 @@ def torch_build(examined: Examination) -> Iterator[Finding]:
     status: Status = "ok"
     mend = ""
     if driver and cuda is None:
-        status, mend = "wrong", "there is a GPU, and this torch cannot use it: install a CUDA one"
+        status, mend = "wrong", "the GPU needs a build of torch with CUDA: install one"
     elif driver and not torch.cuda.is_available():
         status = "wrong"
         mend = (
-            f"torch does not reach the GPU: driver {driver} may be too old for CUDA {cuda}, or "
+            f"torch cannot use the GPU: driver {driver} may be too old for CUDA {cuda}, or "
             "CUDA_VISIBLE_DEVICES hides it"
         )
     yield Finding("torch", status, text, mend, facts)
 
 
 def gpus(examined: Examination) -> Iterator[Finding]:
-    """Every GPU that torch sees: memory, precisions, and whether it has kernels for it."""
+    """Reports each GPU that torch detects: memory, precisions, and whether torch supports it."""
     import torch
 
     if not torch.cuda.is_available():
-        yield Finding("gpus", "note", "none that torch sees: runs compute on the CPU")
+        yield Finding("gpus", "note", "torch detects none: runs compute on the CPU")
         return
     kernels = torch.cuda.get_arch_list()
     for index in range(torch.cuda.device_count()):
@@ -94,13 +94,16 @@ def _gpu(index: int, gpu: Any, kernels: list[str], free: int) -> Finding:
         "precisions": precisions,
     }
     if not _has_kernels(capability, kernels):
-        advice = f"this torch has kernels for {', '.join(kernels)}: install one for this GPU"
+        advice = f"this torch supports {', '.join(kernels)} only: install one for this GPU"
         return Finding(f"cuda:{index}", "wrong", text, advice, facts)
     return Finding(f"cuda:{index}", "ok", text, "", facts)
 
 
 def _has_kernels(capability: tuple[int, int], kernels: list[str]) -> bool:
-    """Compiled code runs on later GPUs of one generation, PTX on every later GPU."""
+    """Whether torch can run on a GPU of a compute capability.
+
+    Compiled kernels run on later GPUs of the same generation, PTX runs on every later GPU.
+    """
     major, minor = capability
     for kernel in kernels:
         kind, _, number = kernel.partition("_")
@@ -112,12 +115,12 @@ def _has_kernels(capability: tuple[int, int], kernels: list[str]) -> bool:
             return True
         if kind == "sm" and its[0] == major and its[1] <= minor:
             return True
-    # An empty list is of a build that does not say.
+    # Builds that do not list their kernels return an empty list.
     return not kernels
 
 
 def driver_version() -> str | None:
-    """The driver's version, by its own program; None where there is none that answers."""
+    """Returns the version that `nvidia-smi` reports; None if it is missing or fails."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return None

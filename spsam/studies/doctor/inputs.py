@@ -1,4 +1,4 @@
-"""The user's own files: SAM's weights and the data set."""
+"""Checks of the user's files: SAM's weights and the data set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from spsam.studies.doctor.finding import Examination, Finding
 
 
 def checkpoint(examined: Examination) -> Iterator[Finding]:
-    """The weights' hash, whether they are official, and whether they can be read."""
+    """Reports whether a checkpoint can be read, its hash, and whether it is an official one."""
     if examined.checkpoint is None:
         return
     from spsam.model.sam.backbones import BACKBONES
@@ -31,14 +31,14 @@ def checkpoint(examined: Examination) -> Iterator[Finding]:
         yield Finding("checkpoint", "ok", f"{name}: {known.backbone}, {known}", "", facts)
         return
     official = [spec.official_file for spec in BACKBONES.values() if spec.official_file]
-    text = f"{name}: no official file (sha-256 {sha256[:12]}…); official ones: " + ", ".join(
+    text = f"{name}: not an official file (SHA-256 {sha256[:12]}…); official ones: " + ", ".join(
         official
     )
     yield Finding("checkpoint", "note", text, "", facts)
 
 
 def data(examined: Examination) -> Iterator[Finding]:
-    """The data set's layout, and what its headers say."""
+    """Reports whether the data set's layout and headers are valid, and its size."""
     if examined.data is None:
         return
     from spsam.data.dataset import open_dataset
@@ -48,7 +48,7 @@ def data(examined: Examination) -> Iterator[Finding]:
     except InputError as error:
         first, *more = error.problems
         text = str(first) + (f" (and {len(more)} more)" if more else "")
-        yield Finding("data", "wrong", text, f"spsam data check {examined.data} names every fault")
+        yield Finding("data", "wrong", text, f"spsam data check {examined.data} lists every fault")
         return
     facts = {
         "name": dataset.name,

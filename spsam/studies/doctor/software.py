@@ -1,4 +1,4 @@
-"""Python, the packages and their versions, and programs that some commands start."""
+"""Checks of Python, the installed packages, and the programs that some commands start."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ PROGRAMS = {
     "pdflatex": "a study's report.pdf",
     "sbatch": "spsam ablate --executor slurm",
 }
-"""Programs that spsam starts where they are, and what for."""
+"""Optional program -> the feature that uses it."""
 
 
 def python(examined: Examination) -> Iterator[Finding]:
-    """The interpreter, held against what the package asks for."""
+    """Compares the interpreter's version with the one that the package requires."""
     found, system = platform.python_version(), platform.platform()
     wanted = metadata.metadata("spsam")["Requires-Python"]
     right = Requirement(f"python{wanted}").specifier.contains(found, prereleases=True)
@@ -35,7 +35,7 @@ def python(examined: Examination) -> Iterator[Finding]:
 
 
 def packages(examined: Examination) -> Iterator[Finding]:
-    """Every package that spsam needs, held against its range and the version that was tested."""
+    """Compares each required package with its version range and with the tested version."""
     wanted = [Requirement(line) for line in metadata.requires("spsam") or ()]
     needed = [each for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})]
     tested = _tested()
@@ -54,25 +54,25 @@ def packages(examined: Examination) -> Iterator[Finding]:
         "tested": {each.name: tested.get(each.name.lower()) for each in needed},
     }
     if broken:
-        missing = f"{len(broken)} of {len(needed)} missing or of a wrong version"
+        missing = f"{len(broken)} of {len(needed)} are missing or have a wrong version"
         yield Finding("packages", "wrong", missing, f"pip install {' '.join(broken)}", facts)
     elif other:
-        text = f"{len(needed)} in their ranges; other than tested: {', '.join(other)}"
+        text = f"{len(needed)} in their ranges; other versions than tested: {', '.join(other)}"
         yield Finding("packages", "note", text, "", facts)
     else:
         yield Finding("packages", "ok", f"{len(needed)}, all as tested", "", facts)
 
 
 def programs(examined: Examination) -> Iterator[Finding]:
-    """Programs that are asked for by some commands only."""
+    """Reports programs that only some commands need."""
     for name, use in PROGRAMS.items():
         found = shutil.which(name)
-        text = found or f"not found; {use} needs it, and nothing else"
+        text = found or f"not found; only {use} needs it"
         yield Finding(name, "ok" if found else "note", text, "", {"path": found})
 
 
 def _tested() -> dict[str, str]:
-    """Versions that the tests ran with, on this Python, by the package's name in lower case."""
+    """Returns the versions that are tested on this Python, by package name in lower case."""
     file = tested_versions()
     if file is None:
         return {}

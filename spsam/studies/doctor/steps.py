@@ -1,4 +1,4 @@
-"""Steps of training and a prediction on every device, and whether devices agree."""
+"""Checks of training steps and a prediction on each device, compared with those of the CPU."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 FIRST, LAST, LABELS = 1e-3, 1e-2, 0.9
 """Tolerances between a GPU and the CPU, both in float32 without TF32.
 
-The first loss differs by at most `FIRST` of itself, the last by `LAST`. `LABELS` is the share of
-voxels that a prediction labels alike: an untrained network decides many of them by less than
-rounding. Images changed by 1e-5 of themselves on one CPU gave 1e-7, 1e-4 and 0.96.
+`FIRST` and `LAST` are relative tolerances of the first and the last loss. `LABELS` is the minimum
+fraction of voxels with the same predicted label; it is below 1 because an untrained network's
+logits often differ by less than rounding. For comparison, images changed by a relative 1e-5 on one
+CPU gave 1e-7, 1e-4 and 0.96.
 """
 
 
 def steps(examined: Examination) -> Iterator[Finding]:
-    """Three steps and one prediction on the CPU and on each GPU, then both held together."""
+    """Runs three training steps and a prediction on each device, and compares GPUs with the CPU."""
     import torch
 
     from spsam.engine.trial import Trials
@@ -46,13 +47,13 @@ def steps(examined: Examination) -> Iterator[Finding]:
                 yield agreement(device, own, its)
                 for precision in trials.half_precisions(device):
                     yield _took(f"{device} {precision}", trials(device, precision))
-            # A GPU that fails is a finding, and the next one is still tried.
+            # A failing GPU is a finding; the remaining GPUs are still checked.
             except (SpsamError, RuntimeError, AssertionError, OSError) as error:
                 yield _failed(device, error)
 
 
 def agreement(device: str, cpu: Trial, gpu: Trial) -> Finding:
-    """Whether a GPU computes what the CPU does, within the tolerances."""
+    """Compares the results of a GPU with those of the CPU, within the tolerances."""
     first, last = (
         abs(gpu.losses[index] - cpu.losses[index]) / abs(cpu.losses[index]) for index in (0, -1)
     )
@@ -60,14 +61,14 @@ def agreement(device: str, cpu: Trial, gpu: Trial) -> Finding:
     facts = {"first_loss": first, "last_loss": last, "labels": same}
     text = (
         f"first loss within {first:.1e} (tolerance {FIRST:.0e}), last within {last:.1e} "
-        f"({LAST:.0e}), {100 * same:.2f} % of labels alike ({100 * LABELS:.0f} %)"
+        f"({LAST:.0e}), {100 * same:.2f} % of labels equal ({100 * LABELS:.0f} %)"
     )
     right = first <= FIRST and last <= LAST and same >= LABELS
     advice = (
         ""
         if right
-        else f"{device} computes something else than the CPU: update driver and torch, and "
-        "look at the GPU's memory (nvidia-smi -q -d ECC)"
+        else f"{device} and the CPU compute different results: update driver and torch, and "
+        "check the GPU's memory (nvidia-smi -q -d ECC)"
     )
     return Finding(f"{device} = cpu", "ok" if right else "wrong", text, advice, facts)
 
@@ -76,9 +77,9 @@ def _took(device: str, trial: Trial) -> Finding:
     losses = ", ".join(f"{loss:.4f}" for loss in trial.losses)
     shape = "×".join(map(str, trial.labels.shape))
     facts = {"losses": list(trial.losses), "shape": list(trial.labels.shape)}
-    # False of NaN, too.
+    # Also False if a loss is NaN.
     falls = trial.losses[-1] < trial.losses[0]
-    advice = f"the loss of one batch does not fall on {device}: update driver and torch"
+    advice = f"the loss of one batch does not decrease on {device}: update driver and torch"
     return Finding(
         f"steps {device}",
         "ok" if falls else "wrong",

@@ -1,4 +1,4 @@
-"""Whether MLflow's store and Optuna's can be reached; passwords are hidden."""
+"""Checks of the connections to MLflow's and Optuna's stores; passwords are masked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spsam.text.secrets import masked
 
 
 def mlflow_store(examined: Examination) -> Iterator[Finding]:
-    """The store of MLFLOW_TRACKING_URI, else the database in the folder of results."""
+    """Checks the store MLFLOW_TRACKING_URI, or else the database in the folder of results."""
     from spsam.tracking.store import connect, database, failures, store
 
     named = bool(os.environ.get("MLFLOW_TRACKING_URI"))
@@ -19,9 +19,9 @@ def mlflow_store(examined: Examination) -> Iterator[Finding]:
     shown = masked(address)
     facts = {"address": shown, "named": named}
     if not named and not database(examined.home).is_file():
-        yield Finding("mlflow", "ok", f"{shown}: made by the first run", "", facts)
+        yield Finding("mlflow", "ok", f"{shown}: the first run creates it", "", facts)
         return
-    # Nothing waits for the answer: a server that is away costs seconds.
+    # Fail fast: a check does not need to wait for a server that may come back.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
     try:
@@ -31,16 +31,16 @@ def mlflow_store(examined: Examination) -> Iterator[Finding]:
         advice = (
             "start the server, or correct or unset MLFLOW_TRACKING_URI"
             if named
-            else "move the file away: spsam sync makes a new one from the runs' folders"
+            else "move the file away: spsam sync creates a new one from the runs' folders"
         )
         text = f"{shown}: {shortened(reason, 200)}"
         yield Finding("mlflow", "wrong", text, advice, facts)
         return
-    yield Finding("mlflow", "ok", f"{shown}: answers", "", facts)
+    yield Finding("mlflow", "ok", f"{shown}: reachable", "", facts)
 
 
 def optuna_store(examined: Examination) -> Iterator[Finding]:
-    """The database of --storage, else the journal that sweeps keep in the folder of results."""
+    """Checks the database of `--storage`; sweeps without one use a journal in their folders."""
     from spsam.studies.sweep.address import is_database, shown_storage
     from spsam.studies.sweep.storage import open_storage
 
@@ -56,4 +56,4 @@ def optuna_store(examined: Examination) -> Iterator[Finding]:
         advice = "start the database, or correct --storage"
         yield Finding("optuna", "wrong", text, advice, facts)
         return
-    yield Finding("optuna", "ok", f"{facts['storage']}: answers", "", facts)
+    yield Finding("optuna", "ok", f"{facts['storage']}: reachable", "", facts)

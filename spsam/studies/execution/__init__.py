@@ -1,1 +1,1 @@
-"""Runs computed: in this process, in others, on a cluster."""
+"""Execution of runs: in this process, in local processes, or on a cluster."""

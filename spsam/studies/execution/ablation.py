@@ -1,4 +1,4 @@
-"""Runs a planned ablation: every run once, whatever happens to the others, then the table."""
+"""Execution of a planned ablation: each run once, regardless of failures, then the tables."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _ENDINGS: dict[News, Ending] = {
     "stopped": "KILLED",
 }
 _PATIENCE = 20.0
-"""Seconds that the first run waits for MLflow."""
+"""Maximum time in seconds to wait for MLflow before the first run."""
 
 _SHARE_OF_TABLES = 0.05
-"""Of the study's time, what may be spent on making the table anew while it grows."""
+"""Maximum fraction of the study's time spent on updating its tables while it runs."""
 
 
 def run_ablation(
@@ -51,23 +51,26 @@ def run_ablation(
     retry_failed: bool = False,
     shard: tuple[int, int] = (1, 1),
 ) -> Outcome:
-    """Runs what is not finished yet, records it, and makes the table anew.
+    """Executes the runs that are not finished, records them, and updates the tables.
 
-    A failed run is recorded and does not stop the others. An interrupted call (Ctrl-C) leaves
-    everything so that the next one goes on. Several calls at once share the work. Values that the
-    study tunes are chosen first, in this process, unless they are chosen already.
+    A failed run is recorded and does not stop the others. An interrupted call (Ctrl-C) can be
+    resumed by another one. Simultaneous calls share the work. If the study has a tuning, its values
+    are selected first, in this process.
 
     Args:
-        ablation: Of `plan_ablation`.
-        watch: Told what happens.
+        ablation: The planned ablation, from `plan_ablation`.
+        watch: Receives progress and messages.
         backend: The engine.
-        executor: Where runs are computed; None: in this process.
-        retry_failed: Whether runs that failed before are tried again.
-        shard: (i, n): takes every n-th run from the i-th on, counted from 1.
+        executor: The executor of the runs; None: this process.
+        retry_failed: Whether to retry runs that failed before.
+        shard: (i, n): executes every n-th run starting from the i-th, counted from 1.
+
+    Returns:
+        The outcome, with the tables.
 
     Raises:
-        InputError: If data or weights turn out to be wrong, before any run is begun.
-        KeyboardInterrupt: If the user stopped it.
+        InputError: If data or weights are invalid, before any run begins.
+        KeyboardInterrupt: If the user interrupted it.
     """
     watch = watch or ProgressListener()
     backend = backend or (executor.backend if executor else Backend())
@@ -108,11 +111,11 @@ def _queued_runs(
 
 
 class _Book:
-    """Keeps the table and MLflow up to date while a study runs.
+    """Keeps the tables and MLflow up to date while a study runs.
 
     Args:
         ablation: The study.
-        tracker: Not open yet.
+        tracker: A tracker that is not open yet.
     """
 
     def __init__(self, ablation: Ablation, tracker: Tracker) -> None:
@@ -140,11 +143,11 @@ class _Book:
         return final_scores(folder, scored_names(config["data"]))["dice/mean"]
 
     def scored(self, run: ExternalSpec) -> None:
-        """Predictions made elsewhere are scored."""
+        """Records a scored external in MLflow."""
         self._mirror.changed(run.folder, run.config(), run.name, "FINISHED")
 
     def close(self, ending: Ending, outcome: Outcome | None) -> bool:
-        """Waits for MLflow to have everything; returns whether it has."""
+        """Waits until MLflow is up to date; returns whether it recorded everything."""
         self._mirror.close()
         if outcome is None:
             return self._tracker.close(ending)
@@ -155,10 +158,10 @@ class _Book:
 def prepare(
     ablation: Ablation, watch: ProgressListener, backend: Backend
 ) -> dict[str, PreparedStore]:
-    """The data of every plan, prepared once.
+    """Prepares the data of every plan, once.
 
     Raises:
-        InputError: With every problem in every file, or if nothing can be learnt from them.
+        InputError: With every problem in every file, or if nothing can be learnt from the data.
     """
     folder = ablation.request.home / "prepared"
     stores: dict[str, PreparedStore] = {}
@@ -168,7 +171,7 @@ def prepare(
             stores[run.plan.key] = backend.prepare(
                 ablation.dataset, run.plan, folder, watch.preparing
             )
-    # Plans differ between folds and patches; what is wrong with a file is said once.
+    # Folds and patches can have different plans; the warnings are collected to appear only once.
     for key, fold in dict.fromkeys((r.plan.key, r.config.data.fold) for _, r in ablation.runs):
         split = ablation.splits[fold]
         validated = any(arm.arm.train.validate_every for arm in ablation.arms)
@@ -182,23 +185,23 @@ def prepare(
 
 
 def _without_curve(run: RunSpec) -> str:
-    """What there is to say of a finished run that lacks scores which are asked for now."""
+    """Returns a note if a finished run lacks the validation scores that are now requested."""
     if not run.config.arm.train.validate_every or not _done(run.folder):
         return ""
-    with suppress(SpsamError):  # damaged, which the tables say
+    with suppress(SpsamError):  # a damaged folder; the tables report it
         if any(VALIDATION_DICE in epoch for epoch in run.folder.read_metrics()):
             return ""
     return (
-        f"{run.config.arm.name} seed {run.config.seed} was trained without scores of validation "
-        f"cases, which would not change it; remove {run.folder.path} to train it again with them"
+        f"{run.config.arm.name} seed {run.config.seed} was trained without scoring validation "
+        f"cases, which does not affect the result; remove {run.folder.path} to train it with scores"
     )
 
 
 def check_weights(ablation: Ablation, backend: Backend) -> None:
-    """Loads the weights that unfinished runs will want.
+    """Loads the weights of the unfinished runs, to detect errors in advance.
 
     Raises:
-        InputError: If they are of another model.
+        InputError: If they belong to another model.
     """
     seen: set[tuple[Path, str, int | tuple[int, int] | None]] = set()
     for arm in ablation.arms:

@@ -1,4 +1,4 @@
-"""Scores predictions made elsewhere, each content once, into a folder like a run's."""
+"""Scoring of externals into folders like those of runs, once per content of their label maps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from spsam.data.preparation.store import PreparedStore
 
 OnScored = Callable[[ExternalSpec], None]
-"""Called with what is scored, now or before."""
+"""Called with each scored external, including those scored before."""
 
 
 def score_externals(
@@ -33,13 +33,13 @@ def score_externals(
     watch: ProgressListener,
     on_scored: OnScored,
 ) -> None:
-    """Scores what is not scored yet; what was, under the same content, is left.
+    """Scores the externals that are not scored yet; equal content is not scored again.
 
     Raises:
         InputError: If a file has changed since the study was planned.
     """
     for external in ablation.externals:
-        # An arm's runs are seed by seed: the first are the first seed's folds.
+        # An arm's runs are sorted by seed: the first ones are the folds of the first seed.
         for run, of_arm in zip(external.runs, ablation.arms[0].runs, strict=False):
             store = stores[of_arm.plan.key]
             with run.folder.lock(wait=True):
@@ -49,7 +49,7 @@ def score_externals(
 
 
 def changed_externals(ablation: Ablation) -> list[str]:
-    """What has changed in the folders since the study was written last, a sentence each."""
+    """Returns a message for each external whose files changed since the study was last written."""
     before: dict[str, Mapping[str, str]] = {}
     with suppress(OSError, ValueError, KeyError, TypeError):
         about = from_sealed_json((ablation.folder / "ablation.json").read_bytes())
@@ -65,7 +65,7 @@ def changed_externals(ablation: Ablation) -> list[str]:
         shown = ", ".join(cases[:5]) + (", …" if len(cases) > 5 else "")
         told.append(
             f"external {external.name}: {len(cases)} of {len(now)} label maps have changed since "
-            f"the study was made last; all are scored again: {shown}"
+            f"the last call; all are scored again: {shown}"
         )
     return told
 
@@ -74,7 +74,7 @@ def _is_scored(run: ExternalSpec) -> bool:
     try:
         return is_finished(run.folder)
     except SpsamError:
-        return False  # damaged: made anew from the label maps, which are the truth of it
+        return False  # the folder is damaged; it is rewritten from the label maps
 
 
 def _score(

@@ -1,4 +1,4 @@
-"""A run that can be sent to another process or machine, and what is done with it there."""
+"""Runs that can be sent to another process or machine, and their execution there."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from spsam.studies.recording.summary import is_finished
 End = Literal["finished", "failed", "skipped", "busy", "lost", "stopped"]
 
 Tell = Callable[..., None]
-"""Called with what happens (`begins`, `progress`, `epoch`, `warn`) and its details."""
+"""Called with an event's name (`begins`, `progress`, `epoch`, `warn`) and its details."""
 
 
-class RunStopped(SpsamError):  # noqa: N818 - nothing went wrong
-    """A listener wants no more of the run, which can be gone on with."""
+class RunStopped(SpsamError):  # noqa: N818 - this is not an error
+    """A listener stopped the run, which can be resumed."""
 
 
 @dataclass(frozen=True)
 class QueuedRun:
-    """One run in a queue. Survives pickling.
+    """One run in a queue; can be pickled.
 
     Attributes:
-        spec: What the engine executes; its data are prepared.
-        label: The run as people see it.
-        failures: How often the run may have failed before. One that has failed more often is left
-            alone: a hole stays, and whoever shares the study may have tried it in the meantime.
+        spec: The specification for the engine, with prepared data.
+        label: The description of the run in messages.
+        failures: Number of recorded failures up to which the run is tried again. A run with more
+            failures is skipped, since another process that shares the study may have retried it.
     """
 
     spec: RunSpec
@@ -53,23 +53,23 @@ class QueuedRun:
 
     @property
     def run_id(self) -> str:
-        """The run's identity."""
+        """The run's id."""
         return self.spec.run_id
 
     def with_spec(self, **changes: Any) -> QueuedRun:
-        """The same run, computed otherwise."""
+        """Returns the same run with changes of its specification."""
         return replace(self, spec=replace(self.spec, **changes))
 
 
 @dataclass(frozen=True)
 class RunEnd:
-    """What became of a queued run.
+    """The outcome of a queued run.
 
     Attributes:
-        run_id: Of the run.
-        end: `skipped`: was finished before; `busy`: another process is at it; `lost`: its process
-            died; `stopped`: it was asked to and can be gone on with.
-        detail: What there is to say.
+        run_id: The run's id.
+        end: `skipped`: was finished before; `busy`: another process computes it; `lost`: its
+            process died; `stopped`: was stopped and can be resumed.
+        detail: A message.
     """
 
     run_id: str
@@ -85,18 +85,18 @@ def attempt(
     wait: bool = False,
     logged: bool = False,
 ) -> RunEnd:
-    """Takes the run's lock and computes what is not finished: what every executor does.
+    """Locks a run and computes it unless it is finished; all executors use this function.
 
     Args:
         queued: The run.
         backend: The engine.
-        tell: Told what happens.
-        wait: For the lock; else a run in another process's hands is `busy`.
-        logged: Send what the process prints into the run's log.
+        tell: Called with the events of the run.
+        wait: Whether to wait for the lock; otherwise a run of another process is `busy`.
+        logged: Whether to redirect the process's output to the run's log.
 
     Raises:
-        KeyboardInterrupt: If the process was asked to stop.
-        RunStopped: If a listener wants no more.
+        KeyboardInterrupt: If the process was stopped.
+        RunStopped: If a listener stopped the run.
     """
     folder = queued.folder
     try:
@@ -107,29 +107,29 @@ def attempt(
 
 
 def settled(queued: QueuedRun) -> RunEnd | None:
-    """What became of a run that is not to be computed; None for one that is."""
+    """Returns the outcome of a run that is not to be computed; None if it is."""
     folder = queued.folder
     try:
         if is_finished(folder):
             return RunEnd(folder.run_id, "skipped")
         if folder.status == "failed" and folder.failures > queued.failures:
-            said = f"failed before (see {folder.error}); --retry-failed tries it again"
+            said = f"failed before (see {folder.error}); use --retry-failed to retry it"
             return RunEnd(folder.run_id, "failed", said)
     except SpsamError as error:
-        # Nothing is written: what is left of the folder may be worth a look.
+        # Nothing is written: the remains of the folder may be worth inspecting.
         return RunEnd(folder.run_id, "failed", str(error))
     return None
 
 
 def compute(queued: QueuedRun, backend: Backend, tell: Tell, *, logged: bool = False) -> RunEnd:
-    """Trains and scores a run, or records why not; the caller holds its lock. See `attempt`."""
+    """Trains and scores a run, or records its error; the caller holds the lock. See `attempt`."""
     folder = queued.folder
     try:
         with _into(folder) if logged else nullcontext():
             _execute(queued, backend, tell)
     except (KeyboardInterrupt, RunStopped):
         raise
-    except Exception as error:  # the run's boundary: recorded here, the others go on
+    except Exception as error:  # boundary of the run: recorded here, other runs continue
         with suppress(OSError, SpsamError):
             folder.fail("".join(traceback.format_exception(error)))
         reason = (str(error).strip().splitlines() or [""])[0]
@@ -162,7 +162,7 @@ def _execute(queued: QueuedRun, backend: Backend, tell: Tell) -> None:
             on_note=lambda text: tell("warn", text),
         )
     finally:
-        # On a full disk what went wrong is worth more than how long it took.
+        # On a full disk, the original error matters more than the duration.
         with suppress(OSError):
             folder.note(seconds=round(before + time.perf_counter() - began, 2))
     folder.read_rows()  # a run without scores is not finished
@@ -171,7 +171,7 @@ def _execute(queued: QueuedRun, backend: Backend, tell: Tell) -> None:
 
 @contextmanager
 def _into(folder: RunFolder) -> Iterator[None]:
-    """Sends the process's output, that of libraries in C included, into the run's log."""
+    """Redirects the process's output, including that of C libraries, to the run's log."""
     folder.path.mkdir(parents=True, exist_ok=True)
     kept = [os.dup(number) for number in (1, 2)]
     with folder.log.open("ab") as log:

@@ -1,4 +1,4 @@
-"""Gives a study's runs to an executor until each is finished, or has failed."""
+"""The run queue, which passes a study's runs to an executor until all have ended."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from spsam.studies.progress_events import ProgressListener, told_dice
 
 News = Literal["epoch", "finished", "failed", "stopped"]
 OnNews = Callable[[QueuedRun, News], float | None]
-"""Called when a run has an epoch more or has ended; of a finished one it returns the mean Dice."""
+"""Called after an epoch of a run and at its end; returns the mean Dice of a finished run."""
 
 _LOOK = 1.0
-"""Seconds between two looks at runs in other processes' hands."""
+"""Interval in seconds between two checks of runs in other processes."""
 _DEATHS = 3
-"""So many processes may die of a run before it counts as failed."""
+"""Number of deaths of a run's process after which the run has failed."""
 
 
 class RunQueue:
-    """Which run is given when, and what is done about the way it ends.
+    """Schedules runs and handles their outcomes.
 
-    A run in another study's or process's hands comes last. A run whose process dies is tried again
-    from its checkpoint, after the others have had their turn; the third death is a failure. A run
-    that failed before stays a hole, unless failed runs are asked for.
+    Runs that another study or process computes are put at the end. A run whose process dies is
+    retried from its checkpoint after the others; after the third death, it has failed. A run that
+    failed in an earlier call is skipped, unless failed runs are to be retried.
 
     Args:
-        runs: In their order.
-        executor: Computes them.
-        watch: Told what happens.
-        on_news: Told what changes in a run's folder.
-        retry_failed: Whether runs that failed before are tried again.
+        runs: The runs, in their order.
+        executor: Computes the runs.
+        watch: Receives progress and messages.
+        on_news: Called when a run's folder has changed.
+        retry_failed: Whether to retry runs that failed in earlier calls.
     """
 
     def __init__(
@@ -62,22 +62,22 @@ class RunQueue:
         for queued in runs:
             failures = 0
             if retry_failed:
-                # Of the runs that failed until now: who shares the study may fail it once more.
+                # Only failures up to now: another process that shares the study may add one more.
                 with suppress(SpsamError):
                     failures = queued.folder.failures
             self._waiting.append(replace(queued, failures=failures))
 
     def run(self) -> None:
-        """Until every run has ended, or goes on by itself.
+        """Executes the runs until all have ended, or are left to a detached executor.
 
         Raises:
-            KeyboardInterrupt: If the user, or a signal, stopped it; runs at work keep what they
-                have.
+            KeyboardInterrupt: If the user or a signal stopped it; current runs keep their
+                checkpoints.
         """
         # SIGTERM ends the study as Ctrl-C does.
         with handling(signal.SIGTERM, stop):
             try:
-                # First, or what is settled already would be counted into the time that is left.
+                # Settled runs are removed first, so that they do not distort the remaining time.
                 self._waiting = deque(each for each in self._waiting if not self._is_over(each))
                 while self._waiting or self._at:
                     self._start()
@@ -92,14 +92,14 @@ class RunQueue:
                 raise
 
     def _is_over(self, queued: QueuedRun) -> bool:
-        """Whether a run is not to be computed; it is told of then."""
+        """Whether a run need not be computed; its outcome is reported in that case."""
         done = settled(queued)
         if done is not None:
             self._end(done, queued)
         return done is not None
 
     def _start(self) -> None:
-        """Gives runs while there is room; looks once at each that waits."""
+        """Starts runs while there is room, and checks each waiting run once."""
         for _ in range(len(self._waiting)):
             if not self._executor.room():
                 return
@@ -107,19 +107,19 @@ class RunQueue:
             if self._is_over(queued):
                 continue
             if queued.run_id in self._at:
-                # An equal arm's run is at work: what it comes to is this one's, too.
+                # An equal arm's run is in progress; its result is shared.
                 self._waiting.append(queued)
                 continue
             if not self._executor.has(queued) and _is_locked(queued):
                 self._put_back(queued)
             else:
                 self._at.add(queued.run_id)
-                # Of equal arms, progress is reported for the one at work.
+                # Of equal arms, progress is reported for the one that is computed.
                 self._all[queued.run_id] = queued
                 self._executor.start(queued)
 
     def _heard(self, run_id: str, what: str, *details: Any) -> None:
-        """What the executor tells of a run."""
+        """Handles an event of a run from the executor."""
         queued = self._all[run_id]
         self._watch.turn(queued.label)
         if what == "begins":
@@ -135,7 +135,7 @@ class RunQueue:
         run_id, label = queued.run_id, queued.label
         if run_id not in self._busy:
             self._busy[run_id] = "told"
-            self._watch.say(f"{label}: another process is at it; going on with the next")
+            self._watch.say(f"{label}: another process is computing it; continuing with the next")
         elif self._busy[run_id] == "told" and not self._at:
             self._busy[run_id] = "waited for"
             self._watch.say(f"{label}: waiting for the other process")
@@ -147,10 +147,10 @@ class RunQueue:
             self._put_back(queued)
             return
         if ended.end in ("lost", "stopped"):
-            # Someone else's SIGTERM is no wish of the user's.
+            # If a run was stopped by someone else's SIGTERM, the study continues.
             self._deaths[ended.run_id] += ended.end == "lost"
             if self._deaths[ended.run_id] < _DEATHS:
-                self._watch.warn(f"{queued.label}: {ended.detail or 'was ended'}; again later")
+                self._watch.warn(f"{queued.label}: {ended.detail or 'was stopped'}; retrying later")
                 self._waiting.append(queued)
                 return
             with suppress(OSError), queued.folder.lock(wait=True):

@@ -1,4 +1,4 @@
-"""One run in this process, recorded wherever people look: of a sweep, or by itself."""
+"""Execution of a single run in this process, as a trial of a sweep or for `spsam train`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["RunStopped", "SingleRun"]
 
 
 class SingleRun:
-    """Takes runs one after the other.
+    """Executes runs one after the other.
 
     Args:
         backend: The engine.
-        tracker: Open.
-        watch: Told what happens; may end a run by `RunStopped`.
-        tags: For MLflow, besides those that every run has.
+        tracker: An open tracker.
+        watch: Receives progress and messages; may end a run by raising `RunStopped`.
+        tags: Tags for MLflow in addition to those of every run.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class SingleRun:
         self._tags = tags or {}
 
     def __call__(self, run: RunSpec, label: RunLabel) -> None:
-        """Runs what is not finished; the caller holds the run's lock and has prepared its data.
+        """Executes a run unless it is finished; the caller holds its lock and prepared its data.
 
-        Whatever goes wrong in the run is written into its folder. Only an interruption comes out,
-        and a listener's `RunStopped`.
+        All errors of the run are recorded in its folder. Only interruptions and a listener's
+        `RunStopped` are raised.
         """
         queued = QueuedRun(run, label)
         with suppress(SpsamError):
-            # Who asks for one run wants it, whether it failed before or not.
+            # A single run was requested explicitly, so it is retried even if it failed before.
             queued = replace(queued, failures=run.folder.failures)
         folder, config = run.folder, run.config.model_dump(mode="json")
 

@@ -1,4 +1,4 @@
-"""Runs of one arm by themselves, outside of any table."""
+"""Execution of the runs of one arm outside of a study."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from spsam.tracking.mlflow import Tracker
 def train_runs(
     ablation: Ablation, watch: ProgressListener | None = None, backend: Backend | None = None
 ) -> list[RunFolder]:
-    """Trains and scores the runs of a plan in turn; each resumes, or is found finished.
+    """Trains and scores the runs of a plan one after the other; resumes, or skips finished ones.
 
-    The same run in an ablation is the same folder: neither runs it again.
+    A run has the same folder as in an ablation, so neither repeats a run of the other.
 
     Args:
-        ablation: Of `plan_ablation`, with one arm.
-        watch: Told what happens.
+        ablation: The plan, from `plan_ablation` with one arm.
+        watch: Receives progress and messages.
         backend: The engine.
 
     Returns:
-        Their folders; the status there tells whether a run failed, which stops no other.
+        The runs' folders. A failed run does not stop the others; its folder's status is `failed`.
 
     Raises:
-        InputError: If data or weights turn out to be wrong, before a run is begun.
-        KeyboardInterrupt: If the user, or a signal, stopped it.
+        InputError: If data or weights are invalid, before any run begins.
+        KeyboardInterrupt: If the user or a signal stopped it.
     """
     watch, backend = watch or ProgressListener(), backend or Backend()
     runs = [run for _, run in ablation.runs]

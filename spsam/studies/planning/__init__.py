@@ -1,1 +1,1 @@
-"""From what is asked for to the runs of a study; nothing is written, nothing trained."""
+"""Planning of a study's runs from a request; planning writes and trains nothing."""

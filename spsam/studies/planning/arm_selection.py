@@ -1,4 +1,4 @@
-"""The files that a request's words name: a study's, and those of the arms that it is made of."""
+"""Reading the files of the study or the arms that a request specifies."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from spsam.registry.files import arm_file, arm_files, study_path
 
 @dataclass(frozen=True)
 class Selection:
-    """What a request's words name, read.
+    """The files that a request specifies.
 
     Attributes:
-        study: The study that they name; None where they name arms.
-        arms: The arms that are named; of a study that varies one, the varied one alone, and of
-            one that leaves blocks out, the full arm before the base that it names.
+        study: The study's file; None if the request lists arms.
+        arms: The arms' files. For a study that varies one arm, only that arm; for one that leaves
+            blocks out, the full arm, followed by the base if the study specifies one.
     """
 
     study: StudyFile | None
@@ -29,17 +29,17 @@ class Selection:
 
     @property
     def files(self) -> list[Path]:
-        """All files that were read, the study's last."""
+        """All files that were read; the study's file is the last."""
         study = [] if self.study is None else [self.study.file.path]
         return [*(file.path for arm in self.arms for file in arm.files), *study]
 
 
 def select_arms(words: Sequence[str], problems: list[Problem]) -> Selection:
-    """Reads the files that words name, each once.
+    """Reads the files of a study or of arms.
 
     Args:
-        words: Of a request: arms, or one study.
-        problems: Gets every mistake in these files; what has one is left out.
+        words: The request's arms, or one study.
+        problems: Receives the problems in these files; arms with problems are omitted.
     """
     study: StudyFile | None = None
     arms: list[ArmFile] = []
@@ -50,21 +50,21 @@ def select_arms(words: Sequence[str], problems: list[Problem]) -> Selection:
             with gather(found):
                 arms.append(read_arm_file(file))
     problems += found
-    # A list does without an arm that cannot be read; what is made of one arm does not.
+    # A list can be checked without the invalid arms; a study that varies one arm cannot.
     is_list = study is None or isinstance(study.config, Arms)
     return Selection(study, arms if is_list or not found else ())
 
 
 def _files_of(study: StudyFile) -> list[Path]:
-    """The files of the arms that a study names; a path in its file starts there.
+    """Returns the files of a study's arms; relative paths start at the folder of its file.
 
     Raises:
-        InputError: If one leads nowhere; all mistakes at once.
+        InputError: With every arm that does not exist.
     """
     named, folder = study.config.named_arms, study.file.path.parent
     if isinstance(study.config, Arms):
         return arm_files(named, folder)
-    # One arm each: neither ranges nor lists.
+    # Other studies specify single arms, neither ranges nor lists.
     problems: list[Problem] = []
     files: list[Path] = []
     for word in named:
@@ -76,7 +76,7 @@ def _files_of(study: StudyFile) -> list[Path]:
 
 
 def at_name(problem: Problem, file: YamlFile, keys: Sequence[str]) -> Problem:
-    """That there is no arm of a name, at the line of the key that names it; others as they are."""
+    """Adds to an "unknown arm" problem the line of the key that has the name; keeps others."""
     for key in keys:
         name = file.data.get(key)
         if problem.file is None and problem.message.startswith(f"unknown arm '{name}'"):
@@ -85,12 +85,12 @@ def at_name(problem: Problem, file: YamlFile, keys: Sequence[str]) -> Problem:
 
 
 def _named_study(words: Sequence[str]) -> StudyFile | None:
-    """The study that words name.
+    """Returns the study among the words of a request; None if they are arms.
 
     Raises:
-        InputError: If it is named among others, or its file is wrong.
+        InputError: If there are other words besides the study, or its file is invalid.
     """
     paths = {word: path for word in words if (path := study_path(word)) is not None}
     if paths and len(words) > 1:
-        raise InputError(f"{next(iter(paths))} is a study: name it alone, or list arms in it")
+        raise InputError(f"{next(iter(paths))} is a study: give it alone, or list arms in it")
     return load_study(next(iter(paths.values()))) if paths else None

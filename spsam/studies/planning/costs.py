@@ -1,4 +1,4 @@
-"""What runs will take, told before they begin; and how they are made to fit."""
+"""Memory and time of planned runs: measurement, estimates, and settings that fit into memory."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ _NO_COST: Any = {
         **dict.fromkeys(("foreground", "validate_every", "checkpoint"), True),
     },
 }
-"""Values of an arm on which neither its memory nor its time depends."""
+"""Settings of an arm that affect neither its memory nor its time per step."""
 
 _HOUR, _WEEK = 3600.0, 7 * 24 * 3600.0
-# Operations a second of a large processor, and the pixels of a token of SAM.
+# Operations per second of a fast CPU, and pixels per token of SAM.
 _FAST, _PIXELS_A_TOKEN = 1e12, 256
 
 
 def costs(ablation: Ablation, watch: ProgressListener, backend: Backend | None = None) -> Costs:
-    """Memory and seconds a step of every arm, measured; None where memory does not suffice.
+    """Measures the memory and the seconds per step of every arm.
 
     Returns:
-        By the arm's name, what `spsam.engine.training.measure.Cost` has.
+        Arm's name -> the fields of `spsam.engine.training.measure.Cost`; None if the memory does
+        not suffice.
     """
     backend = backend or Backend()
     alike: dict[tuple[str, Plan], Mapping[str, Any] | None] = {}
@@ -51,18 +52,18 @@ def costs(ablation: Ablation, watch: ProgressListener, backend: Backend | None =
 
 
 def too_large(ablation: Ablation, backend: Backend | None = None) -> dict[str, Any] | None:
-    """What the largest arm would take on a machine without a GPU, where that is made for one.
+    """Estimates the cost of the largest arm on a CPU, and returns it if a GPU is advisable.
 
     Returns:
-        The arm's name (`arm`) and what `spsam.engine.training.estimate.Estimate` has; None on a
-        GPU, or where memory suffices and a run takes less than a week.
+        The arm's name (`arm`) and the fields of `spsam.engine.training.estimate.Estimate`. None on
+        a GPU, or if the memory suffices and a run takes less than a week.
     """
     if ablation.device != "cpu":
         return None
     planned = max(ablation.arms, key=lambda arm: (arm.size.total, arm.size.trained))
     train = planned.arm.train
     depth, height, width = planned.plan.patch_size
-    # Each weight meets each token at least once: small networks need no closer look.
+    # A lower bound: each weight is used at least once per token. Small networks stop here.
     tokens = depth * height * width / _PIXELS_A_TOKEN
     steps = train.epochs * train.iterations * train.batch_size
     if 2 * planned.size.total * tokens * steps < _HOUR * _FAST:
@@ -76,16 +77,17 @@ def too_large(ablation: Ablation, backend: Backend | None = None) -> dict[str, A
 def on_gpu(
     ablation: Ablation, memory: float, watch: ProgressListener, backend: Backend | None = None
 ) -> dict[str, list[dict[str, Any]]]:
-    """How every arm would be computed on a GPU that need not be here, and whether it fits.
+    """Plans how to run every arm on a GPU that need not be present, and whether it fits.
 
     Args:
-        ablation: Planned on any device.
-        memory: GB that the GPU has.
-        watch: Told how far it is.
+        ablation: The ablation, planned for any device.
+        memory: The GPU's memory in GB.
+        watch: Receives the progress.
         backend: The engine.
 
     Returns:
-        By the arm's name, the ways tried, as `spsam.engine.gpu_memory.ways.Way` has them.
+        Arm's name -> the ways that were tried, with the fields of
+        `spsam.engine.gpu_memory.ways.Way`.
     """
     backend = backend or Backend()
     found: dict[str, list[dict[str, Any]]] = {}
@@ -105,16 +107,19 @@ def fitted(
     memory: float | None = None,
     backend: Backend | None = None,
 ) -> tuple[Ablation, Costs]:
-    """The same runs, computed so that they fit into memory; their identities are the same.
+    """Chooses settings with which the runs fit into memory; their ids do not change.
 
     Args:
-        ablation: Planned.
-        watch: Told what was chosen.
-        memory: GB that may be used; None takes what is free.
+        ablation: The planned ablation.
+        watch: Receives the chosen settings as messages.
+        memory: The memory to use, in GB; None: the free memory.
         backend: The engine.
 
+    Returns:
+        The ablation with these settings, and the costs of its arms as in `costs`.
+
     Raises:
-        InputError: If a run cannot be made to fit.
+        InputError: If no settings make a run fit.
     """
     backend = backend or Backend()
     arms: list[PlannedArm] = []
@@ -126,7 +131,7 @@ def fitted(
         watch.say(
             f"{planned.arm.name}: train.accumulate {changes['accumulate']}, "
             f"train.checkpoint_activations {str(changes['checkpoint_activations']).lower()}: "
-            f"{cost['peak'] / 1e9:.2f} GB, {cost['joint_step']:.2f} s a step"
+            f"{cost['peak'] / 1e9:.2f} GB, {cost['joint_step']:.2f} s per step"
         )
         found[planned.arm.name] = cost
         arms.append(_changed(planned, changes))

@@ -1,4 +1,4 @@
-"""Label maps that another program made: found, checked and named before anything runs."""
+"""Planning of externals: label maps of another program are found and checked before any run."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from spsam.studies.planning.inputs import StudyInputs
 from spsam.studies.planning.request import Request
 
 SCORING = 1
-"""Version of how label maps are scored: another one is another result."""
+"""Version of the scoring of label maps; part of the run id."""
 
 
 @dataclass(frozen=True)
 class PlannedExternal:
-    """One source of predictions, a row of the study.
+    """One source of predictions, which is a row of the study.
 
     Attributes:
-        name: What it is called.
-        folder: Where its label maps are.
+        name: The external's name.
+        folder: The folder of its label maps.
         parent: The arm that it is compared with.
-        runs: One a fold.
-        notes: What the user should know.
+        runs: One run for each fold.
+        notes: Notes for the user.
     """
 
     name: str
@@ -42,11 +42,11 @@ class PlannedExternal:
 
     @property
     def sha256(self) -> dict[str, str]:
-        """Of every test case's file."""
+        """The hash of each test case's file."""
         return {case: digest for run in self.runs for case, digest in run.sha256.items()}
 
     def describe(self) -> dict[str, Any]:
-        """What the study's record has of it, in the place of an arm."""
+        """Returns its entry in the study's record, in the format of an arm."""
         ids = [run.folder.run_id for run in self.runs]
         return {
             "name": self.name,
@@ -65,12 +65,12 @@ class PlannedExternal:
 
 @dataclass(frozen=True)
 class Terms:
-    """By what externals are scored and compared.
+    """Settings for the scoring and comparison of externals.
 
     Attributes:
         home: The folder of all results.
-        seed: The seed that they stand beside: the study's first.
-        convention: What an empty class scores.
+        seed: The seed under which they are recorded: the study's first.
+        convention: The score of an empty class.
         parent: The arm that they are compared with.
     """
 
@@ -83,17 +83,17 @@ class Terms:
 def external_rows(
     request: Request, inputs: StudyInputs, arms: Sequence[ArmConfig]
 ) -> list[PlannedExternal]:
-    """A request's predictions made elsewhere, compared with its reference, else the first arm.
+    """Plans a request's externals; they are compared with its reference or else the first arm.
 
     Args:
-        request: Completed.
+        request: The completed request.
         inputs: Data and splits of the study.
-        arms: Of the study, at least one.
+        arms: The study's arms, at least one.
 
     Raises:
-        InputError: With every mistake in the folders and their names.
+        InputError: With every problem in the folders and names.
     """
-    # Of several recipes' the first: an external has its own.
+    # If there are several recipes, the first: an external belongs to none of them.
     named = (arm for arm in arms if request.reference in (arm.name, arm.name.partition(":")[0]))
     other = next(named, arms[0])
     terms = Terms(request.home, request.seeds[0], other.evaluation.convention, other.name)
@@ -103,23 +103,23 @@ def external_rows(
 def plan_externals(
     named: Mapping[str, Path], inputs: StudyInputs, terms: Terms, arms: Sequence[str]
 ) -> list[PlannedExternal]:
-    """Finds every test case's label map in every folder, and reads what was not scored before.
+    """Finds the label map of every test case in every folder, and reads those not yet scored.
 
     Args:
         named: Name -> folder.
         inputs: Data and splits of the study.
-        terms: By what they are scored.
-        arms: Names that are taken.
+        terms: How they are scored and compared.
+        arms: Names that are already in use.
 
     Raises:
-        InputError: With every mistake: names, missing, foreign or double cases, ids, grids.
+        InputError: With every problem: names, ids, grids, and missing, foreign or duplicate cases.
     """
     problems: list[Problem] = []
     planned = []
     for name, folder in named.items():
         if name in arms:
             problems.append(
-                Problem(f"external {name}: an arm of the study has this name; choose another")
+                Problem(f"external {name}: an arm of the study has this name; choose another one")
             )
         with gather(problems):
             planned.append(_planned(name, folder, inputs, terms))
@@ -145,30 +145,28 @@ def _planned(name: str, folder: Path, inputs: StudyInputs, terms: Terms) -> Plan
 
 
 def _files(name: str, folder: Path, inputs: StudyInputs) -> dict[str, Path]:
-    """The label map of each test case of every fold.
+    """Returns the label map of each test case of all folds.
 
     Raises:
-        InputError: With every case that is missing, foreign or there twice.
+        InputError: With every missing, foreign or duplicate case.
     """
     wanted = list(dict.fromkeys(case for split in inputs.splits.values() for case in split.test))
     if not wanted:
-        raise InputError(
-            Problem(f"external {name}: the split has no test case, so nothing is scored", folder)
-        )
+        raise InputError(Problem(f"external {name}: the split has no test cases to score", folder))
     found, problems = predicted_maps(folder)
     known = {case.id: case for case in inputs.dataset.cases}
     problems += [
-        Problem(f"external {name}: no label map of test case '{case}' is here", folder)
+        Problem(f"external {name}: there is no label map of test case '{case}' here", folder)
         for case in wanted
         if case not in found
     ]
     for case in sorted(found.keys() - set(wanted)):
-        what = "trains or validates" if case in known else "is no case of the data set"
-        message = f"external {name}: '{case}' {what}; keep the split's test cases alone in it"
+        what = "is used in training or validation" if case in known else "is not in the data set"
+        message = f"external {name}: '{case}' {what}; remove all but the split's test cases"
         problems.append(Problem(message, found[case]))
     for case in wanted:
         if case in found and any(_same(found[case], file) for file in known[case].files):
-            message = f"external {name}: is the data set's own file: nothing would be compared"
+            message = f"external {name}: is the data set's own file; give predictions instead"
             problems.append(Problem(message, found[case]))
     raise_all(problems)
     return {case: found[case] for case in wanted}
@@ -202,15 +200,15 @@ def _spec(
 
 
 def _checked(spec: ExternalSpec, inputs: StudyInputs) -> list[str]:
-    """Notes for the user on the files; a file that was scored before is not read again.
+    """Returns notes on the files; files that were already scored are not read again.
 
     Raises:
-        InputError: With every file that is no label map of its case.
+        InputError: With every file that is not a label map of its case.
     """
     try:
         record = spec.folder.read()
     except SpsamError:
-        record = {}  # a damaged record is made anew
+        record = {}  # a damaged record is rewritten
     if record.get("status") == "finished":
         return [str(note) for note in record.get("notes", ())]
     raw_ids = {raw: k for k, raw in enumerate(inputs.dataset.raw_ids)}

@@ -1,4 +1,4 @@
-"""The run that `--init-from` names, and what arms take of it."""
+"""Initial weights of arms from the trained run that `--init-from` specifies."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _OPTION = "--init-from "
 
 
 class InitialRuns:
-    """The trained runs that a name stands for; read once for all arms.
+    """The trained runs with a given name; they are read once for all arms.
 
     Args:
-        word: A run, as `spsam.studies.runs.reference.WAYS` has it.
+        word: The runs, in one of the forms of `spsam.studies.runs.reference.WAYS`.
         home: The folder of all results.
-        plugins: Folders whose components the user allows.
+        plugins: Folders with components that the user trusts.
     """
 
     def __init__(self, word: str, home: Path, plugins: Sequence[Path]) -> None:
@@ -37,11 +37,11 @@ class InitialRuns:
     def of(
         self, arm: ArmConfig, fold: int, plan: Plan, inputs: StudyInputs, backend: Backend
     ) -> InitialBlocks:
-        """What an arm takes on a fold.
+        """Returns the blocks with which an arm is initialised on a fold.
 
         Raises:
-            InputError: If there is no such run, it has another network, nothing of it can be
-                taken, or it was trained on cases that the fold scores.
+            InputError: If the run does not exist, has a different network or no suitable block, or
+                was trained on cases that the fold scores.
         """
         number, recipe = self._run(fold)
         unfair = _seen(recipe, inputs, fold, validated=arm.train.validate_every > 0)
@@ -51,21 +51,21 @@ class InitialRuns:
         if self._word == LATEST:
             source_id = found.source["run_id"]
             notes.append(
-                f"{_OPTION}{LATEST} is run {source_id} now; give that id to resume, since another "
-                "run may be the latest by then"
+                f"{_OPTION}{LATEST} is currently run {source_id}; give this id to resume, since "
+                "another run may be the latest by then"
             )
         return replace(found, notes=tuple(notes))
 
     def _run(self, fold: int) -> tuple[int, Recipe]:
-        """The run for a fold, with its number in its file: the only one, or that of the fold."""
+        """Returns the only run, or else the one of the fold, with its index in its file."""
         runs = self._recipes
         if len(runs) == 1:
             return runs[0]
         same = [(number, run) for number, run in runs if run.config.data.fold == fold]
         if len(same) != 1:
             raise InputError(
-                f"{_OPTION}{self._word}: these are {len(runs)} runs, expected one, or one for fold "
-                f"{fold}; name one (STUDY/ARM/SEED/FOLD)"
+                f"{_OPTION}{self._word}: found {len(runs)} runs; expected one, or one for fold "
+                f"{fold}; select one (STUDY/ARM/SEED/FOLD)"
             )
         return same[0]
 
@@ -84,16 +84,16 @@ class InitialRuns:
 
 
 def _notes(found: InitialBlocks, arm: ArmConfig, recipe: Recipe, inputs: StudyInputs) -> list[str]:
-    """What is taken and what is not, and in what the two runs differ."""
-    notes = [f"{arm.name} begins with {found.words}"]
+    """Returns notes on which blocks are taken over, and on differences between the two runs."""
+    notes = [f"{arm.name} is initialised with {found.words}"]
     if found.left:
         left = "; ".join(f"{name}: {reason}" for name, reason in found.left.items())
-        notes.append(f"{arm.name} begins as usual with {left}")
+        notes.append(f"{arm.name} initialises the rest as usual: {left}")
     theirs, ours = recipe.config.data.class_names[1:], inputs.dataset.class_names[1:]
     if len(theirs) == len(ours) and theirs != ours:
         notes.append(
-            f"classes of the trained run are {', '.join(theirs)}, here {', '.join(ours)}: weights "
-            "of a class become those of the class in its place"
+            f"classes of the trained run are {', '.join(theirs)}, here {', '.join(ours)}: the "
+            "weights of each class initialise the class at the same position"
         )
     if recipe.steps < recipe.total:
         notes.append(f"{recipe.path}: trained for {recipe.steps} of {recipe.total} steps")
@@ -101,17 +101,17 @@ def _notes(found: InitialBlocks, arm: ArmConfig, recipe: Recipe, inputs: StudyIn
 
 
 def _seen(recipe: Recipe, inputs: StudyInputs, fold: int, *, validated: bool) -> list[str]:
-    """What there is to say where the trained run may have learnt from cases that are scored.
+    """Returns a note if the trained run may have been trained on cases that are scored.
 
     Raises:
-        InputError: If it did.
+        InputError: If it was.
     """
     data, split = recipe.config.data, inputs.splits[fold]
     if data.fingerprint != inputs.dataset.fingerprint or data.split_hash == split.hash:
         return []
     if not recipe.training:
         return [
-            f"the trained run has another split of {data.name}: it may have been trained on cases "
+            f"the trained run used another split of {data.name}: it may have been trained on cases "
             "that are scored here"
         ]
     scored = {*split.test, *(split.val if validated else ())}
@@ -119,7 +119,7 @@ def _seen(recipe: Recipe, inputs: StudyInputs, fold: int, *, validated: bool) ->
     if both:
         shown = ", ".join(both[:3]) + (", …" if len(both) > 3 else "")
         raise InputError(
-            f"--init-from: the trained run has learnt from {len(both)} of the cases that fold "
-            f"{fold} scores ({shown}); take a run of the same split and fold, or another split"
+            f"--init-from: the trained run was trained on {len(both)} of the cases that fold "
+            f"{fold} scores ({shown}); use a run of the same split and fold, or another split"
         )
     return []

@@ -1,4 +1,4 @@
-"""What all runs of a study share: data, their splits, the preset's protocol and the device."""
+"""Inputs that all runs of a study share: data, splits, the preset's protocol and the device."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyInputs:
-    """What all runs of a study share.
+    """Inputs that all runs of a study share.
 
     Attributes:
         preset: The preset's name.
-        protocol: What the preset sets for the data set; None where it has no protocols.
-        dataset: The data.
-        splits: Which cases train and which are scored, on every fold.
-        device: Where runs compute.
+        protocol: The preset's protocol for the data set; None if it has none.
+        dataset: The data set.
+        splits: Fold -> split.
+        device: The device that executes the runs.
     """
 
     preset: str
@@ -39,7 +39,7 @@ class StudyInputs:
     device: str
 
     def identity(self, fold: int) -> DataIdentity:
-        """What is learnt from and scored on a fold, as a run's configuration has it."""
+        """Returns the data's part of the configuration of a run on a fold."""
         from spsam.data.plan import VERSION
 
         dataset, split = self.dataset, self.splits[fold]
@@ -60,10 +60,10 @@ class StudyInputs:
         )
 
     def check_classes(self, arm: ArmConfig) -> None:
-        """Whether the data have the classes that an arm names.
+        """Checks that the data set has the classes to which an arm refers.
 
         Raises:
-            InputError: If they have not.
+            InputError: If a class is missing.
         """
         named = arm.inference.keep_largest
         dataset = self.dataset
@@ -72,12 +72,12 @@ class StudyInputs:
         lacking = [] if isinstance(named, bool) else [each for each in named if each not in here]
         if lacking:
             raise InputError(
-                f"{arm.name}: inference.keep_largest names {', '.join(lacking)}, but the "
+                f"{arm.name}: inference.keep_largest contains {', '.join(lacking)}, but the "
                 f"{what} of {dataset.name} are {', '.join(here)}"
             )
 
     def check_validation(self, arm: ArmConfig) -> None:
-        """Whether there are validation cases for an arm that scores some.
+        """Checks that there are validation cases if an arm evaluates them.
 
         Raises:
             InputError: If there are none.
@@ -89,7 +89,7 @@ class StudyInputs:
         if every and lacking:
             raise InputError(
                 f"{arm.name}: train.validate_every is {every}, but there are no validation cases "
-                f"in {', '.join(lacking)}; give --validate {every}, which holds out an eighth of "
+                f"in {', '.join(lacking)}; use --validate {every}, which holds out an eighth of "
                 "the training patients, or a split file with val"
             )
 
@@ -97,16 +97,16 @@ class StudyInputs:
 def open_inputs(
     request: Request, preset: YamlFile | None, backend: Backend, *, validate: bool
 ) -> StudyInputs:
-    """Opens the data that a request names, and finds its device.
+    """Opens a request's data set and determines its splits, its protocol and the device.
 
     Args:
-        request: With its folds.
-        preset: The preset; None where it has mistakes, which are reported already.
+        request: The request, with its folds.
+        preset: The preset; None if it is invalid, which the caller has already recorded.
         backend: The engine.
-        validate: Whether validation cases are held back.
+        validate: Whether to hold out validation cases.
 
     Raises:
-        InputError: With every mistake in device, data, protocol and split.
+        InputError: With every problem of the device, the data, the protocol and the split.
     """
     from spsam.data.dataset import open_dataset
     from spsam.data.split import split_cases
@@ -116,7 +116,7 @@ def open_inputs(
     with gather(problems):
         dataset = open_dataset(request.data)
         with gather(problems):
-            # A data set may have a name of its own and a published one.
+            # A data set can have its own name and the name of a published one.
             names = [name for name in (dataset.name, dataset.published) if name is not None]
             protocol = None if preset is None else find_protocol(preset.path, names)
         usual = None if protocol is None else protocol.split

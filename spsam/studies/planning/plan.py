@@ -30,15 +30,14 @@ class PlannedArm:
     """One arm of the ablation.
 
     Attributes:
-        arm: Resolved.
-        base: The arm it is a change of: the nearest of its bases that is in the study, and the
-            nearest of all where none is; None for a root.
-        diff: What it changes of that, as `registry.arms.differences` gives it.
-        size: Parameters of its network.
-        plan: Patch size and spacing, on the first fold.
-        checkpoint: SAM's weights; None for random ones.
-        runs: Every seed's folds, seed by seed.
-        levels: Of a factorial study: factor -> the value it has here.
+        arm: The resolved arm.
+        base: The nearest base that is in the study, or else the nearest base; None for a root.
+        diff: The changes relative to the base, from `registry.differences.differences`.
+        size: Number of parameters of its network.
+        plan: Patch size and spacing on the first fold.
+        checkpoint: The file with SAM's weights; None for random weights.
+        runs: The runs of the arm: all folds of the first seed, then of the second.
+        levels: Factor -> level of this arm; only in a factorial study.
     """
 
     arm: ArmConfig
@@ -52,7 +51,7 @@ class PlannedArm:
 
     @property
     def weights(self) -> Origin | None:
-        """Where its SAM's weights come from; None for a network without SAM."""
+        """The origin of SAM's weights; None for a network without SAM."""
         return self.runs[0].weights
 
 
@@ -61,18 +60,18 @@ class Ablation:
     """A planned ablation.
 
     Attributes:
-        request: What was asked for.
+        request: The request.
         preset: The preset's name.
-        device: Where runs compute.
-        dataset: The data.
-        splits: Which cases train and which are scored, on every fold.
-        arms: In the order of the table.
-        study: The study whose shape made the arms; None where they were named.
-        dropped: Arms that would have been equal to others, in words.
-        protocol: What the preset sets for the data set; None where it has no protocols.
-        hiding: Files of the user's that hide shipped ones, in words.
-        externals: Predictions made elsewhere, in the order of the table, below the arms.
-        tuning: What is chosen on validation cases before the runs; None: nothing is.
+        device: The device that executes the runs.
+        dataset: The data set.
+        splits: Fold -> split.
+        arms: The arms, in the order of the table.
+        study: The study that generates the arms; None if the request lists arms.
+        dropped: Messages about arms that are omitted because they equal another one.
+        protocol: The preset's protocol for the data set; None if it has none.
+        hiding: Messages about the user's files that hide shipped ones.
+        externals: The externals, in the order of the table, below the arms.
+        tuning: The tuning before the runs; None: no arm is tuned.
     """
 
     request: Request
@@ -92,7 +91,7 @@ class Ablation:
     def of(
         cls, request: Request, inputs: StudyInputs, arms: Sequence[PlannedArm], **more: Any
     ) -> Ablation:
-        """An ablation of planned arms; `more` are further attributes."""
+        """Creates the ablation of planned arms; `more` contains further attributes."""
         return cls(
             request=request,
             preset=inputs.preset,
@@ -106,15 +105,15 @@ class Ablation:
 
     @property
     def split(self) -> Split:
-        """The first fold's."""
+        """The split of the first fold."""
         return next(iter(self.splits.values()))
 
     @property
     def notes(self) -> list[str]:
-        """What a user should know of data, splits and arms."""
+        """Notes for the user on the data, the splits and the arms."""
         of_splits = [note for split in self.splits.values() for note in split.notes]
         of_weights = [
-            f"no weights are given: runs are named as with {name}'s official file; give it with "
+            f"no weights are given: run ids assume {name}'s official file; specify it with "
             "--checkpoint FILE"
             for name in dict.fromkeys(arm.arm.backbone.name for arm in self.arms if _lacks(arm))
         ]
@@ -134,47 +133,48 @@ class Ablation:
 
     @property
     def runs(self) -> list[tuple[PlannedArm, RunSpec]]:
-        """All runs; every arm's first seed and fold before any arm's second."""
+        """All runs; the first seed and fold of every arm precede the second of any arm."""
         count = len(self.arms[0].runs)
         return [(arm, arm.runs[index]) for index in range(count) for arm in self.arms]
 
     def parent(self, planned: PlannedArm) -> str | None:
-        """The arm that one is compared with: its base, where that is in the study."""
+        """Returns the arm that one is compared with: its base, if it is in the study."""
         names = {arm.arm.name for arm in self.arms}
         return planned.base if planned.base in names else None
 
     @property
     def name(self) -> str:
-        """The study's name: what was asked for, and a hash of its runs."""
+        """The study's name: the requested label and a hash of its runs."""
         made_of = f"{Path(self.request.arms[0]).stem}-" if self.study else ""
         label = self.request.name or f"{made_of}{self.dataset.name}-{self.preset}"
         if self.tuning is None:
             names = [f"{arm.arm.name}:{run.folder.run_id}" for arm in self.arms for run in arm.runs]
         else:
             names = self.tuning.names
-        # By their names: label maps that change belong to the study that they belonged to.
+        # Only the names: if the label maps change, they still belong to the same study.
         names += [f"external:{external.name}" for external in self.externals]
         digest = hashlib.sha256(" ".join(names).encode()).hexdigest()[:8]
         return f"{file_name(label)}-{digest}"
 
     @property
     def folder(self) -> Path:
-        """Where its tables go."""
+        """The study's folder, which contains its tables."""
         return self.request.home / "ablations" / self.name
 
     def describe(self) -> dict[str, Any]:
-        """The plan as plain values."""
+        """Returns the plan as plain values."""
         scored = {case for split in self.splits.values() for case in split.test}
         told: dict[str, Any] = {
             "name": self.name,
             "data": self.arms[0].runs[0].config.data.model_dump(mode="json"),
-            # Of several folds those of the first train; all that any of them scores are scored.
+            # Of several folds, the number of training cases is that of the first; the test cases of
+            # all folds are counted.
             "cases": {
                 "train": len(self.split.train),
                 "val": len(self.split.val),
                 "test": len(scored),
             },
-            # By which the paper's tables know it, whatever it is called here.
+            # The name under which the tables of published values list the data set.
             "published": self.dataset.published,
             "notes": self.notes,
             "preset": self.preset,
@@ -197,12 +197,12 @@ class Ablation:
 
 
 def _lacks(planned: PlannedArm) -> bool:
-    """Whether a dry run plans an arm whose official weights are not at hand."""
+    """Whether an arm's official weights are missing, which only a dry run permits."""
     return planned.checkpoint is None and planned.runs[0].config.checkpoint_sha256 is not None
 
 
 def _unequal_steps(ablation: Ablation) -> list[str]:
-    """What there is to say where recipes are compared that do not train equally long."""
+    """Returns a note if the study's recipes train for different numbers of steps."""
     if not isinstance(ablation.study, Arms) or not ablation.study.recipes:
         return []
     steps: dict[str, list[str]] = {}
@@ -213,18 +213,18 @@ def _unequal_steps(ablation: Ablation) -> list[str]:
     if len(steps) == 1:
         return []
     told = "; ".join(f"{count}: {', '.join(names)}" for count, names in steps.items())
-    return [f"arms do not train equally long: {told}"]
+    return [f"arms train for different numbers of steps: {told}"]
 
 
 def _changed_aspect(planned: PlannedArm) -> str | None:
-    """What there is to say where the encoder sees a patch stretched along one axis."""
+    """Returns a note if resizing patches to the encoder's size changes their aspect ratio."""
     wanted, (_, height, width) = planned.arm.backbone.encoder_size, planned.plan.patch_size
     h, w = (wanted, wanted) if wanted is None or isinstance(wanted, int) else wanted
     if planned.weights is None or h is None or w is None or h * width == w * height:
         return None
     return (
-        f"the encoder's {h}×{w} pixels stretch patches of {height}×{width}; "
-        "backbone.encoder_size=[height, width] of the same aspect does not"
+        f"resizing patches of {height}×{width} to the encoder's {h}×{w} pixels changes their "
+        "aspect ratio; set backbone.encoder_size=[height, width] to keep it"
     )
 
 

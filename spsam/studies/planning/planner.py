@@ -1,4 +1,4 @@
-"""From a request to the planned runs of an ablation. Planning writes nothing."""
+"""Planning of an ablation's runs from a request; planning writes nothing."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 
 def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
-    """From names to files, from files to arms, from arms to runs.
+    """Plans an ablation: reads the files, resolves the arms, and determines their runs.
 
     Raises:
-        InputError: With every mistake in arms, overrides, data and split.
+        InputError: With every problem in arms, overrides, data and split.
     """
     backend = backend or Backend()
     problems: list[Problem] = []
@@ -96,7 +96,7 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     )
 
 
-def _tuning(  # noqa: PLR0917 - what a tuning is made of
+def _tuning(  # noqa: PLR0917 - the inputs of a tuning
     study: StudyFile,
     made: Sequence[MadeArm],
     planned: Sequence[PlannedArm],
@@ -104,7 +104,7 @@ def _tuning(  # noqa: PLR0917 - what a tuning is made of
     loader: ArmLoader,
     planner: Planner,
 ) -> Tuning | None:
-    # A sweep plans its trials by this module.
+    # Imported here because planning a sweep imports this module.
     from spsam.studies.tuning.plan import plan_tuning
 
     return plan_tuning(study, made, planned, inputs, loader, planner)
@@ -129,10 +129,10 @@ def _plan_arms(made: Sequence[MadeArm], planner: Planner) -> list[PlannedArm]:
 def _without_duplicates(
     arms: Sequence[PlannedArm], study: Study
 ) -> tuple[list[PlannedArm], list[str]]:
-    """The arms of a study without those that are equal to one before, and what was left out.
+    """Removes arms that equal an earlier one; returns the others, and messages about these.
 
     Raises:
-        InputError: If two cells of a product are equal: its effects would have no meaning.
+        InputError: If two cells of a factorial study are equal, since its effects are undefined.
     """
     first: dict[str, str] = {}
     kept, dropped = [], []
@@ -141,23 +141,23 @@ def _without_duplicates(
         if twin == planned.arm.name:
             kept.append(planned)
         else:
-            dropped.append(f"{planned.arm.name} is equal to {twin} and left out")
+            dropped.append(f"{planned.arm.name} is omitted: it is equal to {twin}")
     if study.shape == "factorial":
-        raise_all(Problem(f"{said}: give each factor values that differ") for said in dropped)
+        raise_all(Problem(f"{said}; give each factor different values") for said in dropped)
     return kept, dropped
 
 
 class Planner:
-    """Plans arms; what several share is worked out once.
+    """Plans arms, and caches what several arms share.
 
     Args:
-        request: Completed.
-        inputs: What all runs share.
+        request: The completed request.
+        inputs: The inputs that all runs share.
         catalogue: The components.
         backend: The engine.
 
     Attributes:
-        weights: SAM's.
+        weights: The files of SAM's weights.
     """
 
     def __init__(
@@ -179,15 +179,15 @@ class Planner:
 
     @property
     def request(self) -> Request:
-        """Completed."""
+        """The completed request."""
         return self._request
 
     def on(self, request: Request, inputs: StudyInputs) -> Planner:
-        """A planner of the same components for another request on other splits."""
+        """Returns a planner with the same components for another request and other splits."""
         return Planner(request, inputs, self._catalogue, self._backend)
 
     def check_devices(self, arm: ArmConfig) -> None:
-        """Whether as many devices as are asked for can share the arm's batch.
+        """Checks that the requested number of devices can share the arm's batch.
 
         Raises:
             InputError: If they cannot.
@@ -195,16 +195,16 @@ class Planner:
         self._backend.check_devices(self._inputs.device, self._request.devices, arm)
 
     def arm(self, arm: ArmConfig, parent: ArmConfig | None) -> PlannedArm:
-        """One arm and its runs.
+        """Plans one arm and its runs.
 
         Raises:
-            InputError: If its blocks do not fit together, its weights are missing, the data have
-                not its classes or no validation cases for it, or it cannot begin with the earlier
-                run that is named.
+            InputError: If its blocks do not fit together, its weights are missing, the data set
+                lacks its classes or validation cases, or it cannot be initialised with the
+                requested run.
         """
         self._inputs.check_classes(arm)
         self._inputs.check_validation(arm)
-        # What is computed is what a run is known by.
+        # The run id depends on the settings that the device really uses.
         arm = arm.on(self._inputs.device)
         parent = None if parent is None else parent.on(self._inputs.device)
         weights = self.weights.of(arm)
@@ -212,9 +212,9 @@ class Planner:
         plan = next(iter(plans.values()))
         diff = differences(arm, parent, self._catalogue)
         if parent is not None and not diff and parent.parent is None:
-            parent = None  # It changes nothing of a root: it is the root under its own name.
+            parent = None  # No change to a root: the arm is the root under another name.
         if parent is not None:
-            # Of several bases the one that it stands beside, not the one that its file names.
+            # Of several bases, record the one that the arm is compared with in this study.
             arm = arm.model_copy(update={"parent": parent.name})
         size = self._backend.size(arm, self._inputs.dataset, plan)
         initial = self._initial
@@ -238,7 +238,7 @@ class Planner:
             ],
         )
 
-    def _run(  # noqa: PLR0917 - what makes one run of an arm
+    def _run(  # noqa: PLR0917 - the parts of one run of an arm
         self,
         arm: ArmConfig,
         seed: int,
@@ -248,7 +248,7 @@ class Planner:
         size: NetworkSize,
         initial: InitialBlocks | None,
     ) -> RunSpec:
-        """The arm with one seed on one fold."""
+        """Returns the run of an arm with one seed on one fold."""
         request, dataset, split = self._request, self._inputs.dataset, self._inputs.splits[fold]
         config = RunConfig(
             arm=arm,
@@ -273,7 +273,7 @@ class Planner:
         )
 
     def _plan(self, patch: PatchConfig, fold: int) -> Plan:
-        """Patch size and spacing."""
+        """Returns the plan of a fold's training cases."""
         from spsam.data.plan import plan
 
         key = patch.model_dump_json(), fold

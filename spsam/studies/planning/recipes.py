@@ -1,4 +1,4 @@
-"""How the arms of a study are trained and what each is compared with, whatever its shape."""
+"""Recipes of a study, and the arm with which each of its arms is compared."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from spsam.studies.planning.shapes import MadeArm
 def by_recipes(
     study: StudyFile | None, made: Sequence[MadeArm], loader: ArmLoader
 ) -> list[MadeArm]:
-    """The arms by every recipe of their study, recipe by recipe, and what tunes them.
+    """Combines the arms with every recipe of their study, and adds the tuning of each.
 
-    An arm is called by both: `S9:shared`.
+    The combination is named after both, e.g. `S9:shared`.
 
     Args:
-        study: None where arms were named.
-        made: The arms as its shape makes them.
-        loader: That resolved them.
+        study: The study; None if the request lists arms.
+        made: The arms that the study's shape generates.
+        loader: The loader that resolved them.
 
     Raises:
-        InputError: With every mistake of the recipes.
+        InputError: With every problem in the recipes.
     """
     if study is None:
         return list(made)
@@ -39,7 +39,7 @@ def by_recipes(
         return list(made)
     if config.tune is not None:
         line = study.file.line(("tune",))
-        message = "tune: the study has recipes; write it into the recipes that are tuned"
+        message = "tune: the study has recipes; move 'tune' into the recipes to be tuned"
         problems.append(Problem(message, study.file.path, line))
     arms: list[MadeArm] = []
     for name, recipe in config.recipes.items():
@@ -73,10 +73,10 @@ def _labelled(arm: ArmConfig, recipe: str) -> ArmConfig:
 def _fixed(
     study: StudyFile, name: str, values: Mapping[str, Any], loader: ArmLoader
 ) -> list[Problem]:
-    """What a recipe sets although it is set for all arms."""
+    """Returns a problem for each value of a recipe that is also set for all arms."""
     return [
         Problem(
-            f"recipes.{name}.set.{key}: is fixed by 'set' or --set too: take one of them out",
+            f"recipes.{name}.set.{key}: is also fixed by 'set' or --set; remove one of them",
             study.file.path,
             study.file.line(("recipes", name, "set", key)),
         )
@@ -86,14 +86,14 @@ def _fixed(
 
 
 def against(reference: str | None, made: Sequence[MadeArm]) -> list[MadeArm]:
-    """The arms, each compared with one of them; by the same recipe, where there are several.
+    """Changes the parent of all arms to the reference; if there are recipes, of the same recipe.
 
     Args:
-        reference: Its name; None leaves each with what it is a change of.
-        made: The arms of a study.
+        reference: The reference's name; None keeps each arm's own parent.
+        made: The study's arms.
 
     Raises:
-        InputError: If none of them has the name.
+        InputError: If there is no arm with this name.
     """
     if reference is None:
         return list(made)
@@ -104,7 +104,7 @@ def against(reference: str | None, made: Sequence[MadeArm]) -> list[MadeArm]:
         if other is None:
             names = dict.fromkeys(name.removesuffix(f":{each.recipe}") for name in arms)
             raise InputError(
-                f"reference: no arm of the study is called '{reference}'{nearest(reference, names)}"
+                f"reference: no arm of the study is named '{reference}'{nearest(reference, names)}"
             )
         found.append(each if each.arm is other else replace(each, parent=other))
     return found

@@ -1,4 +1,4 @@
-"""An ablation as it is asked for, completed by its study and by defaults."""
+"""The request for an ablation, completed with the values of its study and with defaults."""
 
 from __future__ import annotations
 
@@ -15,34 +15,35 @@ _EVERY = "train.validate_every"
 
 @dataclass(frozen=True)
 class Request:
-    """An ablation as it is asked for.
+    """A request for an ablation.
 
     Attributes:
-        arms: Names, ranges (`A1..A9`), lists with commas, paths of YAML files; or one study, by
-            its name or its file's path.
+        arms: Names, ranges (`A1..A9`), comma-separated lists and paths of arms; or the name or
+            path of one study.
         home: The folder of all results.
         data: Name or folder of a data set.
-        preset: Name or path of a preset; None takes the study's, else `demo` on the phantom and
-            `cpu` elsewhere.
-        seeds: One run an arm, seed and fold; none takes the study's, else 0.
-        folds: Of the split; none takes the study's, else 0.
-        split: Name or path of a split; None takes the protocol's, else the data set's own.
-        overrides: Values on top of every arm, by dotted key.
-        checkpoint: SAM's official weights; None takes those that an arm names.
+        preset: Name or path of a preset; None: the study's, or else `demo` for the phantom and
+            `cpu` for other data.
+        seeds: Each arm has one run per seed and fold; empty: the study's seeds, or else 0.
+        folds: Folds of the split; empty: the study's, or else 0.
+        split: Name or path of a split; None: the protocol's, or else the data set's own.
+        overrides: Values that take precedence in every arm, by dotted key.
+        checkpoint: SAM's official weights; None: the file that an arm specifies.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
-        workers: Processes that make training patches; None takes the arm's.
-        devices: How many of its kind train a run together.
-        name: Of the study's folder; None makes one of data and preset.
-        plugins: Folders with components of the user's own.
-        validate: Epochs between two scores of validation cases, for all arms; where the split has
-            none, some are held back. 0: as each arm has it, and none is held back.
-        init_from: A trained run, as `spsam.studies.runs.reference.WAYS` has it, with whose blocks
-            every arm begins; None: as usual.
-        externals: Name -> folder of label maps that another program made of the test cases.
-        reference: The arm that all others, externals too, are compared with; None: each arm with
-            its base, externals with the first arm.
-        dry_run: Nothing will be run: official weights may be missing, and count as if they were
-            there.
+        workers: Number of processes that load training patches; None: the arm's.
+        devices: Number of devices that train a run together.
+        name: Name of the study's folder; None derives one from the data and the preset.
+        plugins: Folders with the user's own components.
+        validate: Number of epochs between two evaluations of the validation cases, for all arms;
+            if the split has no validation cases, some training patients are held out. 0: as each
+            arm specifies, and no patients are held out.
+        init_from: A trained run, in a form of `spsam.studies.runs.reference.WAYS`, whose blocks
+            initialise every arm; None: the usual initialisation.
+        externals: Name -> folder with another program's label maps of the test cases.
+        reference: The arm that all arms and externals are compared with; None: each arm's base,
+            and the first arm for externals.
+        dry_run: Whether the runs are only planned. Official weights may then be missing; run ids
+            are computed as if they were present.
     """
 
     arms: Sequence[str]
@@ -67,29 +68,29 @@ class Request:
 
     @property
     def preset_named(self) -> str:
-        """The preset that is asked for, or the schedule of its data set where none is."""
+        """The requested preset, or else the default for the data set."""
         return self.preset or ("demo" if self.data == "phantom" else "cpu")
 
 
 def completed(request: Request, study: Study | None, beside: Path | None = None) -> Request:
-    """The request with the study's values where it has none, and defaults where neither has.
+    """Adds the study's values and the defaults to a request.
 
     Args:
-        request: As it was asked for.
+        request: The request.
         study: Its study.
-        beside: The folder of the study's file, where the study's paths start.
+        beside: The folder of the study's file, to which the study's paths are relative.
 
     Raises:
         InputError: If `validate` contradicts an override.
     """
     overrides = {**(study.set if study else {}), **request.overrides}
     if request.checkpoint:
-        # Naming a file means using it, unless the user said otherwise.
+        # A given file is used, unless the user sets other weights explicitly.
         overrides.setdefault("backbone.weights", "checkpoint")
     if request.validate and overrides.setdefault(_EVERY, request.validate) != request.validate:
         raise InputError(
-            f"--validate {request.validate}: {_EVERY} is set to {overrides[_EVERY]}; give one of "
-            "them, or both the same number"
+            f"--validate {request.validate}: {_EVERY} is set to {overrides[_EVERY]}; give only one "
+            "of them, or the same number for both"
         )
     externals = {
         name: folder if beside is None else beside / folder

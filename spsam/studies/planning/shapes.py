@@ -1,4 +1,4 @@
-"""From a study's file to its arms. Every arm is an ordinary one: base, preset and overrides."""
+"""Generation of a study's arms, each of which is an ordinary arm with overrides."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class MadeArm:
     """An arm of a study.
 
     Attributes:
-        arm: Resolved.
-        parent: What it is compared with; None for the first of its line.
-        levels: Of a factorial study: factor -> the value it has here, as they are called.
-        file: What it is resolved from.
-        values: On top of the file and of what is set everywhere.
-        tune: How some of its values are chosen before its runs; None: none are.
-        recipe: Which of the study's recipes trains it; empty where there are none.
+        arm: The resolved arm.
+        parent: The arm that it is compared with; None if there is none.
+        levels: Factor -> level of this arm, as displayed; only in a factorial study.
+        file: The file that it is resolved from.
+        values: Overrides on top of the file and of the values set for all arms.
+        tune: How some of its values are tuned before its runs; None: not tuned.
+        recipe: The recipe that trains it; empty without recipes.
     """
 
     arm: ArmConfig
@@ -49,14 +49,14 @@ class MadeArm:
 
 
 def make_arms(selection: Selection, loader: ArmLoader) -> list[MadeArm]:
-    """The arms that are named, or that a study's shape makes of the arm it names.
+    """Returns the arms of a request or those that its study generates.
 
     Args:
-        selection: Their files.
-        loader: With the study's own values in its overrides.
+        selection: The files of the request.
+        loader: The loader of arms, whose overrides include the study's own values.
 
     Raises:
-        InputError: With every mistake; those of a study at the line of its file that makes them.
+        InputError: With every problem; those of a study refer to the line of its file.
     """
     study = selection.study
     if study is None:
@@ -73,12 +73,12 @@ def make_arms(selection: Selection, loader: ArmLoader) -> list[MadeArm]:
 
 
 def listed_arms(files: Sequence[ArmFile], loader: ArmLoader) -> list[MadeArm]:
-    """Each arm as a change of the nearest of its bases that is listed.
+    """Loads arms; each is compared with the nearest of its bases in the list.
 
-    An arm with no base in the list is told as a change of its own base, and compared with none.
+    An arm without a base in the list is described relative to its own base, and compared with none.
 
     Raises:
-        InputError: With every mistake of all of them.
+        InputError: With every problem of all arms.
     """
     problems: list[Problem] = []
     made: list[MadeArm] = []
@@ -89,7 +89,7 @@ def listed_arms(files: Sequence[ArmFile], loader: ArmLoader) -> list[MadeArm]:
             made.append(MadeArm(arm, None if base is None else loader.load(base), file=file))
     names = [each.arm.name for each in made]
     twice = sorted({name for name in names if names.count(name) > 1})
-    problems += [Problem(f"two arms are called '{name}': rename a file") for name in twice]
+    problems += [Problem(f"two arms are named '{name}': rename one of the files") for name in twice]
     raise_all(problems)
     return made
 
@@ -109,7 +109,7 @@ def _leave_one_out(
             problems.append(place.problem(f"slots: unknown slot '{slot}'{nearest(slot, SLOTS)}"))
         elif slot not in differ:
             problems.append(
-                place.problem(f"slots: {slot} of {full.name} is the base's already; leave it out")
+                place.problem(f"slots: {slot} of {full.name} is the same in its base; remove it")
             )
     if not differ:
         here = Place(file.path, file.line(("full",)))
@@ -130,7 +130,7 @@ def _leave_one_out(
 def _varied(
     config: OneAtATime | Factorial, file: YamlFile, base_file: ArmFile, loader: ArmLoader
 ) -> list[MadeArm]:
-    """The arms of a base and factors: singly, or in every combination."""
+    """Returns the arms that vary the factors of a base, one at a time or in all combinations."""
     place = {key: Place(file.path, file.line(("factors", key))) for key in config.factors}
     problems: list[Problem] = []
     base: ArmConfig | None = None
@@ -141,7 +141,8 @@ def _varied(
     def load(values: Mapping[str, Any]) -> ArmConfig:
         return loader.load(base_file, values)
 
-    # One at a time, a component's parameter is that of the base's component, whatever else varies.
+    # In a one-at-a-time study, a parameter belongs to the base's component, even if another factor
+    # varies the component.
     single = isinstance(config, OneAtATime)
     parts = [{key: value} for key, value in config.factors.items()] if single else [config.factors]
     space: list[Dimension] = []
@@ -152,7 +153,7 @@ def _varied(
     _, found = validate_choices(space, place, "factors", load, known)
     raise_all([*problems, *found])
     assert base is not None
-    # As the file has them: the first is the slowest to change.
+    # Restore the order of the file: the first factor changes slowest.
     space.sort(key=lambda dimension: list(config.factors).index(dimension.key))
     names = dict(zip([dimension.key for dimension in space], _short(space), strict=True))
     if single:
@@ -161,7 +162,7 @@ def _varied(
     cells = list(itertools.islice(_cells(space), MOST_ARMS + 1))
     if len(cells) > MOST_ARMS:
         here = Place(file.path, file.line(("factors",)))
-        raise InputError(here.problem(f"factors: give more than {MOST_ARMS} arms; take some out"))
+        raise InputError(here.problem(f"factors: give more than {MOST_ARMS} arms; remove some"))
     made: list[MadeArm] = []
     for values in cells:
         overrides = {d.path: value for d, value in values}
@@ -190,7 +191,7 @@ def _singly(
 
 
 def _cells(space: Sequence[Dimension]) -> Iterator[list[tuple[Dimension, Any]]]:
-    """Every combination; a component's parameter only where the component is."""
+    """Yields every combination; a component's parameter is varied only with that component."""
     seen: set[str] = set()
     for values in itertools.product(*[dimension.choices or () for dimension in space]):
         all_values = list(zip(space, values, strict=True))
@@ -203,12 +204,12 @@ def _cells(space: Sequence[Dimension]) -> Iterator[list[tuple[Dimension, Any]]]:
         key = json.dumps([(d.key, label(value)) for d, value in cell])
         if key not in seen:
             seen.add(key)
-            # A slot's component is set before its parameters.
+            # A slot's component must be set before its parameters.
             yield sorted(cell, key=lambda entry: entry[0].needs is not None)
 
 
 def level_name(value: Any) -> str:
-    """A value as an arm's name has it: `dfused`, `0.25`, `dfused(ratio=0.5)`."""
+    """Returns a value as displayed in an arm's name: `dfused`, `0.25`, `dfused(ratio=0.5)`."""
     if isinstance(value, Mapping) and "name" in value:
         params = [f"{k}={level_name(v)}" for k, v in value.items() if k != "name"]
         return f"{value['name']}({','.join(params)})" if params else str(value["name"])
@@ -222,7 +223,7 @@ def _is_block(value: Any) -> bool:
 
 
 def _short(space: Sequence[Dimension]) -> list[str]:
-    """The shortest ends of keys that tell them apart."""
+    """Returns the shortest suffix of each key that is unique among the keys."""
     parts = [dimension.key.split(".") for dimension in space]
     return [
         next(

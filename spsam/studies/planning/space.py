@@ -1,7 +1,7 @@
-"""What may vary in an arm: dotted keys with choices or ranges, checked by trying them.
+"""Spaces of values for an arm: dotted keys with choices or ranges.
 
-A parameter of a component that may or may not be chosen has the component's name in its key:
-`blocks.adapter.dfused.ratio` means something only where `blocks.adapter` came out as `dfused`.
+If a slot's component is itself a choice, the keys of its parameters contain the component's name:
+`blocks.adapter.dfused.ratio` applies only if `blocks.adapter` is `dfused`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class Dimension:
     """One entry of a space.
 
     Attributes:
-        key: As it was written; a sweep's name of it.
+        key: The key in the file, which is also the parameter's name in a sweep.
         path: The dotted key that it overrides.
-        choices: What a list named; None of a range.
-        range: The numbers; None of a list.
-        whole: Whether a range's numbers are whole.
-        needs: Slot's key and component without which it means nothing; None: always meant.
+        choices: The choices of a list; None for a range.
+        range: The range; None for a list.
+        whole: Whether the values of a range are integers.
+        needs: The key and the component of the slot on which it depends; None: always applies.
     """
 
     key: str
@@ -40,7 +40,7 @@ class Dimension:
     needs: tuple[str, str] | None = None
 
     def suggest(self, trial: BaseTrial) -> Any:
-        """A value from Optuna."""
+        """Suggests a value by an Optuna trial."""
         if self.choices is not None:
             labels = [label(choice) for choice in self.choices]
             picked = trial.suggest_categorical(self.key, labels)
@@ -54,7 +54,7 @@ class Dimension:
         return trial.suggest_float(self.key, low, high, step=step, log=self.range.log)
 
     def probes(self) -> Iterator[dict[str, Any]]:
-        """Overrides that try every choice, or both ends; the value in question is the last."""
+        """Yields overrides that try every choice or both ends; the value to try is the last."""
         before = {} if self.needs is None else {self.needs[0]: self.needs[1]}
         if self.choices is not None:
             yield from ({**before, self.path: choice} for choice in self.choices)
@@ -64,7 +64,7 @@ class Dimension:
             yield {**before, self.path: self.range.high}
 
     def holds(self, value: Any) -> bool:
-        """Whether a value may come out; a component by its name."""
+        """Whether the dimension contains a value; a component is given by its name."""
         if self.choices is not None:
             return label(value) in [label(choice) for choice in self.choices]
         assert self.range is not None
@@ -74,11 +74,11 @@ class Dimension:
         return self.range.step is None or abs(steps - round(steps)) < 1e-9
 
     def named(self, value: Any) -> Any:
-        """What Optuna calls a value that the dimension holds."""
+        """Returns Optuna's representation of a value of this dimension."""
         return value if self.choices is None else label(value)
 
     def describe(self) -> dict[str, Any]:
-        """Plain values that are equal for equal dimensions."""
+        """Returns plain values, which are equal for equal dimensions."""
         if self.choices is not None:
             return {"choices": list(self.choices)}
         assert self.range is not None
@@ -91,16 +91,16 @@ def dimensions(
     place: Mapping[str, Place],
     section: str = "space",
 ) -> tuple[list[Dimension], list[Problem]]:
-    """Reads a space.
+    """Parses a space.
 
     Args:
-        space: Dotted key -> choices or a range, already well formed.
-        fixed: What is set everywhere, by dotted key.
-        place: Where each key was written.
-        section: Of the file that they stand in.
+        space: Dotted key -> choices or a range, already validated by the schema.
+        fixed: Values that are set for all arms, by dotted key.
+        place: The place of each key in the file.
+        section: The section of the file that contains the keys.
 
     Returns:
-        Slots first, since other dimensions may need their choice; and all mistakes.
+        The dimensions, slots first, since others may depend on their choice; and all problems.
     """
     chosen = {key: _names(entry) for key, entry in space.items() if _is_slot(key)}
     found: list[Dimension] = []
@@ -108,7 +108,7 @@ def dimensions(
     for key in sorted(space, key=lambda key: not _is_slot(key)):
         path, needs, wrong = _meaning(key, chosen)
         if wrong is None and path in fixed:
-            wrong = "is fixed by 'set' or --set too: take one of them out"
+            wrong = "is also fixed by 'set' or --set; remove one of them"
         if wrong is not None:
             problems.append(place[key].problem(f"{section}.{key}: {wrong}"))
             continue
@@ -121,17 +121,17 @@ def dimensions(
 
 
 def as_numbers(dimension: Dimension, accepted: Any) -> Dimension:
-    """The dimension with numbers of the kind that its setting has.
+    """Returns the dimension with integers or floats, as its setting requires.
 
     Args:
-        dimension: As it was read.
-        accepted: Its lowest value as the schema understood it: `1` for a ratio is `1.0`.
+        dimension: The parsed dimension.
+        accepted: Its lowest value as parsed by the schema: `1` for a ratio becomes `1.0`.
     """
     return replace(dimension, whole=isinstance(accepted, int)) if dimension.range else dimension
 
 
 def suggest(space: Sequence[Dimension], trial: BaseTrial) -> dict[str, Any]:
-    """A trial's overrides, by dotted key."""
+    """Suggests a trial's overrides, by dotted key."""
     values: dict[str, Any] = {}
     for dimension in space:
         if dimension.needs is not None:
@@ -143,7 +143,7 @@ def suggest(space: Sequence[Dimension], trial: BaseTrial) -> dict[str, Any]:
 
 
 def overrides(space: Sequence[Dimension], params: Mapping[str, Any]) -> dict[str, Any]:
-    """The overrides that a finished trial's parameters stand for."""
+    """Returns the overrides that correspond to the parameters of a finished trial."""
     values = {}
     for dimension in space:
         if dimension.key in params:
@@ -158,7 +158,7 @@ def overrides(space: Sequence[Dimension], params: Mapping[str, Any]) -> dict[str
 def _meaning(
     key: str, chosen: Mapping[str, Sequence[str]]
 ) -> tuple[str, tuple[str, str] | None, str | None]:
-    """The key's override path, what it needs, and what is wrong with it."""
+    """Returns the key's override path, the component that it needs, and what is wrong with it."""
     parts = key.split(".")
     slot = ".".join(parts[:2])
     if parts[0] != "blocks" or len(parts) <= 2:
@@ -171,8 +171,8 @@ def _meaning(
             key,
             None,
             (
-                f"nothing here chooses the {parts[1]}: write {slot}.{parts[-1]} for the arm's own, "
-                f"or give {slot} a list of components"
+                f"no key here chooses the {parts[1]}: write {slot}.{parts[-1]} for the arm's own, "
+                f"or add {slot} with a list of components"
             ),
         )
     if len(parts) == 3:
@@ -181,8 +181,8 @@ def _meaning(
             key,
             None,
             (
-                f"the {parts[1]} is chosen, and parameters belong to one: write the "
-                f"component too, such as {slot}.{first}.{parts[2]}"
+                f"the {parts[1]} is itself a choice, and each has its own parameters: add the "
+                f"component's name to the key, such as {slot}.{first}.{parts[2]}"
             ),
         )
     if parts[2] not in names:
@@ -199,14 +199,14 @@ def _names(entry: Any) -> list[str]:
 
 
 def component_name(choice: Any) -> str:
-    """What a choice of a slot's component is called; of several their names, joined by +."""
+    """Returns the name of a slot's choice; the names of several components are joined by `+`."""
     if isinstance(choice, list | tuple):
         return "+".join(component_name(item) for item in choice)
     return str(choice.get("name")) if isinstance(choice, Mapping) else str(choice)
 
 
 def label(choice: Any) -> str | int | float | bool | None:
-    """What Optuna keeps of a choice: itself, or JSON of a list or a mapping."""
+    """Returns Optuna's representation of a choice: JSON for lists and mappings, else the value."""
     if choice is None or isinstance(choice, str | int | float | bool):
         return choice
     return json.dumps(choice, sort_keys=True)

@@ -1,4 +1,4 @@
-"""Tries values on an arm when a file is read, so that no mistake waits for its turn to run."""
+"""Validation of a space's values on an arm, so that errors are reported before any run."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def validate_choices(
     """Tries every choice and both ends of every range.
 
     Args:
-        space: Of `dimensions`.
-        places: Where each key was written.
-        section: Of the file that the keys stand in.
-        load: The arm with some overrides, checked.
-        known: Mistakes that the arm has without them, which are not said again.
+        space: The space, from `dimensions`.
+        places: The place of each key in the file.
+        section: The section of the file that contains the keys.
+        load: Resolves the arm with overrides, and checks it.
+        known: Problems of the arm without overrides, which are not reported again.
 
     Returns:
-        The space with numbers of the kinds that its settings have, and all mistakes.
+        The space, with ranges of integers or floats as the settings require, and all problems.
     """
     checked, problems = [], []
     for dimension in space:
@@ -48,7 +48,7 @@ def validate_choices(
                 if problem not in known:
                     said.setdefault(_bare(problem.message, dimension.path, value), []).append(value)
         for message, values in said.items():
-            # What is wrong with the key itself is so with every value.
+            # If every value fails with the same message, the key itself is wrong.
             which = f"with {values[0]!r}: " if len(values) == 1 else ""
             told = f"{section}.{dimension.key}: {which}{message}"
             problems.append(places[dimension.key].problem(told))
@@ -57,7 +57,7 @@ def validate_choices(
 
 
 def at_set(problem: Problem, file: YamlFile) -> Problem:
-    """A mistake that a file's `set` makes in an arm, at its line; any other as it is."""
+    """Adds to a problem caused by a file's `set` the line there; keeps other problems."""
     for key, value in (file.data.get("set") or {}).items():
         if problem.message.startswith(flag(tuple(key.split(".")), value)):
             message = f"set.{key}: {_bare(problem.message, key, value)}"
@@ -66,7 +66,7 @@ def at_set(problem: Problem, file: YamlFile) -> Problem:
 
 
 def value_of(arm: ArmConfig, path: str) -> Any:
-    """What the schema made of a value; a slot's is the component's name."""
+    """Returns an arm's value at a dotted key, as the schema parsed it; of a slot, its names."""
     keys = path.split(".")
     value: Any = arm.model_dump()
     if keys[0] == "blocks" and len(keys) > 1:
@@ -81,6 +81,6 @@ def value_of(arm: ArmConfig, path: str) -> Any:
 
 
 def _bare(message: str, key: str, value: Any) -> str:
-    """A message without the words that say where an override came from."""
+    """Removes the prefix of a message that shows the origin of an override."""
     said = f"{flag(tuple(key.split('.')), value)}: "
     return message.removeprefix(said).removeprefix(f"{key}: ")

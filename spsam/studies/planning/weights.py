@@ -1,4 +1,4 @@
-"""SAM's weights that arms take: found, and known by their hash, before anything is run."""
+"""Files of SAM's weights for the arms, identified by their hash before any run."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class ArmWeights:
     """An arm's weights.
 
     Attributes:
-        file: Theirs; None for random ones, and where a dry run lacks the official ones.
-        sha256: Of the file that the arm's runs take; None for random ones.
+        file: The file; None for random weights, and for official weights missing in a dry run.
+        sha256: The hash of the file that the arm's runs use; None for random weights.
     """
 
     file: Path | None
@@ -31,10 +31,10 @@ class WeightFiles:
     """The files of weights; each is hashed once.
 
     Args:
-        checkpoint: The official weights that are given for all arms; None takes an arm's own.
-        catalogue: The components, by which networks with a SAM are known.
-        dry_run: Whether official weights may be missing: they count as if they were there.
-        file_sha256: Hashes a file.
+        checkpoint: Official weights for all arms; None: the file that an arm specifies.
+        catalogue: The components, which determine whether a network uses SAM.
+        dry_run: Whether official weights may be missing; the hash of the official file is assumed.
+        file_sha256: Computes the hash of a file.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class WeightFiles:
         self._hashes: dict[Path, str] = {}
 
     def of(self, arm: ArmConfig) -> ArmWeights:
-        """The weights that an arm takes.
+        """Returns the weights of an arm.
 
         Raises:
-            InputError: If it wants official ones and nobody names them, or there is no such file.
+            InputError: If it requires official weights and no file is given, or does not exist.
         """
         if arm.backbone.weights == "random" or not uses_sam(arm, self._catalogue):
             return ArmWeights(None, None)
@@ -68,29 +68,29 @@ class WeightFiles:
         assert path is not None
         path = path.expanduser()
         if not path.is_file():
-            message = f"there is no such checkpoint file; {spec.published}"
+            message = f"this checkpoint file does not exist; {spec.published}"
             raise InputError(Problem(message, path))
         if path not in self._hashes:
             self._hashes[path] = self._file_sha256(path)
         return ArmWeights(path, self._hashes[path])
 
     def missing(self, arms: Sequence[ArmConfig]) -> list[Problem]:
-        """A sentence for each SAM whose official weights arms want and nobody names."""
+        """Returns a problem for each SAM whose official weights are required but not given."""
         wanted: dict[str, list[str]] = {}
         for arm in arms:
             if self._is_unnamed(arm) and not self._counts_as_there(arm):
                 wanted.setdefault(arm.backbone.name, []).append(arm.name)
         return [
             Problem(
-                f"{', '.join(names)} {'wants' if len(names) == 1 else 'want'} official weights of "
-                f"{backbone} (backbone.weights: checkpoint): give --checkpoint FILE or --set "
-                f"backbone.weights=random; {backbone_spec(backbone).published}"
+                f"{', '.join(names)} {'requires' if len(names) == 1 else 'require'} official "
+                f"weights of {backbone} (backbone.weights: checkpoint): give --checkpoint FILE or "
+                f"--set backbone.weights=random; {backbone_spec(backbone).published}"
             )
             for backbone, names in wanted.items()
         ]
 
     def _is_unnamed(self, arm: ArmConfig) -> bool:
-        """Whether an arm wants official weights and nobody names their file."""
+        """Whether an arm requires official weights and no file is given."""
         wanted = arm.backbone.weights == "checkpoint" and uses_sam(arm, self._catalogue)
         return wanted and (self._checkpoint or arm.backbone.checkpoint) is None
 

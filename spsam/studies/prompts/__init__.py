@@ -1,1 +1,1 @@
-"""The study of prompts: which prompts, which point, from where; planned, answered, gathered."""
+"""Prompt studies: planning the cells, evaluating them, and summarising the results."""

@@ -1,4 +1,4 @@
-"""The axes of a study of prompts: its file, what the command line changes, and every mistake."""
+"""The axes of a prompt study: its file, changes by the command line, and their validation."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ Say = Callable[[str], Problem]
 
 
 class PromptStudyFile:
-    """A study's values, where each was written, and the cells that they make.
+    """The values of a prompt study, the place of each in the files, and the resulting cells.
 
     Args:
-        request: What was asked for.
+        request: The request.
 
     Raises:
-        InputError: With every mistake in the files.
+        InputError: With every problem in the files.
     """
 
     def __init__(self, request: PromptRequest) -> None:
         self.request = request
-        # What a file of the user's leaves out is taken from the shipped one.
+        # Keys that the user's file omits are taken from the shipped one.
         self.files = [read_yaml(folder / STUDY) for folder in layers("ablations")[:1]]
         own = [folder / STUDY for folder in layers("ablations")[1:]]
         if request.study is not None:
             own = [request.study]
             if not request.study.is_file():
-                raise InputError(f"there is no study file {request.study}")
+                raise InputError(f"the study file {request.study} does not exist")
         self.files += [read_yaml(path) for path in own if path.is_file()]
         data: dict[str, Any] = {}
         for file in self.files:
@@ -64,18 +64,17 @@ class PromptStudyFile:
         self.config = config.model_copy(update={key: changes[key] for key in self.given})
 
     def place(self, path: tuple[str | int, ...]) -> Place:
-        """Where a value stands: in the last file that has its key."""
+        """Returns the place of a value: the last file that contains its key."""
         has: list[YamlFile] = [file for file in self.files if path and path[0] in file.data]
         file = (has or self.files)[-1]
         return Place(file.path, file.line(path))
 
     def cells(self, own: MaskPrompt | None, problems: list[Problem]) -> list[PromptCell]:
-        """Every cell.
+        """Returns all cells.
 
         Args:
-            own: The form of a run's own mask prompts, which it is asked with unless others are
-                named; None for plain SAM.
-            problems: Mistakes are put here.
+            own: The form of a run's own mask prompts, which is the default; None for plain SAM.
+            problems: Receives the problems.
         """
         request, config = self.request, self.config
         catalogue = Catalogue.load(request.plugins)
@@ -107,7 +106,7 @@ class PromptStudyFile:
 
 
 def subsets(words: Iterable[str], say: Say, problems: list[Problem]) -> list[tuple[str, ...]]:
-    """Subsets of point, box and mask from words such as `point+box`; each once."""
+    """Parses subsets of point, box and mask from words such as `point+box`; each once."""
     found: dict[tuple[str, ...], None] = {}
     for word in words:
         kinds = [kind.strip() for kind in word.split("+")]
@@ -117,9 +116,9 @@ def subsets(words: Iterable[str], say: Say, problems: list[Problem]) -> list[tup
             if kind and kind not in KINDS
         ]
         if not all(kinds):
-            wrong.append("a kind of prompt is missing; point, box and mask are joined by +")
+            wrong.append("a kind of prompt is missing; join point, box and mask by +")
         wrong += [
-            f"'{kind}' stands twice; a class has one set of each kind"
+            f"'{kind}' occurs twice; a class has one set of each kind"
             for kind in dict.fromkeys(kinds)
             if kind in KINDS and kinds.count(kind) > 1
         ]
@@ -137,13 +136,13 @@ def strategies(
     place: Callable[[int], Place],
     problems: list[Problem],
 ) -> list[Strategy]:
-    """Components of the slot `prompt`, with their parameters.
+    """Resolves components of the slot `prompt`, with their parameters.
 
     Args:
         blocks: Names and parameters; None for every component with its defaults.
-        catalogue: Where they are looked up.
-        place: Where a block was written.
-        problems: Mistakes are put here.
+        catalogue: The components.
+        place: Returns the place of a block in the file, by its index.
+        problems: Receives the problems.
     """
     if blocks is None:
         blocks = [Block(name=card.name) for card in catalogue.cards("prompt")]
@@ -160,14 +159,14 @@ def strategies(
             continue
         others = {"use": "prompts", "mask": "mask", "mask_values": "mask"}
         wrong = [
-            f"point '{block.name}': '{key}' is given by the study's key '{others[key]}'"
+            f"point '{block.name}': set '{key}' with the study's key '{others[key]}'"
             for key in block.params
             if key in others and key in known
         ]
         if wrong:
             problems += map(at.problem, wrong)
             continue
-        # Every kind is made once, and what a cell does not use is left out later.
+        # All kinds are created once; kinds that a cell does not use are dropped later.
         params = ({"use": KINDS} if "use" in known else {}) | block.params
         values, mistakes = validate(card, params, partial(_constant, at), ())
         problems += mistakes
@@ -180,7 +179,7 @@ def strategies(
 
 
 def forms(asked: Sequence[MaskPrompt] | None, say: Say, problems: list[Problem]) -> list[Form]:
-    """Forms of the mask prompt, each once; None for every form."""
+    """Returns the forms of the mask prompt, each once; None stands for all forms."""
     if asked is None:
         asked = [MaskPrompt(name=name) for name in FORMS]
     found: dict[Form, None] = {}
@@ -188,7 +187,7 @@ def forms(asked: Sequence[MaskPrompt] | None, say: Say, problems: list[Problem])
         if form.name not in FORMS:
             problems.append(say(f"unknown mask prompt '{form.name}'{nearest(form.name, FORMS)}"))
         elif form.values is not None and form.name != "binary":
-            problems.append(say(f"mask '{form.name}': values are those of a binary mask"))
+            problems.append(say(f"mask '{form.name}': values apply to binary masks only"))
         else:
             found[Form(form.name, form.values)] = None
     if not asked:
@@ -204,14 +203,14 @@ def sources(
     say: Say,
     problems: list[Problem],
 ) -> list[PromptSource]:
-    """Sources from words; `disturbed` stands for every disturbance.
+    """Returns the sources by name; `disturbed` stands for every disturbance.
 
     Args:
-        words: None for all that are possible.
-        disturbances: Of the study.
-        has_run: Whether there are auxiliary masks.
-        say: Makes a mistake of a message.
-        problems: Mistakes are put here.
+        words: Names of sources; None for all that are possible.
+        disturbances: The study's disturbances.
+        has_run: Whether a trained run provides auxiliary masks.
+        say: Creates a problem from a message.
+        problems: Receives the problems.
     """
     if words is None:
         words = [kind for kind in SOURCES if kind != "auxiliary" or has_run]
@@ -226,14 +225,14 @@ def sources(
         elif word == "auxiliary" and not has_run:
             problems.append(
                 say(
-                    "source 'auxiliary' needs a trained run (--run): plain SAM has no auxiliary "
+                    "source 'auxiliary' requires a trained run (--run): plain SAM has no auxiliary "
                     "masks"
                 )
             )
         elif word == "disturbed":
             found |= {PromptSource(word, disturbance): None for disturbance in disturbances}
             if not disturbances:
-                problems.append(say("source 'disturbed': the study names no disturbances"))
+                problems.append(say("source 'disturbed': the study defines no disturbances"))
         else:
             found[PromptSource(word)] = None
     if not words:

@@ -1,4 +1,4 @@
-"""The ways of prompting that a study asks for: cells, and what they are made of."""
+"""The cells of a prompt study, and their parts."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from spsam.config.prompt_study import Disturbance
 from spsam.registry.catalogue import Card
 
 PREFERRED = "edt"
-"""The paper's point stands where one must be chosen."""
+"""The paper's point strategy, used if one must be selected."""
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """How the point is chosen.
+    """A point strategy.
 
     Attributes:
         card: The component.
-        given: Parameters that were given.
-        params: All its parameters, defaults included.
+        given: The parameters that the study sets.
+        params: All parameters, including defaults.
     """
 
     card: Card
@@ -29,28 +29,28 @@ class Strategy:
 
     @property
     def label(self) -> str:
-        """Its name, with the parameters that were given."""
+        """Its name, with the parameters that the study sets."""
         said = ", ".join(f"{key}={_plain(value)}" for key, value in self.given.items())
         return f"{self.card.name}({said})" if said else self.card.name
 
     @property
     def is_random(self) -> bool:
-        """Whether the study's seed is handed on to it."""
+        """Whether it uses the study's seed."""
         return "seed" in self.params and "seed" not in self.given
 
     @property
     def takes_forms(self) -> bool:
-        """Whether it can be told what a mask prompt is."""
+        """Whether the component accepts the form of mask prompts as a parameter."""
         return "mask" in self.params
 
 
 @dataclass(frozen=True)
 class Form:
-    """What a mask prompt is.
+    """The form of a mask prompt.
 
     Attributes:
         name: `binary`, `logits` or `log_odds`.
-        values: Outside and inside a binary mask; None for the component's own.
+        values: Values outside and inside a binary mask; None for the component's own.
     """
 
     name: str
@@ -58,24 +58,24 @@ class Form:
 
     @property
     def label(self) -> str:
-        """What it is called in tables."""
+        """The form's name in tables."""
         if self.values is None:
             return self.name
         return f"{self.name} [{self.values[0]:g}, {self.values[1]:g}]"
 
     @property
     def params(self) -> dict[str, Any]:
-        """As parameters of a component."""
+        """The form as parameters of a component."""
         return {"mask": self.name} | ({"mask_values": self.values} if self.values else {})
 
 
 @dataclass(frozen=True)
 class PromptSource:
-    """Where prompts come from.
+    """The source of prompts.
 
     Attributes:
         kind: `ground_truth`, `auxiliary` or `disturbed`.
-        disturbance: What `disturbed` means.
+        disturbance: The disturbance, if the kind is `disturbed`.
     """
 
     kind: str
@@ -83,19 +83,19 @@ class PromptSource:
 
     @property
     def label(self) -> str:
-        """What it is called in tables."""
+        """The source's name in tables."""
         return self.disturbance.name if self.disturbance else self.kind.replace("_", " ")
 
 
 @dataclass(frozen=True)
 class PromptCell:
-    """One way of prompting.
+    """One combination of prompts.
 
     Attributes:
         use: Kinds of prompts, in the order point, box, mask.
-        strategy: How the point is chosen; without a point, what makes boxes and masks.
-        source: Where prompts come from.
-        form: What a mask prompt is; None without masks, or where the component's parameters tell.
+        strategy: The point strategy; without a point, the component that creates boxes and masks.
+        source: The source of the prompts.
+        form: The mask form; None without masks, or if the component's parameters determine it.
     """
 
     use: tuple[str, ...]
@@ -110,12 +110,12 @@ class PromptCell:
 
     @property
     def point(self) -> str | None:
-        """How its point is chosen; None without one."""
+        """The label of the point strategy; None without a point."""
         return self.strategy.label if "point" in self.use else None
 
     @property
     def mask(self) -> str | None:
-        """What its mask prompt is called; None where there is none, or the component decides."""
+        """The label of the mask form; None without one, or if the component determines it."""
         return self.form.label if self.form else None
 
     @property
@@ -125,7 +125,7 @@ class PromptCell:
 
     @property
     def is_random(self) -> bool:
-        """Whether another seed gives another result."""
+        """Whether the result depends on the seed."""
         disturbance = self.source.disturbance
         return ("point" in self.use and self.strategy.is_random) or (
             disturbance is not None and disturbance.is_random(self.use)
@@ -143,9 +143,9 @@ def make_cells(
     sources: Sequence[PromptSource],
     forms: Sequence[Form],
 ) -> list[PromptCell]:
-    """Every combination that differs from the others."""
+    """Returns all distinct combinations."""
     found = []
-    # Without a point any component makes the boxes and masks; one that can be told their form.
+    # Without a point, the component only creates boxes and masks; prefer one that accepts a form.
     able_to_mask = [each for each in strategies if each.takes_forms] or strategies
     for source in sources:
         for use in subsets:
@@ -158,7 +158,7 @@ def make_cells(
 
 
 def with_one_point(cells: Sequence[PromptCell]) -> list[PromptCell]:
-    """The cells of one way of choosing the point, the paper's or the first, and the first form."""
+    """Returns the cells with the paper's point strategy, or else the first, and the first form."""
     points = list(dict.fromkeys(cell.point for cell in cells if cell.point))
     wanted = PREFERRED if PREFERRED in points else next(iter(points), None)
     form = next((cell.form for cell in cells if cell.form), None)

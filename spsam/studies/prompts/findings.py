@@ -1,4 +1,4 @@
-"""What a study tells beyond its cells: where a run loses, how neighbouring slices agree."""
+"""Further results of a prompt study: error attribution, and agreement of adjacent slices."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SLICES = 6
 
 
 def attribute(study: PromptStudy, outcome: PromptOutcome) -> None:
-    """Writes the run's error attribution; plain SAM has none."""
+    """Writes the error attribution of the run; skipped for plain SAM."""
     from spsam.reporting.prompts.attribution import (
         attribution_caption,
         attribution_table,
@@ -44,7 +44,7 @@ def attribute(study: PromptStudy, outcome: PromptOutcome) -> None:
 
 
 def compare_neighbours(study: PromptStudy, outcome: PromptOutcome) -> None:
-    """Writes how much neighbouring slices agree: the reference's, plain SAM's, those of runs."""
+    """Writes the agreement of adjacent slices in the reference, plain SAM and runs."""
     from spsam.data.labels import without_ignored
     from spsam.engine.evaluate import read_labels
     from spsam.metrics.continuity import neighbour_dice
@@ -52,7 +52,7 @@ def compare_neighbours(study: PromptStudy, outcome: PromptOutcome) -> None:
     from spsam.reporting.prompts.neighbours import neighbours_table, to_table
 
     folders = _label_maps(study)
-    # The same cases in every row: a run of another split or fold predicted others.
+    # All rows must use the same cases; runs of another split or fold predicted other ones.
     cases = [
         case
         for case in study.cases
@@ -68,7 +68,7 @@ def compare_neighbours(study: PromptStudy, outcome: PromptOutcome) -> None:
             title: read_labels(folder / f"{case}.nii.gz", study.subject.dataset.raw_ids)
             for title, folder in folders.items()
         }
-        # Of every map the same voxels: those that the reference knows.
+        # Exclude the voxels that the reference ignores from every map.
         ignored = maps["reference"] == IGNORED
         if ignored.any():
             maps = {title: np.where(ignored, IGNORED, labels) for title, labels in maps.items()}
@@ -78,22 +78,22 @@ def compare_neighbours(study: PromptStudy, outcome: PromptOutcome) -> None:
             scores[title].append(neighbour_dice(labels, len(names)))
     table = neighbours_table(scores, names)
     plain = (
-        " Plain SAM is asked slice by slice with prompts of the ground truth; a pixel's label is "
-        "the class of the largest positive logit."
+        " Plain SAM is evaluated slice by slice with prompts from the ground truth; a pixel's "
+        "label is the class of the largest positive logit."
         if study.mapped
         else ""
     )
     caption = (
-        "Dice between each slice and the next, in percent, mean over the pairs of slices that have "
-        f"the class, then over {len(cases)} case{'s' if len(cases) != 1 else ''}, in the original "
-        f"grid.{plain} What lies below the reference's own is disagreement between slices."
+        "Dice between each slice and the next, in percent, mean over the pairs of slices that "
+        f"contain the class, then over {len(cases)} case{'s' if len(cases) != 1 else ''}, in the "
+        f"original grid.{plain} Values below the reference's indicate disagreement between slices."
     )
     _keep(outcome, study.folder, table, to_table(table, caption))
     _picture(study, cases[0], first)
 
 
 def _label_maps(study: PromptStudy) -> dict[str, Path]:
-    """Folders of label maps in the original grid, by what they are of."""
+    """Returns title -> folder of label maps in the original grid."""
     home = study.request.home
     found: dict[str, Path] = {}
     for cell in study.mapped:
@@ -110,7 +110,7 @@ def _label_maps(study: PromptStudy) -> dict[str, Path]:
 
 
 def _picture(study: PromptStudy, case: str, maps: dict[str, NDArray[np.integer]]) -> None:
-    """Some slices of a case; of plain SAM's cells those of one kind and of the most kinds."""
+    """Draws some slices of a case; of plain SAM, cells with one kind and with the most kinds."""
     from spsam.engine.prompting.draw import draw_neighbours
 
     axis = study.subject.plan.depth_axis
@@ -122,10 +122,10 @@ def _picture(study: PromptStudy, case: str, maps: dict[str, NDArray[np.integer]]
     spacing = [s for i, s in enumerate(volume.spacing) if i != axis]
     most = max((len(cell.use) for cell in study.mapped), default=0)
     hidden = [len(cell.use) not in (1, most) for cell in study.mapped]
-    # The reference's row is first, then plain SAM's in the order of its cells, then runs.
+    # Rows: the reference, plain SAM in the order of its cells, then runs.
     hide = [False, *hidden, *[False] * (len(maps) - 1 - len(hidden))]
     rows = {
-        # In lines of their own, or they would run into the next row.
+        # Titles on several lines, so that they do not overlap the next row.
         title.replace(", ", "\n", 1).replace(" (", "\n(", 1): labels[here]
         for (title, labels), hides in zip(maps.items(), hide, strict=True)
         if not hides

@@ -1,4 +1,4 @@
-"""Chooses what the pictures of a study of prompts show, and has them drawn."""
+"""Selection and drawing of the figures of a prompt study."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 _ROWS = 2
 
 LAST_PICTURE = "logits.png"
-"""Where it is, all are."""
+"""Drawn last: if this file exists, all figures exist."""
 
 
 def draw_pictures(session: Session, outcome: PromptOutcome) -> None:
-    """Draws everything that the study's cells allow into the study's folder."""
+    """Draws all figures that the study's cells allow into the study's folder."""
     from spsam.reporting.figures.style import save, styled
     from spsam.reporting.prompts.heat_map import heat_map
     from spsam.reporting.prompts.table import overview
@@ -52,7 +52,7 @@ def draw_pictures(session: Session, outcome: PromptOutcome) -> None:
 
 
 def _by_form(cells: Sequence[PromptCell]) -> dict[str, PromptCell]:
-    """Forms of the mask prompt, where there are several to compare."""
+    """Returns the cells by mask form, if there are several forms to compare."""
     by_form = {cell.mask: cell for cell in cells if cell.mask}
     return by_form if len(by_form) > 1 else {}
 
@@ -72,7 +72,7 @@ def _scenes(
 ) -> dict[str, PromptScene]:
     from spsam.engine.prompting.scenes import scenes
 
-    # As the engine wants them: what shares label maps side by side.
+    # The engine expects cells that share label maps to be adjacent.
     ordered = sorted(columns.items(), key=lambda item: item[1].source.label)
     questions = [session.question(cell, 0) for _, cell in ordered]
     found = scenes(session.examiner, session.store.case(case), questions)
@@ -81,7 +81,7 @@ def _scenes(
 
 
 def _cases(session: Session, outcome: PromptOutcome, path: Path) -> None:
-    """The best, the median and the worst case of the best cell, beside the worst cell's."""
+    """Draws the best cell's best, median and worst case, beside the worst cell's results."""
     from spsam.engine.preview import choose
     from spsam.reporting.means import mean_dice
 

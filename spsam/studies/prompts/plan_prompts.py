@@ -1,4 +1,4 @@
-"""From what a user asks for to the cells of a study of prompts. Planning writes nothing."""
+"""Planning of a prompt study's cells from a request; planning writes nothing."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from spsam.text.file_name import file_name
 
 @dataclass(frozen=True)
 class PromptStudy:
-    """A planned study of prompts.
+    """A planned prompt study.
 
     Attributes:
-        request: What was asked for.
-        config: The study's file, with what the request changed.
+        request: The request.
+        config: The content of the study's file, with the changes of the request.
         subject: The network.
-        cells: In the order of the table.
-        cases: Ids of the test cases that count.
+        cells: The cells, in the order of the table.
+        cases: Ids of the test cases to evaluate.
     """
 
     request: PromptRequest
@@ -41,19 +41,19 @@ class PromptStudy:
 
     @property
     def metric(self) -> str:
-        """What a cell's mean Dice is of: a run's label maps, or plain SAM's binary masks."""
+        """The metric of a cell's mean Dice: of a run's label maps, or of plain SAM's masks."""
         return "mask" if self.subject.run is None else "labels"
 
     def seeds(self, cell: PromptCell) -> tuple[int, ...]:
-        """The seeds that a cell is drawn with; one where nothing is random."""
+        """Returns the seeds of a cell; a single one if nothing in it is random."""
         return self.config.seed_numbers if cell.is_random else (0,)
 
     def first_key(self, cell: PromptCell) -> str:
-        """The key of a cell with its first seed."""
+        """Returns the key of a cell with its first seed."""
         return self.key(cell, self.seeds(cell)[0])
 
     def key(self, cell: PromptCell, seed: int) -> str:
-        """16 hex digits of all that a cell's answers depend on, cases aside."""
+        """Returns a hash of all that a cell's results depend on except the cases, 16 digits."""
         card, disturbance = cell.strategy.card, cell.source.disturbance
         params: dict[str, Any] = dict(cell.params)
         params.pop("use", None)
@@ -64,7 +64,7 @@ class PromptStudy:
         content = {
             "network": self.subject.identity,
             "use": cell.use,
-            # Boxes, and masks of a named form, are the same whatever chooses the point.
+            # Boxes, and masks of a given form, do not depend on the point strategy.
             "point": chosen if "point" in cell.use or (masked and mask is None) else None,
             "source": cell.source.kind,
             "disturbance": amounts,
@@ -78,7 +78,7 @@ class PromptStudy:
 
     @property
     def own(self) -> tuple[PromptCell, PromptCell] | None:
-        """A run's own way of prompting, of its auxiliary masks and of the ground truth."""
+        """A run's own prompts, from its auxiliary masks and from the ground truth."""
         if self.subject.run is None:
             return None
         block = self.subject.config.arm.blocks.prompt
@@ -91,14 +91,14 @@ class PromptStudy:
 
     @property
     def mapped(self) -> list[PromptCell]:
-        """Plain SAM's cells whose label maps are compared slice by slice (paper's Fig. 1d)."""
+        """Plain SAM's cells whose adjacent slices are compared (Fig. 1d of the paper)."""
         if self.subject.run is not None:
             return []
         return with_one_point([cell for cell in self.cells if cell.source.kind == "ground_truth"])
 
     @property
     def name(self) -> str:
-        """The study's name: what is asked, and a hash of its cells and cases."""
+        """The study's name, which ends with a hash of its cells and cases."""
         run = self.subject.run
         label = f"{self.subject.dataset.name}-" + (
             f"{self.subject.config.arm.name}-{run.run_id}"
@@ -111,11 +111,11 @@ class PromptStudy:
 
     @property
     def folder(self) -> Path:
-        """Where its tables and pictures go."""
+        """The study's folder, for tables and figures."""
         return self.request.home / "prompts" / self.name
 
     def describe(self) -> dict[str, Any]:
-        """The plan as plain values."""
+        """Returns the plan as plain values."""
         data = self.subject.config.data
         return {
             "name": self.name,
@@ -147,10 +147,10 @@ class PromptStudy:
 
 
 def plan_prompts(request: PromptRequest, backend: Backend | None = None) -> PromptStudy:
-    """Resolves everything that a request names.
+    """Plans a prompt study.
 
     Raises:
-        InputError: With every mistake in the study's file, the axes, data, weights and runs.
+        InputError: With every problem in the study's file, the axes, data, weights and runs.
     """
     backend = backend or Backend()
     problems: list[Problem] = []
@@ -172,15 +172,15 @@ def plan_prompts(request: PromptRequest, backend: Backend | None = None) -> Prom
     assert subject is not None
     if not subject.split.test:
         raise InputError(
-            f"split '{subject.split.name}' has no test cases, and prompts are studied on these: "
-            "take a run of another split"
+            f"split '{subject.split.name}' has no test cases, which prompt studies require: use a "
+            "run of another split"
         )
     _check_components(cells, subject)
     return PromptStudy(request, config, subject, cells, subject.split.test[: request.limit])
 
 
 def _own_form(subject: Subject) -> MaskPrompt | None:
-    """What a run's mask prompts are; None of plain SAM, and where its component does not tell."""
+    """Returns a run's mask form; None for plain SAM, or if its component does not specify it."""
     params = subject.config.arm.blocks.prompt.params
     if subject.run is None or "mask" not in params:
         return None
@@ -189,7 +189,7 @@ def _own_form(subject: Subject) -> MaskPrompt | None:
 
 
 def _check_components(cells: Sequence[PromptCell], subject: Subject) -> None:
-    """Makes every component once: a value that it refuses is told before anything is asked."""
+    """Creates every component once, so that invalid values are reported before the evaluation."""
     from spsam.engine.prompting.subject import make_prompt
 
     problems: list[Problem] = []
@@ -204,7 +204,7 @@ def _check_components(cells: Sequence[PromptCell], subject: Subject) -> None:
 def _subject(request: PromptRequest, config: PromptStudyConfig, backend: Backend) -> Subject:
     if request.run is not None:
         if request.overrides:
-            raise InputError("--set, --backbone: a trained run is studied as it is")
+            raise InputError("--set, --backbone: a trained run cannot be changed")
         return trained_run(
             request.run,
             home=request.home,

@@ -1,4 +1,4 @@
-"""A study of prompts as it is asked for."""
+"""The request for a prompt study."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 
 @dataclass(frozen=True)
 class PromptRequest:
-    """A study of prompts as it is asked for. None leaves a value to the study's file.
+    """A request for a prompt study. None uses the value of the study's file.
 
     Attributes:
         home: The folder of all results.
-        study: The study's file; None takes the shipped one.
-        data: Name or folder of a data set; None takes the run's, else the phantom.
-        run: A trained run's folder or id; None studies plain SAM.
-        compare: Further runs, for the comparison of neighbouring slices.
-        prompts: Subsets.
-        point: Names of components.
+        study: The study's file; None: the shipped one.
+        data: Name or folder of a data set; None: the run's, or else the phantom.
+        run: A trained run's folder or id; None: plain SAM.
+        compare: Further runs whose agreement of adjacent slices is compared.
+        prompts: Subsets of point, box and mask.
+        point: Names of point strategies.
         mask: Forms of the mask prompt.
         source: Names of sources.
-        seeds: Of the draws of what is random.
-        limit: How many test cases; None for all.
-        overrides: Values on top of plain SAM's arm, by dotted key.
+        seeds: Seeds of random prompts.
+        limit: Number of test cases; None for all.
+        overrides: Values that take precedence in plain SAM's arm, by dotted key.
         checkpoint: SAM's official weights.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
-        plugins: Folders with components of the user's own.
+        plugins: Folders with the user's own components.
     """
 
     home: Path

@@ -1,4 +1,4 @@
-"""Answers a study of prompts: case by case, every cell that is not answered yet."""
+"""Evaluation of a prompt study: case by case, every cell that has no results yet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spsam.model.prompts.base import Prompt
 
 QUALITY = "quality"
-"""The key of the rows about a run's own prompts ends in this."""
+"""Suffix of the key of the rows about the quality of a run's own prompts."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Draw:
     Attributes:
         cell: The cell.
         seed: The seed.
-        rows: Where its rows are.
-        maps: Whether its label maps are wanted too.
+        rows: The store of its rows.
+        maps: Whether its label maps are also required.
     """
 
     cell: PromptCell
@@ -39,17 +39,17 @@ class Draw:
     maps: bool = False
 
     def missing(self, cases: Sequence[str]) -> list[str]:
-        """The cases that are not answered yet."""
+        """Returns the cases that have no results yet."""
         unknown = set(self.rows.missing(cases))
         return [case for case in cases if case in unknown or self.lacks_map(case)]
 
     def lacks_map(self, case: str) -> bool:
-        """Whether a label map is wanted that is not there."""
+        """Whether a required label map is missing."""
         return self.maps and not (self.rows.maps / f"{case}.nii.gz").is_file()
 
 
 def draws(study: PromptStudy) -> list[Draw]:
-    """All that a study asks; what two cells share is asked once."""
+    """Returns all draws of a study; those that cells share occur once."""
     home = study.request.home
     mapped = {study.first_key(cell) for cell in study.mapped}
     found: dict[str, Draw] = {}
@@ -61,7 +61,7 @@ def draws(study: PromptStudy) -> list[Draw]:
 
 
 def is_missing(study: PromptStudy) -> bool:
-    """Whether something that the study asks is not answered yet."""
+    """Whether the study has missing results."""
     quality = quality_of(study)
     return any(draw.missing(study.cases) for draw in draws(study)) or bool(
         quality and quality.missing(study.cases)
@@ -69,17 +69,17 @@ def is_missing(study: PromptStudy) -> bool:
 
 
 def quality_of(study: PromptStudy) -> CellRows | None:
-    """Where rows about a run's own prompts are; None for plain SAM."""
+    """Returns the store of rows about a run's own prompts; None for plain SAM."""
     run = study.subject.run
     return CellRows(study.request.home, f"{run.run_id}-{QUALITY}") if run else None
 
 
 class Session:
-    """A study's network and data, opened when they are first needed.
+    """The network and the data of a study, opened on demand.
 
     Args:
         study: The study.
-        watch: Told what happens.
+        watch: Receives progress and messages.
         backend: The engine.
     """
 
@@ -94,7 +94,7 @@ class Session:
 
     @property
     def store(self) -> PreparedStore:
-        """The prepared data: the run's own, where there is one.
+        """The prepared data; the run's own if there is a run.
 
         Raises:
             InputError: With every problem in every file.
@@ -109,10 +109,10 @@ class Session:
 
     @property
     def examiner(self) -> PromptEvaluator:
-        """Asks the network; a run's mask head too.
+        """Evaluates the network, including the mask head of a run.
 
         Raises:
-            InputError: If weights are not the network's.
+            InputError: If the weights do not belong to the network.
         """
         if self._examiner is None:
             self._examiner = self._make_examiner(heads=self.study.subject.run is not None)
@@ -120,14 +120,14 @@ class Session:
 
     @property
     def head_examiner(self) -> PromptEvaluator:
-        """Asks the network and its mask head."""
+        """Evaluates the network and its mask head."""
         return self._make_examiner(heads=True)
 
     def check(self) -> None:
-        """Reads data and weights, so that what is wrong with them is said at once.
+        """Reads data and weights, to detect errors in advance.
 
         Raises:
-            InputError: If something is wrong.
+            InputError: If they are invalid.
         """
         _ = self.store, self.examiner
 
@@ -153,7 +153,7 @@ class Session:
         )
 
     def question(self, cell: PromptCell, seed: int) -> PromptSpec:
-        """A cell as the engine takes it."""
+        """Returns the engine's specification of a cell."""
         from spsam.engine.prompting.evaluator import PromptSpec
 
         return PromptSpec(
@@ -180,11 +180,11 @@ class Session:
 
 
 def answer_all(session: Session, watch: ProgressListener) -> int:
-    """Answers what is missing, a case at a time; returns how many answers were new.
+    """Evaluates the missing cells, case by case; returns the number of new results.
 
     Raises:
-        InputError: If data or weights turn out to be wrong.
-        KeyboardInterrupt: If the user stopped it; finished cases are kept.
+        InputError: If data or weights are invalid.
+        KeyboardInterrupt: If the user interrupted it; finished cases are kept.
     """
     study = session.study
     asked, quality = draws(study), quality_of(study)
@@ -209,7 +209,7 @@ def _answer_case(
 
     config = session.study.subject.config
     prepared = session.store.case(case)
-    # Together what shares label maps: only one origin's are kept in mind at a time.
+    # Draws that share label maps are adjacent, so that only one source's maps are in memory.
     asked = sorted(asked, key=lambda draw: (draw.cell.source.label, draw.seed))
     questions = [session.question(draw.cell, draw.seed) for draw in asked]
     found = session.examiner.case(
@@ -230,7 +230,7 @@ def _answer_case(
 
 
 class _Progress:
-    """Counts prompted patches."""
+    """Reports the number of prompted patches."""
 
     def __init__(
         self, session: Session, questions: dict[str, int], watch: ProgressListener

@@ -1,4 +1,4 @@
-"""Runs a planned study of prompts: answers, tables, pictures, and the same in MLflow."""
+"""Execution of a planned prompt study: results, tables, figures, and tracking in MLflow."""
 
 from __future__ import annotations
 
@@ -16,24 +16,27 @@ from spsam.tracking.mlflow import Tracker
 def run_prompts(
     study: PromptStudy, watch: ProgressListener | None = None, backend: Backend | None = None
 ) -> PromptOutcome:
-    """Answers what is missing and makes tables and pictures anew.
+    """Evaluates the missing cells, and updates tables and figures.
 
-    An interrupted call (Ctrl-C) leaves every finished case, and the next call goes on.
+    An interrupted call (Ctrl-C) keeps every finished case, and the next call resumes.
 
     Args:
-        study: Of `plan_prompts`.
-        watch: Told what happens.
+        study: The planned study, from `plan_prompts`.
+        watch: Receives progress and messages.
         backend: The engine.
 
+    Returns:
+        The outcome, with tables and files.
+
     Raises:
-        InputError: If data or weights turn out to be wrong, before anything is answered.
-        KeyboardInterrupt: If the user stopped it.
+        InputError: If data or weights are invalid, before the evaluation begins.
+        KeyboardInterrupt: If the user interrupted it.
     """
     watch = watch or ProgressListener()
     session = Session(study, watch, backend or Backend())
     missing = is_missing(study)
     if missing:
-        # Data and weights are read before anything is recorded of the study.
+        # Data and weights are checked before the study is recorded in MLflow.
         session.check()
     tracker = Tracker(study.request.home, watch.warn)
     open_study(tracker, study)

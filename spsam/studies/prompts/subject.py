@@ -1,4 +1,4 @@
-"""The network that a study of prompts asks: plain SAM, or a trained run."""
+"""The network of a prompt study: plain SAM, or a trained run."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """A network and the cases it is asked about.
+    """A network and the cases on which it is evaluated.
 
     Attributes:
-        config: Of the run; for plain SAM, of the run that would train nothing.
+        config: The run's configuration; for plain SAM, that of a run without training.
         plan: Patch size and spacing.
-        dataset: The data.
-        split: Its test cases are asked about.
-        device: Where it computes.
-        checkpoint: SAM's weights; None for random ones.
+        dataset: The data set.
+        split: The split, whose test cases are evaluated.
+        device: The device.
+        checkpoint: The file with SAM's weights; None for random weights.
         run: The trained run; None for plain SAM.
     """
 
@@ -56,17 +56,17 @@ class Subject:
 
     @property
     def identity(self) -> str:
-        """16 hex digits of all that an answer depends on, prompts aside."""
+        """A hash of all that results depend on except the prompts, 16 digits."""
         return self.run.run_id if self.run is not None else run_id(self.config)
 
     @cached_property
     def weights(self) -> Origin | None:
-        """Where its SAM's weights come from; None for a network without SAM."""
+        """The origin of SAM's weights; None for a network without SAM."""
         return origin_of(self.config, self.checkpoint)
 
     @property
     def label(self) -> str:
-        """What it is called in tables."""
+        """The network's name in tables."""
         backbone = self.config.arm.backbone
         sam = f"{backbone.name}, {backbone.weights} weights"
         if self.run is None:
@@ -88,15 +88,15 @@ def plain_sam(
     plugins: Sequence[Path],
     backend: Backend,
 ) -> Subject:
-    """SAM as it is, on a data set's test cases, at the input size that its weights are made for.
+    """Returns unmodified SAM on a data set's test cases, with the input size of its weights.
 
-    Another size is a value: `backbone.encoder_size`, null for the patch's.
+    `backbone.encoder_size` in `overrides` sets another input size; null uses the patch's.
 
     Raises:
-        InputError: With every mistake in data, values and weights, or if the arm adds adapters.
+        InputError: With every problem in data, values and weights, or if the arm has adapters.
     """
     if ("backbone", "encoder_size") not in dict(leaves(overrides)):
-        with suppress(InputError):  # which the planner reports with all others
+        with suppress(InputError):  # the planner reports it with all other problems
             made = load_arm(arm, overrides, preset=preset, plugins=plugins)
             if made.backbone.encoder_size is None:
                 overrides = {**overrides, "backbone.encoder_size": native_input(made)}
@@ -117,8 +117,8 @@ def plain_sam(
     _takes_prompts(planned.arm, f"arm '{arm}'")
     if [block.name for block in planned.arm.blocks.of("adapter")] != ["none"]:
         raise InputError(
-            f"arm '{arm}' has adapters, untrained: plain SAM is an arm with blocks.adapter none; "
-            "a trained network is named by --run"
+            f"arm '{arm}' has untrained adapters: expected an arm with blocks.adapter none for "
+            "plain SAM; specify a trained network with --run"
         )
     return Subject(
         config=planned.runs[0].config,
@@ -133,16 +133,16 @@ def plain_sam(
 def _takes_prompts(arm: ArmConfig, named: str) -> None:
     if "prompt" not in needs(arm):
         raise InputError(
-            f"{named}: expected a network that takes prompts, such as self_prompt_sam, "
+            f"{named}: expected a network that accepts prompts, such as self_prompt_sam, "
             f"got {arm.network.name}"
         )
 
 
 def native_input(arm: ArmConfig) -> int | tuple[int, int]:
-    """The encoder's input that SAM's weights are made for; a patch's aspect is kept.
+    """Returns the input size of SAM's weights, adapted to the aspect ratio of the patch.
 
     Returns:
-        The side of a square; (h, w) for an oblong patch, whose longer side has that length.
+        The side of a square; (h, w) for a non-square patch, whose longer side has that length.
     """
     spec = backbone_spec(arm.backbone.name)
     size = arm.patch.size
@@ -162,20 +162,20 @@ def trained_run(
     plugins: Sequence[Path] = (),
     backend: Backend,
 ) -> Subject:
-    """A run, with its network, its patch and its data.
+    """Returns a trained run with its network, its patch size and its data.
 
     Args:
-        named: As `spsam.studies.runs.reference.find_run` takes it.
+        named: The run, as for `spsam.studies.runs.reference.find_run`.
         home: The folder of all results.
-        data: The run's data set; None where it is a built-in one.
-        checkpoint: SAM's weights, where the run had some; None takes the path it was given.
+        data: The run's data set; None if it is a built-in one.
+        checkpoint: SAM's weights, if the run used any; None: the file recorded by the run.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
-        plugins: Folders with components of the user's own that the run may have.
+        plugins: Folders with the user's own components that the run may use.
         backend: The engine.
 
     Raises:
-        InputError: If there is no such run, it is not trained, has a component that is not at hand,
-            or data or weights are not its own.
+        InputError: If the run does not exist, is not trained or has an unavailable component, or
+            if data or weights are not its own.
     """
     from spsam.data.plan import VERSION, Plan
     from spsam.data.split import split_of_hash
@@ -187,17 +187,17 @@ def trained_run(
     if config.data.preparation != VERSION[dataset.modality]:
         raise InputError(
             f"run {folder.run_id} was trained on {dataset.modality} prepared by version "
-            f"{config.data.preparation} of preparation, this is version "
-            f"{VERSION[dataset.modality]}: its network would see other intensities; train it again "
-            "(spsam predict takes the intensities that are in the checkpoint)"
+            f"{config.data.preparation} of the preparation, but this is version "
+            f"{VERSION[dataset.modality]}, which yields other intensities; train it again "
+            "(spsam predict uses the intensities stored in the checkpoint)"
         )
     split = split_of_hash(
         dataset, _split_name(config, dataset), config.data.fold, config.data.split_hash
     )
     if split.hash != config.data.split_hash:
         raise InputError(
-            f"run {folder.run_id} had the split {config.data.split_name} (hash "
-            f"{config.data.split_hash}), the data set now has {split.hash}"
+            f"run {folder.run_id} used the split {config.data.split_name} (hash "
+            f"{config.data.split_hash}), but the data set now has {split.hash}"
         )
     return Subject(
         config=config,
@@ -211,60 +211,60 @@ def trained_run(
 
 
 def dataset_of(folder: RunFolder, config: RunConfig, data: str | None) -> DataSet:
-    """The data set that a run was trained on.
+    """Opens the data set that a run was trained on.
 
     Args:
-        folder: The run's.
-        config: The run's.
-        data: Where it is; None where it is a built-in one.
+        folder: The run's folder.
+        config: The run's configuration.
+        data: Name or folder of the data set; None if it is a built-in one.
 
     Raises:
-        InputError: If it is not given, or another one.
+        InputError: If it is missing, or another data set.
     """
     from spsam.data.dataset import BUILT_IN, open_dataset
 
     if data is None and config.data.name not in BUILT_IN:
         raise InputError(
-            f"run {folder.run_id} is of the data set '{config.data.name}': give --data"
+            f"run {folder.run_id} used the data set '{config.data.name}': give it with --data"
         )
     dataset = open_dataset(data or config.data.name)
     if dataset.fingerprint != config.data.fingerprint:
         raise InputError(
             f"run {folder.run_id} was trained on {config.data.name} (fingerprint "
-            f"{config.data.fingerprint}), --data is {dataset.name} ({dataset.fingerprint}): "
-            "a run is studied on its own data set"
+            f"{config.data.fingerprint}), but --data is {dataset.name} ({dataset.fingerprint}): "
+            "give the run's own data set"
         )
     return dataset
 
 
 def check_comparable(named: str, home: Path, subject: Subject) -> None:
-    """Whether a run's predictions can stand beside those of what is studied.
+    """Checks that a run's predictions can be compared with those of the study's network.
 
     Args:
-        named: As `spsam.studies.runs.reference.find_run` takes it.
+        named: The run, as for `spsam.studies.runs.reference.find_run`.
         home: The folder of all results.
-        subject: What is studied.
+        subject: The study's network.
 
     Raises:
-        InputError: If there is no such run, it is of other data, or it predicted other cases.
+        InputError: If the run does not exist, has other data, or has predicted other cases.
     """
     run = find_run(named, home, "--compare ")
     theirs, ours = read_config(run).data, subject.config.data
     if theirs.fingerprint != ours.fingerprint:
         raise InputError(
-            f"--compare {named}: the run is of {theirs.name} (fingerprint {theirs.fingerprint}), "
-            f"the studied one of {ours.name} ({ours.fingerprint})"
+            f"--compare {named}: the run used {theirs.name} (fingerprint {theirs.fingerprint}), "
+            f"the studied one {ours.name} ({ours.fingerprint})"
         )
     if not any((run.predictions / f"{case}.nii.gz").is_file() for case in subject.split.test):
         raise InputError(
-            f"--compare {named}: the run predicted none of the {len(subject.split.test)} test "
-            f"cases here (split {ours.split_name}, fold {ours.fold}); its own are of split "
+            f"--compare {named}: the run has predicted none of the {len(subject.split.test)} test "
+            f"cases here (split {ours.split_name}, fold {ours.fold}); its own are those of split "
             f"{theirs.split_name}, fold {theirs.fold}"
         )
 
 
 def _split_name(config: RunConfig, dataset: DataSet) -> str | None:
-    """A split's name where the data set knows it; a file's is not kept, its hash is compared."""
+    """Returns the name of a run's split; None if the data set lacks it, e.g. a split file."""
     from spsam.data.split import MADE
 
     name = config.data.split_name
@@ -272,10 +272,10 @@ def _split_name(config: RunConfig, dataset: DataSet) -> str | None:
 
 
 def weights_of(config: RunConfig, given: Path | None, backend: Backend) -> Path | None:
-    """SAM's weights of a run: those given, else where it had them; None for random ones.
+    """Returns the file with SAM's weights for a run: the given or recorded one; None if random.
 
     Raises:
-        InputError: If there is no such file, or it has other weights.
+        InputError: If the file does not exist, or contains other weights.
     """
     wanted = config.checkpoint_sha256
     if wanted is None:

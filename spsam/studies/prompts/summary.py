@@ -1,4 +1,4 @@
-"""What a study of prompts has come to, read from its cells' rows."""
+"""The results of a prompt study, read from the rows of its cells."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class PromptOutcome:
-    """What a study came to.
+    """The outcome of a prompt study.
 
     Attributes:
-        results: One a cell.
-        table: One row a cell, of `spsam.reporting.prompts.table`.
-        caption: The sentence below it.
-        files: Tables and pictures.
+        results: The results of each cell.
+        table: One row per cell, from `spsam.reporting.prompts.table`.
+        caption: The caption of the table.
+        files: Tables and figures.
         more: Further results as plain values, by name.
-        screens: Tables for the screen.
+        screens: Tables for the terminal.
     """
 
     results: Sequence[CellResult]
@@ -42,7 +42,7 @@ class PromptOutcome:
 
 
 def summarise(study: PromptStudy) -> PromptOutcome:
-    """Makes the tables of what is there now, and writes them into the study's folder."""
+    """Computes the tables of the available results, and writes them into the study's folder."""
     from spsam.reporting.prompts.table import cells_table, overview, overview_table, prompt_table
     from spsam.reporting.render.files import write_table
 
@@ -63,7 +63,7 @@ def summarise(study: PromptStudy) -> PromptOutcome:
 
 
 def results(study: PromptStudy) -> list[CellResult]:
-    """Every cell with its rows."""
+    """Returns every cell with its rows."""
     from spsam.reporting.prompts.table import CellResult
 
     home = study.request.home
@@ -84,17 +84,17 @@ def results(study: PromptStudy) -> list[CellResult]:
 
 
 def caption(study: PromptStudy) -> str:
-    """The sentence below the tables."""
+    """Returns the caption of the tables."""
     subject, data = study.subject, study.subject.config.data
     scored = (
-        "Dice of each class's binary mask (positive logits) in the slices whose reference has the "
-        "class, mean over slices, then cases, then classes"
+        "Dice of each class's binary mask (positive logits) in the slices whose reference contains "
+        "the class, mean over slices, then cases, then classes"
         if study.metric == "mask"
         else "Dice of the mask head's label map in the prepared volume, mean over cases, then "
-        f"classes; empty classes by the convention {subject.config.arm.evaluation.convention}"
+        f"classes; empty classes follow the convention {subject.config.arm.evaluation.convention}"
     )
     seeds = len(study.config.seed_numbers)
-    spread = f"; ± over {seeds} seeds of what is random" if seeds > 1 else ""
+    spread = f"; ± over {seeds} seeds of random prompts" if seeds > 1 else ""
     return (
         f"{study.config.title}: {subject.label} on {len(study.cases)} test "
         f"case{'s' if len(study.cases) != 1 else ''} of {data.name} (fingerprint "

@@ -1,4 +1,4 @@
-"""A study of prompts in MLflow: one run a cell, under one parent run a study."""
+"""Tracking of a prompt study in MLflow: a parent run with one run per cell."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def open_study(tracker: Tracker, study: PromptStudy) -> None:
 
 
 def record_cells(tracker: Tracker, study: PromptStudy, outcome: PromptOutcome) -> None:
-    """Records every cell that the study's parent run does not have yet."""
+    """Records every cell that the study's parent run lacks."""
     records = json.loads(outcome.table.to_json(orient="records"))
-    # Columns have the classes' labels, each its own.
+    # The columns contain the unique labels of the classes.
     columns = {
         name: name.removeprefix("dice: ")
         for name in map(str, outcome.table.columns)
@@ -47,19 +47,19 @@ def record_cells(tracker: Tracker, study: PromptStudy, outcome: PromptOutcome) -
         scores = {"dice/mean": record["dice"]} | {
             metric: record[column] for metric, column in zip(metrics, columns, strict=True)
         }
-        # In 0…1, as the runs of an ablation have it.
+        # In 0…1, as for the runs of an ablation.
         tracker.finish(
             "FINISHED", {name: value / 100 for name, value in scores.items() if value is not None}
         )
 
 
 def close_study(tracker: Tracker, files: Sequence[Path]) -> None:
-    """Ends the parent run, with tables and pictures beside it."""
+    """Ends the parent run, with tables and figures as artifacts."""
     tracker.close("FINISHED", files)
 
 
 def _key(study: PromptStudy, cell: PromptCell) -> str:
-    """The cell with its seeds, on these cases."""
+    """Returns a hash of the cell, its seeds and the cases."""
     keys = [study.key(cell, seed) for seed in study.seeds(cell)]
     return hashlib.sha256(" ".join([*keys, *study.cases]).encode()).hexdigest()[:16]
 

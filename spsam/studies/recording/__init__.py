@@ -1,1 +1,1 @@
-"""What runs have come to: tables of a study, and MLflow."""
+"""Recording of runs in a study's tables and in MLflow."""

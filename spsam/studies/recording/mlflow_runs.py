@@ -1,4 +1,4 @@
-"""Runs in MLflow as their folders have them: while they go on, when they end, and later."""
+"""Uploads of runs from their folders to MLflow, during the run, at its end, or later."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ def begin(
     tags: Mapping[str, str] | None = None,
     group: str = "",
 ) -> None:
-    """Begins a run in MLflow, or goes on with it.
+    """Begins or resumes a run in MLflow.
 
     Args:
-        tracker: Open.
-        folder: The run's.
-        config: What config.yaml says.
-        tags: Besides those that every run has.
-        group: The arm's name, where its seeds and folds stand below it; empty: below the study.
+        tracker: An open tracker.
+        folder: The run's folder.
+        config: The content of the run's config.yaml.
+        tags: Tags in addition to those of every run.
+        group: The arm's name, if its seeds and folds form a group; empty: the run is placed
+            directly below the study.
     """
     arm, data, seed = config["arm"]["name"], config["data"], config["seed"]
     record = folder.read()
@@ -56,7 +57,7 @@ def begin(
 
 
 def finish(tracker: Tracker, folder: RunFolder, config: Mapping[str, Any]) -> float:
-    """Ends a finished run in MLflow, with what is missing there; returns its mean Dice."""
+    """Uploads what MLflow lacks of a finished run, and ends it there; returns its mean Dice."""
     tracker.epoch(*folder.read_metrics())
     scores = final_scores(folder, scored_names(config["data"]))
     tracker.finish(
@@ -68,7 +69,7 @@ def finish(tracker: Tracker, folder: RunFolder, config: Mapping[str, Any]) -> fl
 
 
 def final_scores(folder: RunFolder, names: Sequence[str]) -> dict[str, float]:
-    """Mean Dice of a finished run, and of each class under its metric's name."""
+    """Returns a finished run's mean Dice, and the Dice of each class under its metric's name."""
     from spsam.reporting.means import class_means, mean_dice
 
     rows = folder.read_rows()
@@ -77,7 +78,7 @@ def final_scores(folder: RunFolder, names: Sequence[str]) -> dict[str, float]:
     return {"dice/mean": mean_dice(rows, len(names)), **scores}
 
 
-def mirror(  # noqa: PLR0917 - a run and where it goes
+def mirror(  # noqa: PLR0917 - a run and its destination
     tracker: Tracker,
     folder: RunFolder,
     config: Mapping[str, Any],
@@ -85,14 +86,14 @@ def mirror(  # noqa: PLR0917 - a run and where it goes
     ending: Ending,
     tags: Mapping[str, str] | None = None,
 ) -> None:
-    """Brings MLflow up to date with a run's folder; what is there already is left.
+    """Brings MLflow up to date with a run's folder; a run that is complete there is skipped.
 
     Args:
-        tracker: Open.
-        folder: The run's.
-        config: What config.yaml says.
+        tracker: An open tracker.
+        folder: The run's folder.
+        config: The content of the run's config.yaml.
         group: See `begin`.
-        ending: Of a run that is not finished; `RUNNING` leaves it open.
+        ending: The status of a run that is not finished; `RUNNING` keeps it open.
         tags: See `begin`.
     """
     if is_finished(folder):
@@ -107,11 +108,11 @@ def mirror(  # noqa: PLR0917 - a run and where it goes
 
 
 class Mirror:
-    """A thread that keeps MLflow up to date: a server that is slow or lost delays no run.
+    """A background thread that keeps MLflow up to date; a slow or lost server delays no run.
 
     Args:
-        tracker: Opened by the thread.
-        opening: Opens it.
+        tracker: The tracker to use.
+        opening: Opens the tracker; called in the thread.
     """
 
     def __init__(self, tracker: Tracker, opening: Callable[[], None]) -> None:
@@ -126,26 +127,26 @@ class Mirror:
         self._thread.start()
 
     def opened(self, patience: float) -> None:
-        """Waits until MLflow is there or given up, so that a warning comes before any run begins.
+        """Waits until MLflow is open or has failed, so that a warning precedes the first run.
 
         Args:
-            patience: Seconds at most; a lost server is told of later.
+            patience: Maximum time to wait, in seconds; a later failure causes a warning then.
         """
         self._open.wait(patience)
 
     def changed(
         self, folder: RunFolder, config: Mapping[str, Any], group: str, ending: Ending = "RUNNING"
     ) -> None:
-        """A run has an epoch more, or ended. Several changes of a run become one."""
+        """Schedules the upload of a run; several changes of the same run become one upload."""
         with self._news:
             self._changed[folder.run_id] = (folder, config, group, ending)
             self._news.notify()
 
     def close(self) -> None:
-        """Waits until everything is recorded.
+        """Waits until all changes are uploaded.
 
         Raises:
-            Exception: Of the thread, where it is a mistake of the program.
+            Exception: The exception that ended the thread, i.e. an error in the program.
         """
         with self._news:
             self._over = True
@@ -168,8 +169,8 @@ class Mirror:
                 try:
                     mirror(self._tracker, *change)
                 except SpsamError:
-                    continue  # a damaged folder, which the study says elsewhere
-        except Exception as error:  # the thread's boundary: `close` raises it
+                    continue  # the folder is damaged, which the study itself reports
+        except Exception as error:  # boundary of the thread; `close` raises the error
             self._error = error
         finally:
             self._open.set()
@@ -184,7 +185,7 @@ def _flat(value: Any, above: str = "") -> Iterator[tuple[str, Any]]:
         for key, item in value.items():
             yield from _flat(item, f"{above}.{key}" if above else str(key))
     elif isinstance(value, list) and value and all(_is_block(item) for item in value):
-        # Several components of a slot, each under its name.
+        # Several components of a slot: the parameters of each are prefixed with its name.
         yield f"{above}.name", " + ".join(item["name"] for item in value)
         for item in value:
             yield from _flat(item["params"], f"{above}.{item['name']}.params")

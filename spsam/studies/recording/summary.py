@@ -1,4 +1,4 @@
-"""What an ablation has come to so far, read from its runs' folders."""
+"""The state and scores of an ablation, read from its runs' folders."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an ablation came to.
+    """The outcome of an ablation so far.
 
     Attributes:
-        tables: Of `spsam.reporting.tables.ablation`, and of a factorial study its effects.
-        files: The tables' files.
+        tables: The ablation's table, then the table of effects of a factorial study.
+        files: The files of these tables.
         failed: The folders of failed runs.
-        tracked: Whether MLflow has all of it.
+        tracked: Whether MLflow has recorded everything.
     """
 
     tables: Sequence[Table]
@@ -35,32 +35,32 @@ class Outcome:
 
     @property
     def table(self) -> Table:
-        """The ablation's."""
+        """The ablation's table."""
         return self.tables[0]
 
     @property
     def complete(self) -> bool:
-        """Whether every arm has all its runs."""
+        """Whether all runs of all arms are finished."""
         return bool((self.table.frame()["state"] == "finished").all())
 
     def scores(self) -> dict[str, dict[str, float]]:
-        """Of each arm that has any: mean Dice in 0…1, over its runs."""
+        """Returns the mean Dice (0…1) over the finished runs of each arm that has any."""
         lines = self.table.frame().dropna(subset=["dice"])
         found = zip(lines["arm"], lines["dice"], strict=True)
         return {str(arm): {"dice/mean": dice / 100} for arm, dice in found}
 
     def summary(self, about: Mapping[str, Any]) -> StudySummary | None:
-        """Of the study as a whole; None while no arm has a score.
+        """Returns the study's summary for MLflow; None while no arm has a score.
 
         Args:
-            about: The study's description.
+            about: The content of the study's `ablation.json`.
         """
         lines = self.table.frame().to_dict("records")
         return summary_of([{str(key): line[key] for key in line} for line in lines], about)
 
 
 def is_finished(folder: RunFolder) -> bool:
-    """Whether a run need not be run again.
+    """Whether a run is finished and has its scores, so that it can be skipped.
 
     Raises:
         SpsamError: If its record is damaged.
@@ -69,13 +69,13 @@ def is_finished(folder: RunFolder) -> bool:
 
 
 def write_plan(ablation: Ablation) -> None:
-    """Writes what the study consists of into its folder: readers need it to find its runs."""
+    """Writes the study's `ablation.json`, from which readers find its runs."""
     clear_drafts(ablation.folder)
     write_text(ablation.folder / "ablation.json", to_sealed_json(ablation.describe()))
 
 
 def summarise(ablation: Ablation) -> Outcome:
-    """Makes the table of what is there now, and writes it into the study's folder."""
+    """Computes the tables of the finished runs and writes them into the study's folder."""
     from spsam.reporting.render.files import write_table
     from spsam.reporting.study_reader import read_study
     from spsam.reporting.tables.ablation import ablation_table

@@ -1,4 +1,4 @@
-"""Uploads to MLflow what it does not have, from the runs' folders, which are the truth."""
+"""Upload of runs that MLflow lacks, from the run folders, for `spsam sync`."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from spsam.tracking.mlflow import Ending, Tracker
 from spsam.tracking.study_summary import StudySummary, summary_of
 
 Runs = tuple[tuple[str, str, Mapping[str, str]], ...]
-"""(run id, group, further tags) of each."""
+"""(run id, group, additional tags) of each run."""
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A study as MLflow is to have it.
+    """A study to record in MLflow.
 
     Attributes:
-        name: On the page.
-        key: Its identity.
-        tags: Its tags.
-        runs: All that it has, begun or not.
-        files: Kept beside it.
-        summary: Of the study as a whole; None where it has none.
+        name: The name displayed by MLflow.
+        key: The study's identity.
+        tags: Tags of the study.
+        runs: All runs of the study, including those that have not begun.
+        files: Files to upload as artifacts of the study.
+        summary: The study's summary; None if it has no scores.
     """
 
     name: str
@@ -44,13 +44,13 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Synced:
-    """What became of a study.
+    """Result of uploading a study.
 
     Attributes:
-        name: The study's.
-        runs: Of the study, that were ever begun.
-        new: Of these, such as were not complete in MLflow.
-        complete: Whether MLflow took everything.
+        name: The study's name.
+        runs: Number of the study's runs that have begun.
+        new: Number of these runs that were incomplete in MLflow.
+        complete: Whether MLflow recorded everything.
     """
 
     name: str
@@ -60,11 +60,11 @@ class Synced:
 
 
 def sync(home: Path, warn: Callable[[str], None]) -> list[Synced]:
-    """Brings MLflow up to date with a folder of results; what it has already is left.
+    """Brings MLflow up to date with a folder of results; complete runs are skipped.
 
     Args:
         home: The folder of all results.
-        warn: Told of a server that is away.
+        warn: Called with warnings, e.g. if the server is unreachable.
     """
     done = []
     known: set[str] = set()
@@ -100,7 +100,7 @@ def _summary(table: Path, plan: Mapping[str, Any]) -> StudySummary | None:
     try:
         with table.open(encoding="utf-8", newline="") as lines:
             return summary_of(list(csv.DictReader(lines)), plan)
-    except (OSError, ValueError, csv.Error):  # no run was finished, or the table is damaged
+    except (OSError, ValueError, csv.Error):  # the table does not exist yet or is damaged
         return None
 
 
@@ -109,7 +109,7 @@ def _sweeps(home: Path) -> Iterator[Recorded]:
         name = file.parent.name
         with file.open(encoding="utf-8", newline="") as lines:
             trials = [line for line in csv.DictReader(lines) if line.get("user_attrs_run_id")]
-        # Of equal trials, which are one run, the last.
+        # Equal trials share one run; it is tagged with the last of them.
         runs = {line["user_attrs_run_id"]: line["number"] for line in trials}
         yield Recorded(
             name,
@@ -139,7 +139,7 @@ def _upload(home: Path, study: Recorded, warn: Callable[[str], None]) -> Synced:
             continue
         endings.append(ending)
         if config is None:
-            continue  # was never begun
+            continue  # has not begun
         begun += 1
         new += not tracker.recorded(run_id)
         mirror(tracker, folder, config, group, ending, tags)
@@ -156,7 +156,7 @@ def _upload(home: Path, study: Recorded, warn: Callable[[str], None]) -> Synced:
 
 
 def _ending(folder: RunFolder) -> Ending:
-    """How the run stands.
+    """Returns the status of a run.
 
     Raises:
         SpsamError: If its record is damaged.
@@ -172,7 +172,7 @@ def _ending(folder: RunFolder) -> Ending:
 
 
 def _config(folder: RunFolder) -> dict[str, Any] | None:
-    """A run's config.yaml; None where it was never begun.
+    """Returns the content of a run's config.yaml; None if the run has not begun.
 
     Raises:
         InputError: If the file is damaged.
@@ -187,5 +187,5 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         plan: dict[str, Any] = parse_json(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise SpsamError(f"{file}: is damaged; the study's own command writes it anew") from error
+        raise SpsamError(f"{file}: is damaged; rerun the study's command to rewrite it") from error
     return plan

@@ -1,1 +1,1 @@
-"""Runs of a folder of results: which there are, and the one that is meant."""
+"""Runs in a folder of results: listing them, and finding them by name."""

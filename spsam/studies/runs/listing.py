@@ -1,4 +1,4 @@
-"""Every run below a folder of results, with the studies that it belongs to."""
+"""Listing of all runs in a folder of results, with the studies to which they belong."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from spsam.results.run_folder import RunBusyError, RunFolder
 RunState = Literal["planned", "running", "interrupted", "finished", "failed", "damaged"]
 
 SINGLE = "single"
-"""Stands in a run's name where it is of no study, as those of `spsam train`."""
+"""Takes the place of the study in the name of a run without one, as from `spsam train`."""
 
 
 @dataclass(frozen=True)
 class RunEntry:
-    """One run of a folder of results.
+    """One run in a folder of results.
 
     Attributes:
-        folder: Its folder; of a planned run there is none yet.
-        studies: The ablations that it is part of, with the name that its arm has there: a run that
-            studies share may be two arms.
-        sweeps: Names of the sweeps that it is a trial of.
-        arm: The arm's name, in the first of them; empty where that cannot be read.
-        seed: Its seed; None likewise.
-        fold: Its fold; None likewise.
-        state: `running` is at work now, `interrupted` can be resumed, `damaged` cannot be read.
-        when: When its folder was last written, seconds since 1970; None for a planned run.
-        problem: What is damaged.
+        folder: The run's folder; does not exist for a planned run.
+        studies: (ablation, arm's name in it) for each ablation that contains the run; studies can
+            share a run under different arms.
+        sweeps: Names of the sweeps that contain the run as a trial.
+        arm: The arm's name in the first of these studies; empty if it cannot be read.
+        seed: The seed; None if it cannot be read.
+        fold: The fold; None if it cannot be read.
+        state: `running` is in progress, `interrupted` can be resumed, `damaged` cannot be read.
+        when: Time of the last write to its folder, in seconds since 1970; None for a planned run.
+        problem: Description of the damage.
     """
 
     folder: RunFolder
@@ -53,25 +53,25 @@ class RunEntry:
 
     @property
     def run_id(self) -> str:
-        """The run's identity."""
+        """The run's id."""
         return self.folder.run_id
 
     @property
     def places(self) -> tuple[tuple[str, str], ...]:
-        """Study, sweep or `SINGLE`, and the arm's name there."""
+        """(study, sweep or `SINGLE`; arm's name in it) for each study or sweep of the run."""
         sweeps = tuple((sweep, self.arm) for sweep in self.sweeps)
         return (*self.studies, *sweeps) or ((SINGLE, self.arm),)
 
     @property
     def name(self) -> str:
-        """`STUDY/ARM/SEED/FOLD`, by the first of its studies; its id where it is damaged."""
+        """`STUDY/ARM/SEED/FOLD` in the first of its studies; the id if it is damaged."""
         if self.seed is None or self.fold is None:
             return self.run_id
         return f"{'/'.join(self.places[0])}/{self.seed}/{self.fold}"
 
     @cached_property
     def dice(self) -> float | None:
-        """Mean Dice over foreground classes, 0…1; None where there is none, or it is damaged."""
+        """Mean Dice over foreground classes, 0…1; None if there are no scores or it is damaged."""
         from spsam.reporting.means import mean_dice
 
         if self.state != "finished":
@@ -88,11 +88,11 @@ class RunEntry:
 
 @dataclass(frozen=True)
 class Listing:
-    """The runs of a folder of results.
+    """The runs in a folder of results.
 
     Attributes:
-        runs: By study, arm, seed and fold.
-        problems: What could not be read, a sentence each.
+        runs: Sorted by study, arm, seed and fold.
+        problems: Messages about files that could not be read.
     """
 
     runs: Sequence[RunEntry]
@@ -100,10 +100,10 @@ class Listing:
 
 
 def list_runs(home: Path) -> Listing:
-    """Reads which runs there are; what is damaged is a sentence, and hides nothing else.
+    """Lists all runs; damaged files are reported as problems and do not hide other runs.
 
     Args:
-        home: The folder of all results; it may be missing.
+        home: The folder of all results, which may not exist.
     """
     problems: list[str] = []
     studies: dict[str, list[tuple[str, str, int, int]]] = {}
@@ -126,10 +126,10 @@ def list_runs(home: Path) -> Listing:
 
 
 def read_config(folder: RunFolder) -> RunConfig:
-    """A run's configuration, as it was run.
+    """Returns the configuration with which a run was executed.
 
     Raises:
-        InputError: If the file is damaged, or of another version.
+        InputError: If the file is damaged, or was written by another version.
     """
     file = read_yaml(folder.config)
     config, problems = check(RunConfig, as_of_then(file.data), places_in(file))
@@ -145,7 +145,7 @@ def _order(entry: RunEntry) -> tuple[Any, ...]:
 
 
 def _of_studies(home: Path, problems: list[str]) -> Iterator[tuple[str, str, int, int, str]]:
-    """(study, arm, seed, fold, run id) of every run that a study has or wants."""
+    """Yields (study, arm, seed, fold, run id) for every run of a study, planned ones included."""
     from spsam.reporting.study_data import folds_of
     from spsam.reporting.study_description import STUDY_FILE, as_arms, find_studies, read_about
 
@@ -162,7 +162,7 @@ def _of_studies(home: Path, problems: list[str]) -> Iterator[tuple[str, str, int
 
 
 def _of_sweeps(home: Path, problems: list[str]) -> Iterator[tuple[str, str]]:
-    """(sweep, run id) of every trial that was recorded."""
+    """Yields (sweep, run id) for every recorded trial."""
     for file in sorted((home / "sweeps").glob("*/trials.csv")):
         try:
             with file.open(encoding="utf-8", newline="") as lines:
@@ -174,7 +174,7 @@ def _of_sweeps(home: Path, problems: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _entry(folder: RunFolder, known: tuple[str, int, int] | None) -> RunEntry:
-    """A run by its own record; of what a study says, arm, seed and fold."""
+    """Returns the entry of a run; `known` contains arm, seed and fold if a study lists it."""
     arm, seed, fold = known or ("", None, None)
     entry = RunEntry(folder, (), (), arm, seed, fold, "planned", None)
     if not folder.path.is_dir():
@@ -196,13 +196,13 @@ def _entry(folder: RunFolder, known: tuple[str, int, int] | None) -> RunEntry:
 
 
 def _by_itself(folder: RunFolder) -> tuple[str, int, int]:
-    """Arm, seed and fold of a run that no study names.
+    """Returns arm, seed and fold of a run that belongs to no study.
 
     Raises:
         SpsamError: If its configuration is missing or damaged.
     """
     if not folder.config.is_file():
-        raise SpsamError(f"{folder.path}: holds no {folder.config.name}: it is no run, or damaged")
+        raise SpsamError(f"{folder.path}: has no {folder.config.name}: not a run, or damaged")
     config = read_yaml(folder.config).data
     try:
         return str(config["arm"]["name"]), int(config["seed"]), int(config["data"]["fold"])
@@ -216,10 +216,10 @@ def _is_locked(folder: RunFolder) -> bool:
         with folder.lock():
             return False
     except (RunBusyError, OSError):
-        return True  # of a folder that is not ours nothing is known
+        return True  # nothing can be concluded about a folder that is not writable
 
 
 def _when(folder: RunFolder) -> float | None:
-    """When the run last wrote of itself; copies of folders keep it where times are kept."""
+    """Returns the time of the run's last write, which copies of the folder may preserve."""
     times = [file.stat().st_mtime for file in (folder.record, folder.metrics) if file.is_file()]
     return max(times, default=None)

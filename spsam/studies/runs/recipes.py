@@ -1,4 +1,4 @@
-"""What trained runs say of themselves, from their folders or from an exported model."""
+"""Recipes and scores of trained runs, read from their folders or from an exported model."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 def is_model(file: Path) -> bool:
-    """Whether a file is an exported model, by its name."""
+    """Whether a file is an exported model, judging by its name."""
     return file.suffix.lower() == MODEL
 
 
 def read_recipes(file: Path, plugins: Sequence[Path] = ()) -> list[Recipe]:
-    """The runs of a checkpoint, or of an exported model.
+    """Reads the runs of a checkpoint or of an exported model.
 
     Args:
-        file: One of `find_runs`.
-        plugins: Folders whose components the user allows.
+        file: A file from `find_runs`.
+        plugins: Folders with components that the user trusts.
 
     Raises:
-        InputError: If the file is missing, damaged, or has a component that is not at hand.
+        InputError: If the file is missing or damaged, or has a component that is unavailable.
     """
     from spsam.engine.exchange.model import read_model
     from spsam.engine.segment import read_recipe
@@ -41,30 +41,30 @@ def read_recipes(file: Path, plugins: Sequence[Path] = ()) -> list[Recipe]:
 
 
 def rows_of(recipe: Recipe) -> list[Row]:
-    """The scores that lie beside a checkpoint.
+    """Reads the scores stored beside a checkpoint.
 
     Raises:
         InputError: If there are none.
         SpsamError: If they are damaged.
     """
     if is_model(recipe.path):
-        message = "an exported model has means of its scores (summary), none of single cases"
+        message = "an exported model contains mean scores (summary), but none of single cases"
         raise InputError(Problem(message, recipe.path))
     folder = recipe.path.resolve().parent
     file = folder / "rows.jsonl"
     if not file.is_file():
-        raise InputError(Problem("no scores lie beside the checkpoint: it was not scored", file))
+        raise InputError(Problem("there are no scores beside the checkpoint: not scored", file))
     if folder.parent.name == "runs":
         return RunFolder(folder.parents[1], folder.name).read_rows()
     return read_rows(file)
 
 
 def summary_of(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Means of scores, a mapping a class and metric, without names of cases.
+    """Returns the mean scores of each class and metric, without names of cases.
 
     Returns:
-        class_name, metric, convention, mean, std (over the values, None of one) and n, the values
-        behind them; the background and values that the convention leaves out do not count.
+        Mappings with class_name, metric, convention, mean, std (None for a single value) and n,
+        the number of values. The background and values that the convention excludes do not count.
     """
     values: dict[tuple[str, str, str], list[float]] = {}
     for row in rows:
@@ -82,7 +82,7 @@ def summary_of(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def as_records(recipe: Recipe) -> list[Mapping[str, Any]]:
-    """The rows of a run as plain values, with its arm's name."""
+    """Returns the rows of a run as plain values, with its arm's name."""
     arm = recipe.config.arm.name
     return [{**dataclasses.asdict(row), "arm": arm} for row in rows_of(recipe)]
 

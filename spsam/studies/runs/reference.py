@@ -1,4 +1,4 @@
-"""The run that a user means: by study and arm, as the latest, by its id or by its path."""
+"""Finding runs by study and arm, as the latest, by id, or by path."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from spsam.studies.runs.listing import Listing, RunEntry, list_runs, read_config
 
 LATEST = "latest"
 ALL = "all"
-"""In the place of a seed: every seed, whose answers are averaged."""
+"""Takes the place of a seed, and stands for all seeds, whose logits are averaged."""
 MODEL = ".zip"
-"""How the file of an exported model ends."""
+"""Suffix of the file of an exported model."""
 
 _HASH = re.compile(r"-[0-9a-f]{8}$")
 _SHORTEST_PREFIX = 4
@@ -30,11 +30,11 @@ WAYS = (
 
 @dataclass(frozen=True)
 class FoundRuns:
-    """Trained runs that were asked for.
+    """Trained runs that were found.
 
     Attributes:
         files: Their checkpoints, or the file of an exported model.
-        notes: What the user should know of the choice.
+        notes: Notes for the user on the selection.
     """
 
     files: Sequence[Path]
@@ -42,17 +42,17 @@ class FoundRuns:
 
 
 def find_runs(word: str, home: Path) -> FoundRuns | None:
-    """The trained runs that a word stands for; of an arm its folds.
+    """Finds the trained runs with a name; an arm's name stands for all its folds.
 
     Args:
-        word: One of `WAYS`.
+        word: A name in one of the forms of `WAYS`.
         home: The folder of all results.
 
     Returns:
-        None where nothing has that name.
+        The runs; None if there are none with this name.
 
     Raises:
-        InputError: If it stands for several different things, or for runs that are not finished.
+        InputError: If the name is ambiguous, or its runs are not finished.
     """
     file = by_path(word, home)
     if file is not None:
@@ -63,24 +63,24 @@ def find_runs(word: str, home: Path) -> FoundRuns | None:
     runs, notes = found
     lost = [str(run.folder.checkpoint) for run in runs if not has_checkpoint(run.folder.path)]
     if lost:
-        raise InputError(f"{word}: the checkpoint was taken away: {', '.join(lost)}")
+        raise InputError(f"{word}: the checkpoint was removed: {', '.join(lost)}")
     return FoundRuns([run.folder.checkpoint for run in runs], notes)
 
 
 def find_run(word: str, home: Path, option: str = "--run ") -> RunFolder:
-    """The one finished run that a word stands for.
+    """Finds the one finished run with a name.
 
     Args:
-        word: As of `find_runs`, but no exported model.
+        word: A name as for `find_runs`, but not an exported model.
         home: The folder of all results.
-        option: What stood before the word, for errors.
+        option: The option that precedes the name in error messages.
 
     Raises:
-        InputError: If there is none, there are several, or it is not finished.
+        InputError: If there is no such run, there are several, or it is not finished.
     """
     path = Path(word)
     if path.suffix.lower() == MODEL and path.is_file():
-        message = "an exported model has neither cases nor predictions; name the run itself"
+        message = "an exported model has neither cases nor predictions; give the run itself"
         raise InputError(f"{option}{word}: {message}")
     folder = RunFolder(home, word)
     if path.is_dir() and path.resolve().parent.name == "runs":
@@ -92,7 +92,7 @@ def find_run(word: str, home: Path, option: str = "--run ") -> RunFolder:
             raise unknown(f"{option}{word}", word, home, listing)
         runs, _ = found
         if len(runs) > 1:
-            message = f"{option}{word}: these are {len(runs)} runs; name one:"
+            message = f"{option}{word}: found {len(runs)} runs; select one of:"
             raise InputError(f"{message} {_list(runs)}")
         folder = runs[0].folder
     if folder.status != "finished" or not folder.checkpoint.is_file():
@@ -101,7 +101,7 @@ def find_run(word: str, home: Path, option: str = "--run ") -> RunFolder:
 
 
 def unknown(place: str, word: str, home: Path, listing: Listing | None = None) -> InputError:
-    """The error of a word that no run has: what it may be, and what there is."""
+    """Returns the error for a name without runs, with the possible forms and similar names."""
     listing = listing or list_runs(home)
     names = [run.name for run in listing.runs] + [run.run_id for run in listing.runs]
     arms = [
@@ -113,7 +113,7 @@ def unknown(place: str, word: str, home: Path, listing: Listing | None = None) -
     ]
     near = nearest(word, dict.fromkeys([*arms, *names]))
     if "did you mean" not in near:
-        # All names of a large folder would be a page.
+        # Listing every name of a large folder would fill a page.
         known = sorted({run.arm for run in listing.runs if run.arm}, key=natural)
         more = ", …" if len(known) > _SHOWN else ""
         near = f"; known arms: {', '.join(known[:_SHOWN])}{more} (spsam runs lists all)"
@@ -123,7 +123,7 @@ def unknown(place: str, word: str, home: Path, listing: Listing | None = None) -
 
 
 def by_path(word: str, home: Path) -> Path | None:
-    """The checkpoint of a run's folder, file or whole id, or a model's file; None: no such path."""
+    """Returns the checkpoint of a run's folder, file or id, or a model's file; None if no path."""
     path = Path(word).expanduser()
     if path.suffix == ".pt" or (path.suffix.lower() == MODEL and path.is_file()):
         return path
@@ -132,18 +132,18 @@ def by_path(word: str, home: Path) -> Path | None:
             if has_checkpoint(folder):
                 return folder / "checkpoint.pt"
     except (OSError, ValueError):
-        return None  # a name that the file system does not take is no path
+        return None  # a name that is invalid in the file system is not a path
     return None
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether a folder holds a checkpoint, or the one before it."""
+    """Whether a folder contains a checkpoint, or the previous one."""
     names = ("checkpoint.pt", "checkpoint.previous.pt")
     return any((folder / name).is_file() for name in names)
 
 
 def _named(word: str, listing: Listing) -> tuple[list[RunEntry], list[str]] | None:
-    """Finished runs of a name, and notes.
+    """Returns the finished runs with a name, and notes.
 
     Raises:
         InputError: If the name is ambiguous, or its runs are not finished.
@@ -157,7 +157,7 @@ def _named(word: str, listing: Listing) -> tuple[list[RunEntry], list[str]] | No
         return None
     runs = [run for run in listing.runs if run.run_id.startswith(word)]
     if len(runs) > 1:
-        raise InputError(f"{shortened(word)}: several ids begin so: {_list(runs)}")
+        raise InputError(f"{shortened(word)}: several ids begin with it: {_list(runs)}")
     return (_finished(word, runs), []) if runs else None
 
 
@@ -169,7 +169,7 @@ def _latest(listing: Listing) -> RunEntry:
 
 
 def _groups(word: str, runs: Sequence[RunEntry]) -> dict[str, list[RunEntry]]:
-    """The runs that a word names, by `STUDY/ARM`; by an arm alone no trial of a sweep."""
+    """Returns the runs with a name by `STUDY/ARM`; an arm's name alone excludes trials."""
     wanted = word.split("/")
     everything = ALL in wanted[1:]
     groups: dict[str, list[RunEntry]] = {}
@@ -181,7 +181,7 @@ def _groups(word: str, runs: Sequence[RunEntry]) -> dict[str, list[RunEntry]]:
             arm = name.split("/")
             below = [*arm, seed, str(run.fold)]
             ends = range(len(arm), len(below) + 1)
-            # A study's name may be typed without the hash that planning has put behind it.
+            # The hash at the end of a study's name can be omitted.
             homes = {home, _HASH.sub("", home)}
             starts = [[each, *below[:end]] for each in homes for end in ends]
             if home not in run.sweeps:
@@ -196,7 +196,7 @@ def _chosen(word: str, groups: dict[str, list[RunEntry]]) -> tuple[list[RunEntry
         name: {run.run_id for run in runs if run.state == "finished"}
         for name, runs in groups.items()
     }
-    # Studies share runs: what is all in another study is no other answer.
+    # Studies share runs: a group whose runs are all in another one does not make it ambiguous.
     distinct: list[str] = []
     for name in sorted(groups, key=lambda each: -len(done[each])):
         if done[name] and not any(done[name] <= done[other] for other in distinct):
@@ -206,7 +206,7 @@ def _chosen(word: str, groups: dict[str, list[RunEntry]]) -> tuple[list[RunEntry
         arm = distinct[0].split("/")[1:]
         rest = typed[len(typed) - _after(typed, arm) :]
         named = ["/".join([name, *rest]) for name in sorted(distinct)]
-        message = f"{shortened(word)}: is an arm of several studies; name one: "
+        message = f"{shortened(word)}: is an arm of several studies; select one: "
         raise InputError(message + ", ".join(named))
     name = distinct[0] if distinct else next(iter(groups))
     runs = _finished(word, groups[name])
@@ -214,17 +214,17 @@ def _chosen(word: str, groups: dict[str, list[RunEntry]]) -> tuple[list[RunEntry
     if len(seeds) > 1 and ALL not in word.split("/"):
         numbers = ", ".join(map(str, seeds))
         raise InputError(
-            f"{shortened(word)}: has the seeds {numbers}: name one ({name}/{seeds[0]}), or "
+            f"{shortened(word)}: has seeds {numbers}: select one ({name}/{seeds[0]}), or "
             f"{name}/{ALL} for the mean of all"
         )
     _refuse_unlike(word, runs)
     missing = [run for run in groups[name] if run not in runs and run.seed in seeds]
-    notes = [f"{word}: without {run.name}, which is {run.state}" for run in missing]
+    notes = [f"{word}: omits {run.name}, which is {run.state}" for run in missing]
     return runs, notes
 
 
 def _after(typed: Sequence[str], arm: Sequence[str]) -> int:
-    """How many words stand behind the arm's name."""
+    """Returns the number of parts after the arm's name."""
     before = 1 if list(typed[1 : 1 + len(arm)]) == list(arm) else 0
     return len(typed) - before - len(arm)
 
@@ -233,12 +233,12 @@ def _finished(word: str, runs: Sequence[RunEntry]) -> list[RunEntry]:
     done = [run for run in runs if run.state == "finished"]
     if not done:
         states = ", ".join(f"{run.name} is {run.state}" for run in runs[:_SHOWN])
-        raise InputError(f"{shortened(word)}: no run of that name is finished: {states}")
+        raise InputError(f"{shortened(word)}: no run with this name is finished: {states}")
     return done
 
 
 def _refuse_unlike(word: str, runs: Sequence[RunEntry]) -> None:
-    """Runs of one arm's name that differ in more than seed and fold are no ensemble."""
+    """Rejects an ensemble of runs that differ in more than seed and fold."""
     if len(runs) < 2:
         return
     kinds = []
@@ -248,7 +248,7 @@ def _refuse_unlike(word: str, runs: Sequence[RunEntry]) -> None:
         except SpsamError as error:
             raise InputError(f"{shortened(word)}: {error}") from error
         content.pop("seed")
-        # Each fold may begin with the run of its own fold.
+        # Each fold may be initialised with the run of its own fold.
         content["initial_sha256"] = content.get("initial_sha256") is not None
         for key in ("fold", "split_hash"):
             content["data"].pop(key)
@@ -256,8 +256,8 @@ def _refuse_unlike(word: str, runs: Sequence[RunEntry]) -> None:
     places = [(run.seed, run.fold) for run in runs]
     if any(kind != kinds[0] for kind in kinds) or len(set(places)) < len(places):
         raise InputError(
-            f"{shortened(word)}: runs of that name have different values or data; name one by its "
-            f"id: {', '.join(f'{run.run_id} ({run.name})' for run in runs[:_SHOWN])}"
+            f"{shortened(word)}: runs with this name have different values or data; select one by "
+            f"its id: {', '.join(f'{run.run_id} ({run.name})' for run in runs[:_SHOWN])}"
         )
 
 

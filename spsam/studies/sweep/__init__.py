@@ -1,1 +1,1 @@
-"""Sweeps: an Optuna study whose trials are ordinary runs."""
+"""Sweeps: hyperparameter searches by Optuna, whose trials are ordinary runs."""

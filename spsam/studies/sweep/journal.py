@@ -1,4 +1,4 @@
-"""A sweep's journal of trials that survives kills and full disks."""
+"""A journal of a sweep's trials that survives killed processes and full disks."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Warn = Callable[[str], None]
 
 
 def open_journal(path: Path, warn: Warn) -> Any:
-    """Opens a journal for Optuna, made anew if there is none; what is torn at its end is cut off.
+    """Opens or creates a journal for Optuna, and removes an incomplete entry at its end.
 
-    Optuna's own lock is a file that stays when its process is killed. This one is the system's,
-    which goes with the process, however that ends.
+    Optuna's own lock is a file that remains if its process is killed. This lock belongs to the
+    operating system, which releases it whenever the process ends.
 
     Args:
         path: The journal.
-        warn: Told what was cut off.
+        warn: Called with a message if an entry was removed.
 
     Raises:
-        InputError: If the journal is damaged before its end, or is none.
+        InputError: If the journal is damaged before its end, or the file is not a journal.
     """
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
@@ -45,13 +45,13 @@ def open_journal(path: Path, warn: Warn) -> Any:
         def append_logs(self, logs: list[dict[str, Any]]) -> None:
             with held:
                 if _is_torn(path):
-                    # By a process that was killed meanwhile.
+                    # Left by a process that was killed meanwhile.
                     mend(path, warn)
                 before = path.stat().st_size
                 try:
                     super().append_logs(logs)
                 except OSError:
-                    # A full disk: half a line would make the next one unreadable, too.
+                    # Disk full: an incomplete line would also make the next one unreadable.
                     os.truncate(path, before)
                     raise
 
@@ -62,10 +62,10 @@ def open_journal(path: Path, warn: Warn) -> Any:
 
 
 def mend(path: Path, warn: Warn) -> None:
-    """Cuts off what is torn at a journal's end; the caller holds its lock.
+    """Removes an incomplete entry at a journal's end; the caller holds its lock.
 
     Raises:
-        InputError: If something before the end is damaged.
+        InputError: If the journal is damaged before its end.
     """
     lines = path.read_bytes().splitlines(keepends=True)
     whole = 0
@@ -75,18 +75,18 @@ def mend(path: Path, warn: Warn) -> None:
         raise InputError(
             Problem(
                 "the journal is damaged: expected an entry of Optuna's; move the file away to "
-                "begin the sweep anew, its finished runs are not computed again",
+                "restart the sweep, which reuses its finished runs",
                 path,
                 whole + 1,
             )
         )
     if whole == 0 and any(line.strip(b"\0\n") for line in lines[1:]):
-        raise InputError(Problem("is no journal of Optuna's", path))
+        raise InputError(Problem("is not a journal of Optuna's", path))
     kept = sum(map(len, lines[:whole]))
     torn = sum(map(len, lines)) - kept
     if torn:
         os.truncate(path, kept)
-        warn(f"{path}: {torn} bytes of an entry that was being written were cut off its end")
+        warn(f"{path}: removed an incomplete entry of {torn} bytes at its end")
     if whole and not lines[whole - 1].endswith(b"\n"):
         with path.open("ab") as file:
             file.write(b"\n")

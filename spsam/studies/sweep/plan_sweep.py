@@ -1,4 +1,4 @@
-"""From a sweep's file to a checked search. Planning writes nothing."""
+"""Planning of a sweep from its file; planning writes nothing."""
 
 from __future__ import annotations
 
@@ -32,24 +32,25 @@ from spsam.text.file_name import file_name
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """A sweep as it is asked for.
+    """A request for a sweep.
 
     Attributes:
         space: Name or path of the sweep's file.
         home: The folder of all results.
         data: Name or folder of a data set.
-        preset: Name or path of a preset; None takes the file's.
-        fold: Of the split.
-        split: Name or path of a split; None takes the data set's own.
+        preset: Name or path of a preset; None: the one in the sweep's file.
+        fold: Fold of the split.
+        split: Name or path of a split; None: the data set's own.
         overrides: Values of every trial, by dotted key.
-        checkpoint: SAM's official weights; None takes those that the arm names.
-        init_from: A trained run with whose blocks every trial begins; None: as usual.
+        checkpoint: SAM's official weights; None: the file that the arm specifies.
+        init_from: A trained run whose blocks initialise every trial; None: the usual
+            initialisation.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
-        trials: In all, earlier starts' included; None takes the file's.
-        jobs: Processes that take trials.
-        storage: Path of a journal file or URL of a database; None: a journal in the study's folder.
-        name: Of the study; None makes one of file, data and preset.
-        plugins: Folders with components of the user's own.
+        trials: Total number of trials, including those of earlier calls; None: as in the file.
+        jobs: Number of processes that run trials.
+        storage: Path of a journal file or URL of a database; None: a journal in the sweep's folder.
+        name: Name of the sweep; None derives one from file, data and preset.
+        plugins: Folders with the user's own components.
     """
 
     space: str
@@ -74,14 +75,14 @@ class Sweep:
     """A planned sweep.
 
     Attributes:
-        request: What was asked for.
-        config: The file.
-        space: What is searched.
-        context: The arm without any change, the data and the validation split, as an ablation of
-            that one arm: trials are planned and run like its runs.
-        planner: Plans a trial.
+        request: The request.
+        config: The content of the sweep's file.
+        space: The search space.
+        context: The unchanged arm, the data and the validation split, as an ablation of this arm;
+            trials are planned and executed like its runs.
+        planner: Plans the trials.
         load: Resolves the arm with a trial's values.
-        of_study: Whether it is a stage of a study, which runs the best values itself.
+        of_study: Whether it is the tuning of a study, which itself runs the best values.
     """
 
     request: SweepRequest
@@ -94,28 +95,28 @@ class Sweep:
 
     @property
     def base(self) -> PlannedArm:
-        """The arm that every trial is a change of."""
+        """The arm that all trials modify."""
         return self.context.arms[0]
 
     @property
     def trials(self) -> int:
-        """Trials in all."""
+        """The total number of trials."""
         return self.request.trials or self.config.trials
 
     @property
     def name(self) -> str:
-        """The study's name in storage, and its folder's."""
+        """The name of the Optuna study and of the sweep's folder."""
         stem = Path(self.request.space).stem
         label = self.request.name or f"{stem}-{self.context.dataset.name}-{self.context.preset}"
         return file_name(label)
 
     @property
     def folder(self) -> Path:
-        """Where everything about the study goes, its trials' runs excepted."""
+        """The sweep's folder, which contains everything except the trials' runs."""
         return self.request.home / "sweeps" / self.name
 
     def start(self) -> dict[str, Any] | None:
-        """The arm's own values as a trial's parameters; None where the space does not hold them."""
+        """Returns the arm's own values as parameters; None if the space does not contain them."""
         arm, params = self.base.arm, {}
         for dimension in self.space:
             if (
@@ -132,7 +133,7 @@ class Sweep:
         return params if same else None
 
     def plan_trial(self, number: int, values: Mapping[str, Any]) -> PlannedArm:
-        """The trial's arm and its one run.
+        """Plans the arm of a trial, with its single run.
 
         Raises:
             InputError: If the values do not fit together.
@@ -143,7 +144,7 @@ class Sweep:
         return self.planner.arm(arm.model_copy(update=labels), self.base.arm)
 
     def signature(self) -> dict[str, Any]:
-        """What a study may not be continued without: trials of another one do not compare."""
+        """Returns what must be the same to continue a sweep, so that its trials are comparable."""
         base = self.base.runs[0]
         return {
             "arm, preset, data or fixed values": base.folder.run_id,
@@ -153,7 +154,7 @@ class Sweep:
         }
 
     def describe(self) -> dict[str, Any]:
-        """The plan as plain values."""
+        """Returns the plan as plain values."""
         split = self.context.split
         return {
             "name": self.name,
@@ -178,10 +179,10 @@ class Sweep:
 
 
 def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
-    """Reads a sweep and tries every choice and both ends of every range on the arm.
+    """Plans a sweep; tries every choice and both ends of every range on the arm.
 
     Raises:
-        InputError: With every mistake, at the line of the file that makes it.
+        InputError: With every problem, at its line of the file.
     """
     from spsam.data.split import validation_split
 
@@ -222,7 +223,7 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
     planner = Planner(asked, inputs, catalogue, backend)
     with gather(problems):
         base = planner.arm(load({}), None)
-    # What is wrong with the arm itself would be told of every value again.
+    # If the arm itself has problems, planning it with every value would only repeat them.
     space = _check_space(config, fixed, load, file, None if problems else planner, problems)
     raise_all(problems)
     assert arm is not None
@@ -233,7 +234,7 @@ def plan_sweep(request: SweepRequest, backend: Backend | None = None) -> Sweep:
 
 
 def _as_ablation(request: SweepRequest, config: SweepConfig) -> Request:
-    """The sweep's arm without any change, as an ablation would be asked for it."""
+    """Returns the request for an ablation of the sweep's unchanged arm."""
     return Request(
         arms=[config.arm],
         home=request.home,
@@ -250,7 +251,7 @@ def _as_ablation(request: SweepRequest, config: SweepConfig) -> Request:
 
 
 def sweep_path(name_or_path: str) -> Path:
-    """The file of a sweep, by its path or its name below ablations/sweeps.
+    """Returns the file of a sweep, by its path or its name in ablations/sweeps.
 
     Raises:
         InputError: If there is none.
@@ -258,7 +259,7 @@ def sweep_path(name_or_path: str) -> Path:
     return named_file(name_or_path, "sweeps", "sweep")
 
 
-def _check_space(  # noqa: PLR0917 - what a space is checked against
+def _check_space(  # noqa: PLR0917 - the parts of the check
     config: SweepConfig,
     fixed: Mapping[str, Any],
     load: Load,
@@ -266,7 +267,7 @@ def _check_space(  # noqa: PLR0917 - what a space is checked against
     planner: Planner | None,
     problems: list[Problem],
 ) -> list[Dimension]:
-    """The dimensions; every mistake goes to `problems`."""
+    """Returns the dimensions; problems are added to `problems`."""
     places = {key: Place(file.path, file.line(("space", key))) for key in config.space}
     space, found = dimensions(config.space, fixed, places)
     problems += found

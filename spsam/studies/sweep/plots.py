@@ -1,4 +1,4 @@
-"""Figures of a sweep, in the style of a report."""
+"""Figures of a sweep, in the style of the reports."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 _COLUMNS = 3
 _LETTERS = 14
-"""So many letters stand below a narrow axis side by side; more are slanted."""
+"""Number of letters that fit below a narrow axis; longer labels are slanted."""
 _DECADES = 20
-"""A logarithmic axis of less than this ratio has ticks between the powers of ten."""
+"""Logarithmic axes with a smaller ratio have ticks between the powers of ten."""
 _SHADES = "viridis"
 
 
@@ -46,13 +46,13 @@ def draw(
     importances: Mapping[str, Mapping[str, float]],
     folder: Path,
 ) -> list[Path]:
-    """Draws what the study has enough trials for, as PDF, SVG and PNG.
+    """Draws the figures for which there are enough trials, as PDF, SVG and PNG.
 
     Args:
-        study: The study.
-        objectives: In the order of a trial's values.
-        importances: By objective, of each parameter; empty while there are too few trials.
-        folder: Where the figures go.
+        study: The Optuna study.
+        objectives: Names of the objectives, in the order of a trial's values.
+        importances: Objective -> parameter -> importance; empty while there are too few trials.
+        folder: The folder for the figures.
 
     Returns:
         The files.
@@ -79,9 +79,9 @@ def draw(
 
 
 def cost_of(study: Study, index: int) -> Callable[[FrozenTrial], float]:
-    """One of a trial's values, so that less is better: what Optuna's importances take a target for.
+    """Returns a function that computes one of a trial's objectives as a cost, lower is better.
 
-    Given the values themselves, they tell of an objective that is to grow what makes it small.
+    Optuna's importances of a maximised objective would otherwise focus on its low values.
     """
     from optuna.study import StudyDirection
 
@@ -90,7 +90,7 @@ def cost_of(study: Study, index: int) -> Callable[[FrozenTrial], float]:
 
 
 def _history(study: Study, trials: Sequence[FrozenTrial], names: Sequence[str]) -> Figure:
-    """Values by trial; of each objective the best so far."""
+    """Draws the objectives of each trial, and the best value so far."""
     from matplotlib.ticker import MaxNLocator
 
     _at_least(trials, 2)
@@ -112,7 +112,7 @@ def _history(study: Study, trials: Sequence[FrozenTrial], names: Sequence[str]) 
 
 
 def _importances(importances: Mapping[str, Mapping[str, float]]) -> Figure:
-    """A bar for each parameter, the most important one on top."""
+    """Draws a bar for each parameter, with the most important one on top."""
     found = {name: shares for name, shares in importances.items() if shares}
     if not found:
         raise NothingToDrawError("there are too few trials")
@@ -129,7 +129,7 @@ def _importances(importances: Mapping[str, Mapping[str, float]]) -> Figure:
 
 
 def _slices(trials: Sequence[FrozenTrial], names: Sequence[str]) -> Figure:
-    """An axis for each parameter and objective; later trials are darker."""
+    """Draws each objective against each parameter; later trials are darker."""
     from matplotlib.ticker import MaxNLocator
 
     _at_least(trials, 2)
@@ -160,7 +160,7 @@ def _slices(trials: Sequence[FrozenTrial], names: Sequence[str]) -> Figure:
 
 
 def _parallel(study: Study, trials: Sequence[FrozenTrial], names: Sequence[str]) -> Figure:
-    """Upright axes of the parameters, a line for each trial; the best one is broad."""
+    """Draws parallel coordinates of the parameters, with a bold line for the best trial."""
     _at_least(trials, 2)
     import matplotlib as mpl
 
@@ -173,7 +173,7 @@ def _parallel(study: Study, trials: Sequence[FrozenTrial], names: Sequence[str])
         best, costs = min(trials, key=cost), _Scale([cost(trial) for trial in trials])
         columns = {name: _Scale([float(trial.values[index]) for trial in trials])}
         columns |= {key: _Scale.of(space, trials, key) for key, space in spaces.items()}
-        # Poor trials are pale, and the good ones lie over them.
+        # Poor trials are pale, and good ones are drawn on top of them.
         for trial in sorted(trials, key=cost, reverse=True):
             given = {name: float(trial.values[index]), **trial.params}
             heights = [
@@ -191,7 +191,7 @@ def _parallel(study: Study, trials: Sequence[FrozenTrial], names: Sequence[str])
                 ms=4,
                 label="best trial" if one else None,
             )
-            # Dotted over the axes of parameters that the trial has not.
+            # Dotted across axes of parameters that the trial lacks.
             axis.plot(
                 there,
                 [heights[place] for place in there],
@@ -221,7 +221,7 @@ def _parallel(study: Study, trials: Sequence[FrozenTrial], names: Sequence[str])
 
 
 def _pareto(study: Study, trials: Sequence[FrozenTrial], names: Sequence[str]) -> Figure:
-    """An axis for each pair of objectives."""
+    """Draws the trials for each pair of objectives, with the Pareto front."""
     if len(names) < 2:
         raise NothingToDrawError("there is one objective")
     _at_least(trials, 2)
@@ -248,12 +248,12 @@ def _pareto(study: Study, trials: Sequence[FrozenTrial], names: Sequence[str]) -
 
 
 class _Scale:
-    """Where values stand on an upright axis, 0 at the bottom and 1 at the top.
+    """The positions of values on a vertical axis, from 0 at the bottom to 1 at the top.
 
     Args:
-        values: All that are drawn.
-        log: Whether numbers are spread by orders of magnitude.
-        names: Whether values are choices, not numbers.
+        values: All values that are drawn.
+        log: Whether the axis is logarithmic.
+        names: Whether the values are choices and not numbers.
     """
 
     def __init__(self, values: Sequence[Any], *, log: bool = False, names: bool = False) -> None:
@@ -264,17 +264,17 @@ class _Scale:
 
     @classmethod
     def of(cls, space: BaseDistribution, trials: Sequence[FrozenTrial], key: str) -> _Scale:
-        """Of a parameter."""
+        """Creates the scale of a parameter."""
         values = [trial.params[key] for trial in trials if key in trial.params]
         return cls(values, log=getattr(space, "log", False), names=hasattr(space, "choices"))
 
     def at(self, value: Any) -> float:
-        """A value's height."""
+        """Returns the height of a value."""
         span = self._high - self._low
         return (self._number(value) - self._low) / span if span else 0.5
 
     def marks(self) -> list[tuple[float, str]]:
-        """Heights and texts beside the axis."""
+        """Returns heights and texts of the axis's labels."""
         if self._names:
             return [(self.at(name), name) for name in self._names]
         ends = dict.fromkeys((self._low, self._high))
@@ -291,7 +291,7 @@ class _Scale:
 
 
 def _along(axis: Axes, space: BaseDistribution, values: Sequence[Any]) -> list[float]:
-    """Values along an axis, which gets the scale and the ticks of their kind."""
+    """Returns the positions of values along an axis, and sets its scale and ticks accordingly."""
     from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
 
     choices = getattr(space, "choices", None)
@@ -318,7 +318,7 @@ def _along(axis: Axes, space: BaseDistribution, values: Sequence[Any]) -> list[f
 
 
 def _spaces(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
-    """The parameters of all trials, by name, with the widest choice that any of them had."""
+    """Returns the distributions of all parameters by name; the last trial's take precedence."""
     found: dict[str, BaseDistribution] = {}
     for trial in trials:
         found |= trial.distributions
@@ -331,10 +331,10 @@ def _at_least(trials: Sequence[FrozenTrial], count: int) -> None:
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
-    """Round numbers between two ends; the ends where there are hardly any."""
+    """Returns round numbers between two ends, or the ends if there is at most one of them."""
     steps = (1, 2, 5) if high < _DECADES * low else (1,)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    # By the number's text: 5 * 10**-2 is not 0.05 to the bit.
+    # Parsed from text, since 5 * 10**-2 is not exactly 0.05.
     ticks = [float(f"{step}e{power}") for power in powers for step in steps]
     inside = [tick for tick in ticks if low <= tick <= high]
     return inside[:: -(-len(inside) // 4)] if len(inside) > 1 else [low, high]
@@ -345,5 +345,5 @@ def _short(value: float) -> str:
 
 
 def broken(key: str) -> str:
-    """A dotted key on several lines, since all of it in one would cover its neighbours."""
+    """Splits a dotted key into several lines, so that it does not overlap its neighbours."""
     return key.replace(".", ".\n")

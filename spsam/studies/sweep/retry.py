@@ -1,4 +1,4 @@
-"""A trial that was interrupted, died or failed is tried again, with the same values."""
+"""Retrying trials that were interrupted, died or failed, with the same values."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 RETRY_OF = "retry_of"
-"""The number of the trial that a trial repeats."""
+"""Attribute with the number of the trial that a trial repeats."""
 
 _TRIES = "tries"
 _MOST = 3
 
 
 def retry(study: Study, trial: FrozenTrial) -> bool:
-    """Puts a trial's values into the queue, at most three times.
+    """Enqueues a trial's values again, at most three times.
 
     The same values are the same run, which resumes from its last checkpoint.
 
     Returns:
-        Whether it is in the queue.
+        Whether they were enqueued.
     """
     tries = int(trial.user_attrs.get(_TRIES, 0)) + 1
     if tries <= _MOST:
@@ -30,12 +30,12 @@ def retry(study: Study, trial: FrozenTrial) -> bool:
 
 
 def retry_failed(study: Study) -> list[int]:
-    """Puts trials that failed in an earlier start into the queue: a disk may have been full.
+    """Enqueues the trials that failed in an earlier call, e.g. because a disk was full.
 
     The caller holds the lock under which trials are taken.
 
     Returns:
-        Their numbers.
+        The numbers of these trials.
     """
     from optuna.trial import TrialState
 

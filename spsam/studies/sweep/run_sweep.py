@@ -1,4 +1,4 @@
-"""Runs a planned sweep: in this process, or in several that share the study's storage."""
+"""Execution of a planned sweep, in this process or in several that share its storage."""
 
 from __future__ import annotations
 
@@ -28,26 +28,28 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 _PATIENCE = 20.0
-"""Seconds that interrupted workers have to put their trials back."""
+"""Time in seconds for interrupted workers to enqueue their trials again."""
 
 
 def run_sweep(
     sweep: Sweep, watch: ProgressListener | None = None, backend: Backend | None = None
 ) -> SweepOutcome:
-    """Takes trials until there are enough, then writes what they came to.
+    """Runs trials until their number is reached, and writes the results.
 
-    Every trial is a run in the store of results: equal values are not trained twice. An interrupted
-    call (Ctrl-C) puts its trials back into the queue; a second start, at once or later, shares the
-    study.
+    Every trial is an ordinary run, so equal values are not trained twice. An interrupted call
+    (Ctrl-C) enqueues its trials again. Simultaneous and later calls share the sweep.
 
     Args:
-        sweep: Of `plan_sweep`.
-        watch: Told what happens.
+        sweep: The planned sweep, from `plan_sweep`.
+        watch: Receives progress and messages.
         backend: The engine.
 
+    Returns:
+        The outcome of all trials so far.
+
     Raises:
-        InputError: If data, weights or storage turn out to be wrong, before any trial is begun.
-        KeyboardInterrupt: If the user stopped it.
+        InputError: If data, weights or storage are invalid, before any trial begins.
+        KeyboardInterrupt: If the user interrupted it.
     """
     watch, backend = watch or ProgressListener(), backend or Backend()
     base, context = sweep.base, sweep.context
@@ -74,15 +76,15 @@ def run_sweep(
 
 
 def _try_again(sweep: Sweep, watch: ProgressListener) -> None:
-    """Opens the study, and puts what failed in earlier starts into its queue."""
+    """Opens the study, and enqueues the trials that failed in earlier calls."""
     clear_drafts(sweep.folder, below=True)
     study = open_study(sweep, watch.warn)
-    # A trial that fails now, in another start, is that start's.
+    # Excludes simultaneous calls, whose trials may be failing now.
     with FileLock(sweep.folder / "take.lock"):
         again = retry_failed(study)
     if again:
         numbers = ", ".join(map(str, again))
-        watch.say(f"trials that failed before are tried again: {numbers}")
+        watch.say(f"retrying trials that failed before: {numbers}")
 
 
 def _tracker(sweep: Sweep, watch: ProgressListener) -> Tracker:
@@ -108,7 +110,7 @@ def _teller(sweep: Sweep, watch: ProgressListener) -> Callable[[Study, FrozenTri
 
 
 def _share(sweep: Sweep, backend: Backend, watch: ProgressListener) -> None:
-    """Starts the workers and passes on what they say, until all are done."""
+    """Starts the workers, and passes on their events until all have ended."""
     context = multiprocessing.get_context("spawn")
     said: Any = context.Queue()
     workers = [
@@ -124,16 +126,16 @@ def _share(sweep: Sweep, backend: Backend, watch: ProgressListener) -> None:
     finally:
         for worker in workers:
             if worker.pid is not None:
-                # After Ctrl-C they are stopping already: the terminal told them too.
+                # After Ctrl-C they are already stopping, since the terminal signals them as well.
                 worker.join(_PATIENCE)
                 if worker.is_alive():
                     worker.terminate()
         _pass_on(said, watch, 0.1)
     died = [worker for worker in workers if worker.exitcode]
     if len(died) == len(workers):
-        raise SpsamError("all workers of the sweep died; the same command resumes it")
+        raise SpsamError("all workers of the sweep died; rerun the same command to resume it")
     if died:
-        watch.warn(f"{len(died)} of {len(workers)} workers died; the same command tries again")
+        watch.warn(f"{len(died)} of {len(workers)} workers died; rerun the same command to retry")
 
 
 def _pass_on(said: Any, watch: ProgressListener, timeout: float) -> None:
@@ -146,7 +148,7 @@ def _pass_on(said: Any, watch: ProgressListener, timeout: float) -> None:
 
 
 def _serve(request: SweepRequest, backend: Backend, said: Any) -> None:
-    """What a worker's process does; it plans for itself, since data sets do not travel."""
+    """Main function of a worker's process; plans the sweep again, as data sets are not pickled."""
     from spsam.data.workers import end_with_parent
 
     end_with_parent()
@@ -163,7 +165,7 @@ def _serve(request: SweepRequest, backend: Backend, said: Any) -> None:
 
 
 class _Distant(ProgressListener):
-    """Sends what matters to the process that started the worker."""
+    """Sends events to the process that started the worker."""
 
     def __init__(self, said: Any) -> None:
         self._said = said

@@ -1,4 +1,4 @@
-"""Samplers and pruners by the names that a sweep's file uses. Optuna is imported when asked."""
+"""Samplers and pruners by their names in a sweep's file; Optuna is imported on demand."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ PRUNERS: Mapping[str, str] = {
     "hyperband": "HyperbandPruner",
     "threshold": "ThresholdPruner",
 }
-# One sequence of points for the whole study: another seed would be another sequence.
+# These use one sequence of points for the whole study, which depends on the seed.
 _ONE_SEED = ("qmc", "brute_force")
 
 
 def make_sampler(block: Block, number: int = 0) -> BaseSampler:
-    """The sampler of one trial.
+    """Creates the sampler of one trial.
 
-    Each trial has a sampler of its own, whose seed is the sweep's plus the trial's number: so
-    parallel workers and a second start never draw the same numbers again, and a sweep of one
-    worker comes out the same every time.
+    Each trial has its own sampler, seeded with the sweep's seed plus the trial's number. Parallel
+    workers and later calls therefore never draw the same numbers again, and a sweep with one worker
+    is reproducible.
 
     Args:
-        block: Its name and parameters.
-        number: The trial's.
+        block: Name and parameters of the sampler.
+        number: Number of the trial.
 
     Raises:
-        InputError: If there is no such sampler, or it has no such parameter.
+        InputError: If the sampler or one of the parameters does not exist.
     """
     params = {"seed": 0, **block.params}
     if isinstance(params["seed"], int) and block.name not in _ONE_SEED:
@@ -58,17 +58,17 @@ def make_sampler(block: Block, number: int = 0) -> BaseSampler:
 
 
 def make_pruner(block: Block) -> BasePruner:
-    """The pruner of a sweep.
+    """Creates the pruner of a sweep.
 
     Raises:
-        InputError: If there is no such pruner, or it has no such parameter.
+        InputError: If the pruner or one of the parameters does not exist.
     """
     made: BasePruner = _make("pruner", PRUNERS, block.name, block.params)
     return made
 
 
 def search_problems(sampler: Block, pruner: Block, places: Mapping[str, Place]) -> list[Problem]:
-    """What is wrong with both, at the places where they were written."""
+    """Returns the problems of both, with their places in the file."""
     problems: list[Problem] = []
     for kind, make, block in (("sampler", make_sampler, sampler), ("pruner", make_pruner, pruner)):
         try:
@@ -85,8 +85,8 @@ def _make(kind: str, known: Mapping[str, str], name: str, params: Mapping[str, A
 
     if (kind, name) == ("sampler", "grid"):
         raise InputError(
-            "sampler: 'grid' is not offered, since workers that share a study would lose cells of "
-            "it: a study with `shape: factorial`, run by spsam ablate, takes every combination"
+            "sampler: 'grid' is not supported, since workers that share a study would lose cells; "
+            "use a study with `shape: factorial` and spsam ablate for all combinations"
         )
     if name not in known:
         raise InputError(f"{kind}: unknown {kind} '{name}'{nearest(name, known)}")
@@ -105,4 +105,4 @@ def _make(kind: str, known: Mapping[str, str], name: str, params: Mapping[str, A
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return made(**params)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{kind}: '{name}' does not take these values: {error}") from error
+        raise InputError(f"{kind}: '{name}' rejects these values: {error}") from error

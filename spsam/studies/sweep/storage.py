@@ -1,4 +1,4 @@
-"""Where a sweep's Optuna study is kept, and whether it may be continued."""
+"""The storage of a sweep's Optuna study, and the check that the study may be continued."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 
 SIGNATURE = "spsam"
 START = "start"
-"""Marks the trial that is the arm as it is."""
+"""Attribute of the trial with the values of the unchanged arm."""
 _HEARTBEAT_SECONDS = 30
 _TRIES, _TRY_AGAIN_SECONDS = 5, 1.0
 
 
 def open_storage(storage: str | None, folder: Path, warn: Warn) -> BaseStorage:
-    """Opens a storage, made anew if there is none.
+    """Opens or creates a storage.
 
     Args:
-        storage: Path of a journal file, or the URL of a database; None: a journal in the folder.
-        folder: The study's.
-        warn: Told what a killed process left half written.
+        storage: Path of a journal file, or URL of a database; None: a journal in the folder.
+        folder: The sweep's folder.
+        warn: Called with a message if an incomplete entry was removed.
 
     Raises:
-        InputError: If it cannot be written, reached or understood.
+        InputError: If it is not writable, reachable or valid.
     """
     import optuna
 
@@ -57,8 +57,8 @@ def open_storage(storage: str | None, folder: Path, warn: Warn) -> BaseStorage:
     except OSError as error:
         raise InputError(
             Problem(
-                f"cannot be written ({error.strerror}), and the sweep's trials are kept there: "
-                "give --storage or --out another place",
+                f"cannot be written ({error.strerror}), but stores the sweep's trials: set another "
+                "place with --storage or --out",
                 path,
             )
         ) from error
@@ -66,18 +66,18 @@ def open_storage(storage: str | None, folder: Path, warn: Warn) -> BaseStorage:
         storage_of: BaseStorage = open_journal(path, warn)
         return storage_of
     except (ValueError, KeyError, TypeError, AssertionError) as error:
-        raise InputError(Problem("is no journal of Optuna's", path)) from error
+        raise InputError(Problem("is not a journal of Optuna's", path)) from error
 
 
 def open_study(sweep: Sweep, warn: Warn = lambda text: None) -> Study:
-    """The sweep's study, made if there is none.
+    """Opens or creates the Optuna study of a sweep.
 
     Args:
         sweep: The sweep.
-        warn: Told what a killed process left half written.
+        warn: Called with a message if an incomplete entry was removed.
 
     Raises:
-        InputError: If the storage does not work, or its study of this name has another space.
+        InputError: If the storage fails, or contains a different study of this name.
     """
     import optuna
     from optuna.study import StudyDirection
@@ -86,7 +86,7 @@ def open_study(sweep: Sweep, warn: Warn = lambda text: None) -> Study:
     sweep.folder.mkdir(parents=True, exist_ok=True)
     upwards = [objective == "dice" for objective in sweep.config.objectives]
     directions = [StudyDirection.MAXIMIZE if up else StudyDirection.MINIMIZE for up in upwards]
-    # Two starts at once must not both find it missing.
+    # Prevents two simultaneous calls from both creating the study.
     with FileLock(sweep.folder / "study.lock"):
         known = {summary.study_name for summary in optuna.get_all_study_summaries(storage)}
         if sweep.name in known:
@@ -95,14 +95,14 @@ def open_study(sweep: Sweep, warn: Warn = lambda text: None) -> Study:
             study = optuna.create_study(
                 storage=storage, study_name=sweep.name, directions=directions
             )
-        # Without a trial it is new, or whoever made it was killed before it was complete.
+        # Without trials, the study is new, or the process that created it was killed meanwhile.
         if not study.get_trials(deepcopy=False) and study.directions == directions:
             if SIGNATURE not in study.user_attrs:
                 study.set_user_attr(SIGNATURE, json.dumps(sweep.signature()))
             _same(sweep, study)
             start = sweep.start()
             if start is not None:
-                # What every other trial is to beat comes first.
+                # The unchanged arm comes first, as the baseline of all other trials.
                 study.enqueue_trial(start, user_attrs={START: True})
     _same(sweep, study)
     return study
@@ -111,9 +111,9 @@ def open_study(sweep: Sweep, warn: Warn = lambda text: None) -> Study:
 def _same(sweep: Sweep, study: Study) -> None:
     text = study.user_attrs.get(SIGNATURE)
     where = shown_storage(sweep.request.storage, sweep.folder)
-    advice = "take it back, or give the new study another --name"
+    advice = "undo the change, or give the new study another --name"
     if text is None:
-        raise InputError(f"the study '{sweep.name}' in {where} was not made by spsam; {advice}")
+        raise InputError(f"the study '{sweep.name}' in {where} was not created by spsam; {advice}")
     old, new = parse_json(text), json.loads(json.dumps(sweep.signature()))
     changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     if changed:
@@ -135,7 +135,7 @@ def _open_database(url: str, folder: Path) -> BaseStorage:
     from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
     shown = shown_storage(url, folder)
-    # The schema's own messages: one line each at every start.
+    # Otherwise, creating the schema would log a line at every start.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         for _ in range(_TRIES):
@@ -159,10 +159,10 @@ def _open_database(url: str, folder: Path) -> BaseStorage:
 
 
 def _is_being_made(error: DBAPIError) -> bool:
-    """Starts at once on an empty database: another one is making the tables."""
+    """Whether the error is caused by another process that is creating the tables right now."""
     from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
-    # MySQL calls a table that is there already an operational error, as it does a refused password.
+    # MySQL reports an existing table as an operational error, and a rejected password likewise.
     told = isinstance(error, OperationalError) and "already exists" in str(error)
     return told or isinstance(error, IntegrityError | ProgrammingError)
 
@@ -171,7 +171,7 @@ def _database(url: str) -> BaseStorage:
     import optuna
 
     with warnings.catch_warnings():
-        # The heartbeat is what a worker that died on another machine is known by.
+        # The heartbeat is experimental; it reveals dead workers on other machines.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.storages.RDBStorage(
             url,

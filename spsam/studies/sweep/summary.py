@@ -1,4 +1,4 @@
-"""What a sweep came to: best values, importances, pictures, files."""
+"""The outcome of a sweep: best values, importances, figures and files."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SweepOutcome:
-    """What a sweep came to.
+    """The outcome of a sweep.
 
     Attributes:
-        counts: Trials by state, in words.
-        best: The best trials: one, or with several objectives those that none beats in all.
-        start: The trial that is the arm as it is; None where there is none, or none is over.
-        importances: By objective, of each dimension; empty while there are too few trials.
-        files: What was written.
+        counts: State -> number of trials.
+        best: The best trial; with several objectives, the trials of the Pareto front.
+        start: The trial of the unchanged arm; None if there is none, or it has not finished.
+        importances: Objective -> parameter -> importance; empty while there are too few trials.
+        files: The written files.
     """
 
     counts: dict[str, int]
@@ -47,7 +47,7 @@ class SweepOutcome:
 
 
 def summarise(sweep: Sweep) -> SweepOutcome:
-    """Reads the study and writes its table, best arm, pictures and a page around them."""
+    """Reads the study, and writes its table, best arm, figures and summary page."""
     from spsam.reporting.render.files import frame_to_csv
 
     study = open_study(sweep)
@@ -76,10 +76,10 @@ def summarise(sweep: Sweep) -> SweepOutcome:
 
 
 def trial_line(sweep: Sweep, study: Study, trial: FrozenTrial) -> str:
-    """A trial that is over, in a line."""
+    """Describes a finished trial in one line."""
     values = ", ".join(f"{k}={_short(v)}" for k, v in trial.params.items())
     state = trial.state.name.lower()
-    # A pruned trial's value is the last that the pruner saw, which may be a loss.
+    # A pruned trial's value is the last one that it reported, which may be a loss.
     if state != "complete":
         why = trial.user_attrs.get("error")
         return f"trial {trial.number}: {state}, with {values}" + (f": {why}" if why else "")
@@ -93,7 +93,7 @@ def trial_line(sweep: Sweep, study: Study, trial: FrozenTrial) -> str:
 
 
 def _best(study: Study) -> list[FrozenTrial]:
-    """The first objective's best comes first."""
+    """Returns the best trials, sorted by the first objective."""
     from optuna.study import StudyDirection
 
     sign = -1 if study.directions[0] == StudyDirection.MAXIMIZE else 1
@@ -102,7 +102,7 @@ def _best(study: Study) -> list[FrozenTrial]:
 
 
 def _start(sweep: Sweep, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
-    """The arm's own trial, by the attempt that came to an end."""
+    """Returns the completed trial of the unchanged arm, which may be a retry."""
     from optuna.trial import TrialState
 
     numbers: set[int] = set()
@@ -127,7 +127,7 @@ def _plain(sweep: Sweep, trial: FrozenTrial) -> dict[str, Any]:
 
 
 def _importances(sweep: Sweep, study: Study) -> dict[str, dict[str, float]]:
-    """Shares of what finished trials differ by, as Optuna computes them."""
+    """Returns the importances of the parameters, as computed by Optuna."""
     from optuna.importance import get_param_importances
 
     found: dict[str, dict[str, float]] = {}
@@ -137,12 +137,12 @@ def _importances(sweep: Sweep, study: Study) -> dict[str, dict[str, float]]:
                 warnings.simplefilter("ignore")
                 found[name] = dict(get_param_importances(study, target=cost_of(study, index)))
         except (ValueError, RuntimeError):
-            continue  # too few trials, or all alike
+            continue  # too few trials, or all values are equal
     return found
 
 
 def _arm_file(sweep: Sweep, best: Mapping[str, Any]) -> str:
-    """An arm's file with the best values, to be run by `spsam ablate`."""
+    """Returns an arm's file with the best values, for `spsam ablate`."""
     config = sweep.config
     title = f"{config.title}: trial {best['trial']}"
     data: dict[str, Any] = {"base": _base(config.arm), "title": title}
@@ -158,25 +158,25 @@ def _arm_file(sweep: Sweep, best: Mapping[str, Any]) -> str:
 
 
 def _base(name: str) -> str:
-    """A shipped arm's name; the path of any other, which also leads there from the file's folder.
+    """Returns a shipped arm's name, or the absolute path of another arm's file.
 
     Args:
-        name: The arm's, or its file's path.
+        name: Name of the arm, or path of its file.
     """
     file = arm_file(name).resolve()
     return file.stem if file.parent == shipped("ablations").resolve() else str(file)
 
 
 def best_command(sweep: Sweep, *, anywhere: bool = False) -> str:
-    """The command that compares the best values with the arm, on the test cases.
+    """Returns the command that compares the best values with the arm on the test cases.
 
     Args:
-        sweep: With a file of the best values.
-        anywhere: Whether it shall run in every folder: paths are absolute then.
+        sweep: A sweep with a file of the best values.
+        anywhere: Whether the command must work in every folder, which requires absolute paths.
     """
 
     def place(path: str | Path) -> str:
-        # A name, of a data set or a preset, stays one.
+        # The name of a data set or a preset is not a path.
         there = anywhere and Path(path).exists()
         return str(Path(path).resolve()) if there else str(path)
 
@@ -195,7 +195,7 @@ def best_command(sweep: Sweep, *, anywhere: bool = False) -> str:
     return shlex.join(words)
 
 
-def _page(  # noqa: PLR0917 - what there is to tell, named by its caller
+def _page(  # noqa: PLR0917 - the content of the page
     sweep: Sweep,
     counts: Mapping[str, int],
     best: list[dict[str, Any]],
@@ -206,15 +206,15 @@ def _page(  # noqa: PLR0917 - what there is to tell, named by its caller
     split = sweep.context.split
     told = ", ".join(f"{count} {state}" for state, count in counts.items())
     after = (
-        "its study trains the arm with the best values."
+        "the study trains the arm with the best values."
         if sweep.of_study
-        else "for a result to report, run the best values by `spsam ablate`."
+        else "run the best values with `spsam ablate` to obtain a result to report."
     )
     lines = [
         f"# {sweep.config.title}",
         "",
         f"{told} trials on {sweep.context.dataset.name}; trained on {len(split.train)} cases, "
-        f"scored on the {len(split.test)} validation cases of the split. No test case was seen: "
+        f"scored on the {len(split.test)} validation cases of the split. No test case was used: "
         f"{after}",
         "",
     ]
@@ -224,7 +224,7 @@ def _page(  # noqa: PLR0917 - what there is to tell, named by its caller
         lines += [*[f"  {line}" for line in entry["set"]], "  ```", ""]
     if start is not None:
         scored = ", ".join(f"{name} {_short(value)}" for name, value in start["values"].items())
-        lines += [f"{sweep.config.arm} as it is, trial {start['trial']}: {scored}.", ""]
+        lines += [f"The unchanged {sweep.config.arm}, trial {start['trial']}: {scored}.", ""]
     for name, shares in importances.items():
         lines += [f"Importance for {name}:", "", "| parameter | share |", "| --- | ---: |"]
         lines += [f"| {key} | {share:.2f} |" for key, share in shares.items()] + [""]

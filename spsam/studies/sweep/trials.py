@@ -1,9 +1,8 @@
-"""One worker of a sweep: takes trials until there are enough.
+"""A worker of a sweep, which runs trials until their number is reached.
 
-A worker takes a trial while it holds the study's lock, and then holds the trial's own lock until
-its result is told. So workers and starts that share a folder of results never take one trial too
-many; and in a journal, which has no heartbeat, a running trial whose lock is free is one whose
-worker died.
+A worker takes a trial while it holds the sweep's lock, and then holds the trial's own lock until
+its result is stored. Workers that share a folder of results therefore never take more trials than
+planned. A journal has no heartbeat, but if a running trial's lock is free, its worker has died.
 """
 
 from __future__ import annotations
@@ -42,14 +41,14 @@ OnTrial = Callable[["Study", "FrozenTrial"], None]
 
 
 class Worker:
-    """Takes a sweep's trials, one after the other.
+    """Runs trials of a sweep, one after the other.
 
     Args:
         sweep: The sweep.
         backend: The engine.
-        tracker: Open.
-        watch: Told what happens within trials.
-        on_trial: Called with every trial that is over.
+        tracker: An open tracker.
+        watch: Receives the events within trials.
+        on_trial: Called with every trial that has ended.
     """
 
     def __init__(
@@ -73,10 +72,10 @@ class Worker:
         self._stores: dict[str, PreparedStore] = {}
 
     def work(self) -> None:
-        """Takes trials until the sweep has as many as it wants.
+        """Runs trials until the sweep has all of them.
 
         Raises:
-            KeyboardInterrupt: If the user stopped it; the trial at hand goes back into the queue.
+            KeyboardInterrupt: If the user interrupted it; the current trial is enqueued again.
         """
         while self._take():
             pass
@@ -93,7 +92,7 @@ class Worker:
                 return False
             study.sampler = make_sampler(self._sweep.config.sampler, len(trials))
             with warnings.catch_warnings():
-                # Optuna says of parts of itself that they are new.
+                # Optuna warns about its own experimental features.
                 warnings.simplefilter("ignore")
                 study.optimize(self._trial, n_trials=1, catch=(Exception,))
             self._on_trial(study, study.get_trials(deepcopy=False)[self._number])
@@ -115,16 +114,16 @@ class Worker:
                 except Timeout:
                     continue
                 lock.release()
-                # A worker holds its trial's lock until it has told it: that may just have been.
+                # The lock may be free because the worker has just stored the trial's result.
                 now = self._study.get_trials(deepcopy=False)[trial.number]
                 if now.state != TrialState.RUNNING:
                     continue
                 self._study.tell(trial.number, state=TrialState.FAIL)
-                self._watch.say(f"trial {trial.number}: its worker died; it is tried again")
+                self._watch.say(f"trial {trial.number}: its worker died; retrying")
                 retry(self._study, trial)
 
     def _trial(self, trial: Trial) -> tuple[float, ...]:
-        """Optuna's objective."""
+        """Computes Optuna's objective for a trial."""
         from optuna import TrialPruned
 
         self._number = trial.number
@@ -140,7 +139,7 @@ class Worker:
             raise
         except TrialPruned:
             raise
-        except Exception as error:  # the trial's boundary: Optuna marks it, the others go on
+        except Exception as error:  # boundary of the trial: Optuna records it, others continue
             trial.set_user_attr("error", str(error) or type(error).__name__)
             raise
 
@@ -160,7 +159,7 @@ class Worker:
             trial.number + 1, sweep.trials, f"trial {trial.number}", run.config.seed,
             run.folder.run_id,
         )  # fmt: skip
-        # Another trial may be at the same run: equal values, equal run.
+        # Another trial may be computing the same run, if its values are equal.
         with run.folder.lock(wait=True):
             try:
                 runner(run, label)
@@ -195,7 +194,7 @@ class Worker:
 
 
 def _scored(config: RunConfig, every: int) -> RunConfig:
-    """The same run with scores of validation cases, for a pruner, if it trains for so long."""
+    """Adds scores of validation cases for the pruner, if the training is long enough for one."""
     train = config.arm.train.model_copy(update={"validate_every": every})
     if not train.validations:
         return config
@@ -204,7 +203,7 @@ def _scored(config: RunConfig, every: int) -> RunConfig:
 
 
 def measure(folder: RunFolder, num_classes: int) -> dict[str, float]:
-    """Every objective's value of a finished run; NaN where the run does not have it."""
+    """Returns the value of every objective for a finished run; NaN if the run lacks it."""
     from spsam.reporting.means import mean_dice
 
     record = folder.read()
@@ -217,7 +216,7 @@ def measure(folder: RunFolder, num_classes: int) -> dict[str, float]:
 
 
 def count_begun(trials: list[FrozenTrial]) -> int:
-    """Trials that were begun; one that was tried again counts once."""
+    """Returns the number of trials that have begun; retries are not counted."""
     from optuna.trial import TrialState
 
     return sum(
@@ -232,7 +231,7 @@ def _wanted(trials: list[FrozenTrial], total: int) -> bool:
 
 
 class _TrialWatcher(ProgressListener):
-    """Tells Optuna how a trial goes, and stops it where the pruner says so."""
+    """Reports a trial's progress to Optuna, and stops the trial if the pruner decides so."""
 
     def __init__(
         self, trial: Trial, outer: ProgressListener, arm: PlannedArm, by: str | None, every: int
@@ -247,7 +246,7 @@ class _TrialWatcher(ProgressListener):
 
     def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:
         self._outer.run_begins(run, epochs=epochs, resumed=resumed)
-        # What the run went through in an earlier trial counts here too.
+        # Epochs of the run in an earlier trial are reported as well.
         if resumed:
             for metrics in self._arm.runs[0].folder.read_metrics():
                 self._report(metrics)
@@ -271,10 +270,10 @@ class _TrialWatcher(ProgressListener):
             self.failure = detail
 
     def _report(self, metrics: dict[str, float]) -> bool:
-        """Whether there was something to report."""
+        """Reports an epoch to Optuna; returns whether there was a new value."""
         epoch = int(metrics["epoch"])
         value = self._seen(metrics, epoch)
-        # Epochs after the last checkpoint are run again, and are known already.
+        # Epochs after the last checkpoint are repeated, but must be reported only once.
         if value is None or math.isnan(value) or epoch in self._known:
             return False
         self._known.add(epoch)
@@ -282,9 +281,9 @@ class _TrialWatcher(ProgressListener):
         return True
 
     def _seen(self, metrics: dict[str, Any], epoch: int) -> float | None:
-        """What the pruner sees of an epoch; more is better, as of the objective."""
+        """Returns the pruner's value of an epoch; higher is better, as for the objective."""
         if self._by == "dice":
             return metrics.get(VALIDATION_DICE)
-        # Before the joint phase the loss is another one.
+        # Before the joint phase, the loss has another meaning.
         due = (epoch + 1) % self._every == 0 and epoch >= self._arm.arm.train.generator_epochs
         return -float(metrics["loss/total"]) if self._by == "loss" and due else None

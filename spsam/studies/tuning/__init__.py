@@ -1,1 +1,1 @@
-"""The tuning stage of a study: a small sweep of every arm, on validation cases."""
+"""Tuning: a sweep of every arm of a study on validation cases, before the study's runs."""

@@ -1,4 +1,4 @@
-"""From a study's `tune` to a sweep of each arm. Planning writes nothing and sees no test case."""
+"""Planning of a study's tuning: a sweep for each arm. It writes nothing and uses no test case."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from spsam.studies.sweep.search import search_problems
 
 @dataclass(frozen=True)
 class Tuning:
-    """What is tuned before a study's runs.
+    """The tuning before a study's runs.
 
     Attributes:
-        sweeps: By arm.
+        sweeps: Arm's name -> sweep.
         made: All arms of the study, tuned or not.
-        loader: Resolves an arm with the values that its sweep chose.
-        planner: Plans its runs then.
-        untuned: The runs as they would be without tuning, by which the study is known.
-        chosen: By arm, the values that its sweep chose; empty until the sweeps are over.
+        loader: Resolves an arm with the values that its sweep selected.
+        planner: Plans the runs of these arms.
+        untuned: Ids of the runs without tuning, which identify the study.
+        chosen: Arm's name -> selected values; empty until the sweeps have finished.
     """
 
     sweeps: Mapping[str, Sweep]
@@ -47,21 +47,21 @@ class Tuning:
 
     @property
     def done(self) -> bool:
-        """Whether every arm has its values."""
+        """Whether the values of every arm are selected."""
         return len(self.chosen) == len(self.sweeps)
 
     @property
     def trials(self) -> int:
-        """Of all arms together."""
+        """The number of trials of all arms."""
         return sum(sweep.trials for sweep in self.sweeps.values())
 
     @property
     def names(self) -> list[str]:
-        """What the study is known by, before and after."""
+        """The parts of the study's identity, which tuning does not change."""
         return [*self.untuned, *(f"tune:{sweep.name}" for sweep in self.sweeps.values())]
 
     def describe(self, arm: str) -> dict[str, Any] | None:
-        """Budget and chosen values of an arm, as plain values; None of one that is not tuned."""
+        """Returns an arm's budget and selected values as plain values; None if it is not tuned."""
         if arm not in self.sweeps:
             return None
         sweep = self.sweeps[arm]
@@ -75,7 +75,7 @@ class Tuning:
         }
 
 
-def plan_tuning(  # noqa: PLR0917 - what a tuning is made of
+def plan_tuning(  # noqa: PLR0917 - the inputs of a tuning
     study: StudyFile,
     made: Sequence[MadeArm],
     planned: Sequence[PlannedArm],
@@ -83,18 +83,18 @@ def plan_tuning(  # noqa: PLR0917 - what a tuning is made of
     loader: ArmLoader,
     planner: Planner,
 ) -> Tuning | None:
-    """The sweeps of the arms that are tuned; None where none is.
+    """Plans the sweeps of the arms that are tuned; returns None if there are none.
 
     Args:
         study: The study's file.
-        made: Its arms.
-        planned: The same without duplicates.
-        inputs: Whose split has validation cases; that of the study's runs may have none.
-        loader: That resolved the arms.
-        planner: Of the study's runs.
+        made: The study's arms.
+        planned: The same arms without duplicates.
+        inputs: Inputs whose split has validation cases, unlike perhaps that of the study's runs.
+        loader: The loader that resolved the arms.
+        planner: The planner of the study's runs.
 
     Raises:
-        InputError: With every mistake, at the line of the file that makes it.
+        InputError: With every problem, at its line of the file.
     """
     from spsam.data.split import validation_split
 
@@ -151,7 +151,7 @@ def _sweep(
 
 
 def _digest(sweep: Sweep) -> str:
-    """Of all that its chosen values depend on: another budget is another sweep."""
+    """Returns a hash of all that the selected values depend on, including the budget."""
     search = sweep.config.model_dump(mode="json", exclude={"title", "arm"})
     told = canonical_json({"signature": sweep.signature(), "search": search})
     return hashlib.sha256(told.encode()).hexdigest()[:8]

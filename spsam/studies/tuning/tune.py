@@ -1,4 +1,4 @@
-"""Runs the sweeps of a study's arms, and plans the runs with what they chose."""
+"""Execution of a study's tuning, and planning of the runs with the selected values."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from spsam.studies.tuning.plan import Tuning
 
 
 def tuned(ablation: Ablation, watch: ProgressListener, backend: Backend) -> Ablation:
-    """The study with every arm at the values that its sweep chose; one without tuning as it is.
+    """Runs the sweeps of a study, and replaces its arms by those with the selected values.
 
-    Trials that are there are not run again: an interrupted call resumes, and several at once share
-    the trials.
+    Finished trials are not repeated: an interrupted call resumes, and simultaneous calls share the
+    trials. A study without tuning is returned unchanged.
 
     Args:
-        ablation: Of `plan_ablation`.
-        watch: Told what happens.
+        ablation: The planned ablation, from `plan_ablation`.
+        watch: Receives progress and messages.
         backend: The engine.
 
     Raises:
-        SpsamError: If no trial of an arm finished.
-        KeyboardInterrupt: If the user stopped it.
+        SpsamError: If all trials of an arm failed.
+        KeyboardInterrupt: If the user interrupted it.
     """
     tuning = ablation.tuning
     if tuning is None or tuning.done:
@@ -46,7 +46,7 @@ def tuned(ablation: Ablation, watch: ProgressListener, backend: Backend) -> Abla
         values = _best(sweep, watch, backend)
         if values is None:
             failed.append(
-                f"{arm}: no trial finished; {sweep.folder / 'trials.csv'} has the reasons"
+                f"{arm}: no trial finished; see {sweep.folder / 'trials.csv'} for the reasons"
             )
             continue
         chosen[arm] = values
@@ -59,7 +59,7 @@ def tuned(ablation: Ablation, watch: ProgressListener, backend: Backend) -> Abla
 
 
 def _best(sweep: Sweep, watch: ProgressListener, backend: Backend) -> Mapping[str, Any] | None:
-    """The values of the best trial, once all trials are over, other processes' included."""
+    """Returns the best trial's values, after all trials, including those of other processes."""
     outcome = run_sweep(sweep, watch, backend)
     while _wait_for_others(sweep):
         outcome = run_sweep(sweep, watch, backend)
@@ -70,12 +70,12 @@ def _best(sweep: Sweep, watch: ProgressListener, backend: Backend) -> Mapping[st
 
 
 def _wait_for_others(sweep: Sweep) -> bool:
-    """Waits for a trial in another process's hands; False where there is none."""
+    """Waits for a trial that another process is running; returns False if there is none."""
     from optuna.trial import TrialState
 
     for trial in open_study(sweep).get_trials(deepcopy=False):
         if trial.state == TrialState.RUNNING:
-            # Held until the trial's value is stored, or its process is dead.
+            # Held until the trial's value is stored, or its process has died.
             with FileLock(sweep.folder / ".trials" / f"{trial.number}.lock"):
                 return True
     return False
@@ -100,7 +100,7 @@ def _planned(ablation: Ablation, tuning: Tuning) -> list[PlannedArm]:
 
 
 def _arm(made: MadeArm, tuning: Tuning) -> ArmConfig:
-    """The arm at its chosen values, under its own name: equal to one that a user typed."""
+    """Returns the arm with the selected values under its own name, as if the user had set them."""
     values = tuning.chosen.get(made.arm.name)
     if values is None:
         return made.arm

@@ -1,1 +1,1 @@
-"""Cases to look at: what trained runs and folders of predictions show of them."""
+"""Viewing of cases with the label maps of trained runs or of folders of predictions."""

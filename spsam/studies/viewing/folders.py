@@ -1,4 +1,4 @@
-"""Scans as folders of predictions show them."""
+"""Views of scans with the label maps of folders of predictions."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _DEFAULT = 3
 
 @dataclass(frozen=True)
 class FoldersView:
-    """Folders of `spsam predict` that lie over each other.
+    """Folders of `spsam predict`, shown as layers of the same scans.
 
     Attributes:
-        folders: By the name that a page calls them.
+        folders: Name on the page -> folder.
         scans: The images.
-        references: Name -> label map, where there are some.
+        references: Scan's name -> reference label map, if there are any.
     """
 
     folders: Mapping[str, Path]
@@ -47,15 +47,15 @@ class FoldersView:
         return sorted(case.id for case in self.scans if all(case.id in some for some in there))
 
     def default(self) -> list[str]:
-        """The first three."""
+        """Returns the first three cases."""
         found = self.known[:_DEFAULT]
         if not found:
             named = ", ".join(map(str, self.folders.values()))
-            raise InputError(f"none of the scans of --images is segmented in {named}")
+            raise InputError(f"none of the scans in --images is segmented in {named}")
         return found
 
     def views(self, names: Sequence[str], watch: ProgressListener) -> Iterator[ViewedCase]:
-        """Each case with its label maps, and prompts where `spsam predict --prompts` wrote them.
+        """Yields each case with its label maps, and its prompts if `spsam predict` wrote them.
 
         Raises:
             InputError: If a file cannot be read, or a scan is not the one that was segmented.
@@ -79,7 +79,7 @@ class FoldersView:
                 prompts[label] = _prompts(folder / f"{name}_prompts.jsonl")
             for label, labels in layers.items():
                 if labels.shape != volume.image.shape[1:]:
-                    raise InputError(f"{label} of {name} is not of the scan's size")
+                    raise InputError(f"{label} of {name} does not have the scan's size")
             yield ViewedCase(
                 name=name,
                 facts="",
@@ -94,7 +94,7 @@ class FoldersView:
 
     def _refuse_other(self, case: Case) -> None:
         problems = [
-            Problem("is another scan than the one that was segmented under this name", file)
+            Problem("is not the scan that was segmented under this name", file)
             for folder in self.folders.values()
             for file in case.files[:1]
             if _record(folder)["volumes"][case.id]["input"] != volume_hash(case)
@@ -104,12 +104,12 @@ class FoldersView:
 
 
 def is_predicted(folder: Path) -> bool:
-    """Whether a folder is one of `spsam predict`."""
+    """Whether a folder was written by `spsam predict`."""
     return (folder / RECORD).is_file()
 
 
 def open_references(folder: Path | None) -> dict[str, Path]:
-    """Label maps by the name of their scan."""
+    """Returns the label maps by the names of their scans."""
     return {} if folder is None else label_maps(folder)
 
 
@@ -124,15 +124,15 @@ def _record(folder: Path) -> dict[str, Any]:
             "ignore": None if ignore is None else int(ignore),
         }
     except (ValueError, KeyError, TypeError) as error:
-        message = "is no record of spsam predict, or a damaged one"
+        message = "is not a valid record of spsam predict"
         raise InputError(Problem(message, file)) from error
 
 
 def _classes(folders: Mapping[str, Path]) -> dict[int, str]:
-    """The classes' names by their ids, background first; the same in every folder."""
+    """Returns the classes' names by id, background first; all folders must have the same."""
     found = [_record(folder)["classes"] for folder in folders.values()]
     if any(list(each.items()) != list(found[0].items()) for each in found):
-        raise InputError("the folders' classes differ: view them apart")
+        raise InputError("the folders have different classes: view them separately")
     return {int(raw_id): str(name) for raw_id, name in found[0].items()}
 
 

@@ -1,4 +1,4 @@
-"""What `spsam view` is asked for, checked; and the pages, written."""
+"""Planning of `spsam view`, and writing its pages."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Viewing:
-    """What is shown.
+    """A planned view.
 
     Attributes:
         source: Runs, or folders of predictions.
-        cases: Of it.
-        save: The folder of pages, one a case.
+        cases: Names of the cases to show.
+        save: The folder for the pages, one per case.
         library: NiiVue.
     """
 
@@ -48,7 +48,7 @@ class Viewing:
 
     @property
     def files(self) -> list[Path]:
-        """The pages, case by case."""
+        """The pages, in the order of the cases."""
         return [self.save / f"{file_name(case)}.html" for case in self.cases]
 
 
@@ -67,28 +67,27 @@ def plan_view(
     plugins: Sequence[Path] = (),
     backend: Backend | None = None,
 ) -> Viewing:
-    """Finds what is shown; opens the data set, reads no volume.
+    """Finds the label maps to show; opens the data set without reading volumes.
 
     Args:
-        named: A study, runs (as `find_run` takes them) or folders of `spsam predict` first, then
-            cases. Without cases: of runs the worst, the median and the best, of folders the first
-            three.
+        named: A study, runs (as for `find_run`) or folders of `spsam predict`, then cases. Default
+            cases: for runs the worst, the median and the best, for folders the first three.
         home: The folder of all results.
-        cases: Cases, where they are not among those named.
-        save: The folder of pages. None is `view/` in the last folder that is named, of a study
+        cases: Cases in addition to those in `named`.
+        save: The folder for the pages. None: `view/` in the last folder of `named`, or a study's
             `report/cases/`.
-        data: The data set of runs; None where it is a built-in one.
-        images: The scans of folders.
-        references: Label maps for folders.
-        prompts: Whether networks are asked for their own prompts.
-        checkpoint: SAM's weights for that; None takes those that the runs name.
+        data: The data set of the runs; None if it is a built-in one.
+        images: The scans of the folders.
+        references: Reference label maps for the folders.
+        prompts: Whether to show the networks' own prompts.
+        checkpoint: SAM's weights, for the prompts; None: the file recorded by each run.
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
-        plugins: Folders with components of the user's own that runs may have.
+        plugins: Folders with the user's own components that the runs may use.
         backend: The engine.
 
     Raises:
-        InputError: With every mistake: nothing that can be shown, cases that are not known, data
-            that are not the runs' own.
+        InputError: With every problem: nothing to show, unknown cases, or data other than the
+            runs' own.
     """
     backend = backend or Backend()
     library = read_library()
@@ -98,7 +97,7 @@ def plan_view(
     count = next((i for i, kind in enumerate(kinds) if kind is None), len(kinds))
     places, wanted = named[:count], [*named[count:], *(cases or ())]
     if not places:
-        find_run(named[0], home, "")  # which raises what was expected
+        find_run(named[0], home, "")  # raises the error that lists the expected forms
     if len(set(kinds[:count])) > 1:
         raise InputError(f"{', '.join(places)}: expected a study, runs, or folders of predictions")
     source: RunsView | FoldersView
@@ -113,7 +112,7 @@ def plan_view(
         for _, run in runs[:-1]:
             theirs = read_config(run).data.fingerprint
             if theirs != dataset.fingerprint:
-                problems.append(Problem("is of other data than the last run", run.path))
+                problems.append(Problem("has other data than the last run", run.path))
         raise_all(problems)
         source = RunsView(
             dict(runs), dataset, prompts, checkpoint, backend.device(device), plugins, backend
@@ -129,7 +128,7 @@ def plan_view(
     )
     viewing = Viewing(source, chosen, save or place, library)
     if len(set(viewing.files)) < len(chosen):
-        raise InputError(f"{', '.join(chosen)}: two pages would have one name: view them apart")
+        raise InputError(f"{', '.join(chosen)}: pages would have equal names: view them separately")
     return viewing
 
 
@@ -147,7 +146,7 @@ def write_views(
 
 
 def _kind(word: str, home: Path) -> str | None:
-    """What a word names: a study, a run, a folder of predictions; None for a case."""
+    """Returns the kind of an argument: a study, a run or a folder of predictions; None: a case."""
     path = Path(word).expanduser()
     if (path / STUDY_FILE).is_file() or (home / "ablations" / word / STUDY_FILE).is_file():
         return "study"
@@ -159,11 +158,11 @@ def _kind(word: str, home: Path) -> str | None:
     try:
         return None if find_runs(word, home) is None else "run"
     except InputError:
-        return "run"  # whoever takes it up raises what is wrong with it
+        return "run"  # its later use raises the error
 
 
 def _study(places: Sequence[str], home: Path) -> tuple[list[tuple[str, RunFolder]], Path]:
-    """The first finished run of each arm, and the folder of pages."""
+    """Returns the first finished run of each arm, and the folder for the pages."""
     if len(places) > 1:
         raise InputError(f"{', '.join(places)}: expected one study")
     folder = Path(places[0]).expanduser()
@@ -181,7 +180,7 @@ def _study(places: Sequence[str], home: Path) -> tuple[list[tuple[str, RunFolder
 
 
 def _runs(places: Sequence[str], home: Path) -> tuple[list[tuple[str, RunFolder]], Path]:
-    """Runs with a name for each, and the folder of pages."""
+    """Returns the runs with a unique name for each, and the folder for the pages."""
     problems: list[Problem] = []
     found: list[RunFolder] = []
     for word in places:
@@ -197,7 +196,7 @@ def _runs(places: Sequence[str], home: Path) -> tuple[list[tuple[str, RunFolder]
         else f"{config.arm.name} seed {config.seed} fold {config.data.fold}"
         for config in configs
     ]
-    # The same arm with other values.
+    # Runs of the same arm with other values.
     names = [
         name if names.count(name) == 1 else f"{name} {run.run_id}"
         for name, run in zip(names, found, strict=True)
@@ -214,7 +213,7 @@ def _folders(
     scans: list[Case] = []
     known: dict[str, Path] = {}
     if images is None:
-        problems.append(Problem(f"{places[0]} has label maps: give their scans with --images"))
+        problems.append(Problem(f"{places[0]} contains label maps: add their scans with --images"))
     else:
         with gather(problems):
             scans = open_volumes(images)

@@ -1,4 +1,4 @@
-"""Cases of a data set as trained runs segment them."""
+"""Views of a data set's cases with the label maps of trained runs."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ REFERENCE = "reference"
 
 @dataclass(frozen=True)
 class RunsView:
-    """Runs whose answers lie over each other.
+    """Runs, whose label maps are shown as layers of the same cases.
 
     Attributes:
-        runs: By the name that a page calls them; the last one's scores choose cases.
-        dataset: What they were trained on.
-        prompts: Whether to ask the networks for the prompts that they give themselves.
-        checkpoint: SAM's weights; None takes those that the runs name.
-        device: Where it computes.
-        plugins: Folders with components of the user's own.
+        runs: Name on the page -> run; cases are chosen by the last run's scores.
+        dataset: The data set that the runs were trained on.
+        prompts: Whether to show the networks' own prompts.
+        checkpoint: SAM's weights; None: the file recorded by each run.
+        device: The device.
+        plugins: Folders with the user's own components.
         backend: The engine.
     """
 
@@ -65,18 +65,18 @@ class RunsView:
 
     @property
     def known(self) -> list[str]:
-        """The cases that can be shown: all of the data set."""
+        """The cases that can be shown: all cases of the data set."""
         return [case.id for case in self.dataset.cases]
 
     def default(self) -> list[str]:
-        """Worst, median and best test case of the last run."""
+        """Returns the worst, the median and the best test case of the last run."""
         chosen = list(chosen_cases(self.scores).values())
         if not chosen:
-            raise InputError(f"the last run has scored no case: name one, such as {self.known[0]}")
+            raise InputError(f"the last run has no scores: give a case, such as {self.known[0]}")
         return chosen[::-1]
 
     def views(self, names: Sequence[str], watch: ProgressListener) -> Iterator[ViewedCase]:
-        """Each case with reference, label maps and prompts.
+        """Yields each case with reference, label maps and prompts.
 
         Raises:
             InputError: If a file cannot be read, or weights are missing.
@@ -111,11 +111,11 @@ class RunsView:
     def _ask(
         self, label: str, run: RunFolder, cases: Sequence[Case], watch: ProgressListener
     ) -> dict[str, Asked]:
-        """A run's label maps and prompts; its network is built once, and only if it is needed."""
+        """Returns a run's label maps and prompts; its network is built only if it is needed."""
         stored = {case.id: run.predictions / f"{case.id}.nii.gz" for case in cases}
         missing = [case.id for case in cases if not stored[case.id].is_file()]
         if missing:
-            watch.say(f"{label}: segments {', '.join(missing)}, of which it keeps no label map")
+            watch.say(f"{label}: segmenting {', '.join(missing)}, since no label map is stored")
         member = self._member(run) if missing or self.prompts else None
         found: dict[str, Asked] = {}
         for number, case in enumerate(cases):
@@ -142,7 +142,7 @@ class RunsView:
 
         with tempfile.TemporaryDirectory(prefix="spsam-view-") as folder:
             place = Path(folder) / "case"
-            # Prompts are those of tiles that are not mirrored: only a label map needs the others.
+            # Prompts are the same without mirroring, which only the label map needs.
             segment([member], case, place, mirror=None if mirror else False, prompts=True)
             labels = read_labels(place.with_name("case.nii.gz"), self.dataset.raw_ids)
             lines = place.with_name(FORMS["prompts"].replace("{}", "case")).read_text("utf-8")
@@ -158,10 +158,10 @@ def _has_prompts(member: EnsembleMember) -> bool:
 def read_labels(
     path: Path, raw_ids: Sequence[int], ignore_id: int | None = None
 ) -> NDArray[np.integer]:
-    """A label map `(D, H, W)` as class indices; of a reference, voxels of `ignore_id` are ignored.
+    """Reads a label map `(D, H, W)` as class indices; voxels with `ignore_id` are ignored.
 
     Raises:
-        InputError: If it cannot be read, or has other ids.
+        InputError: If it cannot be read, or contains other ids.
     """
     ids, _ = read_array(path)
     ignored = {} if ignore_id is None else {ignore_id: IGNORED}

@@ -131,7 +131,7 @@ def test_a_gpu_that_torch_cannot_use(
 ) -> None:
     monkeypatch.setattr(hardware, "driver_version", lambda: "470.1")
     monkeypatch.setattr(torch.version, "cuda", None)
-    assert "install a CUDA one" in found(torch_build, examined).mend
+    assert "needs a build of torch with CUDA" in found(torch_build, examined).mend
     monkeypatch.setattr(torch.version, "cuda", "13.2")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "driver 470.1 may be too old for CUDA 13.2" in found(torch_build, examined).mend

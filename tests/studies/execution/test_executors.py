@@ -219,7 +219,7 @@ def test_each_run_has_gpus_of_its_own(plan: Planner, monkeypatch: pytest.MonkeyP
     ("name", "options", "said"),
     [
         ("lokal", {}, "did you mean 'local'"),
-        ("local", {"detach": True}, "--detach belongs to --executor slurm"),
+        ("local", {"detach": True}, "--detach requires --executor slurm"),
         ("inline", {"jobs": 4}, "one run at a time"),
     ],
 )

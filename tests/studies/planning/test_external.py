@@ -57,14 +57,14 @@ def test_every_mistake_is_named_at_once(plan: Planner, tmp_path: Path) -> None:
         plan, bad=bad, other=other, twice=twice, S9=other, nowhere=tmp_path / "nowhere"
     )
     for wanted in (
-        "no label map of test case 'case3' is here",
-        "'case1' trains or validates",
-        "'stranger' is no case of the data set",
+        "no label map of test case 'case3' here",
+        "'case1' is used in training or validation",
+        "'stranger' is not in the data set",
         "label values 7 are out of range",
         "the prediction's size 5 × 32 × 32 is not that of case case6",
         "is a second label map of 'case3'",
-        "twice: external twice: no label map of test case 'case6' is here",
-        "'case6_gt' is no case of the data set",
+        "twice: external twice: there is no label map of test case 'case6' here",
+        "'case6_gt' is not in the data set",
         "external S9: an arm of the study has this name",
         "expected a folder of label maps",
     ):

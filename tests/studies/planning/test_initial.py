@@ -65,7 +65,7 @@ def test_every_form_of_a_name_is_the_same_run_and_another_than_from_scratch(
     told = plan(two_runs, "--init-from", "S9/0")
     (words,) = told["arms"][0]["initial"]
     assert "adapter, prompt_generator, mask_head of S9 seed 0 fold 0 on " in words
-    assert f"S9 begins with {words}" in told["notes"]
+    assert f"S9 is initialised with {words}" in told["notes"]
     assert run.training
 
 
@@ -73,8 +73,8 @@ def test_what_is_not_taken_is_said_before_training(two_runs: Path) -> None:
     result = train(two_runs, "--init-from", "S9/0", "--dry-run", "--no-measure", arm="S6")
     assert result.exit_code == 0, result.output
     shown = " ".join(result.stdout.split())
-    assert "S6 begins with adapter, prompt_generator of S9 seed 0" in shown
-    assert "S6 begins as usual with " in shown
+    assert "S6 is initialised with adapter, prompt_generator of S9 seed 0" in shown
+    assert "S6 initialises the rest as usual: " in shown
     assert "mask_head: S6 has no such block" in shown
 
 
@@ -99,7 +99,7 @@ def test_what_a_run_learnt_from_is_never_scored(  # noqa: PLR0917 - a row of the
     split = SimpleNamespace(hash="same", train=("a", "b"), val=("c",), test=("d",))
     inputs: Any = SimpleNamespace(dataset=SimpleNamespace(fingerprint="f"), splits={0: split})
     if refused:
-        with pytest.raises(InputError, match=r"has learnt from 1 of the cases that fold 0 scores"):
+        with pytest.raises(InputError, match=r"was trained on 1 of the cases that fold 0 scores"):
             _seen(recipe, inputs, 0, validated=validated)
     else:
         assert len(_seen(recipe, inputs, 0, validated=validated)) == notes
@@ -119,11 +119,11 @@ def test_a_model_given_away_does_not_say_what_it_learnt_from(
     [
         ("S8", "S9", [], "--init-from S8: there is no such trained run"),
         ("gone.zip", "S9", [], "--init-from gone.zip: there is no such trained run"),
-        ("S9", "S9", [], "has the seeds 0, 1: name one"),
-        ("S9/all", "S9", [], "these are 2 runs, expected one, or one for fold 0"),
+        ("S9", "S9", [], "has seeds 0, 1: select one"),
+        ("S9/all", "S9", [], "found 2 runs; expected one, or one for fold 0"),
         ("S9/0", "unet2d", [], "unet2d has the network unet2d, but the trained run has"),
         ("S9/0", "S1", [], "S1 can load no block of"),
-        ("S9/0", "S9", ["--split", "five_fold", "--fold", "0..4"], "has learnt from"),
+        ("S9/0", "S9", ["--split", "five_fold", "--fold", "0..4"], "was trained on"),
     ],
 )
 def test_wrong_use_is_one_sentence(

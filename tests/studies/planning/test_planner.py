@@ -118,14 +118,14 @@ def test_two_files_of_one_name(plan: Planner, tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "mine.yaml").write_text("base: S3\n")
-    with pytest.raises(InputError, match="two arms are called 'mine'"):
+    with pytest.raises(InputError, match="two arms are named 'mine'"):
         plan("a/mine.yaml", "b/mine.yaml")
 
 
 def test_weights_without_a_file(plan: Planner) -> None:
     with pytest.raises(InputError, match="--checkpoint FILE"):
         plan("S1", overrides={"backbone.weights": "checkpoint"})
-    with pytest.raises(InputError, match="no such checkpoint file"):
+    with pytest.raises(InputError, match="this checkpoint file does not exist"):
         plan("S1", checkpoint=Path("none.pth"))
 
 

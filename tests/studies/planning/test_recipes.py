@@ -45,16 +45,16 @@ def test_a_recipe_does_not_set_what_is_set_for_all(plan: Planner, tmp_path: Path
 
 
 def test_unequal_steps_are_noted(plan: Planner, tmp_path: Path) -> None:
-    assert not any("equally" in note for note in plan(study(tmp_path)).notes)
+    assert not any("different numbers" in note for note in plan(study(tmp_path)).notes)
     longer = STUDY.replace("own: {}", "own: {set: {train.epochs: 3}}")
-    (note,) = [note for note in plan(study(tmp_path, longer)).notes if "equally" in note]
+    (note,) = [note for note in plan(study(tmp_path, longer)).notes if "different numbers" in note]
     assert "6 steps of 1 patches: S9:own, unet3d:own; 4 steps" in note
 
 
 def test_a_reference_is_an_arm(plan: Planner, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no arm of the study is called 'S8'"):
+    with pytest.raises(InputError, match="no arm of the study is named 'S8'"):
         plan("S9", "unet3d", reference="S8")
-    with pytest.raises(InputError, match="no arm of the study is called 'S8'"):
+    with pytest.raises(InputError, match="no arm of the study is named 'S8'"):
         plan(study(tmp_path, STUDY.replace("reference: S9", "reference: S8")))
     ablation = plan("unet2d", "unet3d", reference="unet3d")
     assert [ablation.parent(arm) for arm in ablation.arms] == ["unet3d", None]

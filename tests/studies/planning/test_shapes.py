@@ -57,7 +57,7 @@ factors:
     names = ["S3", "adapter=dfused", "ratio=0.5", "prompt=farthest(count=2)"]
     assert list(ids(made)) == names
     assert [arm.base for arm in made.arms] == [None, "S3", "S3", "S3"]
-    assert "adapter=vanilla is equal to S3 and left out" in made.notes
+    assert "adapter=vanilla is omitted: it is equal to S3" in made.notes
     assert ids(made)["adapter=dfused"] == ids(plan("S6"))["S6"]
     assert made.arms[2].arm.blocks.adapter.name == "vanilla"
 
@@ -123,7 +123,7 @@ def test_several_components_are_left_out_as_one_block(plan: Planner, tmp_path: P
 
 def test_equal_cells_of_a_product_are_refused(plan: Planner) -> None:
     text = "shape: factorial\nbase: S9\nfactors:\n  train.optimizer.lr: [1, 1.0]\n"
-    with pytest.raises(InputError, match=r"lr=1.0 is equal to lr=1 and left out: give each"):
+    with pytest.raises(InputError, match=r"lr=1.0 is omitted: it is equal to lr=1; give each"):
         plan(study(text))
 
 
@@ -174,7 +174,7 @@ def test_folds_have_splits_and_plans_of_their_own(plan: Planner) -> None:
 
 
 def test_a_study_stands_alone(plan: Planner) -> None:
-    with pytest.raises(InputError, match=r"s.yaml is a study: name it alone"):
+    with pytest.raises(InputError, match=r"s.yaml is a study: give it alone"):
         plan("S1", study("shape: arms\narms: [S1]\n"))
 
 
@@ -217,6 +217,6 @@ def test_mistakes_of_slots(plan: Planner) -> None:
         plan(study(text))
     said = [str(problem) for problem in caught.value.problems]
     assert said[0] == "s.yaml:4: slots: unknown slot 'adaptr'; did you mean 'adapter'?"
-    assert "mask_head of S3 is the base's already" in said[1]
+    assert "mask_head of S3 is the same in its base" in said[1]
     with pytest.raises(InputError, match="no block that its base lacks"):
         plan(study("shape: leave_one_out\nfull: base\n"))

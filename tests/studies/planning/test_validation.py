@@ -43,7 +43,7 @@ def test_without_validation_cases_every_arm_that_wants_some_is_refused(
     assert len(said) == 2
     for name, line in zip(("scored", "best"), said, strict=True):
         assert line.startswith(f"{name}: train.validate_every is 1, but there are no validation")
-        assert "fold 0 of five_fold; give --validate 1, which holds out an eighth" in line
+        assert "fold 0 of five_fold; use --validate 1, which holds out an eighth" in line
     # An arm's own interval gives way to the option, which is for all.
     ablation = plan("S3", "scored.yaml", "best.yaml", validate=2, overrides={"train.epochs": 4})
     assert [run.config.arm.train.validate_every for _, run in ablation.runs] == [2, 2, 2]
@@ -73,10 +73,10 @@ def test_a_finished_run_without_a_curve_is_kept_and_named(plan: Planner, tmp_pat
     run_ablation(plan("S1", split="split.json", validate=1), watch, engine)
     folder = plain.arms[0].runs[0].folder
     assert engine.executed == []
-    said = [note for note in watch.warned if "without scores of validation cases" in note]
+    said = [note for note in watch.warned if "without scoring validation cases" in note]
     assert said == [
-        "S1 seed 0 was trained without scores of validation cases, which would not change it; "
-        f"remove {folder.path} to train it again with them"
+        "S1 seed 0 was trained without scoring validation cases, which does not affect the result; "
+        f"remove {folder.path} to train it with scores"
     ]
     folder.metrics.write_text('{"epoch": 1, "dice/validation": 0.5}\n')
     assert not _without_curve(plan("S1", split="split.json", validate=1).arms[0].runs[0])

@@ -46,7 +46,7 @@ def test_subsets_have_one_order_and_stand_once() -> None:
     ("word", "said"),
     [
         ("piont+box", "did you mean 'point'"),
-        ("box+box", "'box' stands twice"),
+        ("box+box", "'box' occurs twice"),
         ("box+", "is missing"),
         ("", "is missing"),
     ],
@@ -82,9 +82,9 @@ def test_wrong_strategies_are_all_said() -> None:
     _, problems = of_strategies(blocks)
     assert "unknown point strategy 'etd'; did you mean 'edt'?" in problems[0]
     assert "no parameter 'sede'; did you mean 'seed'?" in problems[1]
-    assert "'use' is given by the study's key 'prompts'" in problems[2]
-    assert "'mask' is given by the study's key 'mask'" in problems[3]
-    assert "'mask_values' is given by the study's key 'mask'" in problems[4]
+    assert "set 'use' with the study's key 'prompts'" in problems[2]
+    assert "set 'mask' with the study's key 'mask'" in problems[3]
+    assert "set 'mask_values' with the study's key 'mask'" in problems[4]
 
 
 def of_forms(asked: Any) -> tuple[list[str], list[str]]:
@@ -104,7 +104,7 @@ def test_wrong_forms_are_all_said() -> None:
     wrong = [MaskPrompt(name="binray"), MaskPrompt(name="logits", values=(0, 1))]
     _, problems = of_forms(wrong)
     assert "unknown mask prompt 'binray'; did you mean 'binary'?" in problems[0]
-    assert "mask 'logits': values are those of a binary mask" in problems[1]
+    assert "mask 'logits': values apply to binary masks only" in problems[1]
     assert "at least one" in of_forms([])[1][0]
 
 
@@ -116,7 +116,7 @@ def test_disturbed_stands_for_every_disturbance() -> None:
 
 def test_wrong_sources() -> None:
     assert "did you mean 'ground_truth'" in of_sources(["groundtruth"])[1][0]
-    assert "needs a trained run" in of_sources(["auxiliary"])[1][0]
+    assert "requires a trained run" in of_sources(["auxiliary"])[1][0]
 
 
 def test_only_cells_that_differ() -> None:

@@ -117,13 +117,13 @@ def test_an_arm_is_its_folds_and_more_words_are_fewer_runs(tmp_path: Path) -> No
     (tmp_path / "model.zip").touch()
     with pytest.raises(InputError, match="an exported model has neither cases nor predictions"):
         find_run(str(tmp_path / "model.zip"), tmp_path)
-    with pytest.raises(InputError, match=r"--run S9: these are 2 runs; name one: acdc/S9/0/0, ac"):
+    with pytest.raises(InputError, match=r"--run S9: found 2 runs; select one of: acdc/S9/0/0, ac"):
         find_run("S9", tmp_path)
 
 
 def test_seeds_are_averaged_only_where_all_are_asked_for(tmp_path: Path) -> None:
     made = make_study(tmp_path, "acdc", ("S9",), seeds=(0, 7))
-    with pytest.raises(InputError, match=r"S9: has the seeds 0, 7: name one \(acdc/S9/0\), or ac"):
+    with pytest.raises(InputError, match=r"S9: has seeds 0, 7: select one \(acdc/S9/0\), or ac"):
         find_runs("S9", tmp_path)
     assert checkpoints(tmp_path, "S9/7") == {made["S9/7/0"].run_id, made["S9/7/1"].run_id}
     assert checkpoints(tmp_path, "S9/all") == {run.run_id for run in made.values()}
@@ -133,9 +133,9 @@ def test_seeds_are_averaged_only_where_all_are_asked_for(tmp_path: Path) -> None
 def test_an_arm_of_two_studies_is_ambiguous_unless_they_share_it(tmp_path: Path) -> None:
     make_study(tmp_path, "acdc")
     make_study(tmp_path, "hippocampus", ("S9",))
-    with pytest.raises(InputError, match="several studies; name one: acdc/S9, hippocampus/S9"):
+    with pytest.raises(InputError, match="several studies; select one: acdc/S9, hippocampus/S9"):
         find_runs("S9", tmp_path)
-    with pytest.raises(InputError, match="name one: acdc/S9/0/1, hippocampus/S9/0/1"):
+    with pytest.raises(InputError, match="select one: acdc/S9/0/1, hippocampus/S9/0/1"):
         find_runs("S9/0/1", tmp_path)
     assert len(checkpoints(tmp_path, "hippocampus/S9")) == 2
     assert len(checkpoints(tmp_path, "S3")) == 2
@@ -174,7 +174,7 @@ def test_a_studys_name_may_lack_its_hash(tmp_path: Path) -> None:
     first = make_study(tmp_path, "mine-01234567", ("S9",))
     assert checkpoints(tmp_path, "mine/S9") == {run.run_id for run in first.values()}
     make_study(tmp_path, "mine-89abcdef", ("S9",))
-    with pytest.raises(InputError, match="name one: mine-01234567/S9/0, mine-89abcdef/S9/0"):
+    with pytest.raises(InputError, match="select one: mine-01234567/S9/0, mine-89abcdef/S9/0"):
         find_runs("mine/S9/0", tmp_path)
     assert len(checkpoints(tmp_path, "mine-89abcdef/S9")) == 2
 
@@ -184,11 +184,11 @@ def test_missing_folds_are_told_and_runs_that_are_not_finished_refused(tmp_path:
     found = find_runs("S9", tmp_path)
     assert found is not None
     assert [file.parent for file in found.files] == [made["S9/0/0"].path]
-    assert found.notes == ["S9: without acdc/S9/0/1, which is planned"]
-    with pytest.raises(InputError, match="no run of that name is finished: acdc/S9/0/1 is planned"):
+    assert found.notes == ["S9: omits acdc/S9/0/1, which is planned"]
+    with pytest.raises(InputError, match="name is finished: acdc/S9/0/1 is planned"):
         find_runs("S9/0/1", tmp_path)
     made["S9/0/0"].checkpoint.unlink()
-    with pytest.raises(InputError, match="the checkpoint was taken away"):
+    with pytest.raises(InputError, match="the checkpoint was removed"):
         find_runs("S9", tmp_path)
 
 

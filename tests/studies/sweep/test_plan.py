@@ -37,9 +37,9 @@ def test_all_mistakes_of_a_space_are_said_at_once_with_their_lines(tmp_path: Pat
     expected = [
         ("4: set.train.batchsize: ", "batch_size"),
         ("6: space.blocks.adapter: with 'vanila': ", "did you mean 'vanilla'?"),
-        ("7: space.blocks.adapter.ratio: ", "write the component too"),
+        ("7: space.blocks.adapter.ratio: ", "add the component's name"),
         ("8: space.blocks.adapter.dfused.ratio: ", "has no choice 'dfused'"),
-        ("9: space.blocks.prompt.edt.points: ", "nothing here chooses the prompt"),
+        ("9: space.blocks.prompt.edt.points: ", "no key here chooses the prompt"),
         ("10: space.train.optimiser.lr: ", "did you mean 'optimizer'?"),
         ("11: space.train.epochs: ", "fixed by 'set'"),
         ("12: space.train.iterations: with 0: ", "greater than or equal to 1"),
@@ -134,7 +134,7 @@ def test_every_pruner_is_made(name: str) -> None:
 
 
 def test_a_grid_is_a_study() -> None:
-    with pytest.raises(InputError, match=r"not offered.* `shape: factorial`"):
+    with pytest.raises(InputError, match=r"not supported.* `shape: factorial`"):
         make_sampler(Block(name="grid"))
 
 
@@ -184,5 +184,5 @@ space:
 def test_a_samplers_parameters_are_checked() -> None:
     with pytest.raises(InputError, match="'tpe' has no parameter 'n_startup'; did you mean"):
         make_sampler(Block(name="tpe", params={"n_startup": 3}))
-    with pytest.raises(InputError, match="does not take these values"):
+    with pytest.raises(InputError, match="rejects these values"):
         make_pruner(Block(name="percentile", params={"percentile": 300.0}))

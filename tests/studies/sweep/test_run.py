@@ -307,7 +307,7 @@ def test_a_storage_that_cannot_be_written_is_refused(
 ) -> None:
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file" / "journal", tmp_path):
-        with pytest.raises(InputError, match=r"cannot be written .* give --storage"):
+        with pytest.raises(InputError, match=r"cannot be written .* --storage"):
             run(planned(tmp_path, storage=str(place)))
 
     def forbidden(self: Path, *_: Any, **__: Any) -> Any:
@@ -321,7 +321,7 @@ def test_a_storage_that_cannot_be_written_is_refused(
 
 def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello\nworld\n")
-    with pytest.raises(InputError, match="no journal"):
+    with pytest.raises(InputError, match="not a journal"):
         run(planned(tmp_path, storage=str(tmp_path / "notes.txt")))
 
 

@@ -154,7 +154,7 @@ def test_what_cannot_be_tuned_is_refused(plan: Planner, tmp_path: Path) -> None:
         plan(written(tmp_path, wrong))
     with pytest.raises(InputError, match=r"rates\.yaml:6: tune\.train\.optimizer\.lr: expected"):
         plan(written(tmp_path, STUDY.replace("low: 1e-4", "low: 1")))
-    with pytest.raises(InputError, match="is fixed by 'set' or --set too"):
+    with pytest.raises(InputError, match="is also fixed by 'set' or --set"):
         plan(written(tmp_path), overrides={"train.optimizer.lr": 0.1})
     with pytest.raises(InputError, match="expected a dotted key to tune"):
         plan(written(tmp_path, STUDY.replace("  train.optimizer.lr: {low: 1e-4, high: 1e-1, log: true}\n", "")))  # fmt: skip  # noqa: E501

@@ -122,7 +122,7 @@ def test_a_folder_of_predictions_is_shown_with_its_prompts(two_runs: Path, tmp_p
 
     refused = spsam("view", made)
     assert refused.exit_code == 2
-    assert "give their scans with --images" in refused.stderr
+    assert "add their scans with --images" in refused.stderr
     refused = spsam(*command, "nobody")
     assert refused.exit_code == 2
     assert "there is no case 'nobody' to show" in refused.stderr
@@ -131,7 +131,7 @@ def test_a_folder_of_predictions_is_shown_with_its_prompts(two_runs: Path, tmp_p
     nibabel.save(nibabel.Nifti1Image(other, image.affine), scans / f"{case}.nii.gz")
     refused = spsam(*command)
     assert refused.exit_code == 2
-    assert "is another scan than the one that was segmented" in refused.stderr
+    assert "is not the scan that was segmented" in refused.stderr
 
 
 def test_a_case_without_a_label_map_is_segmented(two_runs: Path, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_case_without_a_label_map_is_segmented(two_runs: Path, tmp_path: Path)
     command = ["view", two_runs / "run0", case, "--data", two_runs / "acdc", "--no-prompts"]
     result = spsam(*command, "--save", tmp_path)
     assert result.exit_code == 0, result.output
-    assert f"segments {case}, of which it keeps no label map" in result.stderr
+    assert f"segmenting {case}, since no label map is stored" in result.stderr
     data = data_of(tmp_path / f"{case}.html")
     assert data["prompts"] == []
     scan = next((two_runs / "acdc").rglob(f"{case}.nii.gz"))
@@ -157,7 +157,7 @@ def test_what_cannot_be_shown_is_refused(
 ) -> None:
     refused = spsam("view", two_runs / "run0")
     assert refused.exit_code == 2
-    assert "give --data" in refused.stderr
+    assert "give it with --data" in refused.stderr
     refused = spsam("view", "nothing", "--out", two_runs)
     assert refused.exit_code == 2
     assert "nothing: there is no such trained run" in refused.stderr

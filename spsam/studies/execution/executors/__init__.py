@@ -1,1 +1,1 @@
-"""Where the runs of a study are computed: one file each, one contract."""
+"""Executors, which compute the runs of a study: one module for each, with a common interface."""

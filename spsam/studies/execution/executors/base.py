@@ -1,4 +1,4 @@
-"""What every executor does."""
+"""The interface of executors."""
 
 from __future__ import annotations
 
@@ -10,55 +10,55 @@ from spsam.studies.backend import Backend
 from spsam.studies.execution.queued_run import QueuedRun, RunEnd
 
 Hear = Callable[..., None]
-"""Called with a run's id, what happens in it (`begins`, `progress`, `epoch`, `warn`), details."""
+"""Called with a run's id, an event (`begins`, `progress`, `epoch`, `warn`) and its details."""
 
 
 class Executor(ABC):
-    """Computes runs, each once; results and folders are the same whichever it is.
+    """Base class of executors, which compute each run once, with the same results and folders.
 
-    A run that goes wrong is recorded in its folder and touches no other. A subclass calls `attempt`
-    for every run, wherever that may be, and hands on what becomes of it.
+    An error in a run is recorded in its folder and does not affect other runs. Subclasses call
+    `attempt` for every run, in any process, and return its outcome from `wait`.
 
     Args:
         backend: The engine.
     """
 
     detached = False
-    """Whether runs go on without this process, which need not wait for them."""
+    """Whether runs continue without this process, which need not wait for them."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self._hear: Hear = lambda run_id, what, *details: None
 
-    def prepare(self) -> None:  # noqa: B027 - not every one has something to begin
-        """Begins what takes time before the first run, and goes on beside the caller."""
+    def prepare(self) -> None:  # noqa: B027 - optional for subclasses
+        """Starts time-consuming preparations in the background, before the first run."""
 
     def listen(self, hear: Hear) -> None:
-        """Tells from now on what happens in runs."""
+        """Sets the function that receives the events of runs."""
         self._hear = hear
 
     @abstractmethod
     def room(self) -> bool:
-        """Whether another run may be given now."""
+        """Whether another run can be started now."""
 
     def has(self, queued: QueuedRun) -> bool:
-        """Whether it is at work on the run already, since an earlier start of the study."""
+        """Whether the run is already in progress, since an earlier call of the study."""
         return False
 
     @abstractmethod
     def start(self, queued: QueuedRun) -> None:
-        """Takes a run; returns at once."""
+        """Starts a run; returns immediately."""
 
     @abstractmethod
     def wait(self, seconds: float) -> list[RunEnd]:
-        """What has ended; waits so long for something to happen."""
+        """Returns the runs that have ended; waits up to the given time for an event."""
 
     @abstractmethod
     def stop(self) -> None:
-        """Ends what is at work, which keeps what it has; nothing runs afterwards."""
+        """Stops all runs, which keep their checkpoints; none is running afterwards."""
 
     def tell(self, run_id: str) -> Callable[..., None]:
-        """What `attempt` tells of a run in this process."""
+        """Returns the function to which `attempt` passes the events of a run in this process."""
 
         def tell(what: str, *details: Any) -> None:
             self._hear(run_id, what, *details)

@@ -1,4 +1,4 @@
-"""From what a command line says to an executor."""
+"""Selection of the executor from the options of the command line."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ def make_executor(  # noqa: PLR0917 - the command line's options
     slurm: Path | None = None,
     detach: bool = False,
 ) -> Executor:
-    """Makes the executor of that name.
+    """Creates the executor with a name.
 
     Args:
         name: One of `NAMES`.
-        ablation: The study that it is for.
+        ablation: The study to execute.
         backend: The engine.
-        jobs: The most runs at once; None: as many as the machine allows.
-        costs: What arms were measured to take.
-        slurm: A file of `spsam.config.slurm`.
-        detach: Whether Slurm's jobs are left to themselves.
+        jobs: Maximum number of simultaneous runs; None: as many as the machine allows.
+        costs: Measured costs of the arms.
+        slurm: A configuration file for `spsam.config.slurm`.
+        detach: Whether to leave Slurm's jobs running without this process.
 
     Raises:
-        InputError: If it cannot be had here, or options do not go together.
+        InputError: If the executor is unknown or unavailable, or options contradict each other.
     """
     backend = backend or Backend()
     if name not in NAMES:
         raise InputError(f"--executor {name}: unknown{nearest(name, NAMES)}")
     if name != "slurm" and (slurm is not None or detach):
         option = "--detach" if detach else "--slurm"
-        raise InputError(f"{option} belongs to --executor slurm, got --executor {name}")
+        raise InputError(f"{option} requires --executor slurm, got --executor {name}")
     if name == "inline":
         from spsam.studies.execution.executors.inline import InlineExecutor
 
         if jobs not in (None, 1):
-            raise InputError(f"--jobs {jobs}: --executor inline takes one run at a time")
+            raise InputError(f"--jobs {jobs}: --executor inline computes one run at a time")
         return InlineExecutor(backend)
     if name == "slurm":
         from spsam.studies.execution.executors.slurm import make_slurm
@@ -67,9 +67,9 @@ def make_executor(  # noqa: PLR0917 - the command line's options
 
 
 def slots(ablation: Ablation, backend: Backend, jobs: int | None) -> list[Mapping[str, str]]:
-    """What each run at once has for itself: a GPU or several, or nothing but its turn.
+    """Returns the environment variables of each simultaneous run, which assign it its GPUs.
 
-    On processors there is a slot a processor, but none that the study never fills.
+    On CPUs, there is one slot per CPU, but no more than the study has runs.
     """
     wanted = min(jobs or processors(), len(ablation.runs))
     if not ablation.device.startswith("cuda"):
@@ -84,7 +84,7 @@ def slots(ablation: Ablation, backend: Backend, jobs: int | None) -> list[Mappin
 
 
 def processors() -> int:
-    """How many this process may use."""
+    """Returns the number of CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""One run after the other in this process: to look into, and where no process may be started."""
+"""Execution of runs one after the other in this process, e.g. for debugging."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from spsam.studies.execution.queued_run import QueuedRun, RunEnd, attempt
 
 
 class InlineExecutor(Executor):
-    """Computes a run when it is waited for. A crash ends the study; the next call goes on."""
+    """Computes each run within `wait`. A crash ends the study, and the next call resumes it."""
 
     _next: QueuedRun | None = None
 
     def room(self) -> bool:
-        """One run at a time."""
+        """Whether no run is pending."""
         return self._next is None
 
     def start(self, queued: QueuedRun) -> None:
-        """Keeps it for `wait`."""
+        """Stores the run for `wait`."""
         self._next = queued
 
     def wait(self, seconds: float) -> list[RunEnd]:
         """Computes the run.
 
         Raises:
-            KeyboardInterrupt: If the user, or a signal, stopped it.
+            KeyboardInterrupt: If the user or a signal stopped it.
         """
         queued, self._next = self._next, None
         if queued is None:
@@ -34,5 +34,5 @@ class InlineExecutor(Executor):
         return [attempt(queued, self.backend, self.tell(queued.run_id))]
 
     def stop(self) -> None:
-        """Nothing is at work but the caller."""
+        """Discards a pending run; nothing runs in the background."""
         self._next = None

@@ -1,4 +1,4 @@
-"""One process a run on this machine, as many at once as processors, GPUs and memory allow."""
+"""Execution of each run in a process of this machine, in parallel as CPUs, GPUs, memory allow."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from spsam.studies.execution.executors.memory import Memory
 from spsam.studies.execution.queued_run import QueuedRun, RunEnd, attempt
 
 _PATIENCE = 60.0
-"""Seconds that a run has for its step and its checkpoint when it is stopped."""
+"""Time in seconds for stopped runs to complete their step and save their checkpoint."""
 _SECONDS_BETWEEN_STEPS = 0.2
-"""Progress is told no more often: a fast step would cost more to tell than to take."""
+"""Minimum interval of progress events, so that they cost less than the steps themselves."""
 
 
 @dataclass
@@ -39,17 +39,17 @@ class _Worker:
 
 
 class LocalExecutor(Executor):
-    """Forks a process for every run from one that has imported the engine already.
+    """Computes every run in a process, forked from one that has already imported the engine.
 
-    That one imports once, which takes seconds; a process of its own then costs a run some tens of
-    milliseconds. Where there is no fork (Windows), each imports for itself. A process that dies is
-    a run `lost`, and nothing more.
+    The imports take seconds and are done only once; each fork then takes some tens of milliseconds.
+    Without fork (Windows), every process imports the engine. If a process dies, only its run is
+    `lost`.
 
     Args:
-        backend: The engine. Survives pickling.
-        slots: What each of the runs at once has for itself: variables of its environment.
-        threads: Of each run.
-        memory: Who says whether one more run fits.
+        backend: The engine; must support pickling.
+        slots: Environment variables of each of the simultaneous runs.
+        threads: Number of threads of each run.
+        memory: Determines whether another run fits into memory.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class LocalExecutor(Executor):
         self._context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
 
     def prepare(self) -> None:
-        """Starts the process that imports."""
+        """Starts the process from which runs are forked, and which imports the engine."""
         if self._context.get_start_method() == "forkserver":
             from multiprocessing.forkserver import ensure_running
 
-            # What planning took, a run takes too: a fork has it for nothing.
+            # Modules that planning has imported are also used by runs; forks inherit them.
             ours = [name for name in sys.modules if name.startswith("spsam.")]
             backend = type(self.backend).__module__
             self._context.set_forkserver_preload([*ours, backend, *self.backend.modules])
@@ -80,12 +80,12 @@ class LocalExecutor(Executor):
                 ensure_running()
 
     def room(self) -> bool:
-        """A slot is free and memory suffices for what a run has been seen to take."""
+        """Whether a slot is free and another run is expected to fit into memory."""
         at_work = [worker.process.pid for worker in self._workers if worker.process.pid]
         return bool(self._free) and self._memory.suffices(at_work)
 
     def start(self, queued: QueuedRun) -> None:
-        """Starts the run's process."""
+        """Starts the process of a run."""
         hears, says = self._context.Pipe(duplex=False)
         slot = self._free.pop()
         process = self._context.Process(
@@ -97,7 +97,7 @@ class LocalExecutor(Executor):
         self._workers.append(_Worker(queued, process, hears, slot))
 
     def wait(self, seconds: float) -> list[RunEnd]:
-        """Hears all runs."""
+        """Passes on the events of all runs, and returns the runs that have ended."""
         if not self._workers:
             time.sleep(seconds)
             return []
@@ -106,7 +106,7 @@ class LocalExecutor(Executor):
         return [ended for worker in list(self._workers) for ended in self._look(worker)]
 
     def stop(self) -> None:
-        """Sends SIGTERM to all: a training keeps its step and ends. A second Ctrl-C is final."""
+        """Sends SIGTERM to all runs, which save their step; a second Ctrl-C kills them."""
         try:
             for worker in self._workers:
                 worker.process.terminate()
@@ -121,8 +121,8 @@ class LocalExecutor(Executor):
             self._workers.clear()
 
     def _look(self, worker: _Worker) -> Iterator[RunEnd]:
-        """What a process said; what became of it, once it has ended."""
-        # First: what is then in the pipe is all that ever will be.
+        """Passes on the events of a run, and yields its outcome if its process has ended."""
+        # Checked first: after the process has ended, its pipe cannot receive further events.
         over = worker.process.exitcode is not None
         try:
             while not worker.hears.closed and worker.hears.poll():
@@ -149,12 +149,12 @@ def _lost(worker: _Worker) -> RunEnd:
 
 @contextmanager
 def environment(threads: int) -> Iterator[None]:
-    """For processes that start now: threads of libraries, and where this process imports from.
+    """Sets the environment of processes that start now: threads and import path.
 
-    The program itself is hidden from them: each would run it anew, up to its guard, for nothing.
+    The main module is hidden from them, since each would otherwise run it again up to its guard.
     """
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    # Whoever set the first means all of them, and torch listens to the second more than to it.
+    # A value of the first variable is meant for all; torch gives precedence to the second.
     share = os.environ.get(names[0], str(threads))
     new = {name: share for name in names if name not in os.environ}
     new["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
@@ -180,14 +180,14 @@ def _work(
     slot: Mapping[str, str],
     threads: int,
 ) -> None:
-    """What a run's process does."""
-    # Ctrl-C goes to every process of a terminal; the first one decides.
+    """Main function of a run's process."""
+    # Ctrl-C reaches all processes of a terminal; only the study's process handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop)
     faulthandler.enable()
     os.environ.update(slot)
     if slot and ":" in queued.spec.device:
-        # The one GPU that the process sees is its first.
+        # The slot makes only this GPU visible, so its index is 0.
         queued = queued.with_spec(device=queued.spec.device.partition(":")[0])
     threading.Thread(target=_end_with_the_study, daemon=True).start()
     torch = sys.modules.get("torch")
@@ -203,7 +203,7 @@ def _work(
             if done != total and time.monotonic() - told < _SECONDS_BETWEEN_STEPS:
                 return
             told = time.monotonic()
-        # Nobody listens any more where the study's process died; the run is then being ended.
+        # If the study's process has died, nobody reads the pipe; this process will also end.
         with suppress(OSError):
             says.send((what, *details))
 
@@ -214,7 +214,7 @@ def _work(
 
 
 def _end_with_the_study() -> None:
-    """A study that is killed takes its runs along; each keeps its step."""
+    """Stops the run when the study's process has died; the run saves its step."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -1,4 +1,4 @@
-"""Whether one more run fits into this machine's memory."""
+"""Estimation of whether another run fits into this machine's memory."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from spsam.errors import SpsamError
 from spsam.studies.planning.plan import Ablation
 
 _ROOM = 0.9
-"""Share of the free memory that runs may expect to have."""
+"""Fraction of the available memory that runs may use."""
 _ENGINE = 1.5e9
-"""Bytes of a run beside weights and what trains, until a run has shown what it takes."""
+"""Bytes of a run besides its parameters, until the first run has been measured."""
 _SECONDS_BETWEEN_LOOKS = 2.0
 
 
 class Memory:
-    """Learns what a run takes from the runs that it sees.
+    """Estimates the memory of a run from the observed runs.
 
     Args:
-        known: Bytes of a run, as far as is known before.
+        known: Bytes of a run, if known in advance; else 0.
     """
 
     def __init__(self, known: float = 0) -> None:
@@ -31,14 +31,14 @@ class Memory:
         self._looked = 0.0
 
     def suffices(self, at_work: Iterable[int]) -> bool:
-        """Whether a run of the largest size seen fits beside those at work, once they are full.
+        """Whether another run of the largest observed size fits, assuming all reach this size.
 
         Args:
-            at_work: Ids of runs' processes.
+            at_work: Ids of the runs' processes.
         """
         ids = set(at_work)
         if not ids:
-            return True  # alone it has all there is
+            return True  # a single run is always allowed
         if time.monotonic() - self._looked > _SECONDS_BETWEEN_LOOKS:
             self._looked = time.monotonic()
             self._now = {pid: _resident(pid) for pid in ids}
@@ -48,10 +48,10 @@ class Memory:
 
 
 def expected(ablation: Ablation) -> float:
-    """Bytes of the study's largest run: as recorded by an earlier one, else from its parameters."""
+    """Returns the bytes of the study's largest run, as recorded or else from its parameters."""
     known = [_recorded(ablation), 0.0]
     for arm in ablation.arms:
-        # Weights; gradients and two moments of what trains.
+        # Weights, and gradients and two moments of the trained ones.
         known.append(_ENGINE + 4 * arm.size.total + 12 * arm.size.trained)
     return known[0] or max(known)
 
@@ -67,7 +67,7 @@ def _recorded(ablation: Ablation) -> float:
 
 
 def _resident(pid: int) -> int:
-    """Of a process and those that it started."""
+    """Returns the resident memory of a process and its children, in bytes."""
     total = 0
     with suppress(psutil.Error):
         process = psutil.Process(pid)

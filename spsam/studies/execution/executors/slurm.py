@@ -1,4 +1,4 @@
-"""Runs as jobs of a Slurm cluster: job arrays by submitit, states by squeue, results by folders."""
+"""Execution of runs as Slurm jobs, with submitit, squeue, and the runs' folders for results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from spsam.text.json_text import parse_json
 
 _SECONDS_BETWEEN_LOOKS = 2.0
 _PATIENCE = 90.0
-"""Seconds that cancelled jobs have to keep what they have."""
+"""Time in seconds for cancelled jobs to save their state."""
 
 
 @dataclass
@@ -45,18 +45,18 @@ class _SlurmJob:
 
 
 class SlurmExecutor(Executor):
-    """Submits runs as job arrays; a study that comes back finds its jobs again.
+    """Submits runs as job arrays; a later call of the study finds its jobs again.
 
-    A job that is preempted or reaches its time limit keeps what it has, goes back into the queue
-    and goes on; so does one whose node is lost. A twin that still runs elsewhere holds the run's
-    lock, for which the job waits. A run whose job is gone without a result is `lost`.
+    A job that is preempted or reaches its time limit saves its state, is requeued and resumes; the
+    same applies if its node is lost. If a duplicate still runs elsewhere, it holds the run's lock,
+    and the job waits for it. A run whose job disappears without a result is `lost`.
 
     Args:
-        backend: The engine. Survives pickling.
-        folder: Of the study: where jobs and their numbers are kept.
-        config: What a job asks for.
-        jobs: The most at once; None: as many as the cluster gives.
-        detach: Whether jobs are left to themselves.
+        backend: The engine; must support pickling.
+        folder: The study's folder, which stores the jobs and their numbers.
+        config: Slurm options of the jobs.
+        jobs: Maximum number of simultaneous jobs; None: no limit besides the cluster's.
+        detach: Whether to leave the jobs running without this process.
     """
 
     def __init__(
@@ -79,11 +79,11 @@ class SlurmExecutor(Executor):
         self._alive: set[str] = set()
 
     def room(self) -> bool:
-        """The cluster has a queue."""
+        """Always true, since the cluster queues jobs."""
         return True
 
     def start(self, queued: QueuedRun) -> None:
-        """Finds the run's job again, or keeps the run for the next submission."""
+        """Finds the run's job, or keeps the run for the next submission."""
         if self.has(queued):
             number = self._number(queued.run_id)
             self._at[queued.run_id] = _SlurmJob(queued, number)
@@ -91,11 +91,11 @@ class SlurmExecutor(Executor):
             self._new.append(queued)
 
     def has(self, queued: QueuedRun) -> bool:
-        """Whether the run's job, of this or an earlier start, is in the queue."""
+        """Whether the run's job, of this or an earlier call, is in the queue."""
         return self._number(queued.run_id) in self._queue()
 
     def _submit_new(self) -> None:
-        """Submits what was started, in arrays."""
+        """Submits the started runs as job arrays."""
         each = self._config.runs_per_job
         chunks = [self._new[at : at + each] for at in range(0, len(self._new), each)]
         self._new = []
@@ -108,17 +108,17 @@ class SlurmExecutor(Executor):
                     self._at[queued.run_id] = _SlurmJob(queued, number)
 
     def wait(self, seconds: float) -> list[RunEnd]:
-        """Looks at the queue and at the folders of all runs."""
+        """Checks the queue and the folders of all runs."""
         self._submit_new()
         if not self.detached:
             time.sleep(max(0.0, self._looked + _SECONDS_BETWEEN_LOOKS - time.monotonic()))
         self._looked = -math.inf
-        # Before the folders: what has left the queue has written all that it ever will.
+        # Queried before the folders: a job that has left the queue writes nothing more.
         alive = self._queue()
         return [ended for job in list(self._at.values()) for ended in self._look(job, alive)]
 
     def stop(self) -> None:
-        """Cancels all jobs, which keep what they have."""
+        """Cancels all jobs, which save their state."""
         self._new = []
         numbers = sorted({job.number for job in self._at.values()})
         if numbers:
@@ -143,7 +143,7 @@ class SlurmExecutor(Executor):
         job.epochs = max(job.epochs, len(epochs))
         done = settled(queued)
         if done is not None:
-            # While it was at work here: neither finished nor failed before.
+            # The run was in progress here, so it was neither finished nor failed before.
             end: End = "finished" if done.end == "skipped" else "failed"
             done = RunEnd(queued.run_id, end, f"see {folder.error}" if end == "failed" else "")
         if done is None and job.number not in alive:
@@ -154,7 +154,7 @@ class SlurmExecutor(Executor):
             yield done
 
     def _submit(self, array: Sequence[Sequence[QueuedRun]]) -> list[str]:
-        """Returns the jobs' numbers."""
+        """Submits a job array; returns the numbers of its jobs."""
         import submitit
 
         config = self._config
@@ -168,7 +168,7 @@ class SlurmExecutor(Executor):
             "array_parallelism": self._jobs,
         }
         logging.getLogger("submitit").setLevel(logging.ERROR)
-        # Jobs find what this process imports; the log of each is in its run's folder.
+        # Jobs use the import path of this process; their logs are in the runs' folders.
         setup = [f"export PYTHONPATH={_paths()}", *config.setup]
         executor = submitit.SlurmExecutor(folder=self._folder, python=shlex.quote(sys.executable))
         executor.update_parameters(
@@ -182,7 +182,7 @@ class SlurmExecutor(Executor):
                 "signal_delay_s": config.warning,
                 "stderr_to_stdout": True,
                 "setup": setup,
-                # Of several processes of a run, one that died leaves none waiting.
+                # If one of several processes of a run dies, the others must not wait for it.
                 "srun_args": ["--kill-on-bad-exit=1"],
                 "additional_parameters": {"requeue": True, **config.options},
             }
@@ -192,17 +192,17 @@ class SlurmExecutor(Executor):
                 jobs = [executor.submit(work, list(chunk), self.backend) for chunk in array]
         except (submitit.core.utils.FailedJobError, subprocess.SubprocessError, OSError) as error:
             said = (str(error).strip().splitlines() or [""])[-1]
-            raise SpsamError(f"sbatch took no jobs: {said}") from error
+            raise SpsamError(f"sbatch rejected the jobs: {said}") from error
         return [job.job_id for job in jobs]
 
     def _queue(self) -> set[str]:
-        """Jobs that wait or run, as of a moment ago."""
+        """Returns the pending and running jobs, cached for a short time."""
         if time.monotonic() - self._looked > _SECONDS_BETWEEN_LOOKS:
             self._alive, self._looked = queue(self._alive), time.monotonic()
         return self._alive
 
     def _number(self, run_id: str) -> str:
-        """The run's last job; empty if it never had one."""
+        """Returns the number of the run's last job; empty if there is none."""
         with suppress(OSError, ValueError, KeyError):
             return str(parse_json(self._record(run_id).read_text(encoding="utf-8"))["job"])
         return ""
@@ -214,14 +214,14 @@ class SlurmExecutor(Executor):
 def make_slurm(
     ablation: Ablation, backend: Backend, jobs: int | None, path: Path | None, *, detach: bool
 ) -> SlurmExecutor:
-    """Makes the executor of a study.
+    """Creates the executor of a study.
 
     Raises:
-        InputError: If there is no Slurm here, or the file is wrong.
+        InputError: If Slurm is not available, or the file is invalid.
     """
     config = load_slurm(path)
     if shutil.which("sbatch") is None:
-        raise InputError("--executor slurm: there is no sbatch on this machine; --shard I/N does")
+        raise InputError("--executor slurm: sbatch is not available; use --shard I/N instead")
     require("slurm", "--executor slurm")
     if config.nodes > 1:
         count = config.nodes * max(1, config.gpus)
@@ -237,9 +237,9 @@ def make_slurm(
 
 
 def work(runs: Sequence[QueuedRun], backend: Backend) -> None:
-    """What a job does; several processes of a job, on one or several nodes, compute a run."""
+    """Main function of a job; a run can use several processes, on one or several nodes."""
     signal.signal(signal.SIGTERM, stop)
-    # Slurm's warning before the time limit; training knows the other signal.
+    # Slurm's warning before the time limit, converted to the signal that training handles.
     signal.signal(signal.SIGUSR2, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     rank, count = int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_NTASKS"])
     try:
@@ -254,13 +254,13 @@ def work(runs: Sequence[QueuedRun], backend: Backend) -> None:
 
 
 def _share(queued: QueuedRun, backend: Backend, rank: int, count: int) -> None:
-    """One process of several: the first takes the lock and records, all train."""
+    """Main function of one of several processes; all train, and the first locks and records."""
     nodes = _slurm("scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]).split()
-    # Where Slurm itself reaches the node; its name need not be known to the others.
+    # The address that Slurm itself uses; other nodes may be unable to resolve the node's name.
     said = _slurm("scontrol", "--oneliner", "show", "node", nodes[0])
     found = re.search(r"NodeAddr=(\S+)", said)
     host = found[1] if found else nodes[0]
-    # A port that other jobs on the node hardly have.
+    # A port that is unlikely to be used by other jobs on the node.
     port = 20000 + int(os.environ["SLURM_JOB_ID"]) % 20000
     member = Member(rank, count, int(os.environ["SLURM_LOCALID"]), host, port)
     shared = queued.with_spec(member=member)
@@ -273,11 +273,11 @@ def _share(queued: QueuedRun, backend: Backend, rank: int, count: int) -> None:
                 on_note=_tell_nobody,
             )
     elif attempt(shared, backend, _tell_nobody, wait=True, logged=True).end == "failed":
-        sys.exit(1)  # the others wait for it
+        sys.exit(1)  # otherwise the others would wait
 
 
 def queue(before: set[str] = frozenset()) -> set[str]:  # type: ignore[assignment]
-    """Jobs of this user that wait or run; what was known `before` if Slurm does not answer."""
+    """Returns this user's pending and running jobs, or `before` if Slurm does not respond."""
     try:
         lines = _slurm("squeue", "--me", "--noheader", "--array", "--format=%i")
     except (subprocess.SubprocessError, OSError):
@@ -286,12 +286,12 @@ def queue(before: set[str] = frozenset()) -> set[str]:  # type: ignore[assignmen
 
 
 def _requeue() -> None:
-    """Puts this job back into the queue, unless Slurm does so itself or it was cancelled."""
+    """Requeues this job, unless Slurm does so itself or the job was cancelled."""
     number = os.environ["SLURM_JOB_ID"]
     with suppress(subprocess.SubprocessError, OSError):
         if _slurm("squeue", "--noheader", "--format=%T", f"--jobs={number}").strip() == "RUNNING":
             _slurm("scontrol", "requeue", number)
-            time.sleep(_PATIENCE)  # Slurm ends the job: it must not end well before that
+            time.sleep(_PATIENCE)  # Slurm ends the job, which must not exit successfully before
 
 
 def _slurm(*command: str) -> str:
@@ -305,4 +305,4 @@ def _paths() -> str:
 
 
 def _tell_nobody(*_: Any) -> None:
-    """The study looks into the run's folder."""
+    """Ignores events; the study reads the run's folder instead."""
