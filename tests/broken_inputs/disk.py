@@ -324,19 +324,19 @@ KINDS = (
     Kind(
         "a read-only folder for the prepared form",
         protected("prepare", "train"),
-        "failed: .*out.*: Read-only file system: name a folder that is yours",
+        "failed: .*out.*: Read-only file system: choose a folder you can write to",
         1,
     ),
     Kind(
         "a read-only folder for scores",
         protected("evaluate"),
-        "failed: .*out: Read-only file system: name a folder that is yours",
+        "failed: .*out: Read-only file system: choose a folder you can write to",
         1,
     ),
     Kind(
         "a read-only folder for label maps",
         protected("predict"),
-        "failed: .*out: Read-only file system: name a folder that is yours",
+        "failed: .*out: Read-only file system: choose a folder you can write to",
         1,
     ),
     Kind(

@@ -49,7 +49,7 @@ def test_the_table_is_shown_and_its_files_named(tmp_path: Path) -> None:
     assert folder.name.startswith("tiny-smoke-")
     again = ablate("S1..S3", "--out", "results")
     assert again.exit_code == 0
-    assert "[1/3] S1 seed 0: finished before" in again.stderr
+    assert "[1/3] S1 seed 0: already finished" in again.stderr
 
 
 @pytest.mark.parametrize("takes", [True, False])
@@ -231,9 +231,9 @@ def test_a_dry_run_names_externals_and_what_tuning_costs(tmp_path: Path) -> None
         "tune: {train.optimizer.lr: [0.001, 0.01], trials: 3}\n"
     )
     text = ablate("tuned.yaml", "--dry-run", "--no-measure").stdout
-    assert "tuning    6 trials before the runs, 24 steps in all: train.optimizer.lr" in text
-    assert "no test case is seen" in text
+    assert "tuning    6 trials before the runs, 24 steps in total: train.optimizer.lr" in text
+    assert "no test case is used" in text
     for words in (("--fit",), ("--executor", "slurm")):
         result = ablate("tuned.yaml", *words)
         assert result.exit_code == 2, result.stdout
-        assert "tunes its arms" in result.stderr
+        assert "runs its sweeps" in result.stderr

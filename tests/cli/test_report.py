@@ -35,7 +35,7 @@ def test_without_arguments_all_studies_are_reported(home: Path) -> None:
     for stem in ("ablation", "comparisons", "table3_acdc"):
         assert {f"{stem}.{ending}" for ending in ("md", "csv", "tex", "html")} <= names
         assert f"{stem}.provenance.json" in names
-    assert "hole      S2 seed 0: failed" in result.stdout
+    assert "missing   S2 seed 0: failed" in result.stdout
     assert (prompts / "report" / "overview.tex").is_file()
 
 

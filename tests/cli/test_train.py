@@ -103,7 +103,7 @@ def test_a_run_is_trained_once_whatever_the_tracking_server_does() -> None:
     assert "mean" in first.stdout
     again = spsam("train", "S3")
     assert again.exit_code == 0
-    assert "finished before" in again.stderr
+    assert "already finished" in again.stderr
 
 
 def test_a_signal_ends_the_command_with_its_code() -> None:
@@ -113,7 +113,7 @@ def test_a_signal_ends_the_command_with_its_code() -> None:
     ACT["act"] = stop
     result = spsam("train", "S1")
     assert result.exit_code == 143
-    assert "the same command resumes" in result.stderr
+    assert "rerun the same command to resume" in result.stderr
 
 
 def test_a_full_disk_is_one_sentence_even_where_nothing_can_be_noted(
