@@ -309,17 +309,17 @@ KINDS = (
     Kind(
         "a file where results should go",
         file_for_results,
-        r"out: expected a folder for (results|--save), this is a file",
+        r"out: expected a folder for (results|--save), (this is|got) a file",
     ),
     Kind(
         "a folder for results below a file",
         below_a_file,
-        r"notes\.txt: expected a folder for results, this is a file",
+        r"notes\.txt: expected a folder for results, (this is|got) a file",
     ),
     Kind(
         "a file as SPSAM_HOME",
         home_that_is_a_file,
-        r"notes\.txt: expected a folder for results, this is a file",
+        r"notes\.txt: expected a folder for results, (this is|got) a file",
     ),
     Kind(
         "a read-only folder for the prepared form",

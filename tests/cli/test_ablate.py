@@ -85,7 +85,7 @@ def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     # S7 has no such block: nothing of it changes.
     slower = "components.input_adapter={madapter: {lr_mult: 0.1}}"
     text = ablate("S8", "--set", slower, "--dry-run").stdout
-    assert "blocks.input_adapter.lr_mult: 0.1 (by default 1.0)" in text
+    assert "blocks.input_adapter.lr_mult: 0.1 (default: 1.0)" in text
     assert list(tmp_path.iterdir()) == []
 
 
@@ -215,7 +215,7 @@ def test_externals_are_named_folders() -> None:
     result = ablate("S9", "--external", "nnUNet", "--external", "a=b", "--external", "a=c")
     assert result.exit_code == 2
     assert "--external nnUNet: expected NAME=FOLDER" in result.stderr
-    assert "--external a=c: 'a' is named twice" in result.stderr
+    assert "--external a=c: 'a' is repeated" in result.stderr
     result = ablate("S9", "--external", "nnUNet=nowhere", "--reference", "S8", "--data", "tiny")
     assert result.exit_code == 2
     assert "no arm of the study is called 'S8'" in result.stderr

@@ -65,7 +65,7 @@ def test_dry_run_tells_memory_and_time_and_writes_nothing(tmp_path: Path) -> Non
     result = spsam("train", "S9", "--dry-run")
     assert result.exit_code == 0, result.output
     assert "memory: 180 MB at most (weights 24 MB" in result.stdout
-    assert "0.250 s a step of the generator alone, 0.500 s of both (mean of 3); " in result.stdout
+    assert "0.250 s per step of the generator alone, 0.500 s per step of both" in result.stdout
     assert "training 2 h 0 min" in result.stdout
     plan = json.loads(spsam("train", "S9", "--dry-run", "--json").stdout)
     assert plan["arms"][0]["cost"] == COST

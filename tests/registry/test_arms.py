@@ -217,7 +217,7 @@ def test_every_mistake_comes_at_once_with_its_place(installation: Path) -> None:
             f"{path}:8: blocks.prompt: unknown prompt 'inherit'; did you mean 'inherits'?",
             f"{path}:9: blocks.mask_haed: unknown key; did you mean 'mask_head'?",
             f"{path}:10: blocks.input_adapter: expected a component's name or a mapping with "
-            "'name' (a word such as none)",
+            "'name' (for example, none)",
             "--set train.lr=0.1: train.lr: unknown key; did you mean 'train.optimizer.lr'?",
             "--set blocks.adapter.ratio=wide: blocks.adapter.ratio: expected a number, "
             "got the text 'wide'",
@@ -238,7 +238,7 @@ def test_a_mistake_in_a_base_is_one_mistake_for_all_its_arms(installation: Path)
 
 def test_unreadable_files(installation: Path) -> None:
     small.add_arm(installation, "S4", "base: S3\nbase: S2\n")
-    assert "S4.yaml:2: key 'base' stands twice" in mistakes("S4")[0]
+    assert "S4.yaml:2: key 'base' is repeated" in mistakes("S4")[0]
     small.add_arm(installation, "S5", "base: S6\n")
     small.add_arm(installation, "S6", "base: S5\n")
     assert "goes in a circle: S5 -> S6 -> S5" in mistakes("S5")[0]
