@@ -19,8 +19,8 @@ class AugmentConfig(Section):
     enabled: bool = paper(True, "Enable augmentation.")
     anisotropy: Positive = author(
         3.0,
-        "A patch is rotated and blurred in-plane only (anisotropic) if its largest side / D exceeds "
-        "this value.",
+        "Patches are rotated and blurred in-plane only if their largest side / D exceeds this "
+        "value (anisotropic patches).",
     )
     rotation_p: Fraction = author(0.2, "Probability of a rotation.")
     rotation: Annotated[float, Field(ge=0, le=180)] = author(

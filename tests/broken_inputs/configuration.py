@@ -166,14 +166,14 @@ KINDS = (
     Kind(
         "bases in a circle",
         arms(one="base: two.yaml\n", two="base: one.yaml\n"),
-        r"two\.yaml:1: base: goes in a circle: one -> two -> one",
+        r"two\.yaml:1: base: bases form a cycle: one -> two -> one",
     ),
     Kind(
         "a base that is not there",
         arm("base: S0.yaml\n"),
-        r"mine\.yaml:1: base: there is no file .*S0\.yaml",
+        r"mine\.yaml:1: base: file .*S0\.yaml does not exist",
     ),
-    Kind("two bases", arm("base: [S1, S2]\n"), r"mine\.yaml:1: base: expected one arm's name or"),
+    Kind("two bases", arm("base: [S1, S2]\n"), r"mine\.yaml:1: base: expected an arm's name or"),
     Kind(
         "a name that the file gives itself",
         arm("base: S1\nname: mine\n"),
@@ -190,7 +190,7 @@ KINDS = (
         options("S9..S1"),
         r"'S9\.\.S1': expected the smaller number first",
     ),
-    Kind("no arm at all", options(), "no arm was named; known: .*S9"),
+    Kind("no arm at all", options(), "no arm given; known: .*S9"),
     Kind("an arm's file that is not there", options("my/arm.yaml"), r"no arm file my/arm\.yaml"),
     Kind("several arms for one run", one_run(arm="S1..S3"), r"S1\.\.S3"),
     Kind(

@@ -500,7 +500,7 @@ KINDS = (
     Kind(
         "a study cut off",
         studies(damaged_study),
-        r"ablation\.json: is no study's description; run spsam ablate again",
+        r"ablation\.json: is not a study's description; rerun spsam ablate",
     ),
     Kind("a study of prompts cut off", studies(damaged_prompt_study), r"study\.json"),
     Kind(

@@ -219,7 +219,7 @@ def test_closed_streams_change_no_exit_code(name: str, code: int) -> None:
     ("error", "said"),
     [
         (OSError("8192 requested and 4096 written"), "free some space"),
-        (OSError(errno.EIO, "Input/output error", "x"), "x: Input/output error: the disk reports an error"),
+        (OSError(errno.EIO, "Input/output error", "x"), "x: Input/output error: the disk reports"),
         (OSError(errno.ELOOP, "Too many levels", "y"), "y: Too many levels"),
     ],
 )

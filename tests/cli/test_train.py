@@ -158,7 +158,7 @@ def test_a_local_arm_that_hides_a_shipped_one_is_noted(tmp_path: Path) -> None:
     file = tmp_path / "ablations" / "S9.yaml"
     file.write_text("title: Mine\nbase: S8\n")
     told = spsam("train", "S9", "--dry-run", "--no-measure").stdout
-    assert "ablations/S9.yaml hides the shipped S9.yaml" in told
+    assert "ablations/S9.yaml replaces the shipped S9.yaml" in told
     assert "hides" not in spsam("train", "S3", "--dry-run", "--no-measure").stdout
 
 

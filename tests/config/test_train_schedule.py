@@ -30,5 +30,5 @@ def test_without_an_interval_nothing_is_scored_or_chosen() -> None:
     train = TrainConfig.model_validate({"epochs": 4})
     assert not any(train.validates(epoch) for epoch in range(4))
     assert train.validations == 0
-    with pytest.raises(ValidationError, match="best requires .*--validate EPOCHS"):
+    with pytest.raises(ValidationError, match=r"best requires .*--validate EPOCHS"):
         TrainConfig.model_validate({"epochs": 4, "checkpoint": "best"})

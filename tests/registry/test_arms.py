@@ -127,7 +127,7 @@ def test_a_protocol_is_one_of_its_presets() -> None:
         load_arm("S9", preset="paper", protocol="acd")
     with pytest.raises(InputError, match="preset 'cpu' has no protocol 'acdc'; it has none"):
         load_arm("S9", preset="cpu", protocol="acdc")
-    with pytest.raises(InputError, match="expected a preset that has it"):
+    with pytest.raises(InputError, match="requires a preset with this protocol"):
         load_arm("S9", protocol="acdc")
 
 
@@ -241,7 +241,7 @@ def test_unreadable_files(installation: Path) -> None:
     assert "S4.yaml:2: key 'base' is repeated" in mistakes("S4")[0]
     small.add_arm(installation, "S5", "base: S6\n")
     small.add_arm(installation, "S6", "base: S5\n")
-    assert "goes in a circle: S5 -> S6 -> S5" in mistakes("S5")[0]
+    assert "bases form a cycle: S5 -> S6 -> S5" in mistakes("S5")[0]
     assert mistakes("S77")[0].startswith("unknown arm 'S77'")
     assert mistakes("absent.yaml") == ["there is no arm file absent.yaml"]
 
@@ -332,7 +332,7 @@ def test_all_that_leads_nowhere_is_said_at_once(installation: Path) -> None:
         "unknown arm 'bsae'; did you mean 'base'?",
         "there is no arm file absent.yaml",
     ]
-    with pytest.raises(InputError, match="no arm was named; known: S1, S2, S3, base"):
+    with pytest.raises(InputError, match="no arm given; known: S1, S2, S3, base"):
         arm_files([","])
 
 

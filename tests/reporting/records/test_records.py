@@ -70,7 +70,7 @@ def test_a_forged_row_is_found_with_the_numbers_it_changes(study: Path, tmp_path
     record = write_record(study, tmp_path / "mine")
     forge_row(record)
     found = verify_record(record)
-    assert found[0] == "mine: rows.csv.gz is not what was recorded"
+    assert found[0] == "mine: rows.csv.gz differs from its recorded checksum"
     assert any("tables/ablation.csv: row S1, column dice: stored" in text for text in found)
 
 
@@ -78,7 +78,7 @@ def test_a_forged_number_is_found(study: Path, tmp_path: Path) -> None:
     record = write_record(study, tmp_path / "mine")
     forge_number(record)
     found = verify_record(record)
-    assert "mine: tables/ablation.csv is not what was recorded" in found
+    assert "mine: tables/ablation.csv differs from its recorded checksum" in found
     assert any("row S1, column dice: stored 99.000000, computed" in text for text in found)
     # Also where the manifest was forged with it.
     manifest = json.loads((record / "manifest.json").read_text())

@@ -132,10 +132,10 @@ def test_budget_and_values_are_told_everywhere(plan: Planner, tmp_path: Path) ->
     told = final.folder.read()["tuned"]
     assert (told["trials"], told["values"]) == (5, {"train.optimizer.lr": rate})
     assert (
-        "Chosen by a sweep of 5 trials an arm (qmc) on validation cases (n=1)"
+        "Chosen by a sweep of 5 trials per arm (qmc) on validation cases (n=1)"
         in outcome.table.caption
     )
-    assert "no test case seen" in outcome.table.caption
+    assert "without using test cases" in outcome.table.caption
     assert f"unet3d {rate:.3g}" in outcome.table.caption
     measured = read_study(ablation.folder)
     assert "Chosen by a sweep of 5 trials" in StudyResults(measured).words("Dice")
