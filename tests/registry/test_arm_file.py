@@ -51,7 +51,7 @@ def test_a_circle_is_named(files: Path) -> None:
     assert str(caught.value) != expected  # it is c's line that closes the circle
     assert str(caught.value) == f"{c}:2: base: bases form a cycle: b -> a -> c -> b"
     write(files, "self", "base: self\n")
-    with pytest.raises(InputError, match="circle: self -> self"):
+    with pytest.raises(InputError, match="cycle: self -> self"):
         read_arm_file(files / "self.yaml")
 
 
