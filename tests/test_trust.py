@@ -89,7 +89,7 @@ def test_a_checkpoint_names_no_code_and_the_command_line_does(
     refused = spsam(*command)
     assert refused.exit_code == 2
     assert "requires the adapter 'mine', which is neither in spsam" in refused.stderr
-    assert f"give it with --plugin {plugin}" in refused.stderr
+    assert f"pass it with --plugin {plugin}" in refused.stderr
     assert not (plugin / "IMPORTED").exists()
     assert not out.exists()
     allowed = spsam(*command, "--plugin", plugin)

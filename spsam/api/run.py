@@ -145,7 +145,7 @@ class Run:
         0…1, `hd95` in mm), convention and value, NaN if the convention excludes a class.
 
         Raises:
-            spsam.InputError: If a run has no scores beside its checkpoint. Exported models
+            spsam.InputError: If a run has no scores next to its checkpoint. Exported models
                 contain no scores of single cases.
             spsam.errors.SpsamError: If the scores are damaged.
         """

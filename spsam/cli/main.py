@@ -34,7 +34,7 @@ from spsam.cli.numbers import bounded
 from spsam.cli.streams import open_closed_streams, shown_streams
 from spsam.errors import InputError, SpsamError, shortened
 
-# Errors of the operating system are no errors of the program: each gets a line of advice.
+# Errors of the operating system are not bugs of spsam: each is reported with advice.
 _ADVICE = {
     errno.ENAMETOOLONG: "names have at most 255 bytes; choose a shorter one",
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space and rerun the command"),

@@ -179,7 +179,7 @@ def _base_derives(module: Module, node: ast.expr, base: tuple[str, str]) -> bool
 def _outside(module: Module, there: tuple[str, str] | None) -> bool | None:
     """Whether a class in a package whose source is not read derives from a class of spsam."""
     package = there[0].partition(".")[0] if there else ""
-    # PyTorch, the standard library and spsam's own dependencies do not derive from slots.
+    # Classes of PyTorch, the standard library and spsam's dependencies are never components.
     foreign = module.root == spsam_root() or package == "torch" or package in _STANDARD
     return False if foreign else None
 

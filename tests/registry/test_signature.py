@@ -111,7 +111,7 @@ def test_a_class_without_init_has_no_parameters(installation: Path) -> None:
         ("open", r"blocks\.py:\d+: spsam.model.blocks:Open must list its parameters"),
         ("odd", r"blocks\.py:\d+: 'nn.Module' is not a supported type of a YAML parameter"),
         ("computed", r"blocks\.py:\d+: 'len\('abc'\)' is not a supported default"),
-        ("untyped", r"blocks\.py:\d+: parameter 'size' needs a type"),
+        ("untyped", r"blocks\.py:\d+: parameter 'size' requires a type"),
     ],
 )
 def test_signatures_that_are_no_schema(installation: Path, name: str, said: str) -> None:
