@@ -495,7 +495,7 @@ KINDS = (
     Kind(
         "no results to report",
         studies(lambda results: None),
-        "results: holds no study; run `spsam ablate S1..S9` or `spsam prompts` first",
+        "results: contains no study; run `spsam ablate S1..S9` or `spsam prompts` first",
     ),
     Kind(
         "a study cut off",

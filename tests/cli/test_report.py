@@ -119,8 +119,8 @@ def test_trace_leads_to_the_runs(home: Path) -> None:
         (["ablatoin", "S2", "dice"], "did you mean 'ablation'"),
         (["ablation", "S22", "dice"], "did you mean 'S2'"),
         (["ablation", "S2", "dcie"], "did you mean 'dice'"),
-        (["ablation", "S2", "arm"], "holds no number"),
-        (["nowhere/ablation.csv", "S2", "dice"], "no such file"),
+        (["ablation", "S2", "arm"], "contains no number"),
+        (["nowhere/ablation.csv", "S2", "dice"], "file does not exist"),
     ],
 )
 def test_trace_names_the_nearest(words: list[str], said: str, home: Path) -> None:

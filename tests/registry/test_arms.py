@@ -125,7 +125,9 @@ def test_a_protocol_has_the_sizes_of_its_data_set(
 def test_a_protocol_is_one_of_its_presets() -> None:
     with pytest.raises(InputError, match="did you mean 'acdc'"):
         load_arm("S9", preset="paper", protocol="acd")
-    with pytest.raises(InputError, match="preset 'cpu' has no protocol 'acdc'; it has no protocols"):
+    with pytest.raises(
+        InputError, match="preset 'cpu' has no protocol 'acdc'; it has no protocols"
+    ):
         load_arm("S9", preset="cpu", protocol="acdc")
     with pytest.raises(InputError, match="requires a preset with this protocol"):
         load_arm("S9", protocol="acdc")

@@ -64,8 +64,8 @@ def ablation_table(
     Returns:
         The table. CSV values: arm, state, seeds (with a finished run), title, dice, ci_low,
         ci_high, std (over seeds), one `dice: <class>` per foreground class, hd95 if measured,
-        change, change_low, change_high, p, p_holm, parent, published, trained_parameters, costs; for a
-        factorial study also its factors. Dice in percent.
+        change, change_low, change_high, p, p_holm, parent, published, trained_parameters, costs;
+        for a factorial study also its factors. Dice in percent.
     """
     arms = study.measured.arms
     known = published_ablation() if published is None else published

@@ -55,9 +55,9 @@ def _caption(study: StudyResults) -> str:
         f"{study.words('Effects of the factors')} Dice in points of percent, HD95 in mm. Main "
         "effect: the marginal mean of the level minus that of the reference level, by least "
         "squares on effect-coded factors over the cell means. Interaction: the difference between "
-        "the effects of the first factor at the level of the second factor and at its reference; 0 if "
-        "effects add up. 95% BCa bootstrap confidence interval over patients (2,000 resamples, the "
-        "same in all cells); sign-flip permutation test over patients, Holm-corrected over the "
+        "the effects of the first factor at the level of the second factor and at its reference; 0 "
+        "if effects add up. 95% BCa bootstrap confidence interval over patients (2,000 resamples, "
+        "the same in all cells); sign-flip permutation test over patients, Holm-corrected over the "
         "effects of one metric. With a single seed, nothing is tested."
     )
 

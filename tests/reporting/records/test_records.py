@@ -160,7 +160,7 @@ def test_a_clean_record_keeps_versions() -> None:
 
 def test_mistakes_write_nothing(study: Path, tmp_path: Path) -> None:
     target = tmp_path / "results" / "mine"
-    with pytest.raises(InputError, match="is no study"):
+    with pytest.raises(InputError, match="is not a study"):
         write_record(tmp_path, target)
     with pytest.raises(InputError, match="--name"):
         write_record(study, target.with_name("a b"))

@@ -112,4 +112,4 @@ def test_an_external_stands_beside_by_the_data_sets_published_name(tmp_path: Pat
     # Ranked among own rows only.
     assert [line.cells[table.column("mean")].rank for line in own] == [2, 1]
     assert not any(cell.rank for line in table.groups[0].lines for cell in line.cells)
-    assert "nnUNet (external): predicted elsewhere" in table.caption
+    assert "nnUNet (external): predicted by another program" in table.caption

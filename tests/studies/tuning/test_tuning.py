@@ -183,5 +183,5 @@ def test_a_dry_run_counts_the_trials(plan: Planner, tmp_path: Path) -> None:
     text = plan_text(ablation, costs)
     # Two runs and five trials of each.
     assert f"all 4 runs and 10 trials: training {span(7 * 180)}" in text
-    assert "tuning    10 trials before the runs, 40 steps in all" in text
+    assert "tuning    10 trials before the runs, 40 steps in total" in text
     assert ablation.describe()["arms"][0]["tuned"]["values"] is None
