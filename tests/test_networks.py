@@ -63,7 +63,11 @@ WRONG = {
     ),
     "no output": ("return self.layer(volume).mean()", "", "got ()"),
     "a failure": ("return Output(self.layer(volume[:, :, 5:].sum(3)))", "", "cannot segment"),
-    "an unknown part": (RIGHT, ", flavour: str", "takes flavour, which the engine does not give"),
+    "an unknown part": (
+        RIGHT,
+        ", flavour: str",
+        "takes flavour, which the engine does not provide",
+    ),
 }
 
 

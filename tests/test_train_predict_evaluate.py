@@ -292,7 +292,7 @@ def test_scores_are_files_with_a_line_a_number(tmp_path: Path) -> None:
     command = ["evaluate", tmp_path / "made", tmp_path / "wanted"]
     result = spsam(*command, "--classes", "liver=1,spleen=2", "--save", tmp_path / "scores")
     assert result.exit_code == 0, result.output
-    assert "surface Dice within 2.0 mm" in result.stdout
+    assert "tolerance of the surface Dice: 2.0 mm" in result.stdout
     lines = (tmp_path / "scores" / "scores.csv").read_text().splitlines()
     assert lines[0] == "case,class_id,class_name,metric,value,convention"
     assert len(lines) == 1 + 2 * 2 * 5

@@ -88,8 +88,8 @@ def test_a_checkpoint_names_no_code_and_the_command_line_does(
     command = ["predict", run / "checkpoint.pt", image, "--save", out]
     refused = spsam(*command)
     assert refused.exit_code == 2
-    assert "needs the adapter 'mine', which is neither in spsam" in refused.stderr
-    assert f"give it with --plugin {plugin}" in refused.stderr
+    assert "requires the adapter 'mine', which is neither in spsam" in refused.stderr
+    assert f"pass it with --plugin {plugin}" in refused.stderr
     assert not (plugin / "IMPORTED").exists()
     assert not out.exists()
     allowed = spsam(*command, "--plugin", plugin)
@@ -118,8 +118,8 @@ def test_an_exported_model_carries_code_and_runs_none(
     assert str(tmp_path) not in card
     refused = spsam("predict", model, image, "--save", out)
     assert refused.exit_code == 2
-    assert "needs the adapter 'mine', which is neither in spsam" in refused.stderr
-    with pytest.raises(InputError, match="needs the adapter 'mine'"):
+    assert "requires the adapter 'mine', which is neither in spsam" in refused.stderr
+    with pytest.raises(InputError, match="requires the adapter 'mine'"):
         load_run(model)
     assert not (plugin / "IMPORTED").exists()
     assert not out.exists()
@@ -134,7 +134,7 @@ def test_a_run_folder_names_no_code(run: Path, plugin: Path, two_runs: Path) -> 
         "home": run.parents[1], "data": str(two_runs / "acdc"), "checkpoint": None,
         "device": "cpu", "backend": Backend(),
     }  # fmt: skip
-    with pytest.raises(InputError, match="needs the adapter 'mine'"):
+    with pytest.raises(InputError, match="requires the adapter 'mine'"):
         trained_run(str(run), **options)
     assert not (plugin / "IMPORTED").exists()
     subject = trained_run(str(run), plugins=[plugin], **options)
@@ -146,7 +146,7 @@ def test_a_ledger_reads_nothing_of_the_folder_that_a_run_names(run: Path, plugin
     summary = card.read_text("utf-8")
     card.write_text("no card", "utf-8")
     rows = {line.key: line.cells for line in ledger_of_file(run / "config.yaml").lines}
-    assert "--plugin names its folder" in rows["blocks.adapter"][3].text
+    assert "specify its folder with --plugin" in rows["blocks.adapter"][3].text
     card.write_text(summary, "utf-8")
     rows = {line.key: line.cells for line in ledger_of_file(run / "config.yaml", [plugin]).lines}
     assert rows["blocks.adapter"][3].text == "The same."

@@ -85,8 +85,8 @@ def test_all_of_them_are_planned_by_the_command_line(
 
 
 WRONG = {
-    "no_component": ("torch.nn.Module", "def forward(self, x): return x", "derives from"),
-    "no_method": ("Adapter", "keeps_slices_apart = True", "has to define forward"),
+    "no_component": ("torch.nn.Module", "def forward(self, x): return x", "derived from"),
+    "no_method": ("Adapter", "keeps_slices_apart = True", "must define forward"),
     "too_few": (
         "Adapter",
         "def __init__(self, dim): super().__init__(dim)\n    def forward(self, x): return x",

@@ -1,6 +1,6 @@
 "use strict";
-// Sorts a table by the column whose head is clicked, or chosen with the keyboard. Without scripts the table stays as it
-// was written. Empty cells are last in both directions.
+// Sorts a table by the column whose header is clicked or activated by keyboard. Without scripts, the table keeps its
+// original order. Empty cells are last in both directions.
 for (const table of document.querySelectorAll("table.sortable")) {
   table.classList.add("ready");
   const heads = [...table.tHead.rows[0].cells];

@@ -1,11 +1,11 @@
-// A case in three planes: NiiVue shows the image, this draws label maps and prompts over it.
+// A case in three planes: NiiVue displays the image; this script draws label maps and prompts on top.
 const data = JSON.parse(document.getElementById("data").textContent);
 const stage = document.getElementById("stage");
 const state = document.getElementById("state");
 const marks = document.getElementById("marks");
 const pen = marks.getContext("2d");
 const DASHES = [[], [6, 4], [2, 3], [10, 3, 2, 3], [14, 5], [1, 6]];
-// Of axial, coronal and sagittal slices: the axis they are cut across, and those that span them.
+// For axial, coronal and sagittal slices: the axis perpendicular to the slice, and the two axes within it.
 const PLANES = [[2, 0, 1], [1, 0, 2], [0, 1, 2]];
 const [NX, NY, NZ] = data.shape;
 const STEPS = [1, NX, NX * NY];
@@ -31,7 +31,7 @@ function box(label, checked, change) {
   return input;
 }
 
-// Where a point of the volume, in voxel edges (x, y, z), is on the canvas of one tile.
+// The position on the canvas of one tile of a point in the volume, given in voxel edges (x, y, z).
 function onTile(tile, point) {
   const frac = point.map((each, axis) => each / data.shape[axis]);
   const mm = viewer.frac2mm(frac);
@@ -39,7 +39,7 @@ function onTile(tile, point) {
   const [left, top, width, height] = tile.leftTopWidthHeight;
   const across = (mm[u] - tile.leftTopMM[0]) / tile.fovMM[0];
   const up = (mm[v] - tile.leftTopMM[1]) / tile.fovMM[1];
-  // A negative width is NiiVue's sign for a tile that runs the other way.
+  // NiiVue marks a mirrored tile by a negative width.
   return [left + across * width, top + (1 - up) * height];
 }
 
@@ -63,7 +63,7 @@ function sliceOf(tile) {
   return Math.min(data.shape[cut] - 1, Math.max(0, Math.floor(frac * data.shape[cut])));
 }
 
-// Edges [a, b, c, d] as one path; those that meet are drawn in one go, so that dashes go on.
+// Edges [a, b, c, d] as one path; connected edges are drawn in one stroke, so that dashes are continuous.
 function chained(edges, width) {
   const ends = new Map();
   const key = (a, b) => b * (width + 1) + a;
@@ -92,7 +92,7 @@ function chained(edges, width) {
   return path;
 }
 
-// Each class's edges between voxels, as a path in the slice's (u, v).
+// The edges between voxels of each class, as a path in the slice's (u, v).
 function outline(layer, tile, slice) {
   const key = [layer.number, tile.axCorSag, slice].join();
   if (outlines.has(key)) return outlines.get(key);
@@ -157,7 +157,7 @@ function fill(layer, tile, slice) {
   pen.restore();
 }
 
-// Prompts lie in axial slices of the network; in other planes they are where these are cut.
+// Prompts are in axial slices of the network; other planes show where they intersect these.
 function prompts(asked, tile, slice) {
   const [cut, u, v] = PLANES[tile.axCorSag];
   const size = devicePixelRatio;
@@ -183,7 +183,7 @@ function prompts(asked, tile, slice) {
   }
 }
 
-// Where the other planes cut this one: NiiVue's own lines are as thick as a voxel.
+// The lines of intersection with the other planes; NiiVue's own lines are as thick as a voxel.
 function crosshair(tile) {
   const [x, y] = onTile(tile, data.shape.map((size, axis) => viewer.scene.crosshairPos[axis] * size));
   const [left, top, width, height] = tile.leftTopWidthHeight;

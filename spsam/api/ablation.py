@@ -83,7 +83,7 @@ def ablate(
         workers: Processes that prepare training patches. Default: the arm's.
         devices: Number of devices that share each batch.
         validate: Epochs between evaluations of the validation cases; 0 disables them.
-        init_from: A run or `model.zip` with whose trained blocks every arm begins.
+        init_from: A run or `model.zip` whose trained blocks every arm starts from.
         out: Folder of results. Default: $SPSAM_HOME, else ./spsam-runs.
         name: Name of the study's folder.
         plugins: Folders with your own components.
@@ -161,12 +161,12 @@ def ablate(
 
 
 def _planned(folder: Path, plan: Mapping[str, Any]) -> AblationResult:
-    """A dry run's result: the plan as tables."""
+    """The result of a dry run: the plan as tables."""
     import pandas as pd
 
     keys = ("title", "parent", "run_ids", "patch_size", "trained_parameters", "total_parameters")
     arms = [{"arm": arm["name"], **{key: arm[key] for key in keys}} for arm in plan["arms"]]
     table = pd.DataFrame.from_records(arms)
-    # pandas would make NaN of what is no number.
+    # pandas would replace None by NaN.
     table["parent"] = table["parent"].astype(object).where(table["parent"].notna(), None)
     return AblationResult(folder, plan, table, pd.DataFrame(), pd.DataFrame())

@@ -47,13 +47,13 @@ class TqdmListener(ProgressListener):
         self._show(f"{self._run or ''} {stage}".strip(), done, total)
 
     def run_ends(self, run: RunLabel, ending: Ending, detail: str) -> None:
-        """A line."""
+        """Prints the result of a run."""
         self.close()
-        said = "finished before" if ending == "skipped" else ending
+        said = "already finished" if ending == "skipped" else ending
         self.say(f"{run}: {said}, {detail}")
 
     def close(self) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         if self._bar is not None:
             self._bar.close()
         self._bar, self._name = None, ""
@@ -70,10 +70,10 @@ class TqdmListener(ProgressListener):
 
 @contextmanager
 def shown(wanted: bool) -> Iterator[ProgressListener]:
-    """The listener that shows the progress of a call.
+    """Provides the listener that displays the progress of a call.
 
     Args:
-        wanted: Whether it is shown.
+        wanted: Whether progress is displayed.
     """
     if not wanted:
         yield ProgressListener()

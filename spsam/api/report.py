@@ -83,7 +83,7 @@ def report(
     found = all_studies(home(path(out)))
     made = []
     for study in found:
-        # Several studies must not write over each other's.
+        # Each of several studies gets its own folder.
         done = write_report(
             study,
             place / study.name if place and len(found) > 1 else place,

@@ -1,4 +1,4 @@
-"""A trained run in Python."""
+"""Trained runs in Python."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def load_run(
     given = None if checkpoint is None else Path(checkpoint)
     backend = Backend()
     allowed = [Path(plugin) for plugin in plugins]
-    # Absolute: scores are read when they are asked for, from wherever that is.
+    # Absolute: scores are read on demand, possibly after a change of the working directory.
     files = [file.absolute() for file in found.files]
     summary = None
     if is_model(files[0]):
@@ -110,7 +110,7 @@ class Run:
         self._recipes = tuple(recipes)
         self._weights = tuple(weights)
         self.device = device
-        # An exported model has no scores but these.
+        # An exported model contains only this summary of its scores.
         self._summary = summary
 
     def __len__(self) -> int:
@@ -145,7 +145,7 @@ class Run:
         0…1, `hd95` in mm), convention and value, NaN if the convention excludes a class.
 
         Raises:
-            spsam.InputError: If a run has no scores beside its checkpoint. Exported models
+            spsam.InputError: If a run has no scores next to its checkpoint. Exported models
                 contain no scores of single cases.
             spsam.errors.SpsamError: If the scores are damaged.
         """

@@ -49,7 +49,7 @@ class Segmentation:
         """The label map as a `SimpleITK.Image` with the image's spacing, origin and direction."""
         import SimpleITK
 
-        # Its functions carry no types.
+        # SimpleITK's functions have no type annotations.
         library: Any = SimpleITK
         image = library.GetImageFromArray(self.labels)
         image.SetSpacing(self.spacing[::-1])

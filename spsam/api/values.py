@@ -20,7 +20,7 @@ Numbers = int | Sequence[int]
 
 
 def warn_of(origins: Iterable[Origin | None]) -> None:
-    """Warns of weights that are neither official nor shipped."""
+    """Warns about weights that are neither official nor shipped."""
     for text in dict.fromkeys(origin.warning for origin in origins if origin is not None):
         if text:
             warnings.warn(text, stacklevel=3)
@@ -44,10 +44,10 @@ def optional_words(value: Words | None) -> list[str] | None:
 
 
 def numbers(name: str, value: Numbers | None, *, count: bool = False) -> tuple[int, ...]:
-    """Seeds or folds as numbers; a number alone is a count of seeds, or the one fold.
+    """Converts seeds or folds; a single number is a count of seeds, or one fold.
 
     Raises:
-        InputError: If they are no such numbers, or one is named twice.
+        InputError: If they are not whole numbers from 0 to `LARGEST`, or if one is repeated.
     """
     if value is None:
         return ()
@@ -56,7 +56,7 @@ def numbers(name: str, value: Numbers | None, *, count: bool = False) -> tuple[i
     listed = _listed(value, count=count)
     whole = listed is not None and all(_is_whole(each) and 0 <= each <= LARGEST for each in listed)
     if not listed or not whole or len(set(listed)) < len(listed):
-        expected = f"expected a number or a list of numbers from 0 to {LARGEST}, each once"
+        expected = f"expected a number or a list of numbers from 0 to {LARGEST}, each only once"
         raise InputError(f"{name}: {expected}, got {value!r}")
     return tuple(int(each) for each in listed)
 
@@ -69,5 +69,5 @@ def _listed(value: Any, *, count: bool) -> list[Any] | None:
 
 
 def _is_whole(value: Any) -> bool:
-    """Whether a value is a whole number, NumPy's included."""
+    """Whether a value is a whole number, including NumPy's."""
     return isinstance(value, Integral) and not isinstance(value, bool)

@@ -1,1 +1,1 @@
-"""The command line: a command parses, calls one function and prints. Never imports torch itself."""
+"""Commands: each parses its options, calls one function and prints. None imports torch at once."""

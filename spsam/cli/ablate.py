@@ -152,7 +152,7 @@ def ablate(  # noqa: PLR0917 - the command line's options
     )
     gpu = read(problems, parse_memory, device_memory, None)
     if gpu is not None and (fit or not dry_run):
-        problems.append(Problem("--device-memory: give it with --dry-run and without --fit"))
+        problems.append(Problem("--device-memory: requires --dry-run and excludes --fit"))
     part = read(problems, parse_shard, shard, (1, 1))
     raise_all(problems)
     ablation, measured = made_plan(request, fit=fit, memory=memory, gpu=gpu)
@@ -162,8 +162,8 @@ def ablate(  # noqa: PLR0917 - the command line's options
     else:
         if ablation.tuning is not None and executor == "slurm":
             raise InputError(
-                "--executor slurm: the study tunes its arms in this process before their runs; run "
-                "the command with --executor local within a job"
+                "--executor slurm: a study with tuning runs its sweeps in this process; run the "
+                "command with --executor local within a job"
             )
         engine = make_executor(executor, ablation, None, jobs, measured, slurm=slurm, detach=detach)
         _run(ablation, engine, part, retry_failed=retry_failed, as_json=as_json)
@@ -194,14 +194,14 @@ def _run(
     else:
         _print_table(outcome)
         if executor.detached and not outcome.complete:
-            typer.echo("jobs are submitted; the same command without --detach waits for them")
+            typer.echo("jobs submitted; rerun without --detach to wait for them")
     raise typer.Exit(1 if outcome.failed else 0)
 
 
 def result_json(ablation: Ablation, outcome: Outcome) -> dict[str, Any]:
-    """The plan with every arm's results, as plain values."""
+    """The plan with the results of every arm, as plain values."""
     plan = ablation.describe()
-    # By way of pandas' own JSON, which writes NaN as null.
+    # pandas' JSON writes NaN as null.
     records: list[dict[str, Any]] = json.loads(outcome.table.frame().to_json(orient="records"))
     for arm, record in zip(plan["arms"], records, strict=True):
         arm["result"] = {key: record[key] for key in record if key not in ("arm", "title")}
@@ -218,7 +218,7 @@ def _print_table(outcome: Outcome) -> None:
 
     from spsam.reporting.render.screen import to_rich
 
-    # Into a file or a pipe the whole table goes, whatever the width of a terminal.
+    # A file or pipe gets the complete table, independent of the terminal's width.
     console = Console() if sys.stdout.isatty() else Console(width=200)
     for table in outcome.tables:
         console.print(to_rich(table, console.width))
@@ -227,8 +227,8 @@ def _print_table(outcome: Outcome) -> None:
     home = outcome.files[0].parents[2]
     typer.echo(f"{home / 'runs'}: configuration, scores and predictions of every finished run")
     if outcome.tracked:
-        typer.echo(f"spsam ui --out {home}: the same runs in MLflow")
+        typer.echo(f"spsam ui --out {home}: shows the same runs in MLflow")
     for folder in outcome.failed:
         typer.echo(f"failed: {folder.error if folder.error.exists() else folder.path}", err=True)
     if outcome.failed:
-        typer.echo("spsam ablate --retry-failed, with the same words, tries them again", err=True)
+        typer.echo("rerun the command with --retry-failed to retry failed runs", err=True)

@@ -104,10 +104,10 @@ def _text(result: Bench) -> str:
     lines = [
         f"{result.arm} on {result.backbone}, {sizes.batch} × {patch}, {sizes.classes} classes, "
         f"{result.precision}, {result.device}",
-        f"{result.parameters['trained']:,} parameters train of {result.parameters['total']:,}, "
-        f"from {result.trained_from} on; {result.gigaflops:,.1f} GFLOPs a patch",
-        f"milliseconds of the {result.seconds_of}, medians of {result.repeats}"
-        + "".join(f"; against {name}, in turns" for name in result.against),
+        f"{result.parameters['trained']:,} of {result.parameters['total']:,} parameters are "
+        f"trained, starting at {result.trained_from}; {result.gigaflops:,.1f} GFLOPs per patch",
+        f"{result.seconds_of} time in milliseconds, medians of {result.repeats} steps"
+        + "".join(f"; alternating with {name}" for name in result.against),
         "",
         _row("", ["here"], ["against", "ratio"] if result.against else []),
     ]

@@ -1,7 +1,7 @@
-"""What a shell offers for the word under the cursor: arms, presets, components, studies, runs.
+"""Shell completion of arms, presets, components, studies and runs.
 
-Only names of files and descriptions of studies are read: a shell waits for the answer. Nothing is
-written, and a folder that cannot be read offers nothing, since a shell has no place for an error.
+Completion must be fast: it reads only file names and descriptions of studies. It writes nothing,
+and folders that cannot be read yield no suggestions, since a shell cannot show errors.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from spsam.config.places import Kind, home, layers
 Complete = Callable[[typer.Context, str], list[str]]
 
 _ARM = re.compile(r"^arm:\n  name: (\S+)$", re.MULTILINE)
-"""The arm in a run's configuration, as `spsam` writes it; YAML itself takes seconds for many."""
+"""The arm in a run's configuration as written by `spsam`; parsing YAML would take seconds."""
 _HEAD = 200
 _SINGLE = "single"
 _NO_ARMS = ("prompts",)
-"""Files beside the arms that are none."""
+"""Files in `ablations` that are not arms."""
 
 
 def _quiet(offered: Callable[[typer.Context, str], Iterable[str]]) -> Complete:
-    """A source of words as the command line takes it: those that begin as what was typed."""
+    """Adapts a source of words to the command line: filters by prefix and suppresses errors."""
 
     @wraps(offered)
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:
         try:
             words = dict.fromkeys(offered(ctx, incomplete))
             return [word for word in words if word.startswith(incomplete)]
-        except Exception:  # the shell's boundary: it would print a traceback into the prompt
+        except Exception:  # at the shell's boundary: a traceback would appear in the prompt
             return []
 
     return complete
@@ -49,7 +49,7 @@ def arms(ctx: typer.Context, incomplete: str) -> Iterable[str]:
 
 @_quiet
 def arms_and_studies(ctx: typer.Context, incomplete: str) -> Iterable[str]:
-    """Names of arms, also behind a comma or as the end of a range, and of studies."""
+    """Names of arms, also after a comma or at the end of a range, and names of studies."""
     before = re.match(r"(.*(?:,|\.\.))?", incomplete)
     start = before[0] if before else ""
     found = [f"{start}{name}" for name in _names("ablations", ".")]
@@ -70,7 +70,7 @@ def sweeps(ctx: typer.Context, incomplete: str) -> Iterable[str]:
 
 @_quiet
 def components(ctx: typer.Context, incomplete: str) -> Iterable[str]:
-    """Slots, components, and SLOT/NAME; of a slot that was typed before, its components."""
+    """Slots, components and SLOT/NAME; after a slot, the components of that slot."""
     slots = _components(_given(ctx, "plugin"))
     before = [str(word) for word in _given(ctx, "component")]
     if before:
@@ -82,7 +82,7 @@ def components(ctx: typer.Context, incomplete: str) -> Iterable[str]:
 
 @_quiet
 def runs(ctx: typer.Context, incomplete: str) -> Iterable[str]:
-    """Names of runs; behind a first one files come, unless a word is begun."""
+    """Names of runs; after the first run, only for a word that is begun: files may follow."""
     if _given(ctx, "named") and not incomplete:
         return []
     return _runs(_home(ctx))
@@ -90,7 +90,7 @@ def runs(ctx: typer.Context, incomplete: str) -> Iterable[str]:
 
 @_quiet
 def runs_and_studies(ctx: typer.Context, incomplete: str) -> Iterable[str]:
-    """The same, and names of studies."""
+    """The same, with names of studies."""
     if _given(ctx, "named") and not incomplete:
         return []
     return [*(study for study, _ in _studies(_home(ctx))), *_runs(_home(ctx))]
@@ -103,7 +103,7 @@ def _names(kind: Kind, below: str) -> list[str]:
 
 
 def _parts(name: str) -> list[str]:
-    # Text and numbers in turn, text first: two keys compare part by part.
+    # Text and numbers alternate, text first, so that two keys compare part by part.
     return re.split(r"(\d+)", name)
 
 
@@ -117,7 +117,7 @@ def _components(plugins: Iterable[Any]) -> dict[str, list[str]]:
 
 
 def _runs(folder: Path) -> Iterator[str]:
-    """`latest`; arms and studies' arms; ids."""
+    """`latest`; arms, with and without their study; ids."""
     ids = sorted(path.name for path in (folder / "runs").glob("[!.]*") if path.is_dir())
     if not ids:
         return
@@ -141,7 +141,7 @@ def _studies(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             about = json.loads(file.read_text(encoding="utf-8"))
             yield str(about["name"]), {"arms": about["arms"]}
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # a damaged description hides no other
+            continue  # skips a damaged description
 
 
 def _arm_of(run: Path) -> str:
@@ -159,5 +159,5 @@ def _home(ctx: typer.Context) -> Path:
 
 
 def _given(ctx: typer.Context, name: str) -> list[Any]:
-    """The values that an option or argument of the command has so far."""
+    """The values of an option or argument given so far."""
     return list(cast("list[Any] | None", ctx.params.get(name)) or [])

@@ -1,4 +1,4 @@
-"""`spsam data`: data sets that are known, what is wrong with yours, and its prepared form."""
+"""`spsam data`: lists known data sets, checks your own and prepares it for training."""
 
 from __future__ import annotations
 
@@ -62,17 +62,17 @@ def list_data(as_json: AsJson = False) -> None:
         }
         typer.echo(json.dumps(content, indent=2))
         return
-    typer.echo(f"built in: {', '.join(BUILT_IN)}\n\nfolders, by their layout:")
+    typer.echo(f"built in: {', '.join(BUILT_IN)}\n\nfolders, by layout:")
     for layout in LAYOUTS:
         typer.echo(f"  {layout.description}")
-    typer.echo(f"\nnew scans, for prediction: {volumes.LAYOUT}\n\ndata sets with a name:")
+    typer.echo(f"\nnew scans, for prediction: {volumes.LAYOUT}\n\nknown data sets:")
     for known in KNOWN:
         typer.echo(f"  {known.name} – {known.title} ({known.modality}); {known.source}")
         typer.echo(f"    classes  {', '.join(known.classes[1:])}")
         for name, parts in known.splits.items():
             sizes = " / ".join(str(len(patients)) for patients in parts.values())
             typer.echo(f"    split    {name}: {sizes} patients")
-    typer.echo("\nEvery one also has five_fold, by patient. Look at yours: spsam data check PATH")
+    typer.echo("\nAll support five_fold, split by patient. Check your own: spsam data check PATH")
 
 
 @app.command("check", epilog="Example: spsam data check path/to/ACDC --json")
@@ -159,9 +159,9 @@ def prepare_data(
         return
     spacing = " × ".join(f"{value:.4g}" for value in made.spacing)
     depth = "slices as acquired" if made.anisotropic else "resampled on every axis"
-    typer.echo(f"{dataset.name}: {len(dataset.cases)} cases onto {spacing} mm (depth first)")
+    typer.echo(f"{dataset.name}: {len(dataset.cases)} cases, resampled to {spacing} mm (z × y × x)")
     typer.echo(f"  {depth}; orientation {made.orientation}; {_scheme(made.modality, made.crop)}")
-    state = "would go to" if dry_run else "already in" if was_there else "now in"
+    state = "to be stored in" if dry_run else "already in" if was_there else "stored in"
     size = f", {content['bytes'] / 1e6:.1f} MB" if target.is_dir() else ""
     typer.echo(f"  {state} {target}{size}")
 
@@ -169,11 +169,11 @@ def prepare_data(
 def _scheme(modality: str, crop: bool) -> str:
     if modality == "CT":
         return "clipped to the 0.5–99.5 percentiles of the training foreground, z-score"
-    return "cropped to what is not zero, z-score of that" if crop else "z-score of each volume"
+    return "cropped to nonzero voxels, z-score of these" if crop else "z-score of each volume"
 
 
 def _open(path: str) -> DataSet:
-    """A data set, or new scans as one without classes."""
+    """Opens a data set, or a folder of new scans as a data set without classes."""
     from spsam.data.dataset import LAYOUTS, open_dataset, open_scans
 
     place = Path(path)
@@ -186,7 +186,7 @@ def _open(path: str) -> DataSet:
         try:
             return open_scans(place)
         except InputError as scans:
-            # Nobody but the user knows which of both it was meant to be.
+            # Both readings are possible: report the problems of both.
             raise InputError([*error.problems, *scans.problems]) from None
 
 
@@ -255,12 +255,12 @@ def _as_text(report: DataReport) -> str:
     for title, problems in (("warning", report.warnings), ("error", report.errors)):
         if problems:
             lines += ["", f"{_count(len(problems), title)}:", *(f"  {each}" for each in problems)]
-    verdict = "training would break" if report.errors else "nothing that would break training"
+    verdict = "training would fail" if report.errors else "no problem that prevents training"
     return "\n".join([*lines, "", verdict])
 
 
 def _regions(dataset: DataSet) -> list[str]:
-    """Each region of several classes and what forms it."""
+    """The regions that unite several classes, with these classes."""
     return [
         f"{region.name} = {' + '.join(dataset.class_names[k] for k in region.classes)}"
         for region in dataset.regions
@@ -273,7 +273,7 @@ def _count(number: int, of: str) -> str:
 
 
 def _ranges(report: DataReport) -> list[str]:
-    """Smallest, median and largest size and spacing along the array's axes."""
+    """Smallest, median and largest size and spacing along each axis of the array."""
     import numpy as np
 
     known = [each.geometry for each in report.facts if each.geometry]
@@ -290,5 +290,5 @@ def _ranges(report: DataReport) -> list[str]:
             np.max(values, axis=0),
         )
         shown = (" × ".join(f"{value:.4g}" for value in each) for each in (low, middle, high))
-        lines.append(f"  {title:<12} {' … '.join(shown)}  (z × y × x; least … median … most)")
+        lines.append(f"  {title:<12} {' … '.join(shown)}  (z × y × x; min … median … max)")
     return lines

@@ -20,7 +20,7 @@ _MARKS = {"ok": "ok", "note": "note", "wrong": "WRONG"}
 
 def doctor(
     data: Annotated[
-        str | None, typer.Option(help="`phantom` or a folder, to check as well [default: none].")
+        str | None, typer.Option(help="Data set to check: `phantom` or a folder [default: none].")
     ] = None,
     checkpoint: Checkpoint = None,
     storage: Annotated[
@@ -32,7 +32,7 @@ def doctor(
 ) -> None:
     """Check this machine: software, GPUs, storage, files and training steps.
 
-    The exit code is 1 if a check fails. No file is kept.
+    The exit code is 1 if a check fails. No files are kept.
     """
     from spsam.config.places import home
     from spsam.studies.doctor.examine import examine
@@ -47,9 +47,9 @@ def doctor(
     elif found.wrong:
         first, *more = found.wrong
         rest = f" ({len(more)} more above)" if more else ""
-        typer.echo(f"\nto mend first: {first.check}: {first.mend or first.text}{rest}")
+        typer.echo(f"\nfix first: {first.check}: {first.mend or first.text}{rest}")
     else:
-        typer.echo("\nnothing is to be mended")
+        typer.echo("\nall checks passed")
     raise typer.Exit(1 if found.wrong else 0)
 
 

@@ -31,7 +31,7 @@ def evaluate(  # noqa: PLR0917 - the command line's options
         int | None,
         typer.Option(
             min=1,
-            help="Id in the references of voxels that do not count [default: as recorded by "
+            help="Id in the references of voxels to exclude [default: as recorded by "
             "spsam predict, else as declared in ../dataset.json].",
         ),
     ] = None,
@@ -84,9 +84,9 @@ def _print(result: dict[str, object]) -> None:
     ignore = result["ignore"]
     ignored = "" if ignore is None else f"; voxels with id {ignore} in the references excluded"
     table = Table(
-        caption=f"Means over {result['cases']} cases, then over classes; empty classes by the "
-        f"convention {result['convention']}; surface Dice within "
-        f"{result['surface_dice_tolerance_mm']} mm; volume error (predicted - reference) / "
+        caption=f"Means over {result['cases']} cases, then over classes; convention for empty "
+        f"classes: {result['convention']}; tolerance of the surface Dice: "
+        f"{result['surface_dice_tolerance_mm']} mm; volume error: (predicted - reference) / "
         f"reference{ignored}",
     )
     heads = ("class", "Dice %", "IoU %", "HD95 mm", "surface Dice %", "volume error %")
@@ -103,5 +103,5 @@ def _print(result: dict[str, object]) -> None:
 
 
 def _shown(value: float) -> str:
-    """Two decimals; of a distance in microns, which is in mm, two digits."""
+    """Two decimals, or two significant digits for values below 0.01."""
     return f"{value:.2f}" if value == 0 or abs(value) >= 0.01 else f"{value:.2g}"

@@ -1,4 +1,4 @@
-"""How a plan for a GPU is shown, which need not be in this machine."""
+"""Output of a plan for a GPU, which need not be installed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 Ways = Mapping[str, Sequence[Mapping[str, Any]]]
 
 _SUSTAINED = 50e12
-"""Operations a second for a first idea of time: an assumption, which no GPU has confirmed."""
+"""Assumed operations per second for an estimate of time; not measured on any GPU."""
 _LONG = 1000
-"""Hours of a run from which another way is proposed."""
+"""Hours per run above which alternatives are suggested."""
 
 
 def gpu_text(ablation: Ablation, room: float, ways: Ways, header: str) -> str:
-    """The arms, what each takes of a GPU of `room` GB, and how it fits."""
-    lines = [header, f"GPU       {room:g} GB, which need not be here: planned from shapes", ""]
+    """The arms, the memory that each needs on a GPU of `room` GB, and the settings that fit."""
+    lines = [header, f"GPU       {room:g} GB, not required here: estimated from shapes", ""]
     for planned in ablation.arms:
         lines.append(f"{planned.arm.name}: {planned.arm.title}")
         lines += [f"    {line}" for line in _lines(ways[planned.arm.name], room)]
@@ -31,7 +31,7 @@ def gpu_text(ablation: Ablation, room: float, ways: Ways, header: str) -> str:
 
 
 def gpu_json(ablation: Ablation, room: float, ways: Ways, header: str) -> str:
-    """The same for a program: each arm has `gpu`, the ways tried."""
+    """The same as JSON: `gpu` of each arm lists the settings tried."""
     plan = {**ablation.describe(), "device_memory": room * 1e9}
     for arm in plan["arms"]:
         arm["gpu"] = ways[arm["name"]]
@@ -50,22 +50,22 @@ def _lines(ways: Sequence[Mapping[str, Any]], room: float) -> list[str]:
             f"{'fits' if way['fits'] else 'does not fit'} (weights {memory['weights'] / 1e9:.2f}, "
             f"gradients and optimiser {(memory['gradients'] + memory['optimizer']) / 1e9:.2f}, "
             f"activations {memory['kept'] / 1e9:.2f}: {parts}; "
-            f"beside tensors {memory['overhead'] / 1e9:.2f})"
+            f"outside tensors {memory['overhead'] / 1e9:.2f})"
         )
     last = ways[-1]
     if not last["fits"]:
         lines.append(
-            f"no way fits {room:g} GB: choose a smaller patch (patch.max_size), "
+            f"nothing fits into {room:g} GB: choose a smaller patch (patch.max_size), "
             "backbone.encoder_size or backbone, or a larger GPU"
         )
     elif len(ways) > 1:
-        lines.append(f"give {_options(last)}; no result changes by it")
+        lines.append(f"use {_options(last)}; results do not change")
     return lines
 
 
 def _named(way: Mapping[str, Any]) -> str:
     pieces = way["accumulate"]
-    blocks = "blocks computed twice" if way["checkpoint_activations"] else "blocks kept"
+    blocks = "activations recomputed" if way["checkpoint_activations"] else "activations kept"
     return f"{blocks}, batch {'whole' if pieces == 1 else f'in {pieces} pieces'}"
 
 
@@ -75,16 +75,16 @@ def _options(way: Mapping[str, Any]) -> str:
 
 
 def _time(ways: Sequence[Mapping[str, Any]], steps: int) -> list[str]:
-    """Operations, and a first idea of hours, which no GPU has measured."""
+    """Operations per step, and an estimate of the hours, which no GPU has confirmed."""
     operations = ways[-1]["memory"]["operations"]
     hours = steps * operations / _SUSTAINED / 3600
     lines = [
-        f"operations: {operations / 1e12:.2f} · 10¹² a step of both phases; a GPU that sustains "
-        f"{_SUSTAINED / 1e12:.0f} · 10¹² a second takes about {hours:,.0f} h for {steps:,} steps"
+        f"operations: {operations / 1e12:.2f} · 10¹² per step of both phases; a GPU that sustains "
+        f"{_SUSTAINED / 1e12:.0f} · 10¹² per second needs about {hours:,.0f} h for {steps:,} steps"
     ]
     if hours > _LONG:
         lines.append(
-            "that is too long for one GPU: take several (--devices), fewer epochs "
+            "this is too long for one GPU: use several (--devices), fewer epochs "
             "(--set train.epochs=…), a smaller backbone.encoder_size or backbone"
         )
     return lines

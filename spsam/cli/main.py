@@ -1,4 +1,4 @@
-"""The command `spsam`: its verbs, and what a mistake looks like."""
+"""The command `spsam`: its subcommands, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ from spsam.cli.numbers import bounded
 from spsam.cli.streams import open_closed_streams, shown_streams
 from spsam.errors import InputError, SpsamError, shortened
 
-# What the system refuses is no mistake of the program's.
+# Errors of the operating system are not bugs of spsam: each is reported with advice.
 _ADVICE = {
-    errno.ENAMETOOLONG: "names have at most 255 bytes: give a shorter one",
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room and give the same command again"),
-    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "name a folder that is yours"),
-    errno.EFBIG: "the disk takes no file so large",
-    errno.EIO: "the disk fails: see the system's log",
+    errno.ENAMETOOLONG: "names have at most 255 bytes; choose a shorter one",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space and rerun the command"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "choose a folder you can write to"),
+    errno.EFBIG: "the file system does not support files of this size",
+    errno.EIO: "the disk reports an error; check the system log",
 }
 
 
 class Verbs(TyperGroup):
-    """Ends with 2 where the user's input is wrong and with 1 where something failed."""
+    """The subcommands; the exit code is 2 for invalid input and 1 for any other failure."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the verb; every mistake becomes one line on stderr, without a traceback."""
+        """Runs the subcommand; every error becomes one line on stderr, without a traceback."""
         with shown_streams():
             return self._invoke(ctx)
 
@@ -64,21 +64,21 @@ class Verbs(TyperGroup):
             raise typer.Exit(1) from error
         except OSError as error:
             if isinstance(error, BrokenPipeError):
-                raise  # whoever read the output has enough
+                raise  # the reader closed the pipe: not an error
             wrong = error.errno == errno.ENAMETOOLONG
             typer.echo(f"{'error' if wrong else 'failed'}: {_told(error)}", err=True)
             raise typer.Exit(2 if wrong else 1) from error
 
 
 def _told(error: OSError) -> str:
-    """What the system refuses, where, and what to do."""
+    """The error, the path it concerns, and what to do about it."""
     if isinstance(error, FileNotFoundError) and not _has_working_directory():
-        return "the working directory was removed: change to a folder that exists"
-    # A short write has no number, and its text says how much was written.
+        return "the working directory was removed: change to an existing folder"
+    # A short write has no error number; its text reports how much was written.
     number = error.errno or (errno.ENOSPC if "written" in str(error) else 0)
     what = error.strerror or str(error) or type(error).__name__
     place = f"{shortened(str(error.filename), 200)}: " if error.filename else ""
-    advice = _ADVICE.get(number, "the system refused it: see whether the place is as expected")
+    advice = _ADVICE.get(number, "rejected by the operating system; check the path")
     return f"{place}{what}: {advice}"
 
 
@@ -97,7 +97,7 @@ app = typer.Typer(
     epilog="Example: spsam ablate S1..S9 --data phantom",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    # Markup would swallow what stands in brackets, as defaults do.
+    # Markup would remove text in brackets, such as defaults.
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -132,13 +132,13 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """What stands before a verb."""
+    """Options before a subcommand."""
 
 
 def main() -> None:
-    """Runs the command line; the installed program `spsam`."""
+    """Runs the command line; entry point of the installed program `spsam`."""
     open_closed_streams()
-    # Tables hold ± and –: a terminal that cannot print them shows a ? instead of a traceback.
+    # Tables contain ± and –: a terminal that cannot print them shows ? instead of a traceback.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

@@ -1,4 +1,4 @@
-"""Warnings that stand before a command's own output, on the error stream."""
+"""Warnings on stderr, before a command's own output."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def weights_lines(origins: Iterable[Origin | None]) -> list[str]:
-    """A header's lines on where SAM's weights come from, each once."""
+    """Header lines about the origin of SAM's weights, without repetitions."""
     told = [f"{o.backbone}: {o}" + (f", {o.file}" if o.file else "") for o in origins if o]
     return [f"weights   {text}" for text in dict.fromkeys(told)]
 
 
 def warn_of_weights(origins: Iterable[Origin | None]) -> None:
-    """Warns of every file of weights that is not what a user may take it for."""
+    """Prints the warnings about files of weights, without repetitions."""
     warnings = [origin.warning for origin in origins if origin and origin.warning]
     for text in dict.fromkeys(warnings):
         typer.echo(f"warning: {text}", err=True)

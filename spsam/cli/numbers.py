@@ -1,4 +1,4 @@
-"""The numbers that options take: finite, and bounded."""
+"""Checks the numbers passed as options: finite, and not too large."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spsam.errors import InputError, Problem
 
 
 def bounded(verb: Callable[..., None]) -> Callable[..., None]:
-    """The verb, refusing numbers that are not finite or too large, whichever option has them."""
+    """Wraps a command to reject options with numbers that are not finite or too large."""
 
     @functools.wraps(verb)
     def checked(**options: Any) -> None:

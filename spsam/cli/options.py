@@ -1,8 +1,8 @@
-"""Options that several commands have, each with one name and one meaning.
+"""Options shared by several commands, each with one name and one meaning.
 
-`--out` is the folder of results, `--save` the place of what a command writes for the user;
-`--workers` make training samples, `--processes` share one command's work, `--jobs` are runs at a
-time.
+`--out` is the folder of results; `--save` is the path of a file or folder that a command writes for
+the user. `--workers` counts processes that prepare training samples, `--processes` counts processes
+that share the work of one command, and `--jobs` counts simultaneous runs.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from spsam.errors import InputError, Problem, shortened
 Value = TypeVar("Value")
 
 MOST_MEMORY = 1e5
-"""GB that no GPU has."""
+"""Upper bound of GPU memory in GB; larger values are rejected."""
 
 PRESETS = "smoke, demo, cpu, paper, or a YAML file"
-"""The shipped presets, for help texts: help reads no files."""
+"""The shipped presets, spelled out for help texts: `--help` reads no files."""
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """`3` is seeds 0, 1, 2; `0,4` are these two; `7,` is this one.
+    """Parses seeds: `3` means 0, 1, 2; `0,4` means 0 and 4; `7,` means 7 alone.
 
     Raises:
-        InputError: If it is neither.
+        InputError: If the text is neither a number nor a list, or repeats a seed.
     """
     words = [word.strip() for word in text.split(",")]
     listed = [word for word in words if word]
@@ -43,20 +43,20 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if len(words) == 1:
         if not 1 <= numbers[0] <= MOST_LISTED:
             raise InputError(
-                f"--seeds {text}: expected from one to {MOST_LISTED} seeds; seed {text} alone is "
-                f"'{text},'"
+                f"--seeds {text}: expected from one to {MOST_LISTED} seeds; write '{text},' for "
+                f"seed {text} alone"
             )
         return tuple(range(numbers[0]))
     if len(set(numbers)) < len(numbers):
-        raise InputError(f"--seeds {text}: a seed is named twice")
+        raise InputError(f"--seeds {text}: a seed is repeated")
     return tuple(numbers)
 
 
 def parse_folds(text: str) -> tuple[int, ...]:
-    """`1` is fold 1, `0,2` are these two, `0..4` are all from the first to the last.
+    """Parses folds: `1` means fold 1, `0,2` means both, `0..4` means all from 0 to 4.
 
     Raises:
-        InputError: If it is none of them, or a fold is named twice.
+        InputError: If the text is none of these, or repeats a fold.
     """
     numbers: list[int] = []
     for word in text.split(","):
@@ -70,27 +70,27 @@ def parse_folds(text: str) -> tuple[int, ...]:
             )
         numbers += range(first, last + 1)
     if not numbers or len(set(numbers)) < len(numbers):
-        raise InputError(f"--fold {text}: expected at least one fold, each once")
+        raise InputError(f"--fold {text}: expected at least one fold, each only once")
     return tuple(numbers)
 
 
 def parse_fold(text: str) -> int:
-    """The fold of a command that works on one.
+    """Parses the fold of a command that uses a single fold.
 
     Raises:
-        InputError: If there are several, or it is none.
+        InputError: If the text is not a fold, or specifies several.
     """
     folds = parse_folds(text)
     if len(folds) > 1:
-        raise InputError(f"--fold {text}: expected one fold here")
+        raise InputError(f"--fold {text}: expected a single fold")
     return folds[0]
 
 
 def parse_memory(text: str) -> float:
-    """`24GB` and `24` are 24 GB.
+    """Parses GPU memory: `24GB` and `24` both mean 24 GB.
 
     Raises:
-        InputError: If it is no such thing.
+        InputError: If the text is not a number of GB between 0 and `MOST_MEMORY`.
     """
     number = text.strip().upper().removesuffix("GB").strip()
     try:
@@ -99,16 +99,16 @@ def parse_memory(text: str) -> float:
         value = 0.0
     if not 0 < value < MOST_MEMORY:
         raise InputError(
-            f"--device-memory {shortened(text)}: expected GB of a GPU, such as 24GB or 80"
+            f"--device-memory {shortened(text)}: expected GB of GPU memory, e.g. 24GB or 80"
         )
     return value
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """`2/3` is the second of three parts.
+    """Parses a shard: `2/3` is the second of three parts.
 
     Raises:
-        InputError: If it is no such thing.
+        InputError: If the text is not of the form I/N with 1 <= I <= N.
     """
     index, count = (whole(word) for word in [*text.split("/"), "", ""][:2])
     if text.count("/") == 1 and index is not None and count is not None and 1 <= index <= count:
@@ -117,20 +117,20 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def parse_externals(entries: Sequence[str]) -> dict[str, Path]:
-    """`nnUNet=path/to/label_maps`: a name and a folder, each name once.
+    """Parses `NAME=FOLDER` entries, such as `nnUNet=path/to/label_maps`; names must be unique.
 
     Raises:
-        InputError: With every entry that is something else.
+        InputError: With every invalid or repeated entry.
     """
     found: dict[str, Path] = {}
     problems: list[Problem] = []
     for entry in entries:
         name, sign, folder = (part.strip() for part in entry.partition("="))
         if not name or not sign or not folder:
-            message = "expected NAME=FOLDER, such as nnUNet=path/to/label_maps"
+            message = "expected NAME=FOLDER, e.g. nnUNet=path/to/label_maps"
             problems.append(Problem(f"--external {shortened(entry)}: {message}"))
         elif name in found:
-            problems.append(Problem(f"--external {shortened(entry)}: '{name}' is named twice"))
+            problems.append(Problem(f"--external {shortened(entry)}: '{name}' is repeated"))
         found[name] = Path(folder)
     if problems:
         raise InputError(problems)
@@ -138,20 +138,20 @@ def parse_externals(entries: Sequence[str]) -> dict[str, Path]:
 
 
 def words(text: str | None) -> list[str] | None:
-    """The words of a list with commas."""
+    """Splits a comma-separated list."""
     return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
 
 
 def read(
     problems: list[Problem], parse: Callable[[str], Value], text: str | None, default: Value
 ) -> Value:
-    """An option's value; a mistake is collected, so that all are reported at once.
+    """Parses an option; errors are collected, so that all of them are reported together.
 
     Args:
-        problems: Mistakes are put here.
-        parse: Reads the text.
-        text: The option, where it is given.
-        default: The value where it is not, or is wrong.
+        problems: Receives the errors.
+        parse: Parses the text.
+        text: The option's text; None if the option is not given.
+        default: The value if the option is not given or is invalid.
     """
     from spsam.config.problems import gather
 

@@ -1,4 +1,4 @@
-"""What `ablate` and `train` share: making a plan, and how it is shown."""
+"""Planning and its output, shared by `ablate` and `train`."""
 
 from __future__ import annotations
 
@@ -20,17 +20,24 @@ if TYPE_CHECKING:
 
 _SHOWN_CHANGES = 4
 DEFAULT_NETWORK = "self_prompt_sam"
-"""Of every arm that names no other."""
-# Hours of a run from which another way is proposed.
+"""The network of arms that do not select another one."""
+# Hours per run above which alternatives are suggested.
 _TOO_LONG = 1000
 
 
 def made_plan(
     request: Request, *, fit: bool, memory: float | None, gpu: float | None = None
 ) -> tuple[Ablation, Costs]:
-    """The plan, and what was measured to fit it into memory.
+    """Makes the plan, and measures its costs if it is to be fitted into memory.
 
-    With `gpu`, GB of one that need not be here, the plan is for that.
+    Args:
+        request: The request.
+        fit: Whether to fit steps into memory.
+        memory: Available memory in GB; None: the free memory.
+        gpu: Memory in GB of a GPU to plan for, which need not be installed; None: this machine.
+
+    Returns:
+        The plan and the measured costs, which are empty without `fit`.
 
     Raises:
         InputError: With every mistake in the request.
@@ -44,8 +51,8 @@ def made_plan(
     warn_of_weights(arm.weights for arm in ablation.arms)
     if fit and ablation.tuning is not None:
         raise InputError(
-            "--fit: the study tunes its arms before their runs; give train.accumulate and "
-            "train.checkpoint_activations by --set"
+            "--fit: not available for a study with tuning; set train.accumulate and "
+            "train.checkpoint_activations with --set instead"
         )
     return watched(lambda watch: fitted(ablation, watch, memory)) if fit else (ablation, {})
 
@@ -59,15 +66,15 @@ def show_plan(
     as_json: bool,
     gpu: float | None = None,
 ) -> None:
-    """What a dry run prints.
+    """Prints the plan of a dry run.
 
     Args:
         ablation: The plan.
-        measured: What is known of its costs.
-        measure: Whether unknown costs are measured; None: where `usual` and the machine can.
-        usual: See above.
-        as_json: For a program.
-        gpu: GB of a GPU that need not be here; nothing is measured then.
+        measured: Costs that were measured before.
+        measure: Whether to measure costs; None: if `usual` is set and memory suffices.
+        usual: Default of `measure`.
+        as_json: Print JSON.
+        gpu: Memory in GB of a GPU to plan for; costs are then estimated, not measured.
     """
     from spsam.cli.gpu_view import gpu_json, gpu_text
     from spsam.cli.progress import watched
@@ -80,7 +87,7 @@ def show_plan(
         return
     large = too_large(ablation)
     if measure is None:
-        # Steps that are made for a GPU would be measured for minutes, if memory sufficed.
+        # Measuring steps made for a GPU would take minutes on a CPU, if memory sufficed at all.
         measure = usual and large is None
     if measure and not measured:
         measured = watched(lambda watch: costs(ablation, watch))
@@ -88,7 +95,7 @@ def show_plan(
 
 
 def header(ablation: Ablation) -> str:
-    """What is about to run, in a few lines."""
+    """The header of the plan, in a few lines."""
     split, data = ablation.split, ablation.dataset
     sizes = dict.fromkeys("×".join(map(str, arm.plan.patch_size)) for arm in ablation.arms)
     networks = dict.fromkeys(
@@ -123,8 +130,8 @@ def header(ablation: Ablation) -> str:
         *weights_lines(arm.weights for arm in ablation.arms),
         f"runs      {len(ablation.runs)}: {words} {counts}",
         *[
-            f"external  {each.name}: {len(each.sha256)} label maps of {each.folder}, compared with "
-            f"{each.parent}; predicted elsewhere, scored by spsam"
+            f"external  {each.name}: {len(each.sha256)} label maps in {each.folder}, compared with "
+            f"{each.parent}; predicted by another program, scored by spsam"
             for each in ablation.externals
         ],
         *_tuning_lines(ablation),
@@ -133,7 +140,7 @@ def header(ablation: Ablation) -> str:
 
 
 def _tuning_lines(ablation: Ablation) -> list[str]:
-    """What is tuned before the runs, and what it costs."""
+    """The tuning before the runs and its cost."""
     tuning = ablation.tuning
     if tuning is None:
         return []
@@ -144,17 +151,17 @@ def _tuning_lines(ablation: Ablation) -> list[str]:
     sweep = next(iter(tuning.sweeps.values()))
     searched = dict.fromkeys(d.key for each in tuning.sweeps.values() for d in each.space)
     lines = [
-        f"tuning    {tuning.trials} trials before the runs, {steps:,} steps in all: "
+        f"tuning    {tuning.trials} trials before the runs, {steps:,} steps in total: "
         f"{', '.join(searched)} for {', '.join(tuning.sweeps)}, scored on "
-        f"{len(sweep.context.split.test)} validation cases, no test case is seen"
+        f"{len(sweep.context.split.test)} validation cases; no test case is used"
     ]
     if not tuning.done:
-        lines.append("          run ids of tuned arms are known once their values are chosen")
+        lines.append("          run ids of tuned arms are determined after the tuning")
     return lines
 
 
 def _network(arm: ArmConfig, *, sam: bool) -> str:
-    """A network's name, and its SAM's; Self-Prompt SAM is known by its SAM."""
+    """A network and its SAM; Self-Prompt SAM is represented by its SAM."""
     name = arm.network.name
     if not sam:
         return name
@@ -171,7 +178,7 @@ def _size(side: int | tuple[int, int] | None) -> str:
 
 
 def _large_lines(ablation: Ablation, large: Mapping[str, Any] | None) -> list[str]:
-    """That runs are made for a GPU, and what they would take here, where there is none."""
+    """A note if runs are designed for a GPU and none is available, with the costs on this CPU."""
     from spsam.cli.progress import span
 
     if large is None:
@@ -180,27 +187,27 @@ def _large_lines(ablation: Ablation, large: Mapping[str, Any] | None) -> list[st
     hours = large["seconds"] / 3600
     advice = (
         [
-            f"machine   that is {hours:,.0f} hours a run, which is not practical here: take a "
-            "machine with a GPU (--device-memory 24GB plans for one), or --preset cpu, whose "
-            "schedule is for two cores"
+            f"machine   {hours:,.0f} hours per run are not practical: use a machine with a GPU "
+            "(--device-memory 24GB plans for one), or --preset cpu, whose schedule is designed for "
+            "two cores"
         ]
         if hours > _TOO_LONG
         else []
     )
     return [
-        f"machine   without a GPU, for which {large['arm']} under the preset {ablation.preset} is "
-        f"made: on this processor about {large['peak'] / 1e9:,.0f} GB of memory "
-        f"({large['free'] / 1e9:,.0f} GB are free), {large['joint_step']:,.0f} s a step and "
+        f"machine   no GPU, but {large['arm']} with the preset {ablation.preset} is designed for "
+        f"one: on this CPU it needs about {large['peak'] / 1e9:,.0f} GB of memory "
+        f"({large['free'] / 1e9:,.0f} GB are free), {large['joint_step']:,.0f} s per step and "
         f"{span(large['seconds'])} for the {train.epochs * train.iterations:,} steps of a run "
-        "(estimated from its operations)",
+        "(estimated from the number of operations)",
         *advice,
     ]
 
 
 def plan_text(ablation: Ablation, measured: Costs, large: Mapping[str, Any] | None = None) -> str:
-    """The arms, what each changes, how much it trains and what that takes.
+    """The arms with their changes, numbers of trained parameters and costs.
 
-    `large` is what `spsam.studies.planning.costs.too_large` found.
+    `large` is the result of `spsam.studies.planning.costs.too_large`.
     """
     lines = [header(ablation), *_large_lines(ablation, large), ""]
     for planned in ablation.arms:
@@ -220,16 +227,16 @@ def plan_text(ablation: Ablation, measured: Costs, large: Mapping[str, Any] | No
 
 
 def _several(counts: Mapping[str, int]) -> str:
-    """The parameters of each component of a slot that has several."""
+    """The number of parameters per component, for slots with several components."""
     each = [f"{key.partition('.')[2]} {count:,}" for key, count in counts.items() if "." in key]
     return f" ({', '.join(each)})" if each else ""
 
 
 def _changes(diff: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line a change; a parameter of a component that the parent has not is set, not changed."""
+    """One line per change; for parameters of a new component, the value and its default."""
     keys = {change["key"] for change in diff}
     return [
-        f"{change['key']}: {change['value']} (by default {change['parent']})"
+        f"{change['key']}: {change['value']} (default: {change['parent']})"
         if any(change["key"].startswith(f"{key}.") for key in keys)
         else f"{change['key']}: {change['parent']} -> {change['value']}"
         for change in diff
@@ -237,7 +244,7 @@ def _changes(diff: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def plan_json(ablation: Ablation, measured: Costs, large: Mapping[str, Any] | None = None) -> str:
-    """The same for a program."""
+    """The same as JSON."""
     plan = {**ablation.describe(), "without_gpu": large}
     for arm in plan["arms"]:
         if arm["name"] in measured:
@@ -246,7 +253,7 @@ def plan_json(ablation: Ablation, measured: Costs, large: Mapping[str, Any] | No
 
 
 def _total(ablation: Ablation, measured: Costs) -> list[str]:
-    """What all runs take, where all were measured."""
+    """The total cost of all runs, if every arm was measured."""
     from spsam.cli.progress import span
 
     known = [(arm, measured.get(arm.arm.name)) for arm in ablation.arms]
@@ -271,7 +278,7 @@ def _cost_lines(name: str, measured: Costs) -> list[str]:
         return []
     cost = measured[name]
     if cost is None:
-        return ["memory: a step takes more than is free; --fit computes it in pieces"]
+        return ["memory: a step needs more than is free; --fit splits it into smaller pieces"]
     sizes = {
         key: f"{cost[key] / 1e6:,.0f} MB" for key in ("weights", "training", "activations", "peak")
     }
@@ -279,7 +286,7 @@ def _cost_lines(name: str, measured: Costs) -> list[str]:
         f"memory: {sizes['peak']} at most (weights {sizes['weights']}, gradients and optimiser "
         f"{sizes['training']}, activations {sizes['activations']}); "
         f"{cost['free'] / 1e9:.1f} GB are free",
-        f"time: {cost['generator_step']:.3f} s a step of the generator alone, "
-        f"{cost['joint_step']:.3f} s of both (mean of {cost['steps']}); "
+        f"time: {cost['generator_step']:.3f} s per step of the generator alone, "
+        f"{cost['joint_step']:.3f} s per step of both phases (mean of {cost['steps']}); "
         f"training {span(cost['seconds'])}",
     ]

@@ -17,7 +17,7 @@ EPILOG = "Example: spsam predict S9 scans/ --save segmented/"
 
 
 class Naming(str, Enum):
-    """File names of the results."""
+    """File names of the label maps."""
 
     input = "input"
     amos = "amos"
@@ -83,7 +83,7 @@ def predict(  # noqa: PLR0917 - the command line's options
 
     options = {"mirror": mirror, "probabilities": probabilities, "prompts": prompts}
     more = {"dicom_seg": dicom_seg, "seg_nrrd": seg_nrrd, "overlay": overlay}
-    # Only those: a folder that was begun by an earlier version is gone on with.
+    # Unused options are not recorded, so that folders of earlier versions can be resumed.
     options |= {name: True for name, wanted in more.items() if wanted}
     planned = plan_prediction(
         named,
@@ -110,5 +110,5 @@ def predict(  # noqa: PLR0917 - the command line's options
         typer.echo("\n".join([*notes, *files, "", "Nothing was run: --dry-run."]))
     else:
         count = f"{len(files)} of {len(planned.cases)}" if done.problems else len(files)
-        typer.echo(f"{save}: {count} label maps in their volumes' own grids")
+        typer.echo(f"{save}: {count} label maps, each in the grid of its volume")
     raise typer.Exit(1 if done.problems else 0)

@@ -20,27 +20,27 @@ EPILOG = "Example: spsam pretrain --save sam_tiny.safetensors"
 
 def pretrain(  # noqa: PLR0917 - the command line's options
     recipe: Annotated[
-        Path | None, typer.Argument(help="YAML file [default: the one of sam_tiny].")
+        Path | None, typer.Argument(help="YAML file [default: the recipe of sam_tiny].")
     ] = None,
     overrides: Overrides = None,
     save: Annotated[
-        Path, typer.Option(help="The weights, for --checkpoint of other verbs.")
+        Path, typer.Option(help="File of weights to write, for --checkpoint of other commands.")
     ] = Path("sam_tiny.safetensors"),
     start: Annotated[
-        Path | None, typer.Option(help="The weights that the recipe starts from, if it does.")
+        Path | None, typer.Option(help="File of weights to start from, if the recipe requires one.")
     ] = None,
     workers: Annotated[
-        int, typer.Option(min=0, max=1024, help="Processes that make training pictures.")
+        int, typer.Option(min=0, max=1024, help="Processes that generate training images.")
     ] = 1,
     questions: Annotated[
-        int, typer.Option(min=1, help="Held-out pictures that the result is measured on.")
+        int, typer.Option(min=1, help="Number of held-out images to measure the result on.")
     ] = 200,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Teach a small SAM to answer prompts. The same command resumes it.
+    """Pretrain a small SAM. Rerun the same command to resume.
 
-    It learns from procedural pictures alone.
+    All training images are generated procedurally.
     """
     from spsam.config.overrides import parse_overrides
     from spsam.config.places import shipped
@@ -85,7 +85,7 @@ def pretrain(  # noqa: PLR0917 - the command line's options
         typer.echo(json.dumps(result, indent=2))
         return
     typer.echo(f"{save}: sha-256 {sha256[:12]}, {seconds:.0f} s")
-    typer.echo(f"mean IoU on {questions} pictures that it never saw:")
+    typer.echo(f"mean IoU on {questions} held-out images:")
     for kind, value in scores.items():
         typer.echo(f"  {kind:24} {value:.3f}")
-    typer.echo(f"use it: spsam ablate S1..S9 --checkpoint {save}")
+    typer.echo(f"spsam ablate S1..S9 --checkpoint {save}: uses the weights")

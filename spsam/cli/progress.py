@@ -1,4 +1,4 @@
-"""How a study's progress looks: bars on a terminal, lines elsewhere. Always on stderr."""
+"""Progress of a study on stderr: bars on a terminal, lines otherwise."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-# Share of a run that is training; what remains is its evaluation.
+# Share of a run that is training; the rest is its evaluation.
 _TRAINING = 0.9
 _SECONDS_BETWEEN_LINES = 30.0
 
 
 def watched(work: Callable[[ProgressListener], Result]) -> Result:
-    """Does some work and shows how far it is; Ctrl-C ends the command with 130.
+    """Calls `work` and displays its progress; Ctrl-C exits with code 130.
 
     Args:
-        work: Given who is to be told.
+        work: The function; receives the listener to report progress to.
     """
-    # A terminal that cannot move its cursor would show nothing of the bars.
+    # A terminal that cannot move its cursor would not show the bars.
     moves = sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
     watch = BarWatcher(sys.stderr) if moves else LineWatcher(sys.stderr)
     try:
         return work(watch)
     except KeyboardInterrupt as stop:
         watch.close()
-        typer.echo("interrupted: the same command resumes where it stopped", err=True)
+        typer.echo("interrupted: rerun the same command to resume", err=True)
         raise typer.Exit(getattr(stop, "exit_code", 130)) from None
     finally:
         watch.close()
 
 
 _DAYS = 4
-"""From here on a span is told in days."""
+"""Durations of at least this many days are printed in days."""
 
 
 def span(seconds: float) -> str:
-    """A span of time: `45 s`, `12 min`, `3 h 20 min`, `9 days`."""
+    """A duration in words: `45 s`, `12 min`, `3 h 20 min`, `9 days`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -59,7 +59,7 @@ def span(seconds: float) -> str:
 
 @dataclass
 class _Run:
-    """A run at work."""
+    """A run in progress."""
 
     label: RunLabel
     epochs: int
@@ -67,11 +67,11 @@ class _Run:
 
 
 class LineWatcher(ProgressListener):
-    """A line for what matters, at most two a minute for progress within runs.
+    """Prints a line for every event, and at most two lines per minute for progress within runs.
 
     Args:
-        stream: Where lines go.
-        every: Seconds between two lines of progress.
+        stream: The stream to print to.
+        every: Minimum number of seconds between two lines of progress.
     """
 
     def __init__(self, stream: TextIO, every: float = _SECONDS_BETWEEN_LINES) -> None:
@@ -86,27 +86,27 @@ class LineWatcher(ProgressListener):
         self._ended = 0
 
     def say(self, text: str) -> None:
-        """A line."""
+        """Prints a line."""
         print(text, file=self._stream, flush=True)
 
     def warn(self, text: str) -> None:
-        """A line that says so."""
+        """Prints a warning."""
         self.say(f"warning: {text}")
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """Now and then, and at the end."""
+        """Prints the progress of a stage periodically, and at its end."""
         if done == total or self._is_time():
             self.say(f"{name}: {done}/{total}")
 
     def turn(self, run: RunLabel) -> None:
-        """What is told next is of this run; who never says so has one at a time."""
+        """Sets the run that the following events belong to; without it, runs are consecutive."""
         self._turns = True
         self._now = self._at.get(run.run_id)
 
     def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:
-        """A line."""
+        """Prints that a run begins or resumes."""
         if not self._turns:
-            # A sweep goes on after the trials of earlier starts, and tells no end of a trial.
+            # A sweep continues the numbers of earlier trials and does not report when one ends.
             self._first = self._first if self._at else run.number
             self._ended = run.number - self._first
             self._at.clear()
@@ -115,12 +115,12 @@ class LineWatcher(ProgressListener):
         self.say(f"{run}: {'resumes where it stopped' if resumed else 'begins'}")
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Now and then."""
+        """Prints the progress of a run's evaluation periodically."""
         if stage != "train" and self._now is not None and self._is_time():
             self.say(f"{self._now.label}: {stage} {done}/{total}")
 
     def epoch(self, metrics: dict[str, float]) -> None:
-        """Now and then."""
+        """Prints the last epoch and its loss periodically."""
         if self._now is not None and self._is_time():
             epoch = int(metrics.get("epoch", 0)) + 1
             loss = metrics.get("loss/total")
@@ -128,12 +128,12 @@ class LineWatcher(ProgressListener):
             self.say(f"{self._now.label}: epoch {epoch}/{self._now.epochs}{said}")
 
     def run_ends(self, run: RunLabel, ending: Ending, detail: str) -> None:
-        """A line; with the time left once a run has shown what one takes."""
+        """Prints the result and duration of a run, and an estimate of the remaining time."""
         self._ended += 1
         at_once = len(self._at)
         begun = self._at.pop(run.run_id, None)
         if ending == "skipped":
-            self.say(f"{run}: finished before, {detail}")
+            self.say(f"{run}: already finished, {detail}")
             return
         took = ""
         if begun is not None:
@@ -148,7 +148,7 @@ class LineWatcher(ProgressListener):
         self.say(f"{run}: {ending}{took}, {detail}{more}")
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Releases nothing: lines need no clean-up."""
 
     def _is_time(self) -> bool:
         now = time.monotonic()
@@ -159,7 +159,7 @@ class LineWatcher(ProgressListener):
 
 
 class BarWatcher(LineWatcher):
-    """A bar for all runs with the time left, and one for each at work, below the lines.
+    """Shows a bar for all runs with the remaining time, and one per active run, below the lines.
 
     Args:
         stream: A terminal.
@@ -177,7 +177,7 @@ class BarWatcher(LineWatcher):
             TimeRemainingColumn(),
             console=Console(file=stream),
             transient=True,
-            # Speed is measured over whole runs: their phases differ.
+            # Speed is averaged over whole runs, whose phases differ.
             speed_estimate_period=3600,
         )
         self._all: TaskID | None = None
@@ -187,11 +187,11 @@ class BarWatcher(LineWatcher):
         self._bars.start()
 
     def say(self, text: str) -> None:
-        """A line above the bars."""
+        """Prints a line above the bars."""
         self._bars.console.print(shown(text), markup=False, highlight=False)
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """A bar while it goes on."""
+        """Shows a bar until the stage is complete."""
         detail = f"{done}/{total}"
         self._bars.update(
             self._stage,
@@ -203,13 +203,13 @@ class BarWatcher(LineWatcher):
         )
 
     def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:
-        """A bar of its own."""
+        """Adds a bar for the run."""
         super().run_begins(run, epochs=epochs, resumed=resumed)
         for gone in [run_id for run_id in self._tasks if run_id not in self._at]:
             self._bars.remove_task(self._tasks.pop(gone))
             self._shares.pop(gone, None)
         if self._all is None:
-            # Speed counts from here: what was finished before took no time.
+            # Speed is measured from here: runs finished earlier took no time.
             left = run.total - self._first + 1 - self._ended
             self._all = self._bars.add_task("all runs", total=left, detail="")
             self._before = self._ended
@@ -219,7 +219,7 @@ class BarWatcher(LineWatcher):
         self._show_all(run)
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """The run's bar; `train` counts for nine tenths of a run."""
+        """Updates the run's bar; `train` counts for nine tenths of a run."""
         if self._now is None:
             return
         share, epochs = done / max(total, 1), self._now.epochs
@@ -231,13 +231,13 @@ class BarWatcher(LineWatcher):
         self._show(self._now.label, done, total, detail, share)
 
     def epoch(self, metrics: dict[str, float]) -> None:
-        """The run's bar, where it does not tell its steps."""
+        """Updates the run's bar if the run does not report single steps."""
         if self._now is not None and not self._shares.get(self._now.label.run_id, 0) % 1:
             done, total = int(metrics.get("epoch", 0)) + 1, self._now.epochs
             self._show(self._now.label, done, total, f"epoch {done}/{total}", 0)
 
     def run_ends(self, run: RunLabel, ending: Ending, detail: str) -> None:
-        """A line; its bar goes."""
+        """Prints the result and removes the run's bar."""
         super().run_ends(run, ending, detail)
         self._shares.pop(run.run_id, None)
         task = self._tasks.pop(run.run_id, None)
@@ -246,7 +246,7 @@ class BarWatcher(LineWatcher):
         self._show_all(run)
 
     def close(self) -> None:
-        """Takes the bars away."""
+        """Removes all bars."""
         self._bars.stop()
 
     def _show(self, run: RunLabel, done: int, total: int, detail: str, share: float) -> None:

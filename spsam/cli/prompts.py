@@ -141,7 +141,7 @@ def prompts(  # noqa: PLR0917 - the command line's options
 
 
 def header(study: PromptStudy) -> str:
-    """What is about to be asked, in a few lines."""
+    """The header of the study, in a few lines."""
     subject = study.subject
     asked = sum(len(study.seeds(cell)) for cell in study.cells)
     patch = "×".join(map(str, subject.plan.patch_size))
@@ -151,21 +151,21 @@ def header(study: PromptStudy) -> str:
         *[f"note      {note}" for note in [*subject.dataset.notes, *subject.split.notes]],
         f"network   {subject.label}; patch {patch}; device {subject.device}",
         *weights_lines([subject.weights]),
-        f"cells     {len(study.cells)}, with seeds {asked}",
+        f"cells     {len(study.cells)}; {asked} including seeds",
     ]
     return "\n".join(lines)
 
 
 def plan_text(study: PromptStudy) -> str:
-    """The cells, one a line."""
+    """The plan, one line per cell."""
     lines = [header(study), "", *[f"    {cell}" for cell in study.cells]]
     return "\n".join([*lines, "", "Nothing was run: --dry-run."])
 
 
 def result_json(study: PromptStudy, outcome: PromptOutcome) -> dict[str, Any]:
-    """The plan with every cell's results, as plain values. Dice in percent."""
+    """The plan with the results of every cell, as plain values; Dice in percent."""
     plan = study.describe()
-    # By way of pandas' own JSON, which writes NaN as null.
+    # pandas' JSON writes NaN as null.
     records: list[dict[str, Any]] = json.loads(outcome.table.to_json(orient="records"))
     for cell, record in zip(plan["cells"], records, strict=True):
         cell["mean_dice"] = record["dice"]

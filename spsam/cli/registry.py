@@ -1,4 +1,4 @@
-"""`spsam registry`: what blocks there are, and what YAML may set of them."""
+"""`spsam registry`: lists the components and the parameters that can be set in YAML."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def list_cards(plugin: Plugin = None, as_json: AsJson = False) -> None:
         for card in cards:
             typer.echo(f"  {card.name:<{width}}  {card.summary}")
         typer.echo()
-    typer.echo("More of one: spsam registry show SLOT/NAME")
+    typer.echo("Details: spsam registry show SLOT/NAME")
 
 
 @app.command("show", epilog="Example: spsam registry show adapter/dfused")
@@ -71,7 +71,7 @@ def show_card(
 
 
 def _find(words: Sequence[str], catalogue: Catalogue) -> list[Card]:
-    """The card of a slot and name, or those of one name in all slots (`none` is in two)."""
+    """The card of a slot and name, or all cards of a name (`none` exists in two slots)."""
     from spsam.registry.catalogue import EVERY_SLOT
 
     parts = [part for word in words for part in word.split("/") if part]
@@ -126,7 +126,7 @@ def _text(card: Card) -> str:
         if parameter["doc"]:
             lines.append(f"      {parameter['doc']}")
     if not about["parameters"]:
-        lines.append("  none that YAML may set")
+        lines.append("  none that can be set in YAML")
     return "\n".join([*lines, "", "in an arm:", *[f"  {line}" for line in _yaml(card).split("\n")]])
 
 

@@ -1,4 +1,4 @@
-"""`spsam report`: tables from what was measured, and where their numbers come from."""
+"""`spsam report`: tables and figures of results, and the origin of every number."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def report(  # noqa: PLR0917 - the command line's options
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Report the studies in a folder of results. Missing runs are gaps in the tables."""
+    """Write tables and figures of all studies. Missing runs are gaps in the tables."""
     if context.invoked_subcommand is not None:
         return
     require("report", "spsam report")
@@ -56,7 +56,7 @@ def report(  # noqa: PLR0917 - the command line's options
     found = all_studies(home(out))
     reports = []
     for study in found:
-        # Several studies must not write over each other's.
+        # Each of several studies gets its own folder.
         folder = save / study.name if save and len(found) > 1 else save
         done = write_report(
             study,
@@ -117,7 +117,7 @@ def verify(
     records = find_records(place)
     if not records:
         raise InputError(
-            Problem("holds no result of record; spsam report record makes one of a study", place)
+            Problem("contains no result of record; create one with spsam report record", place)
         )
     found: dict[str, list[str]] = {}
     for record in records:
@@ -155,7 +155,7 @@ def record(
     folder = write_record(study, save / name, replace=replace)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     typer.echo(f"{folder}: {size / 1000:.0f} kB")
-    typer.echo(f"spsam report verify {folder}: computes it again")
+    typer.echo(f"spsam report verify {folder}: recomputes it")
 
 
 @app.command("ledger", epilog="Example: spsam report ledger S9 --preset cpu")
@@ -211,11 +211,11 @@ def _formats(text: str, most: int | None = None) -> list[str]:
 def _text(done: Report) -> str:
     lines = [f"{done.study.name}: {len(done.tables)} tables in {done.folder}"]
     lines += [
-        f"  without the figure {figure.name}: {figure.caption}"
+        f"  figure {figure.name} omitted: {figure.caption}"
         for figure in done.figures
         if not figure.files
     ]
-    lines += [f"  hole      {hole}" for hole in done.holes[:10]]
+    lines += [f"  missing   {hole}" for hole in done.holes[:10]]
     if len(done.holes) > 10:
         lines.append(f"  and {len(done.holes) - 10} more (--json shows all)")
     return "\n".join([*lines, *[f"  {path}" for path in done.files]])

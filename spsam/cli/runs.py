@@ -59,12 +59,12 @@ def runs(  # noqa: PLR0917 - the command line's options
     elif chosen:
         _print(chosen)
     else:
-        what = "no run is like that" if listing.runs else "there are no runs"
+        what = "no run matches" if listing.runs else "there are no runs"
         typer.echo(f"{what} in {home(out)}")
 
 
 def _plain(run: RunEntry) -> dict[str, Any]:
-    """A run for a program: Dice in percent, times as ISO 8601 in UTC."""
+    """A run in JSON: Dice in percent, times in UTC as ISO 8601."""
     when = None if run.when is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(run.when))
     return {
         "name": run.name,
@@ -107,7 +107,7 @@ def _print(chosen: Sequence[RunEntry]) -> None:
             run.run_id,
         ]
         table.add_row(*[Text(one_line(word)) for word in words])
-    # A name that is cut off could not be typed.
+    # Names are never truncated: users copy them.
     needed = Console(width=10_000).measure(table).maximum
     console = Console()
     Console(width=max(console.width, needed)).print(table)

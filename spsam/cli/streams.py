@@ -1,4 +1,4 @@
-"""What a command prints: signs that act on a terminal are spelled out, passwords are hidden."""
+"""Output streams that escape control characters and hide passwords."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from spsam.text.secrets import masked
 
 
 class Shown:
-    """A text stream that people read.
+    """A text stream whose output is meant for people.
 
     Args:
-        stream: Where the text goes.
+        stream: The underlying stream.
     """
 
     def __init__(self, stream: TextIO) -> None:
-        # rich draws by escape sequences and so writes past this; its texts are made plain before.
+        # rich bypasses this class to write escape sequences; its texts are escaped beforehand.
         self.rich_proxied_file = stream
 
     def write(self, text: str) -> int:
-        """Writes the text, spelled out and without passwords."""
+        """Writes the text with control characters escaped and passwords hidden."""
         return self.rich_proxied_file.write(shown(text))
 
     def __getattr__(self, name: str) -> Any:
@@ -32,28 +32,29 @@ class Shown:
 
 
 def open_closed_streams() -> None:
-    """Gives streams that the caller closed (`2>&-`) a place where nothing is kept.
+    """Opens the null device in place of streams that the caller closed (`2>&-`).
 
-    Otherwise a file of results would take a closed stream's number, and what a library prints.
+    Otherwise, the next opened file would get the number of a closed stream, and everything that
+    libraries print would end up in it.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # uses the lowest free number
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as we
 
 
 def shown(text: str) -> str:
-    """Text as a terminal may have it."""
+    """Text that is safe to print on a terminal."""
     return masked(plain(text))
 
 
 @contextmanager
 def shown_streams() -> Iterator[None]:
-    """While it lasts, stdout and stderr are `Shown`."""
+    """Replaces stdout and stderr by `Shown` within the context."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = Shown(before[0]), Shown(before[1])
     try:

@@ -116,32 +116,32 @@ def sweep(  # noqa: PLR0917 - the command line's options
 
 
 def header(planned: Sweep) -> str:
-    """What is about to be searched, in a few lines."""
+    """The header of the sweep, in a few lines."""
     about = planned.describe()
     data, cases, train = about["data"], about["cases"], planned.base.arm.train
     better = {"dice": "highest mean Dice of the validation cases"}
-    wanted = [better.get(name, f"fewest {name}") for name in about["objectives"]]
+    wanted = [better.get(name, f"lowest {name}") for name in about["objectives"]]
     pruner = about["pruner"]["name"]
     if pruner != "none":
         by = "validation Dice" if planned.config.prune_by == "dice" else "training loss"
         pruner += f" by {by}, every {planned.config.prune_every} epochs"
     lines = [
-        f"study     {about['name']}, kept in {about['storage']}",
+        f"study     {about['name']}, stored in {about['storage']}",
         f"arm       {about['arm']}, preset {about['preset']}: {train.epochs} epochs of "
         f"{train.iterations} steps; device {about['device']}",
         f"data      {data['name']}, split {data['split_name']}: {cases['train']} cases train, "
-        f"{cases['scored']} validation cases are scored, no test case is seen",
+        f"{cases['scored']} validation cases are scored; no test case is used",
         *[f"note      {note}" for note in about["notes"]],
         *weights_lines([planned.base.weights]),
-        f"looks for {', '.join(wanted)}",
+        f"objective {', '.join(wanted)}",
         f"search    {about['sampler']['name']}; pruner {pruner}",
-        f"trials    {about['trials']} in all, {about['jobs']} at a time",
+        f"trials    {about['trials']} in total, {about['jobs']} at a time",
     ]
     return "\n".join(lines)
 
 
 def plan_text(planned: Sweep) -> str:
-    """The space, an entry a line."""
+    """The header and one line per dimension of the search space."""
     lines = [header(planned), ""]
     for dimension in planned.space:
         where = "" if dimension.needs is None else f" (only with {dimension.needs[1]})"
@@ -150,7 +150,7 @@ def plan_text(planned: Sweep) -> str:
         else:
             bounds = dimension.range
             values = f"{bounds.low} … {bounds.high}"
-            values += ", by orders of magnitude" if bounds.log else ""
+            values += ", logarithmic" if bounds.log else ""
             values += "" if bounds.step is None else f", in steps of {bounds.step}"
         lines.append(f"{dimension.key}: {values}{where}")
     return "\n".join([*lines, "", "Nothing was run: --dry-run."])
@@ -171,7 +171,7 @@ def _run(planned: Sweep, as_json: bool) -> None:
 
 
 def result_json(planned: Sweep, outcome: SweepOutcome) -> dict[str, Any]:
-    """The plan with what it came to, as plain values."""
+    """The plan with its results, as plain values."""
     return {
         **planned.describe(),
         "counts": outcome.counts,
@@ -191,13 +191,13 @@ def _result_text(planned: Sweep, outcome: SweepOutcome) -> str:
         lines += [f"trial {entry['trial']}: {scored}", *[f"  {line}" for line in entry["set"]]]
     if outcome.start is not None:
         scored = ", ".join(f"{key} {value:.4g}" for key, value in outcome.start["values"].items())
-        lines.append(f"{planned.config.arm} as it is: {scored}")
+        lines.append(f"{planned.config.arm} without changes: {scored}")
     for objective, shares in outcome.importances.items():
         told = ", ".join(f"{key} {share:.2f}" for key, share in shares.items())
         lines.append(f"importance for {objective}: {told}")
     lines += [str(path) for path in outcome.files]
     if outcome.best:
-        lines.append(f"{best_command(planned)}: the best values on the test cases")
+        lines.append(f"{best_command(planned)}: scores the best values on the test cases")
     else:
-        lines.append("no trial finished; trials.csv says why")
+        lines.append("no trial finished; the reasons are in trials.csv")
     return "\n".join(lines)

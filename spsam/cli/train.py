@@ -105,13 +105,13 @@ def train(  # noqa: PLR0917 - the command line's options
     )
     gpu = read(problems, parse_memory, device_memory, None)
     if gpu is not None and (fit or not dry_run):
-        problems.append(Problem("--device-memory: give it with --dry-run and without --fit"))
+        problems.append(Problem("--device-memory: requires --dry-run and excludes --fit"))
     raise_all(problems)
     planned, measured = made_plan(request, fit=fit, memory=memory, gpu=gpu)
     if len(planned.arms) != 1:
-        raise InputError(f"{arm}: expected one arm; spsam ablate {arm} runs several")
+        raise InputError(f"{arm}: expected one arm; use spsam ablate {arm} for several")
     if planned.tuning is not None or planned.externals:
-        raise InputError(f"{arm}: is tuned or has externals; spsam ablate {arm} runs it")
+        raise InputError(f"{arm}: has tuning or externals; use spsam ablate {arm} instead")
     if dry_run:
         show_plan(planned, measured, measure, usual=True, as_json=as_json, gpu=gpu)
     else:
@@ -127,7 +127,7 @@ def _run(planned: Ablation, as_json: bool) -> None:
     folders = watched(lambda watch: train_runs(planned, watch))
     results = [_result(folder) for folder in folders]
     if as_json:
-        # Of one run itself, of several folds a list.
+        # A single fold is printed as an object, several folds as a list.
         typer.echo(json.dumps(results[0] if len(results) == 1 else results, indent=2))
     else:
         for fold, folder, result in zip(planned.splits, folders, results, strict=True):
@@ -144,7 +144,7 @@ def _result(folder: RunFolder) -> dict[str, Any]:
         rows = folder.read_rows()
         names = _classes(rows)
         means = [mean_dice(rows, len(names)), *class_means(rows, len(names)).tolist()]
-        # A class that no case scores is null: NaN is no JSON.
+        # A class without a score is null: JSON has no NaN.
         dice, *classes = [None if math.isnan(value) else value for value in means]
         result["dice"], result["dice_by_class"] = dice, dict(zip(names[1:], classes, strict=True))
     return result
@@ -161,4 +161,4 @@ def _print(folder: RunFolder, result: dict[str, Any], title: str) -> None:
     for name, value in [*result["dice_by_class"].items(), ("mean", result["dice"])]:
         typer.echo(f"  {name:24} Dice {'–' if value is None else f'{100 * value:.2f}'}")
     typer.echo(f"{folder.path}: configuration, checkpoint, scores and predictions")
-    typer.echo(f"spsam predict {folder.path} IMAGE --save FOLDER: segment new volumes")
+    typer.echo(f"spsam predict {folder.path} IMAGE --save FOLDER: segments new volumes")

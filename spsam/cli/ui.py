@@ -35,16 +35,16 @@ def ui(
     address = store(folder)
     if not os.environ.get("MLFLOW_TRACKING_URI") and not database(folder).is_file():
         raise InputError(
-            f"there are no tracked runs in {folder} yet: run spsam ablate first, or name another "
-            "folder with --out"
+            f"there are no tracked runs in {folder} yet: run spsam ablate first, or specify "
+            "another folder with --out"
         )
     if address.startswith(("http:", "https:")):
-        typer.echo(f"The runs are on the server of MLFLOW_TRACKING_URI: {masked(address)}")
+        typer.echo(f"MLFLOW_TRACKING_URI is set; open the server's address: {masked(address)}")
         return
     command = [sys.executable, "-m", "mlflow", "ui"]
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
     if os.environ.get("MLFLOW_TRACKING_URI"):
-        # It may hold a password, and everybody on a machine sees command lines.
+        # The address may contain a password, and command lines are visible to all users.
         environment["MLFLOW_BACKEND_STORE_URI"] = address
     else:
         command += ["--backend-store-uri", address]
@@ -53,7 +53,7 @@ def ui(
 
 
 def _served(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Runs the server until it ends or a signal ends it; its processes end with it."""
+    """Runs the server until it exits or a signal stops it; child processes are ended as well."""
     with ExitStack() as signals:
         for name in ("SIGTERM", "SIGHUP"):
             if hasattr(signal, name):
@@ -69,11 +69,11 @@ def _served(command: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 def end_processes(pid: int, patience: float = 5.0) -> None:
-    """Ends a process and all that it has started.
+    """Ends a process and all its descendants.
 
     Args:
-        pid: The process's id.
-        patience: Seconds that they have to end by themselves.
+        pid: Id of the process.
+        patience: Seconds to wait before processes are killed.
     """
     import psutil
 

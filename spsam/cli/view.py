@@ -25,7 +25,7 @@ def view(  # noqa: PLR0917 - the command line's options
         ),
     ],
     data: Annotated[
-        str | None, typer.Option(help="Data set of the runs, unless it is built in.")
+        str | None, typer.Option(help="Data set of the runs; not needed for built-in ones.")
     ] = None,
     images: Annotated[
         Path | None, typer.Option(help="Images that the predictions in a folder belong to.")

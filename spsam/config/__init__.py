@@ -1,1 +1,1 @@
-"""Configuration: where shipped files lie, strict YAML, the schema, composition and identity."""
+"""Configuration: location of shipped files, strict YAML, the schema, composition and identity."""

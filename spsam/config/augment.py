@@ -1,4 +1,4 @@
-"""The ranges of training's augmentation: nnU-Net's, which the paper names (App. D)."""
+"""The ranges of training augmentation: those of nnU-Net, which the paper cites (App. D)."""
 
 from __future__ import annotations
 
@@ -11,39 +11,52 @@ from spsam.config.fields import Fraction, NotNegative, Positive, Section, author
 
 
 class AugmentConfig(Section):
-    """Random changes of a training patch; a `..._p` is the probability of one.
+    """Random augmentation of training patches. Keys ending in `_p` are probabilities.
 
-    Ranges are `[low, high]`; angles in degrees, the rest factors unless it says otherwise.
+    Ranges are `[low, high]`: angles in degrees, other values factors unless stated otherwise.
     """
 
-    enabled: bool = paper(True, "Change training patches at all.")
+    enabled: bool = paper(True, "Enable augmentation.")
     anisotropy: Positive = author(
         3.0,
-        "A patch is turned and blurred in plane only if its largest side / D is above.",
+        "Patches are rotated and blurred in-plane only if their largest side / D exceeds this "
+        "value (anisotropic patches).",
     )
-    rotation_p: Fraction = author(0.2, "Rotation.")
+    rotation_p: Fraction = author(0.2, "Probability of a rotation.")
     rotation: Annotated[float, Field(ge=0, le=180)] = author(
-        180.0, "Largest rotation in the plane of an anisotropic patch, degrees."
+        180.0, "Maximum in-plane rotation of an anisotropic patch, degrees."
     )
     rotation_isotropic: Annotated[float, Field(ge=0, le=180)] = author(
-        30.0, "Largest rotation about each axis of another patch, degrees."
+        30.0, "Maximum rotation of an isotropic patch about each axis, degrees."
     )
-    scale_p: Fraction = author(0.2, "Scaling.")
-    scale: tuple[Positive, Positive] = author((0.7, 1.4), "Zoom.")
-    noise_p: Fraction = author(0.1, "Gaussian noise.")
-    noise_variance: tuple[NotNegative, NotNegative] = author((0.0, 0.1), "Variance of the noise.")
-    blur_p: Fraction = author(0.2, "Gaussian blur.")
-    blur_sigma: tuple[Positive, Positive] = author((0.5, 1.0), "Width of the blur, pixels.")
-    brightness_p: Fraction = author(0.15, "Multiplicative brightness.")
-    brightness: tuple[Positive, Positive] = author((0.75, 1.25), "Factor of all intensities.")
-    contrast_p: Fraction = author(0.15, "Contrast, keeping the range of intensities.")
-    contrast: tuple[Positive, Positive] = author((0.75, 1.25), "Factor around the mean.")
-    low_resolution_p: Fraction = author(0.25, "Simulated low resolution, in the plane.")
-    low_resolution: tuple[Positive, Positive] = author((0.5, 1.0), "Zoom down before zooming up.")
-    gamma_p: Fraction = author(0.3, "Gamma correction.")
-    gamma_inverted_p: Fraction = author(0.1, "Gamma correction of the inverted image.")
-    gamma: tuple[Positive, Positive] = author((0.7, 1.5), "Exponent.")
-    mirror: bool = paper(True, "Mirror on every axis, each with probability one half.")
+    scale_p: Fraction = author(0.2, "Probability of scaling.")
+    scale: tuple[Positive, Positive] = author((0.7, 1.4), "Range of the scale factor.")
+    noise_p: Fraction = author(0.1, "Probability of Gaussian noise.")
+    noise_variance: tuple[NotNegative, NotNegative] = author(
+        (0.0, 0.1), "Range of the noise variance."
+    )
+    blur_p: Fraction = author(0.2, "Probability of a Gaussian blur.")
+    blur_sigma: tuple[Positive, Positive] = author(
+        (0.5, 1.0), "Range of the blur's standard deviation, pixels."
+    )
+    brightness_p: Fraction = author(0.15, "Probability of a brightness change.")
+    brightness: tuple[Positive, Positive] = author(
+        (0.75, 1.25), "Range of the factor applied to all intensities."
+    )
+    contrast_p: Fraction = author(0.15, "Probability of a contrast change; the range is kept.")
+    contrast: tuple[Positive, Positive] = author(
+        (0.75, 1.25), "Range of the factor applied to deviations from the mean."
+    )
+    low_resolution_p: Fraction = author(0.25, "Probability of simulated in-plane low resolution.")
+    low_resolution: tuple[Positive, Positive] = author(
+        (0.5, 1.0), "Range of the downsampling factor."
+    )
+    gamma_p: Fraction = author(0.3, "Probability of a gamma correction.")
+    gamma_inverted_p: Fraction = author(
+        0.1, "Probability of a gamma correction of the inverted image."
+    )
+    gamma: tuple[Positive, Positive] = author((0.7, 1.5), "Range of the exponent.")
+    mirror: bool = paper(True, "Mirror along each axis with probability 1/2.")
 
     @field_validator(
         "scale",

@@ -1,7 +1,7 @@
-"""`ablations/base.yaml`: its values are the schema's, written by `python -m spsam.config.base_arm`.
+"""Generates `ablations/base.yaml` from the schema: `python -m spsam.config.base_arm`.
 
-What an arm consists of (title, summary, blocks) is written by hand, at the head of the file; the
-values below the marker are the defaults of `ArmConfig`, each with its meaning and its source.
+Title, summary and blocks are written by hand, at the top of the file. The values below the marker
+are the defaults of `ArmConfig`, each with its meaning and its source.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ MARKER = "# The values from here on are written by `python -m spsam.config.base_
 _LABELS = ("name", "title", "parent", "summary", "plugins", "blocks")
 _WIDTH = 100
 _LEGEND = """\
-# Each is the schema's default, with the source of its meaning: [P] the paper, [A] the author's
-# other code or nnU-Net, [C] chosen here.
+# Each is the schema's default; its source is [P] the paper, [A] the author's other code or nnU-Net,
+# or [C] chosen here.
 """
 
 
 def render(head: str) -> str:
-    """The whole file.
+    """The content of the file.
 
     Args:
-        head: The present file, or its part above the marker, which is kept.
+        head: The current file, or its part above the marker, which is kept.
     """
     own = head.partition(MARKER)[0].rstrip("\n")
     fields = {key: f for key, f in ArmConfig.model_fields.items() if key not in _LABELS}
@@ -44,7 +44,7 @@ def render(head: str) -> str:
 
 
 def _lines(key: str, field: FieldInfo, around: tuple[str, ...] = ()) -> Iterator[str]:
-    """A key with its comment; a section with all of its keys."""
+    """The lines of a key and its comment; for a section, also those of its keys."""
     section, indent, path = field.annotation, "  " * len(around), (*around, key)
     extra = field.json_schema_extra
     assert isinstance(extra, dict)
@@ -52,7 +52,7 @@ def _lines(key: str, field: FieldInfo, around: tuple[str, ...] = ()) -> Iterator
     choices = f" One of {', '.join(_choices(section))}." if named else ""
     meaning = f"[{extra['source']}] {field.description}{choices}"
     if ".".join(("arm", *path)) in NOT_IDENTITY:
-        meaning += " No part of a run's identity."
+        meaning += " Not part of a run's identity."
     yield from textwrap.wrap(
         meaning, _WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
     )
@@ -66,7 +66,7 @@ def _lines(key: str, field: FieldInfo, around: tuple[str, ...] = ()) -> Iterator
 
 
 def _choices(annotation: Any) -> list[str]:
-    """The names that a value may have, or those of a list's items."""
+    """The possible names of a value, or of the items of a list."""
     words: list[str] = []
     waiting = [annotation]
     while waiting:
@@ -86,7 +86,7 @@ def _value(value: Any) -> str:
 
 
 def main() -> None:
-    """Writes the shipped file anew."""
+    """Rewrites the shipped file."""
     path: Path = shipped("ablations") / "base.yaml"
     write_text(path, render(path.read_text(encoding="utf-8")))
 

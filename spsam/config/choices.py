@@ -1,4 +1,4 @@
-"""What may be chosen for a dotted key: a list of values, or a range of numbers."""
+"""Candidate values of a dotted key: a list of choices, or a range of numbers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from spsam.errors import Problem
 class Range(Section):
     """Numbers from `low` to `high`, both included."""
 
-    low: int | float = chosen(..., "The smallest value.")
-    high: int | float = chosen(..., "The largest value.")
-    step: int | float | None = chosen(None, "Distance of two values; null: any (whole: 1).")
-    log: bool = chosen(False, "Search by orders of magnitude.")
+    low: int | float = chosen(..., "Minimum value.")
+    high: int | float = chosen(..., "Maximum value.")
+    step: int | float | None = chosen(
+        None, "Distance between values; null: continuous (1 for whole numbers)."
+    )
+    log: bool = chosen(False, "Sample on a logarithmic scale.")
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -40,12 +42,15 @@ class Range(Section):
 
 
 def choice_or_range_problems(entry: Any, place: PlaceOf, path: KeyPath) -> list[Problem]:
-    """What is wrong with an entry that is either.
+    """Checks an entry that is either a list of choices or a range.
 
     Args:
-        entry: As it was read.
-        place: Where a path was written.
-        path: The entry's.
+        entry: The entry.
+        place: Maps a key path to its place in the file.
+        path: Key path of the entry.
+
+    Returns:
+        All mistakes in the entry.
     """
     if isinstance(entry, dict):
         return check(Range, entry, place, path)[1]
@@ -55,14 +60,17 @@ def choice_or_range_problems(entry: Any, place: PlaceOf, path: KeyPath) -> list[
 def choice_problems(
     entry: Any, place: PlaceOf, path: KeyPath, *, least: int = 2, words: str = "a list of values"
 ) -> list[Problem]:
-    """What is wrong with a list of choices.
+    """Checks a list of choices.
 
     Args:
-        entry: As it was read.
-        place: Where a path was written.
-        path: The entry's.
-        least: How many it must name.
-        words: What was expected.
+        entry: The entry.
+        place: Maps a key path to its place in the file.
+        path: Key path of the entry.
+        least: Minimum number of choices.
+        words: The expected kind of entry, for messages.
+
+    Returns:
+        All mistakes in the entry.
     """
     key = dotted(path)
     if not isinstance(entry, list):
@@ -71,7 +79,7 @@ def choice_problems(
     labels = [json.dumps(item, sort_keys=True, default=str) for item in entry]
     if len(labels) < least:
         said = f"{key}: expected at least {'two choices' if least > 1 else 'one value'}"
-        said += "; what never changes belongs under 'set'" if least > 1 else ""
+        said += "; put constant values under 'set'" if least > 1 else ""
         return [place(path).problem(said)]
     twice = sorted({label for label in labels if labels.count(label) > 1})
-    return [place(path).problem(f"{key}: names {label} twice") for label in twice]
+    return [place(path).problem(f"{key}: contains {label} twice") for label in twice]

@@ -1,9 +1,9 @@
-"""From an arm's file, its bases, a preset and overrides to one mapping.
+"""Merges an arm's file, its bases, a preset and overrides into one mapping.
 
-One parent (`base:`) and one rule: mappings merge, lists and scalars replace. A block that changes
-its component starts from the new component's defaults, since the old one's parameters mean nothing
-to it. The preset comes right after the root file, then its protocol for the data set, so that what
-an arm says itself wins over both.
+An arm has one parent (`base:`), and there is one rule: mappings are merged, lists and scalars are
+replaced. A block with another component starts from the defaults of that component, since the
+parameters of the old one do not apply. The preset is merged directly after the root file, followed
+by its protocol for the data set, so that an arm's own values override both.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from spsam.config.problems import Place, PlaceOf, dotted, places_in
 from spsam.config.yaml_file import KeyPath, YamlFile
 from spsam.errors import Problem
 
-# What describes the file it stands in, and is not handed down.
+# Keys that describe a single file and are not inherited.
 _LABELS = ("title", "summary")
 
 
 @dataclass
 class Composed:
-    """A merged configuration, not validated.
+    """A merged configuration before validation.
 
     Attributes:
-        name: The arm's name: its file's, without the suffix.
-        parent: The name of its base; None for a root.
-        chain: The files, root first, without the preset.
-        data: What `ArmConfig` takes.
-        origin: Where each key of `data` was last written.
-        problems: Mistakes that do not hinder merging.
+        name: Name of the arm: the name of its file without the suffix.
+        parent: Name of its base; None for a root.
+        chain: The files from the root to the arm, without the preset.
+        data: The input of `ArmConfig`.
+        origin: The place that last set each key of `data`.
+        problems: Mistakes that do not prevent merging.
     """
 
     name: str
@@ -43,14 +43,14 @@ class Composed:
     problems: list[Problem] = field(default_factory=list)
 
     def place(self, path: KeyPath) -> Place:
-        """Where a key was written, or what is closest around it."""
+        """The place that set a key, or the nearest enclosing key."""
         for end in range(len(path), 0, -1):
             if path[:end] in self.origin:
                 return self.origin[path[:end]]
         return Place(self.chain[-1], None)
 
     def merge(self, diff: Mapping[str, Any], place: PlaceOf) -> None:
-        """Lays a diff over what is there; neither is shared with the other afterwards."""
+        """Merges a diff into the data, as a copy."""
         self._merge(self.data, _with_blocks_spelt_out(diff), (), place)
 
     def _merge(
@@ -76,12 +76,12 @@ class Composed:
     def _tune(
         self, blocks: list[Any], diff: Mapping[str, Any], path: KeyPath, place: PlaceOf
     ) -> None:
-        """Sets parameters of several components of a slot, each by its name."""
+        """Sets parameters of several components in a slot, each by its name."""
         names = [block.get("name") if isinstance(block, dict) else None for block in blocks]
         for name, params in diff.items():
             if name not in names or not isinstance(params, Mapping):
                 words = " and ".join(map(str, names))
-                said = f"expected a parameter of {words}, as {dotted(path)}.{names[0]}.PARAMETER"
+                said = f"expected a parameter of {words}, e.g. {dotted(path)}.{names[0]}.PARAMETER"
                 self.problems.append(
                     place((*path, name)).problem(f"{dotted((*path, name))}: {said}")
                 )
@@ -109,10 +109,13 @@ def compose(
     """Merges an arm's file with its bases, a preset and overrides.
 
     Args:
-        files: The arm's root first, its own file last.
+        files: The files of the arm, root first.
         preset: The preset.
-        protocol: What the preset sets for one data set; its key `split` is no value of an arm.
-        overrides: Values on top of all files; dotted keys, nested mappings or both.
+        protocol: The preset's protocol for a data set; its key `split` is not a value of an arm.
+        overrides: Values that override all files; dotted keys, nested mappings or both.
+
+    Returns:
+        The merged configuration.
     """
     composed = Composed(
         name=files[-1].path.stem,
@@ -137,11 +140,11 @@ def compose(
 
 
 def _reserved(file: YamlFile, diff: dict[str, Any]) -> list[Problem]:
-    """Takes out keys that a file may not set itself; says so."""
+    """Removes keys that a file must not set, and reports them."""
     why = {
-        "name": "an arm is called as its file is",
-        "parent": "the parent is given by 'base'",
-        "plugins": "plugins are given by --plugin, since a file may not choose code to run",
+        "name": "the name of an arm is the name of its file",
+        "parent": "the parent is set by 'base'",
+        "plugins": "use --plugin, since a file must not select code to run",
     }
     found = [key for key in why if key in diff]
     for key in found:
@@ -158,7 +161,9 @@ def _lay_preset(composed: Composed, file: YamlFile, labels: tuple[str, ...]) -> 
         del diff["base"]
         composed.problems.append(
             Problem(
-                "base: a preset has none; it is laid over any arm", file.path, file.line(("base",))
+                "base: not allowed in a preset, which applies to any arm",
+                file.path,
+                file.line(("base",)),
             )
         )
     composed.merge(diff, places_in(file))
@@ -181,12 +186,12 @@ def _set(composed: Composed, keys: tuple[str, ...], value: Any) -> None:
             break
         fixed[keys[:end]] = composed.place(keys[:end])
     composed.merge(nested, lambda _: place)
-    # Only the value itself was written here; what is around it stays where it stood.
+    # Only the value itself was set here; enclosing keys keep their places.
     composed.origin |= fixed
 
 
 def _with_blocks_spelt_out(diff: Mapping[str, Any]) -> Mapping[str, Any]:
-    """`adapter: dfused` -> `adapter: {name: dfused}`, so that blocks merge like all mappings."""
+    """Expands `adapter: dfused` to `adapter: {name: dfused}`, so that blocks merge as mappings."""
     if isinstance(diff.get("network"), str):
         diff = {**diff, "network": {"name": diff["network"]}}
     blocks = diff.get("blocks")
@@ -206,12 +211,12 @@ def _is_slot(path: KeyPath) -> bool:
 
 
 def _tunes(value: Any) -> bool:
-    """Whether a block's diff leaves its component as it is."""
+    """Whether the diff of a block keeps its component."""
     return isinstance(value, Mapping) and "name" not in value
 
 
 def _swaps(path: KeyPath, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether a block changes its component."""
+    """Whether the diff of a block replaces its component."""
     return _is_slot(path) and not _tunes(new) and new["name"] != old.get("name")
 
 

@@ -1,7 +1,7 @@
 """Declarations of configuration values with their source: `paper`, `author`, `chosen`.
 
-The source goes into a field's `json_schema_extra`, its meaning into `description`: the fidelity
-ledger is generated from what the code reads.
+The source is stored in a field's `json_schema_extra`, its meaning in `description`. The fidelity
+ledger is generated from these declarations.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    """A part of a configuration: frozen, and no key is let through unread."""
+    """A section of a configuration: frozen, and unknown keys are rejected."""
 
-    # Defaults too: a default may contradict what was written beside it.
+    # Defaults are validated as well: a default may contradict another value.
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 def paper(default: Any, meaning: str) -> Any:
-    """A value that the paper states. `...` as default: it must be given."""
+    """A value that the paper states. The default `...` marks a required value."""
     return _field(default, meaning, "P")
 
 
 def author(default: Any, meaning: str) -> Any:
-    """A value from the author's other code, its parent design or nnU-Net."""
+    """A value from the author's other code, the design it is derived from, or nnU-Net."""
     return _field(default, meaning, "A")
 
 
 def chosen(default: Any, meaning: str) -> Any:
-    """A value chosen here, because nothing published settles it."""
+    """A value chosen here, because no publication specifies it."""
     return _field(default, meaning, "C")
 
 

@@ -1,4 +1,4 @@
-"""What makes two runs the same run."""
+"""The identity of a run: the values that determine its results."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from spsam.config.schema import RunConfig
 
-# Dotted paths of a RunConfig that change no result: labels, paths, speed and bookkeeping. Weights
-# and data count by their content's hash, the split by its lists'.
+# Dotted paths of a RunConfig that do not change results: labels, paths, speed and bookkeeping.
+# Weights and data are identified by hashes of their content, the split by hashes of its lists.
 NOT_IDENTITY = (
     "arm.name",
     "arm.title",
@@ -31,8 +31,8 @@ NOT_IDENTITY = (
     "data.split_name",
 )
 
-# Keys that came later, with the value that stands for what was computed before there were any: at
-# that value they are left out, so that a run keeps its id when the schema grows.
+# Keys added later, with the value that reproduces earlier behaviour. At this value they are omitted
+# from the identity, so that runs keep their ids when the schema grows.
 CAME_LATER: dict[str, Any] = {
     "arm.train.schedule": "poly",
     "arm.train.warmup_epochs": 0,
@@ -45,7 +45,7 @@ CAME_LATER: dict[str, Any] = {
     "arm.train.loss.generator": 1.0,
     "arm.train.loss.mask": 1.0,
     "arm.inference.keep_largest": False,
-    # Planned with 2 until it was a value.
+    # The planner used 2 before the value became configurable.
     "arm.patch.anisotropy": 2.0,
     "data.preparation": 2,
     "data.regions": [],
@@ -54,7 +54,7 @@ CAME_LATER: dict[str, Any] = {
 
 
 def canonical_json(value: Any) -> str:
-    """JSON that is equal for equal values: keys sorted, no spaces, plain ASCII.
+    """JSON that is identical for equal values: sorted keys, no spaces, ASCII only.
 
     Raises:
         ValueError: If a number is not finite.
@@ -63,7 +63,7 @@ def canonical_json(value: Any) -> str:
 
 
 def identity(config: RunConfig) -> dict[str, Any]:
-    """The part of a run's configuration that its results depend on."""
+    """The part of a run's configuration that determines its results."""
     content = config.model_dump(mode="json")
     for dotted in (*NOT_IDENTITY, *CAME_LATER):
         *above, last = dotted.split(".")
@@ -73,20 +73,23 @@ def identity(config: RunConfig) -> dict[str, Any]:
         if dotted not in CAME_LATER or part[last] == CAME_LATER[dotted]:
             del part[last]
     if config.arm.train.checkpoint == "last":
-        # Scores of validation cases change nothing where no weights are chosen by them.
+        # Validation scores do not change results unless they select the weights.
         del content["arm"]["train"]["validate_every"]
     if config.initial_sha256 is None:
-        # From scratch, as every run was before others could begin with its weights.
+        # Training from scratch, as in all runs before `initial_sha256` was added.
         del content["initial_sha256"]
     return content
 
 
 def as_of_then(stored: Any) -> Any:
-    """A stored run's configuration with the keys that came later, at the values of its time.
+    """Completes a stored run's configuration with keys added later, at their earlier values.
 
     Args:
-        stored: Plain values, as JSON or YAML gives them; they are left as they are. What is no
-            configuration comes back for the schema to refuse.
+        stored: Plain values, as read from JSON or YAML; not modified. Anything that is not a
+            configuration is returned unchanged, to be rejected by the schema.
+
+    Returns:
+        The completed copy.
     """
     content = copy.deepcopy(stored)
     for dotted, value in CAME_LATER.items():
@@ -100,5 +103,5 @@ def as_of_then(stored: Any) -> Any:
 
 
 def run_id(config: RunConfig) -> str:
-    """The run's name: 16 hexadecimal digits of the sha-256 of its identity."""
+    """The id of a run: the first 16 hexadecimal digits of the SHA-256 of its identity."""
     return hashlib.sha256(canonical_json(identity(config)).encode()).hexdigest()[:16]

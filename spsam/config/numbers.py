@@ -1,4 +1,4 @@
-"""The numbers that options and files may hold: finite, and not too large to count to."""
+"""Limits of numbers in options and files: finite, and not too large."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 _Path = tuple[str | int, ...]
 
 LARGEST = 2**32 - 1
-"""The largest whole number, and the largest seed that every generator takes."""
+"""The largest whole number, and the largest seed accepted by every random generator."""
 
 MOST_LISTED = 10_000
-"""The most numbers that a count or a range may stand for."""
+"""The largest count of seeds, folds or arms that a number or range may expand to."""
 
 
 def whole(text: str) -> int | None:
-    """A whole number from 0 to `LARGEST`, written in digits; None if the text is anything else."""
-    # Python reads no number of thousands of digits, and no such number is meant.
+    """Parses a whole number from 0 to `LARGEST`, in digits; None if the text is anything else."""
+    # Checked before int(), which rejects texts of thousands of digits.
     short = text.isascii() and text.isdigit() and len(text.lstrip("0")) <= len(str(LARGEST))
     return int(text) if short and int(text) <= LARGEST else None
 
 
 def unusable(value: Any, path: _Path = ()) -> Iterator[tuple[_Path, str]]:
-    """Numbers in plain values that are infinite, NaN or too large: the path of each, and why."""
+    """Finds infinite, NaN or too large numbers in plain values: the path and problem of each."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from unusable(item, (*path, str(key)))

@@ -1,4 +1,4 @@
-"""Values given on the command line or in Python, on top of all files."""
+"""Values from the command line or Python that override all files."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from spsam.errors import InputError, Problem, shortened
 
 
 def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
-    """Reads `--set` arguments.
+    """Parses the values of `--set`.
 
     Args:
-        items: Texts such as `train.optimizer.lr=1e-3`; of a key given twice, the last counts.
+        items: Texts such as `train.optimizer.lr=1e-3`; the last value of a repeated key counts.
 
     Returns:
-        Dotted key -> value, as `compose` takes them.
+        Dotted key -> value, the input of `compose`.
 
     Raises:
-        InputError: If a text is not `key=value` or its value no YAML; all mistakes at once.
+        InputError: With every text that is not `key=value` or whose value is not valid YAML.
     """
     values: dict[str, Any] = {}
     problems: list[Problem] = []
@@ -38,7 +38,7 @@ def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
         except InputError as error:
             problems.extend(error.problems)
             continue
-        values.pop(key, None)  # the order is that of the last mention
+        values.pop(key, None)  # keys are in the order of their last occurrence
         values[key] = value
     if problems:
         raise InputError(problems)
@@ -48,7 +48,7 @@ def parse_overrides(items: Iterable[str]) -> dict[str, Any]:
 def leaves(
     overrides: Mapping[str, Any], above: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The single values of dotted keys and nested mappings, in order."""
+    """The individual values of dotted keys and nested mappings, in order."""
     for key, value in overrides.items():
         path = (*above, *str(key).split("."))
         if isinstance(value, Mapping) and value:
@@ -58,6 +58,6 @@ def leaves(
 
 
 def flag(path: tuple[str, ...], value: Any) -> str:
-    """How a value is given on the command line: `--set train.epochs=2`."""
+    """The option that sets a value: `--set train.epochs=2`."""
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return f"--set {shortened(dotted(path), 200)}={shortened(text, 200)}"

@@ -1,4 +1,4 @@
-"""Where the shipped YAML files, a user's own ones and the results lie."""
+"""Locations of the shipped YAML files, of a user's own files, and of results."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def shipped(kind: Kind) -> Path:
-    """The folder of shipped files, found alike in a checkout, an editable install and a wheel.
+    """The folder of shipped files, in a checkout, an editable install or a wheel.
 
     Args:
-        kind: Which of the three data folders.
+        kind: One of the three data folders.
 
     Raises:
         InputError: If the installation lacks the folder.
     """
-    # A wheel has them inside the package; looked at first, since beside an installed package lies
-    # site-packages, where a folder "registry" could be anybody's.
+    # A wheel contains them inside the package. This place is checked first, since a folder next to
+    # an installed package is in site-packages and may belong to another package.
     packed = _PACKAGE / "_share" / kind
     if packed.is_dir():
         return packed
@@ -31,29 +31,29 @@ def shipped(kind: Kind) -> Path:
     if beside.is_dir():
         return beside
     raise InputError(
-        f"this installation of spsam lacks its folder '{kind}' (looked at {packed} and {beside}); "
-        "install it again"
+        f"this installation of spsam lacks the folder '{kind}' (neither {packed} nor {beside} "
+        "exists); reinstall spsam"
     )
 
 
 def tested_versions() -> Path | None:
-    """The list of packages in the versions that the tests ran with; None if it is not there."""
+    """The list of package versions that were tested; None if it is not found."""
     places = (_PACKAGE / "_share" / "constraints.txt", _PACKAGE.parent / "constraints.txt")
     return next((file for file in places if file.is_file()), None)
 
 
 def layers(kind: Kind) -> list[Path]:
-    """The shipped folder, then the current folder's own one; the later wins by name."""
+    """The shipped folder, then that of the current folder, whose files take precedence by name."""
     first = shipped(kind)
     own = Path.cwd() / kind
     return [first, own] if own.is_dir() and not own.samefile(first) else [first]
 
 
 def home(out: Path | None = None) -> Path:
-    """Where results go: `out` if given, else the environment's SPSAM_HOME, else ./spsam-runs.
+    """The folder of results: `out` if given, else $SPSAM_HOME, else ./spsam-runs.
 
     Raises:
-        InputError: If there is a file in its place.
+        InputError: If the path is a file.
     """
     if out is not None:
         return folder_to_be(out)
@@ -62,14 +62,17 @@ def home(out: Path | None = None) -> Path:
 
 
 def folder_to_be(path: Path) -> Path:
-    """The path itself, of a folder that is there or can be made.
+    """Checks that a path is a folder, or can become one.
+
+    Returns:
+        The path.
 
     Raises:
-        InputError: If it is a file, or lies below one.
+        InputError: If the path is a file, or is below a file.
     """
     for place in (path, *path.parents):
         if place.is_dir():
             break
         if place.exists():
-            raise InputError(Problem("expected a folder for results, this is a file", place))
+            raise InputError(Problem("expected a folder for results, got a file", place))
     return path

@@ -1,4 +1,4 @@
-"""The recipe of `spsam pretrain`: how a small SAM learns to answer prompts."""
+"""The recipe of `spsam pretrain`, which trains a small promptable SAM."""
 
 from __future__ import annotations
 
@@ -13,39 +13,41 @@ from spsam.config.yaml_file import KeyPath, read_yaml
 
 
 class PretrainRecipe(Section):
-    """Everything that pretrained weights depend on.
+    """Everything that determines pretrained weights.
 
-    Sources: [C] throughout; focal and Dice weights, jitter and rounds of correction follow SAM
+    Source: [C] throughout. Focal and Dice weights, jitter and rounds of correction follow SAM
     (Kirillov et al. 2023, appendix A), with sizes for a small model.
     """
 
-    title: str = chosen(..., "What is made.")
-    backbone: Literal["sam_tiny"] = chosen("sam_tiny", "Which SAM, at its native input size.")
-    seed: Whole = chosen(0, "Of initial weights, pictures and prompts.")
+    title: str = chosen(..., "Title of the recipe.")
+    backbone: Literal["sam_tiny"] = chosen("sam_tiny", "SAM model, at its native input size.")
+    seed: Whole = chosen(0, "Seed of initial weights, images and prompts.")
     start: str | None = chosen(
-        None, "Sha-256 of the weights that training starts from; null: random weights."
+        None, "SHA-256 of the weights that training starts from; null: random weights."
     )
-    steps: Count = chosen(..., "Optimiser steps.")
-    images: Count = chosen(4, "Pictures of a step.")
-    masks: Count = chosen(6, "Masks of a picture that are asked for.")
-    excerpts: Whole = chosen(
-        0, "Steps, the first ones, on pictures of half the side: squares of the whole's tokens."
+    steps: Count = chosen(..., "Number of optimiser steps.")
+    images: Count = chosen(4, "Images per step.")
+    masks: Count = chosen(6, "Masks per image to predict.")
+    excerpts: Whole = chosen(0, "Number of initial steps on images of half the side length.")
+    excerpt_images: Count = chosen(8, "Images per initial step.")
+    rounds: Count = chosen(2, "Rounds per mask: a prompt, then corrections by one point each.")
+    lr: Positive = chosen(1e-3, "Maximum learning rate of AdamW.")
+    warmup: Count = chosen(50, "Steps in which the learning rate increases.")
+    decay_from: Fraction = chosen(
+        0.4, "Fraction of the steps after which the learning rate decays to zero."
     )
-    excerpt_images: Count = chosen(8, "Pictures of such a step.")
-    rounds: Count = chosen(2, "Prompts and corrections a mask; each correction adds a point.")
-    lr: Positive = chosen(1e-3, "Largest learning rate of AdamW.")
-    warmup: Count = chosen(50, "Steps in which the learning rate rises.")
-    decay_from: Fraction = chosen(0.4, "Share of the steps after which it falls, to zero.")
     weight_decay: NotNegative = chosen(0.05, "Weight decay.")
-    clip_norm: Positive = chosen(1.0, "Largest norm of the gradient.")
-    focal_weight: NotNegative = chosen(4.0, "Of the focal loss, beside Dice at 1 and IoU at 1.")
+    clip_norm: Positive = chosen(1.0, "Maximum norm of the gradient.")
+    focal_weight: NotNegative = chosen(4.0, "Weight of the focal loss; Dice and IoU have weight 1.")
     picture_weight: NotNegative = chosen(
-        1.0, "Of every border and the picture without noise, from the embedding alone."
+        1.0, "Weight of predicting all borders and the noise-free image from the embedding."
     )
-    box_jitter: NotNegative = chosen(0.1, "Standard deviation of a box's sides, in sides.")
-    mask_prompts: Fraction = chosen(0.4, "Share of first rounds with a rough mask as prompt.")
+    box_jitter: NotNegative = chosen(
+        0.1, "Standard deviation of a box's sides, relative to their length."
+    )
+    mask_prompts: Fraction = chosen(0.4, "Fraction of first rounds prompted with a rough mask.")
     precision: Literal["fp32", "bf16"] = chosen("fp32", "fp32, or bf16 autocast.")
-    checkpoint_every: Count = chosen(100, "Steps between two checkpoints.")
+    checkpoint_every: Count = chosen(100, "Steps between checkpoints.")
 
 
 def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> PretrainRecipe:
@@ -53,10 +55,10 @@ def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Pretr
 
     Args:
         path: A YAML file.
-        overrides: Values on top, by key.
+        overrides: Values that override those of the file, by key.
 
     Raises:
-        InputError: With every mistake, by line.
+        InputError: With every mistake and its line.
     """
     file, values = read_yaml(path), dict(overrides or {})
 

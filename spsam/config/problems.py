@@ -1,4 +1,4 @@
-"""From a failed validation to sentences with file, line and the nearest name."""
+"""Turns validation errors into messages with file, line and the nearest valid name."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from spsam.config.yaml_file import KeyPath, YamlFile
 from spsam.errors import InputError, Problem, nearest
 
 ONE, SEVERAL = "<one>", "<several>"
-"""Tags of a union of one thing and a list of them; pydantic names them in an error's location."""
+"""Tags of a union of one item and a list of items; pydantic includes them in error locations."""
 
 
 class Place(NamedTuple):
-    """Where a value was written.
+    """The place where a value was written.
 
     Attributes:
-        file: The file, unless it was given on the command line.
-        line: The line in it, counted from 1.
-        flag: What was given instead, e.g. `--set train.epochs=2`.
+        file: The file; None for a value from the command line.
+        line: The line in the file, counted from 1.
+        flag: The option that set the value, e.g. `--set train.epochs=2`.
     """
 
     file: Path | None
@@ -36,7 +36,7 @@ class Place(NamedTuple):
     flag: str | None = None
 
     def problem(self, message: str) -> Problem:
-        """A mistake at this place."""
+        """A problem at this place."""
         if self.flag is not None:
             return Problem(f"{self.flag}: {message}")
         return Problem(message, self.file, self.line)
@@ -46,11 +46,11 @@ PlaceOf = Callable[[KeyPath], Place]
 
 
 def places_in(file: YamlFile) -> PlaceOf:
-    """Where the values of a file stand."""
+    """Maps key paths to places in a file."""
     return lambda path: Place(file.path, file.line(path))
 
 
-# pydantic's words -> what a person who writes YAML calls it.
+# pydantic's terms -> terms for people who write YAML.
 _WORDS = {
     "a valid integer": "a whole number",
     "a valid number": "a number",
@@ -85,8 +85,8 @@ def check(
     Args:
         expected: A pydantic model or any type.
         data: Plain mappings, lists and scalars.
-        place: Where the value of a path was written; called with `prefix` before the path.
-        prefix: The path of `data` in what the user wrote.
+        place: Maps a key path, starting with `prefix`, to the place of its value.
+        prefix: Key path of `data` in the file.
 
     Returns:
         The validated value (None if there are mistakes) and all mistakes.
@@ -100,16 +100,16 @@ def check(
     try:
         text = json.dumps(data, default=_plain)
     except (TypeError, ValueError) as error:
-        return None, [place(prefix).problem(f"{_named(prefix)}cannot stand in YAML: {error}")]
+        return None, [place(prefix).problem(f"{_named(prefix)}cannot be written as YAML: {error}")]
     try:
-        # By way of JSON, since only there is strict validation content with a list for a tuple.
+        # Only in JSON mode does strict validation accept a list for a tuple.
         return _adapter(expected).validate_json(text, strict=True), []
     except ValidationError as error:
         return None, list(_problems(expected, json.loads(text), error, place, prefix))
 
 
 def dotted(path: KeyPath) -> str:
-    """A path as people write it: `train.optimizer.lr`, `augment.scale[0]`."""
+    """A key path in dotted form: `train.optimizer.lr`, `augment.scale[0]`."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
@@ -117,12 +117,12 @@ def dotted(path: KeyPath) -> str:
 
 
 def unique(problems: Iterable[Problem]) -> list[Problem]:
-    """The problems without repetitions: a mistake in a base is one, however many arms share it."""
+    """Removes repeated problems: a mistake in a base is reported once for all derived arms."""
     return list(dict.fromkeys(problems))
 
 
 def raise_all(problems: Iterable[Problem]) -> None:
-    """Raises one InputError with all problems, if there are any."""
+    """Raises an InputError with all problems, if there are any."""
     found = unique(problems)
     if found:
         raise InputError(found)
@@ -130,7 +130,7 @@ def raise_all(problems: Iterable[Problem]) -> None:
 
 @contextmanager
 def gather(problems: list[Problem]) -> Iterator[None]:
-    """Keeps the mistakes of what is done within, so that the user hears of all at once."""
+    """Collects the problems raised within the context, to report all of them together."""
     try:
         yield
     except InputError as error:
@@ -138,7 +138,7 @@ def gather(problems: list[Problem]) -> Iterator[None]:
 
 
 def describe(annotation: Any) -> str:
-    """A type in words: `a whole number, a list of 2 whole numbers or null`."""
+    """Describes a type: `a whole number, a list of 2 whole numbers or null`."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return describe(args[0])
@@ -175,7 +175,7 @@ def _problems(
     for detail in error.errors(include_url=False):
         path, union = _data_path(expected, detail, data)
         if union is not None:
-            # Every branch of a union reports for itself; the reader wants one sentence.
+            # Every branch of a union reports an error; they are merged into one message.
             if union in unions:
                 continue
             unions.add(union)
@@ -192,9 +192,9 @@ def _problems(
 
 
 def _data_path(expected: Any, detail: ErrorDetails, data: Any) -> tuple[KeyPath, KeyPath | None]:
-    """The error's path in the data, and that of the union around it, if there is one.
+    """The path of an error in the data, and the path of the enclosing union, if there is one.
 
-    pydantic puts the names of a union's branches into its locations; they are no keys.
+    pydantic includes the branches of a union in error locations; they are not keys of the data.
     """
     path: KeyPath = ()
     union: KeyPath | None = None
@@ -208,7 +208,7 @@ def _data_path(expected: Any, detail: ErrorDetails, data: Any) -> tuple[KeyPath,
         elif detail["type"] == "missing" and index == len(location) - 1:
             pass
         elif part in _fields(_annotation(expected, path)):
-            value = None  # not written: its default is what is wrong
+            value = None  # not written: the error is in the default
         else:
             union = path if union is None else union
             continue
@@ -269,7 +269,7 @@ def _fields(annotation: Any) -> Mapping[str, Any]:
 
 
 def _annotation(expected: Any, path: KeyPath) -> Any:
-    """The type that is expected at a path."""
+    """The expected type at a path."""
     for part in path:
         if isinstance(part, int):
             args = [arg for arg in get_args(expected) if arg is not Ellipsis]
@@ -307,4 +307,4 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
-    raise TypeError(f"a {type(value).__name__} is neither number, text, list nor mapping")
+    raise TypeError(f"a {type(value).__name__} is neither a number, text, a list nor a mapping")

@@ -1,4 +1,4 @@
-"""What a study of prompts may say."""
+"""The schema of prompt studies."""
 
 from __future__ import annotations
 
@@ -15,34 +15,36 @@ SOURCES = ("ground_truth", "auxiliary", "disturbed")
 
 
 class Disturbance(Section):
-    """How prompts of the ground truth are made worse; several amounts may be given at once."""
+    """A disturbance of ground-truth prompts; several amounts can be combined."""
 
-    name: Annotated[str, Field(min_length=1)] = chosen(..., "What it is called in tables.")
+    name: Annotated[str, Field(min_length=1)] = chosen(..., "Name in tables.")
     box_jitter: NotNegative = chosen(
-        0.0, "Every side of a box moves by up to so many widths (heights) of the box."
+        0.0, "Maximum shift of each side of a box, as a fraction of its width (height)."
     )
-    erode: NotNegative = chosen(0.0, "Every class loses what is so near its border, pixels.")
-    dilate: NotNegative = chosen(0.0, "Every class grows into the background, pixels.")
-    point_shift: NotNegative = chosen(0.0, "A point moves so far in a random direction, pixels.")
+    erode: NotNegative = chosen(0.0, "Distance by which every class is eroded, pixels.")
+    dilate: NotNegative = chosen(0.0, "Distance by which every class is dilated, pixels.")
+    point_shift: NotNegative = chosen(
+        0.0, "Distance by which a point is moved in a random direction, pixels."
+    )
     drop: Fraction = chosen(0.0, "Probability that a class has no prompt in a slice.")
 
     @field_validator("drop")
     @classmethod
     def _does_something(cls, value: float, info: Any) -> float:
         amounts = [amount for key, amount in info.data.items() if key != "name"]
-        # Fields with mistakes of their own are missing, and said elsewhere.
+        # Fields with errors of their own are missing here; the errors are reported elsewhere.
         if not any([value, *amounts]) and len(amounts) == 4:
             raise PydanticCustomError("said", "expected at least one amount above 0")
         return value
 
     def felt_by(self, use: tuple[str, ...]) -> bool:
-        """Whether prompts of these kinds differ from undisturbed ones."""
+        """Whether the disturbance changes prompts of these kinds."""
         if self.erode or self.dilate or self.drop:
             return True
         return bool((self.box_jitter and "box" in use) or (self.point_shift and "point" in use))
 
     def is_random(self, use: tuple[str, ...]) -> bool:
-        """Whether another seed gives other prompts of these kinds."""
+        """Whether the disturbed prompts of these kinds depend on the seed."""
         return bool(
             self.drop or (self.box_jitter and "box" in use) or (self.point_shift and "point" in use)
         )
@@ -53,7 +55,7 @@ class MaskPrompt(Section):
 
     name: str = chosen(..., "binary, logits or log_odds.")
     values: tuple[float, float] | None = chosen(
-        None, "Outside and inside a binary mask; null: the component's."
+        None, "Values outside and inside a binary mask; null: those of the component."
     )
 
     @model_validator(mode="before")
@@ -61,43 +63,45 @@ class MaskPrompt(Section):
     def _a_word_is_a_name(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"name": value}
-        # What a validator hands on is no longer YAML, whose lists are taken for tuples.
+        # After this validator, values no longer count as JSON, where a list may be a tuple.
         if isinstance(value, dict) and isinstance(value.get("values"), list):
             return {**value, "values": tuple(value["values"])}
         return value
 
 
 class PromptStudyConfig(Section):
-    """The axes of a study, and the network where no run is given."""
+    """The axes of a prompt study, and its network if no run is given."""
 
-    title: str = chosen(..., "The study in a table's caption.")
-    prompts: tuple[str, ...] = chosen(..., "Subsets of point, box and mask, joined by +.")
+    title: str = chosen(..., "Title of the study in captions.")
+    prompts: tuple[str, ...] = chosen(..., "Combinations of point, box and mask, joined by +.")
     point: tuple[Block, ...] | None = chosen(
-        None, "How the point is chosen; null: every component of the slot."
+        None, "Point strategies; null: every component of the slot."
     )
     source: tuple[str, ...] | None = chosen(
-        None, "Where prompts come from; null: wherever it is possible."
+        None, "Sources of prompts; null: all that are available."
     )
-    disturbances: tuple[Disturbance, ...] = chosen((), "What `disturbed` stands for.")
-    seeds: SeedChoice = chosen(1, "Draws of what is random: how many (3), or which ([0, 4]).")
+    disturbances: tuple[Disturbance, ...] = chosen(
+        (), "Disturbances applied by the source `disturbed`."
+    )
+    seeds: SeedChoice = chosen(1, "Number of random draws (3), or their seeds ([0, 4]).")
     mask: tuple[MaskPrompt, ...] | None = chosen(
-        None, "Forms of the mask prompt; null: every form, of a run its own."
+        None, "Mask forms; null: all, or the one used by the run."
     )
     mask_logit: Positive = chosen(10.0, "Logit inside a class of the ground truth.")
-    arm: str = chosen(..., "Plain SAM: an arm without adapters.")
-    preset: str = chosen(..., "The preset laid over it.")
-    set: dict[str, Any] = chosen({}, "Values on top of it, by dotted key.")
+    arm: str = chosen(..., "Arm without adapters, for plain SAM.")
+    preset: str = chosen(..., "Preset applied to the arm.")
+    set: dict[str, Any] = chosen({}, "Values that override those of the arm, by dotted key.")
 
     @property
     def seed_numbers(self) -> tuple[int, ...]:
-        """The seeds themselves."""
+        """The seeds as a tuple."""
         return seed_numbers(self.seeds)
 
     @field_validator("seeds")
     @classmethod
     def _each_once(cls, value: Any) -> Any:
         if not isinstance(value, int) and (not value or len(set(value)) < len(value)):
-            raise PydanticCustomError("said", "expected at least one number, each once")
+            raise PydanticCustomError("said", "expected at least one number, each only once")
         return value
 
     @field_validator("mask", mode="before")
@@ -113,5 +117,5 @@ class PromptStudyConfig(Section):
         names = [disturbance.name for disturbance in value]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise PydanticCustomError("said", "names '{name}' twice", {"name": twice[0]})
+            raise PydanticCustomError("said", "contains '{name}' twice", {"name": twice[0]})
         return value

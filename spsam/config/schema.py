@@ -1,8 +1,8 @@
-"""What a configuration may say. Every value carries where it comes from.
+"""The schema of configurations. Every value declares its source.
 
-Sources, as in the fidelity ledger: **P** the paper, **A** the author's other code or nnU-Net, whose
-training the paper takes over, **C** chosen here because neither settles it.
-The schema is frozen and refuses unknown keys; `spsam.config.problems.check` validates strictly.
+Sources, as in the fidelity ledger: **P** the paper; **A** the author's other code, or nnU-Net,
+whose training procedure the paper adopts; **C** chosen here, because neither specifies the value.
+The schema is frozen and rejects unknown keys; `spsam.config.problems.check` validates strictly.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Block(BaseModel):
     """A component in a slot: `adapter: dfused`, or `adapter: {name: dfused, ratio: 0.5}`.
 
     Attributes:
-        name: The component's name, as its card's file is called.
+        name: Name of the component, which is the name of its card's file without `.yaml`.
         params: Values of its keyword-only parameters; sequences are tuples.
     """
 
@@ -75,7 +75,7 @@ class Block(BaseModel):
             return {"name": value, "params": {}}
         if not isinstance(value, dict):
             raise PydanticCustomError(
-                "said", "expected a component's name or a mapping with 'name' (a word such as none)"
+                "said", "expected a component's name or a mapping with 'name' (for example, none)"
             )
         if set(value) <= {"name", "params"} and isinstance(value.get("params", {}), dict):
             return value
@@ -89,7 +89,7 @@ class Block(BaseModel):
 
 
 def _one_or_several(value: Any) -> str:
-    """Which branch of `SomeBlocks` a value is of."""
+    """The branch of `SomeBlocks` that a value belongs to."""
     return SEVERAL if isinstance(value, list | tuple) else ONE
 
 
@@ -97,20 +97,20 @@ SomeBlocks = Annotated[
     Annotated[Block, Tag(ONE)] | Annotated[tuple[Block, ...], Tag(SEVERAL)],
     Discriminator(_one_or_several),
 ]
-"""One component, or several that work together: `[fact, conv_depth]`."""
+"""One component, or several that are combined: `[fact, conv_depth]`."""
 
 
 class Blocks(Section):
     """The component of every slot, in the order of the forward pass."""
 
-    input_adapter: Block = paper(..., "From the volume's channels to the encoder's three.")
-    depth_pos_embed: Block = paper(..., "What tells the slices of a patch apart.")
+    input_adapter: Block = paper(..., "Maps the channels of the volume to the encoder's three.")
+    depth_pos_embed: Block = paper(..., "Encodes the position of each slice in a patch.")
     adapter: SomeBlocks = paper(
-        ..., "In every transformer block of the encoder and the mask decoder; one or several."
+        ..., "Adapter in every transformer block of encoder and mask decoder; one or several."
     )
-    prompt_generator: Block = paper(..., "From the encoder's maps to auxiliary masks.")
-    prompt: Block = paper(..., "From auxiliary masks to SAM's points, boxes and masks.")
-    mask_head: Block = paper(..., "From one binary mask a class to one label map.")
+    prompt_generator: Block = paper(..., "Predicts auxiliary masks from the encoder's features.")
+    prompt: Block = paper(..., "Derives point, box and mask prompts from the auxiliary masks.")
+    mask_head: Block = paper(..., "Combines one binary mask per class into a label map.")
 
     @field_validator("adapter")
     @classmethod
@@ -121,85 +121,89 @@ class Blocks(Section):
         if not names:
             raise PydanticCustomError("said", "expected at least one component (none is one)")
         if len(set(names)) < len(names):
-            raise PydanticCustomError("said", "names a component twice")
+            raise PydanticCustomError("said", "contains a component twice")
         if len(names) > 1 and "none" in names:
-            raise PydanticCustomError("said", "names none beside others: take it out")
-        # A list of one is that one, and the same run.
+            raise PydanticCustomError("said", "combines none with others: remove it")
+        # A list with a single component equals that component, and identifies the same run.
         return value if len(value) > 1 else value[0]
 
     def of(self, slot: str) -> tuple[Block, ...]:
-        """The components of a slot: one, but for a slot that takes several."""
+        """The components of a slot: one, or several for a slot that accepts several."""
         block = getattr(self, slot)
         return (block,) if isinstance(block, Block) else tuple(block)
 
 
 class AdapterPlacement(Section):
-    """Where in a transformer block adapters stand."""
+    """The places in a transformer block where adapters are inserted."""
 
     encoder: tuple[EncoderPlace, ...] = paper(
         ("after_attention", "parallel_mlp"), "Places in each block of the image encoder."
     )
     decoder: tuple[DecoderPlace, ...] = paper(
         ("after_token_to_image", "after_image_to_token"),
-        "Places in each two-way block of the mask decoder. Where is the paper's; that each stands "
-        "behind its sublayer, with its own skip, is chosen here.",
+        "Places in each two-way block of the mask decoder. The places are the paper's; inserting "
+        "each adapter after its sublayer, with its own skip connection, is chosen here.",
     )
-    parallel_scale: NotNegative = author(0.5, "Factor s of the adapter that is parallel to an MLP.")
+    parallel_scale: NotNegative = author(0.5, "Scale s of the adapter parallel to an MLP.")
 
     @field_validator("encoder", "decoder")
     @classmethod
     def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(value)) < len(value):
-            raise PydanticCustomError("said", "names a place twice")
+            raise PydanticCustomError("said", "contains a place twice")
         return value
 
 
 class BackboneConfig(Section):
-    """SAM itself, which stays frozen."""
+    """The SAM model, whose weights stay frozen."""
 
     name: Literal["sam_tiny", "sam_vit_b", "sam_vit_l", "sam_vit_h"] = chosen(
         "sam_tiny",
-        "Which SAM. The paper names none; the author's code has sam_vit_b for ACDC and sam_vit_h "
-        "for the CT sets. sam_tiny is for two cores.",
+        "SAM model. The paper does not specify it; the author's code uses sam_vit_b for ACDC and "
+        "sam_vit_h for the CT data sets. sam_tiny is designed for two CPU cores.",
     )
     weights: Literal["shipped", "random", "checkpoint"] = chosen(
-        "shipped", "Those that come with spsam (sam_tiny), none (random), or a file (checkpoint)."
+        "shipped", "Shipped weights (sam_tiny only), random weights, or a file (checkpoint)."
     )
-    checkpoint: Path | None = chosen(None, "File with weights in the official format.")
+    checkpoint: Path | None = chosen(None, "File with SAM's weights in the official format.")
     encoder_size: Count | tuple[Count, Count] | None = author(
         None,
-        "The encoder's input: h = w or [h, w], pixels; null: as the patch. A patch that is not "
-        "square keeps its aspect only with a pair of the same.",
+        "Size of the encoder's input in pixels: one number for a square, or [h, w]; null: size of "
+        "the patch. Only a pair preserves the aspect ratio of a patch that is not square.",
     )
 
 
 class PatchConfig(Section):
-    """The piece of a volume that is segmented at once."""
+    """The size of patches, the input of the network."""
 
-    depth: Count | None = author(None, "D, slices; null: planned from the data.")
+    depth: Count | None = author(None, "Number of slices, D; null: planned from the data.")
     size: Count | tuple[Count, Count] | None = author(
-        None, "H = W or [H, W], pixels; null: planned from the data."
+        None, "Height and width in pixels, H = W or [H, W]; null: planned from the data."
     )
-    max_size: Count = chosen(256, "Largest H and W that the planner may take, pixels.")
-    max_depth: Count = chosen(32, "Largest D that the planner may take, slices.")
+    max_size: Count = chosen(256, "Maximum height and width of a planned patch, pixels.")
+    max_depth: Count = chosen(32, "Maximum number of slices of a planned patch.")
     anisotropy: Annotated[float, Field(ge=1, allow_inf_nan=False)] = author(
         3.0,
-        "Slices stay as acquired where their spacing is more than this many times the coarser one "
-        "of the other two; else every axis is resampled.",
+        "Slices are kept as acquired if their spacing exceeds the coarser in-plane spacing by more "
+        "than this factor; otherwise, all axes are resampled.",
     )
 
 
 class InferenceConfig(Section):
-    """Sliding window over a whole volume."""
+    """Sliding-window inference over a whole volume."""
 
-    step: Annotated[float, Field(gt=0, le=1)] = author(0.5, "Step between tiles, in tiles.")
-    sigma: Positive = author(0.125, "Standard deviation of a tile's Gaussian weight, in tiles.")
-    mirror: bool = author(True, "Average over all mirrorings of a tile.")
-    batch_size: Count = chosen(1, "Tiles at once.")
+    step: Annotated[float, Field(gt=0, le=1)] = author(
+        0.5, "Step between tiles, as a fraction of the tile size."
+    )
+    sigma: Positive = author(
+        0.125, "Standard deviation of the Gaussian weight of a tile, as a fraction of its size."
+    )
+    mirror: bool = author(True, "Average the predictions of all mirrored versions of a tile.")
+    batch_size: Count = chosen(1, "Number of tiles per forward pass.")
     keep_largest: bool | tuple[str, ...] = author(
         False,
-        "Classes of which the largest connected component alone is kept: none (false), every one "
-        "(true), or a list of names.",
+        "Classes reduced to their largest connected component: none (false), all (true), or a list "
+        "of names.",
     )
 
     @field_validator("keep_largest")
@@ -208,10 +212,10 @@ class InferenceConfig(Section):
         if isinstance(value, bool):
             return value
         if not value:
-            raise PydanticCustomError("said", "expected at least one class (false: none)")
+            raise PydanticCustomError("said", "expected at least one class (use false for none)")
         if len(set(value)) < len(value):
-            raise PydanticCustomError("said", "names a class twice")
-        # Their order changes nothing, and so no run's identity.
+            raise PydanticCustomError("said", "contains a class twice")
+        # Sorted: the order changes neither results nor the run's identity.
         return tuple(sorted(value))
 
 
@@ -219,42 +223,42 @@ class EvaluationConfig(Section):
     """How predictions are scored."""
 
     convention: Literal["nnunet", "nnformer", "transunet"] = chosen(
-        "nnunet", "What an empty class scores; printed with every table."
+        "nnunet", "Score of an empty class; the convention is printed with every table."
     )
 
 
 class ArmConfig(Section):
-    """One arm of an ablation, resolved: what a network is, how it is trained and scored.
+    """A resolved arm: a network, its training and its evaluation.
 
-    The name, title, parent, summary and plugins are labels, not part of its identity.
+    The name, title, parent, summary and plugins are labels and no part of the arm's identity.
     """
 
-    name: str = chosen(..., "The file's name without .yaml.")
-    title: str = chosen(..., "The arm in a table.")
-    parent: str | None = chosen(None, "The arm that this one is a change of.")
-    summary: str = chosen("", "A sentence about the arm.")
-    plugins: tuple[Path, ...] = chosen((), "Folders whose components may be used.")
+    name: str = chosen(..., "Name of the file without .yaml.")
+    title: str = chosen(..., "Title of the arm in tables.")
+    parent: str | None = chosen(None, "Arm that this arm is derived from.")
+    summary: str = chosen("", "One sentence about the arm.")
+    plugins: tuple[Path, ...] = chosen((), "Folders with additional components.")
     network: Block = chosen(
         Block(name="self_prompt_sam"),
-        "What is trained: Self-Prompt SAM with the blocks below, or another network, by its name "
+        "Network to train: Self-Prompt SAM with the blocks below, or another network, as a name "
         "or {name: ..., parameter: ...}. See `spsam registry list`.",
     )
-    blocks: Blocks = paper(..., "The component of every slot.")
-    adapter_placement: AdapterPlacement = paper(AdapterPlacement(), "Where adapters stand.")
-    backbone: BackboneConfig = paper(BackboneConfig(), "SAM itself.")
-    patch: PatchConfig = author(PatchConfig(), "The piece of a volume that is segmented at once.")
-    train: TrainConfig = paper(TrainConfig(), "The schedule.")
-    augment: AugmentConfig = paper(AugmentConfig(), "Random changes of training patches.")
-    inference: InferenceConfig = author(InferenceConfig(), "Sliding window over a volume.")
-    evaluation: EvaluationConfig = chosen(EvaluationConfig(), "How predictions are scored.")
+    blocks: Blocks = paper(..., "Component of every slot.")
+    adapter_placement: AdapterPlacement = paper(AdapterPlacement(), "Places of the adapters.")
+    backbone: BackboneConfig = paper(BackboneConfig(), "The SAM model.")
+    patch: PatchConfig = author(PatchConfig(), "Size of patches, the input of the network.")
+    train: TrainConfig = paper(TrainConfig(), "Training schedule and loss.")
+    augment: AugmentConfig = paper(AugmentConfig(), "Random augmentation of training patches.")
+    inference: InferenceConfig = author(InferenceConfig(), "Sliding-window inference.")
+    evaluation: EvaluationConfig = chosen(EvaluationConfig(), "Scoring of predictions.")
 
     @field_serializer("network")
     def _plain_name(self, value: Block) -> str | dict[str, Any]:
-        # A network without parameters is its name, as it was before any had some.
+        # A network without parameters is stored as its name, as before networks had parameters.
         return value.model_dump() if value.params else value.name
 
     def on(self, device: str) -> ArmConfig:
-        """The arm as it computes on a device (`cpu`, `cuda`, `cuda:1`): half precision is named."""
+        """The arm as executed on a device (`cpu`, `cuda`, `cuda:1`): resolves half precision."""
         if self.train.precision != "half":
             return self
         precision = "fp16" if device.startswith("cuda") else "fp32"
@@ -265,35 +269,35 @@ class ArmConfig(Section):
 class RegionConfig(Section):
     """A union of classes that is scored as one."""
 
-    name: str = chosen(..., "The region's name.")
-    classes: tuple[Count, ...] = chosen(..., "Indices of its classes.")
+    name: str = chosen(..., "Name of the region.")
+    classes: tuple[Count, ...] = chosen(..., "Indices of the classes in the region.")
 
 
 class DataIdentity(Section):
     """The data of a run.
 
-    `fingerprint` and `split_hash` identify it; names are for people.
+    `fingerprint` and `split_hash` identify the data; names are labels.
     """
 
-    name: str = chosen(..., "The data set's name.")
-    fingerprint: str = chosen(..., "Hash of its content.")
-    split_name: str = chosen(..., "The split's name.")
-    split_hash: str = chosen(..., "Hash of the split's case lists.")
-    fold: Whole = chosen(0, "Which fold of the split.")
-    num_classes: Count = chosen(..., "K, background included.")
+    name: str = chosen(..., "Name of the data set.")
+    fingerprint: str = chosen(..., "Hash of the data set's content.")
+    split_name: str = chosen(..., "Name of the split.")
+    split_hash: str = chosen(..., "Hash of the split's lists of cases.")
+    fold: Whole = chosen(0, "Fold of the split.")
+    num_classes: Count = chosen(..., "Number of classes K, including the background.")
     class_names: tuple[str, ...] = chosen(..., "Names of the classes, background first.")
-    in_channels: Count = chosen(..., "M, image modalities.")
+    in_channels: Count = chosen(..., "Number of image modalities M.")
     preparation: Count = chosen(
-        2, "Version of what preparation makes of the data: another one is other data."
+        2, "Version of the preprocessing; data of another version are different data."
     )
-    regions: tuple[RegionConfig, ...] = chosen((), "What is scored; empty: every class by itself.")
+    regions: tuple[RegionConfig, ...] = chosen((), "Regions to score; empty: score each class.")
     ignore_id: Whole | None = chosen(
-        None, "The id of voxels that were not annotated; null: every voxel is."
+        None, "Id of voxels that are not annotated; null: all voxels are annotated."
     )
 
     @property
     def scored_names(self) -> tuple[str, ...]:
-        """Names of what is scored, the background first: the regions, or every class."""
+        """Names of the scored regions or classes, background first."""
         if not self.regions:
             return self.class_names
         return (self.class_names[0], *(region.name for region in self.regions))
@@ -305,15 +309,15 @@ class DataIdentity(Section):
 
 
 class RunConfig(Section):
-    """Everything that one run depends on."""
+    """Everything that determines the results of a run."""
 
     arm: ArmConfig = chosen(..., "The arm.")
-    preset: str = chosen(..., "The preset's name; its values are in the arm.")
+    preset: str = chosen(..., "Name of the preset; its values are merged into the arm.")
     data: DataIdentity = chosen(..., "The data and their split.")
-    seed: Whole = chosen(0, "Of initial weights, patches and augmentation.")
-    checkpoint_sha256: str | None = chosen(None, "Of SAM's weights; null: random ones.")
+    seed: Whole = chosen(0, "Seed of initial weights, patches and augmentation.")
+    checkpoint_sha256: str | None = chosen(None, "SHA-256 of SAM's weights; null: random weights.")
     initial_sha256: str | None = chosen(
-        None, "Of the trained weights of an earlier run that it begins with; null: of none."
+        None, "SHA-256 of the trained weights that training starts from; null: from scratch."
     )
 
 

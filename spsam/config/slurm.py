@@ -1,4 +1,4 @@
-"""What a job on Slurm asks for: the file of `--slurm`."""
+"""The schema of `--slurm`: the resources of Slurm jobs."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from spsam.config.yaml_file import KeyPath, read_yaml
 
 
 class SlurmConfig(Section):
-    """A job. What is null is left to the cluster's own defaults."""
+    """The resources of a job. Values that are null are left to the cluster's defaults."""
 
-    partition: str | None = chosen(None, "Where jobs run; several with commas.")
-    account: str | None = chosen(None, "Who pays.")
+    partition: str | None = chosen(None, "Partition, or several separated by commas.")
+    account: str | None = chosen(None, "Account to charge.")
     qos: str | None = chosen(None, "Quality of service.")
-    constraint: str | None = chosen(None, "Features that a node must have.")
-    minutes: Count = chosen(60, "Time limit; a run that needs longer is requeued and resumes.")
-    warning: Count = chosen(90, "Seconds before the limit in which a run keeps what it has.")
-    cpus: Count = chosen(1, "Processors of a run, on each node.")
-    memory: str | None = chosen(None, "Memory of a node, e.g. 16G.")
-    gpus: Whole = chosen(0, "GPUs of a run, on each node; 0: none.")
-    nodes: Count = chosen(1, "Nodes of a run, which share every batch.")
-    array: Count = chosen(500, "The largest job array that the cluster takes.")
-    runs_per_job: Count = chosen(1, "Short runs that a job takes one after the other.")
+    constraint: str | None = chosen(None, "Required features of nodes.")
+    minutes: Count = chosen(60, "Time limit; a longer run is requeued and resumes.")
+    warning: Count = chosen(90, "Seconds before the time limit at which a run saves its state.")
+    cpus: Count = chosen(1, "CPU cores per run and node.")
+    memory: str | None = chosen(None, "Memory per node, e.g. 16G.")
+    gpus: Whole = chosen(0, "GPUs per run and node.")
+    nodes: Count = chosen(1, "Nodes per run; they share every batch.")
+    array: Count = chosen(500, "Maximum size of a job array.")
+    runs_per_job: Count = chosen(1, "Number of runs per job, one after the other.")
     setup: tuple[str, ...] = chosen((), "Shell commands before a run, e.g. module load cuda.")
     options: dict[str, Any] = chosen({}, "Further options of sbatch, by their long names.")
 
 
 def load_slurm(path: Path | None) -> SlurmConfig:
-    """Reads a file; None gives the defaults.
+    """Reads the resources of Slurm jobs; without a file, returns the defaults.
 
     Raises:
-        InputError: With every mistake, by line.
+        InputError: With every mistake and its line.
     """
     if path is None:
         return SlurmConfig()

@@ -1,4 +1,4 @@
-"""What a study's file may say: a shape, the arms it is made of, seeds and folds."""
+"""The schema of study files: a shape, arms, seeds and folds."""
 
 from __future__ import annotations
 
@@ -18,124 +18,131 @@ from spsam.config.yaml_file import YamlFile, read_yaml
 from spsam.errors import InputError, Problem, nearest
 
 SHAPE = "shape"
-"""The key that makes a file a study's, and no arm's."""
+"""The key that distinguishes a study's file from an arm's."""
 
 SeedChoice = Seeds | tuple[Whole, ...]
-"""How many (3: 0, 1, 2), or which ([0, 4])."""
+"""The number of seeds (3: 0, 1, 2), or a list ([0, 4])."""
 
 
 def seed_numbers(seeds: SeedChoice) -> tuple[int, ...]:
-    """The seeds themselves."""
+    """The seeds as a tuple."""
     return tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
 
 
 class Study(Section):
-    """What studies of every shape say."""
+    """The values common to studies of every shape."""
 
-    title: str = chosen(..., "The study in words.")
-    shape: str = chosen(..., "How its arms are made.")
-    preset: str | None = chosen(None, "Schedule; null: demo on the phantom, cpu elsewhere.")
-    set: dict[str, Any] = chosen({}, "Values on top of every arm, by dotted key.")
-    seeds: SeedChoice = chosen(1, "How many (3), or which ([0, 4]).")
+    title: str = chosen(..., "Title of the study.")
+    shape: str = chosen(..., "Rule that generates the arms.")
+    preset: str | None = chosen(None, "Preset; null: demo for the phantom, cpu otherwise.")
+    set: dict[str, Any] = chosen({}, "Values that override those of every arm, by dotted key.")
+    seeds: SeedChoice = chosen(1, "Number of seeds (3), or a list ([0, 4]).")
     folds: tuple[Whole, ...] = chosen((0,), "Folds of the split.")
     external: dict[str, Path] = chosen(
-        {}, "Name -> folder beside this file, of label maps that another program made."
+        {}, "Name -> folder with another program's label maps, relative to this file."
     )
     reference: str | None = chosen(
-        None, "The arm that all others are compared with; null: each with what it is a change of."
+        None, "Arm that all others are compared with; null: each is compared with its parent."
     )
     tune: dict[str, Any] | None = chosen(
         None,
-        "Dotted key -> choices or {low, high, log}, and trials: chosen by a sweep of each arm.",
+        "Values to tune by a sweep of each arm: dotted key -> choices or {low, high, log}; also "
+        "trials and other settings of the search.",
     )
 
     @field_validator("seeds", "folds")
     @classmethod
     def _each_once(cls, value: Any) -> Any:
         if not isinstance(value, int) and (not value or len(set(value)) < len(value)):
-            raise PydanticCustomError("said", "expected at least one number, each once")
+            raise PydanticCustomError("said", "expected at least one number, each only once")
         return value
 
     @property
     def seed_numbers(self) -> tuple[int, ...]:
-        """The seeds themselves."""
+        """The seeds as a tuple."""
         return seed_numbers(self.seeds)
 
     @property
     def tunes(self) -> bool:
-        """Whether values of any of its arms are chosen on validation cases."""
+        """Whether values of any arm are tuned on validation cases."""
         return self.tune is not None
 
     @property
     def named_arms(self) -> tuple[str, ...]:
-        """The arms that it names, in its own words."""
+        """The arms as written in the file."""
         raise NotImplementedError
 
 
 class Recipe(Section):
-    """One way of training all arms of a list."""
+    """Settings that apply to all arms of a list."""
 
-    set: dict[str, Any] = chosen({}, "Values on top of every arm, by dotted key.")
-    tune: dict[str, Any] | None = chosen(None, "As a study's.")
+    set: dict[str, Any] = chosen({}, "Values that override those of every arm, by dotted key.")
+    tune: dict[str, Any] | None = chosen(None, "Values to tune, as for a study.")
 
 
 class Arms(Study):
-    """Arms that there are, as on the command line."""
+    """A list of existing arms, as on the command line."""
 
     shape: Literal["arms"] = chosen(..., "A list of arms.")
-    arms: tuple[str, ...] = chosen(..., "Names, ranges (A1..A9), paths beside this file.")
-    recipes: dict[str, Recipe] = chosen({}, "Name -> set, tune: every arm is trained by each.")
+    arms: tuple[str, ...] = chosen(..., "Names, ranges (A1..A9), or paths relative to this file.")
+    recipes: dict[str, Recipe] = chosen(
+        {}, "Name -> set and tune; every arm is trained with every recipe."
+    )
 
     @property
     def tunes(self) -> bool:
-        """The same, by any of its recipes."""
+        """Whether values are tuned by the study or by any of its recipes."""
         return self.tune is not None or any(each.tune for each in self.recipes.values())
 
     @property
     def named_arms(self) -> tuple[str, ...]:
-        """As they are listed."""
+        """The arms as listed."""
         return self.arms
 
 
 class LeaveOneOut(Study):
-    """A full arm, and the same without one block at a time."""
+    """A full arm, and variants of it that each lack one block."""
 
-    shape: Literal["leave_one_out"] = chosen(..., "The full arm minus each block.")
-    full: str = chosen(..., "The arm with all blocks.")
+    shape: Literal["leave_one_out"] = chosen(..., "The full arm, and the full arm minus one block.")
+    full: str = chosen(..., "Arm with all blocks.")
     base: str | None = chosen(
-        None, "Whose component a slot goes back to; null: the root that the full arm starts from."
+        None, "Arm that provides the replacement of a removed block; null: the full arm's root."
     )
-    slots: tuple[str, ...] | None = chosen(None, "Which; null: all that differ from the base.")
+    slots: tuple[str, ...] | None = chosen(
+        None, "Slots to reset; null: all that differ from the base."
+    )
 
     @property
     def named_arms(self) -> tuple[str, ...]:
-        """The full arm, then the base where one is named."""
+        """The full arm, then the base if it is set."""
         return (self.full,) if self.base is None else (self.full, self.base)
 
 
 class OneAtATime(Study):
-    """A base arm, and the same with one value changed at a time."""
+    """A base arm, and variants of it that each change one value."""
 
-    shape: Literal["one_at_a_time"] = chosen(..., "A base arm plus each variation.")
-    base: str = chosen(..., "The arm that is varied.")
-    factors: dict[str, Any] = chosen(..., "Dotted key -> values; each is an arm.")
+    shape: Literal["one_at_a_time"] = chosen(..., "The base arm, and one arm per changed value.")
+    base: str = chosen(..., "Arm to vary.")
+    factors: dict[str, Any] = chosen(..., "Dotted key -> list of values; one arm per value.")
 
     @property
     def named_arms(self) -> tuple[str, ...]:
-        """The arm that is varied."""
+        """The base arm."""
         return (self.base,)
 
 
 class Factorial(Study):
-    """An arm with every combination of chosen values."""
+    """An arm with every combination of the given values."""
 
-    shape: Literal["factorial"] = chosen(..., "The product of all factors.")
-    base: str = chosen(..., "The arm that is varied.")
-    factors: dict[str, Any] = chosen(..., "Dotted key -> values; the first is the reference.")
+    shape: Literal["factorial"] = chosen(..., "All combinations of the factors' values.")
+    base: str = chosen(..., "Arm to vary.")
+    factors: dict[str, Any] = chosen(
+        ..., "Dotted key -> list of values; the first value is the reference."
+    )
 
     @property
     def named_arms(self) -> tuple[str, ...]:
-        """The arm that is varied."""
+        """The base arm."""
         return (self.base,)
 
 
@@ -149,11 +156,11 @@ SHAPES: Mapping[str, type[Study]] = {
 
 @dataclass(frozen=True)
 class StudyFile:
-    """A study as it was read.
+    """A study's file.
 
     Attributes:
-        config: What it says.
-        file: Where each value stands.
+        config: The validated content.
+        file: The parsed file, with the line of each value.
     """
 
     config: Study
@@ -161,7 +168,7 @@ class StudyFile:
 
 
 def is_study(path: Path) -> bool:
-    """Whether a file is a study's; one that cannot be read is none, and others say why."""
+    """Whether a file describes a study; False for files that cannot be read."""
     try:
         return SHAPE in read_yaml(path).data
     except InputError:
@@ -169,10 +176,10 @@ def is_study(path: Path) -> bool:
 
 
 def load_study(path: Path) -> StudyFile:
-    """Reads a study; keys and values of its arms are not compared with them yet.
+    """Reads a study. Keys and values are not compared with its arms yet.
 
     Raises:
-        InputError: With every mistake of the file, each with its line.
+        InputError: With every mistake in the file and its line.
     """
     file = read_yaml(path)
     place = places_in(file)
@@ -190,7 +197,7 @@ def load_study(path: Path) -> StudyFile:
 
 
 def _tunes(data: Mapping[str, Any]) -> Iterator[Tune]:
-    """Every `tune` section of a file, whatever else is wrong in it."""
+    """Every `tune` section of a file, even if the file has mistakes."""
     if isinstance(data.get("tune"), dict):
         yield as_tune(data["tune"])
     recipes = data.get("recipes")
@@ -202,7 +209,7 @@ def _tunes(data: Mapping[str, Any]) -> Iterator[Tune]:
 def _factor_problems(file: YamlFile, least: int) -> list[Problem]:
     place, factors = places_in(file), file.data.get("factors")
     if not isinstance(factors, dict):
-        return []  # the schema says so, where the shape has any
+        return []  # reported by the schema, if the shape has factors
     if not factors:
         return [place(("factors",)).problem("factors: expected at least one")]
     return [

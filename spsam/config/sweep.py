@@ -1,4 +1,4 @@
-"""What a sweep may say: its space, what it looks for, and how it searches."""
+"""The schema of sweeps: the search space, the objectives and the search."""
 
 from __future__ import annotations
 
@@ -19,28 +19,30 @@ Objective = Literal["dice", "trained_parameters", "step_seconds"]
 
 
 class SweepConfig(Section):
-    """A search for better values of one arm.
+    """A hyperparameter search for one arm.
 
-    Nothing here looks at test cases: trials train on the split's training cases and are scored
-    on its validation cases.
+    Trials are trained on the split's training cases and scored on its validation cases. Test cases
+    are never used.
     """
 
-    title: str = chosen(..., "The sweep in a caption.")
-    arm: str = chosen(..., "The arm that every trial is a change of.")
-    preset: str | None = chosen(None, "Schedule; null: demo on the phantom, cpu elsewhere.")
-    set: dict[str, Any] = chosen({}, "Values of every trial, by dotted key.")
-    space: dict[str, Any] = chosen(..., "Dotted key -> a list of choices, or {low, high, ...}.")
+    title: str = chosen(..., "Title of the sweep in captions.")
+    arm: str = chosen(..., "Arm to optimise; trials are variants of it.")
+    preset: str | None = chosen(None, "Preset; null: demo for the phantom, cpu otherwise.")
+    set: dict[str, Any] = chosen({}, "Values fixed in every trial, by dotted key.")
+    space: dict[str, Any] = chosen(
+        ..., "Search space: dotted key -> list of choices, or {low, high, ...}."
+    )
     objectives: tuple[Objective, ...] = chosen(
-        ("dice",), "dice is maximised, trained_parameters and step_seconds are minimised."
+        ("dice",), "Objectives; dice is maximised, trained_parameters and step_seconds minimised."
     )
-    sampler: Block = chosen(Block(name="tpe"), "Who suggests values.")
-    pruner: Block = chosen(Block(name="none"), "Who stops a trial that does badly.")
+    sampler: Block = chosen(Block(name="tpe"), "Sampler that suggests values.")
+    pruner: Block = chosen(Block(name="none"), "Pruner that stops unpromising trials early.")
     prune_by: Literal["dice", "loss"] = chosen(
-        "dice", "What a pruner sees: Dice of the validation cases, or the training loss."
+        "dice", "Pruning criterion: Dice on the validation cases, or the training loss."
     )
-    prune_every: Count = chosen(5, "Epochs between two looks.")
-    trials: Count = chosen(30, "Trials in all.")
-    seed: Whole = chosen(0, "Of every trial's run.")
+    prune_every: Count = chosen(5, "Epochs between pruning decisions.")
+    trials: Count = chosen(30, "Total number of trials.")
+    seed: Whole = chosen(0, "Seed of every trial's run.")
 
     @field_validator("space", "objectives")
     @classmethod
@@ -48,14 +50,14 @@ class SweepConfig(Section):
         if not value:
             raise PydanticCustomError("said", "expected at least one entry")
         if len(set(value)) < len(value):
-            raise PydanticCustomError("said", "names one of them twice")
+            raise PydanticCustomError("said", "contains an entry twice")
         return value
 
     @model_validator(mode="after")
     def _searches_by_one_objective(self) -> Self:
         if self.sampler.name == "cmaes" and len(self.objectives) > 1:
             raise PydanticCustomError(
-                "said", "sampler 'cmaes': expected one objective; nsga2 and tpe take several"
+                "said", "sampler 'cmaes': expected one objective; nsga2 and tpe support several"
             )
         return self
 
@@ -64,18 +66,18 @@ class SweepConfig(Section):
         if self.pruner.name != "none" and len(self.objectives) > 1:
             raise PydanticCustomError(
                 "said",
-                "pruner '{name}': expected none, since a trial with several objectives cannot be "
-                "called worse half-way",
+                "pruner '{name}': expected none, since intermediate results cannot be ranked by "
+                "several objectives",
                 {"name": self.pruner.name},
             )
         return self
 
 
 def load_sweep(path: Path) -> tuple[SweepConfig, YamlFile]:
-    """Reads a sweep; its space's keys and values are not compared with the arm yet.
+    """Reads a sweep. Keys and values of its space are not compared with the arm yet.
 
     Raises:
-        InputError: With every mistake of the file, each with its line.
+        InputError: With every mistake in the file and its line.
     """
     file = read_yaml(path)
     place = places_in(file)

@@ -1,4 +1,4 @@
-"""What a table of the user's own may say."""
+"""The schema of custom tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spsam.config.yaml_file import YamlFile, read_yaml
 
 
 class Filters(Section):
-    """Which scores count; null: all."""
+    """Filters of the scores; null: no filter."""
 
     arm: tuple[str, ...] | None = chosen(None, "Names of arms, in the order of the table.")
     seed: tuple[int, ...] | None = chosen(None, "Seeds.")
@@ -24,17 +24,17 @@ class Filters(Section):
 
 
 class TableConfig(Section):
-    """A table of one study."""
+    """A custom table of one study."""
 
-    title: Annotated[str, Field(min_length=1)] = chosen(..., "Begins the caption.")
-    rows: Literal["arm", "seed", "case", "patient", "class"] = chosen("arm", "What a row is.")
-    metric: Literal["dice", "hd95"] = chosen("dice", "What rows of seeds, cases … hold.")
+    title: Annotated[str, Field(min_length=1)] = chosen(..., "First part of the caption.")
+    rows: Literal["arm", "seed", "case", "patient", "class"] = chosen("arm", "Meaning of a row.")
+    metric: Literal["dice", "hd95"] = chosen("dice", "Metric, unless rows are arms.")
     columns: tuple[str, ...] | None = chosen(
-        None, "For rows of arms the ablation table's columns; else names of arms. null: all."
+        None, "Columns of the ablation table if rows are arms, else names of arms. null: all."
     )
-    filters: Filters = chosen(Filters(), "Which scores count.")
+    filters: Filters = chosen(Filters(), "Filters of the scores.")
     groups: dict[str, tuple[str, ...]] | None = chosen(
-        None, "Title -> names of rows; rows that no group names come last."
+        None, "Title -> names of rows; rows without a group come last."
     )
 
     @field_validator("groups")
@@ -50,10 +50,10 @@ class TableConfig(Section):
 
 
 def load_table(path: Path) -> tuple[TableConfig, YamlFile]:
-    """Reads a user's table.
+    """Reads a custom table.
 
     Raises:
-        InputError: With every mistake of the file, each with its line.
+        InputError: With every mistake in the file and its line.
     """
     file = read_yaml(path)
     table, problems = check(TableConfig, file.data, places_in(file))

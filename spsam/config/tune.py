@@ -1,4 +1,4 @@
-"""The tuning stage of a study: a sweep's space and search, the same for every arm."""
+"""The tuning of a study: the search space and search settings of a sweep, for every arm."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from spsam.config.yaml_file import KeyPath
 from spsam.errors import Problem
 
 SEARCH = ("trials", "sampler", "pruner", "prune_by", "prune_every", "seed")
-"""Keys of `tune` that say how values are searched; every other one is a value's dotted key."""
+"""Keys of `tune` that set up the search; all others are dotted keys of values to tune."""
 
 
 @dataclass(frozen=True)
 class Tune:
-    """How the values of every arm are chosen on validation cases, before its runs.
+    """How the values of every arm are tuned on validation cases before its runs.
 
     Attributes:
-        space: Dotted key -> choices or a range, as a sweep's.
-        search: A sweep's own settings.
-        path: Where it stands in the study's file.
+        space: Dotted key -> choices or a range, as in a sweep.
+        search: Settings of the search.
+        path: Key path of the section in the study's file.
     """
 
     space: Mapping[str, Any]
@@ -32,7 +32,7 @@ class Tune:
 
     @property
     def section(self) -> str:
-        """Its place in words."""
+        """The path of the section as a dotted key."""
         return dotted(self.path)
 
     def sweep(self, arm: str, title: str) -> SweepConfig:
@@ -43,7 +43,7 @@ class Tune:
         return found
 
     def problems(self, place: PlaceOf) -> list[Problem]:
-        """Every mistake in it, where it was written."""
+        """Every mistake in the section, with its place in the file."""
         if not self.space:
             said = f"{self.section}: expected a dotted key to tune, such as train.optimizer.lr"
             return [place(self.path).problem(said)]
@@ -58,11 +58,11 @@ class Tune:
 
 
 def as_tune(entry: Mapping[str, Any], path: KeyPath = ("tune",)) -> Tune:
-    """Tells the keys of a `tune` section apart.
+    """Separates the search settings from the search space of a `tune` section.
 
     Args:
         entry: The section.
-        path: Where it stands.
+        path: Key path of the section in the study's file.
     """
     space = {key: value for key, value in entry.items() if key not in SEARCH}
     return Tune(space, {key: entry[key] for key in SEARCH if key in entry}, path)

@@ -1,7 +1,7 @@
-"""YAML as this project reads it: YAML 1.2 scalars, no duplicate keys, a line number for every key.
+"""Strict YAML: YAML 1.2 scalars, no duplicate keys, and a line number for every key.
 
-Only the composer of ruamel.yaml is used: nodes and lines come from there, and no constructor that
-a tag in a file could reach is ever called.
+Only the composer of ruamel.yaml is used, which provides nodes with their lines. No constructor is
+called, so that tags in a file cannot execute code.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from spsam.errors import InputError, Problem
 
 KeyPath = tuple[str | int, ...]
 
-# YAML 1.2's core schema (section 10.3.2 of its specification); what matches none is text.
+# The core schema of YAML 1.2 (section 10.3.2 of its specification); everything else is text.
 _SCALARS: tuple[tuple[re.Pattern[str], Callable[[str], int | float | bool | None]], ...] = (
     (re.compile(r"|~|null|Null|NULL"), lambda _: None),
     (re.compile(r"true|True|TRUE"), lambda _: True),
@@ -36,7 +36,7 @@ _SCALARS: tuple[tuple[re.Pattern[str], Callable[[str], int | float | bool | None
 
 _IS_WHOLE = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _LONGEST_NUMBER = 1000
-# For each character, the scanner looks at every bracket that is open.
+# The scanner's time per character grows with the number of open brackets.
 _BRACKET, _DEEPEST = re.compile(r"[][{}]"), 200
 
 _PLAIN_TAGS = frozenset(
@@ -47,10 +47,10 @@ _PLAIN_TAGS = frozenset(
 
 @dataclass(frozen=True)
 class YamlFile:
-    """A parsed file. It is shared by a cache: read `data`, never change it.
+    """A parsed file. Instances are cached and shared: do not modify `data`.
 
     Attributes:
-        path: The file as it was named by the caller.
+        path: The path of the file as passed by the caller.
         data: Plain mappings, lists and scalars; keys are text.
         lines: Line of every key and list item, counted from 1.
     """
@@ -60,7 +60,7 @@ class YamlFile:
     lines: Mapping[KeyPath, int]
 
     def line(self, path: KeyPath) -> int:
-        """The line where `path` stands, or where the closest thing around it does."""
+        """The line of `path`, or of the nearest enclosing key."""
         for end in range(len(path), 0, -1):
             if path[:end] in self.lines:
                 return self.lines[path[:end]]
@@ -71,8 +71,9 @@ def read_yaml(path: Path) -> YamlFile:
     """Reads a file whose top level is a mapping.
 
     Raises:
-        InputError: If the file cannot be read, is no YAML, repeats a key, uses anchors or tags, or
-            is no mapping; with file and line, all mistakes at once where parsing can go on.
+        InputError: If the file cannot be read, is not valid YAML, repeats a key, uses anchors or
+            tags, or does not contain a mapping. Mistakes are reported with file and line, and all
+            together unless parsing fails.
     """
     path = Path(path)
     try:
@@ -83,14 +84,14 @@ def read_yaml(path: Path) -> YamlFile:
 
 
 def read_value(text: str, named: str = "value") -> Any:
-    """Reads one value as it would be read in a file, e.g. of `--set a.b=value`.
+    """Reads a single value as in a file, e.g. the value of `--set a.b=value`.
 
     Args:
         text: YAML text, e.g. `0.1`, `[1, 2]`, `null`.
-        named: What to call the value in an error.
+        named: Name of the value in error messages.
 
     Raises:
-        InputError: If the text is no YAML.
+        InputError: If the text is not valid YAML.
     """
     reader = _Reader(None)
     node = _compose(text, None, named)
@@ -105,7 +106,7 @@ def _read(path: Path, _modified: int, _size: int) -> YamlFile:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(Problem("is not text in UTF-8", path)) from error
+        raise InputError(Problem("is not UTF-8 text", path)) from error
     node = _compose(text, path, "file")
     if not isinstance(node, MappingNode):
         got = "nothing" if node is None else "a list" if isinstance(node, SequenceNode) else "text"
@@ -119,13 +120,13 @@ def _read(path: Path, _modified: int, _size: int) -> YamlFile:
 
 def _compose(text: str, path: Path | None, named: str) -> Node | None:
     if _nesting(text) > _DEEPEST:
-        raise InputError(Problem("is no valid YAML: nested too deeply", path))
+        raise InputError(Problem("is not valid YAML: nested too deeply", path))
     try:
         node: Node | None = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         why = error.problem or error.context or "not understood"
-        message = f"is no valid YAML: {why}"
+        message = f"is not valid YAML: {why}"
         if path is None:
             message = f"{named} {message}"
         line = None if path is None or mark is None else mark.line + 1
@@ -134,12 +135,12 @@ def _compose(text: str, path: Path | None, named: str) -> Node | None:
         why = (
             "nested too deeply" if isinstance(error, RecursionError) else str(error).split("\n")[0]
         )
-        raise InputError(Problem(f"is no valid YAML: {why}", path)) from error
+        raise InputError(Problem(f"is not valid YAML: {why}", path)) from error
     return node
 
 
 def _nesting(text: str) -> int:
-    """How many brackets are open at once, at most; those in text and comments count, too."""
+    """The maximum depth of open brackets, including brackets in text and comments."""
     deepest = depth = 0
     for found in _BRACKET.finditer(text):
         depth = depth + 1 if found[0] in "[{" else max(0, depth - 1)
@@ -148,7 +149,7 @@ def _nesting(text: str) -> int:
 
 
 class _Reader:
-    """Turns nodes into plain values; gathers lines and mistakes on the way."""
+    """Converts nodes to plain values; collects lines and mistakes."""
 
     def __init__(self, file: Path | None) -> None:
         self.file = file
@@ -157,10 +158,10 @@ class _Reader:
 
     def value(self, node: Node, path: KeyPath) -> Any:
         if node.anchor:
-            self._refuse(node, f"anchors (&{node.anchor}) are not used here; write the value out")
-            return None  # not followed: an alias may hold itself
+            self._refuse(node, f"anchors (&{node.anchor}) are not supported; repeat the value")
+            return None  # not followed: an alias may contain itself
         if str(node.tag) not in _PLAIN_TAGS:
-            self._refuse(node, f"tags ({node.tag}) are not used here; write a plain value")
+            self._refuse(node, f"tags ({node.tag}) are not supported; write a plain value")
             return None
         if isinstance(node, MappingNode):
             return self._mapping(node, path)
@@ -170,7 +171,7 @@ class _Reader:
         return self._scalar(node) if node.style is None else node.value
 
     def _scalar(self, node: ScalarNode) -> Any:
-        # Python writes no whole number of thousands of digits, but reads hexadecimal ones.
+        # Python does not print whole numbers of thousands of digits, but parses hexadecimal ones.
         text: str = node.value
         if len(text) <= _LONGEST_NUMBER or not _IS_WHOLE.fullmatch(text):
             return scalar(text)
@@ -187,7 +188,7 @@ class _Reader:
             here = (*path, key)
             if key in result:
                 self._refuse(
-                    key_node, f"key '{key}' stands twice (first in line {self.lines[here]})"
+                    key_node, f"key '{key}' is repeated (first in line {self.lines[here]})"
                 )
                 continue
             self.lines[here] = _line(key_node)
@@ -206,7 +207,7 @@ class _Reader:
 
 
 def scalar(text: str) -> str | int | float | bool | None:
-    """A plain (unquoted) scalar by YAML 1.2: `1e-4` is a number, `off` and `yes` are text."""
+    """Converts a plain (unquoted) scalar as in YAML 1.2: `1e-4` is a number, `off` is text."""
     for pattern, convert in _SCALARS:
         if pattern.fullmatch(text):
             return convert(text)
@@ -218,7 +219,7 @@ def _line(node: Node) -> int:
 
 
 def to_yaml(data: Mapping[str, Any]) -> str:
-    """Plain values as YAML, one key a line, in their order."""
+    """Plain values as YAML, with one key per line, in their order."""
     text = io.StringIO()
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = False

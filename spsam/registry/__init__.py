@@ -1,1 +1,1 @@
-"""Cards, the catalogue, parameters read from signatures, arms. Only `resolve` imports by name."""
+"""Cards, the catalogue, parameters from signatures, and arms. Only `resolve` imports by name."""

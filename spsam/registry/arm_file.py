@@ -1,4 +1,4 @@
-"""An arm's file with those of its bases: found by name or path, each read once."""
+"""An arm's file and its bases, found by name or path and read once each."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from spsam.registry.files import arm_file
 
 @dataclass(frozen=True)
 class ArmFile:
-    """An arm as its files have it, not merged yet.
+    """An arm as written in its files, before merging.
 
     Attributes:
-        files: The root's first, the arm's own last.
+        files: The root's file first, the arm's own last.
     """
 
     files: tuple[YamlFile, ...]
@@ -29,15 +29,15 @@ class ArmFile:
 
     @property
     def root(self) -> ArmFile:
-        """The arm that the line of bases begins with."""
+        """The arm at the end of the chain of bases."""
         return ArmFile(self.files[:1])
 
     def base(self, among: Collection[Path] = ()) -> ArmFile | None:
-        """The arm that this one is a change of; None for a root.
+        """The arm that this one is derived from; None for a root.
 
         Args:
-            among: Resolved files of the arms that it stands beside. Of its bases it is the nearest
-                of these, and the nearest of all if none is.
+            among: Files of the arms in the same study. The nearest base among them is returned, or
+                the direct base if there is none.
         """
         lengths = range(len(self.files) - 1, 0, -1)
         near = (end for end in lengths if self.files[end - 1].path.resolve() in among)
@@ -46,13 +46,13 @@ class ArmFile:
 
 
 def read_arm_file(path: Path) -> ArmFile:
-    """Reads an arm's file and its bases'.
+    """Reads an arm's file and the files of its bases.
 
     Args:
-        path: Of `registry.files.arm_file`, which finds it by its name.
+        path: Path of the file, as returned by `registry.files.arm_file` for a name.
 
     Raises:
-        InputError: If a file is missing or no YAML, or bases go in a circle.
+        InputError: If a file is missing or is not valid YAML, or if the bases form a cycle.
     """
     files = [read_yaml(path)]
     seen = {files[0].path.resolve()}
@@ -63,7 +63,7 @@ def read_arm_file(path: Path) -> ArmFile:
             names = [file.path.stem for file in reversed(files)]
             circle = " -> ".join([*names, parent.stem])
             line = child.line(("base",))
-            raise InputError(Problem(f"base: goes in a circle: {circle}", child.path, line))
+            raise InputError(Problem(f"base: bases form a cycle: {circle}", child.path, line))
         seen.add(parent.resolve())
         files.insert(0, read_yaml(parent))
     return ArmFile(tuple(files))
@@ -73,13 +73,13 @@ def _base_path(child: YamlFile) -> Path:
     place = (child.path, child.line(("base",)))
     base = child.data["base"]
     if not isinstance(base, str):
-        raise InputError(Problem(f"base: expected one arm's name or path, got {base!r}", *place))
+        raise InputError(Problem(f"base: expected an arm's name or path, got {base!r}", *place))
     if base.endswith((".yaml", ".yml")) or "/" in base:
         path = child.path.parent / base
         if not path.is_file():
-            raise InputError(Problem(f"base: there is no file {path}", *place))
+            raise InputError(Problem(f"base: file {path} does not exist", *place))
         return path
-    # Beside a study's file its neighbours are meant; in a layer the last layer wins by name.
+    # Next to a study's file, neighbouring files come first; among layers, the last one does.
     sibling = child.path.parent / f"{base}.yaml"
     if sibling.is_file() and not any(
         child.path.parent.resolve() == layer.resolve() for layer in layers("ablations")

@@ -1,4 +1,4 @@
-"""Arms: composed from their files, and checked against schema and signatures."""
+"""Arms: merged from their files and validated against the schema and signatures."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def load_arm(
 
 
 class ArmLoader:
-    """Resolves arms that share components, a preset and values on top.
+    """Resolves arms that share components, a preset and overrides.
 
     Args:
         catalogue: The components.
-        overrides: Values on top of every arm, as in `load_arm`.
+        overrides: Values that override those of every arm, as in `load_arm`.
         preset: The preset.
-        protocol: What the preset sets for the data set.
+        protocol: The preset's protocol for the data set.
     """
 
     def __init__(
@@ -77,15 +77,15 @@ class ArmLoader:
         self._protocol = protocol
 
     def load(self, arm: ArmFile, values: Mapping[str, Any] | None = None) -> ArmConfig:
-        """One arm, resolved, with some more values on top.
+        """Resolves an arm, with optional values that override all others.
 
         Raises:
-            InputError: With every mistake in files and values, by file and line.
+            InputError: With every mistake in files and values, with file and line.
         """
         return self._resolve(arm, {**self.overrides, **(values or {})})
 
     def plain_blocks(self, arm: ArmFile) -> Blocks:
-        """An arm's components, whatever is set of components on top of it."""
+        """The components of an arm without overrides of `blocks`."""
         plain = {k: v for k, v in self.overrides.items() if k.split(".")[0] != "blocks"}
         return self._resolve(arm, plain).blocks
 
@@ -110,5 +110,5 @@ def _protocol_file(protocol: str | Path | None, preset: YamlFile | None) -> Yaml
     if not isinstance(protocol, str):
         return None if protocol is None else read_yaml(protocol)
     if preset is None:
-        raise InputError(f"protocol '{protocol}': expected a preset that has it, got none")
+        raise InputError(f"protocol '{protocol}': requires a preset with this protocol, got none")
     return named_protocol(preset.path, protocol).file

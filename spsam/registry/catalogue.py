@@ -1,4 +1,4 @@
-"""The cards of all components: shipped, of installed plugins, the user's own, of --plugin."""
+"""The cards of all components: shipped, from installed plugins, from ./registry and --plugin."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 @dataclass(frozen=True)
 class Card:
-    """A component, as its card describes it.
+    """A component as described by its card.
 
     Attributes:
-        slot: The slot it fits.
-        name: The card's file name without .yaml.
+        slot: The slot that it fits.
+        name: Name of the card's file without .yaml.
         target: `package.module:Class`.
         summary: One sentence.
         source: `paper` -> section, `author` or `chosen` -> reason.
         file: The card's file.
-        plugin: The folder given by --plugin that holds the card; None for all others.
-        line: Of its target in the file.
+        plugin: The folder passed by --plugin that contains the card; None for all others.
+        line: Line of the target in the file.
     """
 
     slot: str
@@ -63,11 +63,11 @@ class _CardFile(BaseModel):
 
 
 class Catalogue:
-    """All cards, by slot and name; of two with one name the later layer's counts.
+    """All cards, by slot and name; cards of later layers replace earlier ones of the same name.
 
     Args:
         cards: The cards, layer by layer.
-        plugins: The folders by --plugin that some of them are of.
+        plugins: The folders passed by --plugin.
     """
 
     def __init__(self, cards: Sequence[Card], plugins: Sequence[Path] = ()) -> None:
@@ -81,10 +81,10 @@ class Catalogue:
         """Reads registry/<slot>/<name>.yaml of all layers; imports no component.
 
         Args:
-            plugins: Folders with a registry/ and Python modules beside it, named by the user.
+            plugins: Folders that each contain registry/ and the Python modules of its components.
 
         Raises:
-            InputError: If a card is wrong or a plugin's folder missing; all mistakes at once.
+            InputError: With every invalid card and missing folder.
         """
         problems: list[Problem] = []
         cards: list[Card] = []
@@ -98,7 +98,7 @@ class Catalogue:
         return cls(cards, plugins)
 
     def cards(self, slot: str) -> list[Card]:
-        """The cards of a slot, by name.
+        """The cards of a slot, sorted by name.
 
         Raises:
             InputError: If there is no such slot.
@@ -111,7 +111,7 @@ class Catalogue:
         """The card of a component.
 
         Raises:
-            InputError: If there is no such slot or component; names the nearest.
+            InputError: If there is no such slot or component; suggests the nearest name.
         """
         known = {card.name: card for card in self.cards(slot)}
         if name not in known:

@@ -1,4 +1,4 @@
-"""A composed arm's network and blocks, with all parameters, checked against signatures."""
+"""The network and blocks of a merged arm, completed and validated against signatures."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from spsam.registry.signature import validate
 from spsam.registry.slots import EVERY_SLOT, NETWORK, SLOTS
 
 COMPONENTS = "components"
-"""The section of a base or preset with parameters for components that an arm may choose."""
+"""The section of a base or preset with parameters of components that arms may select."""
 
 
 def checked_blocks(
     composed: Composed, catalogue: Catalogue
 ) -> tuple[dict[str, Any] | None, dict[str, Any], list[Problem]]:
-    """The network and the blocks of an arm with all parameters, defaults included.
+    """The network and the blocks of an arm with all parameters, including defaults.
 
     Returns:
-        The network, None where it has mistakes; the blocks without mistakes, by slot; and all
+        The network, or None if it has mistakes; the blocks without mistakes, by slot; and all
         mistakes.
     """
     problems: list[Problem] = []
@@ -60,7 +60,7 @@ def _checked_block(
     *,
     problems: list[Problem],
 ) -> dict[str, Any] | None:
-    """One block with all parameters; None where it has mistakes, which the schema may say."""
+    """One block with all parameters; None if it has mistakes, some of which the schema reports."""
     if not isinstance(block, dict) or not isinstance(block.get("name"), str):
         return None
     slot = next(str(key) for key in path if key != "blocks")
@@ -72,7 +72,7 @@ def _checked_block(
         return None
     params = {key: value for key, value in block.items() if key != "name"}
     if set(params) == {"params"} and isinstance(params["params"], dict):
-        params = params["params"]  # as a run's config.yaml spells it
+        params = params["params"]  # the form written to a run's config.yaml
     params = {**defaults.get((slot, block["name"]), {}), **params}
     values, found = validate(card, params, composed.place, path)
     problems.extend(found)
@@ -82,10 +82,10 @@ def _checked_block(
 def _component_defaults(
     composed: Composed, catalogue: Catalogue, problems: list[Problem]
 ) -> dict[tuple[str, str], dict[str, Any]]:
-    """What `components: {slot: {name: {parameter: value}}}` says, by slot and name.
+    """The values of `components: {slot: {name: {parameter: value}}}`, by slot and name.
 
-    These values stand for a component's own defaults wherever an arm chooses that component, so
-    that a preset can size a block without putting it into arms that have another one.
+    They replace a component's own defaults in every arm that selects the component. A preset can
+    thus set the size of a block without affecting arms with other components.
     """
     section = composed.data.get(COMPONENTS) or {}
     done: dict[tuple[str, str], dict[str, Any]] = {}

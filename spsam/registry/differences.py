@@ -1,4 +1,4 @@
-"""What an arm changes of the arm that it is compared with."""
+"""The differences between an arm and the arm it is compared with."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from spsam.registry.slots import NETWORK, SLOTS
 
 
 def together(blocks: Sequence[Block]) -> str:
-    """The components of a slot in a table: `fact + conv_depth`."""
+    """The components of a slot as shown in tables: `fact + conv_depth`."""
     return " + ".join(block.name for block in blocks)
 
 
 def differences(
     arm: ArmConfig, parent: ArmConfig | None, catalogue: Catalogue
 ) -> list[dict[str, Any]]:
-    """What an arm changes.
+    """Lists the differences between an arm and its parent.
 
     Args:
         arm: The arm.
-        parent: What it is compared with; None gives no differences.
-        catalogue: With the arm's components.
+        parent: The arm it is compared with; None yields no differences.
+        catalogue: A catalogue with the arm's components.
 
     Returns:
         One `{"key", "parent", "value"}` for each value that differs, `key` dotted. A block with
-        another component differs by the component's name, and by those of its parameters that are
-        not the new component's defaults.
+        another component is listed by its name, followed by those of its parameters that differ
+        from the new component's defaults.
     """
     if parent is None:
         return []

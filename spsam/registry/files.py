@@ -1,4 +1,4 @@
-"""Files of arms, presets and studies: found by name, range or path."""
+"""Files of arms, presets and studies, found by name, range or path."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from spsam.config.study import is_study
 from spsam.errors import InputError, Problem, nearest, shortened
 
 PROMPT_STUDY = "prompts"
-"""The file beside the arms that is none: the study of prompts."""
+"""The file in the folder of arms that is not an arm: the prompt study."""
 
 _RANGE = re.compile(r"(?P<prefix>.*?)(?P<first>\d+)\.\.(?P<again>.*?)(?P<last>\d+)")
 
 
 def arm_files(words: Sequence[str], beside: Path | None = None) -> list[Path]:
-    """The files of arms that a user or a study names.
+    """Finds the files of arms.
 
     Args:
-        words: Names, ranges, paths of YAML files, and lists of these with commas:
-            `["arm1..arm3", "arm6,base", "mine.yaml"]`. A range counts through `<prefix><number>`.
-        beside: The folder that a path starts at, where it leads to a file there.
+        words: Names, ranges, paths of YAML files, and comma-separated lists of these:
+            `["arm1..arm3", "arm6,base", "mine.yaml"]`. A range expands to `<prefix><number>`.
+        beside: The folder that relative paths refer to, if the file exists there.
 
     Returns:
-        In the order given, each once.
+        The files in the order given, without repetitions.
 
     Raises:
-        InputError: If a name, range or path leads nowhere; all mistakes at once.
+        InputError: With every unknown name and missing file.
     """
     known = _named(".")
     found: dict[Path, None] = {}
@@ -40,22 +40,22 @@ def arm_files(words: Sequence[str], beside: Path | None = None) -> list[Path]:
             with gather(problems):
                 found |= dict.fromkeys(_files_of(word.strip(), known))
     if not found and not problems:
-        problems.append(Problem(f"no arm was named; known: {', '.join(arm_names())}"))
+        problems.append(Problem(f"no arm given; known: {', '.join(arm_names())}"))
     raise_all(problems)
     return list(found)
 
 
 def arm_file(name_or_path: str | Path, beside: Path | None = None) -> Path:
-    """The file of one arm, by its name or path.
+    """Finds the file of an arm by its name or path.
 
-    The current folder's ./ablations wins over the shipped one.
+    Files in ./ablations take precedence over shipped ones.
 
     Args:
-        name_or_path: The arm's.
+        name_or_path: Name or path of the arm.
         beside: As in `arm_files`.
 
     Raises:
-        InputError: If there is none; names the nearest.
+        InputError: If there is no such arm; suggests the nearest name.
     """
     if isinstance(name_or_path, Path) or _is_path(name_or_path):
         return _existing(Path(_path_from(beside, str(name_or_path))), "arm")
@@ -63,29 +63,29 @@ def arm_file(name_or_path: str | Path, beside: Path | None = None) -> Path:
 
 
 def arm_names() -> list[str]:
-    """All known arms, in natural order (2 before 10)."""
+    """The names of all known arms, in natural order (2 before 10)."""
     return sorted(_named("."), key=natural)
 
 
 def preset_path(name: str) -> Path:
-    """The file of a preset known by name, or a path of one.
+    """Finds the file of a preset by its name or path.
 
     Raises:
-        InputError: If there is none; names the nearest.
+        InputError: If there is no such preset; suggests the nearest name.
     """
     return named_file(name, "presets", "preset")
 
 
 def named_file(name: str, below: str, what: str) -> Path:
-    """A file known by its name in a folder below the arms, or a path of one.
+    """Finds a file by its name in a subfolder of the arms' folder, or by its path.
 
     Args:
         name: The name or the path.
-        below: The folder.
-        what: What such a file is called.
+        below: The subfolder.
+        what: The kind of file, for messages.
 
     Raises:
-        InputError: If there is none; names the nearest.
+        InputError: If there is no such file; suggests the nearest name.
     """
     if _is_path(name):
         return _existing(Path(name), what)
@@ -93,9 +93,9 @@ def named_file(name: str, below: str, what: str) -> Path:
 
 
 def study_path(word: str) -> Path | None:
-    """The file of a study that a word names, by its path or its name; None where it names none.
+    """Finds the file of a study by its path or name; None if there is no such study.
 
-    An arm of the same name comes first.
+    A name shared by an arm and a study refers to the arm.
     """
     if _is_path(word):
         path = Path(word)
@@ -104,7 +104,7 @@ def study_path(word: str) -> Path | None:
 
 
 def hiding_notes(paths: Iterable[Path]) -> list[str]:
-    """A sentence for each file below ./ablations that hides a shipped one of its name."""
+    """A note for each file in ./ablations that replaces a shipped file of the same name."""
     first, *own = layers("ablations")
     notes = []
     for path in dict.fromkeys(paths):
@@ -113,12 +113,12 @@ def hiding_notes(paths: Iterable[Path]) -> list[str]:
                 continue
             name = path.resolve().relative_to(layer.resolve())
             if (first / name).is_file():
-                notes.append(f"{path} hides the shipped {name}")
+                notes.append(f"{path} replaces the shipped {name}")
     return notes
 
 
 def _files_of(word: str, known: Mapping[str, Path]) -> list[Path]:
-    """The files of a name, a range or a path; none of an empty word."""
+    """The files of a name, a range or a path; empty for an empty word."""
     if not word:
         return []
     if _is_path(word):
@@ -130,7 +130,7 @@ def _files_of(word: str, known: Mapping[str, Path]) -> list[Path]:
 
 
 def _range(word: str) -> list[str]:
-    """The names that a range stands for; the word itself where it is none."""
+    """Expands a range to names; any other word is returned as a single name."""
     match = _RANGE.fullmatch(word)
     if match is None:
         return [word]
@@ -156,7 +156,7 @@ def _one_of(known: Mapping[str, Path], name: str, what: str) -> Path:
 
 
 def _path_from(folder: Path | None, word: str) -> str:
-    """A path of a file in a folder, if a word is one; else the word."""
+    """The path of the file in a folder, if a word is the name of one; else the word."""
     if folder is None or not word.endswith((".yaml", ".yml")) or not (folder / word).is_file():
         return word
     return str(folder / word)
@@ -168,7 +168,7 @@ def _is_path(word: str) -> bool:
 
 def _existing(path: Path, what: str) -> Path:
     if not path.is_file():
-        raise InputError(f"there is no {what} file {path}")
+        raise InputError(f"{what} file {path} does not exist")
     return path
 
 
@@ -179,5 +179,5 @@ def _named(below: str) -> dict[str, Path]:
 
 
 def natural(name: str) -> list[tuple[int, str]]:
-    """A key that sorts names with numbers in them as people count: 2 before 10."""
+    """A sort key for natural order: 2 before 10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

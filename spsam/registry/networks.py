@@ -1,4 +1,4 @@
-"""What an arm's network is made of, read from its signature; nothing is imported."""
+"""The requirements of an arm's network, read from its signature without importing it."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from spsam.registry.slots import OF_SAM, SLOTS
 
 
 def needs(arm: ArmConfig, catalogue: Catalogue | None = None) -> tuple[str, ...]:
-    """The names of what the arm's network takes from the engine.
+    """The names of the arguments that the arm's network takes from the engine.
 
     Args:
         arm: The arm.
-        catalogue: The components, where they are loaded already.
+        catalogue: The components, if already loaded.
 
     Raises:
-        InputError: If there is no such network among spsam's, installed ones and the arm's plugins.
+        InputError: If the network is neither in spsam, nor in an installed or the arm's plugins.
     """
     catalogue = catalogue or Catalogue.load(arm.plugins)
     return positional(catalogue.card("network", arm.network.name))
 
 
 def uses_sam(arm: ArmConfig, catalogue: Catalogue | None = None) -> bool:
-    """Whether there is a SAM in it, whose weights count."""
+    """Whether the network contains a SAM, whose weights are then part of the run."""
     return bool({*OF_SAM} & {*needs(arm, catalogue)})
 
 
 def used_slots(arm: ArmConfig, catalogue: Catalogue | None = None) -> tuple[str, ...]:
-    """The slots of `blocks:` that the network has; the others mean nothing to it."""
+    """The slots of `blocks:` that the network uses; it ignores all others."""
     named = needs(arm, catalogue)
     return tuple(slot for slot in SLOTS if slot in named)

@@ -1,4 +1,4 @@
-"""A preset, and what it sets for one data set: its protocol, in the folder that has its name."""
+"""Presets and their protocols: the values for one data set, in a folder named after the preset."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from spsam.errors import InputError, Problem, nearest
 from spsam.registry.files import preset_path
 
 OTHER = "other"
-"""The protocol of every data set that has none of its own."""
+"""The protocol of data sets without a protocol of their own."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """What a preset sets for a data set. The file is a diff over the preset, with two keys more.
+    """The part of a preset for one data set: a diff of the preset, with two additional keys.
 
     Attributes:
-        name: The file's name without .yaml: a data set's, or `other`.
-        file: The file, read.
-        summary: What it is, in words.
-        split: The split that is taken where none is asked for; None leaves it to the data set.
+        name: Name of the file without .yaml: that of a data set, or `other`.
+        file: The parsed file.
+        summary: One sentence about the protocol.
+        split: The split, unless another one is requested; None: the data set's default.
     """
 
     name: str
@@ -35,36 +35,36 @@ class Protocol:
 
     @property
     def path(self) -> Path:
-        """The file's."""
+        """The path of the file."""
         return self.file.path
 
     def describe(self) -> dict[str, Any]:
-        """As plain values."""
+        """The protocol as plain values."""
         return {"name": self.name, "summary": self.summary, "split": self.split}
 
 
 def read_preset(name_or_path: str | Path) -> YamlFile:
-    """A preset, by its name or path.
+    """Reads a preset, by its name or path.
 
     Raises:
-        InputError: If there is none, or its file is no YAML.
+        InputError: If there is no such preset, or its file is not valid YAML.
     """
     return read_yaml(preset_path(str(name_or_path)))
 
 
 def find_protocol(preset: Path, names: Sequence[str]) -> Protocol | None:
-    """The protocol of a preset for a data set.
+    """Finds the protocol of a preset for a data set.
 
     Args:
-        preset: The preset's file `p.yaml`. Its protocols are the files of the folder `p` beside
-            it. For a shipped preset, files of ./ablations/presets/p come first.
-        names: What the data set is called; the first name that has a file is taken.
+        preset: The file of the preset, `p.yaml`. Its protocols are the files in the folder `p` next
+            to it. For a shipped preset, files in ./ablations/presets/p take precedence.
+        names: The names of the data set; the first one with a file is used.
 
     Returns:
-        None where the preset has no protocols.
+        The protocol; None if the preset has no protocols.
 
     Raises:
-        InputError: If the protocol's own keys are wrong.
+        InputError: If `summary` or `split` of the protocol is invalid.
     """
     known = _protocols(preset)
     for name in (*names, OTHER):
@@ -74,14 +74,14 @@ def find_protocol(preset: Path, names: Sequence[str]) -> Protocol | None:
 
 
 def named_protocol(preset: Path, name: str) -> Protocol:
-    """A protocol of a preset by its name.
+    """Finds a protocol of a preset by its name.
 
     Raises:
         InputError: If the preset has no such protocol.
     """
     known = _protocols(preset)
     if name not in known:
-        has = f"; it has {', '.join(sorted(known))}" if known else "; it has none"
+        has = f"; available: {', '.join(sorted(known))}" if known else "; it has no protocols"
         raise InputError(
             f"preset '{preset.stem}' has no protocol '{name}'{nearest(name, known)}{has}"
         )
@@ -89,7 +89,7 @@ def named_protocol(preset: Path, name: str) -> Protocol:
 
 
 def _protocols(preset: Path) -> dict[str, Path]:
-    """By name; a preset that replaces a shipped one does not inherit its protocols."""
+    """Protocols by name; a preset that replaces a shipped one does not inherit its protocols."""
     folders = [layer / "presets" for layer in layers("ablations")]
     here = preset.parent.resolve()
     first = next((at for at, folder in enumerate(folders) if folder.resolve() == here), None)

@@ -1,4 +1,4 @@
-"""The only module that imports by name."""
+"""Imports and builds components. No other module imports by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spsam.registry.catalogue import Card
 from spsam.registry.slots import EVERY_SLOT, NETWORK
 from spsam.registry.targets import root_of
 
-# What a component's own code may raise where it does not fit what it is given.
+# Errors that a component's own code may raise if its arguments are unsuitable.
 _FAILURES = (
     ArithmeticError,
     AssertionError,
@@ -34,20 +34,20 @@ def build(card: Card, engine: Sequence[Any], params: Mapping[str, Any]) -> Any:
     """Builds a component.
 
     Args:
-        card: The component's.
-        engine: What the engine gives, by position.
-        params: What YAML sets.
+        card: The card of the component.
+        engine: The engine's arguments, by position.
+        params: The parameters from YAML.
 
     Raises:
-        InputError: If the component cannot be resolved, lacks a method of its slot's base, cannot
-            be called with what the slot gives, or cannot be built with these parameters.
+        InputError: If the component cannot be imported, lacks a method of its slot's base, cannot
+            be called with the slot's arguments, or cannot be built with these parameters.
     """
     component = resolve(card)
     _check_form(card, component, engine, params)
     try:
         return component(*engine, **params)
     except _FAILURES as error:
-        if "memory" in str(error):  # the machine's limit, which says nothing of the parameters
+        if "memory" in str(error):  # caused by the machine, not by the parameters
             raise
         given = ", ".join(f"{name}={value!r}" for name, value in params.items())
         message = (
@@ -60,10 +60,10 @@ def build(card: Card, engine: Sequence[Any], params: Mapping[str, Any]) -> Any:
 def _check_form(
     card: Card, component: type, engine: Sequence[Any], params: Mapping[str, Any]
 ) -> None:
-    """Refuses a class that its slot cannot use, whatever its parameters."""
+    """Rejects a class that its slot cannot use with any parameters."""
     if missing := sorted(getattr(component, "__abstractmethods__", ())):
         raise InputError(
-            Problem(f"target: {card.target} has to define {', '.join(missing)}", card.file)
+            Problem(f"target: {card.target} must define {', '.join(missing)}", card.file)
         )
     try:
         inspect.signature(component).bind(*engine, **params)
@@ -71,29 +71,30 @@ def _check_form(
         given = ", ".join(EVERY_SLOT[card.slot].given(base_of(card, component)))
         raise InputError(
             Problem(
-                f"target: {card.target} cannot be called with what the slot {card.slot} gives: "
-                f"{error}; expected __init__(self, {given}), and behind * what YAML may set",
+                f"target: {card.target} cannot be called with the arguments of the slot "
+                f"{card.slot}: {error}; expected __init__(self, {given}), with parameters from "
+                "YAML after *",
                 card.file,
             )
         ) from error
 
 
 def check_names(card: Card, named: Sequence[str]) -> None:
-    """Refuses a component that names what its slot does not offer.
+    """Rejects a component with positional parameters that its slot does not provide.
 
     Args:
-        card: The component's.
-        named: Its positional parameters.
+        card: The card of the component.
+        named: Names of its positional parameters.
 
     Raises:
-        InputError: With the names that nobody gives.
+        InputError: With the unknown names.
     """
     offered = EVERY_SLOT[card.slot].parameters
     if unknown := [name for name in named if name not in offered]:
         raise InputError(
             Problem(
                 f"target: {card.target} takes {', '.join(unknown)}, which the engine does not "
-                f"give; it gives, by name, {', '.join(offered)}; what YAML may set stands behind *",
+                f"provide; it provides {', '.join(offered)}; parameters from YAML must follow *",
                 card.file,
             )
         )
@@ -112,9 +113,9 @@ def resolve(card: Card) -> type:
     """Imports a card's target.
 
     Raises:
-        InputError: If the target lies in neither spsam, nor an installed plugin, nor a folder named
-            by --plugin; if its module cannot be imported or defines no such class, or one that
-            does not derive from its slot's base.
+        InputError: If the target is neither in spsam, nor in an installed plugin, nor in a folder
+            passed by --plugin; if its module cannot be imported or does not define the class; or if
+            the class does not derive from its slot's base.
     """
     name, _, wanted = card.target.partition(":")
     root = root_of(card.target, card.plugin, card.file)
@@ -135,7 +136,7 @@ def resolve(card: Card) -> type:
                 card.file,
             )
         )
-    # Only what the module itself defines: an imported class is not a component.
+    # Only classes defined in the module itself: an imported class is not a component.
     classes = {
         key: value
         for key, value in vars(module).items()
@@ -153,10 +154,10 @@ def resolve(card: Card) -> type:
 
 
 def base_of(card: Card, component: type) -> str:
-    """Which of its slot's bases a component derives from.
+    """The base class, among those of its slot, that a component derives from.
 
     Raises:
-        InputError: If it is none.
+        InputError: If it derives from none of them.
     """
     slot = EVERY_SLOT[card.slot]
     module = import_module(slot.base_module)
@@ -167,7 +168,7 @@ def base_of(card: Card, component: type) -> str:
 
 
 def _make_importable(folder: Path) -> None:
-    # At the end, so that a file in the folder never stands in for an installed package.
+    # Appended, so that a file in the folder never shadows an installed package.
     path = str(folder.resolve())
     if path not in sys.path:
         sys.path.append(path)

@@ -1,4 +1,4 @@
-"""What YAML may set of a component, read from its signature: the signature is the schema."""
+"""The parameters of a component that YAML can set: its signature is the schema."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from spsam.registry.source_code import (
 )
 from spsam.registry.targets import module_file, root_of
 
-# The default of a parameter that has none.
+# The default of a parameter without a default.
 REQUIRED = inspect.Parameter.empty
 
 
@@ -34,10 +34,10 @@ class Parameter:
     """A keyword-only parameter of a component.
 
     Attributes:
-        name: Its name.
-        annotation: Its type.
-        default: Its default; `REQUIRED` if it has none.
-        doc: Its description in the class's docstring.
+        name: Name of the parameter.
+        annotation: Type of the parameter.
+        default: Default value; `REQUIRED` if there is none.
+        doc: Description from the docstring of the class.
     """
 
     name: str
@@ -49,11 +49,12 @@ class Parameter:
 def parameters(card: Card) -> list[Parameter]:
     """The keyword-only parameters of a card's target, in order; nothing is imported.
 
-    An `__init__` that ends in `**base` and hands that to `super().__init__` has its base's
-    parameters, too, behind its own.
+    If an `__init__` ends in `**base` and passes it to `super().__init__`, the parameters of the
+    base follow its own.
 
     Raises:
-        InputError: If the target does not exist or its signature cannot be read without running it.
+        InputError: If the target does not exist, or its signature cannot be read without executing
+            code.
     """
     module, name = _target(card)
     docs = _docs(module, name)
@@ -65,7 +66,7 @@ def parameters(card: Card) -> list[Parameter]:
             if argument.arg not in found and argument.arg not in filled:
                 found[argument.arg] = _parameter(where, argument, default, docs)
         handed = handed_on(init)
-        message = f"{card.target} must name its parameters: what *args or **kwargs take is unknown"
+        message = f"{card.target} must list its parameters: *args and **kwargs cannot be checked"
         open_end = where.fail(init, message)
         if init.args.vararg is not None or (init.args.kwarg is not None and handed is None):
             raise open_end
@@ -81,7 +82,7 @@ def positional(card: Card) -> tuple[str, ...]:
     """The names of the parameters that a component takes from the engine.
 
     Raises:
-        InputError: As `parameters`.
+        InputError: As in `parameters`.
     """
     for _, init in inits(*_target(card)):
         return tuple(each.arg for each in [*init.args.posonlyargs, *init.args.args][1:])
@@ -91,16 +92,16 @@ def positional(card: Card) -> tuple[str, ...]:
 def validate(
     card: Card, params: Mapping[str, Any], place: PlaceOf, prefix: KeyPath
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """Checks the values that YAML gives to a component.
+    """Validates the parameters that YAML sets for a component.
 
     Args:
-        card: The component.
+        card: The card of the component.
         params: Parameter -> value.
-        place: Where the value of a path was written.
-        prefix: The block's path, e.g. `("blocks", "adapter")`.
+        place: Maps a key path to the place of its value.
+        prefix: Key path of the block, e.g. `("blocks", "adapter")`.
 
     Returns:
-        All parameters with their values, defaults included, and all mistakes.
+        All parameters with their values, including defaults, and all mistakes.
     """
     try:
         known = {parameter.name: parameter for parameter in parameters(card)}
@@ -119,10 +120,10 @@ def validate(
             values[name], found = check(parameter.annotation, params[name], place, (*prefix, name))
             problems.extend(found)
         elif parameter.default is REQUIRED:
-            message = f"{where}{card.slot} '{card.name}' needs its parameter '{name}'"
+            message = f"{where}{card.slot} '{card.name}' requires the parameter '{name}'"
             problems.append(place(prefix).problem(message))
         else:
-            # By the same way as a written value, so that `1` and `1.0` are one identity.
+            # Validated like a written value, so that `1` and `1.0` have the same identity.
             checked, found = check(parameter.annotation, parameter.default, place, (*prefix, name))
             values[name] = parameter.default if found else checked
     return values, problems
@@ -134,7 +135,7 @@ def _target(card: Card) -> tuple[Module, str]:
     root = root_of(card.target, card.plugin, card.file)
     file = module_file(name, root)
     if file is None:
-        message = f"target: there is no module '{name}' in {root}"
+        message = f"target: module '{name}' does not exist in {root}"
         raise InputError(Problem(message, card.file, card.line))
     module = read_module(name, file, root)
     if wanted not in module.classes:
@@ -152,7 +153,7 @@ def _parameter(
     module: Module, argument: ast.arg, default: ast.expr | None, docs: Mapping[str, str]
 ) -> Parameter:
     if argument.annotation is None:
-        raise module.fail(argument, f"parameter '{argument.arg}' needs a type: YAML sets it")
+        raise module.fail(argument, f"parameter '{argument.arg}' requires a type annotation")
     return Parameter(
         name=argument.arg,
         annotation=annotation(module, argument.annotation),
@@ -162,7 +163,7 @@ def _parameter(
 
 
 def _docs(module: Module, name: str) -> dict[str, str]:
-    """Descriptions from the sections `Args:` of a class, its bases and their `__init__`."""
+    """Descriptions from the `Args:` sections of a class, its bases and their `__init__`."""
     texts: list[str | None] = []
     seen: tuple[Module, str] | None = (module, name)
     while seen is not None and seen[1] in seen[0].classes:
@@ -174,7 +175,7 @@ def _docs(module: Module, name: str) -> dict[str, str]:
         seen = (seen[0], base.id) if base.id in seen[0].classes else seen[0].follow(base.id)
     texts += [ast.get_docstring(init) for _, init in inits(module, name)]
     found: dict[str, str] = {}
-    for text in texts:  # the text nearest to the component counts
+    for text in texts:  # the text nearest to the component takes precedence
         found = {**_args_section(text or ""), **found}
     return found
 

@@ -1,4 +1,4 @@
-"""The slots: what a component gets from the engine, whatever its card says."""
+"""The slots, and the arguments that the engine passes to components in each of them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Slot:
-    """A place that takes one component.
+    """A place in the network that a component fills.
 
     Attributes:
-        name: As in `blocks:` (or `network:`) and as the folder of its cards below registry/.
-        folder: The package below spsam/model with its components.
-        base: Which class of `base.py` in that package every component derives from.
-        parameters: Positional parameters of a component, given by the engine.
-        meaning: One line for people.
-        optional: Positional parameters that a component may name behind these.
-        other_bases: Further classes of that module that a component may derive from instead, with
-            the parameters that theirs are given.
-        several: Whether an arm may name several components.
-        by_name: Whether a component takes only those parameters that it names, in any order.
+        name: Key in `blocks:` (or `network:`), and name of the folder of its cards in registry/.
+        folder: The package in spsam/model that contains its components.
+        base: The class in `base.py` of that package that every component derives from.
+        parameters: Positional parameters of a component, passed by the engine.
+        meaning: One line for users.
+        optional: Positional parameters that a component may declare after these.
+        other_bases: Alternative base classes in that module, with the positional parameters of
+            their components.
+        several: Whether an arm may combine several components.
+        by_name: Whether a component takes only the parameters that it declares, in any order.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Slot:
 
     @property
     def base_module(self) -> str:
-        """The module of the base."""
+        """The module of the base class."""
         return f"spsam.model.{self.folder}.base"
 
     @property
@@ -44,13 +44,16 @@ class Slot:
         return (self.base, *self.other_bases)
 
     def given(self, base: str) -> tuple[str, ...]:
-        """The positional parameters of components of a base; `optional` ones not among them."""
+        """The positional parameters of components of a base, without `optional` ones."""
         return self.other_bases.get(base, self.parameters)
 
     def refusal(self, target: str) -> str:
-        """The error message for a target that does not derive from a base."""
+        """The error message for a target that does not derive from a base class."""
         names = " or ".join(f"{self.base_module}:{base}" for base in self.bases)
-        return f"target: '{target}' is no {self.name}: expected a class that derives from {names}"
+        return (
+            f"target: '{target}' does not fit the slot {self.name}: expected a class derived from "
+            f"{names}"
+        )
 
 
 _ALL = (
@@ -59,14 +62,14 @@ _ALL = (
         "input_adapters",
         "InputAdapter",
         ("in_channels", "image_size", "encoder_size"),
-        "before the encoder: from the volume's channels to three-channel slices",
+        "before the encoder: maps the volume's channels to three-channel slices",
     ),
     Slot(
         "depth_pos_embed",
         "depth_pos_embeds",
         "DepthPosEmbed",
         ("encoder_dim", "decoder_dim", "depth", "grid"),
-        "tells slices apart, in the encoder's tokens and the decoder's image position",
+        "encodes the position of slices, in the encoder's tokens and the decoder's image position",
     ),
     Slot(
         "adapter",
@@ -83,38 +86,38 @@ _ALL = (
         "prompt_generators",
         "PromptGenerator",
         ("tap_dims", "neck_dim", "grid", "num_classes", "image_size"),
-        "from the encoder's maps to auxiliary masks",
+        "predicts auxiliary masks from the encoder's features",
     ),
     Slot(
         "prompt",
         "prompts",
         "Prompt",
         ("num_classes",),
-        "from auxiliary masks to SAM's point, box and mask of every slice and class",
+        "derives SAM's point, box and mask for every slice and class from auxiliary masks",
     ),
     Slot(
         "mask_head",
         "mask_heads",
         "MaskHead",
         ("num_classes",),
-        "from one binary mask a class to one label map",
+        "combines one binary mask per class into a label map",
     ),
 )
 
 SLOTS: dict[str, Slot] = {slot.name: slot for slot in _ALL}
-"""Those of `blocks:`, in the order of the forward pass."""
+"""The slots of `blocks:`, in the order of the forward pass."""
 
 OF_SAM = ("image_encoder", "mask_decoder")
-"""SAM's two halves, as a network names them."""
+"""The two halves of SAM, by the names of a network's parameters."""
 
 NETWORK = Slot(
     "network",
     "networks",
     "Network",
     ("in_channels", "num_classes", "depth", "image_size", "spacing", *OF_SAM, *SLOTS),
-    "what is trained: Self-Prompt SAM with the arm's blocks, or another network",
+    "the trained model: Self-Prompt SAM with the arm's blocks, or another network",
     by_name=True,
 )
 
 EVERY_SLOT: dict[str, Slot] = {NETWORK.name: NETWORK, **SLOTS}
-"""Those of `blocks:`, and the network itself."""
+"""The network and the slots of `blocks:`."""

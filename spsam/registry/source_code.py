@@ -1,4 +1,4 @@
-"""Classes, signatures and constants read from source text, so that nothing need be imported."""
+"""Reads classes, signatures and constants from source code, without importing it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spsam.registry.targets import module_file, spsam_root
 
 _STANDARD = sys.stdlib_module_names
 
-# All that an annotation of a YAML parameter may be made of.
+# The types that annotations of YAML parameters may consist of.
 _TYPES: dict[str, Any] = {
     "int": int,
     "float": float,
@@ -39,15 +39,15 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 
 @dataclass(frozen=True)
 class Module:
-    """A module's top level.
+    """The top level of a module.
 
     Attributes:
         name: Its dotted name.
         file: Its source file.
-        root: The folder that holds its top-level package.
+        root: The folder that contains its top-level package.
         classes: Class definitions by name.
         values: Right-hand sides of assignments by name.
-        imports: Name here -> (module, name there).
+        imports: Local name -> (module, name in that module).
     """
 
     name: str
@@ -62,7 +62,7 @@ class Module:
         return InputError(Problem(message, self.file, getattr(node, "lineno", None)))
 
     def follow(self, name: str) -> tuple[Module, str] | None:
-        """Where an imported name is defined, if that is in this root or in spsam."""
+        """The definition of an imported name, if it is in this root or in spsam."""
         if name not in self.imports:
             return None
         module, there = self.imports[name]
@@ -75,7 +75,7 @@ def read_module(name: str, file: Path, root: Path) -> Module:
     """Parses a module's file.
 
     Raises:
-        InputError: If it is no Python.
+        InputError: If it is not valid Python.
     """
     stat = file.stat()
     return _parse(name, file, root, stat.st_mtime_ns, stat.st_size)
@@ -86,7 +86,9 @@ def _parse(name: str, file: Path, root: Path, _modified: int, _size: int) -> Mod
     try:
         tree = ast.parse(file.read_bytes())
     except SyntaxError as error:
-        raise InputError(Problem(f"is no valid Python: {error.msg}", file, error.lineno)) from error
+        raise InputError(
+            Problem(f"is not valid Python: {error.msg}", file, error.lineno)
+        ) from error
     module = Module(name, file, root, {}, {}, {})
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
     _gather(module, package, tree.body)
@@ -129,10 +131,10 @@ def inits(module: Module, name: str) -> Iterator[tuple[Module, ast.FunctionDef]]
 
 
 def handed_on(init: ast.FunctionDef) -> set[str] | None:
-    """What an `__init__` fills in itself where it hands its `**` parameters to its base's.
+    """The keywords that an `__init__` sets when it passes its `**` parameters to its base.
 
     Returns:
-        The keywords of `super().__init__(..., key=..., **base)`; None where there is no such call.
+        The keywords of `super().__init__(..., key=..., **base)`; None if there is no such call.
     """
     for node in ast.walk(init):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "super().__init__":
@@ -143,15 +145,15 @@ def handed_on(init: ast.FunctionDef) -> set[str] | None:
 
 
 def derives(module: Module, name: str, base: tuple[str, str]) -> bool | None:
-    """Whether a class derives from another, by its source.
+    """Whether a class derives from another, according to its source code.
 
     Args:
-        module: The class's module.
-        name: The class.
-        base: Module and name of the other.
+        module: The module of the class.
+        name: Name of the class.
+        base: Module and name of the other class.
 
     Returns:
-        None where a base lies in a package whose source is not read, so that only an import tells.
+        None if a base is in a package whose source is not read; only an import can decide.
     """
     if name not in module.classes:
         there = module.imports.get(name)
@@ -175,18 +177,18 @@ def _base_derives(module: Module, node: ast.expr, base: tuple[str, str]) -> bool
 
 
 def _outside(module: Module, there: tuple[str, str] | None) -> bool | None:
-    """Whether a class of a package that is not read derives from one of spsam's."""
+    """Whether a class in a package whose source is not read derives from a class of spsam."""
     package = there[0].partition(".")[0] if there else ""
-    # PyTorch and the standard library know nothing of slots, nor does what spsam itself is made of.
+    # Classes of PyTorch, the standard library and spsam's dependencies are never components.
     foreign = module.root == spsam_root() or package == "torch" or package in _STANDARD
     return False if foreign else None
 
 
 def annotation(module: Module, node: ast.expr) -> Any:
-    """The type that an annotation means, in a closed namespace: no code is run for it.
+    """Evaluates a type annotation in a closed namespace, without executing code.
 
     Raises:
-        InputError: If it is made of anything but int, float, bool, str, None, tuple, list, Literal
+        InputError: If it contains anything but int, float, bool, str, None, tuple, list, Literal
             and |, or names of such types.
     """
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -194,7 +196,7 @@ def annotation(module: Module, node: ast.expr) -> Any:
     if isinstance(node, ast.Constant) and node.value in (None, Ellipsis):
         return node.value
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        # In one go: nested unions of Literals would not be equal to what Python makes of them.
+        # In one step: nested unions of Literals would not equal those built by Python.
         parts = [annotation(module, part) for part in _alternatives(node)]
         return reduce(operator.or_, parts)
     if isinstance(node, ast.Subscript):
@@ -207,8 +209,8 @@ def annotation(module: Module, node: ast.expr) -> Any:
             return annotation(*known)
     raise module.fail(
         node,
-        f"'{ast.unparse(node)}' cannot annotate a parameter that YAML sets; known: int, float, "
-        "bool, str, None, tuple, list, Literal and | of these",
+        f"'{ast.unparse(node)}' is not a supported type of a YAML parameter; supported: int, "
+        "float, bool, str, None, tuple, list, Literal and | of these",
     )
 
 
@@ -226,11 +228,11 @@ def _subscript(module: Module, node: ast.Subscript) -> Any:
     if generic in ("tuple", "list"):
         parts = tuple(annotation(module, part) for part in inner)
         return types.GenericAlias(_TYPES[generic], parts)
-    raise module.fail(node, f"'{ast.unparse(node)}' cannot annotate a parameter that YAML sets")
+    raise module.fail(node, f"'{ast.unparse(node)}' is not a supported type of a YAML parameter")
 
 
 def constant(module: Module, node: ast.expr) -> Any:
-    """The value of a default: literals, arithmetic of them, and names of such constants.
+    """Evaluates a default: a literal, arithmetic of literals, or the name of such a constant.
 
     Raises:
         InputError: If it is anything else.
@@ -250,13 +252,11 @@ def constant(module: Module, node: ast.expr) -> Any:
         known = _lookup(module, node.id)
         if known is not None:
             return constant(*known)
-    raise module.fail(
-        node, f"'{ast.unparse(node)}' cannot be the default of a parameter that YAML sets"
-    )
+    raise module.fail(node, f"'{ast.unparse(node)}' is not a supported default of a YAML parameter")
 
 
 def _lookup(module: Module, name: str) -> tuple[Module, ast.expr] | None:
-    """The right-hand side of a name's assignment, here or where it is imported from."""
+    """The right-hand side of a name's assignment, in this module or where it is imported from."""
     if name in module.values:
         return module, module.values[name]
     there = module.follow(name)

@@ -1,4 +1,4 @@
-"""The trust boundary: a stored file never names code, only the command line does."""
+"""The trust boundary: only the command line selects code; stored files never do."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from spsam.registry.slots import NETWORK, SLOTS
 
 
 def with_plugins(config: RunConfig, plugins: Sequence[Path], file: Path) -> RunConfig:
-    """A stored configuration whose components come from the folders that the user allows.
+    """Restricts a stored configuration to components from folders that the user allows.
 
-    Whoever wrote the file chose its `plugins`; nothing in them is read, let alone imported.
+    The stored `plugins` are untrusted: they are neither read nor imported.
 
     Args:
-        config: As the file has it.
-        plugins: Folders of this command's --plugin.
-        file: The file.
+        config: The stored configuration.
+        plugins: The folders passed by --plugin.
+        file: The file of the configuration.
 
     Returns:
-        The configuration with these folders in place of its own.
+        The configuration with these folders instead of the stored ones.
 
     Raises:
-        InputError: With every component that neither spsam, nor an installed plugin, nor a folder
-            of `plugins` has, or that takes other parameters there.
+        InputError: With every component that is neither in spsam, nor in an installed plugin, nor
+            in a folder of `plugins`, or that has other parameters there.
     """
     arm = config.arm.model_copy(update={"plugins": tuple(plugins)})
     raise_all(_problems(config.arm, plugins, file))
@@ -40,7 +40,7 @@ def with_plugins(config: RunConfig, plugins: Sequence[Path], file: Path) -> RunC
 def _problems(arm: ArmConfig, plugins: Sequence[Path], file: Path) -> list[Problem]:
     catalogue = Catalogue.load(plugins)
     problems: list[Problem] = []
-    # What the network does not take means nothing to it, and may be anything.
+    # Slots that the network does not use are not checked.
     parts: list[tuple[str, KeyPath, Block]] = [(NETWORK.name, (NETWORK.name,), arm.network)]
     with suppress(InputError):
         taken = positional(catalogue.card(NETWORK.name, arm.network.name))
@@ -63,10 +63,10 @@ def _problems(arm: ArmConfig, plugins: Sequence[Path], file: Path) -> list[Probl
 def _missing(slot: str, name: str, named: Sequence[Path], plugins: Sequence[Path]) -> str:
     looked = "".join(f", nor in {plugin}" for plugin in plugins)
     folders = " and ".join(map(str, named))
-    trained = f" (its --plugin was {folders} where it was trained)" if named else ""
+    trained = f" (it was trained with --plugin {folders})" if named else ""
     advice = " ".join(f"--plugin {plugin}" for plugin in named or [Path("FOLDER")])
     return (
-        f"needs the {slot} '{name}', which is neither in spsam nor in an installed plugin{looked}"
-        f"{trained}; a file never chooses code to run: if you trust that folder's code, "
-        f"give it with {advice}"
+        f"requires the {slot} '{name}', which is neither in spsam nor in an installed plugin"
+        f"{looked}{trained}; a file never selects code to run: if you trust the code in that "
+        f"folder, pass it with {advice}"
     )

@@ -1,1 +1,1 @@
-"""Tables and files made from result rows."""
+"""Tables, figures and pages generated from result rows."""

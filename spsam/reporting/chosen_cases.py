@@ -1,4 +1,4 @@
-"""Which cases stand for a study: the best, the median and the worst."""
+"""The cases that illustrate a study: the best, the median and the worst."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from spsam.reporting.tables.study import StudyResults
 
 
 def case_dice(study: StudyResults, arms: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Mean Dice of each case in each arm's first finished run."""
+    """Mean Dice of each case in the first finished run of each arm."""
     rows = study.measured.rows
     rows = rows[(rows["metric"] == "dice") & (rows["class_id"] > 0)]
     result = {}
@@ -20,7 +20,7 @@ def case_dice(study: StudyResults, arms: Sequence[str]) -> dict[str, dict[str, f
 
 
 def chosen_cases(scores: Mapping[str, float]) -> dict[str, str]:
-    """Best, median and worst case by their scores, each case once; nothing of no scores."""
+    """Best, median and worst case by score, without repetitions; empty without scores."""
     order = sorted(scores, key=lambda case: (scores[case], case))
     if not order:
         return {}

@@ -1,4 +1,4 @@
-"""Means of one run's rows."""
+"""Means over the rows of one run."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from spsam.results.rows import Row
 
 
 def class_means(rows: Iterable[Row], num_classes: int, metric: str = "dice") -> NDArray[np.float64]:
-    """Mean of each foreground class over the cases of one run.
+    """Mean score of each foreground class over the cases of a run.
 
     Args:
         rows: The run's rows.
-        num_classes: K, background included.
-        metric: Which rows count.
+        num_classes: Number of classes K, including the background.
+        metric: The metric to average.
 
     Returns:
-        `(K - 1,)` in 0…1; NaN for a class that no case scores.
+        `(K - 1,)` in 0…1; NaN for classes without a score.
     """
     values: list[list[float]] = [[] for _ in range(num_classes)]
     for row in rows:
@@ -36,7 +36,7 @@ def mean_dice(rows: Iterable[Row], num_classes: int, metric: str = "dice") -> fl
 
 
 def class_column(name: str) -> str:
-    """The column of a class's Dice."""
+    """Name of the column with the Dice of a class."""
     return f"dice: {name}"
 
 

@@ -1,4 +1,4 @@
-"""The report of a study: its tables, where their numbers come from, and one PDF of them."""
+"""The report of a study: tables with the provenance of their numbers, figures, and one PDF."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ _DOCUMENT = "tables.tex"
 
 @dataclass(frozen=True)
 class Report:
-    """What a study's report came to.
+    """A written report.
 
     Attributes:
         study: The study's folder.
-        folder: Where the report is.
-        tables: As they were written.
-        files: Everything that was written.
-        figures: Those that were drawn, and those that were left out.
-        holes: Runs that are failed or missing.
-        warnings: What could not be made, and why.
+        folder: The report's folder.
+        tables: The tables.
+        files: All files that were written.
+        figures: The figures that were drawn, and those that were omitted.
+        holes: Failed or missing runs.
+        warnings: Files that could not be created, and why.
     """
 
     study: Path
@@ -62,17 +62,17 @@ class Report:
 
 
 def all_studies(root: Path) -> list[Path]:
-    """The folders of ablations and studies of prompts below a folder of results.
+    """Finds the folders of ablations and prompt studies in a folder of results.
 
     Raises:
-        InputError: If there is none; says what to run.
+        InputError: If there is none; the message suggests commands to run.
     """
     found = [*find_studies(root), *find_prompt_studies(root)]
     if not found:
         raise InputError(
             Problem(
-                "holds no study; run `spsam ablate S1..S9` or `spsam prompts` first, or give "
-                "--out their folder",
+                "contains no study; run `spsam ablate S1..S9` or `spsam prompts` first, or specify "
+                "their folder with --out",
                 root,
             )
         )
@@ -89,21 +89,21 @@ def write_report(
     pdf: bool = True,
     figures: bool = True,
 ) -> Report:
-    """Writes the report of one study; runs that are missing are holes in it.
+    """Writes the report of one study; missing runs are gaps in the tables.
 
-    The page, `index.html`, holds all of it.
+    The page `index.html` contains the whole report.
 
     Args:
-        study: Its folder: of an ablation or a study of prompts.
-        output: Where; None is `report/` in the study's folder.
-        formats: Of `spsam.reporting.render.files.FORMATS`.
-        own_tables: YAML files that describe further tables; of an ablation only.
-        plugins: Folders with components of the user's own, whose settings the ledger explains.
-        pdf: Compile all tables into one PDF, where LaTeX is installed.
-        figures: Draw the figures, and write the page; a study of prompts has drawn its own.
+        study: The folder of an ablation or a prompt study.
+        output: Output folder; None: `report/` in the study's folder.
+        formats: Keys of `spsam.reporting.render.files.FORMATS`.
+        own_tables: YAML files of custom tables; for ablations only.
+        plugins: Folders with additional components, whose settings are explained in the ledger.
+        pdf: Compile all tables into one PDF if LaTeX is installed.
+        figures: Draw the figures and write the page; a prompt study has drawn its figures already.
 
     Raises:
-        InputError: If the study or a table of the user's own is wrong; nothing is written then.
+        InputError: If the study or a custom table is invalid; nothing is written then.
     """
     folder = output or study / FOLDER
     clear_drafts(folder, below=True)
@@ -164,10 +164,10 @@ def _write_tables(
 
 
 def _compile(folder: Path, files: list[Path]) -> list[str]:
-    """Adds the PDF to the files; what LaTeX refuses costs the PDF alone.
+    """Compiles the PDF and adds it to the files; if LaTeX fails, only the PDF is missing.
 
     Returns:
-        Why there is none.
+        Why there is no PDF; empty on success.
     """
     if not has_latex():
         return []
@@ -181,7 +181,7 @@ def _compile(folder: Path, files: list[Path]) -> list[str]:
 
 
 def ablation_tables(study: StudyResults, *, mixed: bool = True) -> list[Table]:
-    """The tables that are made of rows alone: ablation, effects, comparisons, methods.
+    """The tables based on rows only: ablation, effects, comparisons, methods.
 
     Args:
         study: The study.
@@ -197,7 +197,7 @@ def ablation_tables(study: StudyResults, *, mixed: bool = True) -> list[Table]:
 def _of_ablation(
     study: StudyResults, own_tables: Sequence[Path], plugins: Sequence[Path]
 ) -> tuple[list[Table], Mapping[str, Any]]:
-    # First, since they may be wrong.
+    # Validated first, before anything is written.
     measured = study.measured
     own = [custom_table(path, measured) for path in own_tables]
     tables = ablation_tables(study)
@@ -215,7 +215,7 @@ def _of_ablation(
 
 
 def _last_config(measured: StudyData) -> tuple[ArmData, Path] | None:
-    """The last arm that has a configuration, with it: of an ablation, the full model."""
+    """The last arm with a configuration, and that file; in an ablation, the full model."""
     home = measured.folder.resolve().parents[1]
     for arm in reversed([arm for arm in measured.arms if not arm.external]):
         for run_id in arm.run_ids:

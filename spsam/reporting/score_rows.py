@@ -1,4 +1,4 @@
-"""The scores of a study's runs as one table, with the types of `StudyData.rows`."""
+"""The scores of a study's runs as one table, with the data types of `StudyData.rows`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ROW_COLUMNS = (
 
 
 def as_rows(table: pd.DataFrame, arms: Sequence[ArmData]) -> pd.DataFrame:
-    """A plain table of scores with the types of `StudyData.rows`."""
+    """Converts a table of scores to the data types of `StudyData.rows`."""
     names = [arm.name for arm in arms]
     columns = {
         "run_id": _category(table["run_id"]),
@@ -38,11 +38,11 @@ def as_rows(table: pd.DataFrame, arms: Sequence[ArmData]) -> pd.DataFrame:
 def gather_rows(
     parts: Sequence[tuple[str, int, str, Scores]], arms: Sequence[ArmData]
 ) -> pd.DataFrame:
-    """One table of the scores of all runs.
+    """Combines the scores of all runs into one table.
 
     Args:
         parts: Arm, seed, run id and columns of each finished run.
-        arms: In the order that the categories of `arm` take.
+        arms: Arms in the order of the categories of `arm`.
     """
     lengths = [len(scores["value"]) for *_, scores in parts]
 
@@ -65,7 +65,7 @@ def gather_rows(
 
 
 def _category(words: Iterable[str], first: Sequence[str] = ()) -> pd.Categorical[Any]:
-    """Categories in the order in which they first appear, so that cases keep the split's."""
+    """Categories in the order of their first occurrence, which preserves the split's order."""
     number = {word: index for index, word in enumerate(first)}
     codes: NDArray[np.int32] = np.array(
         [number.setdefault(word, len(number)) for word in words], np.int32

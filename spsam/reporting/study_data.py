@@ -1,4 +1,4 @@
-"""A study as it stands in the results store: its arms, its runs and their scores."""
+"""A study as read from the results store: its arms, its runs and their scores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FAILED = "failed"
 MISSING = "missing"
 
 EXTERNAL = "external"
-"""The mark of what was predicted elsewhere."""
+"""The mark of external predictions."""
 
 
 @dataclass(frozen=True)
@@ -27,22 +27,22 @@ class ArmData:
     """One arm of a study.
 
     Attributes:
-        name: The arm's file without `.yaml`.
-        title: The arm in words.
-        parent: The arm that it is compared with; None for the first of its line.
-        diff: What it changes of its base: mappings with key, parent and value.
-        trained_parameters: Of all its added blocks; NaN of an external.
-        weights: Where its SAM's come from, by backbone, in words; empty for a network without SAM
-            and where that was not recorded.
-        run_ids: One for each seed and fold of the study, seed by seed; of an external one a fold.
-        levels: Of a factorial study: factor -> the value it has here.
-        base: The arm that it is a change of: its parent, or one that is not in the study.
-        external: Whether it was predicted elsewhere: nothing of it was trained here, and it counts
-            for one seed.
-        best: Where validation cases chose the epoch of the weights: `of` how many validations it is
-            the best, on how many `cases` of the first fold; empty where the last step's are scored.
-        initial: Trained blocks of earlier runs that its runs begin with, in words.
-        tuned: Budget and values that a sweep on validation cases chose; empty where none did.
+        name: Name of the arm's file without `.yaml`.
+        title: Title of the arm.
+        parent: The arm that it is compared with; None if it has no base in the study.
+        diff: Its differences from its base: mappings with key, parent and value.
+        trained_parameters: Number of parameters of all added blocks; NaN for an external.
+        weights: Backbone and origin of its SAM's weights; empty for a network without SAM and if
+            not recorded.
+        run_ids: One per seed and fold of the study, seed by seed; for an external, one per fold.
+        levels: In a factorial study: factor -> level of the arm.
+        base: The arm that it is derived from: its parent, or an arm outside the study.
+        external: Whether it was predicted by another program. It was not trained by spsam, and
+            counts as one seed.
+        best: If validation cases select the epoch of the weights: the number `of` validations, and
+            the number of validation `cases` in the first fold; empty if the last step is used.
+        initial: Trained blocks of earlier runs that its runs start from, in words.
+        tuned: Budget and values of the tuning on validation cases; empty without tuning.
     """
 
     name: str
@@ -61,34 +61,34 @@ class ArmData:
 
     @property
     def label(self) -> str:
-        """What it is called where space is short."""
+        """Its short name."""
         return one_line(self.shown)
 
     @property
     def shown(self) -> str:
-        """Its name in tables: a cell's levels; an external is marked wherever it stands."""
+        """Its name in tables: the levels of a cell; externals are always marked."""
         name = " · ".join(self.levels.values()) or self.name
         return f"{name} ({EXTERNAL})" if self.external else name
 
 
 @dataclass(frozen=True)
 class StudyData:
-    """A study as it stands in the results store.
+    """A study as read from the results store.
 
     Attributes:
         folder: The study's folder.
-        about: Its description, as `ablation.json` has it.
+        about: Its description, the content of `ablation.json`.
         arms: In the order of the study.
-        rows: One line a score of a finished run: run_id, arm, seed, fold, case, patient, class_id,
-            class_name, metric, convention, value. Words are categories; `arm`'s are in the order of
-            the arms. Dice is in 0…1; NaN where the convention leaves a class out.
-        runs: One line a run: run_id, arm, seed, fold, state (`finished`, `failed` or `missing`),
-            config_hash (16 digits of the sha-256 of its config.yaml), git_commit, git_dirty,
-            weights (where SAM's come from), data_fingerprint, split_hash, trained_parameters,
+        rows: One line per score of a finished run: run_id, arm, seed, fold, case, patient,
+            class_id, class_name, metric, convention, value. Texts are categories; those of `arm`
+            are in the order of the arms. Dice is in 0…1; NaN if the convention excludes a class.
+        runs: One line per run: run_id, arm, seed, fold, state (`finished`, `failed` or `missing`),
+            config_hash (16 digits of the SHA-256 of its config.yaml), git_commit, git_dirty,
+            weights (origin of SAM's weights), data_fingerprint, split_hash, trained_parameters,
             total_parameters, seconds, training_seconds, step_seconds (an optimiser step of the
             joint phase, median), peak_memory_bytes, gflops (one forward pass of one patch), folder
-            (text). NaN or None where a run did not record it.
-        reasons: By run id, what is damaged of a run that is therefore a hole.
+            (text). NaN or None if not recorded.
+        reasons: Run id -> damage, for runs that are treated as missing because they are damaged.
     """
 
     folder: Path
@@ -100,43 +100,43 @@ class StudyData:
 
     @property
     def name(self) -> str:
-        """The study's name."""
+        """Name of the study."""
         return str(self.about["name"])
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """The data's identity: name, fingerprint, split_name, split_hash, fold, class_names, …."""
+        """Identity of the data: name, fingerprint, split_name, split_hash, fold, class_names, …."""
         data: Mapping[str, Any] = self.about["data"]
         return data
 
     @property
     def published(self) -> str:
-        """The data set's name in the paper's tables; else its own."""
+        """The data set's name in the paper's tables, or its own name."""
         return str(self.about.get("published") or self.data["name"])
 
     @property
     def class_names(self) -> Sequence[str]:
-        """All that is scored, as the data set has it, background first: classes, or regions."""
+        """Names of all scored classes or regions in the data set, background first."""
         return scored_names(self.data)
 
     @property
     def class_labels(self) -> Sequence[str]:
-        """All classes as tables and figures have them, each with a name of its own."""
+        """Unique names of all scored classes, as shown in tables and figures."""
         return class_labels(self.class_names)
 
     @property
     def mapped_labels(self) -> Sequence[str]:
-        """The classes of label maps, as `class_labels`; of regions these are their parts."""
+        """The classes of label maps, like `class_labels`; regions consist of these classes."""
         return class_labels(tuple(self.data["class_names"]))
 
     @property
     def seeds(self) -> Sequence[int]:
-        """As many runs an arm and fold."""
+        """The seeds; each arm has one run per seed and fold."""
         return tuple(self.about["seeds"])
 
     @property
     def weights(self) -> Sequence[str]:
-        """Where SAM's weights come from, each origin once; empty where none was recorded."""
+        """The distinct origins of SAM's weights; empty if not recorded."""
         return tuple(dict.fromkeys(arm.weights for arm in self.arms if arm.weights))
 
     @property
@@ -150,12 +150,12 @@ class StudyData:
 
     @property
     def test_cases(self) -> int:
-        """How many cases the split scores."""
+        """Number of test cases of the split."""
         return int(self.about["cases"]["test"])
 
     @property
     def factors(self) -> tuple[str, ...]:
-        """Of a factorial study; empty of another shape."""
+        """Factors of a factorial study; empty for other shapes."""
         own = [arm.levels for arm in self.arms if not arm.external]
         if not own or not all(own):
             return ()
@@ -163,11 +163,11 @@ class StudyData:
 
     @property
     def externals(self) -> Sequence[str]:
-        """The names of what was predicted elsewhere."""
+        """Names of external predictions."""
         return tuple(arm.name for arm in self.arms if arm.external)
 
     def part(self, names: Collection[str]) -> StudyData:
-        """The same study with some of its arms alone, in its order."""
+        """The study restricted to some of its arms, in its order."""
         rows, runs = (
             frame[frame["arm"].isin(list(names))].assign(
                 arm=lambda kept: kept["arm"].astype("category").cat.remove_unused_categories()
@@ -179,7 +179,7 @@ class StudyData:
 
 
 def folds_of(about: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every fold of a study with its split's hash; before there were several, the data's own."""
+    """Every fold of a study with its split's hash; for older studies, the single fold."""
     data = about["data"]
     one = {"fold": data["fold"], "split_hash": data["split_hash"]}
     return list(about.get("folds") or [one])

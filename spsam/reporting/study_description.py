@@ -1,4 +1,4 @@
-"""A study's description, `ablation.json`: found, read and checked."""
+"""Finds, reads and checks the description of a study, `ablation.json`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OF_DATA = ("name", "fingerprint", "split_name", "split_hash", "fold", "class_na
 
 
 def find_studies(root: Path) -> list[Path]:
-    """The folders of the studies below a folder of results, in the order of their names.
+    """Finds the folders of studies in a folder of results, sorted by name.
 
     Args:
         root: A folder of results, or the folder of one study.
@@ -30,13 +30,13 @@ def read_about(file: Path) -> dict[str, Any]:
     """Reads a study's description.
 
     Raises:
-        InputError: If there is none or it is damaged.
+        InputError: If the description is missing or damaged.
     """
     try:
         about = from_sealed_json(file.read_bytes())
         arms, folds = as_arms(about), len(folds_of(about))
         whole = all(len(arm.run_ids) == folds * len(seeds_of(about, arm)) for arm in arms)
-        # What is read later is read here, too: a description without it is damaged.
+        # Checks for keys that are used later: a description without them is damaged.
         _ = (str(about["name"]), int(about["cases"]["test"]), *map(int, about["seeds"]))
         _ = [about["data"][key] for key in _OF_DATA]
     except OSError as error:
@@ -44,12 +44,12 @@ def read_about(file: Path) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError, AttributeError):
         whole = False
     if not whole or not about["arms"] or not about["seeds"]:
-        raise InputError(Problem("is no study's description; run spsam ablate again", file))
+        raise InputError(Problem("is not a study's description; rerun spsam ablate", file))
     return dict(about)
 
 
 def as_arms(about: Mapping[str, Any]) -> list[ArmData]:
-    """The arms of a study's description."""
+    """Reads the arms of a study's description."""
     return [
         ArmData(
             name=entry["name"],
@@ -64,7 +64,7 @@ def as_arms(about: Mapping[str, Any]) -> list[ArmData]:
             tuned=_tuned(entry.get("tuned")),
             initial=tuple(str(each) for each in entry.get("initial", ())),
             best={key: int(value) for key, value in entry.get("best", {}).items()},
-            # Earlier descriptions have it as the parent, whether it is in the study or not.
+            # Older descriptions store the base as parent, even if it is not in the study.
             base=entry.get("base", entry["parent"]),
         )
         for entry in about["arms"]
@@ -72,13 +72,13 @@ def as_arms(about: Mapping[str, Any]) -> list[ArmData]:
 
 
 def seeds_of(about: Mapping[str, Any], arm: ArmData) -> list[int]:
-    """The seeds that an arm has runs of: the study's, of an external the first alone."""
+    """The seeds of an arm: those of the study; for an external, only the first one."""
     seeds = list(about["seeds"])
     return seeds[:1] if arm.external else seeds
 
 
 def _is_external(entry: Mapping[str, Any]) -> bool:
-    """Whether an entry is of predictions made elsewhere; what is read of them later is there."""
+    """Whether an entry describes external predictions; checks for keys that are used later."""
     external = entry.get("external")
     if external is None:
         return False
@@ -87,7 +87,7 @@ def _is_external(entry: Mapping[str, Any]) -> bool:
 
 
 def _tuned(entry: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Budget and values as plain values of the kinds that captions take."""
+    """Budget and values of the tuning, as plain values for captions."""
     if entry is None:
         return {}
     space = {str(key): dict(found) for key, found in entry["space"].items()}

@@ -1,4 +1,4 @@
-"""Studies read from the results store: the one reader of every report."""
+"""Reads studies from the results store, for all reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spsam.reporting.study_description import STUDY_FILE, as_arms, read_about, s
 from spsam.results.run_folder import RunFolder
 from spsam.text.json_text import parse_json
 
-# Column of `StudyData.runs` -> where the run's record has it.
+# Column of `StudyData.runs` -> path in the run's record.
 _COSTS: Mapping[str, tuple[str, ...]] = {
     "trained_parameters": ("trained_parameters",),
     "total_parameters": ("total_parameters",),
@@ -31,13 +31,13 @@ _COSTS: Mapping[str, tuple[str, ...]] = {
 
 
 def read_study(folder: Path) -> StudyData:
-    """Reads a study with all its runs; a run that is missing or damaged is a hole, no error.
+    """Reads a study with all its runs; missing or damaged runs are gaps, not errors.
 
     Args:
         folder: `<home>/ablations/<name>`; its runs are in `<home>/runs`.
 
     Raises:
-        InputError: If the folder holds no study, or its description is damaged.
+        InputError: If the folder does not contain a study, or its description is damaged.
     """
     about = read_about(folder / STUDY_FILE)
     home = folder.resolve().parents[1]
@@ -61,7 +61,7 @@ def read_study(folder: Path) -> StudyData:
 
 
 def _run(run: RunFolder, data: Mapping[str, Any]) -> tuple[dict[str, Any], Scores | None, str]:
-    """A run's line, where it is finished its scores, and what is damaged, if something is."""
+    """A run's line; its scores, if it is finished; and its damage, if any."""
     record: dict[str, Any] = {}
     scores, reason = None, ""
     try:
@@ -109,7 +109,7 @@ def _hash(file: Path) -> str | None:
 
 
 def _read_scores(file: Path) -> Scores:
-    """The columns of a file of rows, for which `results.rows.read_rows` is too slow.
+    """Reads the columns of a file of rows, faster than `results.rows.read_rows`.
 
     Raises:
         SpsamError: If the file is damaged.
@@ -121,5 +121,5 @@ def _read_scores(file: Path) -> Scores:
         values = [math.nan if (v := entry["value"]) is None else float(v) for entry in entries]
         numbers = {name: [int(entry[name]) for entry in entries] for name in ("fold", "class_id")}
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise SpsamError(f"{file}: is damaged; remove the run's folder to run it again") from error
+        raise SpsamError(f"{file}: is damaged; remove the run's folder to rerun it") from error
     return {**words, **numbers, "value": values}

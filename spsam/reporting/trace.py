@@ -1,4 +1,4 @@
-"""From a number in a table back to the runs it was made from."""
+"""Traces a number in a table back to the runs it was computed from."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ _ENDING = ".provenance.json"
 
 
 def trace(table: str, row: str, column: str, root: Path) -> dict[str, Any]:
-    """Where a number comes from.
+    """Finds the origin of a number.
 
     Args:
-        table: A table's name, or the path of one of its files.
-        row: The name of a row: an arm, a method, a case.
-        column: The name of a column, or its title.
-        root: The folder of results, or of one study, where tables of that name are looked for.
+        table: Name of a table, or the path of one of its files.
+        row: Name of a row: an arm, a method, a case.
+        column: Name of a column, or its title.
+        root: The folder of results, or of one study, in which the table is searched.
 
     Returns:
-        table (the file), row, column, text, values, how, published, cases and runs: one mapping a
+        table (the file), row, column, text, values, how, published, cases and runs: one mapping per
         run with run_id, arm, seed, config_hash, git_commit, data_fingerprint, split_hash, ….
 
     Raises:
-        InputError: If there is no such table, row or column; names the nearest.
+        InputError: If there is no such table, row or column; suggests the nearest name.
     """
     file = _find(table, root)
     try:
         content = parse_json(file.read_text(encoding="utf-8"))
         rows, columns = content["rows"], content["columns"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(Problem("is damaged; run spsam report again", file)) from error
+        raise InputError(Problem("is damaged; rerun spsam report", file)) from error
     if row not in rows:
         raise InputError(f"{content['table']} has no row '{row}'{nearest(row, rows)}")
     if column not in columns:
@@ -43,8 +43,8 @@ def trace(table: str, row: str, column: str, root: Path) -> dict[str, Any]:
     if cell is None:
         has = [name for name in columns if name in rows[row]]
         raise InputError(
-            f"{content['table']}, row '{row}': column '{column}' holds no number; "
-            f"numbers are in: {', '.join(has)}"
+            f"{content['table']}, row '{row}': column '{column}' contains no number; "
+            f"columns with numbers: {', '.join(has)}"
         )
     return {
         "table": str(file.with_name(content["table"])),
@@ -57,7 +57,7 @@ def trace(table: str, row: str, column: str, root: Path) -> dict[str, Any]:
 
 
 def trace_text(found: dict[str, Any]) -> str:
-    """The same in lines."""
+    """The origin as text."""
     values = [f"{key} {value}" for key, value in found["values"].items() if value is not None]
     lines = [
         f"{found['table']}: row {found['row']}, column {found['column']}",
@@ -88,18 +88,18 @@ def _find(table: str, root: Path) -> Path:
     if named.parent != Path() or named.suffix in (".json", ".csv", ".md", ".tex", ".html"):
         file = named.parent / (named.name.removesuffix(_ENDING).split(".")[0] + _ENDING)
         if not file.is_file():
-            raise InputError(Problem("there is no such file; run spsam report first", file))
+            raise InputError(Problem("file does not exist; run spsam report first", file))
         return file
     folders = [study / FOLDER for study in all_studies(root)]
     found = [f for folder in folders if (f := folder / f"{table}{_ENDING}").is_file()]
     if not found:
         known = _known(folders)
         if not known:
-            raise InputError(Problem("holds no report; run spsam report first", root))
-        raise InputError(f"no table is called '{table}'{nearest(table, known)}")
+            raise InputError(Problem("contains no report; run spsam report first", root))
+        raise InputError(f"unknown table '{table}'{nearest(table, known)}")
     if len(found) > 1:
         raise InputError(
-            f"{len(found)} studies have a table '{table}'; give one of these paths instead: "
+            f"{len(found)} studies have a table '{table}'; specify one of these paths instead: "
             + ", ".join(str(file) for file in found)
         )
     return found[0]

@@ -31,7 +31,7 @@ def test_a_bar_follows_stages_and_runs(capsys: pytest.CaptureFixture[str]) -> No
     lines = [line.split("\r")[-1].strip() for line in told.err.splitlines()]
     assert "warning: look out" in lines
     assert "[1/2] S9 seed 0: finished, Dice 50.00" in lines
-    assert "[1/2] S9 seed 0: finished before, Dice 50.00" in lines
+    assert "[1/2] S9 seed 0: already finished, Dice 50.00" in lines
 
 
 def test_a_bar_goes_with_its_call(capsys: pytest.CaptureFixture[str]) -> None:

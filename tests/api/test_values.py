@@ -48,7 +48,7 @@ def test_mistakes_of_verbs_come_before_anything_is_written(
         spsam.prompts(run="S9")
     with pytest.raises(spsam.InputError, match="format lateks: unknown; did you mean 'latex'"):
         spsam.report(format="lateks")
-    with pytest.raises(spsam.InputError, match="holds no study"):
+    with pytest.raises(spsam.InputError, match="contains no study"):
         spsam.report()
     assert list(tmp_path.iterdir()) == []
 

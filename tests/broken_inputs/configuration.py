@@ -104,7 +104,7 @@ KINDS = (
     Kind(
         "a key that stands twice",
         arm("base: S1\ntrain: {}\ntrain: {}\n"),
-        r"mine\.yaml:3: key 'train' stands twice \(first in line 2\)",
+        r"mine\.yaml:3: key 'train' is repeated \(first in line 2\)",
     ),
     Kind(
         "an unknown component",
@@ -136,11 +136,11 @@ KINDS = (
         arm("base: S1\ntrain: {batch_size: 2, accumulate: 3}\n"),
         r"mine\.yaml:2: train\.accumulate: ",
     ),
-    Kind("tabs", arm("base: S1\ntrain:\n\tepochs: 3\n"), r"mine\.yaml:3: is no valid YAML"),
+    Kind("tabs", arm("base: S1\ntrain:\n\tepochs: 3\n"), r"mine\.yaml:3: is not valid YAML"),
     Kind(
         "a bracket that is not closed",
         arm("base: S1\ntrain: {epochs: 3\n"),
-        r"mine\.yaml:\d: is no valid YAML",
+        r"mine\.yaml:\d: is not valid YAML",
     ),
     Kind(
         "a list for a mapping",
@@ -151,38 +151,38 @@ KINDS = (
     Kind(
         "an anchor",
         arm("base: S1\ntrain: &t {epochs: 3}\n"),
-        r"mine\.yaml:2: anchors \(&t\) are not used here; write the value out",
+        r"mine\.yaml:2: anchors \(&t\) are not supported; repeat the value",
     ),
     Kind(
         "a tag that would run code",
         arm("base: S1\ntitle: !!python/name:os.system\n"),
-        r"mine\.yaml:2: tags \(.*python/name:os\.system\) are not used here",
+        r"mine\.yaml:2: tags \(.*python/name:os\.system\) are not supported",
     ),
     Kind(
         "a file that is no text",
         raw(b"base: S1\ntitle: \xff\xfe\n"),
-        r"mine\.yaml: is not text in UTF-8",
+        r"mine\.yaml: is not UTF-8 text",
     ),
     Kind(
         "bases in a circle",
         arms(one="base: two.yaml\n", two="base: one.yaml\n"),
-        r"two\.yaml:1: base: goes in a circle: one -> two -> one",
+        r"two\.yaml:1: base: bases form a cycle: one -> two -> one",
     ),
     Kind(
         "a base that is not there",
         arm("base: S0.yaml\n"),
-        r"mine\.yaml:1: base: there is no file .*S0\.yaml",
+        r"mine\.yaml:1: base: file .*S0\.yaml does not exist",
     ),
-    Kind("two bases", arm("base: [S1, S2]\n"), r"mine\.yaml:1: base: expected one arm's name or"),
+    Kind("two bases", arm("base: [S1, S2]\n"), r"mine\.yaml:1: base: expected an arm's name or"),
     Kind(
         "a name that the file gives itself",
         arm("base: S1\nname: mine\n"),
-        r"mine\.yaml:2: name: unknown key; an arm is called as its file is",
+        r"mine\.yaml:2: name: unknown key; the name of an arm is the name of its file",
     ),
     Kind(
         "code that the file chooses",
         arm("base: S1\nplugins: [here]\n"),
-        r"mine\.yaml:2: plugins: unknown key; .*a file may not choose code to run",
+        r"mine\.yaml:2: plugins: unknown key; .*a file must not select code to run",
     ),
     Kind("a misspelt arm", options("S1", "S77"), "unknown arm 'S77'; "),
     Kind(
@@ -190,7 +190,7 @@ KINDS = (
         options("S9..S1"),
         r"'S9\.\.S1': expected the smaller number first",
     ),
-    Kind("no arm at all", options(), "no arm was named; known: .*S9"),
+    Kind("no arm at all", options(), "no arm given; known: .*S9"),
     Kind("an arm's file that is not there", options("my/arm.yaml"), r"no arm file my/arm\.yaml"),
     Kind("several arms for one run", one_run(arm="S1..S3"), r"S1\.\.S3"),
     Kind(
@@ -206,7 +206,7 @@ KINDS = (
     Kind(
         "a value that is no YAML",
         options("S1", "--set", "train.epochs=[1"),
-        r"--set train\.epochs=\[1: the value is no valid YAML",
+        r"--set train\.epochs=\[1: the value is not valid YAML",
     ),
     Kind(
         "seeds that are no numbers",
@@ -237,7 +237,7 @@ KINDS = (
     Kind(
         "a sweep of one choice",
         sweep("blocks.adapter: [dfused]"),
-        r"space\.yaml:5: .*expected at least two choices; .*belongs under 'set'",
+        r"space\.yaml:5: .*expected at least two choices; .*put constant values under 'set'",
     ),
     Kind(
         "a sweep of an unknown component",

@@ -309,34 +309,34 @@ KINDS = (
     Kind(
         "a file where results should go",
         file_for_results,
-        r"out: expected a folder for (results|--save), this is a file",
+        r"out: expected a folder for (results|--save), (this is|got) a file",
     ),
     Kind(
         "a folder for results below a file",
         below_a_file,
-        r"notes\.txt: expected a folder for results, this is a file",
+        r"notes\.txt: expected a folder for results, (this is|got) a file",
     ),
     Kind(
         "a file as SPSAM_HOME",
         home_that_is_a_file,
-        r"notes\.txt: expected a folder for results, this is a file",
+        r"notes\.txt: expected a folder for results, (this is|got) a file",
     ),
     Kind(
         "a read-only folder for the prepared form",
         protected("prepare", "train"),
-        "failed: .*out.*: Read-only file system: name a folder that is yours",
+        "failed: .*out.*: Read-only file system: choose a folder you can write to",
         1,
     ),
     Kind(
         "a read-only folder for scores",
         protected("evaluate"),
-        "failed: .*out: Read-only file system: name a folder that is yours",
+        "failed: .*out: Read-only file system: choose a folder you can write to",
         1,
     ),
     Kind(
         "a read-only folder for label maps",
         protected("predict"),
-        "failed: .*out: Read-only file system: name a folder that is yours",
+        "failed: .*out: Read-only file system: choose a folder you can write to",
         1,
     ),
     Kind(
@@ -495,12 +495,12 @@ KINDS = (
     Kind(
         "no results to report",
         studies(lambda results: None),
-        "results: holds no study; run `spsam ablate S1..S9` or `spsam prompts` first",
+        "results: contains no study; run `spsam ablate S1..S9` or `spsam prompts` first",
     ),
     Kind(
         "a study cut off",
         studies(damaged_study),
-        r"ablation\.json: is no study's description; run spsam ablate again",
+        r"ablation\.json: is not a study's description; rerun spsam ablate",
     ),
     Kind("a study of prompts cut off", studies(damaged_prompt_study), r"study\.json"),
     Kind(

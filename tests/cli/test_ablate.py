@@ -49,7 +49,7 @@ def test_the_table_is_shown_and_its_files_named(tmp_path: Path) -> None:
     assert folder.name.startswith("tiny-smoke-")
     again = ablate("S1..S3", "--out", "results")
     assert again.exit_code == 0
-    assert "[1/3] S1 seed 0: finished before" in again.stderr
+    assert "[1/3] S1 seed 0: already finished" in again.stderr
 
 
 @pytest.mark.parametrize("takes", [True, False])
@@ -85,7 +85,7 @@ def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     # S7 has no such block: nothing of it changes.
     slower = "components.input_adapter={madapter: {lr_mult: 0.1}}"
     text = ablate("S8", "--set", slower, "--dry-run").stdout
-    assert "blocks.input_adapter.lr_mult: 0.1 (by default 1.0)" in text
+    assert "blocks.input_adapter.lr_mult: 0.1 (default: 1.0)" in text
     assert list(tmp_path.iterdir()) == []
 
 
@@ -215,7 +215,7 @@ def test_externals_are_named_folders() -> None:
     result = ablate("S9", "--external", "nnUNet", "--external", "a=b", "--external", "a=c")
     assert result.exit_code == 2
     assert "--external nnUNet: expected NAME=FOLDER" in result.stderr
-    assert "--external a=c: 'a' is named twice" in result.stderr
+    assert "--external a=c: 'a' is repeated" in result.stderr
     result = ablate("S9", "--external", "nnUNet=nowhere", "--reference", "S8", "--data", "tiny")
     assert result.exit_code == 2
     assert "no arm of the study is named 'S8'" in result.stderr
@@ -231,9 +231,9 @@ def test_a_dry_run_names_externals_and_what_tuning_costs(tmp_path: Path) -> None
         "tune: {train.optimizer.lr: [0.001, 0.01], trials: 3}\n"
     )
     text = ablate("tuned.yaml", "--dry-run", "--no-measure").stdout
-    assert "tuning    6 trials before the runs, 24 steps in all: train.optimizer.lr" in text
-    assert "no test case is seen" in text
+    assert "tuning    6 trials before the runs, 24 steps in total: train.optimizer.lr" in text
+    assert "no test case is used" in text
     for words in (("--fit",), ("--executor", "slurm")):
         result = ablate("tuned.yaml", *words)
         assert result.exit_code == 2, result.stdout
-        assert "tunes its arms" in result.stderr
+        assert "runs its sweeps" in result.stderr

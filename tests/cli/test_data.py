@@ -38,7 +38,7 @@ def test_check_says_what_is_there_and_what_is_wrong(tmp_path: Path) -> None:
     result = runner.invoke(app, ["data", "check", str(folder), "--processes", "1"])
     assert result.exit_code == 0
     assert "12 cases of 6 patients" in result.stdout
-    assert "nothing that would break training" in result.stdout
+    assert "no problem that prevents training" in result.stdout
     truncate(folder / "patient002" / "patient002_frame01.nii.gz")
     result = runner.invoke(app, ["data", "check", str(folder), "--processes", "1", "--json"])
     assert result.exit_code == 2
@@ -71,7 +71,7 @@ def test_prepare_once(tmp_path: Path) -> None:
     assert not out.exists()
     first = runner.invoke(app, arguments)
     assert first.exit_code == 0
-    assert f"now in {target}" in first.stdout
+    assert f"stored in {target}" in first.stdout
     again = json.loads(runner.invoke(app, [*arguments, "--json"]).stdout)
     assert again["was_prepared"]
     assert again["cases"] == 12

@@ -29,6 +29,6 @@ def test_a_fault_ends_with_1_and_stands_last(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["doctor", "--checkpoint", str(missing), "--data", "nowhere"])
     assert result.exit_code == 1
     lines = result.output.strip().splitlines()
-    assert lines[-1].startswith("to mend first: checkpoint: ")
+    assert lines[-1].startswith("fix first: checkpoint: ")
     assert lines[-1].endswith("(1 more above)")
     assert any(line.startswith("WRONG data") for line in lines)

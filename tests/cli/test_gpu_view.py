@@ -35,7 +35,7 @@ def test_a_plan_for_a_gpu_that_is_not_here(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["many", "-3", "0", "nan", "inf", "1e9", "24TB"])
 def test_a_memory_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="expected GB of a GPU"):
+    with pytest.raises(InputError, match="expected GB of GPU memory"):
         parse_memory(text)
 
 
@@ -48,7 +48,7 @@ def test_without_a_dry_run_nothing_is_planned() -> None:
     for words in (["train", "S9"], ["ablate", "S9"]):
         result = CliRunner().invoke(app, [*words, "--device-memory", "24GB"])
         assert result.exit_code == 2
-        assert "give it with --dry-run" in result.output
+        assert "requires --dry-run" in result.output
 
 
 def way(pieces: int, twice: bool, fits: bool) -> dict[str, Any]:
@@ -68,9 +68,9 @@ def way(pieces: int, twice: bool, fits: bool) -> dict[str, Any]:
 
 def test_what_to_give_so_that_it_fits_and_what_to_do_where_nothing_does() -> None:
     text = "\n".join(_lines([way(1, False, False), way(2, True, True)], 24))
-    assert "give --set train.accumulate=2 --set train.checkpoint_activations=true" in text
+    assert "use --set train.accumulate=2 --set train.checkpoint_activations=true" in text
     text = "\n".join(_lines([way(1, False, False)], 24))
-    assert "no way fits 24 GB: choose a smaller patch" in text
+    assert "nothing fits into 24 GB: choose a smaller patch" in text
 
 
 def test_thousands_of_hours_are_called_too_long() -> None:
@@ -86,6 +86,6 @@ def test_thousands_of_hours_on_a_cpu_come_with_advice() -> None:
     )
     large = {"arm": "S9", "peak": 5e10, "free": 1e10, "joint_step": 300.0, "seconds": 7.5e7}
     text = "\n".join(_large_lines(ablation, large))
-    assert "20,833 hours a run, which is not practical here" in text
+    assert "20,833 hours per run are not practical" in text
     assert "--device-memory 24GB" in text
-    assert "hours a run" not in "\n".join(_large_lines(ablation, {**large, "seconds": 1e6}))
+    assert "hours per run" not in "\n".join(_large_lines(ablation, {**large, "seconds": 1e6}))

@@ -187,7 +187,7 @@ def test_names_that_are_too_long_are_input_errors(length: int) -> None:
     for words in verbs:
         result = CliRunner().invoke(app, words)
         assert result.exit_code == 2, result.output
-        assert "give a shorter one" in result.stderr
+        assert "choose a shorter one" in result.stderr
         assert len(result.stderr) < 500
 
 
@@ -218,8 +218,8 @@ def test_closed_streams_change_no_exit_code(name: str, code: int) -> None:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (OSError("8192 requested and 4096 written"), "make room"),
-        (OSError(errno.EIO, "Input/output error", "x"), "x: Input/output error: the disk fails"),
+        (OSError("8192 requested and 4096 written"), "free some space"),
+        (OSError(errno.EIO, "Input/output error", "x"), "x: Input/output error: the disk reports"),
         (OSError(errno.ELOOP, "Too many levels", "y"), "y: Too many levels"),
     ],
 )

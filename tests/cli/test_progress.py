@@ -39,7 +39,7 @@ def test_lines() -> None:
     assert "[2/3] S2 seed 0: resumes where it stopped" in lines
     assert "[2/3] S2 seed 0: epoch 2/2, loss 0.500" in lines
     assert any("finished in 0 s, Dice 50.00; about 0 s left" in line for line in lines)
-    assert "[3/3] S3 seed 0: finished before, Dice 60.00" in lines
+    assert "[3/3] S3 seed 0: already finished, Dice 60.00" in lines
     assert lines[-1] == "warning: the server is [away]"
 
 

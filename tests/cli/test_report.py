@@ -35,7 +35,7 @@ def test_without_arguments_all_studies_are_reported(home: Path) -> None:
     for stem in ("ablation", "comparisons", "table3_acdc"):
         assert {f"{stem}.{ending}" for ending in ("md", "csv", "tex", "html")} <= names
         assert f"{stem}.provenance.json" in names
-    assert "hole      S2 seed 0: failed" in result.stdout
+    assert "missing   S2 seed 0: failed" in result.stdout
     assert (prompts / "report" / "overview.tex").is_file()
 
 
@@ -119,8 +119,8 @@ def test_trace_leads_to_the_runs(home: Path) -> None:
         (["ablatoin", "S2", "dice"], "did you mean 'ablation'"),
         (["ablation", "S22", "dice"], "did you mean 'S2'"),
         (["ablation", "S2", "dcie"], "did you mean 'dice'"),
-        (["ablation", "S2", "arm"], "holds no number"),
-        (["nowhere/ablation.csv", "S2", "dice"], "no such file"),
+        (["ablation", "S2", "arm"], "contains no number"),
+        (["nowhere/ablation.csv", "S2", "dice"], "file does not exist"),
     ],
 )
 def test_trace_names_the_nearest(words: list[str], said: str, home: Path) -> None:

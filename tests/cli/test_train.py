@@ -65,7 +65,7 @@ def test_dry_run_tells_memory_and_time_and_writes_nothing(tmp_path: Path) -> Non
     result = spsam("train", "S9", "--dry-run")
     assert result.exit_code == 0, result.output
     assert "memory: 180 MB at most (weights 24 MB" in result.stdout
-    assert "0.250 s a step of the generator alone, 0.500 s of both (mean of 3); " in result.stdout
+    assert "0.250 s per step of the generator alone, 0.500 s per step of both" in result.stdout
     assert "training 2 h 0 min" in result.stdout
     plan = json.loads(spsam("train", "S9", "--dry-run", "--json").stdout)
     assert plan["arms"][0]["cost"] == COST
@@ -103,7 +103,7 @@ def test_a_run_is_trained_once_whatever_the_tracking_server_does() -> None:
     assert "mean" in first.stdout
     again = spsam("train", "S3")
     assert again.exit_code == 0
-    assert "finished before" in again.stderr
+    assert "already finished" in again.stderr
 
 
 def test_a_signal_ends_the_command_with_its_code() -> None:
@@ -113,7 +113,7 @@ def test_a_signal_ends_the_command_with_its_code() -> None:
     ACT["act"] = stop
     result = spsam("train", "S1")
     assert result.exit_code == 143
-    assert "the same command resumes" in result.stderr
+    assert "rerun the same command to resume" in result.stderr
 
 
 def test_a_full_disk_is_one_sentence_even_where_nothing_can_be_noted(
@@ -158,7 +158,7 @@ def test_a_local_arm_that_hides_a_shipped_one_is_noted(tmp_path: Path) -> None:
     file = tmp_path / "ablations" / "S9.yaml"
     file.write_text("title: Mine\nbase: S8\n")
     told = spsam("train", "S9", "--dry-run", "--no-measure").stdout
-    assert "ablations/S9.yaml hides the shipped S9.yaml" in told
+    assert "ablations/S9.yaml replaces the shipped S9.yaml" in told
     assert "hides" not in spsam("train", "S3", "--dry-run", "--no-measure").stdout
 
 

@@ -136,9 +136,8 @@ def test_what_a_file_may_not_say(files: Files) -> None:
     assert composed.data["name"] == "a"
     assert "plugins" not in composed.data
     assert sentences == [
-        "base: a preset has none; it is laid over any arm",
-        "name: unknown key; an arm is called as its file is",
-        "plugins: unknown key; plugins are given by --plugin, since a file may not choose code "
-        "to run",
+        "base: not allowed in a preset, which applies to any arm",
+        "name: unknown key; the name of an arm is the name of its file",
+        "plugins: unknown key; use --plugin, since a file must not select code to run",
         "--set name=c: 'name' cannot be overridden",
     ]

@@ -28,7 +28,7 @@ def test_all_mistakes_come_at_once() -> None:
     sentences = [str(problem) for problem in caught.value.problems]
     assert len(sentences) == 4
     assert sentences[0] == "--set epochs: expected key=value, e.g. --set train.epochs=20"
-    assert sentences[3].startswith("--set a=[1: the value is no valid YAML")
+    assert sentences[3].startswith("--set a=[1: the value is not valid YAML")
 
 
 def test_dotted_keys_and_nested_mappings_mean_the_same() -> None:

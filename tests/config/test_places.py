@@ -21,7 +21,7 @@ def test_a_wheel_finds_them_inside_the_package_whatever_lies_beside(
     inside.mkdir(parents=True)
     monkeypatch.setattr(places, "_PACKAGE", tmp_path / "spsam")
     assert places.shipped("registry") == inside
-    with pytest.raises(InputError, match="lacks its folder 'ablations'"):
+    with pytest.raises(InputError, match="lacks the folder 'ablations'"):
         places.shipped("ablations")
 
 

@@ -89,7 +89,7 @@ def test_types_of_single_parameters_and_their_path() -> None:
 
 
 def test_values_that_no_yaml_holds_are_mistakes_too() -> None:
-    assert "a set is neither number, text, list nor mapping" in said({"must": {1}})[0]
+    assert "a set is neither a number, text, a list nor a mapping" in said({"must": {1}})[0]
 
 
 def test_an_override_is_its_own_place() -> None:

@@ -138,10 +138,10 @@ def test_a_run_survives_the_way_through_its_file() -> None:
             {"epochs": 5, "generator_epochs": 6},
             "generator_epochs: expected at most train.epochs (5), got 6",
         ),
-        (OptimizerConfig, {"momentum": 0.0}, "nesterov: expected false where momentum is 0"),
+        (OptimizerConfig, {"momentum": 0.0}, "nesterov: expected false if momentum is 0"),
         (OptimizerConfig, {"lr": 0}, "lr: expected a number greater than 0, got 0"),
         (OptimizerConfig, {"lr": float("inf")}, "lr: expected a finite number"),
-        (AdapterPlacement, {"encoder": ["after_attention"] * 2}, "encoder: names a place twice"),
+        (AdapterPlacement, {"encoder": ["after_attention"] * 2}, "encoder: contains a place twice"),
         (AdapterPlacement, {"encoder": ["after_attentoin"]}, "did you mean 'after_attention'?"),
     ],
 )

@@ -32,10 +32,10 @@ factors:
     found = said(tmp_path, text)
     for begins, holds in (
         ("3: bases: unknown key", "did you mean 'base'?"),
-        ("4: seeds: ", "each once"),
+        ("4: seeds: ", "each only once"),
         ("5: folds: ", "expected"),
         ("7: factors.blocks.adapter: ", "at least two choices"),
-        ("8: factors.blocks.mask_head: ", 'names "argmax" twice'),
+        ("8: factors.blocks.mask_head: ", 'contains "argmax" twice'),
         ("9: factors.train.epochs: ", "expected a list of values, got 4"),
     ):
         assert any(line.startswith(begins) and holds in line for line in found), (begins, found)

@@ -18,7 +18,7 @@ def test_the_epochs_are_multiples_in_the_second_phase(
     wanted = [e for e in range(epochs) if e >= first and (e + 1) % every == 0]
     values = {"epochs": epochs, "generator_epochs": first}
     if not wanted:
-        with pytest.raises(ValidationError, match="expected a number that has a multiple above"):
+        with pytest.raises(ValidationError, match="expected a number with a multiple above"):
             TrainConfig.model_validate({**values, "validate_every": every})
         return
     train = TrainConfig.model_validate({**values, "validate_every": every})
@@ -30,5 +30,5 @@ def test_without_an_interval_nothing_is_scored_or_chosen() -> None:
     train = TrainConfig.model_validate({"epochs": 4})
     assert not any(train.validates(epoch) for epoch in range(4))
     assert train.validations == 0
-    with pytest.raises(ValidationError, match="--validate EPOCHS beside best"):
+    with pytest.raises(ValidationError, match=r"best requires .*--validate EPOCHS"):
         TrainConfig.model_validate({"epochs": 4, "checkpoint": "best"})

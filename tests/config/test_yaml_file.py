@@ -81,23 +81,23 @@ def test_keys_and_items_know_their_lines(tmp_path: Path) -> None:
 def test_every_repeated_key_is_reported(tmp_path: Path) -> None:
     text = "a: 1\nb:\n  c: 1\n  c: 2\na: 3\n"
     assert problems(tmp_path, text) == [
-        "4: key 'c' stands twice (first in line 3)",
-        "5: key 'a' stands twice (first in line 1)",
+        "4: key 'c' is repeated (first in line 3)",
+        "5: key 'a' is repeated (first in line 1)",
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: [1, 2\nb: 3\n", "2: is no valid YAML"),
-        ("a: 1\n---\nb: 2\n", "2: is no valid YAML: but found another document"),
+        ("a: [1, 2\nb: 3\n", "2: is not valid YAML"),
+        ("a: 1\n---\nb: 2\n", "2: is not valid YAML: but found another document"),
         ("- 1\n", "1: expected a mapping (key: value), got a list"),
         ("", "1: expected a mapping (key: value), got nothing"),
         ("word\n", "1: expected a mapping (key: value), got text"),
-        ("a: &x [*x]\n", "1: anchors (&x) are not used here"),
+        ("a: &x [*x]\n", "1: anchors (&x) are not supported"),
         ("a: !!python/object:os.system 1\n", "1: tags (tag:yaml.org,2002:python/object:os.system)"),
         ("? [a]\n: 1\n", "1: a key must be a word"),
-        ("a:\n\t- b\n", "2: is no valid YAML"),
+        ("a:\n\t- b\n", "2: is not valid YAML"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -111,11 +111,11 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
         read_yaml(tmp_path)
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(InputError, match="is not text in UTF-8"):
+    with pytest.raises(InputError, match="is not UTF-8 text"):
         read_yaml(binary)
     control = tmp_path / "control.yaml"
     control.write_bytes(b"a: \x07\n")
-    with pytest.raises(InputError, match="is no valid YAML"):
+    with pytest.raises(InputError, match="is not valid YAML"):
         read_yaml(control)
 
 
@@ -147,5 +147,5 @@ def test_single_values() -> None:
     assert read_value("[1, 2.5, x]") == [1, 2.5, "x"]
     assert read_value("{name: dfused, ratio: 1e-1}") == {"name": "dfused", "ratio": 0.1}
     assert read_value("") is None
-    with pytest.raises(InputError, match="--set a: is no valid YAML"):
+    with pytest.raises(InputError, match="--set a: is not valid YAML"):
         read_value("[1", "--set a:")

@@ -47,11 +47,11 @@ def test_a_circle_is_named(files: Path) -> None:
     c = write(files, "c", "title: x\nbase: b\n")
     with pytest.raises(InputError) as caught:
         read_arm_file(files / "b.yaml")
-    expected = f"{files / 'b.yaml'}:1: base: goes in a circle: b -> a -> c -> b"
+    expected = f"{files / 'b.yaml'}:1: base: bases form a cycle: b -> a -> c -> b"
     assert str(caught.value) != expected  # it is c's line that closes the circle
-    assert str(caught.value) == f"{c}:2: base: goes in a circle: b -> a -> c -> b"
+    assert str(caught.value) == f"{c}:2: base: bases form a cycle: b -> a -> c -> b"
     write(files, "self", "base: self\n")
-    with pytest.raises(InputError, match="circle: self -> self"):
+    with pytest.raises(InputError, match="cycle: self -> self"):
         read_arm_file(files / "self.yaml")
 
 
@@ -59,8 +59,8 @@ def test_a_circle_is_named(files: Path) -> None:
     ("text", "said"),
     [
         ("base: nothing\n", "a.yaml:1: base: unknown arm 'nothing'"),
-        ("base: ./nothing.yaml\n", "a.yaml:1: base: there is no file"),
-        ("base: [root]\n", "a.yaml:1: base: expected one arm's name or path"),
+        ("base: ./nothing.yaml\n", "a.yaml:1: base: file"),
+        ("base: [root]\n", "a.yaml:1: base: expected an arm's name or path"),
     ],
 )
 def test_a_base_that_leads_nowhere(files: Path, text: str, said: str) -> None:

@@ -125,9 +125,11 @@ def test_a_protocol_has_the_sizes_of_its_data_set(
 def test_a_protocol_is_one_of_its_presets() -> None:
     with pytest.raises(InputError, match="did you mean 'acdc'"):
         load_arm("S9", preset="paper", protocol="acd")
-    with pytest.raises(InputError, match="preset 'cpu' has no protocol 'acdc'; it has none"):
+    with pytest.raises(
+        InputError, match="preset 'cpu' has no protocol 'acdc'; it has no protocols"
+    ):
         load_arm("S9", preset="cpu", protocol="acdc")
-    with pytest.raises(InputError, match="expected a preset that has it"):
+    with pytest.raises(InputError, match="requires a preset with this protocol"):
         load_arm("S9", protocol="acdc")
 
 
@@ -186,7 +188,7 @@ def test_presets_and_overrides(installation: Path) -> None:
 
 def test_a_preset_is_looked_up_with_the_nearest_name(installation: Path) -> None:
     assert mistakes("S2", preset="quikc") == ["unknown preset 'quikc'; did you mean 'quick'?"]
-    assert mistakes("S2", preset="a/b.yaml") == ["there is no preset file a/b.yaml"]
+    assert mistakes("S2", preset="a/b.yaml") == ["preset file a/b.yaml does not exist"]
     with pytest.raises(InputError, match="unknown preset 'quikc'"):
         preset_path("quikc")
 
@@ -217,7 +219,7 @@ def test_every_mistake_comes_at_once_with_its_place(installation: Path) -> None:
             f"{path}:8: blocks.prompt: unknown prompt 'inherit'; did you mean 'inherits'?",
             f"{path}:9: blocks.mask_haed: unknown key; did you mean 'mask_head'?",
             f"{path}:10: blocks.input_adapter: expected a component's name or a mapping with "
-            "'name' (a word such as none)",
+            "'name' (for example, none)",
             "--set train.lr=0.1: train.lr: unknown key; did you mean 'train.optimizer.lr'?",
             "--set blocks.adapter.ratio=wide: blocks.adapter.ratio: expected a number, "
             "got the text 'wide'",
@@ -238,12 +240,12 @@ def test_a_mistake_in_a_base_is_one_mistake_for_all_its_arms(installation: Path)
 
 def test_unreadable_files(installation: Path) -> None:
     small.add_arm(installation, "S4", "base: S3\nbase: S2\n")
-    assert "S4.yaml:2: key 'base' stands twice" in mistakes("S4")[0]
+    assert "S4.yaml:2: key 'base' is repeated" in mistakes("S4")[0]
     small.add_arm(installation, "S5", "base: S6\n")
     small.add_arm(installation, "S6", "base: S5\n")
-    assert "goes in a circle: S5 -> S6 -> S5" in mistakes("S5")[0]
+    assert "bases form a cycle: S5 -> S6 -> S5" in mistakes("S5")[0]
     assert mistakes("S77")[0].startswith("unknown arm 'S77'")
-    assert mistakes("absent.yaml") == ["there is no arm file absent.yaml"]
+    assert mistakes("absent.yaml") == ["arm file absent.yaml does not exist"]
 
 
 def test_a_root_must_be_complete(installation: Path) -> None:
@@ -330,9 +332,9 @@ def test_all_that_leads_nowhere_is_said_at_once(installation: Path) -> None:
         "'S3..S1': expected the smaller number first",
         "'S1..T2': expected one prefix, e.g. S1..S2",
         "unknown arm 'bsae'; did you mean 'base'?",
-        "there is no arm file absent.yaml",
+        "arm file absent.yaml does not exist",
     ]
-    with pytest.raises(InputError, match="no arm was named; known: S1, S2, S3, base"):
+    with pytest.raises(InputError, match="no arm given; known: S1, S2, S3, base"):
         arm_files([","])
 
 

@@ -32,10 +32,10 @@ def test_a_target_of_the_package() -> None:
         ("spsam.registry.absent:Slot", "cannot be imported"),
         (
             "spsam.registry.slots:Slot",
-            "is no adapter: expected a class that derives from .*Adapter",
+            "does not fit the slot adapter: expected a class derived from .*Adapter",
         ),
-        ("spsam.studies.execution.executors.local:LocalExecutor", "is no adapter"),
-        ("spsam.model.prompts.edt:EdtPrompt", "is no adapter"),
+        ("spsam.studies.execution.executors.local:LocalExecutor", "does not fit the slot adapter"),
+        ("spsam.model.prompts.edt:EdtPrompt", "does not fit the slot adapter"),
     ],
 )
 def test_what_is_not_resolved(target: str, said: str) -> None:
@@ -55,7 +55,7 @@ def test_a_plugin_folder_is_imported_from_only_when_named(
     (tmp_path / "my_blocks_of_a_test.py").write_text(code, encoding="utf-8")
     found = Catalogue.load([tmp_path]).card("adapter", "mine")
     assert resolve(found).__name__ == "Mine"
-    with pytest.raises(InputError, match="name the folder that holds it with --plugin"):
+    with pytest.raises(InputError, match="pass its folder with --plugin"):
         resolve(card("my_blocks_of_a_test:Mine"))
 
 

@@ -109,5 +109,5 @@ def test_a_stored_run_with_several_is_read_back(tmp_path: Path) -> None:
     assert with_plugins(config, (), tmp_path / "config.yaml").arm.blocks == config.arm.blocks
     stored["arm"]["blocks"]["adapter"][1]["name"] = "theirs"
     config = RunConfig.model_validate_json(json.dumps(stored))
-    with pytest.raises(InputError, match="needs the adapter 'theirs'"):
+    with pytest.raises(InputError, match="requires the adapter 'theirs'"):
         with_plugins(config, (), tmp_path / "config.yaml")

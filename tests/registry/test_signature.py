@@ -107,11 +107,11 @@ def test_a_class_without_init_has_no_parameters(installation: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("endless", r"blocks\.py:\d+: spsam.model.blocks:Endless must name its parameters"),
-        ("open", r"blocks\.py:\d+: spsam.model.blocks:Open must name its parameters"),
-        ("odd", r"blocks\.py:\d+: 'nn.Module' cannot annotate a parameter that YAML sets"),
-        ("computed", r"blocks\.py:\d+: 'len\('abc'\)' cannot be the default"),
-        ("untyped", r"blocks\.py:\d+: parameter 'size' needs a type"),
+        ("endless", r"blocks\.py:\d+: spsam.model.blocks:Endless must list its parameters"),
+        ("open", r"blocks\.py:\d+: spsam.model.blocks:Open must list its parameters"),
+        ("odd", r"blocks\.py:\d+: 'nn.Module' is not a supported type of a YAML parameter"),
+        ("computed", r"blocks\.py:\d+: 'len\('abc'\)' is not a supported default"),
+        ("untyped", r"blocks\.py:\d+: parameter 'size' requires a type"),
     ],
 )
 def test_signatures_that_are_no_schema(installation: Path, name: str, said: str) -> None:
@@ -127,7 +127,7 @@ def test_targets_that_do_not_exist(installation: Path) -> None:
     (own / "b.yaml").write_text(text.format("spsam.model.blocks:Tunde"), encoding="utf-8")
     (own / "c.yaml").write_text(text.format("subprocess:Popen"), encoding="utf-8")
     with pytest.raises(
-        InputError, match=r"a.yaml:2: target: there is no module 'spsam.model.absent'"
+        InputError, match=r"a.yaml:2: target: module 'spsam.model.absent' does not exist"
     ):
         parameters(card_of("adapter", "a"))
     with pytest.raises(InputError, match=r"defines no class 'Tunde'; did you mean 'Tuned'\?"):
@@ -138,7 +138,7 @@ def test_targets_that_do_not_exist(installation: Path) -> None:
 
 def test_broken_python_is_a_sentence(installation: Path) -> None:
     (installation / "spsam/model/blocks.py").write_text("class Plain(:\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"blocks\.py:1: is no valid Python"):
+    with pytest.raises(InputError, match=r"blocks\.py:1: is not valid Python"):
         parameters(card_of("adapter", "plain"))
 
 
@@ -177,6 +177,6 @@ def test_wrong_values(installation: Path, params: dict[str, Any], sentence: str)
 
 def test_a_parameter_without_default_must_be_given(installation: Path) -> None:
     _, problems = validate(card_of("prompt", "needs"), {}, nowhere, ())
-    assert problems[0].message == "prompt 'needs' needs its parameter 'must'"
+    assert problems[0].message == "prompt 'needs' requires the parameter 'must'"
     _, problems = validate(card_of("adapter", "plain"), {"x": 1}, nowhere, ())
     assert problems[0].message == "adapter 'plain' has no parameter 'x'; it has none"

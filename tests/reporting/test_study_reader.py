@@ -76,7 +76,7 @@ def test_studies_are_found_by_their_description(tmp_path: Path) -> None:
 def test_a_damaged_description_is_an_error(text: str, tmp_path: Path) -> None:
     folder = make_study(tmp_path)
     (folder / "ablation.json").write_text(text)
-    with pytest.raises(InputError, match=r"ablation\.json: is no study's description"):
+    with pytest.raises(InputError, match=r"ablation\.json: is not a study's description"):
         read_study(folder)
 
 
@@ -105,7 +105,7 @@ def test_a_description_that_lacks_something_is_no_study(tmp_path: Path, without:
     for part in (about, about["cases"], about["data"]):
         part.pop(without, None)
     (folder / "ablation.json").write_text(json.dumps(about))
-    with pytest.raises(InputError, match="is no study's description"):
+    with pytest.raises(InputError, match="is not a study's description"):
         read_study(folder)
 
 
@@ -132,5 +132,5 @@ def test_a_damaged_external_or_tuning_is_refused(tmp_path: Path, key: str, value
     about = json.loads((folder / "ablation.json").read_text())
     about["arms"][0][key] = value
     (folder / "ablation.json").write_text(json.dumps(about))
-    with pytest.raises(InputError, match="is no study's description"):
+    with pytest.raises(InputError, match="is not a study's description"):
         read_study(folder)

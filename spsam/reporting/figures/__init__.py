@@ -1,1 +1,1 @@
-"""Figures of a study: one file a figure, one style."""
+"""Figures of a study, with one module per figure and a common style."""

@@ -1,4 +1,4 @@
-"""Whether a network is as often right as it is sure."""
+"""Calibration: the accuracy of predictions by confidence."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from spsam.reporting.figures.style import (
 from spsam.reporting.tables.study import StudyResults
 from spsam.results.measures import BINS, MARGIN, read_measures
 
-_FEWEST = 20  # A bin with fewer voxels says nothing.
+_FEWEST = 20  # Bins with fewer voxels are omitted.
 
 
 def draw(study: StudyResults) -> Drawing:
-    """Above: accuracy against confidence; below: how many voxels have that confidence."""
+    """Top: accuracy by confidence; bottom: share of voxels by confidence."""
     found, missing = recorded(study, "measures.npz", read_measures)
-    # Label maps that were made elsewhere come without confidences.
+    # Label maps of external predictions have no confidences.
     found = {arm: runs for arm, runs in found.items() if any(run.voxels.any() for run in runs)}
     if not found:
         raise NothingToDrawError("No finished run has recorded confidences.")
@@ -63,11 +63,11 @@ def draw(study: StudyResults) -> Drawing:
     share.grid(axis="y")
     return Drawing(
         figure,
-        f"Reliability over the voxels in the box around the reference's foreground and {MARGIN:g} "
-        f"mm more, all test cases and seeds together, {BINS} bins; below, the share of voxels in "
-        "each. On the dashed line a network is as often right as it is sure. ECE: the mean "
-        "distance to it, weighted by voxels. Confidence of a softmax head is the named class's "
-        "probability; of a sigmoid head the named class's sigmoid, or, where no class says yes, "
+        f"Reliability of voxels within {MARGIN:g} mm of the bounding box of the reference's "
+        f"foreground, pooled over test cases and seeds, in {BINS} bins; below, the share of voxels "
+        "in each bin. On the dashed line, accuracy equals confidence. ECE: the mean distance from "
+        "it, weighted by voxels. Confidence of a softmax head: the probability of the predicted "
+        "class; of a sigmoid head: the sigmoid of the predicted class or, if no class is positive, "
         f"one minus the largest foreground sigmoid.{missing}",
     )
 
@@ -75,15 +75,15 @@ def draw(study: StudyResults) -> Drawing:
 def expected_calibration_error(
     voxels: NDArray[np.int64], confidence: NDArray[np.float64], correct: NDArray[np.int64]
 ) -> float:
-    """Mean distance between accuracy and confidence over bins, weighted by their voxels.
+    """Expected calibration error: mean distance between accuracy and confidence.
 
     Args:
-        voxels: `(bins,)`.
-        confidence: `(bins,)`, sums.
-        correct: `(bins,)`.
+        voxels: `(bins,)` number of voxels, the weight of each bin.
+        confidence: `(bins,)` sum of confidences.
+        correct: `(bins,)` number of correct voxels.
 
     Returns:
-        In 0…1; NaN without voxels.
+        A value in 0…1; NaN without voxels.
     """
     total = float(voxels.sum())
     return float(np.abs(correct - confidence).sum() / total) if total else float("nan")

@@ -1,4 +1,4 @@
-"""The spread of each class over the test cases, arm beside arm."""
+"""Distribution of the scores over test cases, for each class and arm."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from spsam.reporting.tables.study import StudyResults
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_LETTERS = 24  # Side by side below an axis.
-_POINTS = 60  # Above this many cases points would hide the box.
+_LETTERS = 24  # Total length of labels that fit side by side below an axis.
+_POINTS = 60  # With more cases, points would hide the box.
 
 
 def draw(study: StudyResults) -> Drawing:
-    """An axis a class, a box an arm; where cases are few each is a point too."""
+    """One axis per class with one box per arm; few cases are also drawn as points."""
     rows = study.measured.rows
     rows = rows[(rows["metric"] == "dice") & (rows["class_id"] > 0) & rows["value"].notna()]
     if rows.empty:
         raise NothingToDrawError("No run is finished yet.")
     arms = [arm.name for arm in study.measured.arms]
     labels = [arm.label for arm in study.measured.arms]
-    # One value a case: seeds on one case are no further cases.
+    # One value per case: several seeds are not additional cases.
     grouped = rows.groupby(["class_id", "arm", "case"], observed=True)["value"].mean()
     means: dict[Any, NDArray[np.float64]] = {
         key: 100 * values.to_numpy() for key, values in grouped.groupby(level=[0, 1], observed=True)
@@ -47,7 +47,7 @@ def draw(study: StudyResults) -> Drawing:
     figure, axes = facets(len(classes) - 1, columns=3, height=height, share=True)
     for k, axis in enumerate(axes, start=1):
         for place, arm in enumerate(arms):
-            # An arm without a finished run keeps its place, empty.
+            # An arm without a finished run keeps its position, which stays empty.
             if (k, arm) in means:
                 _box(axis, place, means[k, arm])
         axis.set_title(classes[k])
@@ -59,10 +59,10 @@ def draw(study: StudyResults) -> Drawing:
         axis.set_ylabel("Dice, percent")
     return Drawing(
         figure,
-        f"Dice by class over {len(study.cases)} test cases. A value is one case's mean over "
-        "finished seeds; what the convention leaves out is not there. Box: "
-        "quartiles and median; whiskers: to the last case within 1.5 times the quartiles' "
-        "distance; diamond: mean. The axis shows the range of the values, the same for all "
+        f"Dice by class over {len(study.cases)} test cases. Each value is the mean of a case over "
+        "finished seeds; values that the convention excludes are omitted. Box: "
+        "quartiles and median; whiskers: up to the last case within 1.5 times the interquartile "
+        "range; diamond: mean. The axis covers the range of the values and is the same for all "
         "classes.",
     )
 
@@ -90,6 +90,6 @@ def _box(axis: Axes, place: int, values: NDArray[np.float64]) -> None:
         manage_ticks=False,
     )
     if len(values) <= _POINTS:
-        # The same places every time: a figure must not change when it is drawn again.
+        # Fixed positions: a figure must not change when it is drawn again.
         shift = np.random.default_rng(place).uniform(-0.18, 0.18, len(values))
         axis.plot(place + shift, values, ".", ms=3, color=shade, alpha=0.7)

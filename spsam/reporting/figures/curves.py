@@ -1,4 +1,4 @@
-"""The losses over both phases of training, and the scores of validation cases in between."""
+"""Training losses of both phases, and scores of validation cases during training."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ LOSSES = {
 
 _DICE = "Dice of the validation cases, %"
 
-_DOTS = 10  # Epochs that are dots, too; more are a line alone.
+_DOTS = 10  # Up to this many epochs are marked by dots.
 
 
 def draw(study: StudyResults) -> Drawing:
-    """An axis for each loss and one for scores, a line a run; the grey line begins phase two."""
+    """One axis per loss and one for scores, with one line per run; phase two is marked."""
     from matplotlib.ticker import MaxNLocator
 
     runs = study.measured.runs
@@ -76,9 +76,9 @@ def draw(study: StudyResults) -> Drawing:
     legend(figure, axes[0], columns=9)
     return Drawing(
         figure,
-        "Training losses by epoch, the mean over its steps; one line a run. Left of the dashed "
-        "line only the prompt generator trains, right of it everything that is added to SAM."
-        + (" Validation cases are scored during training; none is trained on." if scored else "")
+        "Training losses by epoch, averaged over its steps; one line per run. Left of the dashed "
+        "line, only the prompt generator is trained; right of it, all added blocks are."
+        + (" Validation cases are scored during training but not trained on." if scored else "")
         + (" A ring marks the epoch whose weights are evaluated." if chosen else ""),
     )
 
@@ -91,14 +91,14 @@ def _line(
     label: str | None,
     **style: Any,
 ) -> None:
-    """Draws a metric of a run; `style` are properties of matplotlib's line."""
+    """Draws a metric of a run; `style` contains properties of matplotlib's line."""
     there = [epoch for epoch in epochs if name in epoch]
     scale = 100 if name == VALIDATION_DICE else 1
     usual: dict[str, Any] = {
         "color": colour(place),
         "ls": dashes(place),
         "lw": 1.1,
-        # A line of one epoch would be nothing at all.
+        # A line with a single epoch would be invisible.
         "marker": "o" if len(there) <= _DOTS else "",
         "ms": 3,
         "alpha": 0.85,
@@ -109,7 +109,7 @@ def _line(
 
 
 def _best(folder: Path) -> int | None:
-    """The epoch whose weights validation cases chose; None of a run that is not so far."""
+    """The epoch with the best validation score; None if the run has none yet."""
     try:
         best = RunFolder(folder.parents[1], folder.name).read().get("best") or {}
     except SpsamError:
@@ -122,6 +122,6 @@ def _read(folder: Path) -> Sequence[dict[str, float]]:
         run = RunFolder(folder.parents[1], folder.name)
         run.verify(run.metrics)
         epochs = run.read_metrics()
-    except SpsamError:  # a damaged log is as good as none
+    except SpsamError:  # a damaged log is treated like a missing one
         return []
     return [epoch for epoch in epochs if "epoch" in epoch and np.isfinite(epoch["epoch"])]

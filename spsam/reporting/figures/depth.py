@@ -1,4 +1,4 @@
-"""Where along an organ its slices are worst."""
+"""Dice of slices by their position along the organ."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from spsam.results.measures import Measures, read_measures
 from spsam.text.drawn import in_legend
 
 PARTS = 8
-"""An organ is divided into so many parts along the depth axis."""
+"""Number of parts that an organ is divided into along the depth axis."""
 
 
 def draw(study: StudyResults) -> Drawing:
-    """An axis a class, a line an arm: Dice of slices by their place in the organ."""
+    """One axis per class and one line per arm: Dice of slices by position in the organ."""
     found, missing = recorded(study, "measures.npz", read_measures)
     classes = study.measured.class_labels
     figure, axes = facets(len(classes) - 1, columns=3, height=2.0, share=True)
@@ -51,21 +51,21 @@ def draw(study: StudyResults) -> Drawing:
     legend(figure, axes[0], columns=9)
     return Drawing(
         figure,
-        "Dice of single slices along the depth axis, from the first slice that has the organ in "
-        f"the reference to the last, in {PARTS} parts; mean over each case's slices of a part, "
-        "then over cases, then over seeds. In the order of the file's slices: which end is the "
-        f"upper one depends on the data set.{missing}",
+        "Dice of single slices along the depth axis, from the first to the last slice with the "
+        f"organ in the reference, in {PARTS} parts; averaged over the slices of a part in each "
+        "case, then over cases, then over seeds. Slices are in the order of the file; the data set "
+        f"determines which end is the upper one.{missing}",
     )
 
 
 def profile(measures: Measures) -> NDArray[np.float64]:
-    """Mean Dice of slices by their relative place in the organ.
+    """Mean Dice of slices by their relative position in the organ.
 
     Args:
-        measures: Of one run.
+        measures: The measures of one run.
 
     Returns:
-        `(K, PARTS)` in 0…1, mean over cases; NaN where no case has a slice.
+        `(K, PARTS)` in 0…1, averaged over cases; NaN if no case has a slice.
     """
     dice = dice_of_counts(*np.moveaxis(measures.counts, -1, 0))
     classes = measures.counts.shape[1]

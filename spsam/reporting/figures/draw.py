@@ -22,25 +22,25 @@ from spsam.reporting.figures.style import Drawing, NothingToDrawError, save, sty
 from spsam.reporting.tables.study import StudyResults
 
 FIGURES: Mapping[str, tuple[str, Callable[[StudyResults], Drawing]]] = {
-    "waterfall": ("What each change does", waterfall.draw),
-    "interactions": ("How factors act together", interactions.draw),
+    "waterfall": ("Effect of each change", waterfall.draw),
+    "interactions": ("Interactions of factors", interactions.draw),
     "classes": ("Dice by class", classes.draw),
     "panels": ("Best, median and worst case", panels.draw),
     "curves": ("Training", curves.draw),
-    "pareto": ("Dice and its cost", pareto.draw),
+    "pareto": ("Dice and cost", pareto.draw),
     "calibration": ("Calibration", calibration.draw),
-    "depth": ("Slices along the organs", depth.draw),
+    "depth": ("Dice along the organs", depth.draw),
 }
 """Name -> title and function, in the order of the page."""
 
 FACTORIAL = ("interactions",)
-"""Figures of factorial studies alone."""
+"""Figures of factorial studies only."""
 
 MOST_ARMS = 40
-"""In one figure: beyond it nobody can read the names."""
+"""Maximum number of arms in a figure: names of more arms would be illegible."""
 
 LARGEST_SVG = 1_000_000
-"""Bytes of an SVG in a page: outlines of a network's noise are larger, and a PNG shows as much."""
+"""Maximum size in bytes of an SVG in a page; larger figures are embedded as PNG."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class ReportFigure:
     """A figure of a report.
 
     Attributes:
-        name: The stem of its files.
-        title: Above it.
-        caption: Below it; of a figure that was left out, why.
-        files: PDF, SVG and PNG; empty where it was left out.
-        narrow: An SVG of the same for a phone; empty where it was left out or drawn elsewhere.
+        name: Stem of its files.
+        title: Title of the figure.
+        caption: Caption below the figure; if the figure is omitted, the reason.
+        files: PDF, SVG and PNG; empty if the figure is omitted.
+        narrow: An SVG for narrow screens; empty if the figure is omitted or drawn elsewhere.
     """
 
     name: str
@@ -63,7 +63,7 @@ class ReportFigure:
 
     @property
     def picture(self) -> Path | None:
-        """The picture for a page: what keeps sharp at every size, unless that is too large."""
+        """The file to embed in a page: SVG, or PNG if the SVG is too large."""
         by_ending = {file.suffix: file for file in self.files}
         sharp = by_ending.get(".svg")
         if sharp is not None and sharp.stat().st_size <= LARGEST_SVG:
@@ -72,19 +72,19 @@ class ReportFigure:
 
 
 def draw_figures(study: StudyResults, folder: Path) -> list[ReportFigure]:
-    """Draws and saves what the study has the data for; the rest says what it lacks.
+    """Draws and saves all figures for which the study has data; others are omitted with a reason.
 
-    Of a study with more arms than `MOST_ARMS` the best are drawn.
+    If the study has more than `MOST_ARMS` arms, only the best are drawn.
 
     Args:
         study: The study.
-        folder: Where the files go.
+        folder: Output folder.
     """
     study, left_out = _readable(study)
     return [
         _drawn(study, name, folder, left_out)
         for name in FIGURES
-        # Of another shape nothing is missing.
+        # Studies of other shapes do not lack these figures.
         if name not in FACTORIAL or study.measured.factors
     ]
 
@@ -98,7 +98,7 @@ def _drawn(study: StudyResults, name: str, folder: Path, left_out: str) -> Repor
         with styled(narrow=True):
             narrow = to_svg(draw(study).figure)
     except NothingToDrawError as error:
-        # Of an earlier report, whose runs may be gone.
+        # Remove files of an earlier report, whose runs may no longer exist.
         for ending in ("pdf", "svg", "png"):
             (folder / f"{name}.{ending}").unlink(missing_ok=True)
         return ReportFigure(name, title, str(error))
@@ -106,7 +106,7 @@ def _drawn(study: StudyResults, name: str, folder: Path, left_out: str) -> Repor
 
 
 def _readable(study: StudyResults) -> tuple[StudyResults, str]:
-    """The arms that fit in a figure, and what its caption says of the others."""
+    """The study with the arms that fit into a figure, and a note for the caption on the rest."""
     arms = study.measured.arms
     if len(arms) <= MOST_ARMS:
         return study, ""
@@ -116,4 +116,4 @@ def _readable(study: StudyResults) -> tuple[StudyResults, str]:
     part = study.measured.part({arms[index].name for index in best})
     return StudyResults(
         part
-    ), f" Of {len(arms)} arms the {MOST_ARMS} with the highest mean Dice are shown."
+    ), f" Only the {MOST_ARMS} arms with the highest mean Dice, of {len(arms)}, are shown."

@@ -1,4 +1,4 @@
-"""How two factors of a factorial study act together."""
+"""Interactions of two factors in a factorial study."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from spsam.text.drawn import in_legend
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_ASIDE = 0.06  # Of a level's place, so that intervals do not cover each other.
+_ASIDE = 0.06  # Offset of a level, so that error bars do not overlap.
 
 Pair = tuple[str, str]
 
 
 def draw(study: StudyResults) -> Drawing:
-    """An axis a pair of factors: levels of the first side by side, a line a level of the second."""
+    """One axis per pair of factors: the first on the x-axis, one line per level of the second."""
     pairs = pairs_of(study)
     if not pairs:
         raise NothingToDrawError("No two factors have finished cells for all pairs of levels.")
@@ -44,21 +44,21 @@ def draw(study: StudyResults) -> Drawing:
         limits.append(axis.get_ylim())
     low, high = min(low for low, _ in limits), max(high for _, high in limits)
     for axis in axes:
-        # The same scale everywhere: a steeper line is a larger effect.
+        # The same scale on all axes, so that slopes are comparable.
         axis.set_ylim(low, high)
     for axis in row_starts(axes, 2):
         axis.set_ylabel("mean Dice, percent")
     return Drawing(
         figure,
         "Mean Dice of the cells with both levels, over all levels of the other factors. Parallel "
-        "lines: the two factors add up. Lines that are not: one changes what the other does; the "
-        "table of effects has the tests. Vertical lines: 95% interval over patients (BCa "
-        "bootstrap).",
+        "lines: the effects of both factors add up. Other lines: one factor changes the effect of "
+        "the other; the table of effects contains the tests. Vertical lines: 95% confidence "
+        "interval over patients (BCa bootstrap).",
     )
 
 
 def pairs_of(study: StudyResults) -> list[Pair]:
-    """The pairs of factors whose levels have all met in finished cells."""
+    """The pairs of factors for which all combinations of levels have finished cells."""
     return [
         pair
         for pair in itertools.combinations(study.measured.factors, 2)
@@ -69,11 +69,11 @@ def pairs_of(study: StudyResults) -> list[Pair]:
 def marginal_mean(
     cells: Iterable[Scores], weights: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]:
-    """Mean of cells, each counting once.
+    """Mean over cells, each weighted equally.
 
     Args:
-        cells: With a finished seed each.
-        weights: `(..., P)` how often each patient counts; None counts each once.
+        cells: Cells with at least one finished seed each.
+        weights: `(..., P)` weight of each patient; None: weight 1.
 
     Returns:
         `(...)`.

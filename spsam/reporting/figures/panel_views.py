@@ -1,4 +1,4 @@
-"""One slice as a figure shows it: the image, outlines of classes, prompts, errors."""
+"""Views of a slice in figures: the image, outlines of classes, prompts, errors."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _DIMMED = 0.6
 
 
 def draw_image(axis: Axes, panel: Panel, brightness: float = 1.0) -> None:
-    """The slice in grey.
+    """Draws the slice in grey.
 
     Args:
-        axis: Where.
+        axis: The axis to draw on.
         panel: The slice.
-        brightness: Of white, 1 as it is, so that colours upon it stand out.
+        brightness: Brightness of white; below 1, so that overlaid colours stand out.
     """
     axis.imshow(panel.image, cmap="gray", vmin=0, vmax=255 / brightness, aspect=panel.aspect)
 
 
 def draw_contours(axis: Axes, panel: Panel, labels: NDArray[np.integer]) -> None:
-    """The slice with the outline of each class of a label map.
+    """Draws the slice with the outline of each class of a label map.
 
     Args:
-        axis: Where.
+        axis: The axis to draw on.
         panel: The slice, `(h, w)`.
         labels: `(h, w)` class indices.
     """
@@ -44,7 +44,7 @@ def draw_contours(axis: Axes, panel: Panel, labels: NDArray[np.integer]) -> None
     columns, rows = np.arange(-1, width + 1), np.arange(-1, height + 1)
     for k in np.unique(labels):
         if k:
-            # With a rim of nothing: what reaches the edge of the picture is closed there.
+            # Padded, so that outlines are closed at the edge of the image.
             filled = np.pad(labels == k, 1).astype(float)
             axis.contour(
                 columns, rows, filled, [0.5], colors=[class_colour(int(k))], linewidths=1.1
@@ -54,11 +54,11 @@ def draw_contours(axis: Axes, panel: Panel, labels: NDArray[np.integer]) -> None
 
 
 def error_map(panel: Panel) -> NDArray[np.uint8]:
-    """What is wrong in a slice.
+    """Classifies the errors of a prediction in a slice.
 
     Returns:
-        `(h, w)`: 0 where prediction and reference agree, 1 for foreground called background, 2 for
-        background called foreground, 3 for a wrong class of the foreground.
+        `(h, w)`: 0 if prediction and reference agree, 1 for foreground predicted as background, 2
+        for background predicted as foreground, 3 for a wrong foreground class.
     """
     wrong = panel.prediction != panel.reference
     missed, extra = panel.prediction == 0, panel.reference == 0
@@ -68,7 +68,7 @@ def error_map(panel: Panel) -> NDArray[np.uint8]:
 
 
 def draw_errors(axis: Axes, panel: Panel) -> None:
-    """The slice, dimmed, with every wrong pixel in the colour of its kind."""
+    """Draws the slice, dimmed, with wrong pixels in the colour of their kind."""
     from matplotlib.colors import ListedColormap
 
     draw_image(axis, panel, _DIMMED)
@@ -84,7 +84,7 @@ def draw_errors(axis: Axes, panel: Panel) -> None:
 
 
 def draw_prompts(axis: Axes, panel: Panel) -> None:
-    """The slice with its prompts; the background's points and boxes would cover everything."""
+    """Draws the slice with its prompts; those of the background would cover everything."""
     from matplotlib.patches import Rectangle
 
     height, width = panel.image.shape
@@ -95,7 +95,7 @@ def draw_prompts(axis: Axes, panel: Panel) -> None:
     for box in panel.boxes if panel.boxes is not None else ():
         k, x1, y1, x2, y2 = box
         if k > 0:
-            # Corners are pixels inside: the line runs around them.
+            # Corners are pixels inside the box: the line encloses them.
             corner, size = (x1 - 0.5, y1 - 0.5), (x2 - x1 + 1, y2 - y1 + 1)
             edge = class_colour(int(k))
             axis.add_patch(Rectangle(corner, *size, fill=False, ec=edge, lw=1.2, ls="--"))

@@ -41,14 +41,14 @@ Panels = Mapping[str, Panel]
 
 @dataclass(frozen=True)
 class _View:
-    """What is drawn of each case.
+    """A view that is drawn for each case.
 
     Attributes:
-        title: Above it.
-        panels: By case; a case without one stays empty.
-        draw: Draws one.
-        below: Of a case -> the words below it.
-        errors: Whether it belongs below the view before it.
+        title: Title of the view.
+        panels: Panels by case; cases without a panel stay empty.
+        draw: Function that draws a panel.
+        below: Case -> text below the panel.
+        errors: Whether the view is placed below the previous view.
     """
 
     title: str
@@ -59,7 +59,7 @@ class _View:
 
 
 def draw(study: StudyResults) -> Drawing:
-    """The best, the median and the worst case of the last arm: a column an arm, errors below."""
+    """The best, median and worst case of the last arm: one column per arm, errors below."""
     found, _ = recorded(study, "panels.npz", read_panels, first=True)
     arms = [arm.name for arm in study.measured.arms if arm.name in found]
     panels = {arm: {panel.case: panel for panel in found[arm][0]} for arm in arms}
@@ -68,7 +68,7 @@ def draw(study: StudyResults) -> Drawing:
     main = (own or arms)[-1]
     shown = {case: value for case, value in dice[main].items() if case in panels[main]}
     if not shown:
-        raise NothingToDrawError("The runs have kept no picture of a case that has a score.")
+        raise NothingToDrawError("No run has stored a slice of a scored case.")
     cases = chosen_cases(shown)
     labels = {arm.name: arm.label.replace(" · ", "\n") for arm in study.measured.arms}
     views = _views(arms, panels, dice, labels, main)
@@ -77,12 +77,12 @@ def draw(study: StudyResults) -> Drawing:
     return Drawing(
         figure,
         f"The best, the median and the worst test case of {main}: the slice with the most "
-        "foreground, cropped around it; each arm's first finished seed. Lines are the outlines of "
-        "classes; the map of an arm's errors shows pixels of the foreground that it missed, those "
-        "that it added, and those to which it gave another class. Below an arm: mean Dice "
-        "of the whole case, percent. Prompts are those that the network made of a patch around "
-        "the organs and gave to SAM: points (filled: in the class; crosses: outside it), boxes, "
-        "and as outline the class whose mask prompt is the largest.",
+        "foreground, cropped around it, from the first finished seed of each arm. Lines are "
+        "outlines of classes. The error map of an arm shows foreground pixels that it missed, "
+        "pixels that it added, and pixels with a wrong class. Below each arm: mean Dice of the "
+        "whole case in percent. Prompts: those that the network generated for a patch around the "
+        "organs: points (filled: inside the class; crosses: outside), boxes, and the outline of "
+        "the class with the largest mask prompt.",
     )
 
 
@@ -93,7 +93,7 @@ def _views(
     labels: Mapping[str, str],
     main: str,
 ) -> list[_View]:
-    # A plain network takes no prompts.
+    # Networks without SAM have no prompts.
     asked = next((arm for arm in reversed(arms) if _asked(panels[arm].values())), None)
     views = [_View("image", panels[main], draw_image, {})]
     if asked:
@@ -118,7 +118,7 @@ def _asked(panels: Iterable[Panel]) -> bool:
 
 
 def _across(views: Sequence[_View], cases: Mapping[str, str]) -> Figure:
-    """Two rows a case: the views, and below those of arms their errors."""
+    """Two rows per case: the views, and the errors of arms below them."""
     columns = [view for view in views if not view.errors]
     figure = new_figure(_SIDE * len(columns) + 0.3, 2 * _SIDE * len(cases) + 0.7)
     grid = figure.subplots(2 * len(cases), len(columns), squeeze=False)
@@ -141,7 +141,7 @@ def _across(views: Sequence[_View], cases: Mapping[str, str]) -> Figure:
 
 
 def _upright(views: Sequence[_View], cases: Mapping[str, str]) -> Figure:
-    """A column a case, a row a view."""
+    """One column per case and one row per view."""
     side = NARROW / 3.3
     figure = new_figure(NARROW, side * len(views) + 0.7)
     grid = figure.subplots(len(views), len(cases), squeeze=False)
@@ -168,7 +168,7 @@ def _draw(axis: Axes, view: _View, case: str) -> None:
 
 
 def _legend(figure: Figure, names: Sequence[str], panels: Sequence[Panel]) -> None:
-    """The classes that the rows show, and the kinds of errors."""
+    """Adds the classes in the figure and the kinds of errors to the legend."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

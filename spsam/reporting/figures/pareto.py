@@ -1,4 +1,4 @@
-"""What Dice costs: against trained parameters and against time."""
+"""Dice against cost: trained parameters and time."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from spsam.reporting.tables.study import StudyResults
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_WIDE, _HIGH = 40, 10  # of a label, printer's points
+_WIDE, _HIGH = 40, 10  # size of a label in points
 _LETTER = 4.5
 
 Point = tuple[int, str, float, float]
 
 
 def draw(study: StudyResults) -> Drawing:
-    """An axis a cost; arms that nothing else beats in both are joined by a line."""
+    """One axis per cost; a line connects the arms of the Pareto front."""
     scores = study.scores("dice")
     arms = [
         (place, arm)
@@ -54,7 +54,7 @@ def draw(study: StudyResults) -> Drawing:
     left_out = [title.partition(",")[0] for title, found in points.items() if not found]
     points = {title: found for title, found in points.items() if found}
     if not points:
-        raise NothingToDrawError("No run that was trained here is finished yet.")
+        raise NothingToDrawError("No run trained by spsam is finished yet.")
     figure, axes = facets(len(points), columns=2, height=2.8, share=False)
     for axis, (title, found) in zip(axes, points.items(), strict=True):
         _draw(axis, study, found)
@@ -63,23 +63,24 @@ def draw(study: StudyResults) -> Drawing:
         axis.margins(0.15)
     axes[0].set_ylabel("mean Dice, percent")
     labels = {arm.name: arm.label for _, arm in arms}
-    # Labels keep apart on the page, so the page must stand.
+    # Labels are placed to avoid overlaps, which requires the final layout.
     figure.draw_without_rendering()
     for axis, found in zip(axes, points.values(), strict=True):
         shown = [(place, labels[name], cost, value) for place, name, cost, value in found]
         _label(axis, shown, 72 / figure.dpi)
     caption = (
-        "Mean Dice against cost. Joined by the line: the Pareto front, arms that no other arm "
-        "beats in Dice at the same cost or less. Vertical lines: 95% interval over patients. Time: "
-        "the median optimiser step of the joint phase, mean over runs; it depends on the machine."
+        "Mean Dice against cost. The line connects the Pareto front: arms that no other arm "
+        "exceeds in Dice at equal or lower cost. Vertical lines: 95% confidence interval over "
+        "patients. Time: the median optimiser step of the joint phase, averaged over runs; it "
+        "depends on the machine."
     )
     if left_out:
-        caption += f" Not shown, since no run has recorded it: {', '.join(left_out)}."
+        caption += f" Not shown, because not recorded by any run: {', '.join(left_out)}."
     return Drawing(figure, caption)
 
 
 def front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
-    """Indices of the Pareto front, by rising cost: less cost and more value are better."""
+    """Indices of the Pareto front, by increasing cost: less cost and more value are better."""
     order = sorted(range(len(costs)), key=lambda i: (costs[i], -values[i]))
     chosen: list[int] = []
     for index in order:
@@ -103,12 +104,12 @@ def _draw(axis: Axes, study: StudyResults, points: Sequence[Point]) -> None:
 
 
 def _label(axis: Axes, points: Sequence[Point], scale: float) -> None:
-    """Names beside the points; one that would cover another goes lower, with a line to its point.
+    """Adds names next to points; overlapping names are moved down and connected by a line.
 
     Args:
-        axis: With its final limits.
-        points: Of the axis.
-        scale: Printer's points a pixel.
+        axis: The axis with its final limits.
+        points: The points on the axis.
+        scale: Points (typographic) per pixel.
     """
     wide = max(_WIDE, _LETTER * max(len(name) for _, name, _, _ in points))
     placed: list[tuple[float, float]] = []

@@ -1,4 +1,4 @@
-"""What finished runs recorded beside their scores, by arm."""
+"""Additional records of finished runs, by arm."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ T = TypeVar("T")
 def recorded(
     study: StudyResults, file: str, read: Callable[[Path], T], *, first: bool = False
 ) -> tuple[dict[str, list[T]], str]:
-    """The files of an arm's finished runs.
+    """Reads a file from every finished run of a study.
 
     Args:
         study: The study.
-        file: Its name in a run's folder.
-        read: Reads it.
-        first: Only the first that is there, of each arm.
+        file: Name of the file in a run's folder.
+        read: Function that reads the file.
+        first: Read only the first available file of each arm.
 
     Returns:
-        By arm, those without left out; and a sentence on what is missing, empty if nothing is.
+        The content by arm, without arms that lack it; and a sentence about missing files, empty if
+        nothing is missing.
 
     Raises:
-        NothingToDrawError: If no run has it.
+        NothingToDrawError: If no run has the file.
     """
     runs = study.measured.runs
     runs = runs[runs["state"] == FINISHED]
@@ -48,8 +49,8 @@ def recorded(
     found = {arm: some for arm, some in found.items() if some}
     if not found:
         raise NothingToDrawError(
-            f"No finished run has recorded {file}: those of earlier versions have none."
+            f"No finished run has recorded {file}; runs of earlier versions do not contain it."
             if len(runs)
             else "No run is finished yet."
         )
-    return found, f" Without a record: {listed(missing)}." if missing and not first else ""
+    return found, f" Not recorded: {listed(missing)}." if missing and not first else ""

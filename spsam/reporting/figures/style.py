@@ -1,4 +1,4 @@
-"""How all figures look, and how they are saved."""
+"""The style of all figures, and how figures are saved."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
-# Okabe and Ito's colours, which colour-blind readers tell apart, without the yellow, which white
-# paper swallows; then grey and wine, so that nine arms have nine colours.
+# Okabe and Ito's colour-blind-safe palette without yellow, which is illegible on white, extended by
+# grey and wine to nine colours.
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PALETTE = (BLUE, ORANGE, GREEN, VERMILION, "#CC79A7", "#56B4E9", "#000000", "#999999", "#882255")
 DASHES = ("-", "--", ":")
 GREY = "#8A8A8A"
 
 WIDTH = 7.2
-"""Inches: the text of a page, or two columns."""
+"""Width in inches: the text width of a page (two columns)."""
 
 NARROW = 3.7
-"""Inches: one column, or a phone's screen, where letters keep their size."""
+"""Width in inches: one column, or a narrow screen, with the same font size."""
 
 _narrow: ContextVar[bool] = ContextVar("narrow", default=False)
 
 _DPI = 180
-_LETTERS = 44  # Side by side in a narrow figure's legend.
+_LETTERS = 44  # Total length of labels side by side in a narrow figure's legend.
 
 
 class NothingToDrawError(SpsamError):
-    """The study lacks what a figure shows; the message is a sentence for the reader."""
+    """Raised if a study lacks the data of a figure; the message is a sentence for the reader."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure that is not saved yet.
+    """An unsaved figure.
 
     Attributes:
-        figure: Of matplotlib.
-        caption: What a reader must know.
+        figure: The figure of matplotlib.
+        caption: Information required to interpret the figure.
     """
 
     figure: Figure
@@ -58,10 +58,10 @@ class Drawing:
 
 @contextmanager
 def styled(*, narrow: bool = False) -> Iterator[None]:
-    """The style, while figures are made and saved; a user's own settings come back after.
+    """Applies the style within the context and restores the user's settings afterwards.
 
     Args:
-        narrow: Whether figures are as wide as one column or a phone.
+        narrow: Whether figures have the width of one column or a narrow screen.
     """
     import matplotlib as mpl
 
@@ -76,17 +76,17 @@ def styled(*, narrow: bool = False) -> Iterator[None]:
 
 
 def is_narrow() -> bool:
-    """Whether the figures that are being made are as wide as one column or a phone."""
+    """Whether the current figures have the width of one column or a narrow screen."""
     return _narrow.get()
 
 
 def full_width() -> float:
-    """Inches of a figure that takes all the place there is."""
+    """Width in inches of a figure across the full page."""
     return NARROW if is_narrow() else WIDTH
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of a size in inches, which no window shows."""
+    """An empty figure of the given size in inches, without a window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -96,13 +96,13 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def facets(count: int, *, columns: int, height: float, share: bool) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` axes in rows; places that stay empty are taken out.
+    """A figure with `count` axes in rows; unused positions are removed.
 
     Args:
-        count: How many.
-        columns: At most so many beside each other; one where figures are narrow.
-        height: Inches a row.
-        share: Whether all have the same axes.
+        count: Number of axes.
+        columns: Maximum number of axes per row; ignored for narrow figures, which have one.
+        height: Height of a row in inches.
+        share: Whether all axes have the same limits.
     """
     across = 1 if is_narrow() else min(columns, count)
     rows = -(-count // across)
@@ -111,28 +111,28 @@ def facets(count: int, *, columns: int, height: float, share: bool) -> tuple[Fig
     axes = list(grid.ravel())
     for axis in axes[count:]:
         axis.remove()
-    # Whoever stands above an empty place is the last of its column.
+    # The axis above an unused position is the last one of its column.
     for axis in axes[max(0, count - across) : count]:
         axis.tick_params(labelbottom=True)
     return figure, axes[:count]
 
 
 def row_starts(axes: Sequence[Axes], columns: int) -> Sequence[Axes]:
-    """The first axes of each row of `facets`: where a row's label stands.
+    """The first axis of each row of `facets`, which has the row's label.
 
     Args:
-        axes: All of them.
-        columns: As `facets` had it.
+        axes: All axes.
+        columns: The argument passed to `facets`.
     """
     return axes[:: 1 if is_narrow() else min(columns, len(axes))]
 
 
 def data_limits(values: ArrayLike, *, least: float = 5.0) -> tuple[float, float]:
-    """Ends of an axis of percent that show where values lie, never beyond what percent can be.
+    """Limits of a percentage axis that covers the values, clipped to 0…100.
 
     Args:
-        values: Percent; NaN counts for nothing.
-        least: Points between the ends at least: noise is not blown up to a difference.
+        values: Percentages; NaN is ignored.
+        least: Minimum range, so that noise is not magnified.
     """
     known = np.asarray(values, float)
     known = known[~np.isnan(known)]
@@ -145,17 +145,17 @@ def data_limits(values: ArrayLike, *, least: float = 5.0) -> tuple[float, float]
 
 
 def colour(index: int) -> str:
-    """The colour of an arm by its place in the study."""
+    """The colour of an arm, by its position in the study."""
     return PALETTE[index % len(PALETTE)]
 
 
 def dashes(index: int) -> str:
-    """The line style of an arm by its place: another one where colours begin again."""
+    """The line style of an arm, by its position; it changes when colours repeat."""
     return DASHES[index // len(PALETTE) % len(DASHES)]
 
 
 def legend(figure: Figure, axis: Axes, *, columns: int = 6) -> None:
-    """One legend below all axes."""
+    """Adds one legend below all axes."""
     handles, labels = axis.get_legend_handles_labels()
     if is_narrow() and labels:
         columns = max(1, int(_LETTERS / (max(map(len, labels)) + 5)))
@@ -164,7 +164,7 @@ def legend(figure: Figure, axis: Axes, *, columns: int = 6) -> None:
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Writes a figure as PDF, SVG and PNG."""
-    # Without a date, the same study gives the same files.
+    # Without dates, so that the same study yields identical files.
     undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": None}
     paths = [folder / f"{name}.{ending}" for ending in undated]
     for path, metadata in zip(paths, undated.values(), strict=True):
@@ -174,7 +174,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
 
 
 def to_svg(figure: Figure) -> str:
-    """A figure as the text of an SVG."""
+    """A figure as SVG text."""
     from io import StringIO
 
     text = StringIO()
@@ -183,6 +183,6 @@ def to_svg(figure: Figure) -> str:
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:
-    """Names in a sentence."""
+    """Joins names for a sentence, abbreviating long lists."""
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -1,4 +1,4 @@
-"""From arm to arm: how far each change moves the mean Dice."""
+"""The effect of each change on the mean Dice, from arm to arm."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from spsam.reporting.study_data import ArmData
 from spsam.reporting.tables.study import StudyResults
 from spsam.text.escape import one_line
 
-_LINE = 44  # Letters of a line beside the axis.
+_LINE = 44  # Maximum number of characters per line next to the axis.
 
 
 def draw(study: StudyResults) -> Drawing:
-    """A row an arm: a bar from its parent's mean to its own, with the change's 95% interval."""
+    """One row per arm: a bar from its parent's mean to its own, with the change's interval."""
     scores = study.scores("dice")
-    # Without a score: no finished run, or a convention that leaves everything out.
+    # NaN: no finished run, or all values are excluded by the convention.
     arms = [arm for arm in study.measured.arms if not np.isnan(scores[arm.name].mean())]
     if not arms:
         raise NothingToDrawError("No run is finished yet.")
     means = {arm.name: 100 * float(scores[arm.name].mean()) for arm in arms}
     changes = study.comparisons("dice")
-    # The levels of a product's cell say all that its title says.
+    # For factorial studies, the levels contain the same information as the title.
     labels = [arm.label if arm.levels else _label(arm) for arm in arms]
     lines = max(label.count("\n") + 1 for label in labels)
     figure = new_figure(full_width(), (0.42 + 0.1 * (lines - 2) * (lines > 2)) * len(arms) + 1.0)
@@ -50,7 +50,7 @@ def draw(study: StudyResults) -> Drawing:
             low, high = above + 100 * change.low, above + 100 * change.high
             shade = GREEN if mean >= above else VERMILION
             axis.barh(row, mean - above, left=above, height=0.5, color=shade, alpha=0.35)
-            # From the parent's row down or up to the bar's beginning.
+            # A connector from the parent's row to the start of the bar.
             axis.plot([above, above], [rows[change.against], row], color=GREY, lw=0.8, zorder=1)
             text = f"{number(mean)}  ({signed(100 * change.change)}{change.mark})"
         axis.plot(mean, row, "o", color=shade, ms=5, zorder=3)
@@ -70,16 +70,16 @@ def draw(study: StudyResults) -> Drawing:
     return Drawing(
         figure,
         f"Mean Dice over {len(study.cases)} test cases of {study.patients} patients, then over "
-        "classes and finished seeds. A bar goes from the mean of the arm that an arm "
-        "is a change of to its own; its line is the change's 95% interval over patients, paired "
-        "(BCa bootstrap). A blue dot is an arm whose parent is not among the finished arms, with "
-        "the interval of its mean. Stars: significant after Holm; a single seed has none.",
+        "classes and finished seeds. Each bar extends from the mean of an arm's parent to its own; "
+        "its line is the 95% confidence interval of the change over patients, paired (BCa "
+        "bootstrap). Blue dots: arms whose parent is not among the finished arms, with the "
+        "interval of their mean. Stars: significant after Holm correction; none for a single seed.",
     )
 
 
 def _label(arm: ArmData) -> str:
-    """Name and title, whole: titles of two arms may differ in their last words alone."""
+    """Name and full title: titles of two arms may differ only in their last words."""
     if is_narrow():
-        # A phone has no place beside the axis; the title stands in the tables.
+        # There is no space on narrow screens; the titles are in the tables.
         return one_line(arm.shown)
     return fill(one_line(f"{arm.shown}   {arm.title}"), _LINE)

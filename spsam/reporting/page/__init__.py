@@ -1,1 +1,1 @@
-"""One self-contained HTML page a study."""
+"""The self-contained HTML page of a study."""

@@ -1,4 +1,4 @@
-"""Builds the page: the template with everything in it, pictures too."""
+"""Builds the page from its template, with all figures embedded."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from spsam.reporting.tables.study import StudyResults
 
 PAGE = "index.html"
 
-_LONG = 25  # Rows above which a table is folded.
+_LONG = 25  # Tables with more rows are collapsed.
 _WIDE = ("panels", "heat_map", "logits", "neighbours")
-"""Figures that take both columns of the page."""
+"""Figures that span both columns of the page."""
 
 _HEAT_MAP = "heat_map"
 
@@ -49,11 +49,11 @@ def write_study_page(
     Args:
         study: The study.
         tables: In the order of the page.
-        figures: The same.
-        folder: Where the page goes, and where the tables' files are.
+        figures: In the order of the page.
+        folder: Output folder, which contains the tables' files.
 
     Returns:
-        The page.
+        The path of the page.
     """
     measured = study.measured
     runs = run_facts(measured, folder)
@@ -80,22 +80,22 @@ def write_study_page(
 def write_prompts_page(
     about: Mapping[str, Any], study: Path, tables: Sequence[Table], folder: Path
 ) -> Path:
-    """Writes the page of a study of prompts, with the pictures that the study itself drew.
+    """Writes the page of a prompt study, with the figures that the study has drawn.
 
     Args:
         about: The study's description.
-        study: Its folder.
+        study: The study's folder.
         tables: In the order of the page.
-        folder: Where the page goes.
+        folder: Output folder.
 
     Returns:
-        The page.
+        The path of the page.
     """
     data = about["data"]
     narrow = {_HEAT_MAP: _narrow_heat_map(tables)}
     pictures = [
         ReportFigure(name, _title(name), "", _files_of(study, name), narrow.get(name, ""))
-        # The heat map shows all cells, the others some: it comes first.
+        # The heat map comes first: it shows all cells, other figures only some.
         for name in sorted(
             {file.stem for file in study.glob("*.png")}, key=lambda name: (name != _HEAT_MAP, name)
         )
@@ -131,7 +131,7 @@ def _files_of(study: Path, name: str) -> tuple[Path, ...]:
 
 
 def _narrow_heat_map(tables: Sequence[Table]) -> str:
-    """The overview for a phone; empty if there is none."""
+    """The overview as SVG for narrow screens; empty if there is none."""
     found = [table.frame() for table in tables if table.name == "overview"]
     if not found or "prompts" not in found[0]:
         return ""

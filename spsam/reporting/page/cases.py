@@ -1,4 +1,4 @@
-"""The cases that a page links to, as `spsam view` shows them."""
+"""The cases on a page, with links to the pages written by `spsam view`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from spsam.reporting.tables.study import StudyResults
 from spsam.text.file_name import file_name
 
 CASES = "cases"
-"""The folder of the pages that `spsam view` writes, beside the report's page."""
+"""Folder of the pages written by `spsam view`, next to the report's page."""
 
 
 MOST_ARMS = 12
-"""Columns of the table of cases: of more arms the best."""
+"""Maximum number of arms in the table of cases; the best are shown."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class ShownCase:
     """A case on the page.
 
     Attributes:
-        role: `best`, `median`, `worst`; empty for another one.
-        case: Its id.
-        dice: Mean Dice of its classes in each arm's first finished run, percent; None where it was
-            not scored.
-        page: Address relative to the report's page; empty where there is no page.
+        role: `best`, `median` or `worst`; empty for other cases.
+        case: Id of the case.
+        dice: Mean Dice over classes in the first finished run of each arm, percent; None without a
+            score.
+        page: Address relative to the report's page; empty if there is no page.
     """
 
     role: str
@@ -38,7 +38,7 @@ class ShownCase:
 
 
 def shown_arms(study: StudyResults) -> list[str]:
-    """The arms of the table of cases: those with a finished run, of many the best; the last last.
+    """The arms in the table of cases: those with a finished run (the best, if many), last one last.
 
     Args:
         study: The study.
@@ -52,12 +52,12 @@ def shown_arms(study: StudyResults) -> list[str]:
 
 
 def shown_cases(study: StudyResults, arms: Sequence[str], folder: Path) -> list[ShownCase]:
-    """Best, median and worst case of the last arm, then the others, also those with a page alone.
+    """Best, median and worst case of the last arm, then other cases, including unscored ones.
 
     Args:
         study: The study.
-        arms: Of `shown_arms`.
-        folder: The report's, where `cases/` lies.
+        arms: The result of `shown_arms`.
+        folder: The report's folder, which contains `cases/`.
     """
     if not arms:
         return []

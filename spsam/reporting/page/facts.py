@@ -1,4 +1,4 @@
-"""What a page says of a study beside tables and figures."""
+"""Facts about a study on its page, besides tables and figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spsam.reporting.tables.tuning import checkpoint_words, initial_words, tunin
 from spsam.results.run_folder import RunFolder
 from spsam.tracking.lookup import run_pages
 
-_TAIL = 25  # lines of an error
+_TAIL = 25  # number of lines of an error
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,15 @@ class RunFacts:
     """One run on the page.
 
     Attributes:
-        arm: Its arm.
-        seed: Its seed.
-        run_id: Its identity.
+        arm: Name of the arm.
+        seed: The seed.
+        run_id: The run id.
         state: `finished`, `failed` or `missing`.
-        seconds: What it took; None where that is not known.
-        commit: The git commit it ran at, with `+` where files differed; empty if unknown.
+        seconds: Duration; None if unknown.
+        commit: The git commit, followed by `+` if files were modified; empty if unknown.
         files: Name -> address relative to the page.
-        mlflow: Its page below the address of `spsam ui`; empty where it is not there.
-        log: The end of its error; empty without one.
+        mlflow: Address of the run below that of `spsam ui`; empty if the run is not tracked.
+        log: The last lines of the error; empty without an error.
     """
 
     arm: str
@@ -48,7 +48,7 @@ class RunFacts:
 
 
 def study_facts(measured: StudyData) -> list[tuple[str, str]]:
-    """Data, split, seeds and the like, as pairs of words."""
+    """Data, split, seeds and other facts, as pairs of title and text."""
     about, data = measured.about, measured.data
     cases = about["cases"]
     states = Counter(measured.runs["state"])
@@ -82,7 +82,7 @@ def _externals(about: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def differences(measured: StudyData) -> list[dict[str, str]]:
-    """Every setting in which an arm differs from the arm it is a change of."""
+    """Every setting in which an arm differs from its base."""
     return [
         {
             "arm": arm.name,
@@ -98,7 +98,7 @@ def differences(measured: StudyData) -> list[dict[str, str]]:
 
 
 def environments(measured: StudyData) -> list[tuple[str, list[tuple[str, int]]]]:
-    """What the runs ran in: name -> its values, with how many runs each."""
+    """The runs' environments: name -> values, each with its number of runs."""
     counts: dict[str, Counter[str]] = {}
     for folder in measured.runs["folder"].unique():
         for key, value in _flat(_record(Path(folder)).get("environment") or {}):
@@ -111,7 +111,7 @@ def run_facts(measured: StudyData, page: Path) -> list[RunFacts]:
 
     Args:
         measured: The study.
-        page: The page's folder, which addresses start from.
+        page: The page's folder, which addresses are relative to.
     """
     pages = run_pages(measured.folder.resolve().parents[1])
     found = []
@@ -138,7 +138,7 @@ def run_facts(measured: StudyData, page: Path) -> list[RunFacts]:
 
 
 def address(file: Path, page: Path) -> str:
-    """A file's address relative to a page's folder."""
+    """The address of a file relative to a page's folder."""
     relative = os.path.relpath(file.resolve(), page.resolve())
     return quote(Path(relative).as_posix())
 
@@ -152,7 +152,7 @@ def _files(folder: Path, page: Path) -> dict[str, str]:
 def _record(folder: Path) -> Mapping[str, Any]:
     try:
         return RunFolder(folder.parents[1], folder.name).read()
-    except SpsamError:  # a hole in the tables already
+    except SpsamError:  # already listed as a missing run
         return {}
 
 

@@ -1,4 +1,4 @@
-"""What a study came to, in the words of a page's first screen."""
+"""The summary of a study's results at the top of its page."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from spsam.reporting.tables.study import StudyResults, counted
 from spsam.results.run_folder import RunFolder
 
 FEWEST_STEPS = 100
-"""Of the optimiser: with fewer nothing is learnt, whatever the schedule is called."""
+"""Optimiser steps below which training is too short for any conclusion."""
 
-_NAMED = 5  # Arms that a title lists; of more it counts them.
+_NAMED = 5  # Maximum number of arms listed in a title; more are counted.
 
 _MEANINGLESS = (
-    "These numbers mean nothing. The schedule ({steps}) shows whether everything runs. "
-    "Neither the order of the arms nor their differences show how good they are."
+    "These numbers are meaningless. The schedule ({steps}) only checks that everything runs. "
+    "Neither the order of the arms nor their differences indicate their quality."
 )
 _SCHEDULES = {
-    "demo": "A demonstration schedule ({steps}): arms can be compared with each other under it, "
-    "not with published values.",
-    "cpu": "A short schedule for a small machine ({steps}): arms can be compared with each other "
-    "under it, not with published values.",
+    "demo": "A demonstration schedule ({steps}): compare arms only with each other, not with "
+    "published values.",
+    "cpu": "A short schedule for a small machine ({steps}): compare arms only with each other, not "
+    "with published values.",
     "paper": "The paper's schedule ({steps}).",
 }
 _OTHER = "Schedule {preset} ({steps})."
@@ -39,17 +39,17 @@ _UNKNOWN = "steps are not recorded"
 
 @dataclass(frozen=True)
 class Verdict:
-    """The first screen of a page.
+    """The summary at the top of a page.
 
     Attributes:
-        best: The best arm, as tables name it.
-        score: Its mean Dice with the 95% interval, percent.
-        gain: What it gains over its parent, or over the next best arm where it has none, with
-            the interval; or why that is not known.
+        best: The best arm, as shown in tables.
+        score: Its mean Dice in percent, with the 95% confidence interval.
+        gain: Its gain over its parent, or over the next best arm if it has no parent, with the
+            interval; or why the gain is unknown.
         test: Whether the gain is significant, or why it was not tested; empty without a gain.
-        schedule: What kind of schedule the numbers are of.
+        schedule: Description of the training schedule.
         meaningless: Whether the schedule is too short for any conclusion.
-        partial: What is not finished yet; empty where all is.
+        partial: A note on unfinished runs; empty if all are finished.
     """
 
     best: str
@@ -62,13 +62,13 @@ class Verdict:
 
 
 def verdict(study: StudyResults) -> Verdict | None:
-    """The verdict of a study; None while no arm has a score."""
+    """The summary of a study; None if no arm has a score."""
     measured, scores = study.measured, study.scores("dice")
     means = {arm.name: float(scores[arm.name].mean()) for arm in measured.arms}
     scored = [name for name, mean in means.items() if not math.isnan(mean)]
     if not scored:
         return None
-    # Of equal arms the first: what it has is enough.
+    # Of equal arms, the first, which has the fewest changes.
     best = max(scored, key=lambda name: means[name])
     schedule, meaningless = schedule_words(measured)
     states = list(measured.runs["state"])
@@ -96,7 +96,7 @@ def verdict(study: StudyResults) -> Verdict | None:
 
 
 def study_title(measured: StudyData) -> str:
-    """A study's title: its file's, else its arms and its data set."""
+    """The title of a study: from its file, or composed of its arms and its data set."""
     own = (measured.about.get("study") or {}).get("title")
     names = [arm.name for arm in measured.arms]
     if own:
@@ -123,7 +123,7 @@ def brief(study: StudyResults) -> str:
 
 
 def schedule_words(measured: StudyData) -> tuple[str, bool]:
-    """What kind of schedule a study had, and whether it was too short for any conclusion."""
+    """A description of the schedule, and whether it is too short for any conclusion."""
     preset = str(measured.about.get("preset") or "")
     lengths = _lengths(measured)
     fewest = min(lengths.values(), default=None)
@@ -139,12 +139,12 @@ def _steps(lengths: Mapping[str, int]) -> str:
         return _UNKNOWN
     low, high = min(lengths.values()), max(lengths.values())
     if low == high:
-        return counted(low, "optimiser step") + " a run"
-    return f"{low} to {high} optimiser steps a run"
+        return counted(low, "optimiser step") + " per run"
+    return f"{low} to {high} optimiser steps per run"
 
 
 def _lengths(measured: StudyData) -> dict[str, int]:
-    """Optimiser steps of each arm, of its first configuration that can be read."""
+    """Optimiser steps of each arm, from its first readable configuration."""
     home, found = measured.folder.resolve().parents[1], {}
     for arm in measured.arms:
         for run_id in arm.run_ids:
@@ -160,26 +160,26 @@ def _length(run: RunFolder) -> int | None:
         config: Any = read_yaml(run.config).data
         train = config["arm"]["train"]
         return int(train["epochs"]) * int(train["iterations"])
-    except (SpsamError, OSError, KeyError, TypeError, ValueError):  # a hole in the report already
+    except (SpsamError, OSError, KeyError, TypeError, ValueError):  # already listed as missing
         return None
 
 
 def _gain(study: StudyResults, change: Comparison | None) -> str:
     if change is None:
-        return "No other arm has a finished run to compare it with."
+        return "There is no other arm with a finished run to compare it with."
     low, high = 100 * change.low, 100 * change.high
     interval = "" if math.isnan(low) else f" [{signed(low)}, {signed(high)}]"
     return f"{signed(100 * change.change)} points{interval} over {study.shown(change.against)}"
 
 
 def _ahead(study: StudyResults, best: str, following: str) -> tuple[str, str]:
-    """The lead over the next best arm, of an arm without a parent among the finished ones."""
+    """The lead over the next best arm, for an arm without a parent among the finished ones."""
     pairs = [(best, following)]
     found = compare_all(study.scores("dice"), pairs, study.measured.externals)[best]
     return (
         f"{_gain(study, found)}, the next best",
-        f"Not tested: no parent of {study.shown(best)} is among the finished arms, and the scores "
-        "themselves chose these two.",
+        f"Not tested: no parent of {study.shown(best)} is among the finished arms, and the two "
+        "arms were selected by the same scores.",
     )
 
 
@@ -187,16 +187,16 @@ def _test(study: StudyResults, change: Comparison | None) -> str:
     if change is None:
         return ""
     if not change.tested:
-        return "Not tested: the difference of a single seed may be luck."
+        return "Not tested: with a single seed, the difference may be due to chance."
     compared = sum(each.tested for each in study.comparisons("dice").values())
     if math.isnan(change.corrected):
         return "Not tested: no patient has a score in both arms."
     p = p_text(change.corrected)
     how = (
         f"p {p if p.startswith('<') else f'= {p}'}, sign-flip test over "
-        f"{counted(change.patients, 'patient')}, after Holm over "
+        f"{counted(change.patients, 'patient')}, Holm-corrected over "
         f"{counted(compared, 'comparison')}"
     )
     if change.external:
-        return f"Predictions made elsewhere count as one seed and get no mark ({how})."
+        return f"External predictions count as a single seed and are not marked ({how})."
     return f"{'Significant' if change.significant else 'Not significant'} ({how})."

@@ -1,1 +1,1 @@
-"""Tables and the heat map of a study of prompts, from rows."""
+"""Tables and the heat map of a prompt study, generated from rows."""

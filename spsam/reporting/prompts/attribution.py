@@ -1,4 +1,4 @@
-"""Where a trained run loses: in its prompts, or in the decoder that answers them."""
+"""Error attribution of a trained run: errors of its prompts, and of its mask decoder."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ HEADS = {
 def attribution_table(
     quality: Sequence[Row], own: Sequence[Row], oracle: Sequence[Row], class_names: Sequence[str]
 ) -> pd.DataFrame:
-    """One row a class, and their mean.
+    """One row per class, and their mean.
 
-    What is missing to a Dice of 100 is split in two: `prompt_error` is what perfect prompts would
-    add, `decoder_error` what is missing with them.
+    The gap to a Dice of 100 is split into two parts: `prompt_error` is the gain by perfect prompts,
+    `decoder_error` is the remaining gap with perfect prompts.
 
     Args:
         quality: Metrics `auxiliary`, `box_iou`, `inside`, `distance` of a run's own prompts.
-        own: Metric `labels` of the network given its own prompts.
-        oracle: The same given prompts of the ground truth.
+        own: Metric `labels` of the network with its own prompts.
+        oracle: Metric `labels` of the network with prompts of the ground truth.
         class_names: All classes, background first.
 
     Returns:
-        The columns of `HEADS`; all but `distance` (pixels) in percent.
+        The columns of `HEADS`, in percent except for `distance` (pixels).
     """
     count = len(class_names)
     measured = {
@@ -59,7 +59,7 @@ def attribution_table(
 
 
 def to_table(table: pd.DataFrame, caption: str) -> Table:
-    """The same as people read it."""
+    """The table for reports."""
     columns = [(Column("class", "class", False), words(table["class"].tolist(), "class"))]
     for name in list(HEADS)[1:]:
         cells = [Cell(number(value), {name: value}) for value in table[name]]
@@ -68,12 +68,12 @@ def to_table(table: pd.DataFrame, caption: str) -> Table:
 
 
 def attribution_caption(label: str, cases: int, unit: str) -> str:
-    """The sentence below the table."""
+    """The caption of the table."""
     return (
-        f"Error attribution of {label}, {cases} cases, in percent{unit}. Auxiliary Dice: of the "
-        "prompt generator's label map. Box IoU: 0 where a class of the slice has no prompt. Point: "
-        "share inside the reference and distance to its border, negative outside, in slices where "
-        "reference and prompt have the class. Own and perfect prompts: the same network given "
-        "prompts of its auxiliary masks and of the ground truth; lost by prompts is their "
-        "difference, lost by the decoder what is then missing to 100."
+        f"Error attribution of {label}, {cases} cases, in percent{unit}. Auxiliary Dice: Dice of "
+        "the prompt generator's label map. Box IoU: 0 if a class in the slice has no prompt. "
+        "Point: share inside the reference and distance to its border, negative outside, in slices "
+        "with the class in both reference and prompt. Own and perfect prompts: Dice of the network "
+        "with prompts of its auxiliary masks and of the ground truth; lost by prompts: their "
+        "difference; lost by the decoder: the remaining gap to 100."
     )

@@ -1,4 +1,4 @@
-"""The whole study of prompts in one picture."""
+"""A heat map of a whole prompt study."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LEFT = 2.0
-"""Inches of the rows' names, and of the scale."""
+"""Width in inches of the row names, and of the colour bar."""
 _NARROW_LEFT = 1.3
 _CELL = 0.75
 _NARROW_CELL = 0.42
 
 
 def heat_map(wide: pd.DataFrame, title: str) -> Figure:
-    """A row for prompts, point and mask, a column for each source, mean Dice as number and colour.
+    """One row per prompts, point and mask, one column per source; mean Dice as number and colour.
 
     Args:
-        wide: Of `spsam.reporting.prompts.table.overview`.
-        title: Above it.
+        wide: The result of `spsam.reporting.prompts.table.overview`.
+        title: Title of the figure.
     """
     labels = labels_of(wide)
     values = wide.iloc[:, len(labels) :].to_numpy(dtype=float)
@@ -40,7 +40,7 @@ def heat_map(wide: pd.DataFrame, title: str) -> Figure:
     axis = figure.subplots()
     there = values[np.isfinite(values)]
     low, high = (float(there.min()), float(there.max())) if there.size else (0.0, 0.0)
-    # At least a point wide, or equal cells would get a scale of their own, below zero.
+    # A range of at least one point: equal cells would otherwise get an arbitrary scale.
     high = max(high, low + 1)
     shown = axis.imshow(
         np.ma.masked_invalid(values), cmap="viridis", aspect="auto", vmin=low, vmax=high
@@ -53,7 +53,7 @@ def heat_map(wide: pd.DataFrame, title: str) -> Figure:
     axis.set_yticks(range(len(rows)), rows, fontsize=7 if is_narrow() else 8)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
-    # Lines of paper between the cells.
+    # White lines between cells.
     axis.set_xticks(np.arange(len(columns) - 1) + 0.5, minor=True)
     axis.set_yticks(np.arange(len(rows) - 1) + 0.5, minor=True)
     axis.grid(which="minor", color="white", linewidth=1.2)
@@ -78,7 +78,7 @@ def heat_map(wide: pd.DataFrame, title: str) -> Figure:
 
 
 def _size(columns: int, rows: int, letters: int) -> tuple[float, float]:
-    """Inches; a phone's width as long as numbers fit into their cells."""
+    """Size in inches; as wide as a narrow screen if numbers fit into their cells."""
     names = 0.06 * letters
     if is_narrow():
         width = max(full_width(), _NARROW_LEFT + _NARROW_CELL * columns)

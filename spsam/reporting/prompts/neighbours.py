@@ -1,4 +1,4 @@
-"""How much neighbouring slices agree: predictions against the reference."""
+"""Agreement of adjacent slices, in predictions and in the reference."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from spsam.text.classes import class_labels
 def neighbours_table(
     scores: Mapping[str, Sequence[NDArray[np.float64]]], class_names: Sequence[str]
 ) -> pd.DataFrame:
-    """One row for the reference and each run.
+    """One row for the reference and one per run.
 
     Args:
-        scores: Title -> one `(K,)` a case, 0…1, NaN where a case lacks a class.
+        scores: Title -> one `(K,)` per case, 0…1, NaN if a case lacks a class.
         class_names: All classes, background first.
 
     Returns:
-        Columns of, dice (mean over classes) and one `dice: <class>` a foreground class, percent.
+        Columns of, dice (mean over classes) and one `dice: <class>` per foreground class, percent.
     """
     records = []
     for title, cases in scores.items():
@@ -39,7 +39,7 @@ def neighbours_table(
 
 
 def to_table(table: pd.DataFrame, caption: str) -> Table:
-    """The same as people read it."""
+    """The table for reports."""
     columns = [(Column("of", "slices of", False), words(table["of"].tolist(), "of"))]
     for name in map(str, table.columns[1:]):
         head = "Dice" if name == "dice" else name.removeprefix("dice: ")

@@ -1,4 +1,4 @@
-"""A study of prompts, read from its folder."""
+"""Stored prompt studies, read from their folders."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from spsam.text.json_text import parse_json
 
 STUDY_FILE = "study.json"
 
-# A study from before the mask was an axis has none.
+# Studies stored by earlier versions have no axis `mask`.
 _ABOUT = ("prompts", "point", "mask", "source", "disturbance")
 
 
 def find_prompt_studies(root: Path) -> list[Path]:
-    """The folders of studies of prompts below a folder of results.
+    """Finds the folders of prompt studies in a folder of results.
 
     Args:
         root: A folder of results, or the folder of one study.
@@ -37,11 +37,11 @@ def find_prompt_studies(root: Path) -> list[Path]:
 
 
 def read_prompt_study(folder: Path) -> tuple[dict[str, Any], list[Row]]:
-    """A study's description and its rows.
+    """Reads a study's description and its rows.
 
     Raises:
         InputError: If the description is missing or damaged.
-        SpsamError: If the rows are.
+        SpsamError: If the rows are damaged.
     """
     file = folder / STUDY_FILE
     try:
@@ -55,16 +55,16 @@ def read_prompt_study(folder: Path) -> tuple[dict[str, Any], list[Row]]:
     except (ValueError, TypeError, RecursionError):
         whole = False
     if not whole:
-        raise InputError(Problem("is no study of prompts; run spsam prompts again", file))
+        raise InputError(Problem("is not a prompt study; rerun spsam prompts", file))
     return about, read_rows(folder / "rows.jsonl")
 
 
 def prompt_tables(about: Mapping[str, Any], rows: list[Row]) -> list[Table]:
-    """The cells and their overview.
+    """The table of cells and the overview.
 
     Args:
         about: The study's description.
-        rows: Of all its cells; a cell's `run_id` is its key.
+        rows: The rows of all cells; the `run_id` of a row is the key of its cell.
     """
     by_cell: dict[tuple[str, int], list[Row]] = defaultdict(list)
     for row in rows:
@@ -72,7 +72,7 @@ def prompt_tables(about: Mapping[str, Any], rows: list[Row]) -> list[Table]:
     results, sources = [], []
     for cell in about["cells"]:
         keys = cell["keys"]
-        # A key holds the seed, or is shared by seeds that change nothing.
+        # A key contains the seed, or is shared by seeds if nothing is random.
         found = [of for (key, _), of in by_cell.items() if key in keys]
         where = {key: cell[key] for key in ("prompts", "point", "source", "disturbance")}
         results.append(CellResult(**where, mask=cell.get("mask"), seeds=found))
@@ -88,7 +88,7 @@ def prompt_tables(about: Mapping[str, Any], rows: list[Row]) -> list[Table]:
 
 
 def cell_runs(about: Mapping[str, Any]) -> dict[str, Any]:
-    """What provenance tells of each cell, by its key."""
+    """The provenance of each cell, by its key."""
     data = about["data"]
     return {
         key: {
@@ -105,7 +105,7 @@ def cell_runs(about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _caption(about: Mapping[str, Any]) -> str:
-    """Of a study from before captions were kept."""
+    """The caption of a study stored by a version that did not store captions."""
     data = about["data"]
     return (
         f"{about['title']}: {about['network']} on {len(about['cases'])} test cases of "

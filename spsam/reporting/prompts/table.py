@@ -1,4 +1,4 @@
-"""The tables of a study of prompts, in percent of Dice."""
+"""The tables of a prompt study; Dice in percent."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _NOTHING_KNOWN: Mapping[str, Source] = {}
 
 @dataclass(frozen=True)
 class CellResult:
-    """One way of prompting, and its scores.
+    """A combination of prompts and its scores.
 
     Attributes:
         prompts: Kinds of prompts, joined by +.
-        point: How the point is chosen; None without one.
+        point: Point strategy; None without a point.
         source: `ground_truth`, `auxiliary` or `disturbed`.
-        disturbance: Which; None where there is none.
+        disturbance: Name of the disturbance; None if there is none.
         seeds: Rows of each seed.
-        mask: What a mask prompt is; None without one.
+        mask: Mask form; None without a mask prompt.
     """
 
     prompts: str
@@ -50,17 +50,17 @@ class CellResult:
 
     @property
     def origin(self) -> str:
-        """Where prompts come from, as people read it."""
+        """The source of prompts, as shown in tables."""
         return self.disturbance or self.source.replace("_", " ")
 
 
 def prompt_table(
     results: Sequence[CellResult], class_names: Sequence[str], metric: str
 ) -> pd.DataFrame:
-    """One row a cell.
+    """One row per cell.
 
-    A class's Dice is the mean over cases, a cell's the mean over foreground classes, then over
-    seeds.
+    The Dice of a class is the mean over cases; that of a cell is the mean over foreground classes,
+    then over seeds.
 
     Args:
         results: In the order of the rows.
@@ -69,8 +69,8 @@ def prompt_table(
 
     Returns:
         Columns prompts, point, mask, source, disturbance, seeds, dice, std (over seeds, NaN for
-        one) and one `dice: <class>` a foreground class. Dice in percent; NaN where there is no
-        number.
+        one) and one `dice: <class>` per foreground class. Dice in percent; NaN if there is no
+        value.
     """
     records = [_record(result, class_names, metric) for result in results]
     columns = ["prompts", "point", "mask", "source", "disturbance", "seeds", "dice", "std"]
@@ -79,12 +79,12 @@ def prompt_table(
 
 
 def cells_table(table: pd.DataFrame, caption: str, sources: Sequence[Source] = ()) -> Table:
-    """The cells of a study, grouped by the kinds of prompts.
+    """The cells of a study, grouped by kinds of prompts.
 
     Args:
-        table: Of `prompt_table`.
-        caption: Below it.
-        sources: Where each row's numbers come from; empty tells nothing.
+        table: The result of `prompt_table`.
+        caption: The caption.
+        sources: The source of each row's numbers; optional.
     """
     classes = [str(name) for name in table.columns if str(name).startswith("dice: ")]
     columns = [
@@ -97,7 +97,7 @@ def cells_table(table: pd.DataFrame, caption: str, sources: Sequence[Source] = (
     lines: dict[str, list[Line]] = {}
     for index, line in enumerate(table.to_dict("records")):
         source = sources[index] if sources else None
-        # pandas has NaN for None.
+        # pandas stores None as NaN.
         record: dict[str, Any] = {str(k): None if _is_nothing(k, v) else v for k, v in line.items()}
         origin = record["disturbance"] or str(record["source"]).replace("_", " ")
         how = [record[name] for name in _how(table)]
@@ -119,9 +119,9 @@ def cells_table(table: pd.DataFrame, caption: str, sources: Sequence[Source] = (
 
 
 def overview(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean Dice: a row for prompts, point and mask, a column for each source.
+    """Mean Dice: one row per prompts, point and mask, one column per source.
 
-    There is a column `mask` where anything is known of it: a stored study may be from before.
+    The column `mask` is omitted if it is unknown, as in studies stored by earlier versions.
     """
     index = ["prompts", *_how(table)]
     flat = table.assign(origin=origins(table), **{name: table[name].fillna("") for name in index})
@@ -134,7 +134,7 @@ def overview(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def labels_of(wide: pd.DataFrame) -> list[str]:
-    """The columns of an overview that name its rows."""
+    """The columns of an overview that identify its rows."""
     return [name for name in ("prompts", "point", "mask") if name in wide.columns]
 
 
@@ -144,9 +144,9 @@ def overview_table(
     """The overview as a table.
 
     Args:
-        wide: Of `overview`.
-        caption: Below it.
-        sources: Where numbers come from, by the keys of the rows of `cells_table`.
+        wide: The result of `overview`.
+        caption: The caption.
+        sources: Sources of numbers, by the keys of rows of `cells_table`.
     """
     how = labels_of(wide)[1:]
     kinds = [str(name) for name in wide.columns[1 + len(how) :]]
@@ -168,12 +168,12 @@ def overview_table(
 
 
 def cell_key(*parts: str | None) -> str:
-    """A row's name: prompts, point, mask and source, without those that there are not."""
+    """The key of a row: prompts, point, mask and source, without those that are None."""
     return ", ".join(part for part in parts if part)
 
 
 def origins(table: pd.DataFrame) -> list[str]:
-    """Where prompts come from, as people read it."""
+    """The sources of prompts, as shown in tables."""
     pairs = zip(table["source"], table["disturbance"], strict=True)
     return [
         str(disturbance) if isinstance(disturbance, str) else str(source).replace("_", " ")
@@ -182,7 +182,7 @@ def origins(table: pd.DataFrame) -> list[str]:
 
 
 def _how(table: pd.DataFrame) -> list[str]:
-    """How prompts are made: the point, and the mask where anything is known of it."""
+    """The columns that describe a prompt: the point, and the mask if it is known."""
     return ["point", *(["mask"] if table["mask"].notna().any() else [])]
 
 
@@ -191,7 +191,7 @@ def _is_nothing(column: Any, value: Any) -> bool:
 
 
 def _mean(record: Mapping[Any, Any], rank: int, source: Source | None) -> Cell:
-    """Mean Dice ± standard deviation over seeds, where there are several."""
+    """Mean Dice ± standard deviation over seeds, if there are several."""
     mean, std = float(record["dice"]), float(record["std"])
     text = number(mean) if math.isnan(std) else f"{number(mean)} ± {number(std)}"
     return Cell(text, {"dice": mean, "std": std}, rank, source=source)

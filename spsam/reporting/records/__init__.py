@@ -1,1 +1,1 @@
-"""Results of record: what was measured, kept small enough to ship and to be computed again."""
+"""Results of record: archived results, small enough to ship and to recompute."""

@@ -2,13 +2,13 @@
 
     <name>/
       study.json       the study's description: data, split, cases, seeds, arms
-      runs.json        one object a run: its state, configuration hash, record (environment, git)
+      runs.json        one object per run: state, configuration hash, record (environment, git)
       configs/         the resolved configuration of each run
       rows.csv.gz      every score
-      tables/          what is claimed: Markdown, CSV, and where each number comes from
-      manifest.json    sha-256 of every other file
+      tables/          the reported results: Markdown, CSV, and the origin of each number
+      manifest.json    SHA-256 of every other file
 
-Nothing in it names a machine or a folder of one.
+A record contains no names of machines and no absolute paths.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ ROWS = "rows.csv.gz"
 TABLES = "tables"
 MANIFEST = "manifest.json"
 
-# What of a run's environment may tell of the machine it ran on.
+# Keys of a run's environment that may identify its machine.
 _OF_MACHINE = ("platform", "device_name", "hostname", "user", "cwd")
 _PATH = re.compile(r"(?<![\w.:/])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'\",:]+[/\\])*([^\s/\\'\",:]+)")
 
 
 def without_paths(value: Any) -> Any:
-    """The value with the last part in the place of every absolute path."""
+    """Replaces every absolute path in a value by its last component."""
     if isinstance(value, dict):
         return {key: without_paths(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -46,8 +46,8 @@ def without_paths(value: Any) -> Any:
 
 
 def clean_record(record: dict[str, Any]) -> dict[str, Any]:
-    """A run's record without its machine's names and paths; the operating system stays."""
-    # Checksums of files that are not in a record of results.
+    """A run's record without names and paths of its machine; the operating system is kept."""
+    # These files are not part of a result of record.
     kept = {key: value for key, value in record.items() if key != "files"}
     environment = dict(kept.get("environment") or {})
     system = str(environment.get("platform", "")).split("-")[0]
@@ -60,14 +60,14 @@ def clean_record(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def rows_to_bytes(rows: pd.DataFrame) -> bytes:
-    """All scores, compressed; equal rows are equal bytes, and no digit is lost."""
+    """All scores, compressed; lossless, and identical bytes for equal rows."""
     text = rows.to_csv(index=False, lineterminator="\n")
-    # No time of day in the header.
+    # No time stamp in the header.
     return gzip.compress(text.encode(), 9, mtime=0)
 
 
 def rows_from_bytes(content: bytes, file: Path) -> pd.DataFrame:
-    """The reverse.
+    """The inverse of `rows_to_bytes`.
 
     Raises:
         SpsamError: If the file is damaged.
@@ -75,7 +75,7 @@ def rows_from_bytes(content: bytes, file: Path) -> pd.DataFrame:
     try:
         text = io.BytesIO(gzip.decompress(content))
         words = dict.fromkeys(("run_id", "arm", "case", "patient", "class_name", "metric"), str)
-        # Numbers by Python's own reader: pandas' fast one errs in the last digit.
+        # Parsed by Python: pandas' fast parser is inaccurate in the last digit.
         texts = {**words, "convention": str, "value": str}
         rows = pd.read_csv(text, dtype=texts, keep_default_na=False)
         return rows.assign(value=[float(value or "nan") for value in rows["value"]])
@@ -84,5 +84,5 @@ def rows_from_bytes(content: bytes, file: Path) -> pd.DataFrame:
 
 
 def to_json(value: Any) -> str:
-    """JSON as all files of a record have it."""
+    """JSON as formatted in all files of a record."""
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,4 +1,4 @@
-"""Computes results of record again from their rows."""
+"""Recomputes results of record from their rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from spsam.reporting.study_description import as_arms
 from spsam.results.rows import Row
 from spsam.text.json_text import parse_json
 
-# Six digits are written.
+# Values are written with six digits.
 _TOLERANCE = 2e-6
 
 
@@ -37,10 +37,10 @@ def find_records(folder: Path) -> list[Path]:
 
 
 def read_record(folder: Path) -> StudyData:
-    """A recorded ablation, as `read_study` gives a stored one.
+    """Reads a recorded ablation, like `read_study` reads a stored one.
 
     Raises:
-        InputError: If the folder holds no record of an ablation.
+        InputError: If the folder does not contain a record of an ablation.
         SpsamError: If a file is damaged.
     """
     about, runs = _json(folder / STUDY), _json(folder / RUNS)
@@ -52,10 +52,10 @@ def read_record(folder: Path) -> StudyData:
 
 
 def verify_record(folder: Path) -> list[str]:
-    """Computes a record's tables again.
+    """Recomputes the tables of a record.
 
     Returns:
-        Every difference, naming the file, and in a table row and column; empty if all is well.
+        Every difference, with its file and, in a table, its row and column; empty if there is none.
     """
     differences: list[str] = []
     try:
@@ -79,7 +79,7 @@ def _files(folder: Path) -> Iterator[str]:
         elif name not in sums:
             yield f"{folder.name}: {name} is not in the manifest"
         elif sha256((folder / name).read_bytes()) != sums[name]:
-            yield f"{folder.name}: {name} is not what was recorded"
+            yield f"{folder.name}: {name} differs from its recorded checksum"
 
 
 def _tables(folder: Path) -> Iterator[str]:
@@ -92,7 +92,7 @@ def _tables(folder: Path) -> Iterator[str]:
         yield from _compare(file.read_text(encoding="utf-8"), table)
     for file in sorted((folder / TABLES).glob("*.csv")):
         if file.stem not in again:
-            yield f"{TABLES}/{file.name}: these rows give no such table"
+            yield f"{TABLES}/{file.name}: not reproduced from the rows"
 
 
 def _again(folder: Path) -> Sequence[Table]:

@@ -1,4 +1,4 @@
-"""Makes a result of record from a study."""
+"""Creates a result of record from a study."""
 
 from __future__ import annotations
 
@@ -47,22 +47,22 @@ _FORMATS = ("markdown", "csv")
 
 
 def write_record(study: Path, target: Path, *, replace: bool = False) -> Path:
-    """Writes a result of record; returns its folder.
+    """Writes a result of record and returns its folder.
 
     Args:
-        study: The folder of an ablation or a study of prompts.
+        study: The folder of an ablation or a prompt study.
         target: The record's folder, e.g. `reports/results/acdc-arms-1500-steps`.
-        replace: Write over a record of that name.
+        replace: Overwrite a record of the same name.
 
     Raises:
-        InputError: If the study is none, has no finished run, is too large for a record, or the
-            target exists.
+        InputError: If the folder is not a study, has no finished run, is too large for a record, or
+            if the target exists.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", target.name):
         raise InputError(f"--name {target.name}: expected letters, digits, '.', '_' and '-'")
     if target.exists() and not replace:
         raise InputError(
-            Problem("exists already; give another --name, or --replace to write over it", target)
+            Problem("already exists; choose another --name, or --replace to overwrite it", target)
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     clear_drafts(target.parent)
@@ -75,7 +75,7 @@ def write_record(study: Path, target: Path, *, replace: bool = False) -> Path:
             _write_prompts(study, draft)
         else:
             raise InputError(
-                Problem("is no study: expected a folder with ablation.json or study.json", study)
+                Problem("is not a study: expected a folder with ablation.json or study.json", study)
             )
         _finish(draft, target)
     except BaseException:
@@ -85,16 +85,16 @@ def write_record(study: Path, target: Path, *, replace: bool = False) -> Path:
 
 
 def record_tables(measured: StudyData) -> tuple[list[Table], Mapping[str, Any]]:
-    """The tables that a record of an ablation claims, and what is known of its runs.
+    """The tables of an ablation's record, and the provenance of its runs.
 
-    Without mixed-effects models, whose last digits depend on the machine.
+    Mixed-effects models are omitted: their last digits depend on the machine.
     """
     study = StudyResults(measured)
     return ablation_tables(study, mixed=False), study.runs()
 
 
 def write_tables(tables: Sequence[Table], runs: Mapping[str, Any], folder: Path) -> None:
-    """Writes a record's tables as they are compared later."""
+    """Writes a record's tables in the form in which they are compared."""
     for table in tables:
         write_table(table, folder, _FORMATS)
         write_provenance(table, runs, folder)
@@ -106,7 +106,7 @@ def _write_ablation(measured: StudyData, folder: Path) -> None:
     home = measured.folder.resolve().parents[1]
     runs = []
     (folder / CONFIGS).mkdir()
-    # A run that two arms share is there once a line, its files once.
+    # A run shared by two arms has two lines, but its files are stored once.
     for line in measured.runs.drop(columns=["folder"]).to_dict("records"):
         run = RunFolder(home, str(line["run_id"]))
         told = {str(k): None if _is_nan(v) else v for k, v in line.items()}
@@ -125,7 +125,7 @@ def _write_ablation(measured: StudyData, folder: Path) -> None:
 def _write_prompts(study: Path, folder: Path) -> None:
     about, rows = read_prompt_study(study)
     if not rows:
-        raise InputError(Problem("has no answers yet; run it first", study))
+        raise InputError(Problem("has no results yet; run it first", study))
     about = without_paths(about)
     (folder / STUDY).write_text(to_json(about), encoding="utf-8")
     (folder / ROWS).write_bytes(rows_to_bytes(pd.DataFrame(rows)))
@@ -137,8 +137,8 @@ def _finish(draft: Path, target: Path) -> None:
     size = sum(path.stat().st_size for path in files)
     if size > LARGEST:
         raise InputError(
-            f"{target}: would take {size / 1e6:.1f} MB, more than {LARGEST / 1e6:.0f} MB: record a "
-            "study with fewer runs"
+            f"{target}: would require {size / 1e6:.1f} MB, more than {LARGEST / 1e6:.0f} MB: "
+            "record a study with fewer runs"
         )
     sums = {path.relative_to(draft).as_posix(): sha256(path.read_bytes()) for path in files}
     (draft / MANIFEST).write_text(to_json(sums), encoding="utf-8")

@@ -1,1 +1,1 @@
-"""A table as people read it: one model, and a module for each format."""
+"""Rendering of tables: a model, and one module per output format."""

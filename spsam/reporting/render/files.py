@@ -1,4 +1,4 @@
-"""A table's files, and where its numbers come from beside them."""
+"""Files of a table, with the provenance of its numbers."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _DIGITS = 6
 
 
 def to_csv(table: Table) -> str:
-    """All values of a table; an empty place where there is none."""
+    """All values of a table as CSV; missing values are empty."""
     return frame_to_csv(table.frame(), float_format=f"%.{_DIGITS}f")
 
 
 def frame_to_csv(frame: pd.DataFrame, **options: Any) -> str:
-    """A frame as CSV whose texts are texts in a spreadsheet, too.
+    """A data frame as CSV whose texts remain texts in spreadsheets.
 
     Args:
-        frame: Any.
-        options: Of pandas' `to_csv`.
+        frame: The data frame.
+        options: Options of pandas' `to_csv`.
     """
     shown = frame.map(lambda value: csv_cell(value) if isinstance(value, str) else value)
     shown = shown.rename(columns=lambda name: csv_cell(str(name)))
@@ -49,12 +49,12 @@ STANDARD = ("markdown", "csv", "latex")
 
 
 def write_table(table: Table, folder: Path, formats: Sequence[str] = STANDARD) -> list[Path]:
-    """Writes a table's files; returns their paths.
+    """Writes a table's files and returns their paths.
 
     Args:
         table: The table.
-        folder: Where; made if it is missing.
-        formats: Of `FORMATS`.
+        folder: Output folder; created if missing.
+        formats: Keys of `FORMATS`.
     """
     paths = []
     for name in formats:
@@ -66,12 +66,12 @@ def write_table(table: Table, folder: Path, formats: Sequence[str] = STANDARD) -
 
 
 def write_provenance(table: Table, runs: Mapping[str, Any], folder: Path) -> Path:
-    """Writes where every number of a table comes from.
+    """Writes the provenance of every number of a table.
 
     Args:
         table: The table.
-        runs: Run id -> what is known of the run, plain values.
-        folder: Where the table is.
+        runs: Run id -> facts about the run, as plain values.
+        folder: Folder of the table.
     """
     cases: dict[tuple[str, ...], int] = {}
     lines = {line.key: _line(table, line, cases) for line in table.lines}
@@ -99,7 +99,7 @@ def _line(table: Table, line: Line, cases: dict[tuple[str, ...], int]) -> dict[s
             "values": {key: _plain(value) for key, value in cell.values.items()},
             "how": source.how,
             "runs": list(source.runs),
-            # Few sets of cases are shared by many cells.
+            # Many cells share the same set of cases.
             "cases": cases.setdefault(source.cases, len(cases)),
             "published": source.published,
         }

@@ -1,4 +1,4 @@
-"""A table as a piece of an HTML page."""
+"""A table as an HTML fragment."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from spsam.reporting.render.templates import html_templates
 
 
 def to_html(table: Table) -> str:
-    """The table as `<figure class="table">`; every text is escaped, no style is set."""
+    """The table as `<figure class="table">`; all texts are escaped, no style is set."""
     return html_templates().get_template("table.html.j2").render(table=table)

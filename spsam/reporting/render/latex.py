@@ -1,4 +1,4 @@
-"""A table for a paper, and all tables of a report as one document."""
+"""Tables as LaTeX: for papers, and combined into one document."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ _TEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }
 _PATIENCE = 300
-"""Seconds that one run of LaTeX may take."""
+"""Time limit in seconds of one run of LaTeX."""
 
-# Longer tables are broken between pages.
+# Longer tables are split across pages.
 _ONE_PAGE = 40
 _AROUND = {0: "%s", 1: r"\textbf{%s}", 2: r"\underline{%s}"}
 
 
 def to_latex(table: Table) -> str:
-    """The table; needs booktabs, graphicx and multirow; with more than 40 rows longtable."""
+    """The table; requires booktabs, graphicx and multirow, and longtable beyond 40 rows."""
     grouped = table.is_grouped
     long = len(table.lines) > _ONE_PAGE
     alignment = ("l" if grouped else "") + "".join(map(_alignment, table.columns))
@@ -63,7 +63,7 @@ def to_latex(table: Table) -> str:
 
 
 def _caption(table: Table) -> str:
-    """What a paper's reader needs: what the columns are, but no hashes."""
+    """The caption for a paper: with the meaning of columns, without hashes."""
     caption = table.caption
     if table.identity[0]:
         caption = caption.replace(*table.identity)
@@ -78,7 +78,7 @@ def _caption(table: Table) -> str:
 
 
 def to_document(tables: Sequence[Table], title: str) -> str:
-    """All tables as one document that compiles by itself."""
+    """All tables as one self-contained document."""
     template = latex_templates().get_template("document.tex.j2")
     parts = [tex(title), *map(to_latex, tables)]
     lines = declarations("".join(parts))
@@ -86,30 +86,30 @@ def to_document(tables: Sequence[Table], title: str) -> str:
 
 
 def tex(text: str) -> str:
-    """Text that LaTeX prints as it is."""
-    # TeX knows letters with accents, but no accents that follow a letter.
+    """Escapes text for LaTeX."""
+    # TeX supports accented letters, but no combining accents.
     composed = unicodedata.normalize("NFC", one_line(text))
     return "".join(_TEX.get(sign, sign) for sign in composed)
 
 
 def has_latex() -> bool:
-    """Whether this machine can compile LaTeX."""
+    """Whether LaTeX is installed."""
     return shutil.which("pdflatex") is not None
 
 
 def compile_pdf(document: str, path: Path) -> None:
-    """Compiles a document; nothing but the PDF is left.
+    """Compiles a document and removes all auxiliary files.
 
     Raises:
-        SpsamError: If LaTeX refuses it; an older PDF is taken away, since it shows other numbers.
+        SpsamError: If LaTeX fails; a PDF of an earlier report is removed, as it is outdated.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=draft_of(path).name) as folder:
         (Path(folder) / "page.tex").write_text(document, encoding="utf-8")
-        # A report needs no shell from within TeX.
+        # Reports do not require shell access from TeX.
         command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape"]
-        # Columns of a table over several pages are aligned the second time.
+        # Column widths of long tables are correct after the second run.
         for _ in range(2):
             done = _run([*command, "page.tex"], folder, path)
             if done.returncode == 0:
@@ -117,7 +117,7 @@ def compile_pdf(document: str, path: Path) -> None:
             said = [line for line in done.stdout.splitlines() if line.startswith("!")]
             raise SpsamError(
                 f"{path}: pdflatex could not compile the tables: {' '.join(said) or 'see LaTeX'}; "
-                "needed are booktabs, graphicx, multirow and longtable of TeX Live"
+                "required: booktabs, graphicx, multirow and longtable of TeX Live"
             )
         with atomic(path) as draft:
             (Path(folder) / "page.pdf").replace(draft)
@@ -151,12 +151,12 @@ def _rows(table: Table, group: Group, *, spanning: bool) -> list[list[str]]:
         first = []
         if table.is_grouped:
             title, count = tex(group.title), len(group.lines)
-            # A cell over several rows cannot be broken between pages.
+            # A cell that spans rows cannot be split across pages.
             if spanning and count > 1:
                 title = rf"\multirow{{{count}}}{{*}}{{{title}}}"
             first = [title if number == 0 else ""]
         row = [*first, *map(_cell, line.cells)]
-        # What follows a line's end would be read as an option of it.
+        # A bracket or asterisk at the start of a row would be read as an option of the line break.
         rows.append([("{}" if row[0][:1] in ("[", "*") else "") + row[0], *row[1:]])
     return rows
 

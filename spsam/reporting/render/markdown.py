@@ -1,4 +1,4 @@
-"""A table in GitHub's Markdown."""
+"""A table in GitHub-flavoured Markdown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _AROUND = {0: "{}", 1: "**{}**", 2: "<u>{}</u>"}
 
 
 def to_markdown(table: Table) -> str:
-    """The table, its footnotes and its caption."""
+    """The table with its footnotes and caption."""
     heads = [_escape(column.head) for column in table.columns]
     rule = ["---:" if column.number else ":---" for column in table.columns]
     if table.is_grouped:
@@ -20,7 +20,7 @@ def to_markdown(table: Table) -> str:
     lines = [_line(heads), _line(rule)]
     for group in table.groups:
         for number, line in enumerate(group.lines):
-            # Markdown knows no cell over several rows: the title stands in the first.
+            # Markdown has no cells that span rows: the title is in the first row.
             first = [_escape(group.title if number == 0 else "")] if table.is_grouped else []
             lines.append(_line([*first, *map(_cell, line.cells)]))
     for letter, text in table.notes.items():

@@ -1,4 +1,4 @@
-"""A table before it has a format."""
+"""The format-independent model of a table."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Scalar = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Source:
-    """Where a number comes from.
+    """The origin of a number.
 
     Attributes:
-        how: How it was made, in words.
+        how: Description of its computation.
         runs: Ids of the runs.
-        cases: Ids of the cases; empty for what is no score.
-        published: The file and line of a published number; empty for one of ours.
+        cases: Ids of the cases; empty if it is not a score.
+        published: File and line of a published number; empty for other numbers.
     """
 
     how: str
@@ -35,14 +35,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell.
+    """A cell of a table.
 
     Attributes:
-        text: What it says.
-        values: What it stands for, by the name of a column of the CSV; NaN is an empty place.
+        text: The displayed text.
+        values: CSV column -> value; NaN is written as an empty field.
         rank: 1 for the best of its column, 2 for the second best, else 0.
-        notes: Letters of the footnotes that belong to it.
-        source: Where its number comes from; None for a cell without one.
+        notes: Letters of its footnotes.
+        source: The origin of its number; None for a cell without a number.
     """
 
     text: str
@@ -54,16 +54,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One column's head.
+    """A column of a table.
 
     Attributes:
-        key: Its name for `spsam report trace`.
-        head: Its title.
+        key: Name for `spsam report trace`.
+        head: Title.
         number: Whether it is aligned as a number.
-        of_class: Whether it is of a single class: left out first where space is short.
-        wide: Whether it holds sentences, which are broken into lines.
-        meaning: What its numbers are, where neither title nor caption tells it; of columns of
-            classes the same for all.
+        of_class: Whether it refers to a single class; such columns are omitted first if space is
+            short.
+        wide: Whether it contains sentences, which are wrapped.
+        meaning: Meaning of its numbers, unless title or caption explains them; identical for all
+            columns of classes.
     """
 
     key: str
@@ -76,11 +77,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """One row.
+    """A row of a table.
 
     Attributes:
-        key: Its name for `spsam report trace`.
-        cells: One a column.
+        key: Name for `spsam report trace`.
+        cells: One per column.
     """
 
     key: str
@@ -89,11 +90,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that belong together.
+    """A group of rows.
 
     Attributes:
-        title: Stands once, in a column of its own; empty where rows are not grouped.
-        lines: Its rows.
+        title: Title, shown once in a separate column; empty if rows are not grouped.
+        lines: The rows.
     """
 
     title: str
@@ -102,17 +103,17 @@ class Group:
 
 @dataclass(frozen=True)
 class Table:
-    """One table.
+    """A table.
 
     Attributes:
-        name: The stem of its files.
-        caption: What a reader must know: seeds, cases, split, convention.
-        columns: Its heads.
-        groups: Its rows.
+        name: Stem of its files.
+        caption: Information required to interpret it: seeds, cases, split, convention.
+        columns: The columns.
+        groups: The rows, in groups.
         notes: Footnotes, by letter.
-        grouped_by: Head of the column of group titles.
-        identity: What in the caption identifies data and split to a program, and what a paper's
-            reader needs of it; both empty where the caption has no such thing.
+        grouped_by: Title of the column of group titles.
+        identity: The part of the caption that contains hashes of data and split, and its
+            replacement in papers; both empty if the caption has no such part.
     """
 
     name: str
@@ -130,7 +131,7 @@ class Table:
 
     @property
     def is_grouped(self) -> bool:
-        """Whether group titles take a column."""
+        """Whether group titles have a column."""
         return any(group.title for group in self.groups)
 
     def column(self, key: str) -> int:
@@ -138,7 +139,7 @@ class Table:
         return [column.key for column in self.columns].index(key)
 
     def without(self, keys: Sequence[str]) -> Table:
-        """The table without some columns."""
+        """The table without the given columns."""
         keep = [i for i, column in enumerate(self.columns) if column.key not in keys]
         return replace(
             self,
@@ -156,14 +157,14 @@ class Table:
         )
 
     def frame(self) -> pd.DataFrame:
-        """All values, one line a row, in the order in which cells have them."""
+        """All values, one line per row, in the order of the cells."""
         records: list[dict[str, Any]] = []
         for group in self.groups:
             first = {self.grouped_by or "group": group.title} if self.is_grouped else {}
             for line in group.lines:
                 record: dict[str, Any] = dict(first)
                 for cell in line.cells:
-                    # pandas takes no text that is not Unicode, from file names that are not.
+                    # pandas rejects text from file names that are not valid Unicode.
                     record |= {
                         key: plain_text(value) if isinstance(value, str) else value
                         for key, value in cell.values.items()
@@ -173,17 +174,17 @@ class Table:
 
 
 def plain(name: str, caption: str, columns: Sequence[Column], lines: Sequence[Line]) -> Table:
-    """A table whose rows are not grouped."""
+    """A table without groups."""
     return Table(name, caption, tuple(columns), (Group("", tuple(lines)),))
 
 
 def number(value: float, digits: int = 2) -> str:
-    """A number as text, with a real minus sign; a dash where there is none."""
+    """A number as text, with a proper minus sign; a dash for NaN."""
     return NOTHING if math.isnan(value) else f"{value:.{digits}f}".replace("-", "−")
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """A difference as text, with a real minus sign; what is printed as zero has no sign."""
+    """A difference as text, with a proper minus sign; no sign if it is rounded to zero."""
     if math.isnan(value):
         return NOTHING
     text = f"{value:+.{digits}f}"
@@ -191,14 +192,14 @@ def signed(value: float, digits: int = 2) -> str:
 
 
 def ranks(values: Sequence[float], *, higher: bool = True, digits: int = 2) -> list[int]:
-    """1 for the best, 2 for the second best; equal as printed is equal in rank.
+    """1 for the best, 2 for the second best; numbers that are equal as printed share a rank.
 
-    One number alone has no rank.
+    A single number has no rank.
 
     Args:
-        values: NaN is no number.
-        higher: Whether more is better.
-        digits: How many are printed.
+        values: The numbers; NaN has no rank.
+        higher: Whether higher is better.
+        digits: Number of printed digits.
     """
     shown = [None if math.isnan(value) else round(float(value), digits) for value in values]
     distinct = sorted({value for value in shown if value is not None}, reverse=higher)
@@ -208,7 +209,7 @@ def ranks(values: Sequence[float], *, higher: bool = True, digits: int = 2) -> l
 
 
 def ranked(values: Sequence[float], key: str) -> list[Cell]:
-    """Numbers as cells, best and second best marked; more is better."""
+    """Numbers as cells, with the best and second best marked; higher is better."""
     return [
         Cell(number(value), {key: value}, rank)
         for value, rank in zip(values, ranks(values), strict=True)
@@ -224,6 +225,6 @@ def words(texts: Sequence[Scalar], key: str) -> list[Cell]:
 
 
 def by_columns(columns: Sequence[tuple[Column, Sequence[Cell]]]) -> list[Line]:
-    """Rows made from columns; a row's key is the text of its first cell."""
+    """Rows composed of columns; the key of a row is the text of its first cell."""
     rows = zip(*[cells for _, cells in columns], strict=True)
     return [Line(cells[0].text, tuple(cells)) for cells in rows]

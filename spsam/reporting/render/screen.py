@@ -1,4 +1,4 @@
-"""A table in a terminal."""
+"""A table for terminals."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _STYLE = {0: "", 1: "bold", 2: "underline"}
 
 
 def to_rich(table: Table, width: int | None = None) -> rich.table.Table:
-    """The table for a terminal; what does not fit is left out, and said.
+    """The table for a terminal; columns that do not fit are omitted, with a note.
 
     Args:
         table: The table.
-        width: Of the terminal, characters; None leaves nothing out. First titles go, then single
-            classes, then costs.
+        width: Width of the terminal in characters; None omits nothing. Titles are omitted first,
+            then single classes, then costs.
     """
     from rich import box
     from rich.table import Table as Lines
@@ -28,8 +28,8 @@ def to_rich(table: Table, width: int | None = None) -> rich.table.Table:
     shown, left_out = (table, "") if width is None else _fitting(table, width)
     caption = [f"{letter}: {text}" for letter, text in table.notes.items()] + [table.caption]
     if left_out:
-        caption.append(f"Not shown here, for lack of width: {left_out}.")
-    # Text, not markup: a title may hold square brackets.
+        caption.append(f"Omitted for lack of width: {left_out}.")
+    # Text instead of markup: a title may contain square brackets.
     lines = Lines(
         box=box.SIMPLE_HEAD,
         caption=Text(plain("\n".join(caption))),
@@ -70,7 +70,7 @@ def _fitting(table: Table, width: int) -> tuple[Table, str]:
 
 
 def _width(table: Table) -> int:
-    """Characters that the columns need, with the two between each pair and at both ends."""
+    """Number of characters of the columns, including two between columns and at both ends."""
     total = 2
     for index, column in enumerate(table.columns):
         texts = [_text(line.cells[index]) for line in table.lines]

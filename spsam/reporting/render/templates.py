@@ -1,4 +1,4 @@
-"""The shipped templates, for LaTeX and for HTML."""
+"""The shipped templates for LaTeX and HTML."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _seen(value: Any) -> Any:
 
 @lru_cache(maxsize=1)
 def latex_templates() -> Environment:
-    """Templates whose marks leave TeX's own braces and per cent signs as they are."""
+    """Templates whose delimiters do not conflict with TeX's braces and per cent signs."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(
@@ -39,7 +39,7 @@ def latex_templates() -> Environment:
 
 @lru_cache(maxsize=1)
 def html_templates() -> Environment:
-    """Templates that escape every value."""
+    """Templates that escape all values."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(

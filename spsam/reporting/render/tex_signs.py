@@ -1,10 +1,10 @@
-"""What pdfTeX prints for signs that its fonts lack; XeTeX and LuaTeX take them from a font."""
+"""Replacements for characters that pdfTeX's fonts lack; XeTeX and LuaTeX use a system font."""
 
 from __future__ import annotations
 
 import unicodedata
 
-# T1 and TS1 have the rest from U+00A1 to U+017E.
+# T1 and TS1 contain all other characters from U+00A1 to U+017E.
 _LACKING = "ĦħĸĿŀŉŦŧ"
 _LATIN = (
     "a b v g d e zh z i j k l m n o p r s t u f kh ts ch sh shch '' y ' e yu ya "
@@ -23,13 +23,13 @@ _LIKE_LATIN = {"Eta": "H", "Rho": "P", "Chi": "X"}
 
 
 def declarations(document: str) -> list[str]:
-    r"""A `\DeclareUnicodeCharacter` for every sign of a document that pdfTeX cannot print.
+    r"""A `\DeclareUnicodeCharacter` for every character of a document that pdfTeX cannot print.
 
-    Greek letters become symbols, Cyrillic ones Latin letters, and letters lose accents that are
-    not known; of any other sign its number is printed.
+    Greek letters become symbols, Cyrillic letters are transliterated, and letters lose unsupported
+    accents; any other character is replaced by its code.
 
     Args:
-        document: Text in the composed form (NFC).
+        document: Text in composed form (NFC).
     """
     lacking = sorted({sign for sign in document if not sign.isascii() and not _is_known(sign)})
     return [rf"\DeclareUnicodeCharacter{{{ord(sign):04X}}}{{{_instead(sign)}}}" for sign in lacking]
@@ -58,7 +58,7 @@ def _greek(letter: str) -> str:
     name = _OTHER_NAMES.get(name, name)
     if words[1] == "CAPITAL":
         name = name.capitalize()
-    # The others look like Latin letters and have no command.
+    # The other letters look like Latin ones and have no command.
     command = rf"\{name}" if name in _GREEK else _LIKE_LATIN.get(name, name[:1])
     return rf"\ensuremath{{{command}}}"
 

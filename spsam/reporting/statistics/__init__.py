@@ -1,1 +1,1 @@
-"""Statistics of paired runs: intervals, tests, effect sizes."""
+"""Statistics of paired runs: confidence intervals, tests, effect sizes."""

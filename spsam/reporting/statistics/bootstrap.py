@@ -17,17 +17,17 @@ CONFIDENCE = 0.95
 
 @lru_cache(maxsize=4)
 def resampling_weights(count: int, resamples: int = RESAMPLES, seed: int = 0) -> Array:
-    """How often each unit is drawn, with replacement; equal arguments give equal draws.
+    """Number of draws of each unit in bootstrap resamples; deterministic for equal arguments.
 
-    Two statistics under the same weights are resampled as pairs.
+    Using the same weights for two statistics resamples them in pairs.
 
     Args:
-        count: P, how many units there are.
-        resamples: B.
-        seed: Of the draws.
+        count: Number of units, P.
+        resamples: Number of resamples, B.
+        seed: Seed of the draws.
 
     Returns:
-        `(B, P)`, every line of sum P; shared, so read-only.
+        `(B, P)`, every row with sum P; shared and therefore read-only.
     """
     drawn = np.random.default_rng(seed).integers(0, count, (resamples, count))
     lines = np.arange(resamples)[:, None] * count
@@ -42,18 +42,18 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """A confidence interval of a statistic over P units.
 
-    Bias-corrected and accelerated (Efron 1987), as `scipy.stats.bootstrap` computes it; where that
-    is undefined (a statistic that hardly varies) the plain percentiles. Resamples without a value
-    are left out. SciPy does neither: decision 48.
+    Bias-corrected and accelerated (Efron 1987), as in `scipy.stats.bootstrap`. If that is undefined
+    (for a nearly constant statistic), plain percentiles are used. Resamples without a value are
+    excluded. SciPy does neither; see decision 48.
 
     Args:
-        statistic: From weights `(..., P)` to values `(...)`.
-        weights: Of `resampling_weights`.
-        confidence: E.g. 0.95.
-        bca: False takes plain percentiles.
+        statistic: Maps weights `(..., P)` to values `(...)`.
+        weights: The result of `resampling_weights`.
+        confidence: Confidence level, e.g. 0.95.
+        bca: If False, use plain percentiles.
 
     Returns:
-        Lower and upper end; NaN with fewer than two units or no value.
+        Lower and upper end; NaN with fewer than two units or without values.
     """
     count = weights.shape[1]
     if count < 2:
@@ -75,7 +75,7 @@ def _corrected(statistic: Statistic, values: Array, count: int, ends: Array) -> 
 
     seen = statistic(np.ones(count))
     below = (np.mean(values < seen) + np.mean(values <= seen)) / 2
-    # Each line leaves one unit out.
+    # Each row omits one unit.
     jackknife = statistic(np.ones((count, count)) - np.eye(count))
     gap = jackknife.mean() - jackknife
     spread = 6 * float(np.sum(gap**2)) ** 1.5

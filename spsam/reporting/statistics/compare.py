@@ -1,4 +1,4 @@
-"""Each arm against the arm it is a change of."""
+"""Comparisons of each arm with its parent."""
 
 from __future__ import annotations
 
@@ -27,28 +27,27 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Comparison:
-    """An arm against another, paired over patients.
+    """A comparison of two arms, paired over patients.
 
-    The unit is the patient: cases of one patient are no independent evidence, and neither are
-    several seeds on one patient, so a patient's difference is the mean over its classes of the mean
-    over its cases and all finished seeds.
+    The unit is the patient: several cases or seeds of one patient are not independent. The
+    difference of a patient is therefore averaged over its classes, cases and all finished seeds.
 
     Attributes:
         arm: The arm.
-        against: The other one.
-        patients: P, those that both arms scored.
-        seeds: The fewer of the two arms' finished seeds.
-        change: Arm minus other, of the arms' means.
-        low: Lower end of the 95% interval of `change`, patients resampled in pairs.
-        high: Its upper end.
+        against: The arm it is compared with.
+        patients: Number of patients scored in both arms, P.
+        seeds: The smaller number of finished seeds of the two arms.
+        change: Difference of the arms' means, arm minus other.
+        low: Lower end of the 95% confidence interval of `change`, with patients resampled in pairs.
+        high: Upper end of the interval.
         wilcoxon: Two-sided p of Wilcoxon's signed-rank test over patients.
         permutation: Two-sided p of the sign-flip test of the mean over patients.
-        corrected: `permutation` after Holm over the comparisons of the table.
+        corrected: `permutation` after Holm correction over the comparisons of the table.
         effect: Matched-pairs rank-biserial correlation.
-        external: Whether one of the two was predicted elsewhere. Its training cannot be repeated
-            here: it is tested over patients as it is, and gets no mark.
-        seeds_needed: Seeds that a paired t-test over seeds needs for power 0.8 at the difference
-            seen; NaN with fewer than two seeds in common.
+        external: Whether one of the arms is external. Its training cannot be repeated by spsam: it
+            is tested over patients as it is, and not marked.
+        seeds_needed: Number of seeds for which a paired t-test over seeds has power 0.8 at the
+            observed difference; NaN with fewer than two common seeds.
     """
 
     arm: str
@@ -67,12 +66,12 @@ class Comparison:
 
     @property
     def tested(self) -> bool:
-        """Whether its p-values are reported and corrected: a single seed of our own may be luck."""
+        """Whether p-values are reported and corrected; not for a single seed of a trained arm."""
         return self.external or self.seeds > 1
 
     @property
     def significant(self) -> bool:
-        """Whether `corrected` is below 0.05; never with one seed, which may be luck."""
+        """Whether `corrected` is below 0.05; never for a single seed."""
         return self.seeds > 1 and self.corrected < ALPHA
 
     @property
@@ -82,7 +81,7 @@ class Comparison:
 
 
 def stars(p: float) -> str:
-    """One for a p below 0.05, two below 0.01, three below 0.001."""
+    """`*` for p below 0.05, `**` below 0.01, `***` below 0.001; else empty."""
     return "*" * ((p < ALPHA) + (p < 0.01) + (p < 0.001))
 
 
@@ -91,15 +90,15 @@ def compare_all(
     pairs: Sequence[tuple[str, str]],
     externals: Collection[str] = (),
 ) -> dict[str, Comparison]:
-    """Compares arms, and corrects their p-values together.
+    """Compares pairs of arms and corrects their p-values jointly.
 
     Args:
-        scores: Of `arm_scores`.
-        pairs: (arm, against); pairs where one has no finished run are left out.
-        externals: Which of the arms were predicted elsewhere.
+        scores: The result of `arm_scores`.
+        pairs: (arm, against); pairs are skipped if one of the arms has no finished run.
+        externals: Names of external arms.
 
     Returns:
-        By arm.
+        Comparisons by arm.
     """
     compared = [
         _compare(arm, scores[arm], against, scores[against])
@@ -110,7 +109,7 @@ def compare_all(
         dataclasses.replace(c, external=c.arm in externals or c.against in externals)
         for c in compared
     ]
-    # A comparison of single seeds is no test of the arms: it neither counts nor is corrected.
+    # Comparisons of single seeds are not tested and do not count in the correction.
     tested = np.array([c.permutation if c.tested else math.nan for c in found], float)
     return {
         comparison.arm: dataclasses.replace(comparison, corrected=float(p))
@@ -119,13 +118,13 @@ def compare_all(
 
 
 def patient_differences(arm: Scores, against: Scores) -> Array:
-    """`(P',)` arm minus other of each patient that both score, mean over shared classes."""
+    """`(P',)` differences, arm minus other, of patients scored in both, over shared classes."""
     differences = nan_mean(arm.patient_classes() - against.patient_classes(), -1)
     return differences[~np.isnan(differences)]
 
 
 def seed_differences(arm: Scores, against: Scores) -> Array:
-    """`(S',)` arm minus other of each seed that both finished."""
+    """`(S',)` differences, arm minus other, of seeds finished in both."""
     one = dict(zip(arm.seeds, arm.seed_means(), strict=True))
     other = dict(zip(against.seeds, against.seed_means(), strict=True))
     return np.array([one[seed] - other[seed] for seed in arm.seeds if seed in other], float)

@@ -1,8 +1,8 @@
 """Main effects and two-way interactions of a factorial study.
 
-Least squares on effect-coded factors (levels of a factor sum to zero), over the means of the cells.
-In a complete design that is the difference of marginal means; where cells are nested (a component's
-parameter exists only with the component) a factor's columns are zero where it does not exist.
+Least squares on effect-coded factors (the levels of a factor sum to zero), over the cell means. In
+a complete design, estimates are differences of marginal means. If cells are nested (a component's
+parameter exists only with the component), the columns of a factor are zero in cells without it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ Levels = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Contrast:
-    """One number that a design estimates.
+    """A quantity that a design estimates.
 
-    A main effect is the level's marginal mean minus the reference level's. An interaction is how
-    much that difference changes between the other factor's level and its own reference: 0 where
-    both add up.
+    A main effect is the marginal mean of a level minus that of the reference level. An interaction
+    is the change of this difference between a level of the other factor and its reference: 0 if the
+    effects add up.
 
     Attributes:
         factors: One for a main effect, two for an interaction.
-        levels: One a factor.
-        references: The factors' first levels, which they are compared with.
-        weights: `(C,)` of the cells' means.
+        levels: One per factor.
+        references: The first level of each factor.
+        weights: `(C,)` weights of the cell means.
     """
 
     factors: tuple[str, ...]
@@ -47,16 +47,16 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Effect:
-    """A contrast with what the scores say of it.
+    """An estimated contrast.
 
     Attributes:
-        contrast: What is estimated.
+        contrast: The contrast.
         value: The estimate.
-        low: Lower end of its 95% interval, patients resampled as pairs over all cells.
-        high: Its upper end.
-        p: Two-sided p of the sign-flip test over patients; NaN with a single seed, which may be
-            luck.
-        corrected: `p` after Holm over all effects.
+        low: Lower end of its 95% confidence interval, with patients resampled jointly in all cells.
+        high: Upper end of the interval.
+        p: Two-sided p of the sign-flip test over patients; NaN with a single seed, whose difference
+            may be due to chance.
+        corrected: `p` after Holm correction over all effects.
     """
 
     contrast: Contrast
@@ -68,15 +68,15 @@ class Effect:
 
 
 def contrasts(cells: Sequence[Levels], design: Sequence[Levels] | None = None) -> list[Contrast]:
-    """Every main effect and two-way interaction that cells can tell apart.
+    """All main effects and two-way interactions, if the cells identify them.
 
     Args:
-        cells: The levels of each cell; a factor that does not exist in a cell is not in it.
-        design: All cells that there should be, which give the order of levels: the first is the
-            reference. None takes `cells`.
+        cells: The levels of each cell, without factors that do not exist in it.
+        design: All cells of the design, which determine the order of levels: the first is the
+            reference. None: `cells`.
 
     Returns:
-        Main effects first; none where the cells do not suffice for all of them.
+        Main effects first; empty if the cells do not identify all of them.
     """
     design = cells if design is None else design
     factors = list(dict.fromkeys(factor for cell in design for factor in cell))
@@ -113,14 +113,14 @@ def contrasts(cells: Sequence[Levels], design: Sequence[Levels] | None = None) -
 
 
 def effects(scores: Sequence[Scores], cells: Sequence[Levels]) -> list[Effect]:
-    """Estimates, intervals and tests over patients.
+    """Estimates contrasts, with confidence intervals and tests over patients.
 
     Args:
-        scores: Of each cell, over the same patients; S = 0 where no run is finished.
-        cells: Their levels, in the order of the design.
+        scores: Scores of each cell, over the same patients; S = 0 without a finished run.
+        cells: Levels of each cell, in the order of the design.
 
     Returns:
-        One for each contrast of the whole design; NaN where the finished cells cannot tell it.
+        One effect per contrast of the whole design; NaN if the finished cells do not identify it.
     """
     there = [number for number, one in enumerate(scores) if len(one.seeds)]
     known = _estimated([scores[i] for i in there], contrasts([cells[i] for i in there], cells))
@@ -152,11 +152,11 @@ def _estimated(scores: Sequence[Scores], found: Sequence[Contrast]) -> list[Effe
 
 
 class _Means:
-    """The cells' means under weights, worked out once for all contrasts."""
+    """Cell means under weights, cached for all contrasts."""
 
     def __init__(self, scores: Sequence[Scores]) -> None:
         self._scores = scores
-        # Weights are kept, so that no other array gets their id.
+        # The weights are kept, so that no other array reuses their id.
         self._known: dict[int, tuple[Array, Array]] = {}
 
     def contrast(self, line: Array, weights: Array) -> Array:
@@ -168,7 +168,7 @@ class _Means:
 
 
 def _code(level: str | None, levels: Sequence[str]) -> Array:
-    """Effect coding: the first level is −1 everywhere, each other has a column of its own."""
+    """Effect coding: the first level is −1 in all columns, each other has its own column."""
     width = len(levels) - 1
     if level is None:
         return np.zeros(width)
@@ -187,6 +187,6 @@ def _columns(term: tuple[str, ...], codes: Mapping[str, Array]) -> Array:
 def _crossed(
     cells: Sequence[Levels], one: str, other: str, levels: Mapping[str, Sequence[str]]
 ) -> bool:
-    """Whether every level of one factor stands with every level of the other."""
+    """Whether all combinations of the levels of two factors occur."""
     seen = {(cell[one], cell[other]) for cell in cells if one in cell and other in cell}
     return len(seen) == len(levels[one]) * len(levels[other])

@@ -1,4 +1,4 @@
-"""A mixed-effects model of an arm against another: arm fixed, patient and run random."""
+"""Mixed-effects model of two arms: fixed effect of the arm, random effects of patient and run."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import pandas as pd
 
 from spsam.reporting.statistics.scores import Scores, divide, nan_mean
 
-# One covariance matrix over all observations is factorised at every step of the fit.
+# Each step of the fit factorises one covariance matrix over all observations.
 MOST_OBSERVATIONS = 1000
-# The optimiser's steps are made for numbers of this size; what it finds is scaled back.
+# The optimiser's step size suits numbers of this magnitude; results are scaled back.
 _SCALE = 100.0
 
 
 @dataclass(frozen=True)
 class MixedEffects:
-    """What the model says of the fixed effect of the arm.
+    """The fixed effect of the arm.
 
     Attributes:
-        change: Arm minus other; NaN where the model was not fitted.
-        error: Its standard error.
-        p: Two-sided, Wald.
+        change: Arm minus other; NaN if the model was not fitted.
+        error: Standard error of `change`.
+        p: Two-sided Wald p.
         patient_sd: Standard deviation between patients.
-        seed_sd: Standard deviation between runs: what another seed changes.
-        reason: Why there is no number; empty where there is one.
+        seed_sd: Standard deviation between runs, i.e. the variation between seeds.
+        reason: Why there is no estimate; empty if there is one.
     """
 
     change: float = math.nan
@@ -39,13 +39,13 @@ class MixedEffects:
 
 
 def mixed_effects(arm: Scores, against: Scores) -> MixedEffects:
-    """Fits `score ~ arm + (1 | patient) + (1 | run)` by REML, where data allow.
+    """Fits `score ~ arm + (1 | patient) + (1 | run)` by REML, if there are enough data.
 
-    A run is an arm with a seed: seeds of different arms share nothing but their number.
+    A run is an arm with a seed: equal seeds of different arms are not paired.
 
     Args:
         arm: Scores of one arm.
-        against: Scores of the other, over the same patients.
+        against: Scores of the other arm, over the same patients.
     """
     if min(len(arm.seeds), len(against.seeds)) < 2:
         return MixedEffects(reason="fewer than two seeds")
@@ -53,7 +53,7 @@ def mixed_effects(arm: Scores, against: Scores) -> MixedEffects:
     if len(table) > MOST_OBSERVATIONS:
         return MixedEffects(reason=f"{len(table)} observations, more than {MOST_OBSERVATIONS}")
     if table["patient"].nunique() < 3 or table["score"].std() == 0:
-        return MixedEffects(reason="too few patients, or nothing varies")
+        return MixedEffects(reason="too few patients or no variation")
     return _fit(table)
 
 
@@ -77,7 +77,7 @@ def _observations(arm: Scores, against: Scores) -> pd.DataFrame:
 def _fit(table: pd.DataFrame) -> MixedEffects:
     from statsmodels.regression.mixed_linear_model import MixedLM
 
-    # Crossed random effects: one group, a variance component each.
+    # Crossed random effects: a single group, with one variance component per effect.
     parts = {"patient": "0 + C(patient)", "run": "0 + C(run)"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

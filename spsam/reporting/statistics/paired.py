@@ -1,4 +1,4 @@
-"""Tests and effect size of paired differences, one a patient."""
+"""Tests and effect size of paired differences, one per patient."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ LARGEST_EFFECT = 100
 
 
 def wilcoxon_p(differences: Array) -> float:
-    """Two-sided p of Wilcoxon's signed-rank test; zero differences are left out.
+    """Two-sided p of Wilcoxon's signed-rank test; zero differences are excluded.
 
     Args:
         differences: `(P,)` without NaN.
 
     Returns:
-        NaN for no pair, 1 where no pair differs.
+        NaN without differences, 1 if all are zero.
     """
     from scipy.stats import wilcoxon
 
@@ -34,22 +34,22 @@ def wilcoxon_p(differences: Array) -> float:
 
 
 def permutation_p(differences: Array, seed: int = 0) -> float:
-    """Two-sided p of the mean difference when signs are flipped (Fisher's randomisation test).
+    """Two-sided p of the mean difference under sign flips (Fisher's randomisation test).
 
-    Exact where there are no more than 9,999 ways to flip them, else of so many random ones, the
-    data's own counted. The same p as `scipy.stats.permutation_test` of the same flips; why the
-    flips are drawn here: decision 48.
+    Exact if there are at most 9,999 sign patterns; otherwise, 9,999 random patterns are drawn and
+    the observed one is included. Agrees with `scipy.stats.permutation_test` for the same patterns;
+    decision 48 explains why they are drawn here.
 
     Args:
         differences: `(P,)` without NaN.
-        seed: Of the flips.
+        seed: Seed of the random patterns.
     """
     count = differences.size
     if count == 0:
         return float("nan")
     signs = _signs(count, seed)
     sums, seen = np.abs(signs @ differences), abs(float(differences.sum()))
-    # Equal sums differ in their last digits by the order of their terms.
+    # Equal sums may differ in their last digits, depending on the order of summation.
     as_far = int(np.count_nonzero(sums >= seen * (1 - 1e-12)))
     exact = len(signs) == 2**count
     return as_far / len(signs) if exact else (as_far + 1) / (len(signs) + 1)
@@ -57,7 +57,7 @@ def permutation_p(differences: Array, seed: int = 0) -> float:
 
 @lru_cache(maxsize=4)
 def _signs(count: int, seed: int) -> Array:
-    """`(ways, P)` of −1 and 1: all ways, or random ones where there are too many."""
+    """`(patterns, P)` of −1 and 1: all patterns, or random ones if there are too many."""
     if 2**count <= PERMUTATIONS:
         flips = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
     else:
@@ -66,15 +66,15 @@ def _signs(count: int, seed: int) -> Array:
 
 
 def rank_biserial(differences: Array) -> float:
-    """Matched-pairs rank-biserial correlation (Kerby 2014): −1…1, the effect of Wilcoxon's test.
+    """Matched-pairs rank-biserial correlation (Kerby 2014): −1…1, effect size of Wilcoxon's test.
 
-    The share of ranks in favour minus the share against: 1 where every patient gains.
+    Share of ranks in favour minus share of ranks against: 1 if every patient gains.
 
     Args:
-        differences: `(P,)` without NaN; zeros are left out.
+        differences: `(P,)` without NaN; zeros are excluded.
 
     Returns:
-        NaN where no pair differs.
+        NaN if all differences are zero.
     """
     from scipy.stats import rankdata
 
@@ -89,7 +89,7 @@ def holm(p_values: Array) -> Array:
     """P-values corrected for the number of comparisons (Holm 1979).
 
     Args:
-        p_values: `(M,)`; NaN is no comparison and stays NaN.
+        p_values: `(M,)`; NaN is not counted as a comparison and stays NaN.
 
     Returns:
         `(M,)` in the order given.
@@ -104,15 +104,15 @@ def holm(p_values: Array) -> Array:
 
 
 def seeds_needed(differences: Array, power: float = 0.8, alpha: float = 0.05) -> float:
-    """How many seeds a paired t-test over seeds needs to find a difference like the one seen.
+    """Number of seeds for which a paired t-test over seeds detects the observed difference.
 
     Args:
-        differences: `(S,)` one a seed: the mean over patients of arm minus parent.
-        power: Probability of finding it.
+        differences: `(S,)`, one per seed: the mean over patients of arm minus parent.
+        power: Probability of detecting it.
         alpha: Two-sided level.
 
     Returns:
-        A whole number from 2 to 999; infinity where more are needed, NaN with one seed.
+        A whole number from 2 to 999; infinity if more are required, NaN with one seed.
     """
     from statsmodels.stats.power import TTestPower
 
@@ -121,11 +121,11 @@ def seeds_needed(differences: Array, power: float = 0.8, alpha: float = 0.05) ->
     mean, spread = abs(float(np.mean(differences))), float(np.std(differences, ddof=1))
     if mean == 0:
         return float("inf")
-    # Seeds may agree to the last digit; two of them are enough for an effect of 100 already.
+    # Seeds may agree to the last digit; an effect size of 100 requires only two seeds.
     effect = mean / max(spread, mean / LARGEST_EFFECT)
 
     def chance(seeds: int) -> float:
-        # The tail on the wrong side adds nothing where the power is near 0.8, and is NaN far out.
+        # The opposite tail is negligible at a power near 0.8, and NaN for large effects.
         return float(TTestPower().power(effect, seeds, alpha / 2, alternative="larger"))
 
     most = bisect_left(range(2, MOST_SEEDS + 1), power, key=chance) + 2

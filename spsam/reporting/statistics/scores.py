@@ -1,4 +1,4 @@
-"""Scores of a study as arrays, kept as sums and counts so that patients can be resampled."""
+"""Scores of a study as arrays of sums and counts, to resample patients efficiently."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scores:
-    """One metric's scores of one arm.
+    """Scores of one arm in one metric.
 
-    A class's score is the mean over cases, a run's the mean over its foreground classes, an arm's
-    the mean over its finished seeds.
+    The score of a class is the mean over cases, that of a run the mean over its foreground classes,
+    and that of an arm the mean over its finished seeds.
 
     Attributes:
-        sums: `(P, S, K)` summed over each patient's cases, without those where the convention
-            leaves the class out; P patients, S finished seeds, K foreground classes.
-        counts: `(P, S, K)` how many were summed.
+        sums: `(P, S, K)` sums over each patient's cases, without values that the convention
+            excludes; P patients, S finished seeds, K foreground classes.
+        counts: `(P, S, K)` number of summed values.
         seeds: The finished seeds.
     """
 
@@ -35,10 +35,10 @@ class Scores:
         """Mean of each class in each run.
 
         Args:
-            weights: `(..., P)` how often each patient counts; None counts each once.
+            weights: `(..., P)` weight of each patient; None: weight 1.
 
         Returns:
-            `(..., S, K)`; NaN where no case scores a class.
+            `(..., S, K)`; NaN if no case scores the class.
         """
         if weights is None:
             weights = np.ones(len(self.sums))
@@ -56,24 +56,24 @@ class Scores:
         return nan_mean(of_runs, -1)
 
     def patient_classes(self) -> Array:
-        """`(P, K)` each patient's mean over cases and seeds."""
+        """`(P, K)` mean of each patient over cases and seeds."""
         total, count = self.sums.sum(1), self.counts.sum(1)
         return divide(total, count)
 
     def classes(self, indices: Sequence[int]) -> Scores:
-        """The same of some classes; 0 is the first after the background."""
+        """The scores of some classes; index 0 is the first class after the background."""
         return Scores(self.sums[..., indices], self.counts[..., indices], self.seeds)
 
 
 def arm_scores(measured: StudyData, metric: str) -> dict[str, Scores]:
-    """Every arm's scores, over the same patients in the same order.
+    """The scores of every arm, over the same patients in the same order.
 
     Args:
         measured: The study.
-        metric: E.g. `dice`.
+        metric: Name of the metric, e.g. `dice`.
 
     Returns:
-        Arm name -> scores; an arm without a finished run has S = 0.
+        Arm name -> scores; S = 0 for an arm without a finished run.
     """
     rows = measured.rows
     rows = rows[(rows["metric"] == metric) & (rows["class_id"] > 0)]
@@ -96,7 +96,7 @@ def arm_scores(measured: StudyData, metric: str) -> dict[str, Scores]:
     sums = np.bincount(where[there], values[there], minlength=size).reshape(shape)
     counts = np.bincount(where[there], minlength=size).astype(np.float64).reshape(shape)
     seen = np.bincount(where, minlength=size).reshape(shape).sum(axis=(1, 3)) > 0
-    # A seed that lacks a fold has scores of other patients than the rest: it is a hole.
+    # A seed without all folds covers other patients than the rest: it is excluded.
     unfinished = measured.runs[measured.runs["state"] != FINISHED]
     for arm, seed in zip(unfinished["arm"], unfinished["seed"], strict=True):
         if arm in arms and seed in seed_numbers:
@@ -113,14 +113,14 @@ def arm_scores(measured: StudyData, metric: str) -> dict[str, Scores]:
 
 
 def divide(total: Array, count: Array) -> Array:
-    """Means from sums and counts; NaN where nothing was counted."""
+    """Means from sums and counts; NaN if the count is zero."""
     found: Array = np.full_like(total, np.nan)
     np.divide(total, count, out=found, where=count > 0)
     return found
 
 
 def nan_mean(values: Array, axis: int) -> Array:
-    """Mean of what is no NaN; NaN where there is nothing."""
+    """Mean without NaN values; NaN if there are no others."""
     there = ~np.isnan(values)
     return divide(
         np.where(there, values, 0.0).sum(axis=axis), there.sum(axis=axis).astype(np.float64)

@@ -1,1 +1,1 @@
-"""What tables say: ablation, methods compared, statistics, a user's own, the fidelity ledger."""
+"""Tables: ablation, methods, statistics, custom tables, fidelity ledger."""

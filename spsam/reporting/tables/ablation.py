@@ -1,4 +1,4 @@
-"""The table of an ablation: one row an arm."""
+"""The table of an ablation, with one row per arm."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from spsam.reporting.tables.study import COSTS, CostColumn, Metric, StudyResults
 PARTIAL = "partial"
 
 _CHANGE = (
-    "Change: points against the arm in parentheses, with *, ** and *** for p below 0.05, 0.01 and "
-    "0.001 of the sign-flip permutation test over patients (each the mean over its cases, classes "
-    "and seeds), after Holm over the {count} of this table."
+    "Change: points relative to the arm in parentheses, with *, ** and *** for p below 0.05, 0.01 "
+    "and 0.001 of the sign-flip permutation test over patients (each averaged over cases, classes "
+    "and seeds), Holm-corrected over the {count} of this table."
 )
 _ONE_SEED = " A comparison with a single seed is not tested."
 _PUBLISHED = " Published: the paper's values on ACDC, under its own schedule and weights."
 
 _MEANINGS = {
     "dice": "mean Dice over the classes",
-    "hd95": "95th percentile of the surface distances in mm, less is better",
+    "hd95": "95th percentile of the surface distances in mm, lower is better",
 }
 
 Published = Mapping[str, tuple[float, str]]
@@ -48,22 +48,24 @@ def ablation_table(
     *,
     factors: bool = True,
 ) -> Table:
-    """Gathers the table.
+    """Builds the table.
 
-    A class's Dice is the mean over cases, without those where the convention leaves it out; a run's
-    mean Dice is the mean over its foreground classes; an arm's is the mean over its finished seeds.
+    The Dice of a class is the mean over cases, without those that the convention excludes; the mean
+    Dice of a run is the mean over its foreground classes; that of an arm is the mean over its
+    finished seeds.
 
     Args:
         study: The study.
-        published: Mean Dice in percent and its place by arm name; None reads the paper's.
-        name: The stem of the table's files.
-        factors: Whether a cell of a factorial study has a column a factor instead of a title.
+        published: Arm name -> mean Dice in percent and its place; None: the paper's values.
+        name: Stem of the table's files.
+        factors: Whether to show the cells of a factorial study by one column per factor instead of
+            their titles.
 
     Returns:
-        Values of the CSV: arm, state, seeds (that have a run), title, dice, ci_low, ci_high, std
-        (over seeds), one `dice: <class>` a foreground class, hd95 where it was measured, change,
-        change_low, change_high, p, p_holm, parent, published, trained_parameters, costs; of a
-        factorial study its factors, too. Dice in percent.
+        The table. CSV values: arm, state, seeds (with a finished run), title, dice, ci_low,
+        ci_high, std (over seeds), one `dice: <class>` per foreground class, hd95 if measured,
+        change, change_low, change_high, p, p_holm, parent, published, trained_parameters, costs;
+        for a factorial study also its factors. Dice in percent.
     """
     arms = study.measured.arms
     known = published_ablation() if published is None else published
@@ -90,7 +92,7 @@ def ablation_table(
 
 
 def state_of(states: Sequence[str]) -> str:
-    """What an arm's runs have come to: `finished`, `partial`, `failed` or `missing`."""
+    """The combined state of an arm's runs: `finished`, `partial`, `failed` or `missing`."""
     finished = sum(state == FINISHED for state in states)
     if finished == len(states) > 0:
         return FINISHED
@@ -109,7 +111,7 @@ def _titles(study: StudyResults) -> _Columns:
 
 
 def _factors(study: StudyResults, factors: Sequence[str]) -> _Columns:
-    """A column a factor; the first holds what is known of the arm, too."""
+    """One column per factor; the first also contains the facts about the arm."""
     arms = study.measured.arms
 
     def level(arm: ArmData, factor: str) -> str:
@@ -142,7 +144,7 @@ def _factors(study: StudyResults, factors: Sequence[str]) -> _Columns:
 def _arm_cell(study: StudyResults, arm: ArmData) -> Cell:
     states = study.states(arm.name)
     folds = len(folds_of(study.measured.about))
-    # Runs are seed by seed; a seed that has finished on some folds counts, as in comparisons.
+    # Runs are sorted by seed; a seed with at least one finished fold counts, as in comparisons.
     seeds = sum(FINISHED in states[at : at + folds] for at in range(0, len(states), folds))
     values: dict[str, Scalar] = {"arm": arm.name, "state": state_of(states), "seeds": seeds}
     if study.measured.externals:
@@ -250,11 +252,14 @@ def _caption(study: StudyResults, keys: Sequence[str]) -> str:
     tested = [comparison for comparison in comparisons if comparison.tested]
     text = study.words("Dice in percent")
     if study.patients > 1:
-        text += " In square brackets: 95% interval over patients (BCa bootstrap, 2,000 resamples)."
+        text += (
+            " In square brackets: 95% confidence interval over patients (BCa bootstrap, 2,000 "
+            "resamples)."
+        )
     if tested:
         text += " " + _CHANGE.format(count=counted(len(tested), "comparison"))
     elif comparisons:
-        text += " Change: points against the arm in parentheses."
+        text += " Change: points relative to the arm in parentheses."
     if len(tested) < len(comparisons):
         text += _ONE_SEED
     text += _PUBLISHED if "published" in keys else ""

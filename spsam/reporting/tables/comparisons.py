@@ -1,4 +1,4 @@
-"""The statistics of an ablation: each arm against its parent."""
+"""The statistics of an ablation: comparisons of each arm with its parent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spsam.reporting.statistics.compare import Comparison
 from spsam.reporting.statistics.mixed import MixedEffects, mixed_effects
 from spsam.reporting.tables.study import Metric, StudyResults
 
-# A fit takes a fraction of a second: more would keep a reader waiting.
+# Each fit takes a fraction of a second; more would take too long.
 MOST_FITS = 30
 
 _COLUMNS = (
@@ -38,11 +38,11 @@ _COLUMNS = (
 
 
 def comparisons_table(study: StudyResults, *, mixed: bool = True) -> Table | None:
-    """Every comparison with all that is said of it; None where there is none.
+    """All comparisons of a study; None if there are none.
 
     Args:
         study: The study.
-        mixed: Fit mixed-effects models, which need statsmodels.
+        mixed: Fit mixed-effects models, which requires statsmodels.
     """
     notes = _Notes()
     groups = []
@@ -63,26 +63,26 @@ def comparisons_table(study: StudyResults, *, mixed: bool = True) -> Table | Non
 
 
 _MIXED = (
-    " Mixed effects: score ~ arm + (1 | patient) + (1 | run) by REML; the arm's coefficient with "
-    "its standard error and Wald p. SD run: the model's standard deviation between runs of one arm."
+    " Mixed effects: score ~ arm + (1 | patient) + (1 | run) by REML; coefficient of the arm with "
+    "standard error and Wald p. SD run: the model's standard deviation between runs of one arm."
 )
 
 
 def _caption(study: StudyResults) -> str:
     return (
-        f"{study.words('Differences between arms and the arms they are changes of')} Dice in "
-        "points of percent, HD95 in mm. Paired over patients, each the mean over its cases, "
-        "classes and finished seeds: 95% BCa bootstrap interval (2,000 resamples), Wilcoxon's "
-        "signed-rank test, sign-flip permutation test of the mean, the latter after Holm over the "
-        "comparisons of one metric, matched-pairs rank-biserial correlation. These tests speak of "
-        "new patients, not of new seeds: a comparison with a single seed is not tested. Seeds "
-        "needed: for a paired t-test over seeds to find the difference seen with power 0.8 at "
-        "level 0.05."
+        f"{study.words('Differences between arms and their parents')} Dice in "
+        "points of percent, HD95 in mm. Paired over patients, each averaged over cases, classes "
+        "and finished seeds: 95% BCa bootstrap confidence interval (2,000 resamples), Wilcoxon's "
+        "signed-rank test, sign-flip permutation test of the mean (also Holm-corrected over the "
+        "comparisons of one metric), matched-pairs rank-biserial correlation. These tests "
+        "generalise to new patients, not to new seeds: a comparison with a single seed is not "
+        "tested. Seeds needed: number of seeds for which a paired t-test over seeds detects the "
+        "observed difference with power 0.8 at level 0.05."
     )
 
 
 class _Notes:
-    """Footnotes: equal texts share a letter."""
+    """Footnotes; equal texts share a letter."""
 
     def __init__(self) -> None:
         self.by_letter: dict[str, str] = {}

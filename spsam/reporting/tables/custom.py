@@ -1,4 +1,4 @@
-"""A user's own table, described by a YAML file."""
+"""Custom tables, defined by YAML files."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _KEYS = {"arm": "arm", "seed": "seed", "case": "case", "patient": "patient", "cl
 
 
 def custom_table(path: Path, measured: StudyData) -> Table:
-    """The table that a file describes, of one study.
+    """The custom table of a study.
 
     Args:
         path: A YAML file, see `spsam.config.table`.
         measured: The study.
 
     Raises:
-        InputError: With every mistake, also names that the study lacks, each with its line.
+        InputError: With every mistake and its line, including names that the study does not have.
     """
     config, file = load_table(path)
     checked = _Checked(file)
@@ -62,7 +62,7 @@ def custom_table(path: Path, measured: StudyData) -> Table:
 
 
 def select(measured: StudyData, filters: Filters) -> StudyData:
-    """The part of a study that filters leave."""
+    """The part of a study that passes the filters."""
     arms = list(measured.arms)
     if filters.arm is not None:
         by_name = {arm.name: arm for arm in arms}
@@ -71,7 +71,7 @@ def select(measured: StudyData, filters: Filters) -> StudyData:
     kept = [measured.seeds.index(seed) for seed in seeds]
     folds = len(folds_of(measured.about))
     of_seeds = [i * folds + fold for i in kept for fold in range(folds)]
-    # An external has the first seed's alone.
+    # An external has only runs of the first seed.
     arms = [
         dataclasses.replace(
             arm, run_ids=tuple(arm.run_ids[i] for i in of_seeds if i < len(arm.run_ids))
@@ -106,7 +106,7 @@ def select(measured: StudyData, filters: Filters) -> StudyData:
 
 
 class _Checked:
-    """Gathers the names that a study does not have."""
+    """Collects names that the study does not have."""
 
     def __init__(self, file: YamlFile) -> None:
         self._file = file
@@ -145,7 +145,7 @@ class _Checked:
 
 
 def _ordered(table: Table, keys: Sequence[str]) -> Table:
-    """The table's columns by name, in that order."""
+    """Selects the table's columns by name, in the given order."""
     order = [table.column(key) for key in keys]
     groups = tuple(
         dataclasses.replace(
@@ -162,11 +162,11 @@ def _ordered(table: Table, keys: Sequence[str]) -> Table:
 
 
 def _pivot(name: str, config: TableConfig, measured: StudyData) -> Table:
-    """A row a seed, case, patient or class; a column an arm."""
+    """One row per seed, case, patient or class; one column per arm."""
     metric, key = METRICS[config.metric], _KEYS[config.rows]
     rows = measured.rows
     rows = rows[(rows["metric"] == metric.key) & (rows["class_id"] > 0)]
-    # Class means first, as in every table of this project; a class is not weighted by its cases.
+    # Means per class first, as in all tables: classes are not weighted by their number of cases.
     keys = [key] if key == "class_name" else [key, "class_name"]
     means = rows.groupby(["arm", *keys], observed=True, sort=False)["value"].mean()
     wide = means.groupby(["arm", key], observed=True, sort=False).mean().unstack("arm")

@@ -23,13 +23,13 @@ _KINDS = {1: "main effects", 2: "interactions"}
 
 
 def effects_table(study: StudyResults) -> Table | None:
-    """What each factor changes, and what two change together; None for other shapes.
+    """The effect of each factor and of each pair of factors; None for other shapes.
 
     Args:
         study: The study; its arms are the cells.
 
     Returns:
-        Values of the CSV: metric, kind, factor, level, reference, effect, low, high, p, p_holm.
+        The table. CSV values: metric, kind, factor, level, reference, effect, low, high, p, p_holm.
         Dice in points of percent.
     """
     arms = [arm for arm in study.measured.arms if not arm.external]
@@ -53,12 +53,12 @@ def effects_table(study: StudyResults) -> Table | None:
 def _caption(study: StudyResults) -> str:
     return (
         f"{study.words('Effects of the factors')} Dice in points of percent, HD95 in mm. Main "
-        "effect: the marginal mean of the level minus that of the level it is against, by least "
-        "squares on effect-coded factors over the means of the cells. Interaction: how much the "
-        "first factor's effect is larger at the second factor's level than at the one it is "
-        "against; 0 where effects add up. 95% BCa bootstrap interval over patients (2,000 "
-        "resamples), drawn alike in all cells; sign-flip permutation test over patients, after "
-        "Holm over the effects of one metric. With a single seed nothing is tested."
+        "effect: the marginal mean of the level minus that of the reference level, by least "
+        "squares on effect-coded factors over the cell means. Interaction: the difference between "
+        "the effects of the first factor at the level of the second factor and at its reference; 0 "
+        "if effects add up. 95% BCa bootstrap confidence interval over patients (2,000 resamples, "
+        "the same in all cells); sign-flip permutation test over patients, Holm-corrected over the "
+        "effects of one metric. With a single seed, nothing is tested."
     )
 
 

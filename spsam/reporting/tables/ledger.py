@@ -1,4 +1,4 @@
-"""The fidelity ledger: each setting, its value, and whether paper, author's code or we chose it."""
+"""The fidelity ledger: each setting, its value and its source (paper, author's code, chosen)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from spsam.reporting.render.model import Cell, Column, Group, Line, Table
 
 SOURCES = {"P": "paper", "A": "author's code", "C": "chosen"}
 
-# Of a parameter whose block has several sources.
+# The source of parameters of a block with several sources.
 _AS_THE_BLOCK = "see its block"
 
 _LABELS = ("name", "title", "parent", "summary", "plugins")
@@ -40,7 +40,7 @@ def ledger_of_file(
     Args:
         config: The run's `config.yaml`.
         plugins: As in `ledger_table`.
-        tuned: As there.
+        tuned: As in `ledger_table`.
 
     Raises:
         InputError: If the file cannot be read.
@@ -58,13 +58,13 @@ def ledger_table(
     plugins: Sequence[Path] = (),
     tuned: Mapping[str, str] | None = None,
 ) -> Table:
-    """One row a setting, in the order of the schema.
+    """One row per setting, in the order of the schema.
 
     Args:
-        arm: An arm's values, as plain mappings.
-        preset: The name of the preset that is in them.
-        plugins: Folders with components of the user's own; those that the arm names are not read.
-        tuned: Setting -> how it was chosen, of those that a study tuned.
+        arm: The values of an arm, as plain mappings.
+        preset: Name of the preset that they include.
+        plugins: Folders with additional components; folders stored in the arm are not read.
+        tuned: Setting -> how its value was chosen, for tuned settings.
     """
     catalogue = Catalogue.load(plugins)
     groups = []
@@ -89,16 +89,16 @@ def ledger_table(
     told = ", ".join(f"{count} {label}" for label, count in counts.items())
     caption = (
         f"Settings of {arm.get('title', arm.get('name', 'the arm'))} with the preset {preset}: "
-        f"where each value comes from ({told}). paper: it is stated there; author's code: from the "
-        "author's other code or nnU-Net, whose training the paper takes over; chosen: neither "
-        "settles it; set: the arm or the preset departs from that value, which is in parentheses; "
-        "see its block: the block's meaning says whose its values are."
+        f"source of each value ({told}). paper: stated in the paper; author's code: from the "
+        "author's other code or from nnU-Net, whose training procedure the paper adopts; chosen: "
+        "specified by neither; set: the arm or the preset deviates from the value in parentheses; "
+        "see its block: the meaning of the block lists the sources of its values."
     )
     return Table("ledger", caption, _COLUMNS, tuple(groups))
 
 
 def _tuned(line: Line, tuned: Mapping[str, str]) -> Line:
-    """The line, whose source is the study's choice where it was one."""
+    """The line, with the tuning as source if the value was tuned."""
     if line.key not in tuned:
         return line
     before = line.cells[2].text.removeprefix("set (").removesuffix(")")
@@ -116,14 +116,14 @@ def _settings(field: FieldInfo, value: Any, path: str) -> Iterator[Line]:
         return
     extra = field.json_schema_extra
     label = SOURCES[str(extra["source"])] if isinstance(extra, Mapping) else "chosen"
-    # A default of None is worked out from other values.
+    # A default of None is derived from other values.
     if not field.is_required() and field.default is not None:
         label = _against(label, _plain(field.default), value)
     yield _line(path, value, label, field.description or "")
 
 
 def _chosen(blocks: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Slot, path and block of every component, those of a slot that has several by their names."""
+    """Slot, path and block of every component; several components in a slot by their names."""
     for slot, value in blocks.items():
         if isinstance(value, list | tuple):
             yield from ((slot, f"blocks.{slot}.{block['name']}", block) for block in value)
@@ -138,9 +138,9 @@ def _component(
     name = str(block["name"])
     try:
         card = catalogue.card(slot, name)
-    except InputError:  # of a plugin that is not here
+    except InputError:  # of a plugin that is not available
         what = "network" if slot == "network" else "block"
-        meaning = f"A {what} of a plugin that is not at hand; --plugin names its folder."
+        meaning = f"A {what} of an unavailable plugin; specify its folder with --plugin."
         yield _line(path, name, "chosen", meaning)
         return
     kind = "paper" if "paper" in card.source else "chosen"
@@ -152,7 +152,7 @@ def _component(
 
 
 def _parameters(card: Card, values: Mapping[str, Any], path: str) -> Iterator[Line]:
-    # A card with several sources says in words which of its values are whose.
+    # The text of a card with several sources assigns its values to them.
     kinds = [SOURCES[kind[0].upper()] for kind in card.source]
     label = kinds[0] if len(kinds) == 1 else _AS_THE_BLOCK
     for parameter in parameters(card):
@@ -181,7 +181,7 @@ def _line(path: str, value: Any, source: str, meaning: str) -> Line:
 
 
 def _plain(value: Any) -> Any:
-    """As YAML gives it back: lists for tuples, numbers as they compare."""
+    """The value as read from YAML: lists for tuples, comparable numbers."""
     return json.loads(json.dumps(value, default=str))
 
 

@@ -1,4 +1,4 @@
-"""The paper's comparisons of methods, with runs of this project beside the printed rows."""
+"""The paper's comparisons of methods, with this project's runs below the printed rows."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class MethodsTable:
     """One of the paper's comparison tables.
 
     Attributes:
-        key: The stem of its file of published numbers.
-        title: What is compared.
-        data: Names of data sets whose runs stand beside it.
-        digits: How many the paper prints.
+        key: Stem of its file of published numbers.
+        title: Subject of the comparison.
+        data: Names of data sets whose runs are added to it.
+        digits: Number of digits printed in the paper.
     """
 
     key: str
@@ -47,23 +47,24 @@ METHODS = (
 
 
 def methods_of(data: str) -> MethodsTable | None:
-    """The comparison that a data set's runs belong beside; None where the paper has none."""
+    """The comparison that includes a data set; None if the paper has none."""
     return next((table for table in METHODS if data.lower() in table.data), None)
 
 
 def methods_table(methods: MethodsTable, study: StudyResults | None = None) -> Table:
-    """The published rows, and below them every arm of a study that has a finished run.
+    """The published rows, followed by every arm of a study with a finished run.
 
-    An arm is any network of the study, and predictions made elsewhere that it scored.
+    Arms can be any network of the study, including external predictions.
 
-    Best and second best are marked among this project's rows alone: the published ones were
-    measured under other weights, schedules and splits, and rank with nothing.
+    Best and second best are marked among this project's rows only: the published numbers were
+    measured with other weights, schedules and splits, and are not ranked.
 
-    Where a printed mean is not the mean of its own row, rounding allowed, a footnote says so.
+    A footnote marks rows whose printed mean differs from the mean of their classes by more than
+    rounding.
 
     Args:
-        methods: Which comparison.
-        study: Of the same data; None for the published rows alone.
+        methods: The comparison.
+        study: A study of the same data; None: only the published rows.
     """
     published = published_methods(methods.key)
     classes = list(published[0].classes)
@@ -106,7 +107,7 @@ def _note(row: PublishedRow, methods: MethodsTable, notes: dict[str, str]) -> tu
 
 
 def _ours(study: StudyResults, classes: Sequence[str]) -> list[tuple[str, list[float]]]:
-    """Arm and its numbers in the table's order; a class that the data lack is a hole."""
+    """Arms and their numbers in the order of the table; NaN for classes that the data lack."""
     names = [_plain(name) for name in study.measured.class_names[1:]]
     scores = study.scores("dice")
     rows = []
@@ -159,8 +160,8 @@ def _caption(methods: MethodsTable, study: StudyResults | None) -> str:
     )
     if study is None:
         return text
-    weights = "under the preset, weights and split given here, which are not the paper's"
-    marks = "Best and second best are marked among this project's rows alone."
+    weights = "with the preset, weights and split given here, which are not the paper's"
+    marks = "Best and second best are marked among this project's rows only."
     return f"{text} This project's rows, {weights}: {study.words('Dice in percent')} {marks}"
 
 

@@ -1,4 +1,4 @@
-"""Numbers of the paper, as printed."""
+"""Numbers printed in the paper."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from spsam.config.places import shipped
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One method's line.
+    """The row of one method.
 
     Attributes:
-        method: As the paper calls it.
-        mean: Mean Dice, percent, as printed.
+        method: Name in the paper.
+        mean: Mean Dice in percent, as printed.
         classes: Dice by class, percent.
         place: File and line, e.g. `published/table3_acdc.csv:4`.
     """
@@ -28,24 +28,24 @@ class PublishedRow:
 
     @property
     def own_mean(self) -> float:
-        """The mean of the line's own classes."""
+        """The mean over the classes of the row."""
         return sum(self.classes.values()) / len(self.classes)
 
     def disagrees(self, digits: int) -> bool:
-        """Whether the printed mean is not the mean of its own line, rounding allowed.
+        """Whether the printed mean differs from the mean of the row by more than rounding.
 
         Args:
-            digits: How many are printed.
+            digits: Number of printed digits.
         """
-        # Both the mean and every class are rounded to half a digit.
+        # The mean and all classes are rounded by up to half a digit.
         return abs(self.own_mean - self.mean) > 10.0**-digits + 1e-9
 
 
 def published_methods(name: str) -> list[PublishedRow]:
-    """The methods of one of the paper's comparison tables.
+    """Reads the methods of one of the paper's comparison tables.
 
     Args:
-        name: E.g. `table3_acdc`.
+        name: Stem of the file, e.g. `table3_acdc`.
     """
     file = shipped("reports") / "published" / f"{name}.csv"
     return [

@@ -1,4 +1,4 @@
-"""What tables of one study share: scores, comparisons, sources, the words of a caption."""
+"""Scores, comparisons, sources and captions shared by the tables of a study."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from spsam.reporting.tables.tuning import checkpoint_words, initial_words, tunin
 
 @dataclass(frozen=True)
 class Metric:
-    """A score as tables show it.
+    """A metric as shown in tables.
 
     Attributes:
-        key: Its name in the rows.
-        head: Its title.
-        scale: From the rows' unit to the table's.
-        higher: Whether more is better.
+        key: Name in the rows.
+        head: Title.
+        scale: Factor from the rows' unit to the table's unit.
+        higher: Whether higher is better.
     """
 
     key: str
@@ -43,15 +43,15 @@ METRICS: Mapping[str, Metric] = {
 
 @dataclass(frozen=True)
 class CostColumn:
-    """What a run costs, as tables show it.
+    """A cost of a run as shown in tables.
 
     Attributes:
-        key: The column's name.
-        head: Its title.
-        column: Of `StudyData.runs`.
-        scale: From that column's unit to the table's.
-        digits: How many are printed.
-        how: In words.
+        key: Name of the column.
+        head: Title.
+        column: Column of `StudyData.runs`.
+        scale: Factor from that column's unit to the table's unit.
+        digits: Number of printed digits.
+        how: Description.
     """
 
     key: str
@@ -79,10 +79,10 @@ COSTS: Sequence[CostColumn] = (
 
 
 class StudyResults:
-    """A measured study with what is computed from it once.
+    """A study with cached results of computations.
 
     Args:
-        measured: Of `read_study`.
+        measured: The result of `read_study`.
     """
 
     def __init__(self, measured: StudyData) -> None:
@@ -98,7 +98,7 @@ class StudyResults:
 
     @property
     def metrics(self) -> list[Metric]:
-        """Those that the study's rows have; Dice always."""
+        """The metrics in the study's rows; always includes Dice."""
         there = set(self.measured.rows["metric"].unique())
         return [metric for key, metric in METRICS.items() if key in there or key == "dice"]
 
@@ -109,7 +109,7 @@ class StudyResults:
 
     @cached_property
     def patients(self) -> int:
-        """How many patients they are of."""
+        """Number of patients of these cases."""
         return len(self.measured.rows["patient"].cat.categories)
 
     def scores(self, metric: str) -> dict[str, Scores]:
@@ -119,7 +119,7 @@ class StudyResults:
         return self._scores[metric]
 
     def comparisons(self, metric: str) -> dict[str, Comparison]:
-        """Each arm against its parent, where both are in the study; by arm."""
+        """Comparisons of each arm with its parent, if both are in the study; by arm."""
         if metric not in self._comparisons:
             scores = self.scores(metric)
             pairs = [(arm.name, arm.parent) for arm in self.measured.arms if arm.parent in scores]
@@ -127,11 +127,11 @@ class StudyResults:
         return self._comparisons[metric]
 
     def shown(self, arm: str) -> str:
-        """An arm's name in tables."""
+        """The name of an arm in tables."""
         return next(each.shown for each in self.measured.arms if each.name == arm)
 
     def interval(self, metric: str, arm: str) -> tuple[float, float]:
-        """The 95% interval of an arm's mean over patients."""
+        """The 95% confidence interval of an arm's mean over patients."""
         scores = self.scores(metric)[arm]
         if not len(scores.seeds):
             return math.nan, math.nan
@@ -146,24 +146,24 @@ class StudyResults:
         return tuple(run for run, state in self._states.get(arm, {}).items() if state == FINISHED)
 
     def cost(self, cost: CostColumn, arm: str) -> float:
-        """The mean over an arm's finished runs; NaN where none recorded it."""
+        """The mean over an arm's finished runs; NaN if none recorded it."""
         if arm not in self._costs.groups:
             return math.nan
         return float(self._costs.get_group(arm)[cost.column].mean()) * cost.scale
 
     def source(self, how: str, *arms: str, scored: bool = True) -> Source:
-        """Where a number of some arms comes from."""
+        """The source of a number computed from some arms."""
         runs = tuple(run for arm in arms for run in self.finished(arm))
         return Source(how, runs, self.cases if scored else ())
 
     def runs(self) -> dict[str, Any]:
-        """What provenance tells of each run, as plain values without paths."""
+        """Provenance of each run, as plain values without paths."""
         told = self.measured.runs.drop(columns=["folder"]).drop_duplicates("run_id")
         return {str(line["run_id"]): _told(line) for line in told.to_dict("records")}
 
     @property
     def identity(self) -> tuple[str, str]:
-        """Data and split by their hashes, as captions have them; and without, for a paper."""
+        """Data and split for captions: with their hashes, and without hashes for papers."""
         measured, data = self.measured, self.measured.data
         folds = ", ".join(str(fold["fold"]) for fold in folds_of(measured.about))
         many = "s" if "," in folds else ""
@@ -173,22 +173,22 @@ class StudyResults:
         )
 
     def identified(self, table: Table) -> Table:
-        """A table of the study that knows which part of its caption is hashes."""
+        """Adds the part of the caption that contains hashes to a table."""
         return (
             replace(table, identity=self.identity) if self.identity[0] in table.caption else table
         )
 
     def words(self, how: str) -> str:
-        """The caption's facts: data, split, cases, seeds, convention, SAM's weights.
+        """The facts in a caption: data, split, cases, seeds, convention, SAM's weights.
 
         Args:
-            how: Begins the sentence, e.g. `Dice in percent`.
+            how: Start of the sentence, e.g. `Dice in percent`.
         """
         about, data = self.measured.about, self.measured.data
         seeds, cases = len(self.measured.seeds), self.measured.test_cases
         rows = self.measured.rows
         dice = rows[rows["metric"] == "dice"]
-        # Arms may differ in it; the reader must see that they do.
+        # All origins are listed, as arms may differ in them.
         weights = "; ".join(self.measured.weights)
         conventions = ", ".join(map(str, dice["convention"].unique())) or "none scored yet"
         of = f" of {counted(self.patients, 'patient')}" if self.patients else ""
@@ -204,19 +204,19 @@ class StudyResults:
         )
 
     def _of_externals(self) -> str:
-        """What a caption says of predictions made elsewhere."""
+        """The part of a caption on external predictions."""
         names = self.measured.externals
         if not names:
             return ""
         return (
-            f" {', '.join(names)} (external): predicted elsewhere; scored by spsam, each as one "
-            "seed. Its test over patients speaks of these predictions, not of another training, "
-            "and has no mark."
+            f" {', '.join(names)} (external): predicted by another program, scored by spsam; each "
+            "counts as one seed. Tests over patients refer to these predictions, not to another "
+            "training, and are not marked."
         )
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun."""
+    """A number followed by a noun."""
     return f"{number} {noun}{'s' if number != 1 else ''}"
 
 

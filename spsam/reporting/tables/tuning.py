@@ -1,4 +1,4 @@
-"""Captions and ledgers: values and weights that a study chose on validation cases."""
+"""Captions and ledger entries about tuned values and selected checkpoints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from spsam.reporting.study_data import ArmData
 
 
 def tuning_words(arms: Sequence[ArmData]) -> list[str]:
-    """A sentence for each budget: what was searched, with how many trials, and what was chosen."""
+    """One sentence per budget: the search, its number of trials, and the chosen values."""
     budgets: dict[str, list[str]] = {}
     for arm in arms:
         if arm.tuned:
@@ -17,13 +17,13 @@ def tuning_words(arms: Sequence[ArmData]) -> list[str]:
             told = ", ".join(_number(value) for value in values.values()) or "not chosen yet"
             budgets.setdefault(_budget(arm.tuned), []).append(f"{arm.name} {told}")
     return [
-        f"Chosen by {budget}, no test case seen: {'; '.join(chosen)}."
+        f"Chosen by {budget}, without using test cases: {'; '.join(chosen)}."
         for budget, chosen in budgets.items()
     ]
 
 
 def checkpoint_words(arms: Sequence[ArmData]) -> list[str]:
-    """A sentence for each way in which validation cases chose the epoch of the weights."""
+    """One sentence per way in which validation cases selected the epoch of the weights."""
     ways: dict[str, list[str]] = {}
     for arm in arms:
         if arm.best:
@@ -39,19 +39,19 @@ def checkpoint_words(arms: Sequence[ArmData]) -> list[str]:
 
 
 def initial_words(arms: Sequence[ArmData]) -> list[str]:
-    """A sentence for each set of earlier runs that arms begin with."""
+    """One sentence per set of earlier runs that arms start from."""
     sources: dict[tuple[str, ...], list[str]] = {}
     for arm in arms:
         if arm.initial:
             sources.setdefault(tuple(arm.initial), []).append(arm.name)
     return [
-        f"{', '.join(names)} begin{'s' if len(names) == 1 else ''} with {'; '.join(source)}."
+        f"{', '.join(names)} start{'s' if len(names) == 1 else ''} from {'; '.join(source)}."
         for source, names in sources.items()
     ]
 
 
 def tuned_settings(tuned: Mapping[str, Any]) -> dict[str, str]:
-    """By dotted key, how a ledger names the source of a chosen value."""
+    """Dotted key -> source in the ledger, for tuned values."""
     told = f"tuned, {tuned['trials']} trials on validation cases" if tuned else ""
     return dict.fromkeys((tuned.get("values") or {}) if tuned else (), told)
 
@@ -59,7 +59,7 @@ def tuned_settings(tuned: Mapping[str, Any]) -> dict[str, str]:
 def _budget(tuned: Mapping[str, Any]) -> str:
     space = ", ".join(f"{key} {_range(entry)}" for key, entry in tuned["space"].items())
     return (
-        f"a sweep of {tuned['trials']} trials an arm ({tuned['sampler']}) on validation cases "
+        f"a sweep of {tuned['trials']} trials per arm ({tuned['sampler']}) on validation cases "
         f"(n={tuned['validation_cases']}), {space}"
     )
 
@@ -67,7 +67,7 @@ def _budget(tuned: Mapping[str, Any]) -> str:
 def _range(entry: Mapping[str, Any]) -> str:
     if "choices" in entry:
         return f"of {', '.join(map(_number, entry['choices']))}"
-    scale = " by orders of magnitude" if entry.get("log") else ""
+    scale = " on a logarithmic scale" if entry.get("log") else ""
     return f"from {_number(entry['low'])} to {_number(entry['high'])}{scale}"
 
 

@@ -1,1 +1,1 @@
-"""A case in three planes, as one HTML page that works from disk."""
+"""A page that shows a case in three planes: one HTML file that works offline."""

@@ -1,4 +1,4 @@
-"""NiiVue, which shows volumes in a browser: read from the package `ipyniivue` that brings it."""
+"""Reads NiiVue, which displays volumes in browsers, from the package `ipyniivue`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from spsam.errors import InputError, Problem
 from spsam.extras import require
 
 _PACKAGE = "ipyniivue"
-# Its script exports the widget of a notebook alone. The class behind it has a name that a minifier
-# chose: what is made an instance of after this message.
+# The script exports only a notebook widget. The name of the class behind it is minified: it is the
+# class that is instantiated after this message.
 _CLASS = re.compile(
     r'"Creating new Niivue instance"\).{0,200}?=new ([A-Za-z_$][\w$]*)\(', re.DOTALL
 )
@@ -25,8 +25,8 @@ class Library:
 
     Attributes:
         script: A JavaScript module that exports the class `Niivue`.
-        version: Of the package that brings it.
-        licence: Its text, which goes wherever the code goes.
+        version: Version of the package that contains it.
+        licence: Text of the licence, which must accompany the code.
     """
 
     script: str
@@ -35,10 +35,10 @@ class Library:
 
 
 def read_library() -> Library:
-    """Reads NiiVue; the package is not imported, which would take a notebook's libraries.
+    """Reads NiiVue without importing the package, which would require notebook libraries.
 
     Raises:
-        InputError: If the package is not installed, or of another build.
+        InputError: If the package is not installed, or its build is not supported.
     """
     require("view", "spsam view")
     spec = find_spec(_PACKAGE)
@@ -50,7 +50,7 @@ def read_library() -> Library:
         script = file.read_text(encoding="utf-8")
         found = _CLASS.search(script)
     if found is None:
-        message = "is no build of NiiVue that spsam knows: pip install 'spsam[view]' brings one"
+        message = "is not a supported build of NiiVue: install it with pip install 'spsam[view]'"
         raise InputError(Problem(message, file))
     package = distribution(_PACKAGE)
     licence = package.read_text("licenses/LICENSE") or package.read_text("LICENSE") or ""

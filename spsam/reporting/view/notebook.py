@@ -1,4 +1,4 @@
-"""A case's page in a notebook: the same page, in a frame."""
+"""A case's page in a notebook, embedded in a frame."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from spsam.files import write_text
 
 @dataclass(frozen=True)
 class CasePage:
-    """The page of a case; the last line of a notebook's cell shows it.
+    """The page of a case; displayed as the last value of a notebook cell.
 
     Attributes:
-        case: Its name.
+        case: Name of the case.
         html: The whole page.
-        height: Of the frame in a notebook, pixels.
+        height: Height of the frame in a notebook, pixels.
     """
 
     case: str
@@ -24,12 +24,12 @@ class CasePage:
     height: int = 640
 
     def save(self, path: Path | str) -> Path:
-        """Writes the page as a file that works from disk."""
+        """Writes the page as a file that works offline."""
         write_text(Path(path), self.html)
         return Path(path)
 
     def _repr_html_(self) -> str:
-        # In a frame of its own, neither styles nor scripts meet those of the notebook.
+        # A frame isolates styles and scripts from those of the notebook.
         page = escape(self.html, quote=True)
         style = f"width: 100%; height: {self.height}px; border: 0"
         return f'<iframe title="{escape(self.case)}" style="{style}" srcdoc="{page}"></iframe>'

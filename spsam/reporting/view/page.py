@@ -1,4 +1,4 @@
-"""Builds the page of one case: the volume, its label maps, its prompts and NiiVue in one file."""
+"""Builds the page of a case: the volume, its label maps, its prompts and NiiVue in one file."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from spsam.text.classes import class_labels
 from spsam.text.colours import class_colour, rgb
 from spsam.text.escape import one_line
 
-# As NiiVue has it: x to the right, y to the front, z upwards.
+# NiiVue's orientation: x to the right, y to the front, z upwards.
 _ORIENTATION = "RAS"
 _LARGEST = 32767
 
 
 @dataclass(frozen=True)
 class ViewedCase:
-    """What a page shows.
+    """The content of a page.
 
     Attributes:
-        name: Of the case; nothing else of a patient is in the page.
-        facts: A line below it.
+        name: Name of the case; the page contains no other information about the patient.
+        facts: A line below the name.
         image: `(D, H, W)` intensities of one channel.
-        geometry: Where its voxels lie.
-        class_names: Background first.
+        geometry: Geometry of its voxels.
+        class_names: Names of the classes, background first.
         layers: Name -> label map `(D, H, W)` of class indices.
         prompts: Name -> lines of `NAME_prompts.jsonl`, in voxels (x, y, z) of the file.
-        shown: The layers whose contours are switched on at first.
+        shown: The layers whose contours are visible initially.
     """
 
     name: str
@@ -56,16 +56,16 @@ def write_view(path: Path, viewed: ViewedCase, library: Library) -> Path:
     """Writes the page.
 
     Returns:
-        The page.
+        The path of the page.
     """
     write_text(path, view_html(viewed, library))
     return path
 
 
 def view_html(viewed: ViewedCase, library: Library) -> str:
-    """The page, some megabytes: NiiVue, and the volume as 16-bit numbers."""
+    """The page, of several megabytes: NiiVue, and the volume as 16-bit numbers."""
     page = html_templates().get_template("view.html.j2")
-    # What stands in a script element ends at its end tag, whatever JSON makes of it.
+    # A script element ends at the first end tag, even inside a JSON string.
     data = json.dumps(_data(viewed)).replace("<", "\\u003c")
     text: str = page.render(
         title=one_line(viewed.name),
@@ -115,7 +115,7 @@ def _data(viewed: ViewedCase) -> dict[str, Any]:
 
 
 def _in_xyz(turn: Turn) -> tuple[list[int], list[bool]]:
-    """For each axis (x, y, z) of the page, the file's axis, and whether it runs the other way."""
+    """For each axis (x, y, z) of the page, the file's axis, and whether it is reversed."""
     return [2 - turn.axes[2 - axis] for axis in range(3)], [turn.flips[2 - j] for j in range(3)]
 
 
@@ -125,7 +125,7 @@ def _prompts(
     flips: Sequence[bool],
     shape: Sequence[int],
 ) -> dict[str, Any]:
-    """Points and boxes of the foreground, in voxels of the page; the background's cover all."""
+    """Points and boxes of the foreground, in voxels of the page."""
 
     def turned(at: Sequence[float]) -> list[float]:
         return [
@@ -145,10 +145,10 @@ def _prompts(
 
 
 def _nifti(image: NDArray[Any], spacing: Sequence[float]) -> bytes:
-    """An image `(z, y, x)` in the page's orientation; its place in the scanner is left out."""
+    """An image `(z, y, x)` in the page's orientation, without its position in the scanner."""
     from nibabel import nifti1
 
-    # Its classes carry no types.
+    # nibabel's classes have no type annotations.
     library: Any = nifti1
     whole = np.issubdtype(image.dtype, np.integer) or bool((image == np.rint(image)).all())
     low, high = float(image.min()), float(image.max())
@@ -169,9 +169,9 @@ def _nifti(image: NDArray[Any], spacing: Sequence[float]) -> bytes:
 
 
 def _window(image: NDArray[Any], layers: Sequence[NDArray[np.integer]]) -> list[float]:
-    """Black and white: what is labelled lies in the middle third, as far as the volume goes.
+    """Black and white level: labelled voxels are in the middle third, within the volume's range.
 
-    Of a CT that is a soft tissue's window rather than one from air to bone.
+    For a CT, this results in a soft-tissue window instead of one from air to bone.
     """
     low, high = (float(each) for each in np.percentile(image, (0.5, 99.5)))
     filled = np.zeros(image.shape, bool)
@@ -185,7 +185,7 @@ def _window(image: NDArray[Any], layers: Sequence[NDArray[np.integer]]) -> list[
 
 
 def _start(image: NDArray[Any], layers: Sequence[NDArray[np.integer]]) -> list[int]:
-    """The voxel (x, y, z) that the planes show first: amid the slice with the most foreground."""
+    """The initial voxel (x, y, z): the centre of the slice with the most foreground."""
     for labels in layers:
         areas = (labels > 0).sum(axis=(1, 2))
         if areas.any():

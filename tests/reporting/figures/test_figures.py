@@ -168,7 +168,7 @@ def test_of_many_arms_the_best_are_drawn(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr("spsam.reporting.figures.draw.FIGURES", {"classes": ("Classes", spy)})
     (figure,) = draw_figures(StudyResults(measured), tmp_path / "out")
-    assert figure.caption.endswith("Of 3 arms the 2 with the highest mean Dice are shown.")
+    assert figure.caption.endswith("Only the 2 arms with the highest mean Dice, of 3, are shown.")
     assert [arm.name for arm in seen[0].measured.arms] == sorted(best)
     assert set(seen[0].measured.rows["arm"].unique()) == set(best)
     # What a part scores is what it scored in the whole.

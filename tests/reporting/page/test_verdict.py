@@ -40,7 +40,7 @@ def test_the_best_arm_with_its_gain_and_its_test(tmp_path: Path) -> None:
     assert found.gain == f"+{100 * change.change:.2f} points [+{low:.2f}, +{high:.2f}] over S2"
     assert change.significant
     assert found.test.startswith("Significant (p ")
-    assert "12 patients, after Holm over 2 comparisons" in found.test
+    assert "12 patients, Holm-corrected over 2 comparisons" in found.test
 
 
 def test_a_gain_that_is_chance_is_called_so(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_gain_that_is_chance_is_called_so(tmp_path: Path) -> None:
 def test_one_seed_is_not_tested(tmp_path: Path) -> None:
     found = verdict(judged(make_study(tmp_path, seeds=(0,))))
     assert found is not None
-    assert found.test == "Not tested: the difference of a single seed may be luck."
+    assert found.test == "Not tested: with a single seed, the difference may be due to chance."
 
 
 def test_the_best_without_a_parent_leads_the_next_best(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_an_external_is_named_as_one(tmp_path: Path) -> None:
     found = verdict(judged(as_external(make_study(tmp_path), "S3")))
     assert found is not None
     assert found.best == "S3 (external)"
-    assert "made elsewhere" in found.test
+    assert "External predictions" in found.test
 
 
 def test_a_study_in_the_making(tmp_path: Path) -> None:
@@ -84,13 +84,18 @@ def test_a_study_in_the_making(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("preset", "epochs", "words", "meaningless"),
     [
-        ("smoke", 2, "These numbers mean nothing. The schedule (4 optimiser steps a run)", True),
-        ("smoke", 500, "These numbers mean nothing.", True),
+        (
+            "smoke",
+            2,
+            "These numbers are meaningless. The schedule (4 optimiser steps per run)",
+            True,
+        ),
+        ("smoke", 500, "These numbers are meaningless.", True),
         # Whatever a schedule is called: four steps learn nothing.
-        ("paper", 2, "These numbers mean nothing.", True),
-        ("paper", 500, "The paper's schedule (1000 optimiser steps a run).", False),
-        ("cpu", 50, "A short schedule for a small machine (100 optimiser steps a run)", False),
-        ("my/own.yaml", 60, "Schedule my/own.yaml (120 optimiser steps a run).", False),
+        ("paper", 2, "These numbers are meaningless.", True),
+        ("paper", 500, "The paper's schedule (1000 optimiser steps per run).", False),
+        ("cpu", 50, "A short schedule for a small machine (100 optimiser steps per run)", False),
+        ("my/own.yaml", 60, "Schedule my/own.yaml (120 optimiser steps per run).", False),
     ],
 )
 def test_the_kind_of_schedule(

@@ -32,5 +32,5 @@ def test_a_stored_study_gives_its_tables_with_sources(tmp_path: Path) -> None:
 def test_a_damaged_description_is_an_error(text: str, tmp_path: Path) -> None:
     folder = make_prompt_study(tmp_path)
     (folder / "study.json").write_text(text)
-    with pytest.raises(InputError, match=r"study\.json: is no study of prompts"):
+    with pytest.raises(InputError, match=r"study\.json: is not a prompt study"):
         read_prompt_study(folder)

@@ -78,7 +78,7 @@ def test_a_forged_row_is_found_with_the_numbers_it_changes(study: Path, tmp_path
     record = write_record(study, tmp_path / "mine")
     forge_row(record)
     found = verify_record(record)
-    assert found[0] == "mine: rows.csv.gz is not what was recorded"
+    assert found[0] == "mine: rows.csv.gz differs from its recorded checksum"
     assert any("tables/ablation.csv: row S1, column dice: stored" in text for text in found)
 
 
@@ -86,7 +86,7 @@ def test_a_forged_number_is_found(study: Path, tmp_path: Path) -> None:
     record = write_record(study, tmp_path / "mine")
     forge_number(record)
     found = verify_record(record)
-    assert "mine: tables/ablation.csv is not what was recorded" in found
+    assert "mine: tables/ablation.csv differs from its recorded checksum" in found
     assert any("row S1, column dice: stored 99.000000, computed" in text for text in found)
     # Also where the manifest was forged with it.
     manifest = json.loads((record / "manifest.json").read_text())
@@ -168,7 +168,7 @@ def test_a_clean_record_keeps_versions() -> None:
 
 def test_mistakes_write_nothing(study: Path, tmp_path: Path) -> None:
     target = tmp_path / "results" / "mine"
-    with pytest.raises(InputError, match="is no study"):
+    with pytest.raises(InputError, match="is not a study"):
         write_record(tmp_path, target)
     with pytest.raises(InputError, match="--name"):
         write_record(study, target.with_name("a b"))

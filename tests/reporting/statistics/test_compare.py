@@ -135,7 +135,7 @@ def test_mixed_effects_say_why_there_are_none(tmp_path: Path, measured: StudyDat
     assert "two seeds" in mixed_effects(single["B"], single["A"]).reason
     same = make_study(tmp_path / "same", ("A", "B"), (0, 1), value=lambda a, s, c, k: 0.5)
     equal = arm_scores(read_study(same), "dice")
-    assert "nothing varies" in mixed_effects(equal["B"], equal["A"]).reason
+    assert "no variation" in mixed_effects(equal["B"], equal["A"]).reason
     many = np.tile(scores["A"].sums, (20, 1, 1))
     large = type(scores["A"])(many, np.ones_like(many), scores["A"].seeds)
     assert str(MOST_OBSERVATIONS) in mixed_effects(large, large).reason

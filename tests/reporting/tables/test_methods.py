@@ -75,7 +75,7 @@ def test_best_and_second_best_are_marked_among_our_rows_alone(tmp_path: Path) ->
             1 + numbers.index(float(cell.text)) if float(cell.text) in numbers[:2] else 0
             for cell in cells
         ]
-    assert "marked among this project's rows alone" in table.caption
+    assert "marked among this project's rows only" in table.caption
 
 
 def test_a_single_row_of_ours_is_no_best(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_an_external_stands_beside_by_the_data_sets_published_name(tmp_path: Pat
         "S1: title of S1",
         "nnUNet (external): predicted elsewhere; scored by spsam",
     ]
-    # Ranked among own rows alone.
+    # Ranked among own rows only.
     assert [line.cells[table.column("mean")].rank for line in own] == [2, 1]
     assert not any(cell.rank for line in table.groups[0].lines for cell in line.cells)
-    assert "nnUNet (external): predicted elsewhere" in table.caption
+    assert "nnUNet (external): predicted by another program" in table.caption

@@ -100,7 +100,9 @@ def test_a_row_is_made_paired_and_marked(
     assert line["p"] == pytest.approx(2 / 2**6)  # all six patients on one side
     assert outcome.table.lines[-1].cells[0].text == "nnUNet (external)"
     assert "*" not in outcome.table.lines[-1].cells[outcome.table.column("change")].text
-    assert "nnUNet (external): predicted elsewhere; scored by spsam" in outcome.table.caption
+    assert (
+        "nnUNet (external): predicted by another program, scored by spsam" in outcome.table.caption
+    )
     assert outcome.complete
     # In the record each file's hash, in MLflow the mark.
     (external,) = ablation.externals
@@ -142,7 +144,7 @@ def test_the_report_has_it_everywhere(
     tables = {table.name: table for table in report.tables}
     (line,) = [each for each in tables["comparisons"].lines if each.key == "nnUNet"]
     assert [cell.text for cell in line.cells[:2]] == ["nnUNet (external)", "unet3d"]
-    assert "predicted elsewhere" in tables["comparisons"].caption
+    assert "predicted by another program" in tables["comparisons"].caption
     for ending in ("tex", "md"):
         assert "(external)" in (report.folder / f"ablation.{ending}").read_text()
     record = write_record(ablation.folder, tmp_path / "records" / "one")

@@ -50,7 +50,7 @@ def test_without_validation_cases_every_arm_that_wants_some_is_refused(
 
 
 def test_best_without_an_interval_is_refused(plan: Planner) -> None:
-    with pytest.raises(InputError, match=r"train.checkpoint: .*--validate EPOCHS beside best"):
+    with pytest.raises(InputError, match=r"train.checkpoint: .*best requires .*--validate EPOCHS"):
         plan("S1", overrides={"train.checkpoint": "best"})
 
 

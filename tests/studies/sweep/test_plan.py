@@ -60,7 +60,7 @@ def test_all_mistakes_of_a_space_are_said_at_once_with_their_lines(tmp_path: Pat
         ("{low: 1, high: 9, step: 2, log: true}", "expected log or step, got both"),
         ("{low: 1, hihg: 2}", "did you mean 'high'?"),
         ("[4]", "at least two choices"),
-        ("[4, 4]", "names 4 twice"),
+        ("[4, 4]", "contains 4 twice"),
         ("4", "a list of choices or {low"),
     ],
 )

@@ -132,10 +132,10 @@ def test_budget_and_values_are_told_everywhere(plan: Planner, tmp_path: Path) ->
     told = final.folder.read()["tuned"]
     assert (told["trials"], told["values"]) == (5, {"train.optimizer.lr": rate})
     assert (
-        "Chosen by a sweep of 5 trials an arm (qmc) on validation cases (n=1)"
+        "Chosen by a sweep of 5 trials per arm (qmc) on validation cases (n=1)"
         in outcome.table.caption
     )
-    assert "no test case seen" in outcome.table.caption
+    assert "without using test cases" in outcome.table.caption
     assert f"unet3d {rate:.3g}" in outcome.table.caption
     measured = read_study(ablation.folder)
     assert "Chosen by a sweep of 5 trials" in StudyResults(measured).words("Dice")
@@ -183,5 +183,5 @@ def test_a_dry_run_counts_the_trials(plan: Planner, tmp_path: Path) -> None:
     text = plan_text(ablation, costs)
     # Two runs and five trials of each.
     assert f"all 4 runs and 10 trials: training {span(7 * 180)}" in text
-    assert "tuning    10 trials before the runs, 40 steps in all" in text
+    assert "tuning    10 trials before the runs, 40 steps in total" in text
     assert ablation.describe()["arms"][0]["tuned"]["values"] is None
