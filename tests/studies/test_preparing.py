@@ -81,5 +81,7 @@ def test_a_class_that_no_training_case_has_is_named(data: Path) -> None:
 def test_references_that_are_all_background_are_refused(data: Path) -> None:
     for number in range(3):
         write_image(label(data, number), np.zeros(SHAPE, np.uint8))
-    with pytest.raises(InputError, match="no training case of split 'file' contains any foreground"):
+    with pytest.raises(
+        InputError, match="no training case of split 'file' contains any foreground"
+    ):
         warnings(data)
