@@ -309,7 +309,7 @@ KINDS = (
     Kind(
         "a file where results should go",
         file_for_results,
-        r"out: expected a folder for (results|--save), this is a file",
+        r"out: expected a folder for (results|--save), (this is|got) a file",
     ),
     Kind(
         "a folder for results below a file",
