@@ -169,6 +169,6 @@ def test_missing_weights_are_one_sentence() -> None:
     )
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
-    assert "S8, S9 want official weights of sam_vit_b" in line
+    assert "S8, S9 require official weights of sam_vit_b" in line
     assert "sam_vit_b_01ec64.pth (375 MB) is published by" in line
     assert "facebookresearch/segment-anything" in line
