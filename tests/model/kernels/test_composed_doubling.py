@@ -86,7 +86,9 @@ def test_autocast_rounds_no_kernel_twice(
     worst = 3 * 2**-9 if in_bf16 else 0.0
     off = (got.float() - whole).detach().norm() / whole.detach().norm()
     assert float(off) <= worst
-    assert got.is_contiguous(memory_format=torch.channels_last_3d) == in_bf16
+    if not in_bf16 or torch.cpu.get_capabilities().get("avx512_bf16"):
+        # Without the instructions torch uses its own convolution, whose result is not channels last.
+        assert got.is_contiguous(memory_format=torch.channels_last_3d) == in_bf16
     where = torch.randn_like(whole)
     weights = [convolution.weight, *(each.weight for each in doublings)]
     wanted = torch.autograd.grad(whole, weights, where)
