@@ -135,7 +135,7 @@ def test_an_interruption_ends_with_130_and_can_be_gone_on_with() -> None:
     ACT["act"] = stop
     result = ablate("S1")
     assert result.exit_code == 130
-    assert "resumes where it stopped" in result.stderr
+    assert "rerun the same command to resume" in result.stderr
     ACT["act"] = lambda arm, epoch: None
     again = ablate("S1")
     assert again.exit_code == 0
