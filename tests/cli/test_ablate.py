@@ -135,7 +135,7 @@ def test_an_interruption_ends_with_130_and_can_be_gone_on_with() -> None:
     ACT["act"] = stop
     result = ablate("S1")
     assert result.exit_code == 130
-    assert "resumes where it stopped" in result.stderr
+    assert "rerun the same command to resume" in result.stderr
     ACT["act"] = lambda arm, epoch: None
     again = ablate("S1")
     assert again.exit_code == 0
@@ -225,7 +225,7 @@ def test_a_dry_run_names_externals_and_what_tuning_costs(tmp_path: Path) -> None
     for case in ("case3", "case6"):
         write_map(tmp_path / "maps", case)
     text = ablate("S9", "--dry-run", "--external", "nnUNet=maps").stdout
-    assert "external  nnUNet: 2 label maps of maps, compared with S9" in text
+    assert "external  nnUNet: 2 label maps in maps, compared with S9" in text
     (tmp_path / "tuned.yaml").write_text(
         "title: T\nshape: arms\narms: [S9, unet3d]\n"
         "tune: {train.optimizer.lr: [0.001, 0.01], trials: 3}\n"
@@ -236,4 +236,4 @@ def test_a_dry_run_names_externals_and_what_tuning_costs(tmp_path: Path) -> None
     for words in (("--fit",), ("--executor", "slurm")):
         result = ablate("tuned.yaml", *words)
         assert result.exit_code == 2, result.stdout
-        assert "runs its sweeps" in result.stderr
+        assert "a study with tuning" in result.stderr

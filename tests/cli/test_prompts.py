@@ -101,7 +101,7 @@ def test_an_interrupted_study_goes_on_with_the_next_case(
     arguments = ["--prompts", "box", "--source", "ground_truth"]
     result = prompts(*arguments)
     assert result.exit_code == 130
-    assert "resumes where it stopped" in result.stderr
+    assert "rerun the same command to resume" in result.stderr
     assert prompts(*arguments).exit_code == 0
     done = [name for name in asked if name != "stop"]
     assert len(done) == len(set(done)) == 2
