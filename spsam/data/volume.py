@@ -143,7 +143,9 @@ def write_label(path: Path, ids: npt.NDArray[np.integer], geometry: Geometry) ->
         try:
             write_nifti(draft, ids, geometry)
         except OSError as error:
-            message = "the label map cannot be written: the disk is full or protected; make room "
+            message = (
+                "the label map cannot be written: the disk is full or protected; free some space "
+            )
             raise SpsamError(f"{path}: {message}and rerun the same command") from error
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spsam.data.cases import Case
     from spsam.results.run_folder import RunFolder
 
-TITLE = "predicted elsewhere; scored by spsam"
+TITLE = "predicted by another program, scored by spsam"
 """Description of an external in titles and captions."""
 
 

@@ -149,7 +149,7 @@ def as_external(folder: Path, arm: str) -> Path:
     for entry in about["arms"]:
         if entry["name"] == arm:
             entry["external"] = {"folder": "maps", "sha256": {}}
-            entry["title"] = "predicted elsewhere; scored by spsam"
+            entry["title"] = "predicted by another program, scored by spsam"
             entry["trained_parameters"] = None
             entry["run_ids"] = entry["run_ids"][:1]
     file.write_text(json.dumps(about), encoding="utf-8")

@@ -49,7 +49,9 @@ def write_seg_nrrd(
         try:
             library.WriteImage(image, str(draft), True)
         except RuntimeError as error:
-            message = "the segmentation cannot be written: the disk is full or protected; make room"
+            message = (
+                "the segmentation cannot be written: the disk is full or protected; free some space"
+            )
             raise SpsamError(f"{path}: {message} and rerun the same command") from error
 
 

@@ -87,7 +87,7 @@ def test_autocast_rounds_no_kernel_twice(
     off = (got.float() - whole).detach().norm() / whole.detach().norm()
     assert float(off) <= worst
     if not in_bf16 or torch.cpu.get_capabilities().get("avx512_bf16"):
-        # Without the instructions torch uses its own convolution, whose result is not channels last.
+        # Otherwise, torch uses its own convolution, whose result is not channels last.
         assert got.is_contiguous(memory_format=torch.channels_last_3d) == in_bf16
     where = torch.randn_like(whole)
     weights = [convolution.weight, *(each.weight for each in doublings)]

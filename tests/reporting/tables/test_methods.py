@@ -107,7 +107,7 @@ def test_an_external_stands_beside_by_the_data_sets_published_name(tmp_path: Pat
     own = table.groups[1].lines
     assert [line.cells[0].text for line in own] == [
         "S1: title of S1",
-        "nnUNet (external): predicted elsewhere; scored by spsam",
+        "nnUNet (external): predicted by another program, scored by spsam",
     ]
     # Ranked among own rows only.
     assert [line.cells[table.column("mean")].rank for line in own] == [2, 1]

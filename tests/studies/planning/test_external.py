@@ -37,7 +37,7 @@ def test_a_folder_is_a_row_that_is_compared_with_the_first_arm(plan: Planner, fo
     assert (external.parent, list(run.files), run.seed) == ("S9", list(TEST_CASES), 0)
     told = ablation.describe()["arms"][-1]
     assert told["name"] == "nnUNet"
-    assert told["title"] == "predicted elsewhere; scored by spsam"
+    assert told["title"] == "predicted by another program, scored by spsam"
     assert set(told["external"]["sha256"]) == set(TEST_CASES)
 
 
