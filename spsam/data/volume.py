@@ -143,10 +143,10 @@ def write_label(path: Path, ids: npt.NDArray[np.integer], geometry: Geometry) ->
         try:
             write_nifti(draft, ids, geometry)
         except OSError as error:
-            message = (
-                "the label map cannot be written: the disk is full or protected; free some space "
-            )
-            raise SpsamError(f"{path}: {message}and rerun the same command") from error
+            raise SpsamError(
+                f"{path}: cannot write the label map: the disk is full or protected; free some "
+                "space and rerun the same command"
+            ) from error
 
 
 def one_thread() -> None:

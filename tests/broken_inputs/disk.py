@@ -350,7 +350,7 @@ KINDS = (
     Kind(
         "a full disk while segmenting",
         full_while_segmenting(room=600),
-        r"failed: .*a\.nii\.gz: the label map cannot be written: the disk is full",
+        r"failed: .*a\.nii\.gz: cannot write the label map: the disk is full",
         1,
         PREDICTED,
     ),

@@ -49,10 +49,10 @@ def write_seg_nrrd(
         try:
             library.WriteImage(image, str(draft), True)
         except RuntimeError as error:
-            message = (
-                "the segmentation cannot be written: the disk is full or protected; free some space"
-            )
-            raise SpsamError(f"{path}: {message} and rerun the same command") from error
+            raise SpsamError(
+                f"{path}: cannot write the segmentation: the disk is full or protected; free some "
+                "space and rerun the same command"
+            ) from error
 
 
 def _metadata(shape: Sequence[int], names: Sequence[str], raw_ids: Sequence[int]) -> dict[str, str]:
