@@ -87,12 +87,14 @@ def ablate(
         out: Folder of results. Default: $SPSAM_HOME, else ./spsam-runs.
         name: Name of the study's folder.
         plugins: Folders with your own components.
-        executor: `inline` (this process) or `local` (one process per run). In a script, call
-            `local` inside `if __name__ == "__main__":`. Slurm requires the command line.
+        executor: `inline` (this process) or `local` (one process per run). Slurm requires the
+            command line.
         jobs: Maximum number of simultaneous runs with `local`.
         retry_failed: Also rerun failed runs.
         dry_run: Return the plan without running or writing anything.
         progress: Show progress bars and notes.
+
+    In a script, call it inside `if __name__ == "__main__":`: several processes prepare data.
 
     Raises:
         spsam.InputError: With every mistake, before any run starts.
@@ -111,11 +113,13 @@ def ablate(
     """
     from spsam.config.places import home
     from spsam.extras import require
+    from spsam.script import check_not_imported
     from spsam.studies.execution.ablation import run_ablation
     from spsam.studies.execution.executors.choose import make_executor
     from spsam.studies.planning.planner import plan_ablation
     from spsam.studies.planning.request import Request
 
+    check_not_imported("spsam.ablate")
     require("report", "spsam.ablate")
     request = Request(
         arms=words(arms),

@@ -81,6 +81,8 @@ def prompts(
         dry_run: Return the plan without evaluating or writing anything.
         progress: Show progress bars and notes.
 
+    In a script, call it inside `if __name__ == "__main__":`: several processes prepare data.
+
     Raises:
         spsam.InputError: With every mistake, before any evaluation starts.
 
@@ -94,10 +96,12 @@ def prompts(
 
     from spsam.api.progress import shown
     from spsam.config.places import home
+    from spsam.script import check_not_imported
     from spsam.studies.prompts.plan_prompts import plan_prompts
     from spsam.studies.prompts.request import PromptRequest
     from spsam.studies.prompts.study import run_prompts
 
+    check_not_imported("spsam.prompts")
     values = dict(overrides or {})
     if backbone is not None:
         values["backbone.name"] = backbone

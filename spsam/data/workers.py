@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from spsam.data.volume import one_thread
 from spsam.errors import SpsamError
+from spsam.script import check_not_imported
 
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
@@ -49,6 +50,7 @@ def run_all(
             results.append(function(*job))
             report(len(results), len(jobs))
         return results
+    check_not_imported("the preparation of data")
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_begin)
     try:
@@ -59,7 +61,8 @@ def run_all(
         return [future.result() for future in futures]
     except BrokenProcessPool as error:
         raise SpsamError(
-            "a process that prepares volumes died, possibly for lack of memory; try workers=1"
+            "a process that prepares volumes died: its error is printed above; without an error, "
+            "memory was probably too small: try workers=1"
         ) from error
     finally:
         # Pending jobs are cancelled, so that Ctrl-C does not wait for the whole data set.

@@ -47,6 +47,31 @@ def test_a_dead_process_is_explained() -> None:
         run_all(die, [(n,) for n in range(3)], 2, None)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "from spsam.data.workers import run_all; run_all(abs, [(4,)] * 2, 2, None)",
+        "import spsam; spsam.prompts(limit=1, progress=False)",
+    ],
+    ids=["workers", "prompts"],
+)
+def test_a_script_without_a_guard_ends_with_advice(call: str, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(call + "\n")
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert 'put the call inside if __name__ == "__main__":' in done.stderr
+    assert "its error is printed above" in done.stderr
+
+
 def test_no_jobs_no_results() -> None:
     assert run_all(square, [], None, None) == []
 
