@@ -195,7 +195,9 @@ class InferenceConfig(Section):
     step: Annotated[float, Field(gt=0, le=1)] = author(0.5, "Step between tiles, in tiles.")
     sigma: Positive = author(0.125, "Standard deviation of a tile's Gaussian weight, in tiles.")
     mirror: bool = author(True, "Average over all mirrorings of a tile.")
-    batch_size: Count = chosen(1, "Tiles at once.")
+    batch_size: Count | Literal["auto"] = chosen(
+        1, "Tiles at once; auto: as many as half of the free memory holds."
+    )
     keep_largest: bool | tuple[str, ...] = author(
         False,
         "Classes of which the largest connected component alone is kept: none (false), every one "

@@ -46,7 +46,8 @@ class Volume:
     """A case as it was acquired.
 
     Attributes:
-        image: `(M, D, H, W)` intensities.
+        image: `(M, D, H, W)` intensities: float32, or integers of at most 16 bits where a reader
+            keeps them as they are stored.
         label: `(D, H, W)` class indices (not the file's ids), or `IGNORED`; None without a
             reference.
         spacing: (z, y, x) in mm.
@@ -56,7 +57,7 @@ class Volume:
         notes: What the user should look at in its files.
     """
 
-    image: Floats
+    image: npt.NDArray[Any]
     label: Labels | None
     spacing: Triple
     origin: Triple = (0.0, 0.0, 0.0)
@@ -74,7 +75,11 @@ class Volume:
 
 
 def read_volume(
-    image: Path | Sequence[Path], label: Path | None, class_of: Mapping[int, int]
+    image: Path | Sequence[Path],
+    label: Path | None,
+    class_of: Mapping[int, int],
+    *,
+    as_stored: bool = False,
 ) -> Volume:
     """Reads one case and checks it.
 
@@ -83,6 +88,8 @@ def read_volume(
             series, or one such path for each channel.
         label: Its label map, if it has one.
         class_of: For each id that the label file may hold, the class index it stands for.
+        as_stored: Whether integers of at most 16 bits stay as they are, in half of the memory or
+            less; all others become float32.
 
     Raises:
         InputError: With every problem found in the files.
@@ -121,8 +128,10 @@ def read_volume(
     assert first is not None, "an image without a file"
     grid = first.geometry
     pixels = channels[0] if len(channels) == 1 else np.concatenate(channels)
+    channels.clear()
+    short = np.issubdtype(pixels.dtype, np.integer) and pixels.dtype.itemsize <= 2
     return Volume(
-        pixels.astype(np.float32, copy=False),
+        pixels if as_stored and short else pixels.astype(np.float32, copy=False),
         classes,
         grid.spacing,
         grid.origin,
@@ -132,16 +141,27 @@ def read_volume(
     )
 
 
-def write_label(path: Path, ids: npt.NDArray[np.integer], geometry: Geometry) -> None:
-    """Writes `(D, H, W)` ids as `.nii.gz` on a grid; the file is there completely or not at all.
+def write_label(
+    path: Path,
+    labels: npt.NDArray[np.integer],
+    geometry: Geometry,
+    ids: npt.NDArray[np.integer] | None = None,
+) -> None:
+    """Writes a label map as `.nii.gz` on a grid; the file is there completely or not at all.
+
+    Args:
+        path: The file.
+        labels: `(D, H, W)`.
+        geometry: The grid.
+        ids: What is written for each of the labels 0, 1, …; None: the labels themselves.
 
     Raises:
         SpsamError: If the disk is full or protected; what was there is as it was.
     """
-    assert ids.shape == geometry.shape, (ids.shape, geometry.shape)
+    assert labels.shape == geometry.shape, (labels.shape, geometry.shape)
     with atomic(path) as draft:
         try:
-            write_nifti(draft, ids, geometry)
+            write_nifti(draft, labels, geometry, ids)
         except OSError as error:
             message = "the label map cannot be written: the disk is full or protected; make room "
             raise SpsamError(f"{path}: {message}and give the same command again") from error

@@ -21,10 +21,12 @@ from spsam.data.files.seg_nrrd import write_seg_nrrd
 from spsam.data.labels import narrow_ids
 from spsam.data.plan import Plan
 from spsam.data.preparation.restore import name_pieces, write_labels
-from spsam.engine.answer import answer_of, largest_of
+from spsam.data.preparation.store import PreparedCase
+from spsam.engine.answer import Precision, TilesAtOnce, answer_of, largest_of, prepare_for
 from spsam.engine.assemble import network_for
 from spsam.engine.checkpoint import digest, last_sound, load_trained_state, result_of
 from spsam.engine.overlay import draw_overlay
+from spsam.engine.predict import OnProgress
 from spsam.engine.probabilities import ProbabilityFile
 from spsam.errors import InputError, Problem
 from spsam.files import write_text
@@ -200,26 +202,33 @@ def segment(
     case: Case,
     name: Path,
     *,
+    prepared: Sequence[PreparedCase] | None = None,
     mirror: bool | None = None,
+    precision: Precision | None = None,
+    tiles: TilesAtOnce | None = "auto",
     probabilities: bool = False,
     prompts: bool = False,
     dicom_seg: bool = False,
     seg_nrrd: bool = False,
     overlay: bool = False,
     on_note: Callable[[str], None] = lambda text: None,
+    on_progress: OnProgress | None = None,
 ) -> None:
     """Segments one volume and writes its label map in its own grid, last of all files.
 
     Logits of several runs are averaged on the original grid, as nnU-Net averages folds, and named
-    by the first one's mask head. Memory is bounded by the image, the label map and two tiles'
-    depth of logits.
+    by the first one's mask head. Memory holds the image as it is stored, the label map and, for
+    each run, the logits of a tile's depth of slices.
 
     Args:
         members: Of runs whose classes are the same.
         case: The volume.
         name: Of the files, without an ending: `NAME.nii.gz`, and where wanted
             the files of `FORMS`.
+        prepared: What `prepare_for` made of the volume; None: that is done here.
         mirror: Average over all mirrorings; None as each run says.
+        precision: Of the networks' arithmetic; None as each run says.
+        tiles: How many a network gets at once, as of `answer_of`.
         probabilities: Whether to write `probabilities/NAME.nii.gz`: see `ProbabilityFile`.
         prompts: Whether to write the prompts that the networks gave themselves: see
             `GivenPrompts`.
@@ -228,11 +237,21 @@ def segment(
         seg_nrrd: Whether to write `NAME.seg.nrrd`, 3D Slicer's segmentation.
         overlay: Whether to draw `NAME_overlay.png`: contours on slices of the first channel.
         on_note: Called with what the user should know of the volume.
+        on_progress: Called when tiles are done, with the number of all runs' tiles.
 
     Raises:
         InputError: With every problem of the volume, or if the runs turn it differently.
     """
-    answer = answer_of(members, case, mirror=mirror, prompts=prompts, on_note=on_note)
+    answer = answer_of(
+        members,
+        prepared or prepare_for([member.recipe for member in members], case),
+        mirror=mirror,
+        precision=precision,
+        tiles=tiles,
+        prompts=prompts,
+        on_note=on_note,
+        on_progress=on_progress,
+    )
     first, given = answer.case, answer.given
     head = members[0].network.mask_head
     name.parent.mkdir(parents=True, exist_ok=True)

@@ -108,6 +108,59 @@ def network_depth() -> int:
     return Sided.depth
 
 
+class Recorded:
+    """An image that notes which slices are taken."""
+
+    def __init__(self, values: Tensor) -> None:
+        self.values, self.shape = values, tuple(values.shape)
+        self.taken: list[tuple[int, int]] = []
+
+    def __getitem__(self, key: tuple[slice, slice]) -> Tensor:
+        assert key[0] == slice(None)
+        self.taken.append((key[1].start, key[1].stop))
+        return self.values[key]
+
+
+def test_slices_of_the_image_are_taken_once_and_a_tiles_depth_ahead_at_most() -> None:
+    """What lies on the disk, or is resampled when it is taken, need not be in memory."""
+    volume = torch.randn(1, 40, 20, 23, generator=torch.Generator().manual_seed(0))
+    image = Recorded(volume)
+    stream = SlidingLogits(Sided(), image, ARM.inference, ARM.train)
+    for index in range(40):
+        stream.slices(index, index + 1)
+        assert image.taken[-1][1] <= index + 2 * network_depth()
+        # Of the sums there is one tile's depth, whatever the volume's.
+        frame = stream._slabs.gi_frame
+        assert frame is None or frame.f_locals["total"].shape[1] == network_depth()
+    taken = [index for first, stop in image.taken for index in range(first, stop)]
+    assert taken == list(range(40))
+    whole = whole_logits(Sided(), volume, ARM.inference, ARM.train)
+    stream = SlidingLogits(Sided(), Recorded(volume), ARM.inference, ARM.train)
+    assert torch.equal(stream.slices(0, 40), whole)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_tiles_are_told_as_they_are_done(batch: int) -> None:
+    volume = torch.zeros(1, 5, 40, 23)
+    inference = load_arm(
+        "base", {"inference.mirror": False, "inference.batch_size": batch}
+    ).inference
+    told: list[tuple[int, int]] = []
+    stream = SlidingLogits(
+        Pointwise(),
+        volume,
+        inference,
+        ARM.train,
+        on_progress=lambda done, total: told.append((done, total)),
+    )
+    stream.slices(0, 5)
+    tiles = len(starts(5, 2, 0.5)) * len(starts(40, 16, 0.5)) * len(starts(23, 16, 0.5))
+    assert {total for _, total in told} == {tiles}
+    done = [each for each, _ in told]
+    assert done == sorted(done)
+    assert done[-1] == tiles
+
+
 @given(size=st.integers(1, 60), tile=st.integers(1, 30), step=st.floats(0.05, 1))
 def test_tiles_cover_an_axis_and_stay_on_it(size: int, tile: int, step: float) -> None:
     size = max(size, tile)
