@@ -18,7 +18,7 @@ from spsam.data.preparation.restore import restore_labels
 from spsam.data.preparation.store import PreparedCase
 from spsam.engine.device import give_back
 from spsam.engine.keep_largest import postprocessed
-from spsam.engine.tile_batch import TileBatch
+from spsam.engine.tile_batch import TileBatch, device_of_sums
 from spsam.model.networks.base import Network, Output
 
 Place = tuple[slice, slice, slice]
@@ -158,7 +158,7 @@ class SlidingLogits:
             for have, tile in zip(self._size, self._tile, strict=True)
         )
         total: Tensor | None = None
-        counts = torch.zeros((self._tile[0], *self._size[1:]), device=self._device)
+        counts = torch.zeros((self._tile[0], *self._size[1:]))
         number, tiles = 0, len(depths) * len(rows) * len(columns)
         for depth, following in zip(depths, [*depths[1:], self._size[0]], strict=True):
             self._read(depth)
@@ -169,9 +169,11 @@ class SlidingLogits:
                 places = [self._place(corner) for corner in some]
                 for place, logits in zip(places, self._tiles(places), strict=True):
                     if total is None:
-                        total = torch.zeros((len(logits), *counts.shape), device=self._device)
+                        where = device_of_sums(self._device, len(logits) * counts.nbytes)
+                        counts, weights = counts.to(where), weights.to(where)
+                        total = torch.zeros((len(logits), *counts.shape), device=where)
                     _, h, w = place
-                    total[:, :, h, w] += logits.mul_(weights)
+                    total[:, :, h, w] += logits.to(total.device).mul_(weights)
                     counts[:, h, w] += weights
                 number += len(places)
                 if self._on_progress is not None:

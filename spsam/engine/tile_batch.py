@@ -78,6 +78,18 @@ class TileBatch:
         self._of_tile = max(least, _peak(self._device) - before)
 
 
+def device_of_sums(device: torch.device, size: int) -> torch.device:
+    """Where logits are added up: where the network computes, or on the CPU if a GPU is too small.
+
+    Args:
+        device: Where the network computes.
+        size: Bytes of the sums.
+    """
+    if device.type == "cuda" and size > _SHARE * free_memory(device):
+        return torch.device("cpu")
+    return device
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes that tensors on a device may still take, those included that torch keeps unused."""
     if device.type != "cuda":

@@ -127,6 +127,14 @@ def test_on_a_gpu_by_what_the_first_tile_took(monkeypatch: pytest.MonkeyPatch) -
     assert batch.size == 5
 
 
+def test_sums_are_on_the_gpu_if_it_is_large_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tile_batch, "free_memory", lambda device: 1000)
+    gpu = torch.device("cuda", 1)
+    assert tile_batch.device_of_sums(gpu, 500) == gpu
+    assert tile_batch.device_of_sums(gpu, 501) == CPU
+    assert tile_batch.device_of_sums(CPU, 10**12) == CPU
+
+
 def test_a_number_that_is_given_is_taken() -> None:
     assert TileBatch(*settings(7), CPU).size == 7
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from spsam.data.dataset import open_dataset
 from spsam.data.plan import plan
-from spsam.data.preparation.prepare import prepare
 from spsam.data.preparation import restore
+from spsam.data.preparation.prepare import prepare
 from spsam.data.preparation.restore import restore_labels, restored, write_labels
 from spsam.data.preparation.store import PreparedCase
 from spsam.data.volume import Geometry, read_geometry, read_volume
