@@ -84,15 +84,15 @@ def answer_of(
     on_note: Callable[[str], None] = lambda text: None,
     on_progress: OnProgress | None = None,
 ) -> Answer:
-    """The answer about a volume; logits come as they are asked for.
+    """The answer about a volume; logits are computed when they are taken.
 
     Args:
         members: Of runs whose classes are the same.
         prepared: The volume as `prepare_for` makes it for each of them.
-        mirror: Average over all mirrorings; None as each run says.
-        precision: Of the networks' arithmetic; None as each run says.
-        tiles: How many a network gets at once, see `TileBatch`; None as each run says. Labels are
-            the same for any number.
+        mirror: Average over all mirrorings; None as configured in each run.
+        precision: Of the networks' arithmetic; None as configured in each run.
+        tiles: How many a network gets at once, see `TileBatch`; None as configured in each run.
+            Labels are the same for any number.
         prompts: Whether prompts are gathered.
         on_note: Called with what the user should know of the volume.
         on_progress: Called when tiles are done, with the number of all runs' tiles.
@@ -195,7 +195,7 @@ class _Tiles:
         self._on_progress = on_progress
 
     def of(self, number: int) -> OnProgress | None:
-        """Who hears of one run's tiles; None if nobody wants to."""
+        """What one run calls for its tiles; None without `on_progress`."""
         if self._on_progress is None:
             return None
 

@@ -226,8 +226,8 @@ def segment(
         name: Of the files, without an ending: `NAME.nii.gz`, and where wanted
             the files of `FORMS`.
         prepared: What `prepare_for` made of the volume; None: that is done here.
-        mirror: Average over all mirrorings; None as each run says.
-        precision: Of the networks' arithmetic; None as each run says.
+        mirror: Average over all mirrorings; None as configured in each run.
+        precision: Of the networks' arithmetic; None as configured in each run.
         tiles: How many a network gets at once, as of `answer_of`.
         probabilities: Whether to write `probabilities/NAME.nii.gz`: see `ProbabilityFile`.
         prompts: Whether to write the prompts that the networks gave themselves: see
