@@ -255,7 +255,8 @@ class SlidingLogits:
         if self._on_tile is not None and places:
             self._on_tile(output, places)
         # A copy: sums are formed in it.
-        return output.logits.to(torch.float32, copy=True)
+        logits: Tensor = output.logits.to(torch.float32, copy=True)
+        return logits
 
     def _unpadded(self, place: Place) -> Place:
         d, h, w = (

@@ -161,7 +161,8 @@ class _Counted:
         self._plane, self._masked = plane, masked
 
     def values(self, channel: int) -> npt.NDArray[Any]:
-        return self._plane[channel][self._inside] if self._masked else self._plane[channel]
+        plane: npt.NDArray[Any] = self._plane[channel]
+        return plane[self._inside] if self._masked else plane
 
     @property
     def empty(self) -> bool:
