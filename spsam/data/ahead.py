@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 def ahead(
     function: Callable[[Item], Result], items: Iterable[Item]
-) -> Iterator[tuple[Item, Callable[[], Result]]]:
+) -> Generator[tuple[Item, Callable[[], Result]], None, None]:
     """Calls a function for each item in a thread, one item ahead of its use and never further.
 
     A thread suffices: reading, unpacking and numpy's arithmetic do not hold Python's lock.
