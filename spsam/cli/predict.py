@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -101,7 +101,11 @@ def predict(  # noqa: PLR0917 - the command line's options
     from spsam.studies.predict import Segmented, plan_prediction
     from spsam.studies.predict import predict as run
 
-    options = {"mirror": mirror, "probabilities": probabilities, "prompts": prompts}
+    options: dict[str, Any] = {
+        "mirror": mirror,
+        "probabilities": probabilities,
+        "prompts": prompts,
+    }
     more = {"dicom_seg": dicom_seg, "seg_nrrd": seg_nrrd, "overlay": overlay}
     # Only those: a folder that was begun by an earlier version is gone on with.
     options |= {name: True for name, wanted in more.items() if wanted}
