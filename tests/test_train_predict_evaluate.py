@@ -203,6 +203,27 @@ def test_a_volume_that_cannot_be_read_does_not_stop_the_others(home: Path, tmp_p
     ]
 
 
+def test_problems_come_in_their_volumes_turn_though_volumes_are_read_ahead(
+    home: Path, tmp_path: Path
+) -> None:
+    scans = tmp_path / "scans"
+    for name in ("a", "c"):
+        write_image(scans / f"{name}.nii.gz", random_image(1))
+    for name in ("b", "d"):
+        (scans / f"{name}.nii.gz").write_bytes(b"nothing")
+    save = tmp_path / "out"
+    result = spsam("predict", home / "run0", scans, "--save", save, "--tiles", 3, "--json")
+    assert result.exit_code == 1
+    told = json.loads(result.stdout)
+    assert [Path(file).name for file in told["files"]] == ["a.nii.gz", "c.nii.gz"]
+    assert [name in line for line, name in zip(told["failed"], "bd", strict=True)] == [True, True]
+    assert spsam("predict", home / "run0", scans, "--save", save, "--tiles", 0).exit_code == 2
+    # The precision is part of a result, the number of tiles is not.
+    done = ("predict", home / "run0", scans / "a.nii.gz", "--save", save)
+    assert spsam(*done, "--tiles", "auto").exit_code == 0
+    assert spsam(*done, "--precision", "bf16").exit_code == 2
+
+
 def test_predictions_are_taken_up_by_scan_and_missing_files(home: Path, tmp_path: Path) -> None:
     """What is lost is made again to the same bytes; scans are added, and known by their content."""
     scans, out = tmp_path / "scans", tmp_path / "out"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from spsam.studies.progress_events import Ending, ProgressListener, RunLabel
+from spsam.studies.progress_events import Ending, ProgressListener, RunLabel, VolumeLabel
 
 
 class TqdmListener(ProgressListener):
@@ -32,6 +32,10 @@ class TqdmListener(ProgressListener):
     def stage(self, name: str, done: int, total: int) -> None:
         """Updates the bar of a stage."""
         self._show(name, done, total)
+
+    def tiles(self, volume: VolumeLabel, done: int, total: int) -> None:
+        """Updates the bar of a volume."""
+        self._show(f"segmenting {volume}", done, total)
 
     def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:
         """Starts the bar of a run."""

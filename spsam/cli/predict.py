@@ -5,15 +5,24 @@ from __future__ import annotations
 import json
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
 from spsam.cli import completion
 from spsam.cli.notices import warn_of_weights, weights_lines
 from spsam.cli.options import AsJson, Checkpoint, Device, DryRun, Out, Plugin
+from spsam.errors import InputError
 
 EPILOG = "Example: spsam predict S9 scans/ --save segmented/"
+
+
+class Precision(str, Enum):
+    """Of a network's arithmetic."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
 
 
 class Naming(str, Enum):
@@ -45,6 +54,17 @@ def predict(  # noqa: PLR0917 - the command line's options
             help="Average over mirrored inputs [default: the run's setting].",
         ),
     ] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(help="Of the network's arithmetic [default: the run's setting]."),
+    ] = None,
+    tiles: Annotated[
+        str,
+        typer.Option(
+            metavar="N|auto",
+            help="Tiles at once; auto: as many as half of the free memory holds.",
+        ),
+    ] = "auto",
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write probabilities/NAME.nii.gz.")
     ] = False,
@@ -81,10 +101,15 @@ def predict(  # noqa: PLR0917 - the command line's options
     from spsam.studies.predict import Segmented, plan_prediction
     from spsam.studies.predict import predict as run
 
-    options = {"mirror": mirror, "probabilities": probabilities, "prompts": prompts}
+    options: dict[str, Any] = {
+        "mirror": mirror,
+        "probabilities": probabilities,
+        "prompts": prompts,
+    }
     more = {"dicom_seg": dicom_seg, "seg_nrrd": seg_nrrd, "overlay": overlay}
     # Unused options are not recorded, so that folders of earlier versions can be resumed.
     options |= {name: True for name, wanted in more.items() if wanted}
+    options |= {"precision": precision.value} if precision else {}
     planned = plan_prediction(
         named,
         home=home(out),
@@ -93,6 +118,7 @@ def predict(  # noqa: PLR0917 - the command line's options
         device=device,
         naming=naming.value,
         options=options,
+        tiles=_tiles(tiles),
         plugins=plugin or (),
     )
     warn_of_weights(planned.origins)
@@ -112,3 +138,11 @@ def predict(  # noqa: PLR0917 - the command line's options
         count = f"{len(files)} of {len(planned.cases)}" if done.problems else len(files)
         typer.echo(f"{save}: {count} label maps, each in the grid of its volume")
     raise typer.Exit(1 if done.problems else 0)
+
+
+def _tiles(text: str) -> int | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise InputError(f"--tiles {text}: expected a whole number from 1, or auto")
+    return int(text)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 import typer
 
 from spsam.cli.streams import shown
-from spsam.studies.progress_events import Ending, ProgressListener, RunLabel
+from spsam.studies.progress_events import Ending, ProgressListener, RunLabel, VolumeLabel
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -57,6 +57,28 @@ def span(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
+class TimeLeft:
+    """The time that some work still takes, from the share of it that is done.
+
+    Args:
+        now: The clock, in seconds.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._first: tuple[float, float] | None = None
+
+    def __call__(self, share: float) -> float | None:
+        """Seconds until the share is 1; None as long as nothing is known."""
+        if self._first is None:
+            # The first share took other things as well, such as reading a volume.
+            self._first = self._now(), share
+        began, before = self._first
+        if share <= before:
+            return None
+        return (self._now() - began) * (1 - share) / (share - before)
+
+
 @dataclass
 class _Run:
     """A run in progress."""
@@ -84,6 +106,7 @@ class LineWatcher(ProgressListener):
         self._turns = False
         self._first = 1
         self._ended = 0
+        self._time_left = TimeLeft()
 
     def say(self, text: str) -> None:
         """Prints a line."""
@@ -97,6 +120,13 @@ class LineWatcher(ProgressListener):
         """Prints the progress of a stage periodically, and at its end."""
         if done == total or self._is_time():
             self.say(f"{name}: {done}/{total}")
+
+    def tiles(self, volume: VolumeLabel, done: int, total: int) -> None:
+        """Now and then, with the time left for all volumes."""
+        left = self._time_left(share_of(volume, done, total))
+        if self._is_time():
+            more = "" if left is None else f"; about {span(left)} left"
+            self.say(f"{volume}: {done}/{total} tiles{more}")
 
     def turn(self, run: RunLabel) -> None:
         """Sets the run that the following events belong to; without it, runs are consecutive."""
@@ -158,6 +188,11 @@ class LineWatcher(ProgressListener):
         return True
 
 
+def share_of(volume: VolumeLabel, done: int, total: int) -> float:
+    """The share of all volumes that is segmented."""
+    return (volume.number - 1 + done / max(total, 1)) / volume.total
+
+
 class BarWatcher(LineWatcher):
     """Shows a bar for all runs with the remaining time, and one per active run, below the lines.
 
@@ -200,6 +235,17 @@ class BarWatcher(LineWatcher):
             total=total,
             detail=detail,
             visible=done < total,
+        )
+
+    def tiles(self, volume: VolumeLabel, done: int, total: int) -> None:
+        """The bar of the volumes, by tiles."""
+        self._bars.update(
+            self._stage,
+            description=shown(f"segmenting {volume}"),
+            completed=volume.total * share_of(volume, done, total),
+            total=volume.total,
+            detail=f"{done}/{total} tiles",
+            visible=True,
         )
 
     def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:

@@ -199,7 +199,9 @@ class InferenceConfig(Section):
         0.125, "Standard deviation of the Gaussian weight of a tile, as a fraction of its size."
     )
     mirror: bool = author(True, "Average the predictions of all mirrored versions of a tile.")
-    batch_size: Count = chosen(1, "Number of tiles per forward pass.")
+    batch_size: Count | Literal["auto"] = chosen(
+        1, "Number of tiles per forward pass; auto: as many as half of the free memory holds."
+    )
     keep_largest: bool | tuple[str, ...] = author(
         False,
         "Classes reduced to their largest connected component: none (false), all (true), or a list "

@@ -205,10 +205,16 @@ def _row(letter: str) -> int:
 
 def nonzero_box(image: npt.NDArray[np.generic]) -> Box:
     """Return the bounding box, (start, stop) per axis, of the nonzero voxels of `(M, D, H, W)`."""
-    filled = (image != 0).any(axis=0)
+    filled = [np.zeros(size, bool) for size in image.shape[1:]]
+    # Slice by slice: a mask of the whole volume would need memory.
+    for index in range(image.shape[1]):
+        plane = (image[:, index] != 0).any(axis=0)
+        filled[0][index] = plane.any()
+        filled[1] |= plane.any(axis=1)
+        filled[2] |= plane.any(axis=0)
     bounds = []
-    for axis in range(3):
-        found = np.flatnonzero(filled.any(axis=tuple(other for other in range(3) if other != axis)))
+    for axis in filled:
+        found = np.flatnonzero(axis)
         assert len(found), "an all-zero image must have been rejected by the checks"
         bounds.append((int(found[0]), int(found[-1]) + 1))
     return bounds[0], bounds[1], bounds[2]

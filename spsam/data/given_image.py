@@ -81,7 +81,7 @@ def _of_channels(paths: Sequence[Path]) -> Case:
     return Case(
         id=paths[0].name,
         patient=paths[0].name,
-        load=lambda: read_volume(paths, None, {}),
+        load=lambda: read_volume(paths, None, {}, as_stored=True),
         geometry=lambda: read_geometry(paths[0]),
         files=tuple(paths),
     )

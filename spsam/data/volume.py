@@ -46,7 +46,8 @@ class Volume:
     """Image and label of a case on the acquired grid.
 
     Attributes:
-        image: `(M, D, H, W)` intensities.
+        image: `(M, D, H, W)` intensities: float32, or integers of at most 16 bits if the reader
+            keeps the file's type.
         label: `(D, H, W)` class indices (not the file's ids) or `IGNORED`; None without a
             reference.
         spacing: (z, y, x) in mm.
@@ -56,7 +57,7 @@ class Volume:
         notes: Warnings about its files.
     """
 
-    image: Floats
+    image: npt.NDArray[Any]
     label: Labels | None
     spacing: Triple
     origin: Triple = (0.0, 0.0, 0.0)
@@ -74,7 +75,11 @@ class Volume:
 
 
 def read_volume(
-    image: Path | Sequence[Path], label: Path | None, class_of: Mapping[int, int]
+    image: Path | Sequence[Path],
+    label: Path | None,
+    class_of: Mapping[int, int],
+    *,
+    as_stored: bool = False,
 ) -> Volume:
     """Read a case and check it.
 
@@ -83,6 +88,8 @@ def read_volume(
             series, or one such path per channel.
         label: The label map, if there is one.
         class_of: For each id allowed in the label file, its class index.
+        as_stored: Whether integers of at most 16 bits keep their type, which needs half of the
+            memory or less; otherwise, the image is float32.
 
     Raises:
         InputError: With every problem found in the files.
@@ -121,8 +128,10 @@ def read_volume(
     assert first is not None, "an image without files"
     grid = first.geometry
     pixels = channels[0] if len(channels) == 1 else np.concatenate(channels)
+    channels.clear()
+    short = np.issubdtype(pixels.dtype, np.integer) and pixels.dtype.itemsize <= 2
     return Volume(
-        pixels.astype(np.float32, copy=False),
+        pixels if as_stored and short else pixels.astype(np.float32, copy=False),
         classes,
         grid.spacing,
         grid.origin,
@@ -132,16 +141,27 @@ def read_volume(
     )
 
 
-def write_label(path: Path, ids: npt.NDArray[np.integer], geometry: Geometry) -> None:
-    """Write `(D, H, W)` ids as `.nii.gz` with a geometry, atomically.
+def write_label(
+    path: Path,
+    labels: npt.NDArray[np.integer],
+    geometry: Geometry,
+    ids: npt.NDArray[np.integer] | None = None,
+) -> None:
+    """Write a label map as `.nii.gz` with a geometry, atomically.
+
+    Args:
+        path: The file.
+        labels: `(D, H, W)`.
+        geometry: The grid.
+        ids: Written id of each label 0, 1, …; None: the labels themselves.
 
     Raises:
         SpsamError: If the disk is full or write-protected; an existing file is then unchanged.
     """
-    assert ids.shape == geometry.shape, (ids.shape, geometry.shape)
+    assert labels.shape == geometry.shape, (labels.shape, geometry.shape)
     with atomic(path) as draft:
         try:
-            write_nifti(draft, ids, geometry)
+            write_nifti(draft, labels, geometry, ids)
         except OSError as error:
             raise SpsamError(
                 f"{path}: cannot write the label map: the disk is full or protected; free some "

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spsam.config.schema import InferenceConfig
+from spsam.config.fields import Section
 from spsam.data.cases import Case
+from spsam.data.check import load_checked
 from spsam.data.labels import narrow_ids
-from spsam.data.preparation.preprocess import preprocess
-from spsam.data.preparation.restore import PIECE, name_pieces, restored
+from spsam.data.preparation.preprocess import preprocess_volume
+from spsam.data.preparation.restore import name_pieces, restored
 from spsam.data.preparation.store import PreparedCase
 from spsam.engine.given_prompts import GivenPrompts
 from spsam.engine.keep_largest import postprocessed
-from spsam.engine.predict import SlidingLogits
+from spsam.engine.predict import OnProgress, SlidingLogits
 from spsam.errors import InputError
 
 if TYPE_CHECKING:
-    from spsam.engine.segment import EnsembleMember
+    from spsam.engine.segment import EnsembleMember, Recipe
+
+Precision = Literal["fp32", "bf16", "fp16"]
+TilesAtOnce = int | Literal["auto"]
+SomeSection = TypeVar("SomeSection", bound=Section)
 
 
 @dataclass(frozen=True)
@@ -41,53 +46,74 @@ class Answer:
     given: GivenPrompts
 
 
-def answer_of(
-    members: Sequence[EnsembleMember],
-    case: Case,
-    *,
-    mirror: bool | None = None,
-    prompts: bool = False,
-    on_note: Callable[[str], None] = lambda text: None,
-) -> Answer:
-    """Prepares a volume for every network and returns a prediction that is computed on demand.
+def prepare_for(recipes: Sequence[Recipe], case: Case) -> list[PreparedCase]:
+    """Reads a volume once and prepares it for every run; images are resampled on demand.
+
+    Memory holds the volume in its file's type once, for any number of runs.
 
     Args:
-        members: Networks of runs with the same classes.
+        recipes: Recipes of runs with the same number of channels.
         case: The volume.
-        mirror: Whether to average over all mirrorings; None for each run's own setting.
-        prompts: Whether to record the networks' prompts.
-        on_note: Called with every note on the volume.
 
     Raises:
         InputError: With every problem of the volume, or if the runs prepare it on different axes.
     """
-    prepared, streams = [], []
-    given = GivenPrompts()
-    for number, member in enumerate(members):
-        recipe = member.recipe
-        channels = recipe.config.data.in_channels
-        ready = preprocess(
-            case, recipe.plan, recipe.intensities, channels=channels, raw_ids=recipe.raw_ids
+    volume = load_checked(case, recipes[0].config.data.in_channels)
+    prepared = [
+        preprocess_volume(
+            volume, case, recipe.plan, recipe.intensities, recipe.raw_ids, sliced=True
         )
-        prepared.append(ready)
-        streams.append(
-            SlidingLogits(
-                member.network,
-                torch.from_numpy(np.ascontiguousarray(ready.image, np.float32)),
-                _inference(recipe.config.arm.inference, mirror),
-                recipe.config.arm.train,
-                given.of(ready, member.network, number) if prompts else None,
-            )
-        )
-    for note in dict.fromkeys(note for ready in prepared for note in ready.notes):
-        on_note(str(note))
+        for recipe in recipes
+    ]
     first = prepared[0]
     if any((each.turn, each.box) != (first.turn, first.box) for each in prepared):
         raise InputError(
             f"{case.id}: the runs prepare it on different axes; predict with each run separately"
         )
-    pieces = [restored(stream, ready) for stream, ready in zip(streams, prepared, strict=True)]
-    return Answer(_mean(pieces), first, given)
+    return prepared
+
+
+def answer_of(
+    members: Sequence[EnsembleMember],
+    prepared: Sequence[PreparedCase],
+    *,
+    mirror: bool | None = None,
+    precision: Precision | None = None,
+    tiles: TilesAtOnce | None = "auto",
+    prompts: bool = False,
+    on_note: Callable[[str], None] = lambda text: None,
+    on_progress: OnProgress | None = None,
+) -> Answer:
+    """The answer about a volume; logits are computed when they are taken.
+
+    Args:
+        members: Of runs whose classes are the same.
+        prepared: The volume as `prepare_for` makes it for each of them.
+        mirror: Average over all mirrorings; None as configured in each run.
+        precision: Of the networks' arithmetic; None as configured in each run.
+        tiles: How many a network gets at once, see `TileBatch`; None as configured in each run.
+            Labels are the same for any number.
+        prompts: Whether prompts are gathered.
+        on_note: Called with every note on the volume.
+        on_progress: Called when tiles are done, with the number of all runs' tiles.
+    """
+    for note in dict.fromkeys(note for ready in prepared for note in ready.notes):
+        on_note(str(note))
+    given = GivenPrompts()
+    counted = _Tiles(len(members), on_progress)
+    pieces = []
+    for number, (member, ready) in enumerate(zip(members, prepared, strict=True)):
+        arm = member.recipe.config.arm
+        stream = SlidingLogits(
+            member.network,
+            ready.image,
+            _changed(arm.inference, mirror=mirror, batch_size=tiles),
+            _changed(arm.train, precision=precision),
+            on_tile=given.of(ready, member.network, number) if prompts else None,
+            on_progress=counted.of(number),
+        )
+        pieces.append(restored(stream, ready))
+    return Answer(_mean(pieces), prepared[0], given)
 
 
 @dataclass(frozen=True)
@@ -126,7 +152,8 @@ def answer_in_memory(
     Raises:
         InputError: As in `answer_of`.
     """
-    answer = answer_of(members, case, **options)
+    prepared = prepare_for([member.recipe for member in members], case)
+    answer = answer_of(members, prepared, **options)
     head = members[0].network.mask_head
     chances = _Chances(answer.case, head.activation) if probabilities else None
     add = None if chances is None else chances.add
@@ -158,13 +185,50 @@ class _Chances:
     def add(self, start: int, logits: Tensor, labels: Tensor) -> None:
         """Stores the probabilities of slices from `start`, with the arguments of `name_pieces`."""
         chances = logits.softmax(0) if self._softmax else logits.sigmoid()
-        self._view[:, start : start + PIECE] = chances.cpu().numpy()
+        self._view[:, start : start + len(labels)] = chances.cpu().numpy()
 
 
-def _inference(config: InferenceConfig, mirror: bool | None) -> InferenceConfig:
-    return config if mirror is None else config.model_copy(update={"mirror": mirror})
+class _Tiles:
+    """Adds up the tiles of several runs."""
+
+    def __init__(self, count: int, on_progress: OnProgress | None) -> None:
+        self._done, self._total = [0] * count, [0] * count
+        self._on_progress = on_progress
+
+    def of(self, number: int) -> OnProgress | None:
+        """What one run calls for its tiles; None without `on_progress`."""
+        if self._on_progress is None:
+            return None
+
+        def hear(done: int, total: int) -> None:
+            assert self._on_progress is not None
+            self._done[number], self._total[number] = done, total
+            # A run that has not begun has as many tiles as the first, as far as that is known.
+            self._on_progress(sum(self._done), sum(each or self._total[0] for each in self._total))
+
+        return hear
+
+
+def _changed(section: SomeSection, **values: Any) -> SomeSection:
+    """A section of a configuration with the values that are not None."""
+    given = {key: value for key, value in values.items() if value is not None}
+    return section.model_copy(update=given) if given else section
 
 
 def _mean(pieces: Sequence[Iterator[Tensor]]) -> Iterator[Tensor]:
-    for together in zip(*pieces, strict=True):
-        yield together[0] if len(together) == 1 else torch.stack(together).mean(0)
+    if len(pieces) == 1:
+        yield from pieces[0]
+        return
+    # Runs may restore different numbers of slices at once: a patch and a spacing are each run's.
+    held: list[Tensor | None] = [None] * len(pieces)
+    while True:
+        for number, piece in enumerate(pieces):
+            if held[number] is None:
+                held[number] = next(piece, None)
+        together = [each for each in held if each is not None]
+        if not together:
+            return
+        assert len(together) == len(pieces), "runs restore one volume to different sizes"
+        count = min(each.shape[1] for each in together)
+        yield torch.stack([each[:, :count] for each in together]).mean(0)
+        held = [each[:, count:] if each.shape[1] > count else None for each in together]

@@ -30,6 +30,17 @@ def pick_device(name: str) -> str:
     return name
 
 
+def emulates_bf16(device: str) -> bool:
+    """Whether a device is a processor that has no instructions for bf16 and is slow in it.
+
+    Of other architectures than x86-64, nothing is known.
+    """
+    has = torch.cpu.get_capabilities()
+    if device != "cpu" or has.get("architecture") != "x86_64":
+        return False
+    return not any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "avx10_2"))
+
+
 def keep_memory() -> None:
     """Lets the process keep freed memory, so that the next step can reuse it.
 

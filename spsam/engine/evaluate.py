@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spsam.config.schema import DataIdentity, RunConfig
+from spsam.data.ahead import ahead
 from spsam.data.cases import Case, DataSet
 from spsam.data.labels import without_ignored
 from spsam.data.preparation.restore import write_labels
@@ -101,22 +103,23 @@ def evaluate(
     counts: list[CaseCounts] = []
     panels: list[Panel] = []
     to_show = shown(len(cases))
-    for case in cases:
-        prepared = store.case(case.id)
-        volume = case.load()
-        assert volume.label is not None
-        about = (data.num_classes, activation, data.region_classes)
-        count = CaseCounts(prepared, volume.label, *about)
-        labels = predict_labels(network, prepared, config, count.add)
-        if config.arm.inference.keep_largest:
-            # Counts by slice refer to the written label map, confidence to the network's output.
-            count.add_labels(0, as_prepared(labels, prepared))
-        write_labels(predictions / f"{case.id}.nii.gz", labels, prepared)
-        if len(scores) in to_show:
-            panels.append(picture(network, prepared, volume, labels, config.arm.train))
-        scores.append(case_score(case, volume, labels, data, convention))
-        counts.append(count)
-        on_case(len(scores))
+    # The next case is read while the network segments the current one.
+    with closing(ahead(lambda case: case.load(), cases)) as reading:
+        for case, taken in reading:
+            prepared, volume = store.case(case.id), taken()
+            assert volume.label is not None
+            about = (data.num_classes, activation, data.region_classes)
+            count = CaseCounts(prepared, volume.label, *about)
+            labels = predict_labels(network, prepared, config, count.add)
+            if config.arm.inference.keep_largest:
+                # Counts by slice refer to the written labels, confidence to the network's output.
+                count.add_labels(0, as_prepared(labels, prepared))
+            write_labels(predictions / f"{case.id}.nii.gz", labels, prepared)
+            if len(scores) in to_show:
+                panels.append(picture(network, prepared, volume, labels, config.arm.train))
+            scores.append(case_score(case, volume, labels, data, convention))
+            counts.append(count)
+            on_case(len(scores))
     return Evaluation(scores, gather(counts, len(data.scored_names), activation), panels)
 
 

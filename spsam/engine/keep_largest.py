@@ -65,7 +65,10 @@ def keep_largest(labels: NDArray[np.integer], classes: Sequence[int]) -> NDArray
         numbers, count = ndimage.label(inside, _NEIGHBOURS)
         if count < 2:
             continue
-        sizes = np.bincount(numbers.ravel(), minlength=count + 1)
+        sizes = np.zeros(count + 1, np.intp)
+        # Slice by slice: numpy counts in numbers of 64 bits.
+        for plane in numbers:
+            sizes += np.bincount(plane.ravel(), minlength=count + 1)
         sizes[0] = 0
         small = sizes < sizes.max()
         small[0] = False

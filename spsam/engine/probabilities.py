@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spsam.data.files.nifti import write_voxels
-from spsam.data.preparation.restore import PIECE
 from spsam.data.preparation.store import PreparedCase
 from spsam.errors import SpsamError
 from spsam.files import atomic
@@ -39,10 +41,16 @@ class ProbabilityFile:
         self._softmax = activation == "softmax"
         self._raw = path.with_name(f".{path.name}.raw")
         shape = (len(case.raw_ids), *case.original.shape)
-        whole: Any = np.memmap(self._raw, "<f4", "w+", shape=shape)
-        _reserve(self._raw)
+        size = 4 * math.prod(shape)
+        with self._raw.open("w+b") as stream:
+            stream.truncate(size)
+            _reserve(self._raw)
+            self._map = mmap.mmap(stream.fileno(), size)
+        whole: Any = np.frombuffer(self._map, "<f4").reshape(shape)
         # The part outside the crop is background.
-        whole[0] = 1
+        for plane in whole[0]:
+            plane[:] = 1
+        self._let_go()
         inside = tuple(slice(*bounds) for bounds in case.box) if case.box else ()
         # A view in the prepared orientation, so that values are written to the original positions.
         self._view: Any = case.turn.there(whole[(slice(None), *inside)])
@@ -51,7 +59,8 @@ class ProbabilityFile:
     def add(self, start: int, logits: Tensor, labels: Tensor) -> None:
         """Stores slices from `start`, `(K, n, H, W)`, with the arguments of `name_pieces`."""
         chances = logits.softmax(0) if self._softmax else logits.sigmoid()
-        self._view[:, start : start + PIECE] = _rounded(chances.cpu().numpy())
+        self._view[:, start : start + len(labels)] = _rounded(chances.cpu().numpy())
+        self._let_go()
 
     def finish(self) -> None:
         """Writes the file, completely or not at all.
@@ -74,11 +83,21 @@ class ProbabilityFile:
     def close(self) -> None:
         """Removes the temporary file."""
         self._view = self._whole = None
+        # Not while somebody still looks at a part of it.
+        with suppress(BufferError):
+            self._map.close()
         self._raw.unlink(missing_ok=True)
 
     def _planes(self) -> Iterator[Any]:
         for volume in self._whole:
-            yield from volume
+            for plane in volume:
+                yield plane
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """Leaves what was written or read to the disk: it is in the file, and takes no memory."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
 
 
 def _rounded(values: NDArray[np.float32]) -> NDArray[np.float32]:

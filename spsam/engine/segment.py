@@ -21,10 +21,12 @@ from spsam.data.files.seg_nrrd import write_seg_nrrd
 from spsam.data.labels import narrow_ids
 from spsam.data.plan import Plan
 from spsam.data.preparation.restore import name_pieces, write_labels
-from spsam.engine.answer import answer_of, largest_of
+from spsam.data.preparation.store import PreparedCase
+from spsam.engine.answer import Precision, TilesAtOnce, answer_of, largest_of, prepare_for
 from spsam.engine.assemble import network_for
 from spsam.engine.checkpoint import digest, last_sound, load_trained_state, result_of
 from spsam.engine.overlay import draw_overlay
+from spsam.engine.predict import OnProgress
 from spsam.engine.probabilities import ProbabilityFile
 from spsam.errors import InputError, Problem
 from spsam.files import write_text
@@ -201,25 +203,32 @@ def segment(
     case: Case,
     name: Path,
     *,
+    prepared: Sequence[PreparedCase] | None = None,
     mirror: bool | None = None,
+    precision: Precision | None = None,
+    tiles: TilesAtOnce | None = "auto",
     probabilities: bool = False,
     prompts: bool = False,
     dicom_seg: bool = False,
     seg_nrrd: bool = False,
     overlay: bool = False,
     on_note: Callable[[str], None] = lambda text: None,
+    on_progress: OnProgress | None = None,
 ) -> None:
     """Segments one volume and writes its label map on its original grid, after all other files.
 
     Logits of several runs are averaged on the original grid, as nnU-Net averages folds, and the
-    first run's mask head computes the labels. Memory is limited to the image, the label map and the
-    logits of two tiles' depth.
+    first run's mask head computes the labels. Memory is limited to the image in its file's type,
+    the label map and, for each run, the logits of one tile's depth of slices.
 
     Args:
         members: Networks of runs with the same classes.
         case: The volume.
         name: Path of the files without a suffix: `NAME.nii.gz` and the requested files of `FORMS`.
+        prepared: The result of `prepare_for` for the volume; None: it is computed here.
         mirror: Whether to average over all mirrorings; None for each run's own setting.
+        precision: Precision of the networks; None for each run's own setting.
+        tiles: Number of tiles per forward pass; see `answer_of`.
         probabilities: Whether to write `probabilities/NAME.nii.gz`; see `ProbabilityFile`.
         prompts: Whether to write the networks' own prompts; see `GivenPrompts`.
         dicom_seg: Whether to write `NAME.dcm`, the label map as DICOM-SEG of the volume's DICOM
@@ -227,11 +236,21 @@ def segment(
         seg_nrrd: Whether to write `NAME.seg.nrrd`, 3D Slicer's segmentation format.
         overlay: Whether to draw `NAME_overlay.png`: contours on slices of the first channel.
         on_note: Called with every note on the volume.
+        on_progress: Called with the number of finished tiles and of all tiles, over all runs.
 
     Raises:
         InputError: With every problem of the volume, or if the runs prepare it on different axes.
     """
-    answer = answer_of(members, case, mirror=mirror, prompts=prompts, on_note=on_note)
+    answer = answer_of(
+        members,
+        prepared or prepare_for([member.recipe for member in members], case),
+        mirror=mirror,
+        precision=precision,
+        tiles=tiles,
+        prompts=prompts,
+        on_note=on_note,
+        on_progress=on_progress,
+    )
     first, given = answer.case, answer.given
     head = members[0].network.mask_head
     name.parent.mkdir(parents=True, exist_ok=True)

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spsam.config.problems import gather, raise_all
+from spsam.data.ahead import ahead
 from spsam.engine.weights import origin_of
 from spsam.errors import InputError, Problem
 from spsam.files import draft_of
 from spsam.studies.backend import Backend
 from spsam.studies.predicted import Predicted, place_problems
-from spsam.studies.progress_events import ProgressListener
+from spsam.studies.progress_events import ProgressListener, VolumeLabel
 from spsam.studies.prompts.subject import weights_of
 from spsam.studies.runs.recipes import read_recipes
 from spsam.studies.runs.reference import FoundRuns, by_path, find_runs, unknown
 
 if TYPE_CHECKING:
     from spsam.data.cases import Case
+    from spsam.data.files.content import Content
+    from spsam.data.preparation.store import PreparedCase
     from spsam.engine.segment import EnsembleMember, Recipe
     from spsam.model.sam.origin import Origin
 
@@ -47,6 +51,7 @@ class Prediction:
         options: Further keyword arguments of `spsam.engine.segment.segment`.
         notes: Notes for the user.
         finished: Names of results that exist already.
+        tiles: Number of tiles per forward pass, which changes no label.
     """
 
     recipes: Sequence[Recipe]
@@ -58,6 +63,7 @@ class Prediction:
     options: dict[str, Any]
     notes: Sequence[str]
     finished: frozenset[str] = frozenset()
+    tiles: int | Literal["auto"] = "auto"
 
     @property
     def origins(self) -> list[Origin | None]:
@@ -129,6 +135,7 @@ def plan_prediction(
     device: str = "auto",
     naming: Naming = "input",
     options: dict[str, Any] | None = None,
+    tiles: int | Literal["auto"] = "auto",
     plugins: Sequence[Path] = (),
     backend: Backend | None = None,
 ) -> Prediction:
@@ -144,6 +151,7 @@ def plan_prediction(
         naming: `input` names results after the volumes; `amos` uses the names that AMOS22's
             leaderboard requires.
         options: Further keyword arguments of `segment`.
+        tiles: Number of tiles per forward pass.
         plugins: Folders with the user's own components that the runs may use.
         backend: The engine.
 
@@ -193,7 +201,7 @@ def plan_prediction(
         if strange := left_out(each):
             notes.append(f"{each}: skipped, since these are not images: {shown(strange)}")
     prediction = Prediction(
-        recipes, weights, cases, names, output, chosen, dict(options or {}), notes
+        recipes, weights, cases, names, output, chosen, dict(options or {}), notes, tiles=tiles
     )
     found = prediction.folder.finished(dict(zip(names, cases, strict=True)))
     return replace(prediction, finished=frozenset(found))
@@ -237,18 +245,31 @@ def predict(prediction: Prediction, watch: ProgressListener | None = None) -> Se
     if not todo:
         return _segmented(prediction, there, [])
     failed: list[str] = []
+    reading = ahead(partial(_read, prediction.recipes), [case for case, _ in todo])
     try:
-        for number, (case, name) in enumerate(todo):
+        for number, (case, taken) in enumerate(reading):
+            name = todo[number][1]
             watch.stage("segmenting", number, len(todo))
-            problems = _attempt(members, case, name, folder, watch, **prediction.options)
-            failed += problems
-            if not problems:
+            volume = VolumeLabel(number + 1, len(todo), name)
+            more = {
+                **prediction.options,
+                "tiles": prediction.tiles,
+                "on_note": watch.warn,
+                "on_progress": partial(watch.tiles, volume),
+            }
+            problems = _attempt(members, case, taken, name, folder, **more)
+            if problems:
+                watch.warn("\n".join(problems))
+                failed += problems
+            else:
                 there.add(name)
         watch.stage("segmenting", len(todo), len(todo))
     except BaseException:
         count = f"{len(there)} of {len(prediction.cases)}"
         watch.say(f"{folder.folder}: {count} label maps are finished")
         raise
+    finally:
+        reading.close()
     return _segmented(prediction, there, failed)
 
 
@@ -256,43 +277,58 @@ def _segmented(prediction: Prediction, there: set[str], problems: Sequence[str])
     return Segmented([name for name in prediction.names if name in there], problems)
 
 
+Read = tuple[tuple["Content", ...], Sequence["PreparedCase"]]
+"""What is in a volume's files, and the volume as prepared for each run."""
+
+
+def _read(recipes: Sequence[Recipe], case: Case) -> Read:
+    from spsam.data.cases import contents_of, guarded
+    from spsam.engine.answer import prepare_for
+
+    contents = contents_of(case)
+    return contents, prepare_for(recipes, guarded(case, contents))
+
+
 def _attempt(
     members: Sequence[EnsembleMember],
     case: Case,
+    taken: Callable[[], Read],
     name: str,
     folder: Predicted,
-    watch: ProgressListener,
     **options: Any,
 ) -> list[str]:
     """Segments one volume; returns the problems if the volume is the cause."""
     from spsam.data.preparation.bounds import is_out_of_memory
 
     try:
-        _one(members, case, name, folder, on_note=watch.warn, **options)
+        _one(members, case, taken, name, folder, **options)
     except InputError as error:
-        problems = [str(problem) for problem in error.problems]
+        return [str(problem) for problem in error.problems]
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        problems = [f"{case.id}: not enough memory; close other programs"]
-    else:
-        return []
-    watch.warn("\n".join(problems))
-    return problems
+        return [f"{case.id}: not enough memory; close other programs"]
+    return []
 
 
 def _one(
-    members: Sequence[EnsembleMember], case: Case, name: str, folder: Predicted, **options: Any
+    members: Sequence[EnsembleMember],
+    case: Case,
+    taken: Callable[[], Read],
+    name: str,
+    folder: Predicted,
+    **options: Any,
 ) -> None:
     """Segments one volume, and moves all its files into the folder together."""
-    from spsam.data.cases import contents_of, guarded
+    from spsam.data.cases import guarded
     from spsam.data.files.content import together
     from spsam.engine.segment import segment
 
-    contents = contents_of(case)
+    contents, prepared = taken()
     drafts = draft_of(folder.folder / "predict")
     try:
-        segment(members, guarded(case, contents), drafts / name, **options)
+        case = guarded(case, contents)
+        segment(members, case, drafts / name, prepared=prepared, **options)
         folder.add(name, together(contents), drafts)
     finally:
         shutil.rmtree(drafts, ignore_errors=True)

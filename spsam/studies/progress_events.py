@@ -38,6 +38,24 @@ class RunLabel:
         return f"[{self.number}/{self.total}] {self.arm} seed {self.seed}{fold}"
 
 
+@dataclass(frozen=True)
+class VolumeLabel:
+    """A volume that is segmented, as people see it.
+
+    Attributes:
+        number: Counted from 1.
+        total: Volumes that are segmented by this command.
+        name: The volume's.
+    """
+
+    number: int
+    total: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"[{self.number}/{self.total}] {self.name}"
+
+
 def run_labels(runs: Sequence[RunSpec], folds: Collection[int]) -> list[RunLabel]:
     """Returns the labels of runs.
 
@@ -74,6 +92,9 @@ class ProgressListener:
 
     def stage(self, name: str, done: int, total: int) -> None:
         """Receives the progress of work outside of runs."""
+
+    def tiles(self, volume: VolumeLabel, done: int, total: int) -> None:
+        """Tiles of a volume that are segmented so far."""
 
     def preparing(self, done: int, total: int) -> None:
         """Receives the number of volumes prepared so far."""

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from spsam.cli.progress import BarWatcher, LineWatcher, span, watched
-from spsam.studies.progress_events import RunLabel
+from spsam.cli.progress import BarWatcher, LineWatcher, TimeLeft, span, watched
+from spsam.studies.progress_events import RunLabel, VolumeLabel
 
 RUN = RunLabel(2, 3, "S2", 0, "abc")
 
@@ -55,6 +55,38 @@ def test_bars_keep_what_is_said() -> None:
     said = stream.getvalue()
     assert "[2/3] S2 seed 0: finished" in said
     assert "warning: the server is [away]" in said
+
+
+def test_time_left_is_of_the_share_that_is_done() -> None:
+    clock = iter([100.0, 110.0, 130.0])
+    left = TimeLeft(lambda: next(clock))
+    assert left(0.2) is None
+    # A tenth in ten seconds, then three tenths in thirty.
+    assert left(0.3) == pytest.approx(70)
+    assert left(0.5) == pytest.approx(50)
+
+
+def test_tiles_are_told_with_the_time_left_for_all_volumes() -> None:
+    volume = VolumeLabel(2, 3, "scan [a]")
+    stream = io.StringIO()
+    watch = LineWatcher(stream, every=0)
+    for done in (1, 5, 10):
+        watch.tiles(volume, done, 10)
+    first, *_, last = stream.getvalue().splitlines()
+    assert first == "[2/3] scan [a]: 1/10 tiles"
+    assert last.startswith("[2/3] scan [a]: 10/10 tiles; about ")
+    assert last.endswith(" left")
+    few = io.StringIO()
+    watch = LineWatcher(few)
+    for done in range(1, 1000):
+        watch.tiles(volume, done, 1000)
+    assert few.getvalue() == ""
+    bars = BarWatcher(io.StringIO())
+    bars.tiles(volume, 5, 10)
+    (task,) = bars._bars.tasks
+    assert (task.completed, task.total) == (1.5, 3)
+    assert task.description == "segmenting [2/3] scan [a]"
+    bars.close()
 
 
 def test_several_runs_at_once_are_told_apart() -> None:

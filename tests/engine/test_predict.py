@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from spsam.config.schema import InferenceConfig, TrainConfig
+from spsam.engine import predict
 from spsam.engine.predict import SlidingLogits, starts
 from spsam.model.networks.base import Output
 from spsam.registry.arms import load_arm
@@ -106,6 +107,67 @@ def test_slices_are_given_up_once_taken_and_the_same_in_pieces() -> None:
 
 def network_depth() -> int:
     return Sided.depth
+
+
+class Recorded:
+    """An image that notes which slices are taken."""
+
+    def __init__(self, values: Tensor) -> None:
+        self.values, self.shape = values, tuple(values.shape)
+        self.taken: list[tuple[int, int]] = []
+
+    def __getitem__(self, key: tuple[slice, slice]) -> Tensor:
+        assert key[0] == slice(None)
+        self.taken.append((key[1].start, key[1].stop))
+        return self.values[key]
+
+
+def test_slices_of_the_image_are_taken_once_and_a_tiles_depth_ahead_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What lies on the disk, or is resampled when it is taken, need not be in memory."""
+    sums: list[int] = []
+
+    def on_cpu(device: torch.device, size: int) -> torch.device:
+        sums.append(size)
+        return device
+
+    monkeypatch.setattr(predict, "device_of_sums", on_cpu)
+    volume = torch.randn(1, 40, 20, 23, generator=torch.Generator().manual_seed(0))
+    image = Recorded(volume)
+    stream = SlidingLogits(Sided(), image, ARM.inference, ARM.train)
+    for index in range(40):
+        stream.slices(index, index + 1)
+        assert image.taken[-1][1] <= index + 2 * network_depth()
+    taken = [index for first, stop in image.taken for index in range(first, stop)]
+    assert taken == list(range(40))
+    # Three classes' sums in one tile's depth, whatever the volume's is.
+    assert sums == [3 * network_depth() * 20 * 23 * 4]
+    whole = whole_logits(Sided(), volume, ARM.inference, ARM.train)
+    stream = SlidingLogits(Sided(), Recorded(volume), ARM.inference, ARM.train)
+    assert torch.equal(stream.slices(0, 40), whole)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_tiles_are_told_as_they_are_done(batch: int) -> None:
+    volume = torch.zeros(1, 5, 40, 23)
+    inference = load_arm(
+        "base", {"inference.mirror": False, "inference.batch_size": batch}
+    ).inference
+    told: list[tuple[int, int]] = []
+    stream = SlidingLogits(
+        Pointwise(),
+        volume,
+        inference,
+        ARM.train,
+        on_progress=lambda done, total: told.append((done, total)),
+    )
+    stream.slices(0, 5)
+    tiles = len(starts(5, 2, 0.5)) * len(starts(40, 16, 0.5)) * len(starts(23, 16, 0.5))
+    assert {total for _, total in told} == {tiles}
+    done = [each for each, _ in told]
+    assert done == sorted(done)
+    assert done[-1] == tiles
 
 
 @given(size=st.integers(1, 60), tile=st.integers(1, 30), step=st.floats(0.05, 1))

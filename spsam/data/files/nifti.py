@@ -132,14 +132,27 @@ def read_header(path: Path) -> Header:
         )
 
 
-def write_nifti(path: Path, labels: npt.NDArray[np.integer], geometry: Geometry) -> None:
+def write_nifti(
+    path: Path,
+    labels: npt.NDArray[np.integer],
+    geometry: Geometry,
+    ids: npt.NDArray[np.integer] | None = None,
+) -> None:
     """Write a label map `(D, H, W)` as `.nii.gz`, with its scan's NIfTI fields if there are any.
+
+    Args:
+        path: The file.
+        labels: The label map.
+        geometry: Where its voxels lie.
+        ids: What is written for each of the labels 0, 1, …; None: the labels themselves.
 
     Raises:
         OSError: If the file cannot be written, for example on a full disk.
     """
-    little: Any = np.ascontiguousarray(labels, labels.dtype.newbyteorder("<"))
-    write_voxels(path, [little], little.shape, geometry)
+    kind = (labels if ids is None else ids).dtype.newbyteorder("<")
+    # Slice by slice: in no moment there is a second label map.
+    planes = (np.ascontiguousarray(plane if ids is None else ids[plane], kind) for plane in labels)
+    write_voxels(path, planes, labels.shape, geometry)
 
 
 def write_voxels(

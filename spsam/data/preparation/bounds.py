@@ -25,8 +25,8 @@ _SHARE = 0.9
 # Bytes per voxel. A channel needs its float32 twice while slices are stacked. A reference needs a
 # class's share and the largest share so far, both float32, and the label.
 _OF_CHANNEL, _OF_REFERENCE = 8, 10
-# Bytes per logit in a tile's depth of slices: sums, finished logits, and the piece being read.
-_OF_LOGIT = 12
+# Bytes per logit: its sum, in a tile's depth of slices, and twice its value in finished slices.
+_OF_SUM, _OF_FINISHED, _FINISHED = 4, 8, 8
 
 
 def far(one: Sequence[float], other: Sequence[float]) -> float:
@@ -53,6 +53,7 @@ def check_size(
     channels: int,
     classes: int,
     labelled: bool,
+    sliced: bool = False,
     file: Path | None,
 ) -> None:
     """Reject a volume that would be absurdly large or small on the plan's grid.
@@ -63,6 +64,7 @@ def check_size(
         channels: M.
         classes: K, if logits of K classes will be held in memory; 0 if no network is run.
         labelled: Whether a reference is resampled as well.
+        sliced: Whether the image is resampled some slices at a time.
         file: The volume's file, for messages.
 
     Raises:
@@ -77,9 +79,15 @@ def check_size(
     if factor > ABSURD:
         raise InputError(Problem(f"{said}, a factor of {factor:.4g}; {advice}", file))
     depth, height, width = plan.patch_size
-    held = depth * max(height, shape[1]) * max(width, shape[2])
-    a_voxel = _OF_CHANNEL * channels + (_OF_REFERENCE if labelled else 1)
-    needed = math.prod(shape) * a_voxel + classes * held * _OF_LOGIT
+    a_slice = max(height, shape[1]) * max(width, shape[2])
+    a_logit = depth * _OF_SUM + min(depth, _FINISHED) * _OF_FINISHED
+    needed = a_slice * classes * a_logit
+    if sliced:
+        # Of the image two tiles' depth, and the label map on the volume's own grid.
+        needed += a_slice * depth * channels * _OF_CHANNEL + math.prod(geometry.shape)
+    else:
+        a_voxel = _OF_CHANNEL * channels + (_OF_REFERENCE if labelled else 1)
+        needed += math.prod(shape) * a_voxel
     free = memory_at_hand()
     if needed > _SHARE * free:
         size = " × ".join(map(str, shape))

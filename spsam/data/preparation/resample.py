@@ -2,16 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 from spsam.data.labels import narrow_indices
 
 Floats = npt.NDArray[np.float32]
+Part = Callable[[slice, slice], Floats]
+"""Of a volume `(D, H, W)` the part in some slices and some rows."""
+
+# Of a spline's weights, which fall to a quarter from one sample to the next, smaller ones are left
+# out: a ten-thousandth of what float32 resolves.
+_NEGLIGIBLE = 1e-12
+# Rows whose slices are taken together: bounds memory where depth is resampled.
+_ROWS = 64
+
+
+class Resampler:
+    """Cubic splines from one grid to another one, some slices of the result at a time.
+
+    A spline through a volume is one through each axis after the other, and each of these is a
+    matrix with a narrow band. Slices need those within its width and no others.
+
+    Args:
+        old: (D, H, W).
+        new: The wanted (D, H, W).
+    """
+
+    def __init__(self, old: Sequence[int], new: Sequence[int]) -> None:
+        self.shape = tuple(new)
+        self._depth, self._rows, self._columns = (
+            None if before == after else _splines(before, after)
+            for before, after in zip(old, new, strict=True)
+        )
+        self._height = old[1]
+
+    def slices(
+        self, part: Part, first: int, stop: int, limits: tuple[float, float] | None = None
+    ) -> Floats:
+        """Slices `first` to `stop` of the result, `(n, H, W)`.
+
+        Args:
+            part: Reads the volume.
+            first: The first slice.
+            stop: Behind the last one.
+            limits: The volume's least and greatest value, which are not exceeded. Where depth is
+                not resampled, each slice's own are taken instead.
+        """
+        if self._depth is None:
+            found = np.empty((stop - first, *self.shape[1:]), np.float32)
+            for index, result in enumerate(found, start=first):
+                plane = part(slice(index, index + 1), slice(None))[0]
+                result[:] = self._in_plane(plane)
+                if self._rows is not None or self._columns is not None:
+                    # Splines overshoot at edges; values that were never measured are cut off.
+                    result.clip(plane.min(), plane.max(), out=result)
+            return found
+        weights = self._depth[first:stop]
+        touched = slice(int(weights.indices.min()), int(weights.indices.max()) + 1)
+        weights = weights[:, touched]
+        between: list[npt.NDArray[np.float64]] = []
+        for row in range(0, self._height, _ROWS):
+            some = part(touched, slice(row, row + _ROWS))
+            flat = np.ascontiguousarray(some, np.float64).reshape(len(some), -1)
+            between.append((weights @ flat).reshape(stop - first, *some.shape[1:]))
+        planes = zip(*between, strict=True)
+        found = np.stack([self._in_plane(np.concatenate(plane)) for plane in planes])
+        return found if limits is None else found.clip(*limits, out=found)
+
+    def _in_plane(self, plane: npt.NDArray[np.floating]) -> Floats:
+        if self._rows is not None:
+            plane = self._rows @ plane.astype(np.float64)
+        if self._columns is not None:
+            turned = np.ascontiguousarray(plane.T, np.float64)
+            plane = (self._columns @ turned).T
+        return plane.astype(np.float32)
+
+
+@lru_cache(maxsize=32)
+def _splines(old: int, new: int) -> Any:
+    """`(new, old)`, sparse: what makes the samples of one grid those of another one."""
+    # `grid_mode`: both grids cover the same extent, corner to corner, as pixel areas.
+    columns = [
+        ndimage.zoom(unit, new / old, order=3, mode="nearest", grid_mode=True)
+        for unit in np.eye(old)
+    ]
+    matrix = np.stack(columns, axis=1)
+    matrix[np.abs(matrix) < _NEGLIGIBLE] = 0
+    return sparse.csr_matrix(matrix)
 
 
 def resample_image(image: Floats, shape: Sequence[int]) -> Floats:
@@ -23,7 +106,18 @@ def resample_image(image: Floats, shape: Sequence[int]) -> Floats:
         image: `(M, D, H, W)`.
         shape: Target shape `(D, H, W)`.
     """
-    return np.stack([_zoom(channel, shape, order=3) for channel in image])
+    resampler = Resampler(image.shape[1:], shape)
+    return np.stack(
+        [
+            resampler.slices(
+                lambda depth, rows, channel=channel: channel[depth, rows],  # type: ignore[misc]
+                0,
+                shape[0],
+                (channel.min(), channel.max()),
+            )
+            for channel in image
+        ]
+    )
 
 
 def resample_label(label: npt.NDArray[np.integer], shape: Sequence[int]) -> npt.NDArray[np.integer]:
@@ -46,7 +140,7 @@ def resample_label(label: npt.NDArray[np.integer], shape: Sequence[int]) -> npt.
     best = np.full(tuple(shape), -1.0, np.float32)
     result = np.zeros(tuple(shape), label.dtype)
     for value in classes:
-        share = _zoom((label == value).astype(np.float32), shape, order=1)
+        share = _zoom((label == value).astype(np.float32), shape)
         # Differences due to rounding do not count, so that the lowest class keeps the voxel.
         wins = share > best + 1e-6
         result[wins] = value
@@ -54,15 +148,15 @@ def resample_label(label: npt.NDArray[np.integer], shape: Sequence[int]) -> npt.
     return result
 
 
-def _zoom(array: Floats, shape: Sequence[int], order: Literal[1, 3]) -> Floats:
+def _zoom(array: Floats, shape: Sequence[int]) -> Floats:
+    """Linear interpolation within the range of values."""
     factors = [new / old for new, old in zip(shape, array.shape, strict=True)]
     if all(factor == 1 for factor in factors):
         return array.astype(np.float32, copy=True)
-    # If the depth is unchanged, slices are resampled one by one: a third of the cost, same result.
+    # If the depth is unchanged, slices are resampled one by one: less work, same result.
     if factors[0] == 1 and array.ndim == 3:
-        return np.stack([_zoom(plane, shape[1:], order) for plane in array])
+        return np.stack([_zoom(plane, shape[1:]) for plane in array])
     # `grid_mode`: both grids cover the same extent, with pixels as areas.
     result = np.empty(tuple(shape), np.float32)
-    ndimage.zoom(array, factors, output=result, order=order, mode="nearest", grid_mode=True)
-    # Splines overshoot at edges; the result is clipped to the measured range.
+    ndimage.zoom(array, factors, output=result, order=1, mode="nearest", grid_mode=True)
     return result.clip(array.min(), array.max(), out=result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -16,8 +17,8 @@ from spsam.data.labels import narrow_ids
 from spsam.data.preparation.store import PreparedCase
 from spsam.data.volume import write_label
 
-# Number of slices that are restored at a time, which limits the memory for K classes.
-PIECE = 16
+# Maximum number of slices, and of logits, that are restored at a time.
+PIECE, _LOGITS = 16, 1 << 24
 
 
 @runtime_checkable
@@ -73,15 +74,23 @@ def name_pieces(
     on_piece: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> npt.NDArray[np.integer]:
     """Convert restored logits to labels; like `restore_labels` for the output of `restored`."""
-    chunks: list[npt.NDArray[np.integer]] = []
-    for piece, chunk in enumerate(pieces):
+    whole: npt.NDArray[np.integer] | None = None
+    inside = tuple(slice(*bounds) for bounds in case.box) if case.box else ()
+    first = 0
+    for chunk in pieces:
         # With one class's logit, the labels are 0 and 1.
-        narrow = torch.uint8 if len(chunk) <= 256 else torch.int16
-        named = labels(chunk[None])[0].to(narrow)
+        wide = len(chunk) > 256
+        named = labels(chunk[None])[0].to(torch.int16 if wide else torch.uint8)
         if on_piece is not None:
-            on_piece(piece * PIECE, chunk, named)
-        chunks.append(named.cpu().numpy())
-    return _uncut(case.turn.back(np.concatenate(chunks)), case)
+            on_piece(first, chunk, named)
+        if whole is None:
+            # What was cut away is background.
+            whole = np.zeros(case.original.shape, np.int16 if wide else np.uint8)
+        # A view: what is written into it is turned back, and stands where it was cut out.
+        case.turn.there(whole[inside])[first : first + len(named)] = named.cpu().numpy()
+        first += len(named)
+    assert whole is not None, "a volume without slices"
+    return whole
 
 
 def write_labels(path: Path, labels: npt.NDArray[np.integer], case: PreparedCase) -> None:
@@ -92,17 +101,7 @@ def write_labels(path: Path, labels: npt.NDArray[np.integer], case: PreparedCase
         labels: `(D, H, W)` class indices on the original grid.
         case: The case that the labels belong to.
     """
-    write_label(path, narrow_ids(case.raw_ids)[labels], case.original)
-
-
-def _uncut(labels: npt.NDArray[np.integer], case: PreparedCase) -> npt.NDArray[np.integer]:
-    """Insert cropped labels `(D, H, W)` into the whole volume; the rest is background."""
-    if case.box is None:
-        return np.ascontiguousarray(labels)
-    whole = np.zeros(case.original.shape, labels.dtype)
-    z, y, x = (slice(*bounds) for bounds in case.box)
-    whole[z, y, x] = labels
-    return whole
+    write_label(path, labels, case.original, narrow_ids(case.raw_ids))
 
 
 def restored(
@@ -119,8 +118,11 @@ def restored(
     cut = [stop - start for start, stop in case.box] if case.box else case.original.shape
     depth, height, width = (cut[axis] for axis in case.axes)
     assert tuple(logits.shape[1:]) == case.label.shape, (logits.shape, case.label.shape)
-    for first in range(0, depth, PIECE):
-        chunk = _along_depth(logits, torch.arange(first, min(depth, first + PIECE)), depth)
+    # Between two prepared slices there may be many of the original grid, or the other way round.
+    a_slice = max(height * width, -(-logits.shape[1] // depth) * math.prod(logits.shape[2:]))
+    count = max(1, min(PIECE, _LOGITS // (logits.shape[0] * a_slice)))
+    for first in range(0, depth, count):
+        chunk = _along_depth(logits, torch.arange(first, min(depth, first + count)), depth)
         if chunk.shape[2:] != (height, width):
             # Pixels are areas, as in preparation, so that both grids cover the same extent.
             chunk = functional.interpolate(
@@ -140,4 +142,5 @@ def _along_depth(logits: Slices, wanted: Tensor, depth: int) -> Tensor:
     first = int(below[0])
     taken = logits.slices(first, int(above[-1]) + 1).float()
     weight = (position - below).float()[None, :, None, None].to(taken.device)
-    return taken[:, below - first] * (1 - weight) + taken[:, above - first] * weight
+    lower = taken[:, below - first].mul_(1 - weight)
+    return lower.add_(taken[:, above - first].mul_(weight))

@@ -128,7 +128,9 @@ def _case(name: str, files: list[Path]) -> Case:
     return Case(
         id=name,
         patient=name,
-        load=partial(read_volume, files[0] if len(files) == 1 else tuple(files), None, {}),
+        load=partial(
+            read_volume, files[0] if len(files) == 1 else tuple(files), None, {}, as_stored=True
+        ),
         geometry=partial(read_geometry, files[0]),
         files=tuple(files),
     )

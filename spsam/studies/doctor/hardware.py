@@ -21,7 +21,7 @@ _PRECISIONS = {"fp32": (0, 0), "fp16": (5, 3), "bf16": (8, 0)}
 def machine(examined: Examination) -> Iterator[Finding]:
     """Reports the CPU cores, the free memory, and the free space on the disk of results."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding("cores", "ok", f"{cores}", "", {"count": cores})
+    yield _cores(cores)
     memory = psutil.virtual_memory()
     facts: dict[str, Any] = {"total": memory.total, "free": memory.available}
     text = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free"
@@ -37,6 +37,21 @@ def machine(examined: Examination) -> Iterator[Finding]:
     text = f"{disk.free / 1e9:,.1f} GB free in {place}" + ("" if writable else ", not writable")
     facts = {"folder": str(place), "total": disk.total, "free": disk.free}
     yield Finding("disk", "wrong" if advice else "ok", text, advice, facts)
+
+
+def _cores(count: int | None) -> Finding:
+    from spsam.engine.device import emulates_bf16
+
+    slow = emulates_bf16("cpu")
+    facts = {"count": count, "emulates_bf16": slow}
+    if not slow:
+        return Finding("cores", "ok", f"{count}", "", facts)
+    text = (
+        f"{count}; without bf16 instructions: train.precision=bf16 takes about eight times as long "
+        "as float32 on this processor"
+    )
+    advice = "set train.precision=fp32 for runs on the CPU"
+    return Finding("cores", "note", text, advice, facts)
 
 
 def torch_build(examined: Examination) -> Iterator[Finding]:

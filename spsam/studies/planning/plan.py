@@ -125,6 +125,7 @@ class Ablation:
             *of_weights,
             *of_aspect,
             *self.dropped,
+            *_emulated(self),
             *_unequal_steps(self),
             *[note for _, run in self.runs if run.initial for note in run.initial.notes],
             *[note for external in self.externals for note in external.notes],
@@ -194,6 +195,20 @@ class Ablation:
     def _describe(self, arm: PlannedArm) -> dict[str, Any]:
         tuned = None if self.tuning is None else self.tuning.describe(arm.arm.name)
         return _describe_arm(arm, self.parent(arm)) | ({} if tuned is None else {"tuned": tuned})
+
+
+def _emulated(ablation: Ablation) -> list[str]:
+    """That bf16 is slow on this processor, where an arm computes in it."""
+    if not any(planned.arm.train.precision == "bf16" for planned in ablation.arms):
+        return []
+    from spsam.engine.device import emulates_bf16
+
+    if not emulates_bf16(ablation.device):
+        return []
+    return [
+        "train.precision=bf16: this processor has no bf16 instructions, so that a step takes about "
+        "eight times as long as in float32; set train.precision=fp32"
+    ]
 
 
 def _lacks(planned: PlannedArm) -> bool:

@@ -83,7 +83,7 @@ class FoldersView:
             yield ViewedCase(
                 name=name,
                 facts="",
-                image=volume.image[0],
+                image=volume.image[0].astype(np.float32, copy=False),
                 geometry=volume.geometry,
                 class_names=list(classes.values()),
                 layers=layers,

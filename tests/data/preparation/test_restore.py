@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from spsam.data.dataset import open_dataset
 from spsam.data.plan import plan
+from spsam.data.preparation import restore
 from spsam.data.preparation.prepare import prepare
 from spsam.data.preparation.restore import restore_labels, restored, write_labels
 from spsam.data.preparation.store import PreparedCase
@@ -81,6 +82,26 @@ def test_interpolation_is_torchs_trilinear(
     labels = restore_labels(logits, case_of(prepared, original), largest)
     assert labels.dtype == np.uint8
     np.testing.assert_array_equal(labels, result.argmax(0))
+
+
+@pytest.mark.parametrize("prepared", [(9, 6, 5), (40, 7, 5), (17, 12, 15)])
+def test_fewer_slices_at_once_are_the_same(
+    prepared: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large volume is restored in smaller pieces; neither logits nor labels depend on them."""
+    logits = torch.randn((3, *prepared), generator=torch.Generator().manual_seed(0))
+    case = case_of(prepared, (17, 8, 9))
+    whole, labels = restored_whole(logits, case), restore_labels(logits, case, largest)
+    firsts: list[int] = []
+    for count in (1, 3, 5):
+        slices = max(8 * 9, -(-prepared[0] // 17) * prepared[1] * prepared[2])
+        monkeypatch.setattr(restore, "_LOGITS", count * 3 * slices)
+        assert max(each.shape[1] for each in restored(logits, case)) == count
+        assert torch.equal(restored_whole(logits, case), whole)
+        firsts.clear()
+        again = restore_labels(logits, case, largest, lambda first, *_: firsts.append(first))
+        np.testing.assert_array_equal(again, labels)
+        assert firsts == list(range(0, 17, count))
 
 
 def test_labels_are_named_after_interpolation() -> None:

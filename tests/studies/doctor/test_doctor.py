@@ -98,6 +98,25 @@ def test_a_full_disk_and_little_memory(
     assert [each.status for each in machine(examined)] == ["ok", "wrong", "wrong"]
 
 
+@pytest.mark.parametrize(
+    ("has", "slow"),
+    [
+        ({"architecture": "x86_64", "avx2": True}, True),
+        ({"architecture": "x86_64", "avx512_bf16": True}, False),
+        ({"architecture": "x86_64", "amx_bf16": True}, False),
+        ({"architecture": "aarch64"}, False),
+    ],
+)
+def test_a_processor_without_bf16_is_a_note_with_what_to_set(
+    examined: Examination, monkeypatch: pytest.MonkeyPatch, has: dict[str, Any], slow: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    cores = next(each for each in machine(examined) if each.check == "cores")
+    assert cores.facts["emulates_bf16"] is slow
+    assert (cores.status, "bf16" in cores.text) == (("note", True) if slow else ("ok", False))
+    assert ("train.precision=fp32" in cores.mend) is slow
+
+
 def test_gpus_with_memory_precisions_and_kernels(examined: Examination, two_gpus: None) -> None:
     assert found(torch_build, examined).text.endswith("built with CUDA 13.2; driver 580.1")
     newer, older = gpus(examined)

@@ -51,6 +51,19 @@ def test_unequal_steps_are_noted(plan: Planner, tmp_path: Path) -> None:
     assert "6 steps of 1 patches: S9:own, unet3d:own; 4 steps" in note
 
 
+@pytest.mark.parametrize("emulated", [True, False])
+def test_bf16_is_noted_where_the_processor_has_none(
+    plan: Planner, monkeypatch: pytest.MonkeyPatch, emulated: bool
+) -> None:
+    has = {"architecture": "x86_64", "avx512_bf16": not emulated}
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: has)
+    values = {"train.precision": "bf16"}
+    notes = [note for note in plan("S9", overrides=values).notes if "bf16" in note]
+    assert len(notes) == emulated
+    assert all("set train.precision=fp32" in note for note in notes)
+    assert not any("bf16" in note for note in plan("S9").notes)
+
+
 def test_a_reference_is_an_arm(plan: Planner, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no arm of the study is named 'S8'"):
         plan("S9", "unet3d", reference="S8")
