@@ -18,7 +18,7 @@ EPILOG = "Example: spsam predict S9 scans/ --save segmented/"
 
 
 class Precision(str, Enum):
-    """Of a network's arithmetic."""
+    """Precision of the network's arithmetic."""
 
     fp32 = "fp32"
     bf16 = "bf16"

@@ -58,10 +58,10 @@ def span(seconds: float) -> str:
 
 
 class TimeLeft:
-    """The time that some work still takes, from the share of it that is done.
+    """Estimates the remaining time of some work from the finished share.
 
     Args:
-        now: The clock, in seconds.
+        now: Clock that returns seconds.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -69,9 +69,9 @@ class TimeLeft:
         self._first: tuple[float, float] | None = None
 
     def __call__(self, share: float) -> float | None:
-        """Seconds until the share is 1; None as long as nothing is known."""
+        """Returns the seconds until the share is 1; None before an estimate is possible."""
         if self._first is None:
-            # The first share took other things as well, such as reading a volume.
+            # The first share is excluded: its time includes other work, such as reading a volume.
             self._first = self._now(), share
         began, before = self._first
         if share <= before:
@@ -122,7 +122,7 @@ class LineWatcher(ProgressListener):
             self.say(f"{name}: {done}/{total}")
 
     def tiles(self, volume: VolumeLabel, done: int, total: int) -> None:
-        """Now and then, with the time left for all volumes."""
+        """Prints the finished tiles periodically, with the remaining time of all volumes."""
         left = self._time_left(share_of(volume, done, total))
         if self._is_time():
             more = "" if left is None else f"; about {span(left)} left"
@@ -189,7 +189,7 @@ class LineWatcher(ProgressListener):
 
 
 def share_of(volume: VolumeLabel, done: int, total: int) -> float:
-    """The share of all volumes that is segmented."""
+    """Returns the finished share of all volumes, from the finished tiles of the current one."""
     return (volume.number - 1 + done / max(total, 1)) / volume.total
 
 
@@ -238,7 +238,7 @@ class BarWatcher(LineWatcher):
         )
 
     def tiles(self, volume: VolumeLabel, done: int, total: int) -> None:
-        """The bar of the volumes, by tiles."""
+        """Updates the bar of the volumes, which advances with every batch of tiles."""
         self._bars.update(
             self._stage,
             description=shown(f"segmenting {volume}"),

@@ -1,4 +1,4 @@
-"""Work on the next item while the current one is used."""
+"""Computation of the next item's result while the current one is used."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ Result = TypeVar("Result")
 def ahead(
     function: Callable[[Item], Result], items: Iterable[Item]
 ) -> Generator[tuple[Item, Callable[[], Result]], None, None]:
-    """Calls a function for each item in a thread, one item ahead of its use and never further.
+    """Call a function for each item in a background thread, at most one item ahead.
 
-    A thread suffices: reading, unpacking and numpy's arithmetic do not hold Python's lock.
+    A thread is sufficient, because file access, decompression and NumPy release Python's global
+    interpreter lock.
 
     Args:
-        function: Called in the items' order, one call after the other.
+        function: The function; it is called in the order of the items, without concurrent calls.
         items: The items.
 
     Yields:
-        Each item with a function that returns its result, or raises what was raised for it. It can
-        be called once: the result then belongs to the caller alone.
+        Each item with a function that returns its result or raises its exception. Call this
+        function once: it keeps no reference to the result.
     """
     pool = ThreadPoolExecutor(1, thread_name_prefix="ahead")
     waiting: deque[tuple[Item, Future[Result]]] = deque()
@@ -36,7 +37,7 @@ def ahead(
         while waiting:
             yield _taken(*waiting.popleft())
     finally:
-        # The current call ends; no other one begins.
+        # Wait for the current call and cancel the next.
         pool.shutdown(wait=True, cancel_futures=True)
 
 

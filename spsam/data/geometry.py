@@ -206,7 +206,7 @@ def _row(letter: str) -> int:
 def nonzero_box(image: npt.NDArray[np.generic]) -> Box:
     """Return the bounding box, (start, stop) per axis, of the nonzero voxels of `(M, D, H, W)`."""
     filled = [np.zeros(size, bool) for size in image.shape[1:]]
-    # Slice by slice: a mask of the whole volume would need memory.
+    # Processed by slice, because a mask of the whole volume needs much memory.
     for index in range(image.shape[1]):
         plane = (image[:, index] != 0).any(axis=0)
         filled[0][index] = plane.any()

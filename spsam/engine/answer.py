@@ -84,18 +84,18 @@ def answer_of(
     on_note: Callable[[str], None] = lambda text: None,
     on_progress: OnProgress | None = None,
 ) -> Answer:
-    """The answer about a volume; logits are computed when they are taken.
+    """Returns the prediction of a volume; logits are computed on demand.
 
     Args:
-        members: Of runs whose classes are the same.
-        prepared: The volume as `prepare_for` makes it for each of them.
-        mirror: Average over all mirrorings; None as configured in each run.
-        precision: Of the networks' arithmetic; None as configured in each run.
-        tiles: How many a network gets at once, see `TileBatch`; None as configured in each run.
-            Labels are the same for any number.
-        prompts: Whether prompts are gathered.
+        members: Networks of runs with the same classes.
+        prepared: The volume as prepared by `prepare_for` for each network.
+        mirror: Whether to average over all mirrorings; None for each run's own setting.
+        precision: Precision of the networks; None for each run's own setting.
+        tiles: Number of tiles per forward pass, see `TileBatch`; None for each run's own setting.
+            Labels do not depend on it.
+        prompts: Whether to collect the networks' own prompts.
         on_note: Called with every note on the volume.
-        on_progress: Called when tiles are done, with the number of all runs' tiles.
+        on_progress: Called with the number of finished tiles and of all tiles, over all runs.
     """
     for note in dict.fromkeys(note for ready in prepared for note in ready.notes):
         on_note(str(note))
@@ -189,28 +189,28 @@ class _Chances:
 
 
 class _Tiles:
-    """Adds up the tiles of several runs."""
+    """Progress of several runs, counted in tiles."""
 
     def __init__(self, count: int, on_progress: OnProgress | None) -> None:
         self._done, self._total = [0] * count, [0] * count
         self._on_progress = on_progress
 
     def of(self, number: int) -> OnProgress | None:
-        """What one run calls for its tiles; None without `on_progress`."""
+        """Returns the callback for the progress of one run; None without `on_progress`."""
         if self._on_progress is None:
             return None
 
         def hear(done: int, total: int) -> None:
             assert self._on_progress is not None
             self._done[number], self._total[number] = done, total
-            # A run that has not begun has as many tiles as the first, as far as that is known.
+            # A run that has not begun is assumed to have as many tiles as the first run.
             self._on_progress(sum(self._done), sum(each or self._total[0] for each in self._total))
 
         return hear
 
 
 def _changed(section: SomeSection, **values: Any) -> SomeSection:
-    """A section of a configuration with the values that are not None."""
+    """Replaces values of a configuration section; values that are None are ignored."""
     given = {key: value for key, value in values.items() if value is not None}
     return section.model_copy(update=given) if given else section
 
@@ -219,7 +219,7 @@ def _mean(pieces: Sequence[Iterator[Tensor]]) -> Iterator[Tensor]:
     if len(pieces) == 1:
         yield from pieces[0]
         return
-    # Runs may restore different numbers of slices at once: a patch and a spacing are each run's.
+    # Runs may restore different numbers of slices at a time, if their patches or spacings differ.
     held: list[Tensor | None] = [None] * len(pieces)
     while True:
         for number, piece in enumerate(pieces):

@@ -31,9 +31,9 @@ def pick_device(name: str) -> str:
 
 
 def emulates_bf16(device: str) -> bool:
-    """Whether a device is a processor that has no instructions for bf16 and is slow in it.
+    """Whether a device is a processor without bf16 instructions, which is slow in bf16.
 
-    Of other architectures than x86-64, nothing is known.
+    The instructions are checked on x86-64 only; the result is False on other architectures.
     """
     has = torch.cpu.get_capabilities()
     if device != "cpu" or has.get("architecture") != "x86_64":

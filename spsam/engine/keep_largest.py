@@ -66,7 +66,7 @@ def keep_largest(labels: NDArray[np.integer], classes: Sequence[int]) -> NDArray
         if count < 2:
             continue
         sizes = np.zeros(count + 1, np.intp)
-        # Slice by slice: numpy counts in numbers of 64 bits.
+        # Counted by slice, because `bincount` converts its input to 64-bit integers.
         for plane in numbers:
             sizes += np.bincount(plane.ravel(), minlength=count + 1)
         sizes[0] = 0

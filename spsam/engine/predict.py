@@ -24,22 +24,22 @@ from spsam.model.networks.base import Network, Output
 Place = tuple[slice, slice, slice]
 OnTile = Callable[[Output, Sequence[Place]], None]
 OnProgress = Callable[[int, int], None]
-"""Called with the number of tiles done and that of all."""
+"""Called with the number of finished tiles and of all tiles."""
 
-# Finished slices that are handed on together.
+# Number of finished slices that are yielded together.
 _FINISHED = 4
 
 
 class Image(Protocol):
-    """`(M, D, H, W)` prepared intensities of which some slices are taken at a time."""
+    """Prepared intensities `(M, D, H, W)` that are read some slices at a time."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(M, D, H, W)."""
+        """Shape (M, D, H, W)."""
         ...
 
     def __getitem__(self, key: tuple[slice, slice]) -> Any:
-        """`image[:, first:stop]`, an array or a tensor."""
+        """Returns `image[:, first:stop]` as an array or a tensor."""
         ...
 
 
@@ -122,7 +122,7 @@ class SlidingLogits:
         self._before = [each // 2 for each in missing]
         self._size = [have + more for have, more in zip(size, missing, strict=True)]
         self._image = image
-        # The padded image in one tile's depth of slices, and the first of these.
+        # One tile's depth of slices of the padded image, and the index of the first one.
         self._slab = torch.zeros((channels, self._tile[0], *self._size[1:]))
         self._begins = -self._tile[0]
         self._slabs = self._run()
@@ -195,7 +195,7 @@ class SlidingLogits:
             _move(counts, done, axis=0)
 
     def _read(self, depth: int) -> None:
-        """Brings the slab of the image to where tiles begin now; slices that stay are not read."""
+        """Moves the slab of the image to the slices from `depth` on; reads only new slices."""
         by = min(depth - self._begins, self._tile[0])
         _move(self._slab, by, axis=1)
         self._begins = depth
@@ -232,11 +232,11 @@ class SlidingLogits:
         return total.div_(len(flips)) if len(flips) > 1 else total
 
     def _logits(self, tiles: Tensor, places: Sequence[Place]) -> Tensor:
-        """Logits of some tiles; fewer at once if memory does not hold all of them.
+        """Computes logits of some tiles, in smaller batches if memory is insufficient.
 
         Args:
             tiles: `(n, M, d, h, w)`.
-            places: Of each, for who hears of tiles; none of mirrored ones.
+            places: Position of each tile, for `on_tile`; empty for mirrored tiles.
         """
         found: list[Tensor] = []
         first = 0
@@ -251,7 +251,7 @@ class SlidingLogits:
             else:
                 first += count
                 continue
-            # Behind the error, whose frames hold what did fit.
+            # After the `except` block, because the error's traceback keeps tensors in memory.
             give_back()
             self._batch.halve(count)
         return torch.cat(found) if len(found) > 1 else found[0]
@@ -262,7 +262,7 @@ class SlidingLogits:
         assert output.logits is not None
         if self._on_tile is not None and places:
             self._on_tile(output, places)
-        # A copy: sums are formed in it.
+        # A copy, because the caller modifies it in place.
         logits: Tensor = output.logits.to(torch.float32, copy=True)
         return logits
 

@@ -83,7 +83,7 @@ class ProbabilityFile:
     def close(self) -> None:
         """Removes the temporary file."""
         self._view = self._whole = None
-        # Not while somebody still looks at a part of it.
+        # The map cannot be closed while an array still refers to it.
         with suppress(BufferError):
             self._map.close()
         self._raw.unlink(missing_ok=True)
@@ -95,7 +95,7 @@ class ProbabilityFile:
                 self._let_go()
 
     def _let_go(self) -> None:
-        """Leaves what was written or read to the disk: it is in the file, and takes no memory."""
+        """Releases the memory of mapped pages; their content remains in the file."""
         if hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
 

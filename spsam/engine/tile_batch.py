@@ -1,4 +1,4 @@
-"""How many tiles a network gets at once: a fixed number, or as many as memory holds."""
+"""Number of tiles per forward pass: a fixed number, or as many as fit into free memory."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ import torch
 from spsam.config.schema import InferenceConfig, TrainConfig
 from spsam.data.files.memory import memory_at_hand
 
-# Of free memory; the rest is for what other programs and further volumes take meanwhile.
+# Share of the free memory that may be used; the rest is left to other programs and the next volume.
 _SHARE = 0.5
-# More tiles at once make no GPU faster.
+# Maximum number of tiles on a GPU; larger batches are not faster.
 _MOST = 32
-# A few cores share the work of one tile well.
+# Number of CPU threads per tile; one tile can use this many threads efficiently.
 _CORES_A_TILE = 4
 
 
 class TileBatch:
-    """The number of tiles of the next call of a network.
+    """The number of tiles in the next forward pass.
 
-    `auto` begins with one tile, whose memory is measured, and then takes as many as half of the
-    free memory holds: at most 32 on a GPU, and one for every four threads on a CPU. With
-    `train.deterministic` it stays at one, since results depend on the number by rounding.
+    With `auto`, the first pass processes one tile and measures its memory. Later passes process as
+    many tiles as fit into half of the free memory: at most 32 on a GPU, and one per four threads on
+    a CPU. With `train.deterministic`, `auto` is one tile, because the rounding of results depends
+    on the number of tiles.
 
     Args:
-        inference: For `inference.batch_size`.
-        train: For `train.deterministic`.
-        device: Where the network computes.
+        inference: Configuration with `inference.batch_size`.
+        train: Configuration with `train.deterministic`.
+        device: Device of the network.
     """
 
     def __init__(
@@ -45,30 +46,30 @@ class TileBatch:
         else:
             threads = torch.get_num_threads()
             self._most = _MOST if device.type == "cuda" else max(1, threads // _CORES_A_TILE)
-        # Unknown until a tile was measured.
+        # Bytes per tile; None: not measured yet; 0: not needed or already used.
         self._of_tile: int | None = None if wanted == "auto" and self._most > 1 else 0
 
     @property
     def size(self) -> int:
-        """How many tiles are next."""
+        """Number of tiles in the next pass."""
         if self._of_tile is None:
             return 1
         if self._of_tile:
-            # Once: what the first tile left free is the same for all that follow.
+            # Computed once, because the free memory is the same for all later passes.
             fitting = int(_SHARE * free_memory(self._device) / self._of_tile)
             self._most, self._of_tile = max(1, min(self._most, fitting)), 0
         return self._most
 
     def halve(self, count: int) -> None:
-        """So many tiles did not fit: the next calls get at most half of them."""
+        """Limits later passes to half of `count` tiles, which did not fit into memory."""
         self._most = max(1, min(self._most, count // 2))
 
     @contextmanager
     def measured(self, least: int) -> Iterator[None]:
-        """Measures the first tile's memory.
+        """Measures the memory of the first tile, which is processed inside the context.
 
         Args:
-            least: Bytes that a tile takes in any case.
+            least: Lower bound of the bytes per tile.
         """
         if self._of_tile is not None:
             yield
@@ -79,11 +80,11 @@ class TileBatch:
 
 
 def device_of_sums(device: torch.device, size: int) -> torch.device:
-    """Where logits are added up: where the network computes, or on the CPU if a GPU is too small.
+    """Returns the device that sums logits: the network's, or the CPU if the GPU lacks memory.
 
     Args:
-        device: Where the network computes.
-        size: Bytes of the sums.
+        device: Device of the network.
+        size: Size of the sums in bytes.
     """
     if device.type == "cuda" and size > _SHARE * free_memory(device):
         return torch.device("cpu")
@@ -91,7 +92,7 @@ def device_of_sums(device: torch.device, size: int) -> torch.device:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that tensors on a device may still take, those included that torch keeps unused."""
+    """Returns the free bytes of a device, including memory that torch has cached for reuse."""
     if device.type != "cuda":
         return memory_at_hand()
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -112,7 +113,7 @@ def _peak(device: torch.device) -> int:
 
 
 def _resident_peak() -> int:
-    """The most that the process ever held, bytes; 0 where that is not known."""
+    """Returns the peak resident memory of the process in bytes; 0 if it is unknown."""
     if sys.platform == "win32":
         return 0
     import resource

@@ -51,7 +51,7 @@ class Prediction:
         options: Further keyword arguments of `spsam.engine.segment.segment`.
         notes: Notes for the user.
         finished: Names of results that exist already.
-        tiles: Number of tiles per forward pass, which changes no label.
+        tiles: Number of tiles per forward pass; labels do not depend on it.
     """
 
     recipes: Sequence[Recipe]
@@ -278,7 +278,7 @@ def _segmented(prediction: Prediction, there: set[str], problems: Sequence[str])
 
 
 Read = tuple[tuple["Content", ...], Sequence["PreparedCase"]]
-"""What is in a volume's files, and the volume as prepared for each run."""
+"""Contents of a volume's files, and the volume as prepared for each run."""
 
 
 def _read(recipes: Sequence[Recipe], case: Case) -> Read:

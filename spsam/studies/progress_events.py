@@ -40,12 +40,12 @@ class RunLabel:
 
 @dataclass(frozen=True)
 class VolumeLabel:
-    """A volume that is segmented, as people see it.
+    """The description of a volume in messages.
 
     Attributes:
-        number: Counted from 1.
-        total: Volumes that are segmented by this command.
-        name: The volume's.
+        number: Position of the volume in the prediction, counted from 1.
+        total: Number of volumes that the command segments.
+        name: The volume's name.
     """
 
     number: int
@@ -94,7 +94,7 @@ class ProgressListener:
         """Receives the progress of work outside of runs."""
 
     def tiles(self, volume: VolumeLabel, done: int, total: int) -> None:
-        """Tiles of a volume that are segmented so far."""
+        """Receives the number of finished tiles of a volume."""
 
     def preparing(self, done: int, total: int) -> None:
         """Receives the number of volumes prepared so far."""

@@ -143,14 +143,14 @@ def write_nifti(
     Args:
         path: The file.
         labels: The label map.
-        geometry: Where its voxels lie.
-        ids: What is written for each of the labels 0, 1, …; None: the labels themselves.
+        geometry: Geometry of the label map.
+        ids: Written id of each label 0, 1, …; None: the labels themselves.
 
     Raises:
         OSError: If the file cannot be written, for example on a full disk.
     """
     kind = (labels if ids is None else ids).dtype.newbyteorder("<")
-    # Slice by slice: in no moment there is a second label map.
+    # Converted by slice, to avoid a second label map in memory.
     planes = (np.ascontiguousarray(plane if ids is None else ids[plane], kind) for plane in labels)
     write_voxels(path, planes, labels.shape, geometry)
 

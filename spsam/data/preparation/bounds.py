@@ -25,7 +25,7 @@ _SHARE = 0.9
 # Bytes per voxel. A channel needs its float32 twice while slices are stacked. A reference needs a
 # class's share and the largest share so far, both float32, and the label.
 _OF_CHANNEL, _OF_REFERENCE = 8, 10
-# Bytes per logit: its sum, in a tile's depth of slices, and twice its value in finished slices.
+# Bytes per logit: its sum in one tile's depth of slices, and two copies in finished slices.
 _OF_SUM, _OF_FINISHED, _FINISHED = 4, 8, 8
 
 
@@ -83,7 +83,7 @@ def check_size(
     a_logit = depth * _OF_SUM + min(depth, _FINISHED) * _OF_FINISHED
     needed = a_slice * classes * a_logit
     if sliced:
-        # Of the image two tiles' depth, and the label map on the volume's own grid.
+        # Two tiles' depth of the image, and the label map on the volume's original grid.
         needed += a_slice * depth * channels * _OF_CHANNEL + math.prod(geometry.shape)
     else:
         a_voxel = _OF_CHANNEL * channels + (_OF_REFERENCE if labelled else 1)

@@ -61,15 +61,15 @@ def preprocess_volume(
 
     Args:
         volume: The volume.
-        case: Whose it is.
-        plan: How.
-        statistics: As of `preprocess`.
-        raw_ids: As of `preprocess`.
-        sliced: Whether the image is a `SlicedImage`, whose slices are computed when they are
-            taken, and the label without a reference takes no memory.
+        case: The case of the volume.
+        plan: The plan.
+        statistics: See `preprocess`.
+        raw_ids: See `preprocess`.
+        sliced: Whether to return the image as a `SlicedImage`, which computes slices on demand.
+            Without a reference, the label then requires no memory either.
 
     Raises:
-        InputError: If it needs too much memory on the plan's grid, see `check_size`.
+        InputError: If the volume needs too much memory on the plan's grid; see `check_size`.
     """
     original = volume.geometry
     image, label = volume.image, volume.label
@@ -103,7 +103,7 @@ def preprocess_volume(
     return PreparedCase(
         id=case.id,
         patient=case.patient,
-        # It stands for the array that it computes.
+        # A `SlicedImage` takes the place of an array, but computes slices on demand.
         image=cast(Any, slices) if sliced else np.asarray(slices),
         label=prepared,
         foreground={},

@@ -14,24 +14,24 @@ from spsam.data.labels import narrow_indices
 
 Floats = npt.NDArray[np.float32]
 Part = Callable[[slice, slice], Floats]
-"""Of a volume `(D, H, W)` the part in some slices and some rows."""
+"""Function that returns a part of a volume `(D, H, W)`, given its slices and its rows."""
 
-# Of a spline's weights, which fall to a quarter from one sample to the next, smaller ones are left
-# out: a ten-thousandth of what float32 resolves.
+# Weights of a spline decrease to a quarter from one sample to the next. Weights below this bound,
+# about a ten-thousandth of the precision of float32, are omitted.
 _NEGLIGIBLE = 1e-12
-# Rows whose slices are taken together: bounds memory where depth is resampled.
+# Number of rows that are processed together, which limits memory if the depth is resampled.
 _ROWS = 64
 
 
 class Resampler:
-    """Cubic splines from one grid to another one, some slices of the result at a time.
+    """Resampling with cubic splines, some slices of the result at a time.
 
-    A spline through a volume is one through each axis after the other, and each of these is a
-    matrix with a narrow band. Slices need those within its width and no others.
+    The interpolation is separable: each axis is multiplied by a matrix with a narrow band.
+    Therefore a slice of the result depends only on the original slices within the band.
 
     Args:
-        old: (D, H, W).
-        new: The wanted (D, H, W).
+        old: Original shape (D, H, W).
+        new: Target shape (D, H, W).
     """
 
     def __init__(self, old: Sequence[int], new: Sequence[int]) -> None:
@@ -45,14 +45,14 @@ class Resampler:
     def slices(
         self, part: Part, first: int, stop: int, limits: tuple[float, float] | None = None
     ) -> Floats:
-        """Slices `first` to `stop` of the result, `(n, H, W)`.
+        """Return slices `first` to `stop` of the result, `(n, H, W)`.
 
         Args:
-            part: Reads the volume.
-            first: The first slice.
-            stop: Behind the last one.
-            limits: The volume's least and greatest value, which are not exceeded. Where depth is
-                not resampled, each slice's own are taken instead.
+            part: Function that reads the volume.
+            first: First slice.
+            stop: First slice after the returned ones.
+            limits: Smallest and largest value of the volume, to which the result is clipped. If
+                the depth is not resampled, each slice is clipped to its own range instead.
         """
         if self._depth is None:
             found = np.empty((stop - first, *self.shape[1:]), np.float32)
@@ -60,7 +60,7 @@ class Resampler:
                 plane = part(slice(index, index + 1), slice(None))[0]
                 result[:] = self._in_plane(plane)
                 if self._rows is not None or self._columns is not None:
-                    # Splines overshoot at edges; values that were never measured are cut off.
+                    # Splines overshoot at edges; values beyond the measured range are clipped.
                     result.clip(plane.min(), plane.max(), out=result)
             return found
         weights = self._depth[first:stop]
@@ -86,8 +86,8 @@ class Resampler:
 
 @lru_cache(maxsize=32)
 def _splines(old: int, new: int) -> Any:
-    """`(new, old)`, sparse: what makes the samples of one grid those of another one."""
-    # `grid_mode`: both grids cover the same extent, corner to corner, as pixel areas.
+    """Return the sparse matrix `(new, old)` that resamples one axis from one grid to another."""
+    # `grid_mode`: both grids cover the same extent, with pixels as areas.
     columns = [
         ndimage.zoom(unit, new / old, order=3, mode="nearest", grid_mode=True)
         for unit in np.eye(old)

@@ -84,9 +84,9 @@ def name_pieces(
         if on_piece is not None:
             on_piece(first, chunk, named)
         if whole is None:
-            # What was cut away is background.
+            # The part outside the crop is background.
             whole = np.zeros(case.original.shape, np.int16 if wide else np.uint8)
-        # A view: what is written into it is turned back, and stands where it was cut out.
+        # A view in the prepared orientation, so that labels are written to the original positions.
         case.turn.there(whole[inside])[first : first + len(named)] = named.cpu().numpy()
         first += len(named)
     assert whole is not None, "a volume without slices"
@@ -118,7 +118,7 @@ def restored(
     cut = [stop - start for start, stop in case.box] if case.box else case.original.shape
     depth, height, width = (cut[axis] for axis in case.axes)
     assert tuple(logits.shape[1:]) == case.label.shape, (logits.shape, case.label.shape)
-    # Between two prepared slices there may be many of the original grid, or the other way round.
+    # One slice of the original grid may require several prepared slices.
     a_slice = max(height * width, -(-logits.shape[1] // depth) * math.prod(logits.shape[2:]))
     count = max(1, min(PIECE, _LOGITS // (logits.shape[0] * a_slice)))
     for first in range(0, depth, count):

@@ -1,4 +1,4 @@
-"""An image on a plan's grid whose slices are computed when they are taken."""
+"""A normalised image on a plan's grid whose slices are computed on demand."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from spsam.data.geometry import Turn
 from spsam.data.preparation.resample import Floats, Resampler
 
 Statistics = Sequence[Mapping[str, float]]
-"""Of each channel: low, high, mean and std."""
+"""For each channel: low, high, mean and std."""
 
 PIECE = 16
-"""Slices that are resampled together. Always the same ones, so that a slice has the same bits
-whichever slices are taken with it."""
+"""Number of slices that are resampled together. The boundaries of these pieces are fixed, so that a
+slice has the same bits whichever other slices are requested with it."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How the intensities of one channel are normalised: zero mean, unit deviation.
+    """Normalisation of one channel to zero mean and unit standard deviation.
 
     Attributes:
-        mean: Of the volume (a `float64`), or of the training foreground.
-        deviation: Likewise.
-        bounds: To which values are clipped first; None: none are.
-        limits: The least and the greatest normalised value of the volume.
+        mean: Mean of the volume (`float64`) or of the training foreground.
+        deviation: Standard deviation of the same voxels.
+        bounds: Range to which values are clipped first; None: they are not clipped.
+        limits: Smallest and largest normalised value of the volume.
     """
 
     mean: float | np.float64
@@ -37,7 +37,7 @@ class Scale:
     limits: tuple[float, float] = (0.0, 0.0)
 
     def __call__(self, values: npt.NDArray[Any]) -> Floats:
-        """Values of any type, normalised."""
+        """Normalise values of any type."""
         values = values.astype(np.float32, copy=False)
         if self.bounds is not None:
             values = values.clip(*self.bounds)
@@ -46,17 +46,18 @@ class Scale:
 
 
 class SlicedImage:
-    """`(M, D, H, W)` float32, normalised and on a plan's grid.
+    """A normalised image `(M, D, H, W)` on a plan's grid, float32.
 
-    It holds the volume as it was read and one piece of resampled slices a channel.
+    Memory contains the acquired image and the most recent piece of resampled slices.
 
     Args:
-        image: `(M, D, H, W)` as it was acquired, any type.
-        turn: From its axes to the plan's.
+        image: The acquired image `(M, D, H, W)`, of any type.
+        turn: Turn from the image's axes to the plan's.
         shape: (D, H, W) on the plan's grid.
-        statistics: Of the training cases, to whose range values are clipped; None takes each
-            volume's own mean and deviation.
-        masked: Whether voxels that are zero in all channels do not count and stay zero.
+        statistics: Statistics of the training cases, to whose range values are clipped; None: the
+            image's own mean and deviation, without clipping.
+        masked: Whether voxels that are zero in all channels are excluded from the statistics and
+            remain zero.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class SlicedImage:
         self._piece: tuple[int, Floats] | None = None
 
     def __getitem__(self, key: tuple[slice, slice]) -> Floats:
-        """Some slices of all channels: `image[:, first:stop]`, and nothing else."""
+        """Return `image[:, first:stop]`; no other index is supported."""
         channels, depth = key
         assert channels == slice(None), key
         first, stop, _ = depth.indices(self.shape[1])
@@ -92,7 +93,7 @@ class SlicedImage:
         return self[:, : self.shape[1]].astype(dtype or np.float32, copy=False)
 
     def _slices(self, number: int) -> Floats:
-        """A piece of all channels; the one taken last is kept."""
+        """Return a piece of all channels; the most recent piece is cached."""
         if self._piece is None or self._piece[0] != number:
             self._piece = None
             first = number * PIECE
@@ -117,12 +118,12 @@ class SlicedImage:
 def scales(
     image: npt.NDArray[Any], statistics: Statistics | None, *, masked: bool = False
 ) -> list[Scale]:
-    """The scale of each channel, measured slice by slice.
+    """Return the scale of each channel, computed slice by slice.
 
     Args:
         image: `(M, D, H, W)`, any type.
-        statistics: As of `SlicedImage`.
-        masked: As of `SlicedImage`.
+        statistics: See `SlicedImage`.
+        masked: See `SlicedImage`.
     """
     counted = [_Counted(image[:, index], masked) for index in range(image.shape[1])]
     found = []
@@ -135,7 +136,7 @@ def scales(
         low, high = min(low for low, _ in extremes), max(high for _, high in extremes)
         if statistics is None:
             count = sum(each.values(channel).size for each in counted)
-            # In double precision: the sum over a large volume is beyond float32.
+            # In double precision, because float32 is too imprecise for a sum over a large volume.
             total = sum(each.values(channel).sum(dtype=np.float64) for each in counted)
             mean = np.float64(total / count)
             squares = sum(
@@ -155,7 +156,7 @@ def scales(
 
 
 class _Counted:
-    """Of one slice `(M, H, W)` the voxels that count."""
+    """The voxels of one slice `(M, H, W)` that are included in the statistics."""
 
     def __init__(self, plane: npt.NDArray[Any], masked: bool) -> None:
         self._plane, self._masked = plane, masked
@@ -166,7 +167,7 @@ class _Counted:
 
     @property
     def empty(self) -> bool:
-        """Whether some voxels do not count."""
+        """Whether some voxels are excluded."""
         return self._masked and not self._inside.all()
 
     @property

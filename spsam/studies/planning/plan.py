@@ -198,7 +198,7 @@ class Ablation:
 
 
 def _emulated(ablation: Ablation) -> list[str]:
-    """That bf16 is slow on this processor, where an arm computes in it."""
+    """Returns a note if an arm computes in bf16 and this processor is slow in it."""
     if not any(planned.arm.train.precision == "bf16" for planned in ablation.arms):
         return []
     from spsam.engine.device import emulates_bf16
