@@ -56,13 +56,13 @@ def predict(  # noqa: PLR0917 - the command line's options
     ] = None,
     precision: Annotated[
         Precision | None,
-        typer.Option(help="Of the network's arithmetic [default: the run's setting]."),
+        typer.Option(help="Precision of the network's arithmetic [default: the run's setting]."),
     ] = None,
     tiles: Annotated[
         str,
         typer.Option(
             metavar="N|auto",
-            help="Tiles at once; auto: as many as half of the free memory holds.",
+            help="Tiles per forward pass; auto: as many as fit into half of the free memory.",
         ),
     ] = "auto",
     probabilities: Annotated[
