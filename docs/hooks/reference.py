@@ -57,7 +57,7 @@ def verbs(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
 def commands() -> str:
     """Every command's help."""
     os.environ |= {"COLUMNS": "90", "TERM": "dumb", "NO_COLOR": "1"}
-    parts = ["# Commands\n\nEach command's own `--help`.\n"]
+    parts = ["# Commands\n\nThe `--help` of every command.\n"]
     for words in verbs(typer.main.get_command(app)):
         shown = CliRunner().invoke(app, [*words, "--help"], prog_name="spsam").output.rstrip()
         parts.append(f"## `{' '.join(('spsam', *words))}`\n\n```text\n{shown}\n```\n")
