@@ -75,7 +75,7 @@ def test_a_class_that_no_training_case_has_is_named(data: Path) -> None:
     for number in range(3):
         write_image(label(data, number), blocks(values=(2,)))
     (warning,) = warnings(data)
-    assert warning == "no training case of split 'file' has class 'liver': it is not learnt"
+    assert warning == "no training case of split 'file' has class 'liver': it cannot be learnt"
 
 
 def test_references_that_are_all_background_are_refused(data: Path) -> None:

@@ -55,10 +55,11 @@ def test_pieces_of_a_batch_give_its_losses_and_its_step(
 ) -> None:
     whole = request.getfixturevalue("whole_over_the_batch" if batch_dice else "whole")
     losses, weights = steps(accumulate=pieces, **{"loss.batch_dice": batch_dice})
-    for got, expected in zip(losses, whole[0], strict=True):
-        # After a step, what rounding did to it is in the next one's gradient.
+    for number, (got, expected) in enumerate(zip(losses, whole[0], strict=True)):
+        # The rounding of a step is in the next gradient, and may flip a pixel of a mask prompt.
         assert got.pop("gradient") == pytest.approx(expected["gradient"], rel=2e-3)
-        assert got == pytest.approx({k: expected[k] for k in got}, rel=1e-4)
+        close = 1e-3 if number else 1e-5
+        assert got == pytest.approx({k: expected[k] for k in got}, rel=close)
     for key, value in weights.items():
         torch.testing.assert_close(value, whole[1][key], rtol=1e-2, atol=1e-4)
 

@@ -95,6 +95,7 @@ def test_a_full_disk_and_little_memory(
         total=10**12, free=10**6))  # fmt: skip
     monkeypatch.setattr(hardware.psutil, "virtual_memory", lambda: SimpleNamespace(
         total=10**10, available=10**9))  # fmt: skip
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     assert [each.status for each in machine(examined)] == ["ok", "wrong", "wrong"]
 
 
