@@ -191,7 +191,11 @@ KINDS = (
         r"'S9\.\.S1': expected the smaller number first",
     ),
     Kind("no arm at all", options(), "no arm given; known: .*S9"),
-    Kind("an arm's file that is not there", options("my/arm.yaml"), r"arm file my/arm\.yaml does not exist"),
+    Kind(
+        "an arm's file that is not there",
+        options("my/arm.yaml"),
+        r"arm file my/arm\.yaml does not exist",
+    ),
     Kind("several arms for one run", one_run(arm="S1..S3"), r"S1\.\.S3"),
     Kind(
         "a value without its key",

@@ -118,7 +118,7 @@ def allocation_fails(place: Place) -> Sequence[Command]:
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
         return load_checked(case, *more)
 
-    place.patch.setattr("spsam.data.preparation.preprocess.load_checked", fails)
+    place.patch.setattr("spsam.engine.answer.load_checked", fails)
     for number, name in enumerate("ab"):
         write_image(place.folder / "scans" / f"{name}.nii.gz", random_image(number))
     return [predict(place, place.home / "run0", "scans")]

@@ -173,7 +173,9 @@ def test_an_unknown_class_is_refused_with_those_there_are(tmp_path: Path) -> Non
         request = Request(["S1"], tmp_path, preset="smoke", overrides=overrides)
         return [run.run_id for _, run in plan_ablation(request).runs]
 
-    with pytest.raises(InputError, match=r"contains heart, but the classes of phantom are RV, MYO, L"):
+    with pytest.raises(
+        InputError, match=r"contains heart, but the classes of phantom are RV, MYO, L"
+    ):
         plan(["LV", "heart"])
     for wrong in ([], ["LV", "LV"], "LV", [1]):
         with pytest.raises(InputError, match="keep_largest"):

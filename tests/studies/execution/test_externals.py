@@ -110,7 +110,9 @@ def test_a_row_is_made_paired_and_marked(
     assert told["sha256"] == external.sha256
     run = external.runs[0].folder
     assert run.read()["external"]["sha256"] == external.sha256
-    assert book.runs[run.run_id]["tags"]["external"] == "predicted by another program, scored by spsam"
+    assert (
+        book.runs[run.run_id]["tags"]["external"] == "predicted by another program, scored by spsam"
+    )
     assert book.runs[run.run_id]["ending"] == "FINISHED"
 
 
@@ -154,7 +156,9 @@ def test_the_report_has_it_everywhere(
     measured = read_study(ablation.folder)
     facts = dict(study_facts(measured))
     assert facts["Arms"] == "S9, unet3d"
-    assert facts["External"].startswith("nnUNet: predicted by another program, scored by spsam; 6 label")
+    assert facts["External"].startswith(
+        "nnUNet: predicted by another program, scored by spsam; 6 label"
+    )
     # A table of one's own may leave the external's seed out.
     second = select(measured, Filters(seed=(1,)))
     frame = ablation_table(StudyResults(second)).frame().set_index("arm")

@@ -87,5 +87,9 @@ def test_what_a_component_refuses_is_told_by_the_plan(tmp_path: Path) -> None:
     with pytest.raises(InputError) as raised:
         plan_prompts(request)
     said = "\n".join(str(problem) for problem in raised.value.problems)
-    for words in ("negatives must be at least 0: got -1", "count must be at least 1: got 0", "got [1, 0]"):
+    for words in (
+        "negatives must be at least 0: got -1",
+        "count must be at least 1: got 0",
+        "got [1, 0]",
+    ):
         assert words in said
