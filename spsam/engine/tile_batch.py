@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -10,7 +9,7 @@ from typing import Literal
 import torch
 
 from spsam.config.schema import InferenceConfig, TrainConfig
-from spsam.data.files.memory import memory_at_hand
+from spsam.data.files.memory import memory_at_hand, peak_resident
 
 # Share of the free memory that may be used; the rest is left to other programs and the next volume.
 _SHARE = 0.5
@@ -103,20 +102,10 @@ def _reset_peak(device: torch.device) -> int:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return int(torch.cuda.memory_allocated(device))
-    return _resident_peak()
+    return peak_resident()
 
 
 def _peak(device: torch.device) -> int:
     return (
-        int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else _resident_peak()
+        int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else peak_resident()
     )
-
-
-def _resident_peak() -> int:
-    """Returns the peak resident memory of the process in bytes; 0 if it is unknown."""
-    if sys.platform == "win32":
-        return 0
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

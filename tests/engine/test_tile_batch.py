@@ -101,7 +101,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
 
 def test_as_many_as_half_of_the_free_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
-    monkeypatch.setattr(tile_batch, "_resident_peak", lambda: 0)
+    monkeypatch.setattr(tile_batch, "peak_resident", lambda: 0)
     for free, expected in ((2000, 10), (130, 1), (10**9, 16)):
         monkeypatch.setattr(tile_batch, "memory_at_hand", lambda free=free: free)
         batch = TileBatch(*settings("auto"), CPU)

@@ -1,4 +1,4 @@
-"""Available memory of this process."""
+"""Available and peak memory of this process."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+_STATUS = Path("/proc/self/status")
 
 
 def memory_at_hand() -> int:
@@ -23,6 +25,23 @@ def memory_at_hand() -> int:
         if limit != resource.RLIM_INFINITY:
             free.append(limit - int(psutil.Process().memory_info().vms))
     return max(0, min(free))
+
+
+def peak_resident() -> int:
+    """Return the peak resident memory in bytes."""
+    try:
+        for line in _STATUS.read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    if sys.platform == "win32":
+        used = psutil.Process().memory_info()
+        return int(getattr(used, "peak_wset", used.rss))
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _left_to_groups() -> list[int]:

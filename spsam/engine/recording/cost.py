@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from spsam.config.schema import TrainConfig
+from spsam.data.files.memory import peak_resident
 from spsam.engine.predict import autocast
 from spsam.model.networks.base import Network
 
 _CLEAR = Path("/proc/self/clear_refs")
-_STATUS = Path("/proc/self/status")
 
 
 def gigaflops(network: Network, in_channels: int, train: TrainConfig) -> float:
@@ -84,7 +82,7 @@ class PeakMemory:
         if self._device.type == "cuda":
             size = torch.cuda.max_memory_allocated(self._device)
         else:
-            size = _peak_resident()
+            size = peak_resident()
         return {"peak_memory_bytes": size, "peak_memory_of": self._of}
 
 
@@ -107,20 +105,3 @@ def _forget_peak() -> bool:
     except OSError:
         return False
     return True
-
-
-def _peak_resident() -> int:
-    """Returns the peak resident memory in bytes."""
-    try:
-        for line in _STATUS.read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    if sys.platform == "win32":
-        used = psutil.Process().memory_info()
-        return int(getattr(used, "peak_wset", used.rss))
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
