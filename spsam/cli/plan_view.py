@@ -105,12 +105,10 @@ def header(ablation: Ablation) -> str:
         f"{arm.arm.train.epochs} epochs of {arm.arm.train.iterations} steps"
         for arm in ablation.arms
     )
-    wanted = dict.fromkeys(
-        _size(arm.arm.backbone.encoder_size)
-        for arm in ablation.arms
-        if arm.weights and arm.arm.backbone.encoder_size is not None
-    )
-    encoders = f", encoder {', '.join(wanted)}" if wanted else ""
+    # Without weights of SAM, an arm has no encoder.
+    wanted = {arm.arm.backbone.encoder_size for arm in ablation.arms if arm.weights}
+    told = sorted(_size(each) for each in wanted)
+    encoders = f", encoder {', '.join(told)}" if wanted - {None} else ""
     precisions = dict.fromkeys(arm.arm.train.precision for arm in ablation.arms)
     request, study = ablation.request, ablation.study
     counts = f"{len(ablation.arms)} × {len(request.seeds)}"
@@ -173,7 +171,9 @@ def _protocol_line(protocol: Protocol) -> str:
     return f"protocol  {protocol.name}: {protocol.summary}{split} ({protocol.path})"
 
 
-def _size(side: int | tuple[int, int] | None) -> str:
+def _size(side: int | tuple[int, int] | str | None) -> str:
+    if side is None or isinstance(side, str):
+        return "as the patch" if side is None else f"{side} the patch"
     return "×".join(map(str, side)) if isinstance(side, tuple) else f"{side}×{side}"
 
 

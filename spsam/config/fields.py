@@ -20,6 +20,8 @@ Seeds = Annotated[int, Field(ge=1, le=MOST_LISTED)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Times = Annotated[str, Field(pattern=r"^[1-9][0-9]?x$", title="a multiple such as 2x")]
+"""A whole factor, such as `2x`."""
 
 
 class Section(BaseModel):

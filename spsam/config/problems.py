@@ -141,7 +141,8 @@ def describe(annotation: Any) -> str:
     """Describes a type: `a whole number, a list of 2 whole numbers or null`."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return describe(args[0])
+        titles = [title for each in args[1:] if (title := getattr(each, "title", None))]
+        return titles[0] if titles else describe(args[0])
     if origin is Literal:
         return _or([f"'{value}'" for value in args])
     if origin in (Union, types.UnionType):

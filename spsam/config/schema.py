@@ -23,7 +23,17 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from spsam.config.augment import AugmentConfig
-from spsam.config.fields import Count, NotNegative, Positive, Section, Whole, author, chosen, paper
+from spsam.config.fields import (
+    Count,
+    NotNegative,
+    Positive,
+    Section,
+    Times,
+    Whole,
+    author,
+    chosen,
+    paper,
+)
 from spsam.config.problems import ONE, SEVERAL
 from spsam.config.train import DeepSupervisionConfig, LossConfig, OptimizerConfig, TrainConfig
 
@@ -166,10 +176,11 @@ class BackboneConfig(Section):
         "shipped", "Shipped weights (sam_tiny only), random weights, or a file (checkpoint)."
     )
     checkpoint: Path | None = chosen(None, "File with SAM's weights in the official format.")
-    encoder_size: Count | tuple[Count, Count] | None = author(
+    encoder_size: Count | tuple[Count, Count] | Times | None = author(
         None,
-        "Size of the encoder's input in pixels: one number for a square, or [h, w]; null: size of "
-        "the patch. Only a pair preserves the aspect ratio of a patch that is not square.",
+        "Size of the encoder's input: pixels, one number for a square or [h, w]; a multiple of the "
+        "patch's size, such as 2x; null: size of the patch. One number changes the aspect ratio of "
+        "a patch that is not square.",
     )
 
 

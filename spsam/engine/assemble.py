@@ -19,7 +19,7 @@ from spsam.errors import InputError
 from spsam.model.adapters.placement import AdapterSet
 from spsam.model.counting import count_parameters
 from spsam.model.networks.base import Network
-from spsam.model.sam.backbones import Backbone, backbone_spec, token_grid
+from spsam.model.sam.backbones import Backbone, backbone_spec, encoder_input, token_grid
 from spsam.registry.catalogue import Catalogue
 from spsam.registry.resolve import build, check_names, resolve
 from spsam.registry.signature import positional
@@ -54,9 +54,8 @@ def build_network(
         in_channels: M, number of image modalities.
         num_classes: K, number of classes including the background.
         depth: D, number of slices in a patch.
-        image_size: H = W, or (H, W): in-plane size of the patch, pixels. The encoder's input has
-            the arm's `backbone.encoder_size` or, if that is None, this size rounded up to whole ViT
-            patches.
+        image_size: H = W, or (H, W): in-plane size of the patch, pixels. The arm's
+            `backbone.encoder_size` determines the encoder's input.
         spacing: Voxel spacing (z, y, x) of a patch, mm; required only by networks planned from it.
         seed: Seed of the initial weights of the added blocks.
 
@@ -297,11 +296,7 @@ class _Parts:
     @cached_property
     def encoder_size(self) -> tuple[int, int]:
         """(h, w) of the encoder's input, pixels."""
-        wanted, patch = self.arm.backbone.encoder_size, self.spec.patch
-        if wanted is not None:
-            return _pair(wanted)
-        height, width = self.task.image_size
-        return (-(-height // patch) * patch, -(-width // patch) * patch)
+        return encoder_input(self.arm.backbone.encoder_size, self.task.image_size, self.spec)
 
     @cached_property
     def sam(self) -> tuple[nn.Module, nn.Module]:

@@ -89,6 +89,15 @@ def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_header_lists_every_size_of_the_encoder(tmp_path: Path) -> None:
+    line = "patch 2×32×32, encoder 2x the patch, as the patch;"
+    fine = tmp_path / "fine.yaml"
+    fine.write_text("base: S9\ntitle: Fine\nbackbone: {encoder_size: 2x}\n")
+    same = "backbone: {encoder_size: null}\n"
+    (tmp_path / "same.yaml").write_text(f"base: S9\ntitle: The same\n{same}")
+    assert line in ablate(str(fine), "same.yaml", "--dry-run").stdout
+
+
 def test_a_file_of_weights_is_told_by_its_content(tmp_path: Path) -> None:
     """An official name on other numbers is a warning, whatever else is printed."""
     Path("sam_vit_b_01ec64.pth").write_bytes(b"random numbers")

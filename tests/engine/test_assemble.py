@@ -213,7 +213,7 @@ def test_an_encoders_size_is_made_of_whole_patches() -> None:
     arm = load_arm(ARMS[0], {"backbone.encoder_size": [96, 60]})
     with pytest.raises(InputError, match="96 x 60 does not consist of whole 8-pixel patches"):
         network_size(arm, in_channels=1, num_classes=3, patch=(2, 48, 32))
-    for wrong in ([96], [96, 0], "96", [96.5, 64]):
+    for wrong in ([96], [96, 0], "96", [96.5, 64], "0x", "1.5x"):
         with pytest.raises(InputError, match=r"backbone\.encoder_size"):
             load_arm(ARMS[0], {"backbone.encoder_size": wrong})
 

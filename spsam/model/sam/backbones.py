@@ -194,3 +194,26 @@ def token_grid(spec: Backbone, encoder_size: tuple[int, int]) -> tuple[int, int]
             f"of {spec.name}; choose multiples of {spec.patch}"
         )
     return (height // spec.patch, width // spec.patch)
+
+
+def encoder_input(
+    wanted: int | tuple[int, int] | str | None, image_size: tuple[int, int], spec: Backbone
+) -> tuple[int, int]:
+    """Computes the size of the encoder's input from an arm's `backbone.encoder_size`.
+
+    Args:
+        wanted: Side of a square; (h, w); a multiple of the patch's size such as `2x`; or None for
+            the patch's size. Multiples and None are rounded up to whole ViT patches.
+        image_size: (H, W) of the network's input, pixels.
+        spec: The backbone.
+
+    Returns:
+        (h, w), pixels.
+    """
+    if isinstance(wanted, int):
+        return (wanted, wanted)
+    if isinstance(wanted, tuple):
+        return wanted
+    factor = 1 if wanted is None else int(wanted.removesuffix("x"))
+    height, width = (-(-factor * side // spec.patch) * spec.patch for side in image_size)
+    return (height, width)

@@ -203,7 +203,7 @@ def check_weights(ablation: Ablation, backend: Backend) -> None:
     Raises:
         InputError: If they belong to another model.
     """
-    seen: set[tuple[Path, str, int | tuple[int, int] | None]] = set()
+    seen: set[tuple[Path, str, int | tuple[int, int] | str | None]] = set()
     for arm in ablation.arms:
         if arm.checkpoint is None or all(_done(run.folder) for run in arm.runs):
             continue

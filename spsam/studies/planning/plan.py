@@ -234,12 +234,14 @@ def _unequal_steps(ablation: Ablation) -> list[str]:
 def _changed_aspect(planned: PlannedArm) -> str | None:
     """Returns a note if resizing patches to the encoder's size changes their aspect ratio."""
     wanted, (_, height, width) = planned.arm.backbone.encoder_size, planned.plan.patch_size
-    h, w = (wanted, wanted) if wanted is None or isinstance(wanted, int) else wanted
-    if planned.weights is None or h is None or w is None or h * width == w * height:
+    if planned.weights is None or wanted is None or isinstance(wanted, str):
+        return None
+    h, w = (wanted, wanted) if isinstance(wanted, int) else wanted
+    if h * width == w * height:
         return None
     return (
         f"resizing patches of {height}×{width} to the encoder's {h}×{w} pixels changes their "
-        "aspect ratio; set backbone.encoder_size=[height, width] to keep it"
+        "aspect ratio; set backbone.encoder_size=[height, width], or a multiple such as 2x, to keep it"
     )
 
 

@@ -14,7 +14,7 @@ from spsam.config.overrides import leaves
 from spsam.config.schema import ArmConfig, RunConfig
 from spsam.engine.weights import origin_of
 from spsam.errors import InputError, Problem, shortened
-from spsam.model.sam.backbones import backbone_spec
+from spsam.model.sam.backbones import backbone_spec, encoder_input
 from spsam.registry.arms import load_arm
 from spsam.registry.networks import needs
 from spsam.registry.trust import with_plugins
@@ -70,8 +70,8 @@ class Subject:
         backbone = self.config.arm.backbone
         sam = f"{backbone.name}, {backbone.weights} weights"
         if self.run is None:
-            size = backbone.encoder_size or self.plan.patch_size[1:]
-            height, width = (size, size) if isinstance(size, int) else size
+            spec, (_, *in_plane) = backbone_spec(backbone.name), self.plan.patch_size
+            height, width = encoder_input(backbone.encoder_size, (in_plane[0], in_plane[1]), spec)
             return f"plain SAM ({sam}, input {height}×{width})"
         return f"{self.config.arm.name} seed {self.config.seed}, run {self.run.run_id} ({sam})"
 
@@ -90,7 +90,8 @@ def plain_sam(
 ) -> Subject:
     """Returns unmodified SAM on a data set's test cases, with the input size of its weights.
 
-    `backbone.encoder_size` in `overrides` sets another input size; null uses the patch's.
+    `backbone.encoder_size` in `overrides` sets another input size; null uses the patch's. A preset's
+    multiple of the patch's size is no size of the weights and is replaced.
 
     Raises:
         InputError: With every problem in data, values and weights, or if the arm has adapters.
@@ -98,7 +99,7 @@ def plain_sam(
     if ("backbone", "encoder_size") not in dict(leaves(overrides)):
         with suppress(InputError):  # the planner reports it with all other problems
             made = load_arm(arm, overrides, preset=preset, plugins=plugins)
-            if made.backbone.encoder_size is None:
+            if made.backbone.encoder_size is None or isinstance(made.backbone.encoder_size, str):
                 overrides = {**overrides, "backbone.encoder_size": native_input(made)}
     request = Request(
         arms=[arm],

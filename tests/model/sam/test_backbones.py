@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from spsam.errors import InputError
-from spsam.model.sam.backbones import BACKBONES, backbone_spec, token_grid
+from spsam.model.sam.backbones import BACKBONES, backbone_spec, encoder_input, token_grid
 from spsam.model.sam.build import build_sam
 
 
@@ -31,6 +31,23 @@ def test_patches_must_be_whole(size: tuple[int, int]) -> None:
 
 def test_token_grid_is_rows_by_columns() -> None:
     assert token_grid(BACKBONES["sam_vit_b"], (256, 512)) == (16, 32)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "size"),
+    [
+        (None, (64, 112)),  # rounded up to whole patches of 16 pixels
+        ("1x", (64, 112)),
+        ("2x", (128, 208)),
+        ("4x", (240, 416)),
+        (100, (100, 100)),
+        ((48, 80), (48, 80)),
+    ],
+)
+def test_encoder_input_of_a_patch_of_60_by_104_pixels(
+    wanted: int | tuple[int, int] | str | None, size: tuple[int, int]
+) -> None:
+    assert encoder_input(wanted, (60, 104), BACKBONES["sam_vit_b"]) == size
 
 
 @pytest.mark.parametrize("name", BACKBONES)
