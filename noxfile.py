@@ -28,7 +28,7 @@ PYTHON = (
     else next((v for v in reversed(SUPPORTED) if shutil.which(f"python{v}")), SUPPORTED[-1])
 )
 # Compiled files make the first start two to four times faster.
-INSTALL = {"UV_COMPILE_BYTECODE": "1"}
+INSTALL = {"UV_COMPILE_BYTECODE": "1", "UV_COMPILE_BYTECODE_TIMEOUT": "600"}
 ENVIRONMENT: dict[str, Path] = {}
 
 

@@ -23,12 +23,18 @@ from .networks import ARMS
 def test_only_training_cases_train_and_only_test_cases_are_scored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    overrides = {"train.epochs": 2, "train.iterations": 8, "train.generator_epochs": 1}
+    overrides = {
+        "train.epochs": 2,
+        "train.iterations": 8,
+        "train.generator_epochs": 1,
+        # A volume in a few tiles.
+        "patch.max_size": 128,
+    }
     ablation = plan_ablation(
         Request(arms=[ARMS[0]], home=tmp_path, preset="smoke", overrides=overrides)
     )
-    (arm,), split = ablation.arms, ablation.split
-    (run,) = arm.runs
+    ((arm, run),) = ablation.runs
+    split = replace(ablation.split, test=ablation.split.test[:4])
     store = Backend().prepare(ablation.dataset, arm.plan, tmp_path / "prepared", lambda *_: None)
     stage, read = ["train"], []
     original = PreparedStore.case
@@ -44,7 +50,7 @@ def test_only_training_cases_train_and_only_test_cases_are_scored(
     monkeypatch.setattr(PreparedStore, "case", watched)
     run.folder.note(status="running")
     execute(
-        replace(run, store=store, device="cpu"),
+        replace(run, store=store, split=split, device="cpu"),
         on_epoch=lambda _: None,
         on_progress=progress,
         on_note=print,

@@ -34,6 +34,8 @@ SHORT = {
     "train.checkpoint_every": 1,
     "inference.mirror": False,
     "inference.step": 1.0,
+    # A volume in a few tiles, and few volumes (below): scoring takes most of the time.
+    "patch.max_size": 128,
 }
 QUIET: dict[str, Any] = {
     "on_epoch": lambda _: None,
@@ -51,7 +53,8 @@ def planned(home: Path, devices: int = 1, **overrides: Any) -> RunSpec:
     ((arm, run),) = ablation.runs
     store = Backend().prepare(ablation.dataset, arm.plan, home / "prepared", lambda *_: None)
     run.folder.note(status="running")
-    return replace(run, store=store, device="cpu")
+    split = replace(run.split, val=run.split.val[:3], test=run.split.test[:2])
+    return replace(run, store=store, split=split, device="cpu")
 
 
 @pytest.fixture(scope="module")

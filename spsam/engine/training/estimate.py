@@ -74,6 +74,7 @@ def estimate(
     random = config.model_copy(update={"arm": on_random_weights(config.arm)})
     with torch.device("meta"):
         network = network_for(random, patch, None, spacing).train()
+        network.recompute(train.checkpoint_activations)
         image = torch.empty(piece, config.data.in_channels, *patch)
         label = torch.zeros(piece, *patch, dtype=torch.long)
     counts = [_step(network, image, label, config, decode=decode) for decode in (False, True)]

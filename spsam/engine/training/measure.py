@@ -20,6 +20,7 @@ from spsam.engine.assemble import Spacing, network_for, on_random_weights
 from spsam.engine.device import give_back
 from spsam.engine.recording.cost import PeakMemory
 from spsam.engine.training.batches import random_batch
+from spsam.engine.training.estimate import estimate
 from spsam.engine.training.group import ProcessGroup
 from spsam.engine.training.step import Stepper
 from spsam.engine.training.train import execute_as
@@ -137,13 +138,20 @@ def fit_memory(
     Raises:
         InputError: If not even a single patch fits.
     """
-    cost = None
+    cost, needed = None, "more memory than available"
     for accumulate, twice in ways(config.arm.train, devices):
-        cost = measure(changed(config, accumulate, twice), patch, device, devices, spacing)
+        trial = changed(config, accumulate, twice)
+        if torch.device(device).type == "cpu":
+            # Steps that cannot fit take minutes; the estimate takes seconds and is rather low.
+            planned = estimate(trial, patch, spacing)
+            if planned.peak > (limit or _ROOM * planned.free):
+                cost, needed = None, f"about {planned.peak / 1e9:.1f} GB"
+                continue
+        cost = measure(trial, patch, device, devices, spacing)
         if cost is not None and cost.peak <= (limit or _ROOM * cost.free):
             return Fitting(accumulate, twice, cost)
+        needed = f"{cost.peak / 1e9:.1f} GB" if cost else "more memory than available"
     free = cost.free if cost else _free(torch.device(device))
-    needed = f"{cost.peak / 1e9:.1f} GB" if cost else "more memory than available"
     raise InputError(
         f"--fit: one patch at a time, with recomputed encoder blocks, requires {needed}; "
         f"{(limit or free) / 1e9:.1f} GB are available: choose a smaller patch (patch.max_size), "
@@ -274,7 +282,7 @@ def _free(device: torch.device) -> int:
 
 @contextmanager
 def _no_more_than(free: int, device: torch.device) -> Iterator[None]:
-    """Makes allocations beyond the free memory fail; otherwise, the system could kill a process."""
+    """Makes allocations beyond most of the free memory fail; the system could kill a process."""
     if device.type == "cuda" or sys.platform != "linux":
         yield
         return
@@ -282,7 +290,7 @@ def _no_more_than(free: int, device: torch.device) -> Iterator[None]:
 
     kind = resource.RLIMIT_AS
     soft, hard = resource.getrlimit(kind)
-    resource.setrlimit(kind, (psutil.Process().memory_info().vms + free, hard))
+    resource.setrlimit(kind, (psutil.Process().memory_info().vms + int(_ROOM * free), hard))
     try:
         yield
     finally:

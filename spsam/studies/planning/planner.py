@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spsam.config.identity import run_id
 from spsam.config.problems import gather, raise_all
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from spsam.data.plan import Plan
     from spsam.engine.initial import InitialBlocks
     from spsam.studies.tuning.plan import Tuning
+
+_NETWORK = {"network", "blocks", "adapter_placement", "backbone", "plugins"}
+"""The sections of an arm that determine its network."""
 
 
 def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
@@ -174,6 +177,7 @@ class Planner:
         self._catalogue = catalogue
         self._backend = backend
         self._plans: dict[tuple[str, int], Plan] = {}
+        self._sizes: dict[tuple[Any, ...], NetworkSize] = {}
         word = request.init_from
         self._initial = None if word is None else InitialRuns(word, request.home, request.plugins)
 
@@ -184,7 +188,9 @@ class Planner:
 
     def on(self, request: Request, inputs: StudyInputs) -> Planner:
         """Returns a planner with the same components for another request and other splits."""
-        return Planner(request, inputs, self._catalogue, self._backend)
+        planner = Planner(request, inputs, self._catalogue, self._backend)
+        planner._sizes = self._sizes
+        return planner
 
     def check_devices(self, arm: ArmConfig) -> None:
         """Checks that the requested number of devices can share the arm's batch.
@@ -216,7 +222,7 @@ class Planner:
         if parent is not None:
             # Of several bases, record the one that the arm is compared with in this study.
             arm = arm.model_copy(update={"parent": parent.name})
-        size = self._backend.size(arm, self._inputs.dataset, plan)
+        size = self._size(arm, plan)
         initial = self._initial
         taken = {
             fold: None
@@ -271,6 +277,17 @@ class Planner:
             devices=request.devices,
             initial=initial,
         )
+
+    def _size(self, arm: ArmConfig, plan: Plan) -> NetworkSize:
+        """Returns the numbers of parameters of an arm's network; recipes of one network share them.
+
+        Raises:
+            InputError: If the arm's blocks do not fit together.
+        """
+        key = arm.model_dump_json(include=_NETWORK), plan.patch_size, plan.spacing
+        if key not in self._sizes:
+            self._sizes[key] = self._backend.size(arm, self._inputs.dataset, plan)
+        return self._sizes[key]
 
     def _plan(self, patch: PatchConfig, fold: int) -> Plan:
         """Returns the plan of a fold's training cases."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from spsam.config.schema import RunConfig
 from spsam.engine.training import measure as module
+from spsam.engine.training.estimate import Estimate
 from spsam.engine.training.measure import STEPS, Cost, fit_memory, measure
 from spsam.errors import InputError
 from spsam.studies.planning.planner import plan_ablation
 from spsam.studies.planning.request import Request
 
 PATCH = (2, 32, 32)
+ESTIMATE = Estimate(0, 100, 0.1, 0.1, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +98,37 @@ def test_the_fastest_way_that_fits_is_taken(
         return Cost(1, 1, 1, peak, 200, 0.1, 0.2, 3, 1.0)
 
     monkeypatch.setattr(module, "measure", measured)
+    monkeypatch.setattr(module, "estimate", lambda *_: replace(ESTIMATE, peak=0))
     found = fit_memory(config, PATCH, "cpu", limit=limit)
     assert (found.accumulate, found.checkpoint_activations) == chosen
     with pytest.raises(InputError, match=r"--fit: one patch at a time.*smaller patch"):
         fit_memory(config, PATCH, "cpu", limit=10)
+
+
+def test_steps_that_cannot_fit_are_not_executed(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU, such steps take minutes, and the system could kill the process."""
+    measured: list[tuple[int, bool]] = []
+
+    def way(changed: RunConfig) -> tuple[int, bool]:
+        return changed.arm.train.accumulate, changed.arm.train.checkpoint_activations
+
+    def planned(changed: RunConfig, *_: object) -> Estimate:
+        return replace(ESTIMATE, peak=10 if way(changed) == (4, True) else 90)
+
+    def steps(changed: RunConfig, *_: object) -> Cost:
+        measured.append(way(changed))
+        return Cost(1, 1, 1, 20, 200, 0.1, 0.2, 3, 1.0)
+
+    monkeypatch.setattr(module, "estimate", planned)
+    monkeypatch.setattr(module, "measure", steps)
+    found = fit_memory(config, PATCH, "cpu", limit=50)
+    assert [(found.accumulate, found.checkpoint_activations)] == measured == [(4, True)]
+    monkeypatch.setattr(module, "estimate", lambda *_: replace(ESTIMATE, peak=90_000_000_000))
+    with pytest.raises(InputError, match=r"requires about 90\.0 GB"):
+        fit_memory(config, PATCH, "cpu")
+    assert len(measured) == 1
 
 
 def test_devices_have_their_share_to_fit(
