@@ -94,14 +94,14 @@ def test_output_format_and_own_table(home: Path, tmp_path: Path) -> None:
 def test_several_studies_do_not_write_over_each_other(home: Path) -> None:
     make_study(home, name="one")
     make_prompt_study(home)
-    assert spsam("--save", "out", "--format", "csv", "--no-pdf").exit_code == 0
+    assert spsam("--save", "out", "--format", "csv", "--no-pdf", "--no-figures").exit_code == 0
     assert {path.name for path in Path("out").iterdir()} == {"one", "prompts-01"}
 
 
 def test_trace_leads_to_the_runs(home: Path) -> None:
     make_study(home)
     assert "run spsam report first" in spsam("trace", "ablation", "S2", "dice").stderr
-    assert spsam("--no-pdf").exit_code == 0
+    assert spsam("--no-pdf", "--no-figures").exit_code == 0
     result = spsam("trace", "ablation", "S2", "dice")
     assert result.exit_code == 0, result.stderr
     for text in ("S2run000", "S2run002", "0123456789abcdef01234567", "fedcba98", "patient000_fr"):
@@ -113,22 +113,19 @@ def test_trace_leads_to_the_runs(home: Path) -> None:
     assert "published/table3_acdc.csv:9" in published
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
+def test_trace_names_the_nearest(home: Path) -> None:
+    make_study(home)
+    spsam("--no-pdf", "--no-figures", "--format", "csv")
+    for words, said in [
         (["ablatoin", "S2", "dice"], "did you mean 'ablation'"),
         (["ablation", "S22", "dice"], "did you mean 'S2'"),
         (["ablation", "S2", "dcie"], "did you mean 'dice'"),
         (["ablation", "S2", "arm"], "contains no number"),
         (["nowhere/ablation.csv", "S2", "dice"], "file does not exist"),
-    ],
-)
-def test_trace_names_the_nearest(words: list[str], said: str, home: Path) -> None:
-    make_study(home)
-    spsam("--no-pdf", "--format", "csv")
-    result = spsam("trace", *words)
-    assert result.exit_code == 2
-    assert said in result.stderr
+    ]:
+        result = spsam("trace", *words)
+        assert result.exit_code == 2
+        assert said in result.stderr
 
 
 def test_trace_of_a_table_in_two_studies_asks_which(home: Path) -> None:
@@ -137,7 +134,7 @@ def test_trace_of_a_table_in_two_studies_asks_which(home: Path) -> None:
     two = home / "ablations" / "two"
     two.mkdir()
     (two / "ablation.json").write_text(json.dumps({**about, "name": "two"}))
-    spsam("--no-pdf", "--format", "csv")
+    spsam("--no-pdf", "--no-figures", "--format", "csv")
     result = spsam("trace", "ablation", "S2", "dice")
     assert result.exit_code == 2
     assert "2 studies have a table" in result.stderr

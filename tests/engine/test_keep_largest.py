@@ -125,11 +125,13 @@ def test_classes_are_named_and_voxels_that_share_a_corner_are_connected() -> Non
     assert postprocessed(labels, load_arm("base").inference, data) is labels
 
 
-def test_scores_files_and_predictions_have_the_same_label_map(tmp_path: Path) -> None:
+def test_scores_files_and_predictions_have_the_same_label_map(
+    tmp_path: Path, prepared: Path
+) -> None:
     """What is scored, written, answered in Python and validated is one map, without islands."""
     large = {"patch.max_size": 128}  # a volume in a few tiles
     ((_, run),) = plan_ablation(Request(["S1"], tmp_path, preset="smoke", overrides=large)).runs
-    store = Backend().prepare(run.dataset, run.plan, tmp_path / "prepared", lambda *_: None)
+    store = Backend().prepare(run.dataset, run.plan, prepared, lambda *_: None)
     network = network_of(run, "cpu")
     cases = [run.dataset.case(case) for case in run.split.test[:2]]
 

@@ -21,7 +21,7 @@ from .networks import ARMS
 
 
 def test_only_training_cases_train_and_only_test_cases_are_scored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     overrides = {
         "train.epochs": 2,
@@ -35,7 +35,7 @@ def test_only_training_cases_train_and_only_test_cases_are_scored(
     )
     ((arm, run),) = ablation.runs
     split = replace(ablation.split, test=ablation.split.test[:4])
-    store = Backend().prepare(ablation.dataset, arm.plan, tmp_path / "prepared", lambda *_: None)
+    store = Backend().prepare(ablation.dataset, arm.plan, prepared, lambda *_: None)
     stage, read = ["train"], []
     original = PreparedStore.case
 
@@ -76,14 +76,14 @@ def test_only_training_cases_train_and_only_test_cases_are_scored(
     assert cost["peak_memory_bytes"] > 1 << 27
 
 
-def test_a_run_that_scores_nothing_ends_with_its_network(tmp_path: Path) -> None:
+def test_a_run_that_scores_nothing_ends_with_its_network(tmp_path: Path, prepared: Path) -> None:
     """The split `all`: a network for a leaderboard's cases, and no numbers of its own."""
-    overrides = {"train.epochs": 1, "train.generator_epochs": 0}
+    overrides = {"train.epochs": 1, "train.generator_epochs": 0, "patch.max_size": 128}
     request = Request([ARMS[0]], tmp_path, preset="smoke", split="all", overrides=overrides)
     ablation = plan_ablation(request)
     ((arm, run),) = ablation.runs
     assert set(run.split.train) == {case.id for case in ablation.dataset.cases}
-    store = Backend().prepare(ablation.dataset, arm.plan, tmp_path / "prepared", lambda *_: None)
+    store = Backend().prepare(ablation.dataset, arm.plan, prepared, lambda *_: None)
     run.folder.note(status="running")
     quiet = {"on_epoch": lambda _: None, "on_progress": lambda *_: None, "on_note": print}
     execute(replace(run, store=store), **quiet)

@@ -44,31 +44,31 @@ QUIET: dict[str, Any] = {
 }
 
 
-def planned(home: Path, devices: int = 1, **overrides: Any) -> RunSpec:
+def planned(home: Path, prepared: Path, devices: int = 1, **overrides: Any) -> RunSpec:
     """A run on the phantom, whose split has validation cases, with its data prepared."""
     values = {**SHORT, **{f"train.{key}": value for key, value in overrides.items()}}
     ablation = plan_ablation(
         Request([ARMS[-1]], home, preset="smoke", overrides=values, devices=devices)
     )
     ((arm, run),) = ablation.runs
-    store = Backend().prepare(ablation.dataset, arm.plan, home / "prepared", lambda *_: None)
+    store = Backend().prepare(ablation.dataset, arm.plan, prepared, lambda *_: None)
     run.folder.note(status="running")
     split = replace(run.split, val=run.split.val[:3], test=run.split.test[:2])
     return replace(run, store=store, split=split, device="cpu")
 
 
 @pytest.fixture(scope="module")
-def best(tmp_path_factory: pytest.TempPathFactory) -> RunSpec:
+def best(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> RunSpec:
     """A finished run whose weights validation cases chose."""
-    run = planned(tmp_path_factory.mktemp("best"), validate_every=1, checkpoint="best")
+    run = planned(tmp_path_factory.mktemp("best"), prepared, validate_every=1, checkpoint="best")
     execute(run, **QUIET)
     return run
 
 
 def test_scores_change_no_bit_of_what_is_learnt_and_no_test_case_is_read(
-    tmp_path: Path, best: RunSpec, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, prepared: Path, best: RunSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = planned(tmp_path)
+    plain = planned(tmp_path, prepared)
     read: list[str] = []
     original = PreparedStore.case
 
@@ -129,10 +129,12 @@ def test_the_best_weights_are_scored_recorded_and_handed_on(best: RunSpec) -> No
     assert trained_state(network).keys() == recipe.blocks.keys()
 
 
-def test_several_processes_choose_by_the_scores_of_the_first(tmp_path: Path) -> None:
+def test_several_processes_choose_by_the_scores_of_the_first(
+    tmp_path: Path, prepared: Path
+) -> None:
     """The first process alone has scores; the weights are those of all."""
     values: dict[str, Any] = {"batch_size": 2, "validate_every": 1, "checkpoint": "best"}
-    run = planned(tmp_path, 2, **values)
+    run = planned(tmp_path, prepared, 2, **values)
     execute(run, **QUIET)
     told, logged = run.folder.read()["best"], run.folder.read_metrics()
     assert told["epoch"] in (1, 2, 3)
