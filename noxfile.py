@@ -53,12 +53,21 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def tests(session: nox.Session) -> None:
-    """The tests, two processes of one thread each; `nox -s tests -- -k dice` runs some of them."""
-    # More threads than cores lose far more to waiting than they win.
+    """The tests that take seconds each; `nox -s tests -- -k dice` runs some of them."""
+    _pytest(session, "not slurm and not slow")
+
+
+@nox.session(venv_backend="none", requires=["environment"], default=False)
+def slow(session: nox.Session) -> None:
+    """The tests that take longer: whole runs, commands of the longest pages, other systems."""
+    _pytest(session, "slow and not slurm")
+
+
+def _pytest(session: nox.Session, marked: str) -> None:
+    """Two processes of one thread each: more threads than cores would wait for each other."""
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    session.run(
-        tool("python"), "-m", "pytest", "-n", "2", "-m", "not slurm", *session.posargs, env=threads
-    )
+    words = ["-m", "pytest", "-n", "2", "-m", marked, *session.posargs]
+    session.run(tool("python"), *words, env=threads)
 
 
 @nox.session(python=PYTHON, default=False, reuse_venv=False)

@@ -21,16 +21,14 @@ from tests.code_blocks.pages import BLOCKS, PAGES, SHELL, Block, of_page
 LANGUAGES = {*SHELL, "python", "yaml", "text", ""}
 
 
-# Plans some forty networks; trains, measures and views.
-SLOW = ("ablations.md", "train-and-predict.md")
+# They plan some forty networks, train, measure and view.
+SLOW = ("ablations.md", "presets.md", "python.md", "train-and-predict.md")
 
 
 def parameters(*languages: str) -> list[ParameterSet]:
     """The pages that have blocks in any of some languages."""
     pages = [page for page in PAGES if of_page(page, *languages)]
-    slow = [
-        [pytest.mark.slow] if page.name in SLOW or "python" in languages else [] for page in pages
-    ]
+    slow = [[pytest.mark.slow] if page.name in SLOW else [] for page in pages]
     return [pytest.param(page, id=page.name, marks=m) for page, m in zip(pages, slow, strict=True)]
 
 
