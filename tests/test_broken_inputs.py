@@ -46,7 +46,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
     monkeypatch.chdir(tmp_path)
     # MLflow and further processes cost seconds; what they do is tested elsewhere.
     monkeypatch.setattr("spsam.tracking.mlflow.Tracker.open", lambda *_: None)
-    monkeypatch.setattr("spsam.data.workers._cores", lambda: 1)
+    monkeypatch.setattr("spsam.data.workers.cores", lambda: 1)
     return Place(tmp_path, monkeypatch, request)
 
 

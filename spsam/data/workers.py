@@ -42,7 +42,7 @@ def run_all(
     """
     report = progress or (lambda done, total: None)
     if workers is None:
-        workers = min(_cores(), MAX_WORKERS)
+        workers = min(cores(), MAX_WORKERS)
     report(0, len(jobs))
     if min(workers, len(jobs)) <= 1:
         results = []
@@ -88,7 +88,8 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Returns the number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from spsam.config.schema import TrainConfig
 from spsam.data.sampling.patches import Patch
+from spsam.data.workers import cores
 from spsam.engine.training.group import ProcessGroup
 from spsam.signals import handling
 
@@ -32,7 +33,8 @@ def batches(
         patches: At least epochs · iterations · batch_size patches.
         train: Number of steps and batch size.
         first: Index of the first step.
-        workers: Processes that generate patches until the context ends; 0: this process.
+        workers: Processes that generate patches until the context ends, at most one per core; 0:
+            this process.
         group: Processes that share a batch.
 
     Raises:
@@ -40,6 +42,8 @@ def batches(
             patch, in any process, are raised unchanged.
     """
     own = train.batch_size // group.count
+    # A preset for a server has more than a laptop's cores; patches do not depend on the number.
+    workers = min(workers, cores())
     steps = range(first, train.epochs * train.iterations)
     starts = (step * train.batch_size + group.rank * own for step in steps)
     loader = DataLoader(

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from spsam.data.workers import cores
 from spsam.studies.doctor.finding import Examination, Finding, Status
 
 _LEAST_MEMORY, _LEAST_DISK = 2e9, 2e9
@@ -20,8 +21,7 @@ _PRECISIONS = {"fp32": (0, 0), "fp16": (5, 3), "bf16": (8, 0)}
 
 def machine(examined: Examination) -> Iterator[Finding]:
     """Reports the CPU cores, the free memory, and the free space on the disk of results."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield _cores(cores)
+    yield _cores(cores())
     memory = psutil.virtual_memory()
     facts: dict[str, Any] = {"total": memory.total, "free": memory.available}
     text = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free"

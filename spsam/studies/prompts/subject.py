@@ -90,8 +90,8 @@ def plain_sam(
 ) -> Subject:
     """Returns unmodified SAM on a data set's test cases, with the input size of its weights.
 
-    `backbone.encoder_size` in `overrides` sets another input size; null uses the patch's. A preset's
-    multiple of the patch's size is no size of the weights and is replaced.
+    `backbone.encoder_size` in `overrides` sets another input size; null uses the patch's. A
+    multiple of the patch's size in a preset is ignored.
 
     Raises:
         InputError: With every problem in data, values and weights, or if the arm has adapters.

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from spsam.data.workers import cores
 from spsam.errors import SpsamError
 from spsam.files import clear_drafts
 from spsam.studies.backend import Backend
-from spsam.studies.execution.executors.choose import processors
 from spsam.studies.execution.executors.local import environment
 from spsam.studies.progress_events import ProgressListener
 from spsam.studies.sweep.plan_sweep import Sweep, SweepRequest, plan_sweep
@@ -118,7 +118,7 @@ def _share(sweep: Sweep, backend: Backend, watch: ProgressListener) -> None:
         for _ in range(sweep.request.jobs)
     ]
     try:
-        with environment(max(1, processors() // len(workers))):
+        with environment(max(1, cores() // len(workers))):
             for worker in workers:
                 worker.start()
         while any(worker.is_alive() for worker in workers):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spsam.data.workers import cores
 from spsam.errors import InputError, nearest
 from spsam.studies.backend import Backend
 from spsam.studies.execution.executors.base import Executor
@@ -62,7 +63,7 @@ def make_executor(  # noqa: PLR0917 - the command line's options
 
     places = slots(ablation, backend, jobs)
     peaks = [float(cost["peak"]) for cost in (costs or {}).values() if cost]
-    threads = max(1, processors() // len(places))
+    threads = max(1, cores() // len(places))
     return LocalExecutor(backend, places, threads, Memory(max(peaks, default=expected(ablation))))
 
 
@@ -71,7 +72,7 @@ def slots(ablation: Ablation, backend: Backend, jobs: int | None) -> list[Mappin
 
     On CPUs, there is one slot per CPU, but no more than the study has runs.
     """
-    wanted = min(jobs or processors(), len(ablation.runs))
+    wanted = min(jobs or cores(), len(ablation.runs))
     if not ablation.device.startswith("cuda"):
         return [{} for _ in range(wanted)]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -81,10 +82,3 @@ def slots(ablation: Ablation, backend: Backend, jobs: int | None) -> list[Mappin
     each = ablation.request.devices
     groups = [names[at : at + each] for at in range(0, len(names) - each + 1, each)]
     return [{"CUDA_VISIBLE_DEVICES": ",".join(group)} for group in groups[: jobs or None]]
-
-
-def processors() -> int:
-    """Returns the number of CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
