@@ -141,8 +141,9 @@ def fit_memory(
     cost, needed = None, "more memory than available"
     for accumulate, twice in ways(config.arm.train, devices):
         trial = changed(config, accumulate, twice)
-        if torch.device(device).type == "cpu":
-            # Steps that cannot fit take minutes; the estimate takes seconds and is rather low.
+        if torch.device(device).type == "cpu" and trial.arm.train.precision == "fp32":
+            # Steps that cannot fit take minutes; the estimate takes seconds and is rather low. It
+            # is one of float32.
             planned = estimate(trial, patch, spacing)
             if planned.peak > (limit or _ROOM * planned.free):
                 cost, needed = None, f"about {planned.peak / 1e9:.1f} GB"
