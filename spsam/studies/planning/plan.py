@@ -241,7 +241,7 @@ def _changed_aspect(planned: PlannedArm) -> str | None:
         return None
     return (
         f"resizing patches of {height}×{width} to the encoder's {h}×{w} pixels changes their "
-        "aspect ratio; set backbone.encoder_size=[height, width] to keep it, or a multiple: 2x"
+        "aspect ratio; set backbone.encoder_size=[height, width] or 2x to keep it"
     )
 
 
