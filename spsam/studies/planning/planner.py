@@ -158,13 +158,19 @@ class Planner:
         inputs: The inputs that all runs share.
         catalogue: The components.
         backend: The engine.
+        sizes: Sizes of networks that another planner has counted; shared with it.
 
     Attributes:
         weights: The files of SAM's weights.
     """
 
     def __init__(
-        self, request: Request, inputs: StudyInputs, catalogue: Catalogue, backend: Backend
+        self,
+        request: Request,
+        inputs: StudyInputs,
+        catalogue: Catalogue,
+        backend: Backend,
+        sizes: dict[tuple[Any, ...], NetworkSize] | None = None,
     ) -> None:
         self.weights = WeightFiles(
             request.checkpoint,
@@ -177,7 +183,7 @@ class Planner:
         self._catalogue = catalogue
         self._backend = backend
         self._plans: dict[tuple[str, int], Plan] = {}
-        self._sizes: dict[tuple[Any, ...], NetworkSize] = {}
+        self._sizes = {} if sizes is None else sizes
         word = request.init_from
         self._initial = None if word is None else InitialRuns(word, request.home, request.plugins)
 
@@ -188,9 +194,7 @@ class Planner:
 
     def on(self, request: Request, inputs: StudyInputs) -> Planner:
         """Returns a planner with the same components for another request and other splits."""
-        planner = Planner(request, inputs, self._catalogue, self._backend)
-        planner._sizes = self._sizes
-        return planner
+        return Planner(request, inputs, self._catalogue, self._backend, self._sizes)
 
     def check_devices(self, arm: ArmConfig) -> None:
         """Checks that the requested number of devices can share the arm's batch.
