@@ -189,10 +189,16 @@ def test_memory_is_kept_free_for_runs_that_grow(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("psutil.virtual_memory", Free)
     memory = Memory(known=4e9)
     assert memory.suffices([])
-    assert memory.suffices([os.getpid()])  # 4 and what the first may still want: 8 of 9
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
-        assert not memory.suffices([os.getpid(), other.pid])
-        other.communicate(b"\n")
+    # Processes of their own: the one of these tests may hold gigabytes by now.
+    waits = [sys.executable, "-c", "input()"]
+    with (
+        subprocess.Popen(waits, stdin=subprocess.PIPE) as first,
+        subprocess.Popen(waits, stdin=subprocess.PIPE) as second,
+    ):
+        assert memory.suffices([first.pid])  # 4 and what the first may still want: 8 of 9
+        assert not memory.suffices([first.pid, second.pid])
+        first.communicate(b"\n")
+        second.communicate(b"\n")
     assert Memory(known=99e9).suffices([])  # alone it has all there is
 
 
