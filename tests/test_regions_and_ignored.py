@@ -171,6 +171,7 @@ def test_regions_from_files_to_tables_and_scored_predictions(tmp_path: Path) -> 
     assert compared >= 2 * len(test)
 
 
+@pytest.mark.slow
 def test_a_study_of_regions_reports_them(tmp_path: Path) -> None:
     folder = write(tmp_path / "data", REGIONS)
     command = ["ablate", "S1", "S9", "--data", folder, "--preset", "smoke", "--seeds", 2]

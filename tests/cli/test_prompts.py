@@ -107,6 +107,7 @@ def test_an_interrupted_study_goes_on_with_the_next_case(
     assert len(done) == len(set(done)) == 2
 
 
+@pytest.mark.slow
 def test_a_trained_run_is_asked_with_its_own_prompts(
     prompts: Callable[..., Result], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

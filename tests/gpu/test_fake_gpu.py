@@ -162,6 +162,7 @@ def check_steps(told: list[dict[str, Any]], count: int) -> None:
         assert each["gradients"] > 0
 
 
+@pytest.mark.slow
 def test_a_step_of_the_papers_arm_never_waits() -> None:
     """Backward pass, scaler, clipping and optimiser, in the paper's precision and pieces."""
     check_steps(steps("S9", "--precisions", "fp16"), 1)

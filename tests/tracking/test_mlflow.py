@@ -303,6 +303,7 @@ def test_importing_the_module_imports_neither_mlflow_nor_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_processes_may_open_a_fresh_store_at_once(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib; from spsam.tracking.mlflow import Tracker\n"

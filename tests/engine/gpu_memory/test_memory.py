@@ -112,6 +112,7 @@ def test_half_precision_keeps_what_torchs_own_autocast_keeps(name: str, precisio
     assert expected == pytest.approx(kept, rel=0.1, abs=1e6)
 
 
+@pytest.mark.slow
 def test_ways_are_tried_until_one_fits() -> None:
     config = run_of("S9", precision="half")
     whole = ways_on_gpu(config, PATCH, 1, 1e12)

@@ -124,6 +124,7 @@ def test_choosing_changes_nothing_that_is_trained(tmp_path: Path) -> None:
     assert equal(result_of(states[1]), states[1]["blocks"])
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_killed_after_any_step_it_chooses_the_same_weights(tmp_path: Path) -> None:

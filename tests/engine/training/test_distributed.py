@@ -47,6 +47,7 @@ def job(home: Path, devices: int, data: Path | str = "phantom", **more: Any) -> 
     return replace(run, store=store, device="cpu")
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_annotated_voxels_of_a_batch(tmp_path: Path) -> None:
     """Each case has another share of ignored voxels, so that the halves of a batch differ."""
     labels = {"background": 0, "a": 1, "b": 2, "ignore": 3}
@@ -70,7 +71,7 @@ def test_two_processes_share_the_annotated_voxels_of_a_batch(tmp_path: Path) -> 
         assert got[name] == pytest.approx(expected[name], rel=2e-4), name
 
 
-@pytest.mark.parametrize("batch_dice", [False, True])
+@pytest.mark.parametrize("batch_dice", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_two_gloo_processes_give_the_losses_and_weights_of_one(
     tmp_path: Path, batch_dice: bool
 ) -> None:
@@ -101,6 +102,7 @@ def test_two_gloo_processes_give_the_losses_and_weights_of_one(
     assert together.folder.checkpoint.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_failure_in_one_process_ends_all_with_its_sentence(tmp_path: Path) -> None:
     broken = job(tmp_path / "two", 2)
     broken.folder.checkpoint.write_bytes(b"not a checkpoint")

@@ -44,6 +44,7 @@ def test_memory_and_time_are_told(config: RunConfig) -> None:
     assert cost.seconds == pytest.approx(expected, abs=0.06)
 
 
+@pytest.mark.slow
 def test_what_is_kept_shrinks_with_pieces_and_with_blocks_computed_twice(config: RunConfig) -> None:
     kept: dict[Any, int] = {}
     for accumulate, twice in ((1, False), (2, False), (1, True)):
@@ -131,6 +132,7 @@ def test_steps_that_cannot_fit_are_not_executed(
     assert len(measured) == 1
 
 
+@pytest.mark.slow
 def test_devices_have_their_share_to_fit(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

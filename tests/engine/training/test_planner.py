@@ -12,6 +12,7 @@ import pytest
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "planner.py"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks of a process are Linux's")
 def test_planned_memory_is_held_within_15_percent() -> None:
     command = [sys.executable, str(BENCHMARK), "--only", "64", "--json"]

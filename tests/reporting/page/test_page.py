@@ -132,6 +132,7 @@ def test_it_shows_all_cases_and_links_those_that_were_viewed(report: Report) -> 
     assert again[-1][:5] == ["of-the-training", "", "", "", ""]
 
 
+@pytest.mark.slow
 def test_a_report_never_imports_torch_and_is_quick(report: Report) -> None:
     """Processor time: other processes on the machine make nothing fail."""
     code = (

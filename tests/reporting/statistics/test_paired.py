@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -26,6 +28,15 @@ P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=8).map(np.array)
 DIFFERENCES = st.lists(st.integers(-100, 100).map(lambda v: v / 100), min_size=1, max_size=7).map(
     np.array
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_to_collect() -> Iterator[None]:
+    """statsmodels collects garbage at each correction: seconds beside all a test process holds."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def test_wilcoxon_is_scipys() -> None:
@@ -116,7 +127,6 @@ def test_holm_is_its_textbook_example() -> None:
     assert np.isnan(holm(np.full(2, np.nan))).all()
 
 
-# statsmodels takes long over each.
 @settings(max_examples=10)
 @given(P_VALUES, st.randoms())
 def test_holm_only_raises_keeps_the_order_and_follows_the_comparisons(

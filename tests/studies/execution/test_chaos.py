@@ -128,6 +128,7 @@ def check(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             assert [point.step for point in points] == [0, 1]
 
 
+@pytest.mark.slow
 def test_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs' processes and the study's own are killed; two studies share the work."""
     home, chance = tmp_path / "home", random.Random(6)
