@@ -46,7 +46,7 @@ class TqdmListener(ProgressListener):
         """Selects the run that later events refer to."""
         self._run = run
 
-    def progress(self, stage: str, done: int, total: int) -> None:
+    def progress(self, stage: str, done: float, total: int) -> None:
         """Updates the run's bar, one for training and one for evaluation."""
         self._show(f"{self._run or ''} {stage}".strip(), done, total)
 
@@ -62,7 +62,7 @@ class TqdmListener(ProgressListener):
             self._bar.close()
         self._bar, self._name = None, ""
 
-    def _show(self, name: str, done: int, total: int) -> None:
+    def _show(self, name: str, done: float, total: int) -> None:
         if self._bar is None or name != self._name:
             self.close()
             self._bar, self._name = self._tqdm(total=total, desc=name, leave=False), name

@@ -22,6 +22,8 @@ Result = TypeVar("Result")
 # Share of a run that is training; the rest is its evaluation.
 _TRAINING = 0.9
 _SECONDS_BETWEEN_LINES = 30.0
+_LONG_EPOCH = 60.0
+"""Seconds after which the steps of an epoch are printed."""
 
 
 def watched(work: Callable[[ProgressListener], Result]) -> Result:
@@ -79,6 +81,11 @@ class TimeLeft:
         return (self._now() - began) * (1 - share) / (share - before)
 
 
+def _epoch(epochs: int, done: float, total: int) -> str:
+    epoch = min(int(done * epochs // max(total, 1)) + 1, epochs)
+    return f"epoch {epoch}/{epochs}"
+
+
 @dataclass
 class _Run:
     """A run in progress."""
@@ -86,6 +93,7 @@ class _Run:
     label: RunLabel
     epochs: int
     began: float
+    epoch_began: float
 
 
 class LineWatcher(ProgressListener):
@@ -140,18 +148,30 @@ class LineWatcher(ProgressListener):
             self._first = self._first if self._at else run.number
             self._ended = run.number - self._first
             self._at.clear()
-        self._now = self._at[run.run_id] = _Run(run, epochs, time.monotonic())
+        now = time.monotonic()
+        self._now = self._at[run.run_id] = _Run(run, epochs, now, now)
         self._last = self._now.began
         self.say(f"{run}: {'resumes where it stopped' if resumed else 'begins'}")
 
-    def progress(self, stage: str, done: int, total: int) -> None:
-        """Prints the progress of a run's evaluation periodically."""
-        if stage != "train" and self._now is not None and self._is_time():
-            self.say(f"{self._now.label}: {stage} {done}/{total}")
+    def progress(self, stage: str, done: float, total: int) -> None:
+        """Prints the progress of a long epoch or of a run's evaluation periodically."""
+        if self._now is None:
+            return
+        if stage != "train":
+            text = f"{stage} {done:.3g}/{total}"
+        elif time.monotonic() - self._now.epoch_began > _LONG_EPOCH:
+            text = f"{_epoch(self._now.epochs, done, total)}, step {done}/{total}"
+        else:
+            return
+        if self._is_time():
+            self.say(f"{self._now.label}: {text}")
 
     def epoch(self, metrics: dict[str, float]) -> None:
         """Prints the last epoch and its loss periodically."""
-        if self._now is not None and self._is_time():
+        if self._now is None:
+            return
+        began, self._now.epoch_began = self._now.epoch_began, time.monotonic()
+        if self._now.epoch_began - began > _LONG_EPOCH or self._is_time():
             epoch = int(metrics.get("epoch", 0)) + 1
             loss = metrics.get("loss/total")
             said = "" if loss is None else f", loss {loss:.3f}"
@@ -264,16 +284,15 @@ class BarWatcher(LineWatcher):
             self._tasks[run.run_id] = task
         self._show_all(run)
 
-    def progress(self, stage: str, done: int, total: int) -> None:
+    def progress(self, stage: str, done: float, total: int) -> None:
         """Updates the run's bar; `train` counts for nine tenths of a run."""
         if self._now is None:
             return
-        share, epochs = done / max(total, 1), self._now.epochs
+        share = done / max(total, 1)
         if stage == "train":
-            epoch = min(done * epochs // max(total, 1) + 1, epochs)
-            detail, share = f"epoch {epoch}/{epochs}", share * _TRAINING
+            detail, share = _epoch(self._now.epochs, done, total), share * _TRAINING
         else:
-            detail, share = f"{stage} {done}/{total}", _TRAINING + share * (1 - _TRAINING)
+            detail, share = f"{stage} {done:.3g}/{total}", _TRAINING + share * (1 - _TRAINING)
         self._show(self._now.label, done, total, detail, share)
 
     def epoch(self, metrics: dict[str, float]) -> None:
@@ -295,7 +314,7 @@ class BarWatcher(LineWatcher):
         """Removes all bars."""
         self._bars.stop()
 
-    def _show(self, run: RunLabel, done: int, total: int, detail: str, share: float) -> None:
+    def _show(self, run: RunLabel, done: float, total: int, detail: str, share: float) -> None:
         self._shares[run.run_id] = share
         task = self._tasks[run.run_id]
         self._bars.update(task, completed=done, total=total, detail=shown(detail))

@@ -71,6 +71,11 @@ class Evaluation:
     panels: list[Panel]
 
 
+def _share(tell: Callable[[float], None], before: int, done: int, tiles: int) -> None:
+    if done < tiles:  # the case counts as finished once it is scored
+        tell(before + done / tiles)
+
+
 def evaluate(
     network: Network,
     store: PreparedStore,
@@ -78,7 +83,7 @@ def evaluate(
     config: RunConfig,
     *,
     predictions: Path,
-    on_case: Callable[[int], None],
+    on_progress: Callable[[float], None],
 ) -> Evaluation:
     """Segments and scores cases; writes each label map as NIfTI with the case's own geometry.
 
@@ -91,7 +96,8 @@ def evaluate(
         cases: Cases to score.
         config: The run's configuration.
         predictions: Folder for the label maps.
-        on_case: Called with the number of finished cases.
+        on_progress: Called with the number of finished cases; the finished share of a case's tiles
+            counts.
 
     Returns:
         The results, in the order of `cases`.
@@ -110,7 +116,9 @@ def evaluate(
             assert volume.label is not None
             about = (data.num_classes, activation, data.region_classes)
             count = CaseCounts(prepared, volume.label, *about)
-            labels = predict_labels(network, prepared, config, count.add)
+            labels = predict_labels(
+                network, prepared, config, count.add, partial(_share, on_progress, len(scores))
+            )
             if config.arm.inference.keep_largest:
                 # Counts by slice refer to the written labels, confidence to the network's output.
                 count.add_labels(0, as_prepared(labels, prepared))
@@ -119,7 +127,7 @@ def evaluate(
                 panels.append(picture(network, prepared, volume, labels, config.arm.train))
             scores.append(case_score(case, volume, labels, data, convention))
             counts.append(count)
-            on_case(len(scores))
+            on_progress(len(scores))
     return Evaluation(scores, gather(counts, len(data.scored_names), activation), panels)
 
 

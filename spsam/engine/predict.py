@@ -63,6 +63,7 @@ def predict_labels(
     case: PreparedCase,
     config: RunConfig,
     on_piece: Callable[[int, Tensor, Tensor], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> npt.NDArray[np.integer]:
     """Segments a prepared case on its original grid, with the logits of some slices in memory.
 
@@ -72,12 +73,13 @@ def predict_labels(
         config: Configuration of inference, precision and classes.
         on_piece: As in `restore_labels`; it receives the network's labels before components are
             removed.
+        on_progress: Called with the number of finished tiles and of all tiles.
 
     Returns:
         `(D, H, W)` class indices, array axes (z, y, x), after `inference.keep_largest`.
     """
     arm = config.arm
-    logits = SlidingLogits(network, case.image, arm.inference, arm.train)
+    logits = SlidingLogits(network, case.image, arm.inference, arm.train, on_progress=on_progress)
     labels = restore_labels(logits, case, network.mask_head.labels, on_piece)
     return postprocessed(labels, arm.inference, config.data)
 

@@ -25,7 +25,7 @@ def execute(
     spec: RunSpec,
     *,
     on_epoch: Callable[[Metrics], None],
-    on_progress: Callable[[str, int, int], None],
+    on_progress: Callable[[str, float, int], None],
     on_note: Callable[[str], None],
 ) -> None:
     """Trains and scores a run; an interrupted run is resumed.
@@ -61,7 +61,7 @@ def execute(
 
 
 def score(
-    spec: RunSpec, network: Network, memory: PeakMemory, on_case: Callable[[int, int], None]
+    spec: RunSpec, network: Network, memory: PeakMemory, on_case: Callable[[float, int], None]
 ) -> None:
     """Scores the test cases and writes predictions, cost, figures, measures and, last, rows.
 
@@ -71,7 +71,7 @@ def score(
         spec: The run.
         network: The trained network.
         memory: Peak memory since the start of the run.
-        on_case: Called with (done, total).
+        on_case: Called with (done, total); the finished share of a case counts.
     """
     began = time.perf_counter()
     if not spec.split.test:
@@ -84,7 +84,7 @@ def score(
         [spec.dataset.case(case) for case in spec.split.test],
         spec.config,
         predictions=spec.folder.predictions,
-        on_case=lambda done: on_case(done, len(spec.split.test)),
+        on_progress=lambda done: on_case(done, len(spec.split.test)),
     )
     _note_cost(spec, network, memory, time.perf_counter() - began)
     preview(spec.folder.preview, found.scores, spec.dataset, predictions=spec.folder.predictions)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spsam.engine.external_spec import ExternalSpec
 
 OnEpoch = Callable[[dict[str, float]], None]
-OnProgress = Callable[[str, int, int], None]
+OnProgress = Callable[[str, float, int], None]
 OnNote = Callable[[str], None]
 
 

@@ -106,8 +106,11 @@ class ProgressListener:
     def turn(self, run: RunLabel) -> None:
         """The following events belong to this run; called if several runs execute at once."""
 
-    def progress(self, stage: str, done: int, total: int) -> None:
-        """Receives the steps (`train`) or cases (`evaluate`) of the current run so far."""
+    def progress(self, stage: str, done: float, total: int) -> None:
+        """Receives the steps (`train`) or cases (`evaluate`) of the current run so far.
+
+        A case of which a quarter of the tiles is segmented counts as 0.25.
+        """
 
     def epoch(self, metrics: dict[str, float]) -> None:
         """An epoch of the current run has ended."""

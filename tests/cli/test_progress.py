@@ -32,6 +32,27 @@ def feed(watch: LineWatcher | BarWatcher) -> None:
     watch.close()
 
 
+def test_an_epoch_of_minutes_shows_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, now = io.StringIO(), [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    watch = LineWatcher(stream)
+    watch.run_begins(RUN, epochs=2, resumed=False)
+    for step in range(8):
+        now[0] += 25
+        watch.progress("train", step + 1, 8)
+        if step == 3:
+            watch.epoch({"epoch": 0, "loss/total": 0.5})
+    now[0] += 60
+    watch.progress("evaluate", 0.25, 3)
+    assert [line.partition(": ")[2] for line in stream.getvalue().splitlines()] == [
+        "begins",
+        "epoch 1/2, step 3/8",
+        "epoch 1/2, loss 0.500",
+        "epoch 2/2, step 7/8",
+        "evaluate 0.25/3",
+    ]
+
+
 def test_lines() -> None:
     stream = io.StringIO()
     feed(LineWatcher(stream, every=0))

@@ -143,7 +143,7 @@ def test_scores_files_and_predictions_have_the_same_label_map(
     def scored(value: Any) -> tuple[Evaluation, list[NDArray[np.integer]]]:
         folder = tmp_path / str(value)
         found = evaluate(
-            network, store, cases, config(value), predictions=folder, on_case=lambda _: None
+            network, store, cases, config(value), predictions=folder, on_progress=lambda _: None
         )
         files = [folder / f"{case.id}.nii.gz" for case in cases]
         return found, [read_labels(file, run.dataset.raw_ids) for file in files]

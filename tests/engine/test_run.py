@@ -36,16 +36,18 @@ def test_only_training_cases_train_and_only_test_cases_are_scored(
     ((arm, run),) = ablation.runs
     split = replace(ablation.split, test=ablation.split.test[:4])
     store = Backend().prepare(ablation.dataset, arm.plan, prepared, lambda *_: None)
-    stage, read = ["train"], []
+    stage, read, scored_so_far = ["train"], [], []
     original = PreparedStore.case
 
     def watched(self: PreparedStore, name: str) -> PreparedCase:
         read.append((stage[0], name))
         return original(self, name)
 
-    def progress(name: str, done: int, total: int) -> None:
+    def progress(name: str, done: float, total: int) -> None:
         if name == "train" and done == total:
             stage[0] = "evaluate"
+        elif name == "evaluate":
+            scored_so_far.append(done)
 
     monkeypatch.setattr(PreparedStore, "case", watched)
     run.folder.note(status="running")
@@ -60,6 +62,10 @@ def test_only_training_cases_train_and_only_test_cases_are_scored(
     assert trained <= set(split.train)
     assert len(trained) > 5
     assert scored == list(split.test)
+    # Progress by tiles: a single case may take minutes.
+    assert scored_so_far == sorted(scored_so_far)
+    assert {1, 2, 3, 4} <= set(scored_so_far)
+    assert any(0 < done < 1 for done in scored_so_far)
     rows = run.folder.read_rows()
     assert {row.case for row in rows} == set(split.test)
     # What it leaves for reports agrees with its scores.

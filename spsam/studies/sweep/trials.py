@@ -251,7 +251,7 @@ class _TrialWatcher(ProgressListener):
             for metrics in self._arm.runs[0].folder.read_metrics():
                 self._report(metrics)
 
-    def progress(self, stage: str, done: int, total: int) -> None:
+    def progress(self, stage: str, done: float, total: int) -> None:
         self._outer.progress(stage, done, total)
 
     def epoch(self, metrics: dict[str, float]) -> None:
