@@ -34,7 +34,7 @@ from spsam.data.preparation.prepare import prepare
 from spsam.data.preparation.store import PreparedStore
 from spsam.engine.checkpoint import save_whole
 from spsam.engine.evaluate import evaluate
-from spsam.engine.segment import EnsembleMember
+from spsam.engine.recipe import EnsembleMember
 from spsam.errors import InputError
 from spsam.model.networks.base import Network, Output
 from spsam.studies.planning.planner import Request, plan_ablation

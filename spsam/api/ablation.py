@@ -116,8 +116,8 @@ def ablate(
     from spsam.script import check_not_imported
     from spsam.studies.execution.ablation import run_ablation
     from spsam.studies.execution.executors.choose import make_executor
-    from spsam.studies.planning.planner import plan_ablation
     from spsam.studies.planning.request import Request
+    from spsam.studies.tuning.plan import plan_study
 
     check_not_imported("spsam.ablate")
     require("report", "spsam.ablate")
@@ -140,7 +140,7 @@ def ablate(
         init_from=None if init_from is None else str(init_from),
         dry_run=dry_run,
     )
-    ablation = plan_ablation(request)
+    ablation = plan_study(request)
     if dry_run:
         return _planned(ablation.folder, ablation.describe())
     warn_of(arm.weights for arm in ablation.arms)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from spsam.config.schema import RunConfig
-    from spsam.engine.segment import EnsembleMember, Recipe
+    from spsam.engine.recipe import EnsembleMember, Recipe
     from spsam.model.networks.base import Network
 
 _SUMMARY = ("class_name", "metric", "convention", "mean", "std", "n")
@@ -59,7 +59,7 @@ def load_run(
     """
     from spsam.config.places import home
     from spsam.engine.exchange.model import read_model
-    from spsam.engine.segment import check_ensemble
+    from spsam.engine.recipe import check_ensemble
     from spsam.engine.weights import origin_of
     from spsam.studies.backend import Backend
     from spsam.studies.prompts.subject import weights_of

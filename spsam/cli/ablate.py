@@ -120,6 +120,7 @@ def ablate(  # noqa: PLR0917 - the command line's options
     from spsam.config.problems import gather, raise_all
     from spsam.studies.execution.executors.choose import make_executor
     from spsam.studies.planning.request import Request
+    from spsam.studies.tuning.plan import tuning_of
 
     require("report", "spsam ablate")
     problems: list[Problem] = []
@@ -160,7 +161,7 @@ def ablate(  # noqa: PLR0917 - the command line's options
         usual = ablation.study is not None
         show_plan(ablation, measured, measure, usual=usual, as_json=as_json, gpu=gpu)
     else:
-        if ablation.tuning is not None and executor == "slurm":
+        if tuning_of(ablation) is not None and executor == "slurm":
             raise InputError(
                 "--executor slurm: a study with tuning runs its sweeps in this process; run the "
                 "command with --executor local within a job"

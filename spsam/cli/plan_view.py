@@ -45,11 +45,11 @@ def made_plan(
     from spsam.cli.progress import watched
     from spsam.studies.backend import GpuElsewhere
     from spsam.studies.planning.costs import fitted
-    from spsam.studies.planning.planner import plan_ablation
+    from spsam.studies.tuning.plan import plan_study, tuning_of
 
-    ablation = plan_ablation(request, GpuElsewhere() if gpu else None)
+    ablation = plan_study(request, GpuElsewhere() if gpu else None)
     warn_of_weights(arm.weights for arm in ablation.arms)
-    if fit and ablation.tuning is not None:
+    if fit and tuning_of(ablation) is not None:
         raise InputError(
             "--fit: not available for a study with tuning; set train.accumulate and "
             "train.checkpoint_activations with --set instead"
@@ -139,7 +139,9 @@ def header(ablation: Ablation) -> str:
 
 def _tuning_lines(ablation: Ablation) -> list[str]:
     """The tuning before the runs and its cost."""
-    tuning = ablation.tuning
+    from spsam.studies.tuning.plan import tuning_of
+
+    tuning = tuning_of(ablation)
     if tuning is None:
         return []
     steps = sum(
@@ -255,11 +257,13 @@ def plan_json(ablation: Ablation, measured: Costs, large: Mapping[str, Any] | No
 def _total(ablation: Ablation, measured: Costs) -> list[str]:
     """The total cost of all runs, if every arm was measured."""
     from spsam.cli.progress import span
+    from spsam.studies.tuning.plan import tuning_of
 
     known = [(arm, measured.get(arm.arm.name)) for arm in ablation.arms]
     if any(cost is None for _, cost in known):
         return []
-    sweeps = {} if ablation.tuning is None else ablation.tuning.sweeps
+    tuning = tuning_of(ablation)
+    sweeps = {} if tuning is None else tuning.sweeps
     trials = {arm: sweep.trials for arm, sweep in sweeps.items()}
     times = {arm.arm.name: len(arm.runs) + trials.get(arm.arm.name, 0) for arm, _ in known}
     seconds = sum(cost["seconds"] * times[arm.arm.name] for arm, cost in known if cost)

@@ -80,6 +80,7 @@ def train(  # noqa: PLR0917 - the command line's options
     from spsam.config.places import home
     from spsam.config.problems import gather, raise_all
     from spsam.studies.planning.request import Request
+    from spsam.studies.tuning.plan import tuning_of
 
     problems: list[Problem] = []
     values: dict[str, Any] = {}
@@ -110,7 +111,7 @@ def train(  # noqa: PLR0917 - the command line's options
     planned, measured = made_plan(request, fit=fit, memory=memory, gpu=gpu)
     if len(planned.arms) != 1:
         raise InputError(f"{arm}: expected one arm; use spsam ablate {arm} for several")
-    if planned.tuning is not None or planned.externals:
+    if tuning_of(planned) is not None or planned.externals:
         raise InputError(f"{arm}: has tuning or externals; use spsam ablate {arm} instead")
     if dry_run:
         show_plan(planned, measured, measure, usual=True, as_json=as_json, gpu=gpu)

@@ -24,7 +24,7 @@ from spsam.engine.predict import OnProgress, SlidingLogits
 from spsam.errors import InputError
 
 if TYPE_CHECKING:
-    from spsam.engine.segment import EnsembleMember, Recipe
+    from spsam.engine.recipe import EnsembleMember, Recipe
 
 Precision = Literal["fp32", "bf16", "fp16"]
 TilesAtOnce = int | Literal["auto"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spsam.config.schema import ArmConfig
-    from spsam.engine.segment import Recipe
+    from spsam.engine.recipe import Recipe
     from spsam.model.networks.base import Network
 
 MODEL = ".zip"
@@ -73,7 +73,7 @@ def read_trained(file: Path, plugins: Sequence[Path]) -> list[Recipe]:
         InputError: If the file is missing or damaged, or one of its components is not available.
     """
     from spsam.engine.exchange.model import read_model
-    from spsam.engine.segment import read_recipe
+    from spsam.engine.recipe import read_recipe
 
     if file.suffix.lower() == MODEL:
         return list(read_model(file, plugins).recipes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,42 +13,17 @@ from spsam.files import clear_drafts
 from spsam.registry.catalogue import Card, Catalogue
 from spsam.registry.networks import used_slots
 from spsam.registry.slots import NETWORK
+from spsam.studies.planned_export import Export
 from spsam.studies.runs.recipes import is_model, read_recipes, rows_of, summary_of
 from spsam.studies.runs.reference import MODEL, find_runs, unknown
 
 if TYPE_CHECKING:
-    from spsam.engine.segment import Recipe
-    from spsam.model.sam.origin import Origin
+    from spsam.engine.recipe import Recipe
 
 NOT_STATED = "not stated: ask the person from whom you received this file"
 
 _CARRIED = (".py", ".yaml", ".yml", ".md", ".txt")
 _MOST_FILES, _LARGEST_FILE = 200, 4 << 20
-
-
-@dataclass(frozen=True)
-class Export:
-    """A checked export.
-
-    Attributes:
-        path: The file to write.
-        recipes: The recipes of the runs.
-        origins: The origin of each run's SAM weights; None for a network without SAM.
-        summary: Means of the runs' scores, see `summary_of`.
-        own: Cards of components that are not part of spsam.
-        plugins: Name -> content of their source files.
-        licence: The licence of the trained blocks, as text.
-        notes: Notes for the user.
-    """
-
-    path: Path
-    recipes: Sequence[Recipe]
-    origins: Sequence[Origin | None]
-    summary: Sequence[dict[str, Any]]
-    own: Sequence[Card]
-    plugins: dict[str, bytes]
-    licence: str
-    notes: Sequence[str] = ()
 
 
 def plan_export(
@@ -72,7 +46,7 @@ def plan_export(
     Raises:
         InputError: With every problem.
     """
-    from spsam.engine.segment import check_ensemble
+    from spsam.engine.recipe import check_ensemble
     from spsam.engine.weights import origin_of
 
     *words, last = named

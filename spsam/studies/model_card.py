@@ -11,8 +11,8 @@ from spsam.text.colours import class_colour
 from spsam.text.escape import one_line
 
 if TYPE_CHECKING:
-    from spsam.engine.segment import Recipe
-    from spsam.studies.export import Export
+    from spsam.engine.recipe import Recipe
+    from spsam.studies.planned_export import Export
 
 _METRICS = {"dice": ("Dice, %", 100.0), "hd95": ("HD95, mm", 1.0)}
 _SHORT = 1000

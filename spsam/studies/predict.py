@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from spsam.data.cases import Case
     from spsam.data.files.content import Content
     from spsam.data.preparation.store import PreparedCase
-    from spsam.engine.segment import EnsembleMember, Recipe
+    from spsam.engine.recipe import EnsembleMember, Recipe
     from spsam.model.sam.origin import Origin
 
 __all__ = ["Prediction", "plan_prediction", "predict"]
@@ -162,7 +162,7 @@ def plan_prediction(
     from spsam.data.files.dicom_seg import segmentation_problems
     from spsam.data.sources.beside import shown
     from spsam.data.sources.volumes import left_out, open_volumes
-    from spsam.engine.segment import check_ensemble
+    from spsam.engine.recipe import check_ensemble
 
     backend = backend or Backend()
     checkpoints, paths, notes = _divide(named, home)

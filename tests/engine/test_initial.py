@@ -15,7 +15,7 @@ from spsam.engine import initial
 from spsam.engine.assemble import trained_shapes
 from spsam.engine.checkpoint import trained_state
 from spsam.engine.initial import InitialBlocks, _by_class, initial_blocks, put_initial
-from spsam.engine.segment import Recipe
+from spsam.engine.recipe import Recipe
 from spsam.errors import InputError
 from spsam.registry.arms import load_arm
 

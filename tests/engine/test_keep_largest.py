@@ -17,7 +17,8 @@ from spsam.config.schema import DataIdentity, RegionConfig, RunConfig
 from spsam.engine.answer import answer_in_memory
 from spsam.engine.evaluate import Evaluation, evaluate, read_labels
 from spsam.engine.keep_largest import keep_largest, postprocessed
-from spsam.engine.segment import EnsembleMember, Recipe, check_ensemble, segment
+from spsam.engine.recipe import EnsembleMember, Recipe, check_ensemble
+from spsam.engine.segment import segment
 from spsam.engine.training.run_training import network_of
 from spsam.engine.validate import validation_dice
 from spsam.errors import InputError

@@ -12,9 +12,9 @@ import torch
 
 from spsam.data.preparation.store import PreparedCase, PreparedStore
 from spsam.engine.checkpoint import load_trained_state, read_whole, trained_state
+from spsam.engine.recipe import read_recipe
 from spsam.engine.run import execute
 from spsam.engine.run_spec import RunSpec
-from spsam.engine.segment import read_recipe
 from spsam.engine.training.run_training import network_of
 from spsam.engine.validate import validation_dice
 from spsam.results.run_folder import VALIDATION_DICE

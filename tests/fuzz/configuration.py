@@ -14,11 +14,11 @@ from typing import Any
 from spsam.config.places import shipped
 from spsam.config.yaml_file import read_yaml, to_yaml
 from spsam.errors import InputError
-from spsam.studies.planning.planner import plan_ablation
 from spsam.studies.planning.request import Request
 from spsam.studies.prompts.plan_prompts import plan_prompts
 from spsam.studies.prompts.request import PromptRequest
 from spsam.studies.sweep.plan_sweep import SweepRequest, plan_sweep
+from spsam.studies.tuning.plan import plan_study
 from tests.fuzz.campaign import Attempt, Campaign, Make, OtherError
 from tests.fuzz.trees import RAW, VALUES, mutated, scratched, written
 
@@ -120,7 +120,7 @@ def _as_commands_do(plan: Plan, path: Path, home: Path) -> Any:
 
 
 def _ablation(path: Path, home: Path) -> Any:
-    planned = plan_ablation(Request([str(path)], home, preset=None, dry_run=True, overrides={}))
+    planned = plan_study(Request([str(path)], home, preset=None, dry_run=True, overrides={}))
     configs = [run.config.model_dump(mode="python") for arm in planned.arms for run in arm.runs]
     return planned.describe(), configs
 

@@ -13,15 +13,15 @@ from spsam.cli.progress import LineWatcher
 from spsam.studies.execution.ablation import run_ablation
 from spsam.studies.execution.executors.choose import make_executor
 from spsam.studies.planning.plan import Ablation
-from spsam.studies.planning.planner import plan_ablation
 from spsam.studies.planning.request import Request
+from spsam.studies.tuning.plan import plan_study
 from tests.studies.fakes import LoggedBackend, tiny_dataset
 
 
 def study(home: Path, backend: LoggedBackend, arms: str = "S1..S4", seeds: int = 2) -> Ablation:
     request = Request(arms=[arms], home=home, data="tiny", preset="smoke", seeds=range(seeds))
     with patch("spsam.data.dataset.open_dataset", lambda name: tiny_dataset()):
-        return plan_ablation(request, backend)
+        return plan_study(request, backend)
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 import spsam.data.dataset
 from spsam.studies.planning.plan import Ablation
-from spsam.studies.planning.planner import plan_ablation
 from spsam.studies.planning.request import Request
+from spsam.studies.tuning.plan import plan_study
 from tests.studies.fakes import FakeBackend, tiny_dataset
 
 Planner = Callable[..., Ablation]
@@ -28,6 +28,6 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planner:
 
     def make(*arms: str, backend: FakeBackend | None = None, **options: Any) -> Ablation:
         usual: dict[str, Any] = {"data": "tiny", "home": tmp_path / "home", "preset": "smoke"}
-        return plan_ablation(Request(arms=arms, **(usual | options)), backend or FakeBackend())
+        return plan_study(Request(arms=arms, **(usual | options)), backend or FakeBackend())
 
     return make

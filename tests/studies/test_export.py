@@ -19,7 +19,7 @@ from spsam.checksums import from_sealed_json
 from spsam.cli.main import app
 from spsam.config.yaml_file import read_yaml
 from spsam.engine.exchange.model import paths_in, read_model, shareable, write_model
-from spsam.engine.segment import Recipe, read_recipe
+from spsam.engine.recipe import Recipe, read_recipe
 from spsam.errors import InputError
 from spsam.results.rows import read_rows
 from spsam.studies.export import plan_export

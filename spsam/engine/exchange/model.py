@@ -26,7 +26,7 @@ from spsam.config.schema import RunConfig
 from spsam.data.plan import Plan
 from spsam.engine.checkpoint import digest
 from spsam.engine.exchange.archive import Archive, write_archive
-from spsam.engine.segment import Recipe, recipe_of
+from spsam.engine.recipe import Recipe, recipe_of
 from spsam.errors import InputError, Problem
 from spsam.text.colours import class_colour
 

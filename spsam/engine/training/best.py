@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from spsam.engine.checkpoint import trained_state
-from spsam.engine.training.progress import Metrics
 from spsam.model.networks.base import Network
 from spsam.results.run_folder import VALIDATION_DICE
 
@@ -33,7 +33,9 @@ class BestWeights:
         return {"epoch": self.epoch, "dice": self.dice, "blocks": self.blocks}
 
 
-def better(best: BestWeights | None, metrics: Metrics, network: Network) -> BestWeights | None:
+def better(
+    best: BestWeights | None, metrics: Mapping[str, float], network: Network
+) -> BestWeights | None:
     """Updates the best weights after an epoch; in a tie, the later epoch wins.
 
     Args:

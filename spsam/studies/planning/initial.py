@@ -16,7 +16,7 @@ from spsam.studies.runs.reference import LATEST, FoundRuns, find_runs, unknown
 if TYPE_CHECKING:
     from spsam.config.schema import ArmConfig
     from spsam.data.plan import Plan
-    from spsam.engine.segment import Recipe
+    from spsam.engine.recipe import Recipe
     from spsam.studies.planning.inputs import StudyInputs
 
 _OPTION = "--init-from "

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from spsam.data.plan import Plan
     from spsam.data.split import Split
     from spsam.model.sam.origin import Origin
-    from spsam.studies.tuning.plan import Tuning
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,6 @@ class Ablation:
         protocol: The preset's protocol for the data set; None if it has none.
         hiding: Messages about the user's files that hide shipped ones.
         externals: The externals, in the order of the table, below the arms.
-        tuning: The tuning before the runs; None: no arm is tuned.
     """
 
     request: Request
@@ -85,7 +83,6 @@ class Ablation:
     protocol: Protocol | None = None
     hiding: Sequence[str] = ()
     externals: Sequence[PlannedExternal] = ()
-    tuning: Tuning | None = None
 
     @classmethod
     def of(
@@ -148,14 +145,15 @@ class Ablation:
         """The study's name: the requested label and a hash of its runs."""
         made_of = f"{Path(self.request.arms[0]).stem}-" if self.study else ""
         label = self.request.name or f"{made_of}{self.dataset.name}-{self.preset}"
-        if self.tuning is None:
-            names = [f"{arm.arm.name}:{run.folder.run_id}" for arm in self.arms for run in arm.runs]
-        else:
-            names = self.tuning.names
         # Only the names: if the label maps change, they still belong to the same study.
-        names += [f"external:{external.name}" for external in self.externals]
+        names = [*self.run_names, *(f"external:{external.name}" for external in self.externals)]
         digest = hashlib.sha256(" ".join(names).encode()).hexdigest()[:8]
         return f"{file_name(label)}-{digest}"
+
+    @property
+    def run_names(self) -> list[str]:
+        """The parts of the study's identity that its runs contribute."""
+        return [f"{arm.arm.name}:{run.folder.run_id}" for arm in self.arms for run in arm.runs]
 
     @property
     def folder(self) -> Path:
@@ -184,7 +182,7 @@ class Ablation:
             "seeds": list(self.request.seeds),
             "folds": [{"fold": fold, "split_hash": s.hash} for fold, s in self.splits.items()],
             "arms": [
-                *[self._describe(arm) for arm in self.arms],
+                *[self.describe_arm(arm) for arm in self.arms],
                 *[external.describe() for external in self.externals],
             ],
         }
@@ -192,9 +190,9 @@ class Ablation:
             told["study"] = {"title": self.study.title, "shape": self.study.shape}
         return told
 
-    def _describe(self, arm: PlannedArm) -> dict[str, Any]:
-        tuned = None if self.tuning is None else self.tuning.describe(arm.arm.name)
-        return _describe_arm(arm, self.parent(arm)) | ({} if tuned is None else {"tuned": tuned})
+    def describe_arm(self, arm: PlannedArm) -> dict[str, Any]:
+        """Returns an arm as plain values."""
+        return _describe_arm(arm, self.parent(arm))
 
 
 def _emulated(ablation: Ablation) -> list[str]:

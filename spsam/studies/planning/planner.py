@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from spsam.config.identity import run_id
@@ -33,14 +33,43 @@ from spsam.studies.planning.weights import ArmWeights, WeightFiles
 if TYPE_CHECKING:
     from spsam.data.plan import Plan
     from spsam.engine.initial import InitialBlocks
-    from spsam.studies.tuning.plan import Tuning
 
 _NETWORK = {"network", "blocks", "adapter_placement", "backbone", "plugins"}
 """The sections of an arm that determine its network."""
 
 
+@dataclass(frozen=True)
+class PlannedStudy:
+    """A planned ablation, with what the planning of its tuning needs.
+
+    Attributes:
+        ablation: The ablation without its tuning.
+        file: The study's file; None if the request lists arms.
+        made: The arms, with those that equal an earlier one.
+        loader: The loader that resolved the arms.
+        planner: Plans the runs of these arms.
+        tune_inputs: Inputs whose split has validation cases; None if no arm is tuned.
+    """
+
+    ablation: Ablation
+    file: StudyFile | None
+    made: Sequence[MadeArm]
+    loader: ArmLoader
+    planner: Planner
+    tune_inputs: StudyInputs | None
+
+
 def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
-    """Plans an ablation: reads the files, resolves the arms, and determines their runs.
+    """Plans an ablation without tuning; `spsam.studies.tuning.plan.plan_study` plans any study.
+
+    Raises:
+        InputError: With every problem in arms, overrides, data and split.
+    """
+    return plan_without_tuning(request, backend).ablation
+
+
+def plan_without_tuning(request: Request, backend: Backend | None = None) -> PlannedStudy:
+    """Reads the files, resolves the arms, and determines their runs.
 
     Raises:
         InputError: With every problem in arms, overrides, data and split.
@@ -85,7 +114,7 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
         planned, dropped = _without_duplicates(planned, study)
     layers = [file.path for file in (preset, protocol) if file is not None]
     hiding = hiding_notes([*selection.files, *layers])
-    return Ablation.of(
+    ablation = Ablation.of(
         request,
         inputs,
         planned,
@@ -93,24 +122,8 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
         dropped=dropped,
         hiding=hiding,
         externals=externals,
-        tuning=None
-        if selection.study is None or tune_inputs is None
-        else _tuning(selection.study, made, planned, tune_inputs, loader, planner),
     )
-
-
-def _tuning(  # noqa: PLR0917 - the inputs of a tuning
-    study: StudyFile,
-    made: Sequence[MadeArm],
-    planned: Sequence[PlannedArm],
-    inputs: StudyInputs,
-    loader: ArmLoader,
-    planner: Planner,
-) -> Tuning | None:
-    # Imported here because planning a sweep imports this module.
-    from spsam.studies.tuning.plan import plan_tuning
-
-    return plan_tuning(study, made, planned, inputs, loader, planner)
+    return PlannedStudy(ablation, selection.study, made, loader, planner, tune_inputs)
 
 
 def _plan_arms(made: Sequence[MadeArm], planner: Planner) -> list[PlannedArm]:

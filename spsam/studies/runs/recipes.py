@@ -14,7 +14,7 @@ from spsam.results.run_folder import RunFolder
 from spsam.studies.runs.reference import MODEL
 
 if TYPE_CHECKING:
-    from spsam.engine.segment import Recipe
+    from spsam.engine.recipe import Recipe
 
 
 def is_model(file: Path) -> bool:
@@ -33,7 +33,7 @@ def read_recipes(file: Path, plugins: Sequence[Path] = ()) -> list[Recipe]:
         InputError: If the file is missing or damaged, or has a component that is unavailable.
     """
     from spsam.engine.exchange.model import read_model
-    from spsam.engine.segment import read_recipe
+    from spsam.engine.recipe import read_recipe
 
     if is_model(file):
         return list(read_model(file, plugins).recipes)

@@ -162,8 +162,6 @@ def _slices(trials: Sequence[FrozenTrial], names: Sequence[str]) -> Figure:
 def _parallel(study: Study, trials: Sequence[FrozenTrial], names: Sequence[str]) -> Figure:
     """Draws parallel coordinates of the parameters, with a bold line for the best trial."""
     _at_least(trials, 2)
-    import matplotlib as mpl
-
     spaces = _spaces(trials)
     across = max(full_width(), 1.2 * (len(spaces) + 1))
     figure = new_figure(across, 2.9 * len(names) + 0.3)
@@ -179,45 +177,52 @@ def _parallel(study: Study, trials: Sequence[FrozenTrial], names: Sequence[str])
             heights = [
                 scale.at(given[key]) if key in given else math.nan for key, scale in columns.items()
             ]
-            there = [place for place, height in enumerate(heights) if not math.isnan(height)]
-            shade = mpl.colormaps[_SHADES](0.95 * costs.at(cost(trial)))
-            one = trial is best
-            axis.plot(
-                heights,
-                color=VERMILION if one else shade,
-                lw=2.2 if one else 0.9,
-                alpha=1 if one else 0.75,
-                marker="o" if one else None,
-                ms=4,
-                label="best trial" if one else None,
-            )
-            # Dotted across axes of parameters that the trial lacks.
-            axis.plot(
-                there,
-                [heights[place] for place in there],
-                color=VERMILION if one else shade,
-                ls=":",
-                lw=1.4 if one else 0.6,
-            )
-        for place, scale in enumerate(columns.values()):
-            axis.axvline(place, color=GREY, lw=0.7, zorder=0)
-            for height, text in scale.marks():
-                axis.annotate(
-                    plain(text),
-                    (place, height),
-                    xytext=(4, 0),
-                    textcoords="offset points",
-                    fontsize=7,
-                    va="center",
-                    bbox={"facecolor": "white", "alpha": 0.75, "lw": 0, "pad": 0.6},
-                )
-        axis.set_xticks(range(len(columns)), [broken(plain(key)) for key in columns])
-        axis.set_xlim(-0.2, len(columns) - 0.35)
-        axis.set_yticks([])
-        axis.spines[:].set_visible(False)
-        axis.tick_params(length=0)
+            _draw_trial(axis, heights, None if trial is best else costs.at(cost(trial)))
+        _draw_columns(axis, columns)
     legend(figure, axes[0])
     return figure
+
+
+def _draw_trial(axis: Axes, heights: Sequence[float], cost: float | None) -> None:
+    """Draws a trial; `cost` is None for the best one, else its share of the largest cost."""
+    import matplotlib as mpl
+
+    best = cost is None
+    color = VERMILION if cost is None else mpl.colormaps[_SHADES](0.95 * cost)
+    axis.plot(
+        heights,
+        color=color,
+        lw=2.2 if best else 0.9,
+        alpha=1 if best else 0.75,
+        marker="o" if best else None,
+        ms=4,
+        label="best trial" if best else None,
+    )
+    # Dotted across axes of parameters that the trial lacks.
+    there = [place for place, height in enumerate(heights) if not math.isnan(height)]
+    axis.plot(
+        there, [heights[place] for place in there], color=color, ls=":", lw=1.4 if best else 0.6
+    )
+
+
+def _draw_columns(axis: Axes, columns: Mapping[str, _Scale]) -> None:
+    for place, scale in enumerate(columns.values()):
+        axis.axvline(place, color=GREY, lw=0.7, zorder=0)
+        for height, text in scale.marks():
+            axis.annotate(
+                plain(text),
+                (place, height),
+                xytext=(4, 0),
+                textcoords="offset points",
+                fontsize=7,
+                va="center",
+                bbox={"facecolor": "white", "alpha": 0.75, "lw": 0, "pad": 0.6},
+            )
+    axis.set_xticks(range(len(columns)), [broken(plain(key)) for key in columns])
+    axis.set_xlim(-0.2, len(columns) - 0.35)
+    axis.set_yticks([])
+    axis.spines[:].set_visible(False)
+    axis.tick_params(length=0)
 
 
 def _pareto(study: Study, trials: Sequence[FrozenTrial], names: Sequence[str]) -> Figure:

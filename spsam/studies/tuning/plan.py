@@ -14,9 +14,10 @@ from spsam.config.study import StudyFile
 from spsam.errors import InputError, Problem
 from spsam.extras import require
 from spsam.registry.arms import ArmLoader
+from spsam.studies.backend import Backend
 from spsam.studies.planning.inputs import StudyInputs
 from spsam.studies.planning.plan import Ablation, PlannedArm
-from spsam.studies.planning.planner import Planner
+from spsam.studies.planning.planner import PlannedStudy, Planner, plan_without_tuning
 from spsam.studies.planning.request import Request
 from spsam.studies.planning.shapes import MadeArm
 from spsam.studies.planning.space import dimensions
@@ -75,33 +76,56 @@ class Tuning:
         }
 
 
-def plan_tuning(  # noqa: PLR0917 - the inputs of a tuning
-    study: StudyFile,
-    made: Sequence[MadeArm],
-    planned: Sequence[PlannedArm],
-    inputs: StudyInputs,
-    loader: ArmLoader,
-    planner: Planner,
-) -> Tuning | None:
-    """Plans the sweeps of the arms that are tuned; returns None if there are none.
+@dataclass(frozen=True)
+class TunedAblation(Ablation):
+    """An ablation with arms that are tuned before its runs.
 
-    Args:
-        study: The study's file.
-        made: The study's arms.
-        planned: The same arms without duplicates.
-        inputs: Inputs whose split has validation cases, unlike perhaps that of the study's runs.
-        loader: The loader that resolved the arms.
-        planner: The planner of the study's runs.
+    Attributes:
+        tuning: The tuning.
+    """
+
+    tuning: Tuning = field(kw_only=True)
+
+    @property
+    def run_names(self) -> list[str]:
+        """The runs without tuning, and the names of the sweeps."""
+        return self.tuning.names
+
+    def describe_arm(self, arm: PlannedArm) -> dict[str, Any]:
+        """Returns an arm as plain values, with its budget and selected values."""
+        tuned = self.tuning.describe(arm.arm.name)
+        return super().describe_arm(arm) | ({} if tuned is None else {"tuned": tuned})
+
+
+def tuning_of(ablation: Ablation) -> Tuning | None:
+    """Returns the tuning of a study; None if no arm is tuned."""
+    return ablation.tuning if isinstance(ablation, TunedAblation) else None
+
+
+def plan_study(request: Request, backend: Backend | None = None) -> Ablation:
+    """Plans an ablation and the tuning of its arms; writes nothing.
+
+    Returns:
+        A `TunedAblation` if an arm is tuned.
 
     Raises:
-        InputError: With every problem, at its line of the file.
+        InputError: With every problem in arms, overrides, data and split; for a sound study, with
+            every problem of its tuning, at its line of the file.
     """
+    planned = plan_without_tuning(request, backend)
+    tuning = _plan_tuning(planned)
+    ablation = planned.ablation
+    return ablation if tuning is None else TunedAblation(**vars(ablation), tuning=tuning)
+
+
+def _plan_tuning(planned: PlannedStudy) -> Tuning | None:
+    study, inputs, arms = planned.file, planned.tune_inputs, planned.ablation.arms
+    kept = {arm.arm.name for arm in arms}
+    tuned = [each for each in planned.made if each.tune is not None and each.arm.name in kept]
+    if study is None or inputs is None or not tuned:
+        return None
     from spsam.data.split import validation_split
 
-    kept = {arm.arm.name for arm in planned}
-    tuned = [each for each in made if each.tune is not None and each.arm.name in kept]
-    if not tuned:
-        return None
     require("sweep", "a study with 'tune'")
     if len(inputs.splits) > 1:
         raise InputError(
@@ -114,15 +138,14 @@ def plan_tuning(  # noqa: PLR0917 - the inputs of a tuning
     scored_on = replace(inputs, splits=splits)
     for each in tuned:
         with gather(problems):
-            sweeps[each.arm.name] = _sweep(study, each, scored_on, loader, planner)
+            sweeps[each.arm.name] = _sweep(study, each, scored_on, planned)
     raise_all(problems)
-    untuned = [f"{arm.arm.name}:{run.folder.run_id}" for arm in planned for run in arm.runs]
-    return Tuning(sweeps, made, loader, planner, untuned)
+    untuned = planned.ablation.run_names
+    return Tuning(sweeps, planned.made, planned.loader, planned.planner, untuned)
 
 
-def _sweep(
-    study: StudyFile, made: MadeArm, inputs: StudyInputs, loader: ArmLoader, planner: Planner
-) -> Sweep:
+def _sweep(study: StudyFile, made: MadeArm, inputs: StudyInputs, planned: PlannedStudy) -> Sweep:
+    loader, planner = planned.loader, planned.planner
     assert made.tune is not None
     assert made.file is not None
     tune, file, place = made.tune, made.file, places_in(study.file)

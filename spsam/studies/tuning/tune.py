@@ -18,7 +18,7 @@ from spsam.studies.progress_events import ProgressListener
 from spsam.studies.sweep.plan_sweep import Sweep
 from spsam.studies.sweep.run_sweep import run_sweep
 from spsam.studies.sweep.storage import open_study
-from spsam.studies.tuning.plan import Tuning
+from spsam.studies.tuning.plan import TunedAblation, Tuning
 
 
 def tuned(ablation: Ablation, watch: ProgressListener, backend: Backend) -> Ablation:
@@ -28,7 +28,7 @@ def tuned(ablation: Ablation, watch: ProgressListener, backend: Backend) -> Abla
     trials. A study without tuning is returned unchanged.
 
     Args:
-        ablation: The planned ablation, from `plan_ablation`.
+        ablation: The planned ablation, from `plan_study`.
         watch: Receives progress and messages.
         backend: The engine.
 
@@ -36,9 +36,9 @@ def tuned(ablation: Ablation, watch: ProgressListener, backend: Backend) -> Abla
         SpsamError: If all trials of an arm failed.
         KeyboardInterrupt: If the user interrupted it.
     """
-    tuning = ablation.tuning
-    if tuning is None or tuning.done:
+    if not isinstance(ablation, TunedAblation) or ablation.tuning.done:
         return ablation
+    tuning = ablation.tuning
     chosen: dict[str, Mapping[str, Any]] = {}
     failed: list[str] = []
     for number, (arm, sweep) in enumerate(tuning.sweeps.items(), start=1):

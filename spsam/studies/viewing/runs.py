@@ -25,7 +25,7 @@ from spsam.studies.prompts.subject import weights_of
 
 if TYPE_CHECKING:
     from spsam.data.cases import Case, DataSet
-    from spsam.engine.segment import EnsembleMember
+    from spsam.engine.recipe import EnsembleMember
 
 Asked = tuple[NDArray[np.integer], Sequence[Mapping[str, Any]]]
 REFERENCE = "reference"
@@ -131,7 +131,8 @@ class RunsView:
         return found
 
     def _member(self, run: RunFolder) -> EnsembleMember:
-        from spsam.engine.segment import load_member, read_recipe
+        from spsam.engine.recipe import read_recipe
+        from spsam.engine.segment import load_member
 
         recipe = read_recipe(run.checkpoint, self.plugins)
         weights = weights_of(recipe.config, self.checkpoint, self.backend)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from spsam.cli.main import app
 from spsam.config.overrides import parse_overrides
 from spsam.engine.checkpoint import read_whole, result_of
-from spsam.engine.segment import read_recipe
+from spsam.engine.recipe import read_recipe
 from spsam.engine.training import train as loop
 from spsam.engine.training.run_training import network_of
 from spsam.errors import InputError

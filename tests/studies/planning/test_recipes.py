@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from spsam.errors import InputError
+from spsam.studies.tuning.plan import tuning_of
 from tests.studies.conftest import Planner
 
 STUDY = """\
@@ -77,8 +78,9 @@ def test_the_shipped_comparison_is_planned(plan: Planner) -> None:
     ablation = plan("compare")
     names = {arm.arm.name for arm in ablation.arms}
     assert {"S9:own", "unet3d:shared", "unet2d:tuned"} <= names
-    assert ablation.tuning is not None
-    assert set(ablation.tuning.sweeps) == {name for name in names if name.endswith(":tuned")}
+    tuning = tuning_of(ablation)
+    assert tuning is not None
+    assert set(tuning.sweeps) == {name for name in names if name.endswith(":tuned")}
     steps = {(arm.arm.train.epochs, arm.arm.train.iterations) for arm in ablation.arms}
     assert len(steps) == 1
     for arm in ablation.arms:
