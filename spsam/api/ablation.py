@@ -118,6 +118,7 @@ def ablate(
     from spsam.studies.execution.executors.choose import make_executor
     from spsam.studies.planning.request import Request
     from spsam.studies.tuning.plan import plan_study
+    from spsam.studies.tuning.tune import tuned
 
     check_not_imported("spsam.ablate")
     require("report", "spsam.ablate")
@@ -149,6 +150,7 @@ def ablate(
     from spsam.reporting.study_reader import read_study
 
     with shown(progress) as watch:
+        ablation = tuned(ablation, watch, engine.backend)
         outcome = run_ablation(ablation, watch, executor=engine, retry_failed=retry_failed)
     found = read_study(ablation.folder)
     return AblationResult(

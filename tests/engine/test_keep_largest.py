@@ -20,7 +20,7 @@ from spsam.engine.keep_largest import keep_largest, postprocessed
 from spsam.engine.recipe import EnsembleMember, Recipe, check_ensemble
 from spsam.engine.segment import segment
 from spsam.engine.training.run_training import network_of
-from spsam.engine.validate import validation_dice
+from spsam.engine.training.validate import validation_dice
 from spsam.errors import InputError
 from spsam.metrics.dice import dice_of_counts
 from spsam.registry.arms import load_arm

@@ -16,7 +16,7 @@ from spsam.engine.run_spec import RunSpec
 from spsam.engine.training.loss import Objective
 from spsam.engine.training.progress import Metrics
 from spsam.engine.training.train import Training
-from spsam.engine.validate import validation_dice
+from spsam.engine.training.validate import validation_dice
 from spsam.model.networks.base import Network
 from spsam.results.run_folder import VALIDATION_DICE
 

@@ -23,7 +23,6 @@ from spsam.studies.planning.plan import Ablation
 from spsam.studies.progress_events import ProgressListener, run_labels
 from spsam.studies.recording.mlflow_runs import Mirror, final_scores
 from spsam.studies.recording.summary import Outcome, is_finished, summarise, write_plan
-from spsam.studies.tuning.tune import tuned
 from spsam.tracking.mlflow import Ending, Tracker
 
 if TYPE_CHECKING:
@@ -54,11 +53,11 @@ def run_ablation(
     """Executes the runs that are not finished, records them, and updates the tables.
 
     A failed run is recorded and does not stop the others. An interrupted call (Ctrl-C) can be
-    resumed by another one. Simultaneous calls share the work. If the study has a tuning, its values
-    are selected first, in this process.
+    resumed by another one. Simultaneous calls share the work.
 
     Args:
-        ablation: The planned ablation, from `plan_ablation`.
+        ablation: The planned ablation; of a study with tuning, what
+            `spsam.studies.tuning.tune.tuned` returns.
         watch: Receives progress and messages.
         backend: The engine.
         executor: The executor of the runs; None: this process.
@@ -75,8 +74,8 @@ def run_ablation(
     watch = watch or ProgressListener()
     backend = backend or (executor.backend if executor else Backend())
     executor = executor or InlineExecutor(backend)
+    ablation.check_ready()
     check_weights(ablation, backend)
-    ablation = tuned(ablation, watch, backend)
     executor.prepare()
     book = None
     try:

@@ -160,6 +160,9 @@ class Ablation:
         """The study's folder, which contains its tables."""
         return self.request.home / "ablations" / self.name
 
+    def check_ready(self) -> None:
+        """Verifies that nothing has to happen before the runs."""
+
     def describe(self) -> dict[str, Any]:
         """Returns the plan as plain values."""
         scored = {case for split in self.splits.values() for case in split.test}

@@ -91,6 +91,15 @@ class TunedAblation(Ablation):
         """The runs without tuning, and the names of the sweeps."""
         return self.tuning.names
 
+    def check_ready(self) -> None:
+        """Verifies that the values of every arm are selected.
+
+        Raises:
+            ValueError: If they are not; `spsam.studies.tuning.tune.tuned` selects them.
+        """
+        if not self.tuning.done:
+            raise ValueError("the study's arms are not tuned yet")
+
     def describe_arm(self, arm: PlannedArm) -> dict[str, Any]:
         """Returns an arm as plain values, with its budget and selected values."""
         tuned = self.tuning.describe(arm.arm.name)

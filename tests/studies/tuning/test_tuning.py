@@ -22,6 +22,9 @@ from spsam.reporting.tables.study import StudyResults
 from spsam.results.rows import Row
 from spsam.studies.execution.ablation import run_ablation
 from spsam.studies.planning.plan import Ablation
+from spsam.studies.progress_events import ProgressListener
+from spsam.studies.recording.summary import Outcome
+from spsam.studies.tuning.tune import tuned
 from tests.studies.conftest import Planner
 from tests.studies.fakes import FakeBackend, Recorder
 from tests.studies.sweep.fakes import NoTracker
@@ -70,9 +73,20 @@ def trials(backend: Rates, ablation: Ablation) -> list[RunSpec]:
     return [run for run in backend.runs if set(run.split.test) != test]
 
 
+def run_study(ablation: Ablation, watch: ProgressListener, backend: Rates) -> Outcome:
+    return run_ablation(tuned(ablation, watch, backend), watch, backend)
+
+
+def test_runs_do_not_begin_before_the_tuning(plan: Planner, tmp_path: Path) -> None:
+    backend = Rates()
+    with pytest.raises(ValueError, match="not tuned yet"):
+        run_ablation(plan(written(tmp_path)), Recorder(), backend)
+    assert backend.runs == []
+
+
 def test_validation_cases_choose_and_test_cases_do_not(plan: Planner, tmp_path: Path) -> None:
     ablation, backend, watch = plan(written(tmp_path)), Rates(), Recorder()
-    outcome = run_ablation(ablation, watch, backend)
+    outcome = run_study(ablation, watch, backend)
     made = trials(backend, ablation)
     assert len(made) == 10
     unseen = set(ablation.split.test)
@@ -94,7 +108,7 @@ def test_the_chosen_value_is_one_that_a_user_could_have_typed(
     plan: Planner, tmp_path: Path
 ) -> None:
     ablation, backend = plan(written(tmp_path)), Rates()
-    run_ablation(ablation, Recorder(), backend)
+    run_study(ablation, Recorder(), backend)
     final = backend.runs[-1]
     rate = final.config.arm.train.optimizer.lr
     typed = plan("unet3d", overrides={"train.optimizer.lr": rate})
@@ -104,10 +118,10 @@ def test_the_chosen_value_is_one_that_a_user_could_have_typed(
 
 def test_a_second_call_trains_nothing(plan: Planner, tmp_path: Path) -> None:
     first = plan(written(tmp_path))
-    run_ablation(first, Recorder(), Rates())
+    run_study(first, Recorder(), Rates())
     again, backend = plan(written(tmp_path)), Rates()
     assert again.name == first.name
-    run_ablation(again, Recorder(), backend)
+    run_study(again, Recorder(), backend)
     assert backend.runs == []
 
 
@@ -118,15 +132,15 @@ def test_an_interrupted_call_goes_on(plan: Planner, tmp_path: Path) -> None:
 
     broken = Rates(stop)
     with pytest.raises(KeyboardInterrupt):
-        run_ablation(plan(written(tmp_path)), Recorder(), broken)
+        run_study(plan(written(tmp_path)), Recorder(), broken)
     ablation, backend = plan(written(tmp_path)), Rates()
-    run_ablation(ablation, Recorder(), backend)
+    run_study(ablation, Recorder(), backend)
     assert len(trials(backend, ablation)) == 10 - 2
 
 
 def test_budget_and_values_are_told_everywhere(plan: Planner, tmp_path: Path) -> None:
     ablation, backend = plan(written(tmp_path)), Rates()
-    outcome = run_ablation(ablation, Recorder(), backend)
+    outcome = run_study(ablation, Recorder(), backend)
     final = backend.runs[-1]
     rate = final.config.arm.train.optimizer.lr
     told = final.folder.read()["tuned"]
@@ -166,7 +180,7 @@ def test_every_shape_can_be_tuned(plan: Planner, tmp_path: Path) -> None:
     shape = "title: One\nshape: one_at_a_time\nbase: S9\nfactors: {blocks.prompt: [random]}\n"
     text = shape + "tune: {train.optimizer.lr: [0.001, 0.01], trials: 2, sampler: brute_force}\n"
     backend = Rates()
-    run_ablation(plan(written(tmp_path, text)), Recorder(), backend)
+    run_study(plan(written(tmp_path, text)), Recorder(), backend)
     finals = backend.runs[-2:]
     assert [run.config.arm.name for run in finals] == ["S9", "prompt=random"]
     assert {run.config.arm.train.optimizer.lr for run in finals} == {0.001}

@@ -16,13 +16,13 @@ from spsam.engine.recipe import read_recipe
 from spsam.engine.run import execute
 from spsam.engine.run_spec import RunSpec
 from spsam.engine.training.run_training import network_of
-from spsam.engine.validate import validation_dice
+from spsam.engine.training.validate import validation_dice
 from spsam.results.run_folder import VALIDATION_DICE
 from spsam.studies.backend import Backend
 from spsam.studies.planning.planner import plan_ablation
 from spsam.studies.planning.request import Request
 
-from .networks import ARMS
+from ..networks import ARMS
 
 # Two whole runs on the phantom.
 pytestmark = pytest.mark.slow
