@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from spsam.config.choices import Range
 from spsam.config.problems import Place
 from spsam.errors import Problem, nearest
+from spsam.registry.checked_blocks import COMPONENTS
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -107,7 +108,9 @@ def dimensions(
     problems: list[Problem] = []
     for key in sorted(space, key=lambda key: not _is_slot(key)):
         path, needs, wrong = _meaning(key, chosen)
-        if wrong is None and path in fixed:
+        if key.split(".")[0] == COMPONENTS:
+            wrong = _in_blocks(key)
+        elif wrong is None and path in fixed:
             wrong = "is also fixed by 'set' or --set; remove one of them"
         if wrong is not None:
             problems.append(place[key].problem(f"{section}.{key}: {wrong}"))
@@ -188,6 +191,17 @@ def _meaning(
     if parts[2] not in names:
         return key, None, f"{slot} has no choice '{parts[2]}'{nearest(parts[2], names)}"
     return ".".join([slot, *parts[3:]]), (slot, parts[2]), None
+
+
+def _in_blocks(key: str) -> str:
+    """Returns the keys to write instead of one of a preset's `components`."""
+    parts = key.split(".")
+    slot, name, parameter = (*parts[1:4], *("SLOT", "NAME", "PARAMETER")[len(parts) - 1 :])
+    return (
+        f"'{COMPONENTS}' is a section of presets: write blocks.{slot}.{parameter} for the arm's "
+        f"own component, or blocks.{slot}.{name}.{parameter} beside a list of components in "
+        f"blocks.{slot}"
+    )
 
 
 def _is_slot(key: str) -> bool:

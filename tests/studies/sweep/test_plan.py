@@ -21,6 +21,7 @@ space:
   blocks.adapter.ratio: {low: 0.1, high: 0.5}
   blocks.adapter.dfused.ratio: {low: 0.1, high: 0.5}
   blocks.prompt.edt.points: [1, 2]
+  components.prompt_generator.msp.finest: [4, 2]
   train.optimiser.lr: {low: 1e-4, high: 1e-1}
   train.epochs: [3, 4]
   train.iterations: {low: 0, high: 4}
@@ -40,11 +41,12 @@ def test_all_mistakes_of_a_space_are_said_at_once_with_their_lines(tmp_path: Pat
         ("7: space.blocks.adapter.ratio: ", "add the component's name"),
         ("8: space.blocks.adapter.dfused.ratio: ", "has no choice 'dfused'"),
         ("9: space.blocks.prompt.edt.points: ", "no key here chooses the prompt"),
-        ("10: space.train.optimiser.lr: ", "did you mean 'optimizer'?"),
-        ("11: space.train.epochs: ", "fixed by 'set'"),
-        ("12: space.train.iterations: with 0: ", "greater than or equal to 1"),
-        ("13: sampler: unknown sampler 'tpee'", "did you mean 'tpe'?"),
-        ("14: pruner: ", "did you mean 'n_startup_trials'?"),
+        ("10: space.components.prompt_generator.msp.finest: ", "blocks.prompt_generator.finest"),
+        ("11: space.train.optimiser.lr: ", "did you mean 'optimizer'?"),
+        ("12: space.train.epochs: ", "fixed by 'set'"),
+        ("13: space.train.iterations: with 0: ", "greater than or equal to 1"),
+        ("14: sampler: unknown sampler 'tpee'", "did you mean 'tpe'?"),
+        ("15: pruner: ", "did you mean 'n_startup_trials'?"),
     ]
     for begins, holds in expected:
         assert any(line.startswith(begins) and holds in line for line in said), (begins, said)
