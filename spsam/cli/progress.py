@@ -86,6 +86,10 @@ def _epoch(epochs: int, done: float, total: int) -> str:
     return f"epoch {epoch}/{epochs}"
 
 
+def _cases(stage: str, done: float, total: int) -> str:
+    return f"{stage} {done:.1f}".removesuffix(".0") + f"/{total}"
+
+
 @dataclass
 class _Run:
     """A run in progress."""
@@ -158,7 +162,7 @@ class LineWatcher(ProgressListener):
         if self._now is None:
             return
         if stage != "train":
-            text = f"{stage} {done:.3g}/{total}"
+            text = _cases(stage, done, total)
         elif time.monotonic() - self._now.epoch_began > _LONG_EPOCH:
             text = f"{_epoch(self._now.epochs, done, total)}, step {done}/{total}"
         else:
@@ -292,7 +296,7 @@ class BarWatcher(LineWatcher):
         if stage == "train":
             detail, share = _epoch(self._now.epochs, done, total), share * _TRAINING
         else:
-            detail, share = f"{stage} {done:.3g}/{total}", _TRAINING + share * (1 - _TRAINING)
+            detail, share = _cases(stage, done, total), _TRAINING + share * (1 - _TRAINING)
         self._show(self._now.label, done, total, detail, share)
 
     def epoch(self, metrics: dict[str, float]) -> None:

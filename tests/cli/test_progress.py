@@ -43,13 +43,16 @@ def test_an_epoch_of_minutes_shows_its_steps(monkeypatch: pytest.MonkeyPatch) ->
         if step == 3:
             watch.epoch({"epoch": 0, "loss/total": 0.5})
     now[0] += 60
-    watch.progress("evaluate", 0.25, 3)
+    watch.progress("evaluate", 0.5, 3)
+    now[0] += 60
+    watch.progress("evaluate", 1234, 2000)
     assert [line.partition(": ")[2] for line in stream.getvalue().splitlines()] == [
         "begins",
         "epoch 1/2, step 3/8",
         "epoch 1/2, loss 0.500",
         "epoch 2/2, step 7/8",
-        "evaluate 0.25/3",
+        "evaluate 0.5/3",
+        "evaluate 1234/2000",
     ]
 
 
