@@ -12,7 +12,7 @@ from spsam.config.schema import ArmConfig, PatchConfig, RunConfig
 from spsam.config.study import Study, StudyFile
 from spsam.config.yaml_file import YamlFile
 from spsam.engine.run_spec import NetworkSize, RunSpec
-from spsam.errors import Problem
+from spsam.errors import InputError, Problem
 from spsam.registry.arms import ArmLoader
 from spsam.registry.catalogue import Catalogue
 from spsam.registry.differences import differences
@@ -63,9 +63,15 @@ def plan_ablation(request: Request, backend: Backend | None = None) -> Ablation:
     """Plans an ablation without tuning; `spsam.studies.tuning.plan.plan_study` plans any study.
 
     Raises:
-        InputError: With every problem in arms, overrides, data and split.
+        InputError: With every problem in arms, overrides, data and split, or if arms are tuned.
     """
-    return plan_without_tuning(request, backend).ablation
+    planned = plan_without_tuning(request, backend)
+    if planned.tune_inputs is not None:
+        raise InputError(
+            f"{', '.join(map(str, request.arms))}: expected arms, got a study that tunes its arms; "
+            "name one of its arms instead"
+        )
+    return planned.ablation
 
 
 def plan_without_tuning(request: Request, backend: Backend | None = None) -> PlannedStudy:

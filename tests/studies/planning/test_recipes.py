@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from spsam.errors import InputError
+from spsam.studies.planning.planner import plan_ablation
+from spsam.studies.planning.request import Request
 from spsam.studies.tuning.plan import tuning_of
 from tests.studies.conftest import Planner
+from tests.studies.fakes import FakeBackend
 
 STUDY = """\
 title: Two by two
@@ -86,3 +89,8 @@ def test_the_shipped_comparison_is_planned(plan: Planner) -> None:
     for arm in ablation.arms:
         if not arm.arm.name.endswith(":own"):
             assert arm.arm.train.optimizer.name == "adamw"
+
+
+def test_one_arm_is_no_study_that_tunes(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="compare: expected arms, got a study that tunes"):
+        plan_ablation(Request(["compare"], tmp_path, preset="smoke"), FakeBackend())
