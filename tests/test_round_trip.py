@@ -324,7 +324,7 @@ def _round_trip(example: Example, folder: Path, patch: pytest.MonkeyPatch) -> No
         dataset.cases,
         config,
         predictions=folder / "own",
-        on_case=lambda done: None,
+        on_progress=lambda done: None,
     )
     for case in own.scores:
         assert np.nanmin(case.dice) == 1
