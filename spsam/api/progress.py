@@ -48,7 +48,8 @@ class TqdmListener(ProgressListener):
 
     def progress(self, stage: str, done: float, total: int) -> None:
         """Updates the run's bar, one for training and one for evaluation."""
-        self._show(f"{self._run or ''} {stage}".strip(), done, total)
+        # tqdm prints all digits of a fraction, so its bar counts finished cases alone.
+        self._show(f"{self._run or ''} {stage}".strip(), int(done), total)
 
     def run_ends(self, run: RunLabel, ending: Ending, detail: str) -> None:
         """Prints the result of a run."""
@@ -62,7 +63,7 @@ class TqdmListener(ProgressListener):
             self._bar.close()
         self._bar, self._name = None, ""
 
-    def _show(self, name: str, done: float, total: int) -> None:
+    def _show(self, name: str, done: int, total: int) -> None:
         if self._bar is None or name != self._name:
             self.close()
             self._bar, self._name = self._tqdm(total=total, desc=name, leave=False), name

@@ -21,8 +21,8 @@ def test_a_bar_follows_stages_and_runs(capsys: pytest.CaptureFixture[str]) -> No
     watch.progress("train", 7, 10)
     assert watch._bar is bar
     watch.warn("look out")
-    watch.progress("evaluate", 1, 4)
-    assert watch._bar.desc == "[1/2] S9 seed 0 evaluate"
+    watch.progress("evaluate", 1.3, 4)
+    assert (str(watch._bar.n), watch._bar.desc) == ("1", "[1/2] S9 seed 0 evaluate")
     watch.run_ends(RUN, "finished", "Dice 50.00")
     assert watch._bar is None
     watch.run_ends(RUN, "skipped", "Dice 50.00")

@@ -12,6 +12,7 @@ from spsam.config.problems import gather, raise_all
 from spsam.config.schema import ArmConfig
 from spsam.errors import Problem, SpsamError
 from spsam.studies.backend import Backend
+from spsam.studies.execution.ablation import check_weights
 from spsam.studies.planning.plan import Ablation, PlannedArm
 from spsam.studies.planning.shapes import MadeArm
 from spsam.studies.progress_events import ProgressListener
@@ -33,11 +34,13 @@ def tuned(ablation: Ablation, watch: ProgressListener, backend: Backend) -> Abla
         backend: The engine.
 
     Raises:
+        InputError: If the weights of an arm, tuned or not, are invalid, before any trial begins.
         SpsamError: If all trials of an arm failed.
         KeyboardInterrupt: If the user interrupted it.
     """
     if not isinstance(ablation, TunedAblation) or ablation.tuning.done:
         return ablation
+    check_weights(ablation, backend)
     tuning = ablation.tuning
     chosen: dict[str, Mapping[str, Any]] = {}
     failed: list[str] = []

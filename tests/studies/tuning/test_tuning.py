@@ -84,6 +84,17 @@ def test_runs_do_not_begin_before_the_tuning(plan: Planner, tmp_path: Path) -> N
     assert backend.runs == []
 
 
+def test_wrong_weights_of_a_later_arm_end_it_before_any_trial(
+    plan: Planner, tmp_path: Path
+) -> None:
+    backend = Rates()
+    backend.bad_weights = True
+    text = STUDY.replace("[S9, unet3d]", "[unet3d, S9]")
+    with pytest.raises(InputError, match="is of another model"):
+        run_study(plan(written(tmp_path, text)), Recorder(), backend)
+    assert backend.runs == []
+
+
 def test_validation_cases_choose_and_test_cases_do_not(plan: Planner, tmp_path: Path) -> None:
     ablation, backend, watch = plan(written(tmp_path)), Rates(), Recorder()
     outcome = run_study(ablation, watch, backend)
