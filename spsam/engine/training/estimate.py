@@ -23,6 +23,7 @@ from spsam.config.schema import RunConfig
 from spsam.engine.assemble import Spacing, network_for, on_random_weights
 from spsam.engine.training.loss import training_loss
 from spsam.model.networks.base import Network
+from spsam.model.sam.image_encoder import ImageEncoder
 
 # Speed of a step relative to a matrix product on a CPU; 0.6 to 1 was measured.
 _EFFICIENCY = 0.8
@@ -30,6 +31,8 @@ _EFFICIENCY = 0.8
 _TIMED = 0.2
 # Peak memory of the backward pass relative to the saved activations; 1.5 to 2 was measured.
 _PASSING = 1.75
+# Bytes of code and workspaces that libraries load in the first step; 130 to 160 MB was measured.
+_LIBRARIES = 150_000_000
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class Estimate:
     """Estimate of a training in float32 on a CPU.
 
     Attributes:
-        peak: Bytes: weights, gradients, the optimiser's state and the backward pass of a piece of a
-            batch.
+        peak: Bytes: weights, gradients, the optimiser's state, the backward pass of a piece of a
+            batch, and libraries.
         free: Free memory of the machine, bytes.
         generator_step: Seconds of a step in the first phase.
         joint_step: Seconds of a step in the second phase.
@@ -77,7 +80,14 @@ def estimate(
         network.recompute(train.checkpoint_activations)
         image = torch.empty(piece, config.data.in_channels, *patch)
         label = torch.zeros(piece, *patch, dtype=torch.long)
-    counts = [_step(network, image, label, config, decode=decode) for decode in (False, True)]
+    phases = (False, True)
+    counts = [_step(network, image, label, config, decode=decode) for decode in phases]
+    kept = max(each for _, each in counts)
+    blocks = sum(len(each.blocks) for each in network.modules() if isinstance(each, ImageEncoder))
+    if train.checkpoint_activations and blocks:
+        # Of all blocks, the backward pass recomputes and holds one at a time.
+        network.recompute(False)
+        kept += (_step(network, image, label, config, decode=True)[1] - kept) // blocks
     rate = _EFFICIENCY * _operations_a_second()
     generator, joint = (train.accumulate * operations / rate for operations, _ in counts)
     trained = [parameter for _, parameter in network.trained_parameters()]
@@ -85,7 +95,8 @@ def estimate(
     return Estimate(
         peak=_bytes([*network.parameters(), *network.buffers()])
         + 2 * _bytes(trained)
-        + int(_PASSING * max(kept for _, kept in counts)),
+        + int(_PASSING * kept)
+        + _LIBRARIES,
         free=int(psutil.virtual_memory().available),
         generator_step=generator,
         joint_step=joint,
