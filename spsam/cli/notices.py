@@ -13,8 +13,15 @@ if TYPE_CHECKING:
 
 def weights_lines(origins: Iterable[Origin | None]) -> list[str]:
     """Header lines about the origin of SAM's weights, without repetitions."""
-    told = [f"{o.backbone}: {o}" + (f", {o.file}" if o.file else "") for o in origins if o]
+    told = [f"{origin.backbone}: {_source(origin)}" for origin in origins if origin]
     return [f"weights   {text}" for text in dict.fromkeys(told)]
+
+
+def _source(origin: Origin) -> str:
+    if origin.kind == "official" and origin.file is None:
+        # Only a dry run permits official weights to be missing.
+        return "the official file is assumed"
+    return f"{origin}, {origin.file}" if origin.file else str(origin)
 
 
 def warn_of_weights(origins: Iterable[Origin | None]) -> None:

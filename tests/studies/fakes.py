@@ -209,6 +209,7 @@ class Recorder(ProgressListener):
         self.warned: list[str] = []
         self.ends: list[tuple[str, int, Ending, str]] = []
         self.begun: list[tuple[str, int, bool]] = []
+        self.labels: list[str] = []
         self.epochs: list[int] = []
 
     def say(self, text: str) -> None:
@@ -219,6 +220,7 @@ class Recorder(ProgressListener):
 
     def run_begins(self, run: RunLabel, *, epochs: int, resumed: bool) -> None:
         self.begun.append((run.arm, run.seed, resumed))
+        self.labels.append(str(run))
 
     def epoch(self, metrics: dict[str, float]) -> None:
         self.epochs.append(int(metrics["epoch"]))

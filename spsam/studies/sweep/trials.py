@@ -143,6 +143,13 @@ class Worker:
             trial.set_user_attr("error", str(error) or type(error).__name__)
             raise
 
+    def _position(self, number: int) -> int:
+        """Returns a trial's position among those of the sweep; a retry has that of its trial."""
+        trials = self._study.get_trials(deepcopy=False)
+        while (retried := trials[number].user_attrs.get(RETRY_OF)) is not None:
+            number = retried
+        return count_begun(trials[: number + 1])
+
     def _run(self, trial: Trial, arm: PlannedArm) -> tuple[float, ...]:
         from optuna import TrialPruned
 
@@ -156,7 +163,7 @@ class Worker:
         if pruned_by == "dice" and run.config.arm.train.checkpoint == "last":
             run = replace(run, config=_scored(run.config, sweep.config.prune_every))
         label = RunLabel(
-            trial.number + 1, sweep.trials, f"trial {trial.number}", run.config.seed,
+            self._position(trial.number), sweep.trials, f"trial {trial.number}", run.config.seed,
             run.folder.run_id,
         )  # fmt: skip
         # Another trial may be computing the same run, if its values are equal.

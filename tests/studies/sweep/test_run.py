@@ -190,11 +190,14 @@ def test_an_interrupted_trial_is_tried_again_with_its_values(tmp_path: Path) -> 
     sweep = planned(tmp_path, trials=4)
     with pytest.raises(KeyboardInterrupt):
         run(sweep, Interrupted(tmp_path / "ledger"))
-    outcome = run(sweep)
+    watch = Recorder()
+    outcome = run(sweep, watch=watch)
     assert outcome.counts == {"complete": 4, "tried again": 1}
     trials = open_study(sweep).trials
     assert trials[3].params == trials[2].params
     assert trials[3].user_attrs["retry_of"] == 2
+    # Messages count trials, not attempts: the retry is still the third of four.
+    assert watch.labels == ["[3/4] trial 3 seed 0", "[4/4] trial 4 seed 0"]
 
 
 def test_a_bad_trial_is_pruned_and_its_run_can_go_on(tmp_path: Path) -> None:
