@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,11 @@ def build(card: Card, engine: Sequence[Any], params: Mapping[str, Any]) -> Any:
     _check_form(card, component, engine, params)
     try:
         return component(*engine, **params)
+    except InputError as error:
+        place = f"{_key(card)}: {card.name}: "
+        raise InputError(
+            [replace(each, message=place + each.message) for each in error.problems]
+        ) from error
     except _FAILURES as error:
         if "memory" in str(error):  # caused by the machine, not by the parameters
             raise

@@ -85,7 +85,7 @@ def _blocks_kept() -> tuple[int, int]:
         network = network_for(run("S3"), (4, 128, 128), None).train()
         image = torch.empty(2, 1, 4, 128, 128)
         with module._kept(network) as whole:
-            maps = network.encode_slices(network.input_adapter(image))  # type: ignore[operator]
+            network.encode_slices(network.input_adapter(image))  # type: ignore[operator]
         network.recompute(True)
         with module._kept(network) as rest:
             network.encode_slices(network.input_adapter(image))  # type: ignore[operator]
