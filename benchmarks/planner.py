@@ -1,11 +1,11 @@
-"""What `--fit` and `--dry-run` say of memory, beside what a training holds.
+"""Memory that `--fit` and `--dry-run` report, beside the memory that a training holds.
 
     OMP_NUM_THREADS=1 python benchmarks/planner.py
     OMP_NUM_THREADS=1 python benchmarks/planner.py --only S2 --json
 
-Of every run two processes are made, alike up to then: one plans, as `spsam ablate --dry-run` does,
-the other trains both phases with checkpoints by the loop of `spsam train`. Peaks are of the memory
-that the system counts as resident, beyond what the process held before. Linux only.
+Each run is planned by one process, as `spsam ablate --dry-run` does, estimated from its operations
+by a second, and trained by a third, in both phases and with checkpoints, by the loop of `spsam
+train`. Peaks are of resident memory beyond what the process held before. Linux only.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from spsam.engine.assemble import network_for
 from spsam.engine.device import give_back
 from spsam.engine.recording.cost import PeakMemory
 from spsam.engine.training.batches import random_batch
+from spsam.engine.training.estimate import estimate
 from spsam.engine.training.measure import measure
 from spsam.engine.training.train import Training, fit
 from spsam.registry.arms import load_arm
@@ -46,6 +47,16 @@ GRID: list[tuple[str, tuple[int, int, int], dict[str, Any]]] = [
     ("S2", (4, 128, 128), {}),
     ("S5", (4, 128, 128), {"train.batch_size": 4}),
     ("unet3d", (4, 128, 128), {}),
+    (
+        "S9",
+        (1, 256, 256),
+        {
+            "backbone.name": "sam_vit_b",
+            "backbone.encoder_size": 1024,
+            "train.batch_size": 1,
+            "train.checkpoint_activations": True,
+        },
+    ),
 ]
 
 
@@ -73,6 +84,11 @@ def planned(config: RunConfig, patch: tuple[int, int, int]) -> int:
     cost = measure(config, patch, "cpu")
     assert cost is not None, "memory does not suffice"
     return cost.peak
+
+
+def estimated(config: RunConfig, patch: tuple[int, int, int]) -> int:
+    """Bytes estimated from operations in float32, before a large run executes any step."""
+    return estimate(config, patch).peak
 
 
 def held(config: RunConfig, patch: tuple[int, int, int]) -> int:
@@ -133,12 +149,15 @@ def main() -> None:
         if options.only and not {arm, str(patch[1])} & set(options.only):
             continue
         config = run_of(arm, changes)
-        plan, peak = (alone(partial(way, config, patch)) for way in (planned, held))
+        ways = (planned, estimated, held)
+        plan, first, peak = (alone(partial(way, config, patch)) for way in ways)
         row = {"arm": arm, "patch": patch, "set": changes, "planned": plan, "held": peak}
+        row |= {"estimated": first, "estimated_ratio": round(first / peak, 3)}
         rows.append(row | {"ratio": round(plan / peak, 3)})
         if not options.json:
             size = "×".join(map(str, patch))
             ratio = f"{plan / 1e6:8.0f} MB planned{peak / 1e6:8.0f} MB held{plan / peak:7.2f}"
+            ratio += f"{first / peak:7.2f} estimated"
             print(f"{arm:8}{size:12}{ratio}  {changes or ''}", flush=True)
     if options.json:
         print(json.dumps(rows, indent=2))

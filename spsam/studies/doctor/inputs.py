@@ -58,9 +58,10 @@ def data(examined: Examination) -> Iterator[Finding]:
         "channels": list(dataset.channel_names),
         "notes": list(dataset.notes),
     }
+    channels = "1 channel" if dataset.in_channels == 1 else f"{dataset.in_channels} channels"
     text = (
-        f"{dataset.name}: {len(dataset.cases)} cases, {dataset.num_classes} classes, "
-        f"{dataset.in_channels} channels, {dataset.modality}"
+        f"{dataset.name}: {len(dataset.cases)} cases, {dataset.num_classes} classes, {channels}, "
+        f"{dataset.modality}"
     )
     yield Finding("data", "ok", text, "", facts)
     for note in dataset.notes:
