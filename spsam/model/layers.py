@@ -39,6 +39,17 @@ class Conv3d(nn.Conv3d):
             return in_halves(x, self) if is_thin(x, self) else super().forward(x)
 
 
+class ConvTranspose3d(nn.ConvTranspose3d):
+    """Transposed 3D convolution with a correct gradient in any precision."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Convolves `(B, C, D, H, W)` to `(B, C', D', H', W')`."""
+        if x.device.type != "cpu":
+            return super().forward(x, output_size)
+        with trained_convolutions(x, self.kernel_size):
+            return super().forward(as_precise(x, self.weight), output_size)
+
+
 class InstanceNorm(nn.InstanceNorm3d):
     """Instance norm with scale and shift that also accepts maps of a single element.
 
@@ -86,7 +97,7 @@ def conv_block(in_channels: int, out_channels: int, kernel: tuple[int, int, int]
     )
 
 
-def doubling(in_channels: int, out_channels: int) -> nn.ConvTranspose3d:
+def doubling(in_channels: int, out_channels: int) -> ConvTranspose3d:
     """Builds a transposed convolution that doubles the in-plane size, without bias.
 
     It maps `(B, C, D, h, w)` to `(B, C', D, 2h, 2w)`.
@@ -95,7 +106,7 @@ def doubling(in_channels: int, out_channels: int) -> nn.ConvTranspose3d:
         in_channels: C.
         out_channels: C'.
     """
-    return nn.ConvTranspose3d(
+    return ConvTranspose3d(
         in_channels, out_channels, ONLY_IN_PLANE, stride=ONLY_IN_PLANE, bias=False
     )
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spsam.model.adapters.base import Adapter, Reach, hidden_width, start
+from spsam.model.layers import Conv3d
 
 
 class Conv3DAdapter(Adapter):
@@ -45,9 +46,7 @@ class Conv3DAdapter(Adapter):
         around = (slices // 2, rows // 2, columns // 2)
         self.grid = grid
         self.down = nn.Linear(dim, hidden)
-        self.conv = nn.Conv3d(
-            hidden, hidden, (slices, rows, columns), padding=around, groups=hidden
-        )
+        self.conv = Conv3d(hidden, hidden, (slices, rows, columns), padding=around, groups=hidden)
         self.up = start(nn.Linear(hidden, dim), init)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,10 +13,11 @@ from torch import Tensor
 def trained_convolutions(x: Tensor, kernel: Sequence[int]) -> AbstractContextManager[None]:
     """Returns the context for a trained convolution, which disables autocast on some CPUs.
 
-    oneDNN's bf16 gradient of a 3D convolution's weight contains wrong values (torch 2.15) and is
-    written beyond its buffers. With AMX, this occurs from about 64 × 64 pixels per slice. With
-    AVX-512's bf16 alone, it occurs if the kernel is longer than the map, such as with two slices.
-    Without either, bf16 is only slower.
+    oneDNN's bf16 gradient of the weight of a 3D convolution, transposed or not, contains wrong
+    values (torch 2.15) and is written beyond its buffers. With AMX, this occurs from about 64 × 64
+    pixels per slice, and for a depth-wise kernel that is longer than the map. With AVX-512's bf16
+    alone, it occurs if the kernel is longer than the map, such as with two slices. Without either,
+    bf16 is only slower.
 
     Args:
         x: `(B, C, D, H, W)` or `(B, C, H, W)`, input of the convolution.

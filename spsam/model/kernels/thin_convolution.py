@@ -23,7 +23,9 @@ def is_thin(x: Tensor, layer: nn.Conv3d) -> bool:
     """
     batch, channels, depth, rows, _ = x.shape
     small = batch == 1 and channels * depth * rows <= THIN
-    return small and rows >= 2 and layer.kernel_size[1] > 1 and layer.stride == (1, 1, 1)
+    plain = layer.stride == layer.dilation == (1, 1, 1) and layer.groups == 1
+    padded = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    return small and plain and padded and rows >= 2 and layer.kernel_size[1] > 1
 
 
 def in_halves(x: Tensor, layer: nn.Conv3d) -> Tensor:
@@ -33,7 +35,7 @@ def in_halves(x: Tensor, layer: nn.Conv3d) -> Tensor:
 
     Args:
         x: `(1, C, D, H, W)`.
-        layer: A convolution with stride 1.
+        layer: A convolution for which `is_thin` holds.
 
     Returns:
         `(1, C', D', H', W')`.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -23,6 +25,25 @@ def test_a_single_volume_in_halves_is_the_same_convolution(
     (functional.conv3d(other, layer.weight, layer.bias, padding=padding) * weight).sum().backward()
     torch.testing.assert_close(one.grad, other.grad)
     torch.testing.assert_close(gradient, layer.weight.grad)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"groups": 4},
+        {"dilation": 2, "padding": 2},
+        {"stride": 2},
+        {"padding_mode": "circular"},
+        {"padding": "same"},
+    ],
+)
+def test_other_convolutions_are_not_computed_in_halves(values: dict[str, Any]) -> None:
+    """Halves would ignore these values without an error."""
+    own = Conv3d(4, 4, 3, **{"padding": 1, **values})
+    plain = nn.Conv3d(4, 4, 3, **{"padding": 1, **values})
+    plain.load_state_dict(own.state_dict())
+    x = torch.randn(1, 4, 3, 8, 6)
+    torch.testing.assert_close(own(x), plain(x))
 
 
 def test_torch_itself_takes_its_slow_loop_for_a_thin_volume() -> None:
