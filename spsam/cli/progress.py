@@ -82,7 +82,8 @@ class TimeLeft:
 
 
 def _epoch(epochs: int, done: float, total: int) -> str:
-    epoch = min(int(done * epochs // max(total, 1)) + 1, epochs)
+    # `done` counts finished steps: the last step of an epoch still belongs to it.
+    epoch = min(int(max(done - 1, 0) * epochs // max(total, 1)) + 1, epochs)
     return f"epoch {epoch}/{epochs}"
 
 

@@ -56,6 +56,16 @@ def test_an_epoch_of_minutes_shows_its_steps(monkeypatch: pytest.MonkeyPatch) ->
     ]
 
 
+def test_the_last_step_of_an_epoch_belongs_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, now = io.StringIO(), [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    watch = LineWatcher(stream)
+    watch.run_begins(RUN, epochs=2, resumed=False)
+    now[0] += 190
+    watch.progress("train", 1, 2)
+    assert stream.getvalue().splitlines()[-1].endswith("epoch 1/2, step 1/2")
+
+
 def test_lines() -> None:
     stream = io.StringIO()
     feed(LineWatcher(stream, every=0))
