@@ -166,14 +166,18 @@ def test_the_page_has_the_numbers_of_the_u_nets() -> None:
 
 
 def test_the_page_has_the_numbers_of_the_methods() -> None:
-    found = []
-    for record in ("hippocampus-methods-150-steps", "acdc-methods-150-steps"):
-        scores, changes = dice_and_interval(record), against(record, "S9:own")
-        found.append({arm: [scores[arm], changes.get(arm, "")] for arm in scores})
+    hippocampus, acdc = "hippocampus-methods-150-steps", "acdc-methods-150-steps"
+    scores, changes = dice_and_interval(hippocampus), against(hippocampus, "S9:tuned")
+    beside = dice_and_interval(acdc)
     shown = rows(PAGE, "How do other methods start?")[2:]
-    assert [row[0] for row in shown] == [arm.removesuffix(":own") for arm in found[0]]
+    methods = [arm.removesuffix(":own") for arm in scores if ":own" in arm]
+    assert [row[0] for row in shown] == methods
     for arm, *cells in shown:
-        assert cells == found[0][f"{arm}:own"] + found[1].get(f"{arm}:own", ["", ""])
+        assert cells == [
+            *(scores[f"{arm}:{recipe}"] for recipe in ("own", "shared", "tuned")),
+            changes.get(f"{arm}:tuned", ""),
+            beside.get(f"{arm}:own", ""),
+        ]
 
 
 def test_the_page_has_the_numbers_of_the_prompts() -> None:
