@@ -143,8 +143,14 @@ def test_components_that_cannot_be_there_together_are_refused() -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("{name: lora, rank: 0}", "blocks.adapter: lora: an adapter's rank must be"),
-        ("{name: fact, rank: -1}", "blocks.adapter: fact: an adapter's rank must be"),
+        (
+            "{name: lora, rank: 0}",
+            "blocks.adapter: lora: an adapter's rank must be at least 1: got 0",
+        ),
+        (
+            "{name: fact, rank: -1}",
+            "blocks.adapter: fact: an adapter's rank must be at least 1: got -1",
+        ),
         ("{name: lora, targets: [w]}", "expected 'q', 'k', 'v', 'proj', 'fc1' or 'fc2'"),
         ("{name: lora, targets: []}", "expected at least one of q, k, v"),
         ("[lora, ssf]", "both adapt the projection q"),
