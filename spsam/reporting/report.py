@@ -31,6 +31,7 @@ from spsam.reporting.tables.effects import effects_table
 from spsam.reporting.tables.ledger import ledger_of_file
 from spsam.reporting.tables.methods import methods_of, methods_table
 from spsam.reporting.tables.study import StudyResults
+from spsam.reporting.tables.time import time_table
 from spsam.reporting.tables.tuning import tuned_settings
 from spsam.results.run_folder import RunFolder
 
@@ -181,13 +182,18 @@ def _compile(folder: Path, files: list[Path]) -> list[str]:
 
 
 def ablation_tables(study: StudyResults, *, mixed: bool = True) -> list[Table]:
-    """The tables based on rows only: ablation, effects, comparisons, methods.
+    """The tables based on rows only: ablation, effects, time, comparisons, methods.
 
     Args:
         study: The study.
         mixed: Fit mixed-effects models.
     """
-    tables = [ablation_table(study), effects_table(study), comparisons_table(study, mixed=mixed)]
+    tables = [
+        ablation_table(study),
+        effects_table(study),
+        time_table(study),
+        comparisons_table(study, mixed=mixed),
+    ]
     methods = methods_of(study.measured.published)
     if methods is not None:
         tables.append(methods_table(methods, study))

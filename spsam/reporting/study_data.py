@@ -37,6 +37,8 @@ class ArmData:
         run_ids: One per seed and fold of the study, seed by seed; for an external, one per fold.
         levels: In a factorial study: factor -> level of the arm.
         base: The arm that it is derived from: its parent, or an arm outside the study.
+        recipe: The recipe that trained it, which its name ends in; empty without recipes.
+        steps: Number of training steps; 0 for an external and if not recorded.
         external: Whether it was predicted by another program. It was not trained by spsam, and
             counts as one seed.
         best: If validation cases select the epoch of the weights: the number `of` validations, and
@@ -58,6 +60,13 @@ class ArmData:
     best: Mapping[str, int] = field(default_factory=dict)
     initial: Sequence[str] = ()
     base: str | None = None
+    recipe: str = ""
+    steps: int = 0
+
+    @property
+    def method(self) -> str:
+        """Its name without the recipe."""
+        return self.name.removesuffix(f":{self.recipe}") if self.recipe else self.name
 
     @property
     def label(self) -> str:
@@ -160,6 +169,21 @@ class StudyData:
         if not own or not all(own):
             return ()
         return tuple(dict.fromkeys(factor for levels in own for factor in levels))
+
+    @property
+    def schedules(self) -> Mapping[str, Sequence[ArmData]]:
+        """Method -> its arms by number of steps, if recipes differ in that number; else empty."""
+        methods: dict[str, list[ArmData]] = {}
+        for arm in self.arms:
+            if arm.recipe:
+                methods.setdefault(arm.method, []).append(arm)
+        counts = [{arm.steps for arm in arms} for arms in methods.values()]
+        # Recipes of equal length differ in something else, and are no schedules.
+        if any(
+            len(c) < 2 or len(c) < len(a) for c, a in zip(counts, methods.values(), strict=True)
+        ):
+            return {}
+        return {name: sorted(arms, key=lambda arm: arm.steps) for name, arms in methods.items()}
 
     @property
     def externals(self) -> Sequence[str]:

@@ -66,6 +66,8 @@ def as_arms(about: Mapping[str, Any]) -> list[ArmData]:
             best={key: int(value) for key, value in entry.get("best", {}).items()},
             # Older descriptions store the base as parent, even if it is not in the study.
             base=entry.get("base", entry["parent"]),
+            recipe=str(entry.get("recipe", "")),
+            steps=int(entry.get("steps", 0)),
         )
         for entry in about["arms"]
     ]

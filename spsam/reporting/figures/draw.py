@@ -16,9 +16,11 @@ from spsam.reporting.figures import (
     interactions,
     panels,
     pareto,
+    time,
     waterfall,
 )
 from spsam.reporting.figures.style import Drawing, NothingToDrawError, save, styled, to_svg
+from spsam.reporting.study_data import StudyData
 from spsam.reporting.tables.study import StudyResults
 
 FIGURES: Mapping[str, tuple[str, Callable[[StudyResults], Drawing]]] = {
@@ -28,13 +30,17 @@ FIGURES: Mapping[str, tuple[str, Callable[[StudyResults], Drawing]]] = {
     "panels": ("Best, median and worst case", panels.draw),
     "curves": ("Training", curves.draw),
     "pareto": ("Dice and cost", pareto.draw),
+    "time": ("Dice and training time", time.draw),
     "calibration": ("Calibration", calibration.draw),
     "depth": ("Dice along the organs", depth.draw),
 }
 """Name -> title and function, in the order of the page."""
 
-FACTORIAL = ("interactions",)
-"""Figures of factorial studies only."""
+OF_SOME: Mapping[str, Callable[[StudyData], bool]] = {
+    "interactions": lambda study: bool(study.factors),
+    "time": lambda study: bool(study.schedules),
+}
+"""Figures of some studies only -> whether a study is one of them; others do not lack the figure."""
 
 MOST_ARMS = 40
 """Maximum number of arms in a figure: names of more arms would be illegible."""
@@ -84,8 +90,7 @@ def draw_figures(study: StudyResults, folder: Path) -> list[ReportFigure]:
     return [
         _drawn(study, name, folder, left_out)
         for name in FIGURES
-        # Studies of other shapes do not lack these figures.
-        if name not in FACTORIAL or study.measured.factors
+        if name not in OF_SOME or OF_SOME[name](study.measured)
     ]
 
 

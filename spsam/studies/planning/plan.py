@@ -37,6 +37,7 @@ class PlannedArm:
         checkpoint: The file with SAM's weights; None for random weights.
         runs: The runs of the arm: all folds of the first seed, then of the second.
         levels: Factor -> level of this arm; only in a factorial study.
+        recipe: The recipe that trains it, which its name ends in; empty without recipes.
     """
 
     arm: ArmConfig
@@ -47,6 +48,7 @@ class PlannedArm:
     checkpoint: Path | None
     runs: Sequence[RunSpec]
     levels: Mapping[str, str] = field(default_factory=dict)
+    recipe: str = ""
 
     @property
     def weights(self) -> Origin | None:
@@ -256,6 +258,7 @@ def _describe_arm(planned: PlannedArm, parent: str | None) -> dict[str, Any]:
         "diff": [dict(change) for change in planned.diff],
         "run_id": ids[0],
         "run_ids": ids,
+        "steps": planned.arm.train.epochs * planned.arm.train.iterations,
         "patch_size": list(planned.plan.patch_size),
         "trained_parameters": planned.size.trained,
         "total_parameters": planned.size.total,
@@ -265,6 +268,8 @@ def _describe_arm(planned: PlannedArm, parent: str | None) -> dict[str, Any]:
     if planned.arm.train.checkpoint == "best":
         cases = len(planned.runs[0].split.val)
         told["best"] = {"of": planned.arm.train.validations, "cases": cases}
+    if planned.recipe:
+        told["recipe"] = planned.recipe
     initial = {run.initial.words: None for run in planned.runs if run.initial is not None}
     if initial:
         told["initial"] = list(initial)

@@ -143,7 +143,8 @@ def _plan_arms(made: Sequence[MadeArm], planner: Planner) -> list[PlannedArm]:
         if planner.weights.missing([each.arm]):
             continue
         with gather(problems):
-            planned.append(replace(planner.arm(each.arm, each.parent), levels=each.levels))
+            arm = planner.arm(each.arm, each.parent)
+            planned.append(replace(arm, levels=each.levels, recipe=each.recipe))
     raise_all(problems)
     return planned
 

@@ -97,7 +97,7 @@ def _planned(ablation: Ablation, tuning: Tuning) -> list[PlannedArm]:
         with gather(problems):
             arm = tuning.planner.arm(arms[each.arm.name], parent)
             runs = [replace(run, tuned=told) for run in arm.runs]
-            planned.append(replace(arm, levels=each.levels, runs=runs))
+            planned.append(replace(arm, levels=each.levels, recipe=each.recipe, runs=runs))
     raise_all(problems)
     return planned
 

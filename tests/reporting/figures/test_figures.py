@@ -14,7 +14,7 @@ from spsam.checksums import from_sealed_json, to_sealed_json
 from spsam.reporting.figures import classes, curves, depth, panels, waterfall
 from spsam.reporting.figures.calibration import expected_calibration_error
 from spsam.reporting.figures.depth import PARTS, profile
-from spsam.reporting.figures.draw import FACTORIAL, FIGURES, ReportFigure, draw_figures
+from spsam.reporting.figures.draw import FIGURES, OF_SOME, ReportFigure, draw_figures
 from spsam.reporting.figures.panel_views import ERRORS, error_map
 from spsam.reporting.figures.pareto import front
 from spsam.reporting.figures.style import NARROW, Drawing, data_limits, save, styled
@@ -38,7 +38,7 @@ def test_a_study_with_everything_has_every_figure(tmp_path: Path) -> None:
     for number, run in enumerate(("S1run000", "S1run001", "S2run000", "S3run000", "S3run001")):
         record(tmp_path, run, seed=number)
     found = draw(study, tmp_path / "first")
-    assert list(found) == [name for name in FIGURES if name not in FACTORIAL]
+    assert list(found) == [name for name in FIGURES if name not in OF_SOME]
     for figure in found.values():
         assert [file.suffix for file in figure.files] == [".pdf", ".svg", ".png"]
         assert figure.files[0].read_bytes().startswith(b"%PDF")
