@@ -140,7 +140,7 @@ def check(only: list[str] | None) -> list[dict[str, Any]]:
         if only and backbone not in only:
             continue
         config = run_of(
-            load_arm(arm, {"backbone.weights": "random", **values}, preset="cpu"), classes
+            load_arm(arm, {"backbone.weights": "random", **values}, preset="fast"), classes
         )
         plan = gpu_memory(config, patch)
         own = alone(partial(real, config, patch))

@@ -118,8 +118,8 @@ def run_of(arm: str, changes: dict[str, Any]) -> RunConfig:
         class_names=tuple(f"class {number}" for number in range(CLASSES)),
         in_channels=1,
     )
-    config = load_arm(arm, {**short, **weights, **changes}, preset="cpu")
-    return RunConfig(arm=config, preset="cpu", data=data)
+    config = load_arm(arm, {**short, **weights, **changes}, preset="fast")
+    return RunConfig(arm=config, preset="fast", data=data)
 
 
 def alone(work: Callable[[], int]) -> int:

@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/scaling.py
     OMP_NUM_THREADS=1 python benchmarks/scaling.py --arm S9 --repeats 5 --pictures docs/pictures
 
-Processor time and peak memory of a step of one arm, preset `cpu`, at 4 × 64 × 64 pixels, 4 classes
+Processor time and peak memory of a step of one arm, preset `fast`, at 4 × 64 × 64 pixels, 4 classes
 and 1 modality, one of them changed at a time; planning a study, as `spsam ablate --dry-run` does,
 and reporting a made-up one, as `spsam report` does. Over the larger half of the sizes a power law
 is fitted: its exponent stands in the picture, and is printed.
@@ -121,7 +121,7 @@ def steps(arm: str, repeats: int) -> list[Line]:
 
 def step_cost(arm: str, sizes: Sizes, backbone: str, repeats: int) -> tuple[float, int]:
     """Median seconds, and peak bytes beyond the network."""
-    config = load_arm(arm, {"backbone.name": backbone}, preset="cpu")
+    config = load_arm(arm, {"backbone.name": backbone}, preset="fast")
     batch = random_batch(sizes.batch, sizes.channels, sizes.patch, sizes.classes)
     step = timed_step(network_of(config, sizes), config.train, batch)
     memory = peak(step, step.optimizer, step.device)
@@ -133,7 +133,7 @@ def step_cost(arm: str, sizes: Sizes, backbone: str, repeats: int) -> tuple[floa
 
 def parameters(arm: str, backbone: str, sizes: Sizes) -> int:
     """Of the whole network; nothing is computed."""
-    config = load_arm(arm, {"backbone.name": backbone}, preset="cpu")
+    config = load_arm(arm, {"backbone.name": backbone}, preset="fast")
     with torch.device("meta"):
         network = network_of(config, sizes)
     return sum(parameter.numel() for parameter in network.parameters())
