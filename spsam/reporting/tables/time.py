@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +22,8 @@ from spsam.reporting.statistics.compare import compare_all
 from spsam.reporting.study_data import FINISHED
 from spsam.reporting.tables.study import StudyResults
 
-BUDGETS = (1, 2, 5, 10, 20, 30, 60, 120, 240, 480, 960, 1920, 3840, 7680)
-"""Training times in minutes for which the table has a row, if the study covers them."""
+_BUDGETS = (1, 2, 5, 10, 20, 30)
+"""Training times in minutes that have a row; followed by 60 and its doublings."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,12 @@ def time_table(study: StudyResults) -> Table | None:
 def _budgets(methods: Mapping[str, Sequence[Trained]]) -> list[int]:
     """The times from the first that any schedule fits into to the first that all fit into."""
     spent = [each.minutes for schedules in methods.values() for each in schedules]
-    first = next((b for b in BUDGETS if b >= min(spent)), BUDGETS[-1])
-    last = next((b for b in BUDGETS if b >= max(spent)), BUDGETS[-1])
-    return [budget for budget in BUDGETS if first <= budget <= last]
+    every = itertools.chain(_BUDGETS, (60 * 2**n for n in itertools.count()))
+    budgets = itertools.dropwhile(lambda budget: budget < min(spent), every)
+    found = [next(budgets)]
+    while found[-1] < max(spent):
+        found.append(next(budgets))
+    return found
 
 
 def _line(study: StudyResults, methods: Mapping[str, Sequence[Trained]], budget: int) -> Line:

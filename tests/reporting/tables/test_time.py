@@ -83,6 +83,17 @@ def test_a_longer_schedule_is_shown_even_if_it_is_worse(tmp_path: Path) -> None:
     assert table.frame()["dice: slow"][3] == pytest.approx(50, abs=0.1)
 
 
+def test_days_of_training_have_rows(tmp_path: Path) -> None:
+    folder = schedules(tmp_path)
+    for arm, (_, minutes, _) in ARMS.items():
+        for number in (0, 1):
+            run = RunFolder(tmp_path, f"{arm}run{number:03d}")
+            run.note(cost={"training_seconds": 60 * minutes * 1000})
+    table = time_table(results(folder))
+    assert table is not None
+    assert list(table.frame()["minutes"]) == [1920, 3840, 7680, 15360, 30720]
+
+
 def test_recipes_of_equal_length_are_no_schedules(tmp_path: Path) -> None:
     study = results(schedules(tmp_path, steps=(400, 400, 400, 400)))
     assert time_table(study) is None
