@@ -22,7 +22,7 @@ Value = TypeVar("Value")
 MOST_MEMORY = 1e5
 """Upper bound of GPU memory in GB; larger values are rejected."""
 
-PRESETS = "smoke, demo, cpu, paper, or a YAML file"
+PRESETS = "smoke, demo, fast, cpu, paper, or a YAML file"
 """The shipped presets, spelled out for help texts: `--help` reads no files."""
 
 
