@@ -177,11 +177,9 @@ class StudyData:
         for arm in self.arms:
             if arm.recipe:
                 methods.setdefault(arm.method, []).append(arm)
-        counts = [{arm.steps for arm in arms} for arms in methods.values()]
+        lengths = [[arm.steps for arm in arms] for arms in methods.values()]
         # Recipes of equal length differ in something else, and are no schedules.
-        if any(
-            len(c) < 2 or len(c) < len(a) for c, a in zip(counts, methods.values(), strict=True)
-        ):
+        if any(len(set(each)) < max(len(each), 2) for each in lengths):
             return {}
         return {name: sorted(arms, key=lambda arm: arm.steps) for name, arms in methods.items()}
 

@@ -82,7 +82,7 @@ def time_table(study: StudyResults) -> Table | None:
         return None
     columns = [
         Column("minutes", "minutes"),
-        *(Column(method, method) for method in methods),
+        *(Column(f"dice: {method}", method) for method in methods),
         Column("lead", "ahead, by [95%]", False),
     ]
     lines = [_line(study, methods, budget) for budget in _budgets(methods)]

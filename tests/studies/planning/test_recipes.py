@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from spsam.errors import InputError
+from spsam.reporting.study_description import as_arms
 from spsam.studies.planning.planner import plan_ablation
 from spsam.studies.planning.request import Request
 from spsam.studies.tuning.plan import tuning_of
@@ -53,6 +54,22 @@ def test_unequal_steps_are_noted(plan: Planner, tmp_path: Path) -> None:
     longer = STUDY.replace("own: {}", "own: {set: {train.epochs: 3}}")
     (note,) = [note for note in plan(study(tmp_path, longer)).notes if "different numbers" in note]
     assert "6 steps of 1 patches: S9:own, unet3d:own; 4 steps" in note
+
+
+def test_the_description_has_what_a_report_of_schedules_reads(
+    plan: Planner, tmp_path: Path
+) -> None:
+    ablation = plan("time_to_dice")
+    for arm, (method, recipe) in zip(
+        as_arms(ablation.describe()),
+        [arm.arm.name.split(":") for arm in ablation.arms],
+        strict=True,
+    ):
+        assert (arm.method, arm.recipe) == (method, recipe)
+        # The preset of these tests has two steps per epoch.
+        assert arm.steps == 2 * int(recipe.removeprefix("epochs_"))
+    (alone,) = as_arms(plan("S9").describe())
+    assert (alone.method, alone.recipe, alone.steps) == ("S9", "", 4)
 
 
 @pytest.mark.parametrize("emulated", [True, False])
