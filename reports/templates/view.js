@@ -291,4 +291,4 @@ async function start() {
   document.body.dataset.ready = "yes";
 }
 
-start().catch((error) => { state.textContent = `This browser cannot show the case: ${error.message ?? error}. A current Chrome, Edge, Firefox or Safari with WebGL 2 can.`; });
+start().catch((error) => { state.textContent = `This browser cannot show the case: ${String(error.message ?? error).replace(/\.$/, "")}. A current Chrome, Edge, Firefox or Safari with WebGL 2 can.`; });
