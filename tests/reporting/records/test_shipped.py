@@ -169,6 +169,27 @@ def test_the_page_has_the_numbers_of_the_u_nets() -> None:
     ]
 
 
+def test_the_page_has_the_numbers_of_sam_at_twice_the_patch() -> None:
+    record = "hippocampus-twice-the-patch-600-steps"
+    scores, changes = dice_and_interval(record), {"S9": ""} | against(record, "S9")
+    seeds = StudyResults(read_record(PLACE / record)).scores("dice")
+    distances = {row["arm"]: f"{float(row['hd95']):.1f}" for row in recorded(record)}
+    assert rows(PAGE, "Is a U-Net better than SAM at twice the patch?")[2:] == [
+        [
+            arm,
+            scores[arm],
+            ", ".join(f"{100 * mean:.1f}" for mean in seeds[arm].seed_means()),
+            changes[arm],
+            distances[arm],
+        ]
+        for arm in ("S9", "generator_only", "unet3d", "unet3d_tuned")
+    ]
+    means = dice(record)
+    told = f"S9 has {means['S9']} on hippocampus and a 3D U-Net with a tuned rate "
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"{told}{means['unet3d_tuned']} (three seeds)" in readme
+
+
 def test_the_page_has_the_numbers_of_the_methods() -> None:
     hippocampus, acdc = "hippocampus-methods-150-steps", "acdc-methods-150-steps"
     scores, changes = dice_and_interval(hippocampus), against(hippocampus, "S9:tuned")
