@@ -190,6 +190,22 @@ def test_the_page_has_the_numbers_of_sam_at_twice_the_patch() -> None:
     assert f"{told}{means['unet3d_tuned']} (three seeds)" in readme
 
 
+def test_the_page_has_the_numbers_of_training_times() -> None:
+    table = recorded("hippocampus-time-600-steps", "time")
+    methods = [key.removeprefix("dice: ") for key in table[0] if key.startswith("dice: ")]
+    heads, _, *shown = rows(PAGE, "Who is ahead after how many minutes?")
+    assert heads == ["minutes", *methods, "ahead, by"]
+    assert len(shown) == len(table)
+    for (minutes, *cells, ahead), row in zip(shown, table, strict=True):
+        assert minutes == row["minutes"]
+        for method, cell in zip(methods, cells, strict=True):
+            dice, *ends = (row[f"{key}: {method}"] for key in ("dice", "ci_low", "ci_high"))
+            low, high = (f"{float(end):.1f}" if end else "" for end in ends)
+            assert cell == (f"{float(dice):.1f} [{low}, {high}]" if dice else "")
+        lead = [float(row[key]) for key in ("lead", "lead_low", "lead_high") if row[key]]
+        assert ahead == (f"{row['ahead']}, {signed(*lead)}" if lead else row["ahead"])
+
+
 def test_the_page_has_the_numbers_of_the_methods() -> None:
     hippocampus, acdc = "hippocampus-methods-150-steps", "acdc-methods-150-steps"
     scores, changes = dice_and_interval(hippocampus), against(hippocampus, "S9:tuned")
