@@ -24,9 +24,7 @@ def gpu_text(ablation: Ablation, room: float, ways: Ways, header: str) -> str:
         lines.append(f"{planned.arm.name}: {planned.arm.title}")
         lines += [f"    {line}" for line in _lines(ways[planned.arm.name], room)]
         train = planned.arm.train
-        lines += [
-            f"    {line}" for line in _time(ways[planned.arm.name], train.epochs * train.iterations)
-        ]
+        lines += [f"    {line}" for line in _time(ways[planned.arm.name], train.steps)]
     return "\n".join([*lines, "", "Nothing was run: --dry-run."])
 
 

@@ -144,10 +144,7 @@ def _tuning_lines(ablation: Ablation) -> list[str]:
     tuning = tuning_of(ablation)
     if tuning is None:
         return []
-    steps = sum(
-        sweep.trials * sweep.base.arm.train.epochs * sweep.base.arm.train.iterations
-        for sweep in tuning.sweeps.values()
-    )
+    steps = sum(sweep.trials * sweep.base.arm.train.steps for sweep in tuning.sweeps.values())
     sweep = next(iter(tuning.sweeps.values()))
     searched = dict.fromkeys(d.key for each in tuning.sweeps.values() for d in each.space)
     lines = [
@@ -200,7 +197,7 @@ def _large_lines(ablation: Ablation, large: Mapping[str, Any] | None) -> list[st
         f"machine   no GPU, but {large['arm']} with the preset {ablation.preset} is designed for "
         f"one: on this CPU it needs about {large['peak'] / 1e9:,.0f} GB of memory "
         f"({large['free'] / 1e9:,.0f} GB are free), {large['joint_step']:,.0f} s per step and "
-        f"{span(large['seconds'])} for the {train.epochs * train.iterations:,} steps of a run "
+        f"{span(large['seconds'])} for the {train.steps:,} steps of a run "
         "(estimated from the number of operations)",
         *advice,
     ]

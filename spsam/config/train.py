@@ -184,6 +184,11 @@ class TrainConfig(Section):
         return value
 
     @property
+    def steps(self) -> int:
+        """Total number of steps."""
+        return self.epochs * self.iterations
+
+    @property
     def validations(self) -> int:
         """Number of validations."""
         return _multiples(self.validate_every, self.generator_epochs, self.epochs)

@@ -50,7 +50,7 @@ class Recipe:
     @property
     def total(self) -> int:
         """Number of steps of the schedule."""
-        return self.config.arm.train.epochs * self.config.arm.train.iterations
+        return self.config.arm.train.steps
 
     @cached_property
     def sha256(self) -> str:

@@ -14,6 +14,7 @@ from spsam.cli.gpu_view import _lines, _time
 from spsam.cli.main import app
 from spsam.cli.options import parse_memory
 from spsam.cli.plan_view import _large_lines
+from spsam.config.train import TrainConfig
 from spsam.errors import InputError
 
 COMMAND = ["train", "S9", "--data", "phantom", "--preset", "smoke", "--dry-run"]
@@ -80,7 +81,7 @@ def test_thousands_of_hours_are_called_too_long() -> None:
 
 
 def test_thousands_of_hours_on_a_cpu_come_with_advice() -> None:
-    train = SimpleNamespace(epochs=1000, iterations=250)
+    train = TrainConfig(epochs=1000, iterations=250)
     ablation: Any = SimpleNamespace(
         arms=[SimpleNamespace(arm=SimpleNamespace(train=train))], preset="paper"
     )

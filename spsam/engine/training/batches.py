@@ -44,7 +44,7 @@ def batches(
     own = train.batch_size // group.count
     # A preset for a server has more than a laptop's cores; patches do not depend on the number.
     workers = min(workers, cores())
-    steps = range(first, train.epochs * train.iterations)
+    steps = range(first, train.steps)
     starts = (step * train.batch_size + group.rank * own for step in steps)
     loader = DataLoader(
         patches,

@@ -100,7 +100,7 @@ def estimate(
         free=int(psutil.virtual_memory().available),
         generator_step=generator,
         joint_step=joint,
-        seconds=first * generator + (train.epochs * train.iterations - first) * joint,
+        seconds=first * generator + (train.steps - first) * joint,
     )
 
 

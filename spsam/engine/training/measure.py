@@ -210,7 +210,7 @@ def _measure(
         generator_step=round(generator, 4),
         joint_step=round(joint, 4),
         steps=steps,
-        seconds=round(first * generator + (train.epochs * train.iterations - first) * joint, 1),
+        seconds=round(first * generator + (train.steps - first) * joint, 1),
     )
 
 

@@ -95,7 +95,7 @@ def training_patches(spec: RunSpec) -> PatchDataset:
         spec.prepared,
         spec.split.train,
         spec.plan.patch_size,
-        length=train.epochs * train.iterations * train.batch_size,
+        length=train.steps * train.batch_size,
         seed=spec.config.seed,
         foreground=train.foreground,
         augment=spec.config.arm.augment.model_dump(),

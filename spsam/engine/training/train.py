@@ -132,7 +132,7 @@ def fit(training: Training) -> BestWeights | None:
 
 def _loop(training: Training, stepper: Stepper, progress: Progress) -> None:
     train, group = training.arm.train, training.group
-    total, saved = train.epochs * train.iterations, time.monotonic()
+    total, saved = train.steps, time.monotonic()
     made = batches(training.patches, train, progress.steps, training.workers, group)
     training.network.train()
     with _stop_signal(group) as stop, made as patches:

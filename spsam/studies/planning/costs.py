@@ -65,7 +65,7 @@ def too_large(ablation: Ablation, backend: Backend | None = None) -> dict[str, A
     depth, height, width = planned.plan.patch_size
     # A lower bound: each weight is used at least once per token. Small networks stop here.
     tokens = depth * height * width / _PIXELS_A_TOKEN
-    steps = train.epochs * train.iterations * train.batch_size
+    steps = train.steps * train.batch_size
     if 2 * planned.size.total * tokens * steps < _HOUR * _FAST:
         return None
     cost = (backend or Backend()).estimate(planned.runs[0].config, planned.plan)

@@ -226,7 +226,7 @@ def _unequal_steps(ablation: Ablation) -> list[str]:
     steps: dict[str, list[str]] = {}
     for planned in ablation.arms:
         train = planned.arm.train
-        told = f"{train.epochs * train.iterations:,} steps of {train.batch_size} patches"
+        told = f"{train.steps:,} steps of {train.batch_size} patches"
         steps.setdefault(told, []).append(planned.arm.name)
     if len(steps) == 1:
         return []
@@ -258,7 +258,7 @@ def _describe_arm(planned: PlannedArm, parent: str | None) -> dict[str, Any]:
         "diff": [dict(change) for change in planned.diff],
         "run_id": ids[0],
         "run_ids": ids,
-        "steps": planned.arm.train.epochs * planned.arm.train.iterations,
+        "steps": planned.arm.train.steps,
         "patch_size": list(planned.plan.patch_size),
         "trained_parameters": planned.size.trained,
         "total_parameters": planned.size.total,
