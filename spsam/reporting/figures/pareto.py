@@ -14,7 +14,7 @@ from spsam.reporting.figures.style import (
     colour,
     facets,
 )
-from spsam.reporting.tables.study import StudyResults
+from spsam.reporting.tables.study import STEP_TIME, StudyResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,13 +35,9 @@ def draw(study: StudyResults) -> Drawing:
     ]
     if not arms:
         raise NothingToDrawError("No run is finished yet.")
-    runs = study.measured.runs
-    finished = runs[runs["state"] == "finished"].groupby("arm")
     costs = {
         "trained parameters, million": {a.name: a.trained_parameters / 1e6 for _, a in arms},
-        "optimiser step, second": {
-            a.name: float(finished.get_group(a.name)["step_seconds"].mean()) for _, a in arms
-        },
+        "optimiser step, second": {a.name: study.cost(STEP_TIME, a.name) for _, a in arms},
     }
     points = {
         title: [

@@ -10,7 +10,7 @@ from typing import Any
 
 from spsam.config.yaml_file import read_yaml
 from spsam.errors import SpsamError
-from spsam.reporting.render.model import number, signed
+from spsam.reporting.render.model import interval_text, number, signed
 from spsam.reporting.statistics.compare import Comparison, compare_all
 from spsam.reporting.study_data import FINISHED, StudyData
 from spsam.reporting.tables.comparisons import p_text
@@ -81,10 +81,9 @@ def verdict(study: StudyResults) -> Verdict | None:
     else:
         gain, test = _gain(study, change), _test(study, change)
     low, high = (100 * end for end in study.interval("dice", best))
-    interval = "" if math.isnan(low) else f" [{number(low)}, {number(high)}]"
     return Verdict(
         best=study.shown(best),
-        score=f"{number(100 * means[best])}%{interval}",
+        score=f"{number(100 * means[best])}%{interval_text(low, high)}",
         gain=gain,
         test=test,
         schedule=schedule,
@@ -168,7 +167,7 @@ def _gain(study: StudyResults, change: Comparison | None) -> str:
     if change is None:
         return "There is no other arm with a finished run to compare it with."
     low, high = 100 * change.low, 100 * change.high
-    interval = "" if math.isnan(low) else f" [{signed(low)}, {signed(high)}]"
+    interval = interval_text(low, high, signed)
     return f"{signed(100 * change.change)} points{interval} over {study.shown(change.against)}"
 
 

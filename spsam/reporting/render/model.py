@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -189,6 +189,11 @@ def signed(value: float, digits: int = 2) -> str:
         return NOTHING
     text = f"{value:+.{digits}f}"
     return text.replace("-", "−") if float(text) else f"{0:.{digits}f}"
+
+
+def interval_text(low: float, high: float, form: Callable[[float], str] = number) -> str:
+    """The ends of an interval as text behind a number; empty if the interval is unknown (NaN)."""
+    return "" if math.isnan(low) else f" [{form(low)}, {form(high)}]"
 
 
 def ranks(values: Sequence[float], *, higher: bool = True, digits: int = 2) -> list[int]:

@@ -13,6 +13,7 @@ from spsam.reporting.render.model import (
     Scalar,
     Source,
     Table,
+    interval_text,
     number,
     plain,
     ranks,
@@ -185,7 +186,7 @@ def _mean_cell(study: StudyResults, metric: Metric, arm: ArmData, mean: float, r
     states, main = study.states(arm.name), metric.key == "dice"
     text = number(mean)
     if main:
-        text += f" [{low:.2f}, {high:.2f}]" if not math.isnan(low) else ""
+        text += interval_text(low, high)
         if state_of(states) == PARTIAL:
             text += f" (n={states.count(FINISHED)})"
         if state_of(states) == FAILED:

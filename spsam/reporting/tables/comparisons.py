@@ -12,6 +12,7 @@ from spsam.reporting.render.model import (
     Line,
     Scalar,
     Table,
+    interval_text,
     number,
     signed,
 )
@@ -118,8 +119,7 @@ def _line(
         "high": scale * c.high,
         "patients": c.patients,
     }
-    ends = f" [{signed(scale * c.low)}, {signed(scale * c.high)}]"
-    interval = "" if math.isnan(c.low) else ends
+    interval = interval_text(scale * c.low, scale * c.high, signed)
     fitted = {"mixed": scale * model.change, "mixed_se": scale * model.error, "mixed_p": model.p}
     needed = c.seeds_needed if math.isfinite(c.seeds_needed) else math.nan
     cells = (

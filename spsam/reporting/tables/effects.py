@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-from spsam.reporting.render.model import Cell, Column, Group, Line, Table, signed
+from spsam.reporting.render.model import Cell, Column, Group, Line, Table, interval_text, signed
 from spsam.reporting.statistics.compare import stars
 from spsam.reporting.statistics.effects import Effect, effects
 from spsam.reporting.tables.comparisons import p_text
@@ -72,7 +70,7 @@ def _line(study: StudyResults, metric: Metric, kind: str, effect: Effect) -> Lin
     source = study.source(how, *arms)
     holm = f"{p_text(effect.corrected)}{stars(effect.corrected)}"
     low, high = scale * effect.low, scale * effect.high
-    interval = "" if math.isnan(low) else f" [{signed(low)}, {signed(high)}]"
+    interval = interval_text(low, high, signed)
     values = {"effect": scale * effect.value, "low": low, "high": high}
     cells = (
         Cell(factor, {"metric": metric.key, "kind": kind.removesuffix("s"), "factor": factor}),

@@ -62,6 +62,10 @@ class CostColumn:
     how: str
 
 
+STEP_TIME = CostColumn(
+    "step_time", "step (s)", "step_seconds", 1.0, 3, "median optimiser step, joint phase"
+)
+
 COSTS: Sequence[CostColumn] = (
     CostColumn("gflops", "GFLOPs", "gflops", 1.0, 1, "one forward pass of one patch"),
     CostColumn(
@@ -72,9 +76,7 @@ COSTS: Sequence[CostColumn] = (
         2,
         "peak while training and scoring",
     ),
-    CostColumn(
-        "step_time", "step (s)", "step_seconds", 1.0, 3, "median optimiser step, joint phase"
-    ),
+    STEP_TIME,
 )
 
 

@@ -14,13 +14,18 @@ from spsam.reporting.render.model import (
     Line,
     Scalar,
     Table,
+    interval_text,
+    number,
     plain,
     ranks,
     signed,
 )
 from spsam.reporting.statistics.compare import compare_all
-from spsam.reporting.study_data import FINISHED
-from spsam.reporting.tables.study import StudyResults
+from spsam.reporting.tables.study import CostColumn, StudyResults
+
+_MINUTES = CostColumn(
+    "minutes", "minutes", "training_seconds", 1 / 60, 1, "training of a run, without scoring"
+)
 
 _BUDGETS = (1, 2, 5, 10, 20, 30)
 """Training times in minutes that have a row; followed by 60 and its doublings."""
@@ -49,16 +54,14 @@ class Trained:
 
 def trained_by_schedule(study: StudyResults) -> Mapping[str, Sequence[Trained]]:
     """Method -> its finished schedules, shortest first; empty if the study has no schedules."""
-    runs, scores = study.measured.runs, study.scores("dice")
-    seconds = runs[runs["state"] == FINISHED].groupby("arm", observed=True)["training_seconds"]
-    minutes = seconds.mean() / 60
+    scores = study.scores("dice")
     found: dict[str, list[Trained]] = {}
     for method, arms in study.measured.schedules.items():
         for arm in arms:
-            spent, dice = float(minutes.get(arm.name, math.nan)), float(scores[arm.name].mean())
-            if not math.isnan(spent) and not math.isnan(dice):
+            minutes, dice = study.cost(_MINUTES, arm.name), float(scores[arm.name].mean())
+            if not math.isnan(minutes) and not math.isnan(dice):
                 low, high = study.interval("dice", arm.name)
-                each = Trained(arm.name, arm.steps, spent, 100 * dice, 100 * low, 100 * high)
+                each = Trained(arm.name, arm.steps, minutes, 100 * dice, 100 * low, 100 * high)
                 found.setdefault(method, []).append(each)
     return found
 
@@ -120,7 +123,8 @@ def _score(study: StudyResults, method: str, each: Trained | None, rank: int) ->
     numbers = (each.dice, each.low, each.high, each.steps)
     values = {f"{name}: {method}": n for name, n in zip(names, numbers, strict=True)}
     source = study.source(f"mean Dice of {each.arm}, percent", each.arm)
-    return Cell(f"{each.dice:.2f} [{each.low:.2f}, {each.high:.2f}]", values, rank, source=source)
+    text = f"{number(each.dice)}{interval_text(each.low, each.high)}"
+    return Cell(text, values, rank, source=source)
 
 
 def _lead(study: StudyResults, within: Mapping[str, Trained | None]) -> Cell:
@@ -141,7 +145,7 @@ def _lead(study: StudyResults, within: Mapping[str, Trained | None]) -> Cell:
         "lead_high": high,
         "second": others[0],
     }
-    text = f"{best}, {signed(lead)} [{signed(low)}, {signed(high)}] ({others[0]})"
+    text = f"{best}, {signed(lead)}{interval_text(low, high, signed)} ({others[0]})"
     return Cell(text, values, source=source)
 
 

@@ -29,13 +29,16 @@ ARMS = {
 
 
 def schedules(
-    home: Path, steps: tuple[int, ...] = (), **status: dict[tuple[str, int], str]
+    home: Path,
+    steps: tuple[int, ...] = (),
+    cases: int = 12,
+    **status: dict[tuple[str, int], str],
 ) -> Path:
     def value(arm: int, seed: int, case: int, k: int) -> float:
         shake = np.random.default_rng([arm, seed, case, k]).normal(0, 1e-3)
         return list(ARMS.values())[arm][2] + float(shake)
 
-    folder = make_study(home, list(ARMS), seeds=(0, 1), value=value, cases=12, **status)
+    folder = make_study(home, list(ARMS), seeds=(0, 1), value=value, cases=cases, **status)
     about = json.loads((folder / "ablation.json").read_text())
     for number, entry in enumerate(about["arms"]):
         count, minutes, _ = ARMS[entry["name"]]
@@ -111,6 +114,15 @@ def test_a_missing_run_is_a_gap(tmp_path: Path) -> None:
     table = time_table(study)
     assert table is not None
     assert list(table.frame()["ahead"]) == ["fast", "fast", "fast"]
+
+
+def test_one_patient_has_no_intervals(tmp_path: Path) -> None:
+    table = time_table(results(schedules(tmp_path, cases=1)))
+    assert table is not None
+    texts = [cell.text for cell in table.lines[3].cells]
+    assert texts[1].startswith("90.")
+    assert texts[3].startswith("slow, +")
+    assert not any("[" in text for text in texts)
 
 
 def test_the_figure_has_a_line_a_method_and_a_point_a_schedule(tmp_path: Path) -> None:
